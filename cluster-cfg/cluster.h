@@ -1,0 +1,82 @@
+/* The cluster as its one YAML file declares it, with everything that is derived
+ * from it: node ids, ports, timing. Pure data; cluster-cfg/io/cluster_yaml.h reads the file. */
+#ifndef CLUSTER_CFG_CLUSTER_H
+#define CLUSTER_CFG_CLUSTER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/ids.h"
+#include "cluster-cfg/config.h"
+
+#define CFG_NAME_MAX 32 /* bytes, NUL included: [a-z0-9-], begins with a letter */
+#define CFG_ADDR_MAX 46 /* text of an IPv4 or IPv6 address, NUL included */
+#define CFG_PATH_NAME_MAX 16
+
+/* A NIC or an arbiter. */
+struct cfg_node {
+    struct ts_nic_id id; /* 1.., order of the file: NICs, then arbiters */
+    char name[CFG_NAME_MAX];
+    char host[CFG_NAME_MAX]; /* failure domain */
+    bool arbiter;
+    bool voter;
+    uint8_t path_count;
+    char paths[TS_PATHS_MAX][CFG_ADDR_MAX]; /* address on each path, same order on all nodes */
+};
+
+struct cfg_group {
+    struct ts_group_id id; /* 1.., order of the file */
+    char name[CFG_NAME_MAX];
+    char service[CFG_NAME_MAX];
+    enum cfg_durability durability;
+    uint16_t client_port;
+    uint8_t nic_count;
+    struct ts_nic_id nics[TS_MEMBERS_MAX]; /* the first one is the first primary */
+};
+
+/* All derived from failure_timeout, see cfg_timing_derive. Nanoseconds. */
+struct cfg_timing {
+    uint64_t failure_timeout;    /* the one that is set; default 100 ms, 20 ms..60 s */
+    uint64_t heartbeat_interval; /* failure_timeout / 10: UDP, every path */
+    uint64_t path_timeout;       /* failure_timeout / 2: a silent path is left */
+    uint64_t link_ping_interval; /* failure_timeout / 5: replica to replica */
+    uint64_t tie_delay;          /* failure_timeout / 5: what a secondary waits more on silence */
+    uint64_t proposer_retry;     /* failure_timeout / 2: first; doubles to 20 × */
+    uint64_t poll_register;      /* failure_timeout × 3: a replica without a primary asks */
+};
+
+struct cfg_cluster {
+    char name[CFG_NAME_MAX];
+    uint16_t base_port; /* default 7400 */
+    struct cfg_timing timing;
+    size_t node_count;
+    struct cfg_node nodes[TS_NODES_MAX];
+    size_t group_count;
+    struct cfg_group groups[TS_GROUPS_MAX];
+};
+
+/* Ports of a node, the same on each of its paths. */
+static inline uint16_t cfg_port_voter(const struct cfg_cluster *c)
+{
+    return (uint16_t)(c->base_port + 1); /* TCP, TLS */
+}
+static inline uint16_t cfg_port_heartbeat(const struct cfg_cluster *c)
+{
+    return (uint16_t)(c->base_port + 2); /* UDP, HMAC */
+}
+static inline uint16_t cfg_port_replica(const struct cfg_cluster *c, struct ts_group_id g)
+{
+    return (uint16_t)(c->base_port + 10 + g.v); /* TCP, TLS */
+}
+
+struct cfg_timing cfg_timing_derive(uint64_t failure_timeout_ns);
+/* NULL when there is none. Borrowed from `c`. */
+const struct cfg_node *cfg_cluster_node(const struct cfg_cluster *c, struct ts_nic_id id);
+const struct cfg_node *cfg_cluster_node_by_name(const struct cfg_cluster *c, const char *name);
+const struct cfg_group *cfg_cluster_group(const struct cfg_cluster *c, struct ts_group_id id);
+const struct cfg_group *cfg_cluster_group_by_name(const struct cfg_cluster *c, const char *name);
+/* Writes the ids of the voters to `out` and returns their number. */
+size_t cfg_cluster_voters(const struct cfg_cluster *c, struct ts_nic_id out[TS_VOTERS_MAX]);
+
+#endif

@@ -1,0 +1,63 @@
+/* The config record C of a group (R1.1): who is primary, who must acknowledge.
+ * It is the value that the register agrees on; every change raises the epoch. */
+#ifndef CLUSTER_CFG_CONFIG_H
+#define CLUSTER_CFG_CONFIG_H
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "base/ids.h"
+
+/* A replica with the disk it was enrolled with. */
+struct cfg_replica {
+    struct ts_nic_id nic;
+    struct ts_incarnation incarnation;
+};
+
+/* A bounded set of replicas, at most one entry a NIC. */
+struct cfg_set {
+    uint8_t count;
+    struct cfg_replica r[TS_MEMBERS_MAX];
+};
+
+enum cfg_durability {
+    CFG_DURABILITY_DISK = 0,   /* acknowledge after fdatasync (default) */
+    CFG_DURABILITY_MEMORY = 1, /* acknowledge on receipt (R2.10) */
+};
+
+struct cfg_config {
+    struct ts_epoch epoch;
+    struct ts_nic_id primary;
+    struct cfg_set in_sync;
+    struct cfg_set members;
+    enum cfg_durability durability;
+    uint32_t min_version;
+    struct ts_seq suspect;       /* R5.2: seq of an unexplained divergence, 0 = none */
+    struct ts_instance proposer; /* process instance that proposed this value */
+    uint64_t nonce;              /* random per proposal: recognises one's own (R1.4) */
+};
+
+/* The longest encoding of a config record, bytes. */
+#define CFG_CONFIG_ENCODED_MAX (64 + 2 * (1 + TS_MEMBERS_MAX * 10))
+
+/* Pure queries; they borrow. */
+const struct cfg_replica *cfg_set_find(const struct cfg_set *s, struct ts_nic_id nic);
+bool cfg_set_has(const struct cfg_set *s, struct ts_nic_id nic, struct ts_incarnation inc);
+/* Bit n set for NIC n (NICs 1..63). */
+uint64_t cfg_set_mask(const struct cfg_set *s);
+/* Adds or replaces; asserts that there is room. */
+void cfg_set_add(struct cfg_set *s, struct cfg_replica r);
+/* No effect when the NIC is absent. */
+void cfg_set_remove(struct cfg_set *s, struct ts_nic_id nic);
+bool cfg_config_eq(const struct cfg_config *a, const struct cfg_config *b);
+/* Whether it can be a decided value: epoch ≥ 1, in_sync non-empty and ⊆ members, primary ∈ in_sync.
+ */
+bool cfg_config_valid(const struct cfg_config *c);
+
+/* Codec. The decoder gives TS_ERR_MALFORMED through the reader's failure for any
+ * record that cfg_config_valid refuses. */
+void cfg_config_encode(const struct cfg_config *c, struct ts_writer *w);
+void cfg_config_decode(struct cfg_config *c, struct ts_reader *r);
+
+#endif

@@ -1,0 +1,153 @@
+/* Local reports: Unix datagrams inside a NIC. Each is a repeat of the sender's whole
+ * current state, so that a lost one does not matter; only trace reports are a stream.
+ *
+ *   nicd       → heartbeatd, cluster-cfgd   which processes run        (report_procs)
+ *   heartbeatd → replicas, cluster-cfgd     who is alive, on which path (report_peers)
+ *   replica    → cluster-cfgd               state of its group          (report_replica)
+ *   any        → cluster-cfgd               trace events                (report_trace) */
+#ifndef CLUSTER_CFG_REPORT_H
+#define CLUSTER_CFG_REPORT_H
+
+#include <stdbool.h>
+
+#include "base/buf.h"
+#include "base/ids.h"
+#include "base/trace.h"
+#include "cluster-cfg/config.h"
+
+#define REPORT_VERSION 1
+#define REPORT_BYTES_MAX 8192
+#define REPORT_PROCS_MAX (TS_GROUPS_MAX + 3)
+#define REPORT_TRACES_MAX 64
+
+enum report_kind {
+    REPORT_PROCS = 1,
+    REPORT_PEERS = 2,
+    REPORT_REPLICA = 3,
+    REPORT_TRACE = 4,
+};
+
+enum report_proc_role {
+    REPORT_PROC_NICD = 0,
+    REPORT_PROC_HEARTBEATD = 1,
+    REPORT_PROC_CLUSTER_CFGD = 2,
+    REPORT_PROC_REPLICA = 3,
+};
+
+/* One supervised process, as nicd sees it. */
+struct report_proc {
+    enum report_proc_role role;
+    struct ts_group_id group; /* replicas only, else 0 */
+    bool running;
+    uint32_t pid;        /* of the running or the last one */
+    uint32_t starts;     /* how often nicd started it; grows with each exit */
+    int32_t last_status; /* exit status, or -signal; 0 before the first exit */
+};
+
+struct report_procs {
+    struct ts_nic_id nic;
+    uint8_t count;
+    struct report_proc p[REPORT_PROCS_MAX];
+};
+
+/* What heartbeatd says of one other node. */
+struct report_peer {
+    struct ts_nic_id nic;
+    bool alive;                    /* heard on some path within failure-timeout */
+    uint8_t path_up_mask;          /* bit n: path n heard within path-timeout */
+    struct ts_instance instance;   /* of the peer's heartbeatd, 0 = never heard */
+    uint32_t silent_ms;            /* since the newest heartbeat on any path */
+    uint64_t replica_running_mask; /* bit g: the peer's nicd says that group g's replica runs */
+    uint64_t replica_known_mask;   /* bit g: the peer's nicd has said anything about it */
+    uint8_t replica_starts[TS_GROUPS_MAX + 1]; /* low byte of nicd's start count a group */
+};
+
+struct report_peers {
+    struct ts_nic_id nic;  /* the reporter */
+    uint32_t own_stall_ms; /* longest stall of the reporter within the last second */
+    uint8_t count;
+    struct report_peer p[TS_NODES_MAX];
+};
+
+enum report_role {
+    REPORT_ROLE_STARTING = 0,
+    REPORT_ROLE_PRIMARY = 1,
+    REPORT_ROLE_TAKING_OVER = 2,
+    REPORT_ROLE_SECONDARY = 3,
+    REPORT_ROLE_LEARNER = 4,
+    REPORT_ROLE_HALTED = 5,
+};
+
+/* X(symbol, bit, text for people) */
+#define REPORT_ALARM_LIST(X) \
+    X(REPORT_ALARM_DIVERGENCE, 0, "replicas diverged: digests differ at the same seq") \
+    X(REPORT_ALARM_NOT_COMPARED, 1, "digests could not be compared") \
+    X(REPORT_ALARM_CHAIN, 2, "a peer acknowledged a different log") \
+    X(REPORT_ALARM_NO_MAJORITY, 3, \
+      "no majority of voters answers: the next fault stops the group") \
+    X(REPORT_ALARM_NOT_REDUNDANT, 4, "fewer replicas in sync than members") \
+    X(REPORT_ALARM_DISK, 5, "the journal failed") \
+    X(REPORT_ALARM_BLOCKED, 6, "requests wait for a replica or for voters") \
+    X(REPORT_ALARM_CLONE, 7, "the disk is a clone or a rolled-back image") \
+    X(REPORT_ALARM_VOTER_LOST, 8, "a voter does not answer")
+
+enum report_alarm {
+#define REPORT_ALARM_ENUM(sym, bit, text) sym = bit,
+    REPORT_ALARM_LIST(REPORT_ALARM_ENUM)
+#undef REPORT_ALARM_ENUM
+        REPORT_ALARMS
+};
+
+struct report_replica_peer {
+    struct ts_nic_id nic;
+    bool connected;
+    uint8_t path;        /* the path in use while connected */
+    struct ts_seq acked; /* highest acknowledged position, 0 when unknown */
+};
+
+struct report_replica {
+    struct ts_nic_id nic;
+    struct ts_group_id group;
+    enum report_role role;
+    struct cfg_config config; /* the last decided one that the replica knows */
+    uint64_t required_mask;   /* required set, bit = NIC */
+    struct ts_instance instance;
+    struct ts_incarnation incarnation;
+    struct ts_seq last; /* end of the log */
+    struct ts_seq committed;
+    struct ts_seq applied;
+    uint64_t alarms;           /* bits of enum report_alarm */
+    uint64_t requests_waiting; /* ordered, not yet answered */
+    uint64_t requests_total;
+    uint64_t rejected_total; /* hostile or malformed inputs refused */
+    char why[160];           /* one sentence on what it waits for; empty when all is well */
+    uint8_t peer_count;
+    struct report_replica_peer peers[TS_MEMBERS_MAX];
+};
+
+/* A burst of trace events of one process, in order. `dropped` counts those that did not
+ * fit since the process started. */
+struct report_trace {
+    struct ts_nic_id nic;
+    enum report_proc_role role;
+    struct ts_group_id group;
+    struct ts_instance instance;
+    uint64_t dropped;
+    uint8_t count;
+    struct ts_trace t[REPORT_TRACES_MAX];
+};
+
+/* Codecs, encode beside decode. An encoding begins {u8 version, u8 kind}. The decoders refuse
+ * counts, enums and strings out of range (TS_ERR_MALFORMED), other versions (TS_ERR_VERSION).
+ * Peek gives the kind, 0 when it is none. */
+enum report_kind report_peek(struct ts_bytes datagram);
+enum ts_err report_procs_encode(const struct report_procs *r, struct ts_writer *w) TS_MUST_USE;
+enum ts_err report_procs_decode(struct report_procs *r, struct ts_bytes datagram) TS_MUST_USE;
+enum ts_err report_peers_encode(const struct report_peers *r, struct ts_writer *w) TS_MUST_USE;
+enum ts_err report_peers_decode(struct report_peers *r, struct ts_bytes datagram) TS_MUST_USE;
+enum ts_err report_replica_encode(const struct report_replica *r, struct ts_writer *w) TS_MUST_USE;
+enum ts_err report_replica_decode(struct report_replica *r, struct ts_bytes datagram) TS_MUST_USE;
+enum ts_err report_trace_encode(const struct report_trace *r, struct ts_writer *w) TS_MUST_USE;
+enum ts_err report_trace_decode(struct report_trace *r, struct ts_bytes datagram) TS_MUST_USE;
+
+#endif

@@ -1,0 +1,32 @@
+set(CMAKE_C_STANDARD 17)
+set(CMAKE_C_STANDARD_REQUIRED ON)
+set(CMAKE_C_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+if(NOT CMAKE_BUILD_TYPE)
+    set(CMAKE_BUILD_TYPE Release)
+endif()
+# Assertions stay on: ts_assert does not look at NDEBUG, and neither must a library's.
+string(REPLACE "-DNDEBUG" "" CMAKE_C_FLAGS_RELEASE "${CMAKE_C_FLAGS_RELEASE}")
+string(REPLACE "-DNDEBUG" "" CMAKE_C_FLAGS_RELWITHDEBINFO "${CMAKE_C_FLAGS_RELWITHDEBINFO}")
+add_compile_definitions(_GNU_SOURCE)
+
+set(TS_SANITIZE "" CACHE STRING "Sanitizers, e.g. address,undefined or thread")
+option(TS_FUZZ "Build the libFuzzer targets (clang)" OFF)
+option(TS_COVERAGE "Instrument for gcovr" OFF)
+option(TS_WERROR "Warnings are errors" ON)
+
+set(TS_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes
+    -Wmissing-prototypes -Wvla -Wswitch-enum -Wformat=2)
+if(TS_WERROR)
+    list(APPEND TS_WARNINGS -Werror)
+endif()
+add_compile_options(-fno-common -fstack-protector-strong -g)
+if(TS_SANITIZE)
+    add_compile_options(-fsanitize=${TS_SANITIZE} -fno-omit-frame-pointer
+                        -fno-sanitize-recover=all)
+    add_link_options(-fsanitize=${TS_SANITIZE})
+endif()
+if(TS_COVERAGE)
+    add_compile_options(--coverage -O0)
+    add_link_options(--coverage)
+endif()
