@@ -14,6 +14,14 @@
 #define CFG_ADDR_MAX 46 /* text of an IPv4 or IPv6 address, NUL included */
 #define CFG_PATH_NAME_MAX 16
 
+/* Limits and defaults of the cluster file. */
+#define CFG_FAILURE_TIMEOUT_MIN (20 * TS_NS_PER_MS)
+#define CFG_FAILURE_TIMEOUT_MAX (60 * TS_NS_PER_S)
+#define CFG_FAILURE_TIMEOUT_DEFAULT (100 * TS_NS_PER_MS)
+#define CFG_BASE_PORT_DEFAULT 7400
+/* Ports base_port .. base_port + CFG_PORTS_OWN - 1 are Twinstep's own on every node. */
+#define CFG_PORTS_OWN (10 + TS_GROUPS_MAX + 1)
+
 /* A NIC or an arbiter. */
 struct cfg_node {
     struct ts_nic_id id; /* 1.., order of the file: NICs, then arbiters */
@@ -70,12 +78,15 @@ static inline uint16_t cfg_port_replica(const struct cfg_cluster *c, struct ts_g
     return (uint16_t)(c->base_port + 10 + g.v); /* TCP, TLS */
 }
 
+/* `failure_timeout_ns` must lie within CFG_FAILURE_TIMEOUT_MIN..MAX. */
 struct cfg_timing cfg_timing_derive(uint64_t failure_timeout_ns);
 /* NULL when there is none. Borrowed from `c`. */
 const struct cfg_node *cfg_cluster_node(const struct cfg_cluster *c, struct ts_nic_id id);
 const struct cfg_node *cfg_cluster_node_by_name(const struct cfg_cluster *c, const char *name);
 const struct cfg_group *cfg_cluster_group(const struct cfg_cluster *c, struct ts_group_id id);
 const struct cfg_group *cfg_cluster_group_by_name(const struct cfg_cluster *c, const char *name);
+/* Whether the group has a replica on this NIC. */
+bool cfg_group_has(const struct cfg_group *g, struct ts_nic_id nic);
 /* Writes the ids of the voters to `out` and returns their number. */
 size_t cfg_cluster_voters(const struct cfg_cluster *c, struct ts_nic_id out[TS_VOTERS_MAX]);
 

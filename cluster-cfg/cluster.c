@@ -1,0 +1,82 @@
+#include "cluster-cfg/cluster.h"
+
+#include <string.h>
+
+#include "base/assert.h"
+
+struct cfg_timing cfg_timing_derive(uint64_t failure_timeout_ns)
+{
+    ts_assert(failure_timeout_ns >= CFG_FAILURE_TIMEOUT_MIN);
+    ts_assert(failure_timeout_ns <= CFG_FAILURE_TIMEOUT_MAX);
+    return (struct cfg_timing){
+        .failure_timeout = failure_timeout_ns,
+        .heartbeat_interval = failure_timeout_ns / 10,
+        .path_timeout = failure_timeout_ns / 2,
+        .link_ping_interval = failure_timeout_ns / 5,
+        .tie_delay = failure_timeout_ns / 5,
+        .proposer_retry = failure_timeout_ns / 2,
+        .poll_register = failure_timeout_ns * 3,
+    };
+}
+
+const struct cfg_node *cfg_cluster_node(const struct cfg_cluster *c, struct ts_nic_id id)
+{
+    for (size_t i = 0; i < c->node_count; i++) {
+        if (ts_nic_eq(c->nodes[i].id, id)) {
+            return &c->nodes[i];
+        }
+    }
+    return NULL;
+}
+
+const struct cfg_node *cfg_cluster_node_by_name(const struct cfg_cluster *c, const char *name)
+{
+    for (size_t i = 0; i < c->node_count; i++) {
+        if (strcmp(c->nodes[i].name, name) == 0) {
+            return &c->nodes[i];
+        }
+    }
+    return NULL;
+}
+
+const struct cfg_group *cfg_cluster_group(const struct cfg_cluster *c, struct ts_group_id id)
+{
+    for (size_t i = 0; i < c->group_count; i++) {
+        if (c->groups[i].id.v == id.v) {
+            return &c->groups[i];
+        }
+    }
+    return NULL;
+}
+
+const struct cfg_group *cfg_cluster_group_by_name(const struct cfg_cluster *c, const char *name)
+{
+    for (size_t i = 0; i < c->group_count; i++) {
+        if (strcmp(c->groups[i].name, name) == 0) {
+            return &c->groups[i];
+        }
+    }
+    return NULL;
+}
+
+bool cfg_group_has(const struct cfg_group *g, struct ts_nic_id nic)
+{
+    for (size_t i = 0; i < g->nic_count; i++) {
+        if (ts_nic_eq(g->nics[i], nic)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+size_t cfg_cluster_voters(const struct cfg_cluster *c, struct ts_nic_id out[TS_VOTERS_MAX])
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->node_count; i++) {
+        if (c->nodes[i].voter) {
+            ts_assert(n < TS_VOTERS_MAX);
+            out[n++] = c->nodes[i].id;
+        }
+    }
+    return n;
+}
