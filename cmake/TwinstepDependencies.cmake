@@ -5,7 +5,7 @@ function(ts_pkg PREFIX MODULE PACKAGE)
     pkg_check_modules(${PREFIX} QUIET IMPORTED_TARGET GLOBAL ${MODULE})
     if(NOT ${PREFIX}_FOUND)
         message(FATAL_ERROR "Twinstep needs ${MODULE}: install the Debian package ${PACKAGE} "
-                            "(all packages: tools/packages.txt; ./check installs them).")
+                            "(all packages: tools/packages-build.txt; ./check installs them).")
     endif()
 endfunction()
 
