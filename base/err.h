@@ -22,7 +22,8 @@
     X(TS_ERR_TIMEOUT, "timed out") \
     X(TS_ERR_CONFIG, "the configuration is not valid") \
     X(TS_ERR_REFUSED, "refused by the peer") \
-    X(TS_ERR_SYSTEM, "a system call failed")
+    X(TS_ERR_SYSTEM, "a system call failed") \
+    X(TS_ERR_ABANDONED, "the disk failed once and is not trusted any more")
 
 enum ts_err {
 #define TS_ERR_ENUM(name, text) name,
