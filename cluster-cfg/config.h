@@ -15,7 +15,8 @@ struct cfg_replica {
     struct ts_incarnation incarnation;
 };
 
-/* A bounded set of replicas, at most one entry a NIC. */
+/* A bounded set of replicas, at most one entry a NIC, in rising order of NIC ids (cfg_set_add
+ * keeps it so): equal sets have equal bytes. */
 struct cfg_set {
     uint8_t count;
     struct cfg_replica r[TS_MEMBERS_MAX];
@@ -51,12 +52,12 @@ void cfg_set_add(struct cfg_set *s, struct cfg_replica r);
 /* No effect when the NIC is absent. */
 void cfg_set_remove(struct cfg_set *s, struct ts_nic_id nic);
 bool cfg_config_eq(const struct cfg_config *a, const struct cfg_config *b);
-/* Whether it can be a decided value: epoch ≥ 1, in_sync non-empty and ⊆ members, primary ∈ in_sync.
- */
+/* Whether it can be a decided value: epoch ≥ 1, sets in order with ids in range and incarnations
+ * not 0, in_sync non-empty and ⊆ members, primary ∈ in_sync. */
 bool cfg_config_valid(const struct cfg_config *c);
 
-/* Codec. The decoder gives TS_ERR_MALFORMED through the reader's failure for any
- * record that cfg_config_valid refuses. */
+/* Codec; begins with a format version. The encoder asserts cfg_config_valid; the decoder
+ * fails the reader for any record that cfg_config_valid refuses. */
 void cfg_config_encode(const struct cfg_config *c, struct ts_writer *w);
 void cfg_config_decode(struct cfg_config *c, struct ts_reader *r);
 
