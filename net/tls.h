@@ -1,0 +1,51 @@
+/* TLS 1.3 between nodes, with certificates on both sides. A node's directory holds
+ *     ca.pem     the cluster's authority        node.pem  this node's certificate
+ *     node.key   its private key
+ * A certificate names the node (CN) and the cluster (O). Its dates are checked when a
+ * connection is set up, and only then (R7). There is no plain text between nodes. */
+#ifndef NET_TLS_H
+#define NET_TLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <openssl/ssl.h>
+
+#include "base/err.h"
+#include "net/frame.h"
+
+#define NET_TLS_DIR_MAX 512
+#define NET_TLS_WHY_MAX 256
+
+/* The names in a verified certificate. */
+struct net_tls_identity {
+    char node[NET_NAME_MAX];    /* CN */
+    char cluster[NET_NAME_MAX]; /* O */
+};
+
+struct net_tls {
+    char dir[NET_TLS_DIR_MAX];
+    SSL_CTX *ctx; /* of new connections; each connection keeps the one it began with */
+    BIO_METHOD *bio;
+    struct net_tls_identity self; /* of the loaded certificate */
+    int64_t not_after;            /* seconds since the Unix epoch: when it expires */
+};
+
+/* Loads `dir`. On failure `why` says which file is wrong and what to do.
+ * TS_ERR_NOT_FOUND: a file is missing; TS_ERR_AUTH: the files do not fit each other;
+ * TS_ERR_MALFORMED: a file is not PEM; TS_ERR_LIMIT: a name is too long; TS_ERR_NOMEM. */
+enum ts_err net_tls_open(struct net_tls *t, const char *dir, char why[NET_TLS_WHY_MAX]) TS_MUST_USE;
+/* Loads the directory again for new connections; on failure all stays as it was. Errors as above.
+ */
+enum ts_err net_tls_reload(struct net_tls *t, char why[NET_TLS_WHY_MAX]) TS_MUST_USE;
+/* All connections must have ended. */
+void net_tls_close(struct net_tls *t);
+
+/* The names of the verified peer. TS_ERR_AUTH: no certificate, or names missing, doubled, too
+ * long or with an embedded NUL. */
+enum ts_err net_tls_peer(const SSL *ssl, struct net_tls_identity *out) TS_MUST_USE;
+/* The newest error of OpenSSL's queue as a clause for people; empties the queue. */
+void net_tls_error(const SSL *ssl, char *out, size_t cap);
+
+#endif
