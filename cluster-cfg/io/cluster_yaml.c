@@ -1,0 +1,470 @@
+#include "cluster-cfg/io/cluster_yaml.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "cluster-cfg/io/yaml_doc.h"
+
+static const char *const ROOT_KEYS[] = {"cluster",  "failure-timeout", "base-port", "nics",
+                                        "arbiters", "groups",          NULL};
+static const char *const NODE_KEYS[] = {"name", "host", "paths", "voter", NULL};
+static const char *const GROUP_KEYS[] = {"name", "service", "nics", "port", "durability", NULL};
+static const char *const SERVICES[] = {"kv", NULL};
+
+/* The YAML node behind each part, for errors that only show once all is read. */
+struct places {
+    const yaml_node_t *node[TS_NODES_MAX];
+    const yaml_node_t *path[TS_NODES_MAX][TS_PATHS_MAX];
+    const yaml_node_t *port[TS_GROUPS_MAX];
+};
+
+/* A name ends in file names, certificates and host names: [a-z][a-z0-9-]*. */
+static void read_name(struct yaml_doc *y, const yaml_node_t *node, const char *what,
+                      char out[CFG_NAME_MAX])
+{
+    const char *text = yaml_doc_text(y, node, what);
+    if (y->failed) {
+        return;
+    }
+    size_t n = strlen(text);
+    bool ok = n > 0 && n < CFG_NAME_MAX && text[0] >= 'a' && text[0] <= 'z';
+    for (size_t i = 0; i < n && ok; i++) {
+        ok = (text[i] >= 'a' && text[i] <= 'z') || (text[i] >= '0' && text[i] <= '9') ||
+             text[i] == '-';
+    }
+    if (!ok) {
+        yaml_doc_fail(y, node, "%s is \"%.40s\"; write 1 to %d of a-z, 0-9 and -, a letter first",
+                      what, text, CFG_NAME_MAX - 1);
+        return;
+    }
+    memcpy(out, text, n + 1);
+}
+
+/* "100ms", "2s": digits and a unit without a space. */
+static uint64_t read_timeout(struct yaml_doc *y, const yaml_node_t *node)
+{
+    const char *text = yaml_doc_text(y, node, "failure-timeout");
+    if (y->failed) {
+        return 0;
+    }
+    uint64_t v = 0;
+    size_t i = 0;
+    while (text[i] >= '0' && text[i] <= '9' && i < 9) {
+        v = v * 10 + (uint64_t)(text[i] - '0');
+        i++;
+    }
+    uint64_t unit = 0;
+    if (strcmp(text + i, "ms") == 0) {
+        unit = TS_NS_PER_MS;
+    } else if (strcmp(text + i, "s") == 0) {
+        unit = TS_NS_PER_S;
+    }
+    if (i == 0 || unit == 0) {
+        yaml_doc_fail(
+            y, node, "failure-timeout is \"%.40s\"; write a number with ms or s, like 100ms", text);
+        return 0;
+    }
+    if (v * unit < CFG_FAILURE_TIMEOUT_MIN || v * unit > CFG_FAILURE_TIMEOUT_MAX) {
+        yaml_doc_fail(y, node, "failure-timeout is %.40s; choose from 20ms to 60s", text);
+        return 0;
+    }
+    return v * unit;
+}
+
+/* Stored as inet_ntop writes it, so that equal addresses are equal texts. */
+static void read_address(struct yaml_doc *y, const yaml_node_t *node, char out[CFG_ADDR_MAX])
+{
+    const char *text = yaml_doc_text(y, node, "a path's address");
+    if (y->failed) {
+        return;
+    }
+    struct in_addr v4;
+    struct in6_addr v6;
+    const char *bad = NULL;
+    if (inet_pton(AF_INET, text, &v4) == 1) {
+        uint32_t a = ntohl(v4.s_addr);
+        bad = a == 0 || a >= 0xe0000000U ? "no address of one machine" : NULL;
+        (void)inet_ntop(AF_INET, &v4, out, CFG_ADDR_MAX);
+    } else if (inet_pton(AF_INET6, text, &v6) == 1) {
+        bool any = memcmp(&v6, &in6addr_any, sizeof(v6)) == 0;
+        bad = any || v6.s6_addr[0] == 0xff ? "no address of one machine" : NULL;
+        (void)inet_ntop(AF_INET6, &v6, out, CFG_ADDR_MAX);
+    } else {
+        bad = "not an IP address";
+    }
+    if (bad != NULL) {
+        yaml_doc_fail(y, node, "\"%.60s\" is %s; write one like 10.0.1.1 or fd00::1", text, bad);
+    }
+}
+
+static void read_paths(struct yaml_doc *y, const yaml_node_t *list, struct cfg_node *out,
+                       const yaml_node_t *places[TS_PATHS_MAX])
+{
+    size_t n = yaml_doc_count(y, list, "paths");
+    if (!y->failed && (n == 0 || n > TS_PATHS_MAX)) {
+        yaml_doc_fail(y, list, "%s has %zu paths; give it 1 to %d addresses, one a path", out->name,
+                      n, TS_PATHS_MAX);
+    }
+    for (size_t i = 0; i < n && !y->failed; i++) {
+        places[i] = yaml_doc_item(y, list, i);
+        read_address(y, places[i], out->paths[i]);
+    }
+    out->path_count = (uint8_t)(y->failed ? 0 : n);
+}
+
+static void read_node(struct yaml_doc *y, const yaml_node_t *map, bool arbiter,
+                      struct cfg_cluster *c, struct places *at)
+{
+    const char *what = arbiter ? "an arbiter" : "a NIC";
+    yaml_doc_check_map(y, map, what, NODE_KEYS);
+    const yaml_node_t *name = yaml_doc_need(y, map, what, "name");
+    struct cfg_node *n = &c->nodes[c->node_count];
+    *n = (struct cfg_node){.id = {(uint16_t)(c->node_count + 1)}, .arbiter = arbiter};
+    read_name(y, name, "name", n->name);
+    if (!y->failed && cfg_cluster_node_by_name(c, n->name) != NULL) {
+        yaml_doc_fail(y, name, "a node named \"%s\" is there already; give each its own name",
+                      n->name);
+    }
+    const yaml_node_t *host = yaml_doc_get(y, map, "host");
+    if (host != NULL) {
+        read_name(y, host, "host", n->host);
+    } else {
+        memcpy(n->host, n->name, sizeof(n->host));
+    }
+    const yaml_node_t *paths = yaml_doc_need(y, map, what, "paths");
+    read_paths(y, paths, n, at->path[c->node_count]);
+    const yaml_node_t *voter = yaml_doc_get(y, map, "voter");
+    n->voter = voter == NULL || yaml_doc_bool(y, voter, "voter");
+    if (!y->failed && arbiter && !n->voter) {
+        yaml_doc_fail(y, voter, "an arbiter without a vote does nothing; remove it or let it vote");
+    }
+    at->node[c->node_count] = map;
+    if (!y->failed) {
+        c->node_count++;
+    }
+}
+
+static void read_nodes(struct yaml_doc *y, const yaml_node_t *list, bool arbiters,
+                       struct cfg_cluster *c, struct places *at)
+{
+    const char *what = arbiters ? "arbiters" : "nics";
+    size_t n = yaml_doc_count(y, list, what);
+    if (!y->failed && !arbiters && n == 0) {
+        yaml_doc_fail(y, list, "the list of nics is empty; name at least one");
+    }
+    for (size_t i = 0; i < n && !y->failed; i++) {
+        const yaml_node_t *item = yaml_doc_item(y, list, i);
+        if (c->node_count == TS_NODES_MAX) {
+            yaml_doc_fail(y, item, "more than %d NICs and arbiters; remove some", TS_NODES_MAX);
+            return;
+        }
+        read_node(y, item, arbiters, c, at);
+    }
+}
+
+static void read_group_nic(struct yaml_doc *y, const yaml_node_t *node, const struct cfg_cluster *c,
+                           struct cfg_group *g)
+{
+    char name[CFG_NAME_MAX] = "";
+    read_name(y, node, "a NIC of the group", name);
+    if (y->failed) {
+        return;
+    }
+    const struct cfg_node *nic = cfg_cluster_node_by_name(c, name);
+    if (nic == NULL) {
+        yaml_doc_fail(y, node, "group %s names \"%s\", which is no NIC; use a name under nics",
+                      g->name, name);
+    } else if (nic->arbiter) {
+        yaml_doc_fail(y, node, "group %s names the arbiter \"%s\"; an arbiter holds no replica",
+                      g->name, name);
+    } else if (cfg_group_has(g, nic->id)) {
+        yaml_doc_fail(y, node, "group %s names \"%s\" twice; remove one", g->name, name);
+    } else {
+        g->nics[g->nic_count++] = nic->id;
+    }
+}
+
+static void read_group_nics(struct yaml_doc *y, const yaml_node_t *map, const yaml_node_t *list,
+                            const struct cfg_cluster *c, struct cfg_group *g)
+{
+    if (y->failed) {
+        return;
+    }
+    size_t n = 0;
+    if (list != NULL) {
+        n = yaml_doc_count(y, list, "nics of a group");
+    } else {
+        for (size_t i = 0; i < c->node_count; i++) {
+            n += !c->nodes[i].arbiter;
+        }
+    }
+    if (!y->failed && (n == 0 || n > TS_MEMBERS_MAX)) {
+        yaml_doc_fail(y, list != NULL ? list : map,
+                      "group %s has %zu NICs; name 1 to %d under nics", g->name, n, TS_MEMBERS_MAX);
+    }
+    for (size_t i = 0; list != NULL && i < n && !y->failed; i++) {
+        read_group_nic(y, yaml_doc_item(y, list, i), c, g);
+    }
+    for (size_t i = 0; list == NULL && i < n && !y->failed; i++) {
+        g->nics[g->nic_count++] = c->nodes[i].id; /* NICs stand first */
+    }
+}
+
+static void read_service(struct yaml_doc *y, const yaml_node_t *node, struct cfg_group *g)
+{
+    read_name(y, node, "service", g->service);
+    for (size_t i = 0; SERVICES[i] != NULL && !y->failed; i++) {
+        if (strcmp(SERVICES[i], g->service) == 0) {
+            return;
+        }
+    }
+    yaml_doc_fail(y, node, "there is no service \"%s\"; known are: kv", g->service);
+}
+
+/* R2.10's memory mode needs the clean marker: until a replica writes it, saying so here is the
+ * only safe answer. */
+static enum cfg_durability read_durability(struct yaml_doc *y, const yaml_node_t *node)
+{
+    const char *text = yaml_doc_text(y, node, "durability");
+    if (!y->failed && strcmp(text, "disk") != 0) {
+        yaml_doc_fail(y, node, "durability is \"%.40s\"; this version offers: disk", text);
+    }
+    return CFG_DURABILITY_DISK;
+}
+
+static void read_group(struct yaml_doc *y, const yaml_node_t *map, struct cfg_cluster *c,
+                       struct places *at)
+{
+    yaml_doc_check_map(y, map, "a group", GROUP_KEYS);
+    struct cfg_group *g = &c->groups[c->group_count];
+    *g = (struct cfg_group){.id = {(uint16_t)(c->group_count + 1)}};
+    const yaml_node_t *name = yaml_doc_need(y, map, "a group", "name");
+    read_name(y, name, "name", g->name);
+    if (!y->failed && cfg_cluster_group_by_name(c, g->name) != NULL) {
+        yaml_doc_fail(y, name, "a group named \"%s\" is there already; give each its own name",
+                      g->name);
+    }
+    const yaml_node_t *service = yaml_doc_need(y, map, "a group", "service");
+    read_service(y, service, g);
+    read_group_nics(y, map, yaml_doc_get(y, map, "nics"), c, g);
+    const yaml_node_t *port = yaml_doc_need(y, map, "a group", "port");
+    g->client_port = (uint16_t)yaml_doc_number(y, port, "port", 1, UINT16_MAX);
+    const yaml_node_t *durability = yaml_doc_get(y, map, "durability");
+    if (durability != NULL) {
+        g->durability = read_durability(y, durability);
+    }
+    at->port[c->group_count] = port;
+    if (!y->failed) {
+        c->group_count++;
+    }
+}
+
+static void read_groups(struct yaml_doc *y, const yaml_node_t *list, struct cfg_cluster *c,
+                        struct places *at)
+{
+    size_t n = yaml_doc_count(y, list, "groups");
+    if (!y->failed && (n == 0 || n > TS_GROUPS_MAX)) {
+        yaml_doc_fail(y, list, "%zu groups; describe 1 to %d", n, TS_GROUPS_MAX);
+    }
+    for (size_t i = 0; i < n && !y->failed; i++) {
+        read_group(y, yaml_doc_item(y, list, i), c, at);
+    }
+}
+
+/* Every node has the same paths: path n of one reaches path n of all others. */
+static void check_paths(struct yaml_doc *y, const struct cfg_cluster *c, const struct places *at)
+{
+    const struct cfg_node *first = &c->nodes[0];
+    for (size_t i = 0; i < c->node_count && !y->failed; i++) {
+        const struct cfg_node *n = &c->nodes[i];
+        if (n->path_count != first->path_count) {
+            yaml_doc_fail(y, at->node[i], "%s has %u paths but %s has %u; give all nodes the same",
+                          n->name, n->path_count, first->name, first->path_count);
+            return;
+        }
+        for (size_t p = 0; p < n->path_count && !y->failed; p++) {
+            if ((strchr(n->paths[p], ':') == NULL) != (strchr(first->paths[p], ':') == NULL)) {
+                yaml_doc_fail(y, at->path[i][p],
+                              "path %zu mixes IPv4 and IPv6 (%s has %s); use one family a path",
+                              p + 1, first->name, first->paths[p]);
+            }
+        }
+    }
+}
+
+static const struct cfg_node *address_owner(const struct cfg_cluster *c, size_t node, size_t path)
+{
+    const char *address = c->nodes[node].paths[path];
+    for (size_t i = 0; i <= node; i++) {
+        size_t end = i == node ? path : c->nodes[i].path_count;
+        for (size_t p = 0; p < end; p++) {
+            if (strcmp(c->nodes[i].paths[p], address) == 0) {
+                return &c->nodes[i];
+            }
+        }
+    }
+    return NULL;
+}
+
+static void check_addresses(struct yaml_doc *y, const struct cfg_cluster *c,
+                            const struct places *at)
+{
+    for (size_t i = 0; i < c->node_count && !y->failed; i++) {
+        for (size_t p = 0; p < c->nodes[i].path_count && !y->failed; p++) {
+            const struct cfg_node *owner = address_owner(c, i, p);
+            if (owner != NULL) {
+                yaml_doc_fail(y, at->path[i][p],
+                              "address %s is %s's already; give each path of each node its own",
+                              c->nodes[i].paths[p], owner->name);
+            }
+        }
+    }
+}
+
+static void check_voters(struct yaml_doc *y, const yaml_node_t *root, const struct cfg_cluster *c,
+                         const struct places *at)
+{
+    if (y->failed) {
+        return;
+    }
+    size_t voters = 0;
+    const yaml_node_t *last = root;
+    for (size_t i = 0; i < c->node_count; i++) {
+        if (c->nodes[i].voter) {
+            voters++;
+            last = at->node[i];
+        }
+    }
+    if (voters == 0) {
+        yaml_doc_fail(y, last, "no node votes; remove \"voter: false\" from one");
+    } else if (voters > TS_VOTERS_MAX) {
+        yaml_doc_fail(y, last, "%zu voters, at most %d are allowed; set \"voter: false\" on some",
+                      voters, TS_VOTERS_MAX);
+    } else if (voters % 2 == 0) {
+        yaml_doc_fail(y, last,
+                      "%zu voters: an even number cannot break a tie; add an arbiter or set "
+                      "\"voter: false\" on one node",
+                      voters);
+    }
+}
+
+static bool share_nic(const struct cfg_group *a, const struct cfg_group *b)
+{
+    for (size_t i = 0; i < a->nic_count; i++) {
+        if (cfg_group_has(b, a->nics[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void check_ports(struct yaml_doc *y, const struct cfg_cluster *c, const struct places *at)
+{
+    unsigned own_last = c->base_port + CFG_PORTS_OWN - 1U;
+    for (size_t i = 0; i < c->group_count && !y->failed; i++) {
+        const struct cfg_group *g = &c->groups[i];
+        if (g->client_port >= c->base_port && g->client_port <= own_last) {
+            yaml_doc_fail(y, at->port[i],
+                          "port %u of group %s lies in Twinstep's own %u..%u; choose another or "
+                          "move base-port",
+                          g->client_port, g->name, c->base_port, own_last);
+        }
+        for (size_t j = 0; j < i && !y->failed; j++) {
+            if (c->groups[j].client_port == g->client_port && share_nic(&c->groups[j], g)) {
+                yaml_doc_fail(y, at->port[i],
+                              "port %u is group %s's already on a shared NIC; choose another",
+                              g->client_port, c->groups[j].name);
+            }
+        }
+    }
+}
+
+static void read_cluster(struct yaml_doc *y, struct cfg_cluster *c, struct places *at)
+{
+    const yaml_node_t *root = yaml_doc_root(y);
+    yaml_doc_check_map(y, root, "the cluster file", ROOT_KEYS);
+    const yaml_node_t *name = yaml_doc_need(y, root, "the cluster file", "cluster");
+    read_name(y, name, "cluster", c->name);
+
+    uint64_t timeout = CFG_FAILURE_TIMEOUT_DEFAULT;
+    const yaml_node_t *timeout_node = yaml_doc_get(y, root, "failure-timeout");
+    if (timeout_node != NULL) {
+        timeout = read_timeout(y, timeout_node);
+    }
+    c->base_port = CFG_BASE_PORT_DEFAULT;
+    const yaml_node_t *port = yaml_doc_get(y, root, "base-port");
+    if (port != NULL) {
+        c->base_port =
+            (uint16_t)yaml_doc_number(y, port, "base-port", 1024, UINT16_MAX - CFG_PORTS_OWN + 1);
+    }
+    const yaml_node_t *nics = yaml_doc_need(y, root, "the cluster file", "nics");
+    read_nodes(y, nics, false, c, at);
+    const yaml_node_t *arbiters = yaml_doc_get(y, root, "arbiters");
+    if (arbiters != NULL) {
+        read_nodes(y, arbiters, true, c, at);
+    }
+    check_paths(y, c, at);
+    check_addresses(y, c, at);
+    check_voters(y, root, c, at);
+    const yaml_node_t *groups = yaml_doc_need(y, root, "the cluster file", "groups");
+    read_groups(y, groups, c, at);
+    check_ports(y, c, at);
+    if (!y->failed) {
+        c->timing = cfg_timing_derive(timeout);
+    }
+}
+
+enum ts_err cluster_yaml_parse(const char *name, struct ts_bytes text, struct cfg_cluster *out,
+                               char error[CLUSTER_YAML_ERROR_MAX])
+{
+    struct yaml_doc y;
+    struct places at = {0};
+    *out = (struct cfg_cluster){0};
+    yaml_doc_open(&y, name, text, error, CLUSTER_YAML_ERROR_MAX);
+    if (!y.failed) {
+        read_cluster(&y, out, &at);
+    }
+    yaml_doc_close(&y);
+    ts_assert(y.failed == (error[0] != '\0'));
+    return y.failed ? TS_ERR_CONFIG : TS_OK;
+}
+
+enum ts_err cluster_yaml_load(const char *file, struct cfg_cluster *out,
+                              char error[CLUSTER_YAML_ERROR_MAX])
+{
+    enum ts_err err = TS_OK;
+    uint8_t *text = NULL;
+    FILE *f = fopen(file, "re");
+    if (f == NULL) {
+        err = errno == ENOENT ? TS_ERR_NOT_FOUND : TS_ERR_IO;
+        (void)snprintf(error, CLUSTER_YAML_ERROR_MAX,
+                       "%.200s: cannot open the cluster file: %s; name one with --config FILE",
+                       file, strerror(errno));
+        return err;
+    }
+    text = malloc(CLUSTER_YAML_BYTES_MAX + 1);
+    size_t n = text == NULL ? 0 : fread(text, 1, CLUSTER_YAML_BYTES_MAX + 1, f);
+    if (text == NULL) {
+        err = TS_ERR_NOMEM;
+        (void)snprintf(error, CLUSTER_YAML_ERROR_MAX, "%.200s: out of memory; free some", file);
+    } else if (ferror(f) != 0) {
+        err = TS_ERR_IO;
+        (void)snprintf(error, CLUSTER_YAML_ERROR_MAX,
+                       "%.200s: cannot read the cluster file: %s; check the file", file,
+                       strerror(errno));
+    } else if (n > CLUSTER_YAML_BYTES_MAX) {
+        err = TS_ERR_LIMIT;
+        (void)snprintf(error, CLUSTER_YAML_ERROR_MAX,
+                       "%.200s: the cluster file is larger than %d bytes; is it the right file?",
+                       file, CLUSTER_YAML_BYTES_MAX);
+    } else {
+        err = cluster_yaml_parse(file, (struct ts_bytes){text, n}, out, error);
+    }
+    free(text);
+    (void)fclose(f);
+    return err;
+}
