@@ -1,0 +1,186 @@
+#include "replicator/log.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/hash.h"
+
+enum ts_err repl_log_init(struct repl_log *log, size_t bytes_cap, size_t slots_cap)
+{
+    ts_assert(bytes_cap >= 2U * REPL_BATCH_BYTES_MAX && slots_cap >= 2);
+    memset(log, 0, sizeof(*log));
+    log->bytes = malloc(bytes_cap);
+    log->slots = calloc(slots_cap, sizeof(*log->slots));
+    if (log->bytes == NULL || log->slots == NULL) {
+        repl_log_free(log);
+        return TS_ERR_NOMEM;
+    }
+    log->bytes_cap = bytes_cap;
+    log->slots_cap = slots_cap;
+    return TS_OK;
+}
+
+void repl_log_free(struct repl_log *log)
+{
+    free(log->bytes);
+    free(log->slots);
+    memset(log, 0, sizeof(*log));
+}
+
+static struct repl_log_slot *slot_at(const struct repl_log *log, size_t index)
+{
+    ts_assert(index < log->slot_count);
+    return &log->slots[(log->slot_head + index) % log->slots_cap];
+}
+
+const struct repl_log_slot *repl_log_newest(const struct repl_log *log)
+{
+    return log->slot_count == 0 ? NULL : slot_at(log, log->slot_count - 1);
+}
+
+struct repl_pos repl_log_tail(const struct repl_log *log)
+{
+    const struct repl_log_slot *s = repl_log_newest(log);
+    return s == NULL ? log->base : (struct repl_pos){s->last, s->hash};
+}
+
+static void evict_oldest(struct repl_log *log)
+{
+    const struct repl_log_slot *s = slot_at(log, 0);
+    log->base = (struct repl_pos){s->last, s->hash};
+    log->slot_head = (log->slot_head + 1) % log->slots_cap;
+    log->slot_count--;
+}
+
+/* Where the next `len` bytes can lie between the newest and the oldest batch; SIZE_MAX when
+ * there is no such place. A batch never wraps: the rest behind the newest is skipped then. */
+static size_t free_place(const struct repl_log *log, size_t len)
+{
+    if (log->slot_count == 0) {
+        return len <= log->bytes_cap ? 0 : SIZE_MAX;
+    }
+    const struct repl_log_slot *oldest = slot_at(log, 0);
+    const struct repl_log_slot *newest = slot_at(log, log->slot_count - 1);
+    size_t end = newest->offset + newest->len;
+    if (newest->offset >= oldest->offset) {
+        if (log->bytes_cap - end >= len) {
+            return end;
+        }
+        return oldest->offset >= len ? 0 : SIZE_MAX;
+    }
+    return oldest->offset - end >= len ? end : SIZE_MAX;
+}
+
+uint8_t *repl_log_reserve(struct repl_log *log, size_t len, struct ts_seq evictable)
+{
+    for (;;) {
+        if (log->slot_count < log->slots_cap) {
+            size_t place = free_place(log, len);
+            if (place != SIZE_MAX) {
+                return log->bytes + place;
+            }
+        }
+        if (log->slot_count == 0 || ts_seq_lt(evictable, slot_at(log, 0)->last)) {
+            return NULL;
+        }
+        evict_oldest(log);
+    }
+}
+
+void repl_log_append(struct repl_log *log, const struct repl_batch *b)
+{
+    struct repl_pos tail = repl_log_tail(log);
+    ts_assert(b->bytes.data >= log->bytes);
+    ts_assert(b->bytes.data + b->bytes.len <= log->bytes + log->bytes_cap);
+    ts_assert(log->slot_count < log->slots_cap);
+    ts_assert(b->first.v == tail.seq.v + 1 && ts_hash_eq(b->prev, tail.hash));
+    log->slot_count++;
+    *slot_at(log, log->slot_count - 1) = (struct repl_log_slot){
+        .first = b->first,
+        .last = b->last,
+        .epoch = b->epoch,
+        .time = b->time,
+        .hash = ts_hash_bytes(b->bytes.data, b->bytes.len),
+        .prev = b->prev,
+        .offset = (size_t)(b->bytes.data - log->bytes),
+        .len = b->bytes.len,
+    };
+}
+
+/* Index of the first slot whose last seq is at least `seq`; slot_count when there is none. */
+static size_t lower_bound(const struct repl_log *log, struct ts_seq seq)
+{
+    size_t lo = 0;
+    size_t hi = log->slot_count;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (ts_seq_lt(slot_at(log, mid)->last, seq)) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo;
+}
+
+struct repl_log_slot *repl_log_find(const struct repl_log *log, struct ts_seq seq)
+{
+    size_t i = lower_bound(log, seq);
+    if (i == log->slot_count || ts_seq_lt(seq, slot_at(log, i)->first)) {
+        return NULL;
+    }
+    return slot_at(log, i);
+}
+
+enum repl_log_match repl_log_match(const struct repl_log *log, struct repl_pos pos)
+{
+    if (ts_seq_lt(pos.seq, log->base.seq)) {
+        return REPL_LOG_EVICTED;
+    }
+    if (ts_seq_eq(pos.seq, log->base.seq)) {
+        return ts_hash_eq(pos.hash, log->base.hash) ? REPL_LOG_SAME : REPL_LOG_OTHER;
+    }
+    const struct repl_log_slot *s = repl_log_find(log, pos.seq);
+    if (s == NULL) {
+        return REPL_LOG_BEYOND;
+    }
+    bool same = ts_seq_eq(s->last, pos.seq) && ts_hash_eq(s->hash, pos.hash);
+    return same ? REPL_LOG_SAME : REPL_LOG_OTHER;
+}
+
+void repl_log_truncate(struct repl_log *log, struct ts_seq seq)
+{
+    ts_assert(!ts_seq_lt(seq, log->base.seq));
+    while (log->slot_count > 0 && ts_seq_lt(seq, slot_at(log, log->slot_count - 1)->last)) {
+        log->slot_count--;
+    }
+    ts_assert(ts_seq_eq(repl_log_tail(log).seq, seq));
+}
+
+struct ts_bytes repl_log_run(const struct repl_log *log, struct ts_seq after, size_t max,
+                             struct repl_pos *last)
+{
+    size_t i = lower_bound(log, ts_seq_add(after, 1));
+    if (i == log->slot_count) {
+        return (struct ts_bytes){NULL, 0};
+    }
+    const struct repl_log_slot *s = slot_at(log, i);
+    ts_assert(s->first.v == after.v + 1);
+    struct ts_bytes run = {log->bytes + s->offset, s->len};
+    *last = (struct repl_pos){s->last, s->hash};
+    for (i++; i < log->slot_count; i++) {
+        s = slot_at(log, i);
+        if (log->bytes + s->offset != run.data + run.len || run.len + s->len > max) {
+            break;
+        }
+        run.len += s->len;
+        *last = (struct repl_pos){s->last, s->hash};
+    }
+    return run;
+}
+
+struct ts_bytes repl_log_bytes(const struct repl_log *log, const struct repl_log_slot *slot)
+{
+    return (struct ts_bytes){log->bytes + slot->offset, slot->len};
+}

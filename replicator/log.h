@@ -1,0 +1,71 @@
+/* The log window: the newest batches of the input log, in memory.
+ *
+ * A ring of bytes and a ring of slots. Batches lie whole and in order; the oldest are
+ * evicted when room is needed and the owner allows it. What left the window is in the
+ * journal. `base` is the position before the oldest batch held, so that the chain can be
+ * checked across it. */
+#ifndef REPLICATOR_LOG_H
+#define REPLICATOR_LOG_H
+
+#include "replicator/batch.h"
+
+struct repl_log_slot {
+    struct ts_seq first;
+    struct ts_seq last;
+    struct ts_epoch epoch;
+    struct ts_ltime time;
+    struct ts_hash hash; /* of the batch's bytes */
+    struct ts_hash prev;
+    size_t offset; /* into the ring of bytes */
+    size_t len;
+    bool digested; /* applied, and `digest` is the rolling digest after it */
+    struct ts_hash digest;
+};
+
+struct repl_log {
+    uint8_t *bytes; /* owned */
+    size_t bytes_cap;
+    struct repl_log_slot *slots; /* owned ring */
+    size_t slots_cap;
+    size_t slot_head; /* index of the oldest */
+    size_t slot_count;
+    struct repl_pos base;
+};
+
+/* Allocates; TS_ERR_NOMEM. `bytes_cap` is at least two batches of the maximal size. */
+enum ts_err repl_log_init(struct repl_log *log, size_t bytes_cap, size_t slots_cap) TS_MUST_USE;
+void repl_log_free(struct repl_log *log);
+
+/* The end of the log. */
+struct repl_pos repl_log_tail(const struct repl_log *log);
+/* The newest slot; NULL when the window is empty. */
+const struct repl_log_slot *repl_log_newest(const struct repl_log *log);
+
+/* `len` contiguous bytes for the next batch, evicting the oldest batches whose last seq is
+ * at most `evictable`; NULL when that does not make enough room. Nothing is appended yet. */
+uint8_t *repl_log_reserve(struct repl_log *log, size_t len, struct ts_seq evictable);
+/* Appends the batch that lies at the place given by repl_log_reserve. It must chain. */
+void repl_log_append(struct repl_log *log, const struct repl_batch *b);
+
+/* The slot of the batch that holds `seq`; NULL when not in the window. */
+struct repl_log_slot *repl_log_find(const struct repl_log *log, struct ts_seq seq);
+
+enum repl_log_match {
+    REPL_LOG_SAME,    /* the end of a batch held here (or the base), with this hash */
+    REPL_LOG_OTHER,   /* this seq ends no batch here, or one with another hash */
+    REPL_LOG_EVICTED, /* before the window: cannot tell */
+    REPL_LOG_BEYOND,  /* after the tail */
+};
+enum repl_log_match repl_log_match(const struct repl_log *log, struct repl_pos pos);
+
+/* Forgets everything after `seq`, which must be a batch end in the window or the base. */
+void repl_log_truncate(struct repl_log *log, struct ts_seq seq);
+
+/* The bytes of whole batches that follow `after` (a batch end in the window), contiguous in
+ * memory, at most `max` bytes but at least one batch; `last` gets the end of the run.
+ * Empty at the tail. */
+struct ts_bytes repl_log_run(const struct repl_log *log, struct ts_seq after, size_t max,
+                             struct repl_pos *last);
+struct ts_bytes repl_log_bytes(const struct repl_log *log, const struct repl_log_slot *slot);
+
+#endif

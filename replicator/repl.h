@@ -1,0 +1,271 @@
+/* The replication core: one replica of one group (R2, R3.1, R4).
+ *
+ * A state machine without I/O. The shell (or the simulator) feeds events, each with the
+ * time in it, and performs the effects in the order that replicator/io/perform.c fixes.
+ * The core reaches the config register through a narrow interface: it asks with
+ * REG_PREPARE, REG_READ or REG_CAS and hears REG_PREPARED, REG_WON or REG_LOST.
+ *
+ *   event → repl_step(core, &event, &effects) → perform
+ *
+ * Roles: a *primary* orders requests and answers; a *secondary* acknowledges what it has
+ * on disk; a secondary that is not in the in-sync set is a *learner*. Files: step.c
+ * (dispatch), primary.c, secondary.c, reads.c, membership.c (changes of the in-sync set),
+ * takeover.c, config.c (what the replica knows of the register). */
+#ifndef REPLICATOR_REPL_H
+#define REPLICATOR_REPL_H
+
+#include "base/prng.h"
+#include "base/trace.h"
+#include "cluster-cfg/cluster.h"
+#include "cluster-cfg/config.h"
+#include "replicator/batch.h"
+#include "replicator/log.h"
+#include "replicator/msg.h"
+
+/* Why a peer is taken for lost. A harder kind replaces a softer one. */
+enum repl_evidence {
+    REPL_EVIDENCE_NONE = 0,
+    REPL_EVIDENCE_SILENT = 1,    /* the detector's timeout; waits a tie delay first */
+    REPL_EVIDENCE_REFUSED = 2,   /* link closed and a reconnect refused on every path */
+    REPL_EVIDENCE_EXITED = 3,    /* its nicd's word */
+    REPL_EVIDENCE_RESTARTED = 4, /* a new process instance answers */
+    REPL_EVIDENCE_SELF = 5,      /* this process is the restarted primary itself (R2.6) */
+};
+/* "silent", "refused", …; static storage. */
+const char *repl_evidence_name(enum repl_evidence kind);
+
+enum repl_role {
+    REPL_ROLE_STARTING = 0, /* has not learned a decided config yet */
+    REPL_ROLE_SECONDARY,    /* follows; in sync or learner by the config */
+    REPL_ROLE_TAKING_OVER,
+    REPL_ROLE_PRIMARY,
+    REPL_ROLE_HALTED, /* waits for an operator; `why` says what for */
+};
+
+/* One sentence each on why a replica does not serve; repl_why_text. */
+enum repl_why {
+    REPL_WHY_NONE = 0,
+    REPL_WHY_REGISTER,     /* no voter majority has answered yet */
+    REPL_WHY_NOT_IN_SYNC,  /* the primary is away and this replica's data may be stale (R4.7) */
+    REPL_WHY_NOT_A_MEMBER, /* the config does not list this NIC */
+    REPL_WHY_OTHER_DISK,   /* the config lists another incarnation: blank or replaced disk */
+    REPL_WHY_ACK_MISSING,  /* an in-sync replica does not acknowledge, no majority to remove it */
+    REPL_WHY_DISK,         /* the journal failed */
+    REPL_WHY_DIVERGED,     /* applied state conflicts with the primary's log */
+    REPL_WHY_SUSPECT,      /* an unexplained divergence forbids a takeover (R5.2) */
+    REPL_WHY_TAKING_OVER,
+};
+const char *repl_why_text(enum repl_why why);
+
+struct repl_limits {
+    size_t window_bytes; /* log window in memory; at least 2 batches */
+    size_t window_batches;
+    size_t flight_bytes;    /* unacknowledged bytes to one peer */
+    size_t join_lag_bytes;  /* a learner this close is required next (R4.6) */
+    uint64_t blocked_after; /* ns without progress until waiting clients are let go */
+    uint64_t commit_lazy;   /* ns until an idle primary repeats its commit position */
+};
+struct repl_limits repl_limits_default(const struct cfg_timing *timing);
+
+/* Everything a replica is born with. */
+struct repl_options {
+    struct ts_nic_id self;
+    struct ts_incarnation incarnation; /* of its journal */
+    struct ts_instance instance;       /* of this process */
+    struct ts_epoch floor;             /* durable: acknowledges nothing below (R2.3, seal) */
+    struct ts_ltime first_time;        /* where logical time begins in an empty log */
+    uint64_t seed;                     /* jitter and nonces */
+    struct cfg_timing timing;
+    struct repl_limits limits;
+};
+
+/* ---- events ---------------------------------------------------------------------- */
+
+enum repl_event_kind {
+    REPL_EV_RESTORE, /* a batch found in the journal, in order, before START */
+    REPL_EV_START,   /* the journal is read and synced (R2.11) */
+    REPL_EV_SUBMIT,  /* requests to order as one batch; result in effects->submit */
+    REPL_EV_READ,    /* reads up to `token` have arrived (R2.9) */
+    REPL_EV_TICK,    /* time passed; ask repl_deadline when the next is due */
+    REPL_EV_LINK_UP,
+    REPL_EV_LINK_DOWN,
+    REPL_EV_MESSAGE,
+    REPL_EV_EVIDENCE,        /* a peer is taken for lost */
+    REPL_EV_EVIDENCE_CLEAR,  /* it was heard again */
+    REPL_EV_PERSISTED,       /* the journal is durable up to seq */
+    REPL_EV_FLOOR_PERSISTED, /* the floor is durable */
+    REPL_EV_DISK_FAILED,
+    REPL_EV_APPLIED, /* by perform, after each batch: the rolling digest */
+    REPL_EV_FETCHED, /* answers a FETCH effect */
+    REPL_EV_REG_PREPARED,
+    REPL_EV_REG_WON,
+    REPL_EV_REG_LOST,
+};
+
+struct repl_event {
+    enum repl_event_kind kind;
+    struct ts_mono now;
+    struct ts_nic_id peer; /* LINK_*, MESSAGE, EVIDENCE*, FETCHED */
+    union {
+        struct {
+            struct ts_bytes batch; /* one whole batch, borrowed */
+            struct ts_seq committed;
+        } restore;
+        struct {
+            const struct repl_request *requests; /* borrowed */
+            size_t count;
+        } submit;
+        uint64_t read_token;
+        struct {
+            struct ts_instance instance;
+            struct ts_incarnation incarnation;
+        } link;
+        struct {
+            uint8_t type;
+            struct ts_bytes frame; /* borrowed */
+        } message;
+        enum repl_evidence evidence;
+        struct ts_seq persisted;
+        struct ts_epoch floor;
+        struct {
+            struct ts_seq seq;
+            struct ts_hash digest;
+        } applied;
+        struct {
+            struct ts_seq after;
+            struct ts_bytes batches; /* whole batches, borrowed; empty = not to be had */
+        } fetched;
+        struct {
+            uint64_t op; /* of the REG_* effect it answers */
+            struct cfg_config config;
+        } reg;
+    } u;
+};
+
+/* ---- effects --------------------------------------------------------------------- */
+
+enum repl_effect_kind {
+    REPL_EF_JOURNAL_TRUNCATE, /* forget after seq; before any later append */
+    REPL_EF_JOURNAL_APPEND,   /* durable later: answers PERSISTED */
+    REPL_EF_PERSIST_FLOOR,    /* answers FLOOR_PERSISTED */
+    REPL_EF_SEND,             /* at once */
+    REPL_EF_APPLY,            /* committed entries (from, to]; release their outputs or drop them */
+    REPL_EF_READS_READY,      /* reads up to the token may be answered from the applied state */
+    REPL_EF_CLOSE_PENDING,    /* answer nothing that is waiting: close those connections (R2.8) */
+    REPL_EF_ROLE,             /* role, activity or config changed: tell the front-end */
+    REPL_EF_FETCH,            /* read batches after seq from the journal, answers FETCHED */
+    REPL_EF_REG_PREPARE,      /* answers REG_PREPARED: shows a value, decides nothing */
+    REPL_EF_REG_READ,         /* full round, answers REG_LOST with the decided value */
+    REPL_EF_REG_CAS,          /* answers REG_WON or REG_LOST, keeps trying until then */
+    REPL_EF_REG_ABANDON,      /* stop the operation, whatever became of it */
+    REPL_EF_TRACE,
+};
+
+struct repl_effect {
+    enum repl_effect_kind kind;
+    struct ts_nic_id peer; /* SEND, FETCH */
+    union {
+        struct {
+            struct repl_batch batch; /* borrowed from the window until the next step */
+            struct ts_hash hash;
+            struct ts_seq committed; /* hint stored beside it */
+        } append;
+        struct ts_seq truncate_after;
+        struct ts_epoch floor;
+        struct {
+            uint8_t type;
+            struct ts_bytes head; /* borrowed from the effects */
+            struct ts_bytes body; /* borrowed from the window or the event; may be empty */
+        } send;
+        struct {
+            struct ts_seq from; /* exclusive */
+            struct ts_seq to;   /* inclusive */
+            bool release;
+        } apply;
+        uint64_t read_token;
+        struct {
+            struct ts_seq after;
+            size_t bytes_max;
+        } fetch;
+        struct {
+            uint64_t op;
+            struct ts_epoch expected;
+            struct cfg_config config;
+        } reg;
+        struct ts_trace trace;
+    } u;
+};
+
+/* A step's effects are bounded: a handful a peer. */
+#define REPL_EFFECTS_MAX 128
+#define REPL_EFFECTS_HEAD_BYTES (32 * REPL_MSG_HEAD_MAX)
+
+enum repl_submit_result {
+    REPL_SUBMIT_NONE = 0,
+    REPL_SUBMIT_ORDERED,     /* `first_seq` is the first request's */
+    REPL_SUBMIT_NOT_PRIMARY, /* not ordered: answer with an error */
+    REPL_SUBMIT_BUSY,        /* not ordered: keep it and try again after a commit */
+};
+
+struct repl_effects {
+    size_t count;
+    struct repl_effect e[REPL_EFFECTS_MAX];
+    enum repl_submit_result submit;
+    struct ts_seq first_seq;
+    size_t head_used;
+    uint8_t heads[REPL_EFFECTS_HEAD_BYTES];
+};
+
+/* ---- the core -------------------------------------------------------------------- */
+
+struct repl; /* its parts: replicator/state.h */
+
+/* Gives a core that the caller frees with repl_free; NULL when memory is short. */
+struct repl *repl_new(const struct repl_options *options);
+void repl_free(struct repl *c);
+
+/* One step. `fx` is cleared first. */
+void repl_step(struct repl *c, const struct repl_event *ev, struct repl_effects *fx);
+
+/* When the next TICK is due; TS_MONO_NEVER when none is. */
+struct ts_mono repl_deadline(const struct repl *c);
+
+/* The committed batch that holds `seq`, for an APPLY effect. Asserts that it is in the window. */
+void repl_batch_at(const struct repl *c, struct ts_seq seq, struct repl_batch *out);
+
+/* Logical time as a primary would stamp it now. */
+struct ts_ltime repl_logical_now(const struct repl *c, struct ts_mono now);
+
+struct repl_peer_status {
+    struct ts_nic_id nic;
+    bool connected;
+    struct repl_pos acked; /* counted in the present epoch */
+    enum repl_evidence evidence;
+};
+
+/* A copy of everything that status, front-end and tests want to know. */
+struct repl_status {
+    enum repl_role role;
+    bool active;  /* a primary that has finished its takeover */
+    bool blocked; /* clients were let go; nothing is ordered until the log is committed */
+    enum repl_why why;
+    bool config_known;
+    struct cfg_config config;
+    uint64_t required_mask;
+    struct ts_epoch floor;
+    struct repl_pos tail;
+    struct ts_seq persisted;
+    struct ts_seq committed;
+    struct ts_seq applied;
+    struct ts_hash digest;
+    uint64_t alarms;    /* bits of enum report_alarm */
+    uint64_t malformed; /* messages refused */
+    size_t peer_count;
+    struct repl_peer_status peers[TS_MEMBERS_MAX];
+};
+void repl_status(const struct repl *c, struct repl_status *out);
+
+/* Asserts what must hold between steps. Run after every step in tests. */
+void repl_check_invariants(const struct repl *c);
+
+#endif

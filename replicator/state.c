@@ -1,0 +1,151 @@
+#include "replicator/state.h"
+
+#include "base/assert.h"
+
+struct repl_effect *repl_fx(struct repl_effects *fx, enum repl_effect_kind kind)
+{
+    ts_assert(fx->count < REPL_EFFECTS_MAX);
+    struct repl_effect *e = &fx->e[fx->count++];
+    *e = (struct repl_effect){.kind = kind};
+    return e;
+}
+
+void repl_trace(struct repl *c, struct repl_effects *fx, enum ts_trace_kind kind,
+                struct ts_seq seq, uint64_t a, uint64_t b)
+{
+    struct repl_effect *e = repl_fx(fx, REPL_EF_TRACE);
+    e->u.trace = (struct ts_trace){
+        .kind = kind,
+        .at = c->now,
+        .epoch = c->config.epoch,
+        .seq = seq,
+        .a = a,
+        .b = b,
+    };
+}
+
+void repl_alarm(struct repl *c, enum report_alarm alarm, bool on)
+{
+    uint64_t bit = 1ULL << alarm;
+    c->alarms = on ? c->alarms | bit : c->alarms & ~bit;
+}
+
+struct repl_peer *repl_peer(struct repl *c, struct ts_nic_id nic)
+{
+    for (size_t i = 0; i < TS_MEMBERS_MAX; i++) {
+        if (c->peers[i].used && ts_nic_eq(c->peers[i].nic, nic)) {
+            return &c->peers[i];
+        }
+    }
+    return NULL;
+}
+
+struct repl_peer *repl_peer_or_new(struct repl *c, struct ts_nic_id nic)
+{
+    struct repl_peer *p = repl_peer(c, nic);
+    if (p != NULL || repl_is_self(c, nic) || nic.v == 0 || nic.v > TS_NODES_MAX) {
+        return p;
+    }
+    for (size_t i = 0; i < TS_MEMBERS_MAX; i++) {
+        if (!c->peers[i].used) {
+            c->peers[i] = (struct repl_peer){.used = true, .nic = nic};
+            return &c->peers[i];
+        }
+    }
+    return NULL;
+}
+
+bool repl_is_self(const struct repl *c, struct ts_nic_id nic)
+{
+    return ts_nic_eq(c->o.self, nic);
+}
+
+struct ts_writer repl_head(struct repl_effects *fx)
+{
+    ts_assert(REPL_EFFECTS_HEAD_BYTES - fx->head_used >= REPL_MSG_HEAD_MAX);
+    return ts_writer_init(fx->heads + fx->head_used, REPL_MSG_HEAD_MAX);
+}
+
+void repl_send(struct repl *c, struct repl_effects *fx, struct ts_nic_id to, uint8_t type,
+               const struct ts_writer *head, struct ts_bytes body)
+{
+    ts_assert(!head->failed);
+    ts_assert(!repl_is_self(c, to));
+    struct repl_effect *e = repl_fx(fx, REPL_EF_SEND);
+    e->peer = to;
+    e->u.send.type = type;
+    e->u.send.head = (struct ts_bytes){head->data, head->len};
+    e->u.send.body = body;
+    fx->head_used += head->len;
+}
+
+bool repl_self_in_sync(const struct repl *c, const struct cfg_config *cfg)
+{
+    return cfg_set_has(&cfg->in_sync, c->o.self, c->o.incarnation);
+}
+
+uint64_t repl_jitter(struct repl *c, uint64_t base)
+{
+    return base + ts_prng_below(&c->prng, base == 0 ? 1 : base);
+}
+
+void repl_set_role(struct repl *c, struct repl_effects *fx, enum repl_role role,
+                   enum repl_why why)
+{
+    if (c->role == REPL_ROLE_HALTED && role != REPL_ROLE_HALTED && c->disk_failed) {
+        return; /* one failed fsync ends trust (R2.11) */
+    }
+    if (c->role != role || c->why != why) {
+        repl_trace(c, fx, TS_TRACE_ROLE, (struct ts_seq){0}, role, why);
+    }
+    c->role = role;
+    c->why = why;
+    repl_fx(fx, REPL_EF_ROLE);
+}
+
+const char *repl_evidence_name(enum repl_evidence kind)
+{
+    switch (kind) {
+    case REPL_EVIDENCE_NONE:
+        return "none";
+    case REPL_EVIDENCE_SILENT:
+        return "silent";
+    case REPL_EVIDENCE_REFUSED:
+        return "refused";
+    case REPL_EVIDENCE_EXITED:
+        return "exited";
+    case REPL_EVIDENCE_RESTARTED:
+        return "restarted";
+    case REPL_EVIDENCE_SELF:
+        return "self-restarted";
+    }
+    return "unknown";
+}
+
+const char *repl_why_text(enum repl_why why)
+{
+    switch (why) {
+    case REPL_WHY_NONE:
+        return "";
+    case REPL_WHY_REGISTER:
+        return "no majority of voters answers: start more of them";
+    case REPL_WHY_NOT_IN_SYNC:
+        return "the primary is away and this replica may lack acknowledged entries: start the "
+               "primary's NIC";
+    case REPL_WHY_NOT_A_MEMBER:
+        return "the group's config does not list this NIC";
+    case REPL_WHY_OTHER_DISK:
+        return "the group's config lists another disk for this NIC: it was replaced or formatted";
+    case REPL_WHY_ACK_MISSING:
+        return "an in-sync replica does not acknowledge, and no majority of voters has removed it";
+    case REPL_WHY_DISK:
+        return "the journal failed: replace the disk";
+    case REPL_WHY_DIVERGED:
+        return "the applied state conflicts with the primary's log: keep both, call for help";
+    case REPL_WHY_SUSPECT:
+        return "an unexplained divergence stands: no takeover until it is cleared";
+    case REPL_WHY_TAKING_OVER:
+        return "takes over";
+    }
+    return "unknown";
+}

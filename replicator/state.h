@@ -1,0 +1,215 @@
+/* The replication core's state and the functions its files share. Private to replicator/.
+ *
+ * Fields stand in groups: given, durable, log, config register, role, peers, reads,
+ * bookkeeping. "Durable" fields mirror what the disk has confirmed. */
+#ifndef REPLICATOR_STATE_H
+#define REPLICATOR_STATE_H
+
+#include "cluster-cfg/report.h"
+#include "replicator/repl.h"
+
+/* Where the stream of batches to a peer stands. */
+enum repl_stream {
+    REPL_STREAM_OFF,   /* its position is not known yet */
+    REPL_STREAM_LIVE,  /* follows the window */
+    REPL_STREAM_FETCH, /* waits for batches from the journal */
+};
+
+struct repl_peer {
+    bool used;
+    struct ts_nic_id nic;
+    /* link */
+    bool connected;
+    struct ts_instance instance;
+    struct ts_incarnation incarnation;
+    bool ever_connected; /* since this process started */
+    enum repl_evidence evidence;
+    struct ts_mono evidence_at;
+    /* as seen by a primary, in the present epoch */
+    enum repl_stream stream;
+    struct repl_pos sent; /* end of what was sent on this link */
+    bool acked_valid;
+    struct repl_pos acked;
+    bool compared; /* a digest was equal, at compared_seq */
+    struct ts_seq compared_seq;
+    uint64_t confirmed_round;
+    struct ts_mono join_after;   /* hysteresis: no new join before */
+    struct ts_mono rewind_after; /* a position is not asked for again before */
+    bool diverged;
+};
+
+/* What a primary wants to change in the config; one register operation at a time. */
+enum repl_change {
+    REPL_CHANGE_NONE,
+    REPL_CHANGE_OPEN, /* a CAS of `proposal` is under way: part of the required set (R2.5) */
+};
+
+enum repl_takeover {
+    REPL_TAKEOVER_NONE,
+    REPL_TAKEOVER_WAIT,    /* soft evidence: the tie delay runs */
+    REPL_TAKEOVER_PREPARE, /* step 1 */
+    REPL_TAKEOVER_SEAL,    /* step 2 */
+    REPL_TAKEOVER_CAS,     /* step 3 */
+    REPL_TAKEOVER_TAIL,    /* step 4: won; committing the tail */
+};
+
+struct repl {
+    /* given */
+    struct repl_options o;
+
+    /* durable, as confirmed by the disk */
+    struct ts_epoch floor_durable;
+    struct ts_seq persisted; /* journal, at a batch end */
+
+    /* the same as promised in memory: never behind the durable one */
+    struct ts_epoch floor;
+
+    /* log */
+    struct repl_log log;
+    struct repl_pos committed;
+    struct repl_pos verified; /* identical to the present primary's log up to here */
+    struct ts_epoch verified_epoch;
+    struct ts_seq applied;
+    struct ts_hash digest;     /* rolling, after `applied` */
+    struct ts_ltime last_time; /* largest logical time seen */
+    struct ts_mono last_time_at;
+    bool disk_failed;
+
+    /* config register */
+    bool config_known;
+    struct cfg_config config; /* the newest decided one known */
+    uint64_t op;              /* number of the newest register operation, 0 = none yet */
+    bool op_running;
+    enum repl_effect_kind op_kind;
+    struct cfg_config proposal; /* valid while a CAS runs */
+    struct ts_mono poll_at;
+
+    /* role */
+    enum repl_role role;
+    enum repl_why why;
+    bool active;
+    enum repl_takeover takeover;
+    enum repl_evidence takeover_why;
+    struct ts_epoch takeover_epoch; /* e: the epoch that is sealed and replaced */
+    struct ts_mono takeover_at;     /* end of the tie delay or of the retry pause */
+    struct ts_seq takeover_noop;
+    bool bump; /* a peer refused this epoch: raise it, keep the set (R4.1) */
+
+    /* primary */
+    struct ts_nic_id joining; /* required from now on, not proposed yet; 0 = none */
+    struct ts_mono joining_since;
+    struct ts_seq committed_sent;
+    struct ts_mono commit_lazy_at;
+    struct ts_mono progress_at; /* the last commit, or when the log was last empty of waiting */
+    bool blocked;
+
+    /* reads */
+    uint64_t read_token;       /* newest arrived */
+    uint64_t read_round_token; /* newest covered by the running round */
+    uint64_t read_ready;       /* newest released */
+    uint64_t round;            /* number of the newest round, never reused */
+    bool round_running;
+    struct ts_epoch round_epoch;
+    struct ts_mono read_waits_since;
+
+    struct repl_peer peers[TS_MEMBERS_MAX];
+    struct ts_prng prng;
+    uint64_t alarms;
+    uint64_t malformed;
+    struct ts_mono now; /* of the running step */
+};
+
+/* ---- small helpers (state.c) ------------------------------------------------------ */
+
+struct repl_effect *repl_fx(struct repl_effects *fx, enum repl_effect_kind kind);
+void repl_trace(struct repl *c, struct repl_effects *fx, enum ts_trace_kind kind, struct ts_seq seq,
+                uint64_t a, uint64_t b);
+void repl_alarm(struct repl *c, enum report_alarm alarm, bool on);
+/* The peer's record; NULL for a NIC that is no member of anything known. */
+struct repl_peer *repl_peer(struct repl *c, struct ts_nic_id nic);
+/* The same, made on demand; NULL when there are too many. */
+struct repl_peer *repl_peer_or_new(struct repl *c, struct ts_nic_id nic);
+bool repl_is_self(const struct repl *c, struct ts_nic_id nic);
+/* A message's head is encoded into the effects: the writer to use, then repl_send_done. */
+struct ts_writer repl_head(struct repl_effects *fx);
+void repl_send(struct repl *c, struct repl_effects *fx, struct ts_nic_id to, uint8_t type,
+               const struct ts_writer *head, struct ts_bytes body);
+/* Whether this replica, with this disk, is in the in-sync set of `cfg`. */
+bool repl_self_in_sync(const struct repl *c, const struct cfg_config *cfg);
+/* A pause of [base, 2·base) ns. */
+uint64_t repl_jitter(struct repl *c, uint64_t base);
+void repl_set_role(struct repl *c, struct repl_effects *fx, enum repl_role role, enum repl_why why);
+
+/* ---- config.c: what the replica knows of the register ----------------------------- */
+
+void repl_reg_start(struct repl *c, struct repl_effects *fx, enum repl_effect_kind kind,
+                    struct ts_epoch expected, const struct cfg_config *proposal);
+void repl_reg_abandon(struct repl *c, struct repl_effects *fx);
+/* A decided config came to our knowledge: takes it over when it is newer. */
+void repl_config_learn(struct repl *c, const struct cfg_config *cfg, struct repl_effects *fx);
+void repl_config_on_reg(struct repl *c, const struct repl_event *ev, struct repl_effects *fx);
+void repl_config_publish(struct repl *c, struct repl_effects *fx);
+void repl_config_send(struct repl *c, struct repl_peer *p, struct repl_effects *fx);
+void repl_position_send(struct repl *c, struct repl_peer *p, bool rewind, struct repl_effects *fx);
+void repl_config_tick(struct repl *c, struct repl_effects *fx);
+
+/* ---- primary.c: order, stream, commit ---------------------------------------------- */
+
+void repl_primary_submit(struct repl *c, const struct repl_event *ev, struct repl_effects *fx);
+/* Orders one batch; false when the window has no room. */
+bool repl_primary_order(struct repl *c, const struct repl_request *requests, size_t count,
+                        struct repl_effects *fx);
+void repl_primary_on_position(struct repl *c, struct repl_peer *p,
+                              const struct repl_msg_position *m, struct repl_effects *fx);
+void repl_primary_on_ack(struct repl *c, struct repl_peer *p, const struct repl_msg_ack *m,
+                         struct repl_effects *fx);
+void repl_primary_on_fetched(struct repl *c, struct repl_peer *p, const struct repl_event *ev,
+                             struct repl_effects *fx);
+/* Sends what may be sent now to this peer; `always` sends the position also without batches. */
+void repl_primary_pump(struct repl *c, struct repl_peer *p, bool always, struct repl_effects *fx);
+/* Bit = NIC: whose acknowledgement every commit, release and at-once read needs (R2.5). */
+uint64_t repl_required_mask(const struct repl *c);
+/* Commits what the required set has acknowledged in this epoch, applies, answers. */
+void repl_commit_advance(struct repl *c, struct repl_effects *fx);
+/* After a new epoch of ours: acknowledgements start over. */
+void repl_primary_new_epoch(struct repl *c, struct repl_effects *fx);
+void repl_primary_tick(struct repl *c, struct repl_effects *fx);
+void repl_apply_to(struct repl *c, struct repl_pos to, struct repl_effects *fx);
+
+/* ---- secondary.c: append, acknowledge, truncate ------------------------------------ */
+
+void repl_secondary_on_append(struct repl *c, struct repl_peer *p, const struct repl_msg_append *m,
+                              struct repl_effects *fx);
+void repl_secondary_ack(struct repl *c, struct repl_effects *fx);
+void repl_secondary_on_confirm(struct repl *c, struct repl_peer *p,
+                               const struct repl_msg_confirm *m, struct repl_effects *fx);
+/* Promises to acknowledge nothing below `epoch`; durable when FLOOR_PERSISTED comes. */
+void repl_floor_raise(struct repl *c, struct ts_epoch epoch, struct repl_effects *fx);
+
+/* ---- reads.c ------------------------------------------------------------------------ */
+
+void repl_reads_on_read(struct repl *c, uint64_t token, struct repl_effects *fx);
+void repl_reads_on_confirmed(struct repl *c, struct repl_peer *p,
+                             const struct repl_msg_confirmed *m, struct repl_effects *fx);
+/* Starts, restarts or ends a round: after each change of epoch, set or activity. */
+void repl_reads_advance(struct repl *c, struct repl_effects *fx);
+
+/* ---- membership.c: removal, joining, raising the epoch ------------------------------ */
+
+void repl_membership_advance(struct repl *c, struct repl_effects *fx);
+void repl_membership_on_refused(struct repl *c, struct repl_peer *p,
+                                const struct repl_msg_refused *m, struct repl_effects *fx);
+
+/* ---- takeover.c ---------------------------------------------------------------------- */
+
+/* Starts, continues or cancels a takeover by what is known now. */
+void repl_takeover_advance(struct repl *c, struct repl_effects *fx);
+void repl_takeover_on_prepared(struct repl *c, const struct cfg_config *shown,
+                               struct repl_effects *fx);
+/* Our CAS was decided: primary of the new epoch, from here without a way back. */
+void repl_takeover_won(struct repl *c, struct repl_effects *fx);
+void repl_takeover_tail_committed(struct repl *c, struct repl_effects *fx);
+void repl_takeover_cancel(struct repl *c, struct repl_effects *fx);
+struct ts_mono repl_takeover_deadline(const struct repl *c);
+
+#endif
