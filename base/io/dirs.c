@@ -1,0 +1,248 @@
+/* The directory half of base/io/files.h. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/io/files.h"
+
+#define REASON_MAX 600
+
+enum ts_err ts_dir_sync(const char *path, struct ts_why *why)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        return ts_why_sys(why, errno, "cannot open the directory %s", path);
+    }
+    enum ts_err err = TS_OK;
+    if (fsync(fd) != 0) {
+        err = ts_why_sys(why, errno, "cannot fsync the directory %s", path);
+    }
+    (void)close(fd);
+    return err;
+}
+
+/* Makes one part and its name in the parent durable; the parent exists. */
+static enum ts_err make_one(const char *path, mode_t mode, struct ts_why *why)
+{
+    struct stat st;
+    if (stat(path, &st) == 0) {
+        return S_ISDIR(st.st_mode) ? TS_OK
+                                   : ts_why(why, TS_ERR_EXISTS,
+                                            "%s exists and is not a directory; move it away", path);
+    }
+    if (mkdir(path, mode) != 0 && errno != EEXIST) {
+        return ts_why_sys(why, errno, "cannot create the directory %s", path);
+    }
+    char parent[TS_PATH_MAX + 4];
+    (void)snprintf(parent, sizeof(parent), "%s/..", path);
+    return ts_dir_sync(parent, why);
+}
+
+enum ts_err ts_dir_make(const char *path, mode_t mode, struct ts_why *why)
+{
+    char part[TS_PATH_MAX];
+    size_t len = strlen(path);
+    if (len == 0 || len >= sizeof(part)) {
+        return ts_why(why, TS_ERR_LIMIT,
+                      "cannot create a directory with a path of %zu bytes; 1 to %d are allowed",
+                      len, TS_PATH_MAX - 1);
+    }
+    memcpy(part, path, len + 1);
+    for (size_t i = 1; i < len; i++) {
+        if (part[i] != '/') {
+            continue;
+        }
+        part[i] = 0;
+        enum ts_err err = make_one(part, mode, why);
+        if (err != TS_OK) {
+            return err;
+        }
+        part[i] = '/';
+    }
+    return make_one(part, mode, why);
+}
+
+enum ts_err ts_dir_remove(const char *path, struct ts_why *why)
+{
+    DIR *d = opendir(path);
+    if (d == NULL) {
+        return errno == ENOENT ? TS_OK : ts_why_sys(why, errno, "cannot open %s", path);
+    }
+    enum ts_err err = TS_OK;
+    const struct dirent *e;
+    while (err == TS_OK && (e = readdir(d)) != NULL) {
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) {
+            continue;
+        }
+        if (unlinkat(dirfd(d), e->d_name, 0) != 0) {
+            err = ts_why_sys(why, errno, "cannot remove %s/%s", path, e->d_name);
+        }
+    }
+    (void)closedir(d);
+    if (err == TS_OK && rmdir(path) != 0) {
+        err = ts_why_sys(why, errno, "cannot remove the directory %s", path);
+    }
+    return err;
+}
+
+static enum ts_err staging_path(const char *dir, char staging[TS_PATH_MAX], struct ts_why *why)
+{
+    int n = snprintf(staging, TS_PATH_MAX, "%s.new", dir);
+    if (n < 0 || n >= TS_PATH_MAX) {
+        return ts_why(why, TS_ERR_LIMIT, "the path %.200s… is longer than %d bytes", dir,
+                      TS_PATH_MAX - 5);
+    }
+    return TS_OK;
+}
+
+/* TS_OK when `dir` is missing or an empty directory. */
+static enum ts_err check_free(const char *dir, struct ts_why *why)
+{
+    DIR *d = opendir(dir);
+    if (d == NULL && errno == ENOENT) {
+        return TS_OK;
+    }
+    if (d == NULL) {
+        return ts_why_sys(why, errno, "cannot open %s", dir);
+    }
+    enum ts_err err = TS_OK;
+    const struct dirent *e;
+    while (err == TS_OK && (e = readdir(d)) != NULL) {
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) {
+            err =
+                ts_why(why, TS_ERR_EXISTS,
+                       "%s is formatted already (it contains %s); it is never overwritten: remove "
+                       "it yourself only if its data may be lost",
+                       dir, e->d_name);
+        }
+    }
+    (void)closedir(d);
+    return err;
+}
+
+enum ts_err ts_dir_stage_begin(const char *dir, char staging[TS_PATH_MAX], struct ts_why *why)
+{
+    enum ts_err err = staging_path(dir, staging, why);
+    if (err == TS_OK) {
+        err = check_free(dir, why);
+    }
+    if (err == TS_OK) {
+        err = ts_dir_remove(staging, why);
+    }
+    return err != TS_OK ? err : ts_dir_make(staging, 0700, why);
+}
+
+enum ts_err ts_dir_stage_finish(const char *dir, struct ts_why *why)
+{
+    char path[TS_PATH_MAX];
+    enum ts_err err = staging_path(dir, path, why);
+    if (err == TS_OK) {
+        err = ts_dir_sync(path, why);
+    }
+    if (err != TS_OK) {
+        return err;
+    }
+    /* rename replaces an empty directory, and refuses a filled one. */
+    if (rename(path, dir) != 0) {
+        return ts_why_sys(why, errno, "cannot rename %s to %s", path, dir);
+    }
+    char parent[TS_PATH_MAX + 4];
+    (void)snprintf(parent, sizeof(parent), "%s/..", dir);
+    return ts_dir_sync(parent, why);
+}
+
+void ts_dir_abandon(const char *dir, const char *reason)
+{
+    char path[TS_PATH_MAX];
+    if (ts_path(path, NULL, dir, "abandoned") != TS_OK) {
+        return;
+    }
+    /* Written in place: on a disk that fails already, each further step is one more that may fail,
+     * and the name alone carries the meaning. */
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    if (fd >= 0) {
+        if (ts_fd_write_at(fd, path, reason, strnlen(reason, REASON_MAX), 0, NULL) == TS_OK) {
+            (void)fsync(fd);
+        }
+        (void)close(fd);
+    }
+    enum ts_err best_effort = ts_dir_sync(dir, NULL);
+    (void)best_effort;
+}
+
+enum ts_err ts_dir_check_abandoned(const char *dir, struct ts_why *why)
+{
+    char path[TS_PATH_MAX];
+    enum ts_err err = ts_path(path, why, dir, "abandoned");
+    if (err != TS_OK) {
+        return err;
+    }
+    uint8_t *reason = NULL;
+    size_t len = 0;
+    err = ts_file_read(path, REASON_MAX, &reason, &len, NULL);
+    if (err == TS_ERR_NOT_FOUND) {
+        return TS_OK;
+    }
+    err = ts_why(why, TS_ERR_ABANDONED,
+                 "%s failed before and is not trusted any more (%.300s); replace the disk, remove "
+                 "this directory and enrol a new one",
+                 dir, reason != NULL ? (const char *)reason : "the reason is unreadable");
+    free(reason);
+    return err;
+}
+
+/* The pid in the lock file, 0 when it is unreadable. */
+static long holder_of(int fd)
+{
+    char text[32] = {0};
+    ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
+    return n > 0 ? strtol(text, NULL, 10) : 0;
+}
+
+enum ts_err ts_dir_lock(struct ts_dir_lock *lock, const char *dir, struct ts_why *why)
+{
+    lock->fd = -1;
+    char path[TS_PATH_MAX];
+    enum ts_err err = ts_path(path, why, dir, "lock");
+    if (err != TS_OK) {
+        return err;
+    }
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd < 0) {
+        return ts_why_sys(why, errno, "cannot open the lock %s", path);
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        err = errno == EWOULDBLOCK
+                  ? ts_why(why, TS_ERR_BUSY,
+                           "%s is in use by process %ld; stop it first, or choose another "
+                           "data directory",
+                           dir, holder_of(fd))
+                  : ts_why_sys(why, errno, "cannot lock %s", path);
+        (void)close(fd);
+        return err;
+    }
+    char text[32];
+    int n = snprintf(text, sizeof(text), "%ld\n", (long)getpid());
+    if (ftruncate(fd, 0) != 0 || pwrite(fd, text, (size_t)n, 0) != n) {
+        err = ts_why_sys(why, errno, "cannot write %s", path);
+        (void)close(fd);
+        return err;
+    }
+    lock->fd = fd;
+    return TS_OK;
+}
+
+void ts_dir_unlock(struct ts_dir_lock *lock)
+{
+    if (lock->fd >= 0) {
+        (void)close(
+            lock->fd); /* gives the flock up; the file stays, so that no two ever race on it */
+        lock->fd = -1;
+    }
+}
