@@ -1,0 +1,85 @@
+/* What the load did and what it was told: one record an operation, in the order of their
+ * ends. The checkers (lab/check.h) judge it; the dump feeds other checkers. */
+#ifndef LAB_HISTORY_H
+#define LAB_HISTORY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "base/err.h"
+#include "lab/resp_client.h"
+
+/* X(symbol, name, the object it works on, whether it changes it) */
+#define LAB_OP_LIST(X) \
+    X(LAB_OP_APPEND, "append", LAB_LIST, true) \
+    X(LAB_OP_LENGTH, "length", LAB_LIST, false) \
+    X(LAB_OP_SET, "set", LAB_REGISTER, true) \
+    X(LAB_OP_GET, "get", LAB_REGISTER, false) \
+    X(LAB_OP_INCR, "incr", LAB_COUNTER, true) \
+    X(LAB_OP_COUNT, "count", LAB_COUNTER, false)
+
+/* Three kinds of keys; each has its own numbering. */
+enum lab_object {
+    LAB_LIST,     /* APPEND of tokens of a fixed length; STRLEN */
+    LAB_REGISTER, /* SET of unique values; GET */
+    LAB_COUNTER,  /* INCR; GET */
+};
+
+enum lab_op_kind {
+#define LAB_OP_ENUM(sym, name, object, writes) sym,
+    LAB_OP_LIST(LAB_OP_ENUM)
+#undef LAB_OP_ENUM
+        LAB_OP_KINDS
+};
+
+/* Bytes of one appended token. */
+#define LAB_TOKEN_BYTES 10
+
+#define LAB_NIL (-1)                  /* GET: the key did not exist */
+#define LAB_NEVER UINT64_MAX          /* `end` of an operation whose outcome is unknown */
+#define LAB_UNKNOWN_VALUE (INT64_MAX) /* GET: bytes that no SET of this load wrote */
+
+struct lab_op {
+    uint64_t begin_ns; /* monotonic, before the request was handed to the client */
+    uint64_t end_ns;   /* monotonic, when its outcome was known; LAB_NEVER for ambiguous */
+    int64_t value;     /* APPEND: token id; SET: value id; GET: value id read or LAB_NIL */
+    int64_t result;    /* APPEND, LENGTH: bytes; INCR, COUNT: number; else 0 */
+    uint32_t key;      /* number within its object kind */
+    uint16_t client;
+    uint8_t kind;    /* enum lab_op_kind */
+    uint8_t outcome; /* enum lab_outcome */
+};
+
+struct lab_history {
+    struct lab_op *ops; /* owned */
+    size_t count;
+    size_t cap;
+};
+
+void lab_history_add(struct lab_history *h, const struct lab_op *op);
+void lab_history_free(struct lab_history *h);
+
+const char *lab_op_name(enum lab_op_kind kind);
+enum lab_object lab_op_object(enum lab_op_kind kind);
+bool lab_op_writes(enum lab_op_kind kind);
+const char *lab_object_name(enum lab_object object);
+
+/* One JSON object a line: {"client","op","key","value","result","begin_ns","end_ns","outcome"};
+ * an ambiguous one has no "end_ns". TS_ERR_IO when the stream fails. */
+enum ts_err lab_history_dump(const struct lab_history *h, FILE *out) TS_MUST_USE;
+
+/* Pauses between successive acknowledgements, of all clients together. Nanoseconds. */
+struct lab_gaps {
+    size_t count;
+    uint64_t p50_ns;
+    uint64_t p99_ns;
+    uint64_t max_ns;
+    uint64_t max_begin_ns; /* when the longest one began */
+};
+
+/* Over the acknowledgements that ended within [from_ns, to_ns]; zeros when fewer than two did. */
+struct lab_gaps lab_history_gaps(const struct lab_history *h, uint64_t from_ns, uint64_t to_ns);
+
+#endif
