@@ -10,8 +10,8 @@ struct repl_effect *repl_fx(struct repl_effects *fx, enum repl_effect_kind kind)
     return e;
 }
 
-void repl_trace(struct repl *c, struct repl_effects *fx, enum ts_trace_kind kind,
-                struct ts_seq seq, uint64_t a, uint64_t b)
+void repl_trace(struct repl *c, struct repl_effects *fx, enum ts_trace_kind kind, struct ts_seq seq,
+                uint64_t a, uint64_t b)
 {
     struct repl_effect *e = repl_fx(fx, REPL_EF_TRACE);
     e->u.trace = (struct ts_trace){
@@ -89,8 +89,7 @@ uint64_t repl_jitter(struct repl *c, uint64_t base)
     return base + ts_prng_below(&c->prng, base == 0 ? 1 : base);
 }
 
-void repl_set_role(struct repl *c, struct repl_effects *fx, enum repl_role role,
-                   enum repl_why why)
+void repl_set_role(struct repl *c, struct repl_effects *fx, enum repl_role role, enum repl_why why)
 {
     if (c->role == REPL_ROLE_HALTED && role != REPL_ROLE_HALTED && c->disk_failed) {
         return; /* one failed fsync ends trust (R2.11) */

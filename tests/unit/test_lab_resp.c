@@ -72,7 +72,7 @@ static void test_parse_nonsense_refused(void **state)
     }
 }
 
-static void test_command_encoding(void **state)
+static void test_resp_command_get_is_array_of_bulks(void **state)
 {
     (void)state;
     uint8_t out[128];
@@ -85,7 +85,7 @@ static void test_command_encoding(void **state)
     assert_true(lab_resp_command_bytes(argv, 2) >= 22);
 }
 
-static void test_addresses(void **state)
+static void test_addrs_parse_list_and_malformed(void **state)
 {
     (void)state;
     struct lab_addrs a;
@@ -101,7 +101,7 @@ static void test_addresses(void **state)
     }
 }
 
-static void test_readonly_target(void **state)
+static void test_readonly_target_parses_address(void **state)
 {
     (void)state;
     struct sockaddr_in a;
@@ -370,9 +370,9 @@ int main(void)
         cmocka_unit_test(test_parse_each_kind),
         cmocka_unit_test(test_parse_every_prefix_wants_more),
         cmocka_unit_test(test_parse_nonsense_refused),
-        cmocka_unit_test(test_command_encoding),
-        cmocka_unit_test(test_addresses),
-        cmocka_unit_test(test_readonly_target),
+        cmocka_unit_test(test_resp_command_get_is_array_of_bulks),
+        cmocka_unit_test(test_addrs_parse_list_and_malformed),
+        cmocka_unit_test(test_readonly_target_parses_address),
         cmocka_unit_test(test_client_reply_acknowledged),
         cmocka_unit_test(test_client_closed_after_send_ambiguous_and_never_resent),
         cmocka_unit_test(test_client_silence_ambiguous),
