@@ -41,6 +41,10 @@
     X(TS_TRACE_VOTER_ACCEPTED, "voter-accepted", "counter", "proposer") \
     X(TS_TRACE_VOTER_REFUSED, "voter-refused", "counter", "promised-counter") \
     X(TS_TRACE_START_REGISTERED, "start-registered", "start", "") \
+    X(TS_TRACE_START_REFUSED, "start-refused", "start", "registered-start") \
+    X(TS_TRACE_REGISTER_OUTBID, "register-outbid", "counter", "promised-counter") \
+    X(TS_TRACE_ALARM_REGISTER_EMPTY, "alarm-register-empty", "register", "") \
+    X(TS_TRACE_ALARM_TWO_VALUES, "alarm-two-values", "counter", "proposer") \
     /* detection and supervision */ \
     X(TS_TRACE_PATH_DOWN, "path-down", "peer", "path") \
     X(TS_TRACE_PATH_UP, "path-up", "peer", "path") \

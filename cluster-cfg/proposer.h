@@ -10,7 +10,7 @@
  *            value need not be decided and nothing is defeated by it. The ballot is kept.
  *   READ     shows the value and has a majority accept it again: the result is decided.
  *   CAS      if the newest value has the expected epoch, has the new one accepted. A CAS that
- *            follows a PREPARE uses the kept ballot and so needs one round only.
+ *            follows a PREPARE uses the kept ballot and so needs one round only; so does a READ.
  *
  * A CAS ends in one of two ways, or is still trying:
  *   WON(value)   the proposal is decided.
@@ -133,7 +133,7 @@ enum proposer_phase {
     PROPOSER_BACKING_OFF = 3, /* refused by a higher ballot: waits until retry_at */
 };
 
-/* What this round knows of one voter. */
+/* What this round (of prepares, or of accepts) knows of one voter. */
 enum proposer_answer {
     PROPOSER_NO_ANSWER = 0,
     PROPOSER_GRANTED = 1, /* promised or accepted */
@@ -145,7 +145,8 @@ enum proposer_answer {
 
 struct proposer_voter {
     bool up;
-    bool asked_before_up;        /* asked in this round over an earlier connection */
+    bool asked;                  /* in this round */
+    bool asked_before_up;        /* in this round, over an earlier connection */
     enum proposer_answer answer; /* in this round */
     struct ts_mono asked_at;     /* oldest request without an answer; NEVER = none */
 };
@@ -166,9 +167,10 @@ struct proposer {
     struct proposer_voter voter[TS_VOTERS_MAX];
     struct reg_ballot seen_ballot; /* of `seen` */
     bool has_seen;                 /* a promise of this round showed a value */
-    struct cfg_config seen;        /* the newest accepted value among the promises */
-    bool prepared;                 /* a majority promised `ballot` and no value was sent with it */
-    struct reg_value sent;         /* ACCEPTING: the one value of `ballot` */
+    struct cfg_config seen;        /* the newest accepted value among the promises; ACCEPTING: what
+                                    * `sent` holds */
+    bool prepared;                 /* a majority promised `ballot`; no value was sent with it */
+    struct reg_value sent;         /* the one value that `ballot` was sent with; len 0: none yet */
     enum proposer_outcome pending; /* ACCEPTING: the outcome once a majority accepts */
 
     /* timers */
@@ -199,8 +201,9 @@ bool proposer_is_busy(const struct proposer *p);
 bool proposer_is_prepared(const struct proposer *p);
 /* Voters with a link. */
 unsigned proposer_connected(const struct proposer *p);
-/* Voters with a link that answered everything older than four retries: fewer than
- * proposer_majority is the alarm "no voter majority". */
+/* Voters with a link that owe no answer for four retries and that did not refuse the newest
+ * round as unable (not ready, empty): fewer than proposer_majority is the alarm "no voter
+ * majority". */
 unsigned proposer_answering(const struct proposer *p, struct ts_mono now);
 unsigned proposer_majority(const struct proposer *p);
 void proposer_check_invariants(const struct proposer *p);

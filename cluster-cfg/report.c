@@ -215,6 +215,7 @@ enum ts_err report_replica_encode(const struct report_replica *r, struct ts_writ
     ts_put_u64(w, r->last.v);
     ts_put_u64(w, r->committed.v);
     ts_put_u64(w, r->applied.v);
+    ts_put_hash(w, r->digest);
     ts_put_u64(w, r->alarms);
     ts_put_u64(w, r->requests_waiting);
     ts_put_u64(w, r->requests_total);
@@ -247,6 +248,7 @@ static void get_replica_body(struct ts_reader *r, struct report_replica *got)
     got->last.v = ts_get_u64(r);
     got->committed.v = ts_get_u64(r);
     got->applied.v = ts_get_u64(r);
+    got->digest = ts_get_hash(r);
     got->alarms = ts_get_u64(r);
     if (got->alarms >> REPORT_ALARMS != 0) {
         ts_reader_fail(r);

@@ -117,6 +117,7 @@ struct report_replica {
     struct ts_seq last; /* end of the log */
     struct ts_seq committed;
     struct ts_seq applied;
+    struct ts_hash digest;     /* of the state after `applied`; zero when not kept */
     uint64_t alarms;           /* bits of enum report_alarm */
     uint64_t requests_waiting; /* ordered, not yet answered */
     uint64_t requests_total;

@@ -30,7 +30,8 @@ size_t kv_payload_size(const struct ts_bytes *args, size_t argc);
 void kv_payload_encode(struct ts_writer *w, enum resp_version version, uint8_t command,
                        const struct ts_bytes *args, size_t argc);
 /* Checks the whole payload, then stands before the first word. Borrows.
- * TS_ERR_SHORT, TS_ERR_MALFORMED (a bad length, too many words), TS_ERR_VERSION. */
+ * TS_ERR_SHORT: no whole head. TS_ERR_MALFORMED: a bad version byte, length or too many words.
+ * TS_ERR_VERSION: another format. */
 enum ts_err kv_payload_decode(struct kv_payload *p, struct ts_bytes payload) TS_MUST_USE;
 /* The next word; {NULL, 0} past the last one. */
 struct ts_bytes kv_payload_next(struct kv_payload *p);

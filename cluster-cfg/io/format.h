@@ -1,0 +1,72 @@
+/* Formation: how a cluster comes to be, once, and never twice.
+ *
+ * RUN/genesis.json   the incarnations of all replicas and voters, minted once, written durably
+ * before anything is formatted with them. It is also a record of who has which id. RUN/formed names
+ * of the nodes whose formatting was completed from this RUN directory, written before any of them
+ * is started NODE/voter, NODE/groups/GROUP   formatted in one step each (base/io: staged
+ * directories) NODE/formatted     the marker of a completed node, written last
+ *
+ * What a crash leaves is completed by the next call with the same incarnations. What must not
+ * happen is refused with a sentence: data of nodes without a genesis (minting a second one could
+ * bring two clusters' votes together), data of another genesis, a cluster file whose ids moved,
+ * and a blank directory of a node that was formed before (a blank disk is never an initial
+ * value).
+ *
+ * Everything blocks; for the command line. Programs that run a node never format. */
+#ifndef CLUSTER_CFG_IO_FORMAT_H
+#define CLUSTER_CFG_IO_FORMAT_H
+
+#include "base/ids.h"
+#include "base/io/files.h"
+#include "cluster-cfg/cluster.h"
+#include "cluster-cfg/voter.h"
+
+#define FORMAT_GENESIS_VERSION 1
+
+/* The disks of a cluster at its formation. All fields of members that exist are non-zero. */
+struct format_genesis {
+    struct ts_incarnation voter[TS_NODES_MAX];                    /* by index in cluster.nodes */
+    struct ts_incarnation replica[TS_GROUPS_MAX][TS_MEMBERS_MAX]; /* by group, index in its nics */
+};
+
+/* Called before each durable step, for tests that end the process there; NULL = none. */
+struct format_hook {
+    void (*step)(void *arg, const char *what);
+    void *arg;
+};
+
+/* Reads RUN/genesis.json and checks it against the cluster: same name, same ids of the same
+ * nodes, same groups with the same members.
+ * TS_ERR_NOT_FOUND: no genesis. TS_ERR_CORRUPT: damaged. TS_ERR_VERSION. TS_ERR_CONFIG: another
+ * cluster, or a change that formation cannot take. TS_ERR_NOMEM, TS_ERR_IO, TS_ERR_SYSTEM. */
+enum ts_err format_genesis_load(const char *run, const struct cfg_cluster *cluster,
+                                struct format_genesis *out, struct ts_why *why) TS_MUST_USE;
+
+/* Mints a genesis and writes it durably. RUN is made when missing.
+ * TS_ERR_EXISTS: there is one, or RUN holds data of a node (left untouched). */
+enum ts_err format_genesis_mint(const char *run, const struct cfg_cluster *cluster,
+                                struct format_genesis *out, const struct format_hook *hook,
+                                struct ts_why *why) TS_MUST_USE;
+
+/* The register value of a group that formation stores (epoch 1, the first NIC primary). */
+struct cfg_config format_first_config(const struct cfg_cluster *cluster,
+                                      const struct format_genesis *genesis,
+                                      const struct cfg_group *group);
+
+/* Makes NODE complete, RUN/NAME: directories, voter, replicas, marker. Takes NODE's lock for
+ * the while. Nothing is done to a node that is complete.
+ * TS_ERR_BUSY: the node runs. TS_ERR_EXISTS: data of another genesis is there (left untouched).
+ * TS_ERR_NOT_FOUND: the node was formed before and its data is gone: a blank disk. */
+enum ts_err format_node(const char *run, const struct cfg_cluster *cluster,
+                        const struct format_genesis *genesis, const struct cfg_node *node,
+                        const struct format_hook *hook, struct ts_why *why) TS_MUST_USE;
+
+/* Notes durably that these nodes were formed here: from now on a blank one is refused. */
+enum ts_err format_finish(const char *run, const struct cfg_cluster *cluster,
+                          const bool formed[TS_NODES_MAX], const struct format_hook *hook,
+                          struct ts_why *why) TS_MUST_USE;
+
+/* Whether NODE bears the marker of a completed formation. */
+bool format_node_is_complete(const char *run, const struct cfg_node *node);
+
+#endif

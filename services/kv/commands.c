@@ -1,0 +1,104 @@
+#include "services/kv/commands.h"
+
+#include <string.h>
+
+#include "services/kv/state.h"
+#include "services/resp.h"
+
+#define R KV_CMD_READ
+#define W KV_CMD_WRITE
+#define L KV_CMD_LOCAL
+#define OOM KV_CMD_DENYOOM
+#define FAST KV_CMD_FAST
+#define TIMED KV_CMD_TIMED
+#define ADMIN KV_CMD_ADMIN
+
+/* name, id, arity, flags, first key, last key, step, handler, summary */
+static const struct kv_command table[] = {
+    {"get", KV_GET, 2, R | FAST, 1, 1, 1, kv_run_get, "Get the value of a key"},
+    {"set", KV_SET, -3, W | OOM, 1, 1, 1, kv_run_set, "Set the string value of a key"},
+    {"del", KV_DEL, -2, W, 1, -1, 1, kv_run_del, "Delete a key"},
+    {"exists", KV_EXISTS, -2, R | FAST, 1, -1, 1, kv_run_exists, "Determine if a key exists"},
+    {"mget", KV_MGET, -2, R | FAST, 1, -1, 1, kv_run_mget, "Get the values of all the given keys"},
+    {"mset", KV_MSET, -3, W | OOM, 1, -1, 2, kv_run_mset, "Set multiple keys to multiple values"},
+    {"incr", KV_INCR, 2, W | OOM | FAST, 1, 1, 1, kv_run_incr,
+     "Increment the integer value of a key by one"},
+    {"decr", KV_DECR, 2, W | OOM | FAST, 1, 1, 1, kv_run_decr,
+     "Decrement the integer value of a key by one"},
+    {"incrby", KV_INCRBY, 3, W | OOM | FAST, 1, 1, 1, kv_run_incrby,
+     "Increment the integer value of a key by the given amount"},
+    {"decrby", KV_DECRBY, 3, W | OOM | FAST, 1, 1, 1, kv_run_decrby,
+     "Decrement the integer value of a key by the given number"},
+    {"append", KV_APPEND, 3, W | OOM | FAST, 1, 1, 1, kv_run_append, "Append a value to a key"},
+    {"strlen", KV_STRLEN, 2, R | FAST, 1, 1, 1, kv_run_strlen,
+     "Get the length of the value stored in a key"},
+    {"expire", KV_EXPIRE, -3, W | FAST, 1, 1, 1, kv_run_expire,
+     "Set a key's time to live in seconds"},
+    {"pexpire", KV_PEXPIRE, -3, W | FAST, 1, 1, 1, kv_run_pexpire,
+     "Set a key's time to live in milliseconds"},
+    {"ttl", KV_TTL, 2, R | TIMED | FAST, 1, 1, 1, kv_run_ttl,
+     "Get the time to live for a key in seconds"},
+    {"pttl", KV_PTTL, 2, R | TIMED | FAST, 1, 1, 1, kv_run_pttl,
+     "Get the time to live for a key in milliseconds"},
+    {"persist", KV_PERSIST, 2, W | FAST, 1, 1, 1, kv_run_persist,
+     "Remove the expiration from a key"},
+    {"flushall", KV_FLUSHALL, -1, W, 0, 0, 0, kv_run_flush, "Remove all keys"},
+    {"flushdb", KV_FLUSHDB, -1, W, 0, 0, 0, kv_run_flush, "Remove all keys"},
+    {"dbsize", KV_DBSIZE, 1, R | FAST, 0, 0, 0, kv_run_dbsize, "Return the number of keys"},
+    {"time", KV_TIME, 1, R | TIMED | FAST, 0, 0, 0, kv_run_time, "Return the group's logical time"},
+    {"ping", KV_PING, -1, L | FAST, 0, 0, 0, NULL, "Ping the server"},
+    {"echo", KV_ECHO, 2, L | FAST, 0, 0, 0, NULL, "Echo the given string"},
+    {"hello", KV_HELLO, -1, L | FAST, 0, 0, 0, NULL, "Handshake with the server"},
+    {"quit", KV_QUIT, -1, L | FAST, 0, 0, 0, NULL, "Close the connection"},
+    {"select", KV_SELECT, 2, L | FAST, 0, 0, 0, NULL, "Change the selected database: 0 only"},
+    {"client", KV_CLIENT, -2, L, 0, 0, 0, NULL, "A container for client connection commands"},
+    {"command", KV_COMMAND, -1, L, 0, 0, 0, NULL, "Get details about the commands"},
+    {"config", KV_CONFIG, -2, L | ADMIN, 0, 0, 0, NULL, "Get configuration parameters"},
+    {"info", KV_INFO, -1, L, 0, 0, 0, NULL, "Get information about this replica and its group"},
+    {"role", KV_ROLE, 1, L | FAST, 0, 0, 0, NULL, "Return the role of this replica"},
+};
+
+#define TABLE_LEN (sizeof(table) / sizeof(table[0]))
+
+const struct kv_command *kv_command_find(struct ts_bytes name)
+{
+    if (name.len == 0) {
+        return NULL;
+    }
+    /* The first letter sorts out nearly all of the table before a comparison is made. */
+    char first = (char)(name.data[0] | 0x20);
+    for (size_t i = 0; i < TABLE_LEN; i++) {
+        if (table[i].name[0] == first && resp_word_is(name, table[i].name)) {
+            return &table[i];
+        }
+    }
+    return NULL;
+}
+
+const struct kv_command *kv_command_by_id(uint8_t id)
+{
+    /* State commands stand in the order of their ids, from 1 on (a unit test holds that). */
+    if (id >= KV_GET && id <= KV_TIME) {
+        return &table[id - KV_GET];
+    }
+    for (size_t i = KV_TIME; i < TABLE_LEN; i++) {
+        if (table[i].id == id) {
+            return &table[i];
+        }
+    }
+    return NULL;
+}
+
+bool kv_command_arity_ok(const struct kv_command *c, size_t argc)
+{
+    if (c->arity >= 0) {
+        return argc == (size_t)c->arity;
+    }
+    return argc >= (size_t)(-(int)c->arity);
+}
+
+const struct kv_command *kv_command_table(size_t *count)
+{
+    *count = TABLE_LEN;
+    return table;
+}

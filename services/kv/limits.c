@@ -1,0 +1,71 @@
+#include "services/kv/limits.h"
+
+#include <stddef.h>
+#include <string.h>
+
+#include "services/kv/kv.h"
+#include "services/resp.h"
+
+/* Bounds that keep every length within 32 bits and an error within any reply. */
+#define LIMIT_LOW 16
+#define LIMIT_HIGH (512LL * 1024 * 1024)
+
+struct limit_word {
+    const char *name;
+    size_t at; /* offset in struct kv_limits */
+    int64_t low;
+    int64_t high;
+};
+
+static const struct limit_word limit_words[] = {
+    {"key-max", offsetof(struct kv_limits, key_max), 1, LIMIT_HIGH},
+    {"value-max", offsetof(struct kv_limits, value_max), LIMIT_LOW, LIMIT_HIGH},
+    {"reply-max", offsetof(struct kv_limits, reply_max), 1024, LIMIT_HIGH},
+    {"memory-max", offsetof(struct kv_limits, memory_max), 0, INT64_MAX},
+    {"hash-seed", offsetof(struct kv_limits, hash_seed), INT64_MIN, INT64_MAX},
+};
+
+static bool take_word(const char *word, size_t len, struct kv_limits *out)
+{
+    for (size_t i = 0; i < sizeof(limit_words) / sizeof(limit_words[0]); i++) {
+        const struct limit_word *w = &limit_words[i];
+        size_t n = strlen(w->name);
+        if (len <= n || memcmp(word, w->name, n) != 0 || word[n] != '=') {
+            continue;
+        }
+        int64_t v = 0;
+        struct ts_bytes digits = {(const uint8_t *)word + n + 1, len - n - 1};
+        if (!resp_parse_i64(digits, &v) || v < w->low || v > w->high) {
+            return false;
+        }
+        uint64_t u = (uint64_t)v;
+        memcpy((uint8_t *)out + w->at, &u, sizeof(u));
+        return true;
+    }
+    return false;
+}
+
+bool kv_limits_parse(const char *text, struct kv_limits *out)
+{
+    struct kv_limits limits = {
+        .key_max = KV_KEY_MAX_DEFAULT,
+        .value_max = KV_VALUE_MAX_DEFAULT,
+        .reply_max = KV_REPLY_MAX_DEFAULT,
+        .memory_max = KV_MEMORY_MAX_DEFAULT,
+    };
+    for (const char *at = text; at != NULL && *at != '\0';) {
+        size_t blanks = strspn(at, " \t\n");
+        size_t len = strcspn(at + blanks, " \t\n");
+        at += blanks;
+        if (len > 0 && !take_word(at, len, &limits)) {
+            return false;
+        }
+        at += len;
+    }
+    /* SET with GET must be able to answer: an error would say that it was not executed. */
+    if (limits.reply_max < limits.value_max + 64) {
+        return false;
+    }
+    *out = limits;
+    return true;
+}

@@ -1,0 +1,81 @@
+/* Inside kv: the state, and the context in which one command runs. */
+#ifndef SERVICES_KV_STATE_H
+#define SERVICES_KV_STATE_H
+
+#include "services/kv/commands.h"
+#include "services/kv/kv.h"
+#include "services/kv/limits.h"
+#include "services/kv/payload.h"
+#include "services/kv/store.h"
+
+struct kv_state {
+    /* config */
+    struct kv_limits limits;
+    /* replicated */
+    struct kv_store store;
+    struct ts_ltime time; /* of the last applied entry */
+    uint64_t expired;
+    /* statistics */
+    uint64_t hits;
+    uint64_t misses;
+};
+
+/* One command being carried out. */
+struct kv_call {
+    const struct kv_state *kv;
+    struct kv_state *mut; /* the same state in apply; NULL in a read, which must not change it */
+    const struct kv_command *command;
+    struct kv_payload payload;
+    struct resp_writer reply;
+    uint64_t now_ms;
+};
+
+#define KV_MS_PER_S 1000
+
+/* The next word of the request; {NULL, 0} past the last one. */
+struct ts_bytes kv_word(struct kv_call *c);
+/* Words behind the name. */
+uint32_t kv_words(const struct kv_call *c);
+
+/* The live entry of this key; NULL when it is absent or its time has come. In apply an
+ * expired one is removed. Counts a hit or a miss in apply. */
+struct kv_entry *kv_lookup(struct kv_call *c, struct ts_bytes key);
+void kv_delete(struct kv_call *c, struct kv_entry *e);
+
+/* Whether key and value are within the limits; otherwise the error is written. */
+bool kv_key_ok(struct kv_call *c, struct ts_bytes key);
+bool kv_value_ok(struct kv_call *c, size_t len);
+/* A number, or the error that Redis gives is written. */
+bool kv_number(struct kv_call *c, struct ts_bytes word, int64_t *out);
+
+/* "ERR syntax error" */
+void kv_syntax_error(struct kv_call *c);
+/* "ERR invalid expire time in 'set' command" */
+void kv_expire_error(struct kv_call *c);
+
+/* Removes up to `max` keys whose time has come, the earliest first. */
+void kv_sweep(struct kv_state *kv, size_t max);
+
+/* The families' handlers. */
+void kv_run_get(struct kv_call *c);
+void kv_run_set(struct kv_call *c);
+void kv_run_mget(struct kv_call *c);
+void kv_run_mset(struct kv_call *c);
+void kv_run_append(struct kv_call *c);
+void kv_run_strlen(struct kv_call *c);
+void kv_run_incr(struct kv_call *c);
+void kv_run_decr(struct kv_call *c);
+void kv_run_incrby(struct kv_call *c);
+void kv_run_decrby(struct kv_call *c);
+void kv_run_del(struct kv_call *c);
+void kv_run_exists(struct kv_call *c);
+void kv_run_expire(struct kv_call *c);
+void kv_run_pexpire(struct kv_call *c);
+void kv_run_ttl(struct kv_call *c);
+void kv_run_pttl(struct kv_call *c);
+void kv_run_persist(struct kv_call *c);
+void kv_run_flush(struct kv_call *c);
+void kv_run_dbsize(struct kv_call *c);
+void kv_run_time(struct kv_call *c);
+
+#endif

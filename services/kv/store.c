@@ -1,0 +1,300 @@
+#include "services/kv/store.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "base/assert.h"
+#include "services/kv/expiry_heap.h"
+#include "services/kv/kv.h"
+
+#define BUCKETS_MIN 1024
+#define MOVE_PER_TIDY 32
+#define FREE_PER_TIDY 64
+#define VALUE_STEP_MAX (1024 * 1024)
+
+/* Memory that cannot be had must not turn into an answer: replicas would differ. */
+static void *must(void *p)
+{
+    ts_assert(p != NULL);
+    return p;
+}
+
+bool kv_store_init(struct kv_store *s, uint64_t seed)
+{
+    *s = (struct kv_store){.seed = seed, .next_serial = 1};
+    s->now.slots = calloc(BUCKETS_MIN, sizeof(struct kv_entry *));
+    s->now.count = BUCKETS_MIN;
+    return s->now.slots != NULL;
+}
+
+static void entry_free(struct kv_entry *e)
+{
+    free(e->value);
+    free(e);
+}
+
+static void free_chain(struct kv_entry *e)
+{
+    while (e != NULL) {
+        struct kv_entry *next = e->next;
+        entry_free(e);
+        e = next;
+    }
+}
+
+void kv_store_free(struct kv_store *s)
+{
+    free_chain(s->first);
+    free_chain(s->graveyard);
+    free(s->now.slots);
+    free(s->old.slots);
+    free(s->heap);
+    *s = (struct kv_store){0};
+}
+
+static uint64_t hash_key(const struct kv_store *s, struct ts_bytes key)
+{
+    return XXH3_64bits_withSeed(key.data, key.len, s->seed);
+}
+
+/* The head of the chain that a key with this hash belongs to now. */
+static struct kv_entry **bucket_of(const struct kv_store *s, uint64_t hash)
+{
+    if (s->old.count > 0) {
+        size_t at = (size_t)hash & (s->old.count - 1);
+        if (at >= s->moved) {
+            return &s->old.slots[at];
+        }
+    }
+    return &s->now.slots[(size_t)hash & (s->now.count - 1)];
+}
+
+struct kv_entry *kv_store_find(const struct kv_store *s, struct ts_bytes key)
+{
+    uint64_t hash = hash_key(s, key);
+    struct kv_entry *e = *bucket_of(s, hash);
+    while (e != NULL) {
+        if (e->hash == hash && e->key_len == key.len &&
+            (key.len == 0 || memcmp(e->key, key.data, key.len) == 0)) {
+            return e;
+        }
+        e = e->chain;
+    }
+    return NULL;
+}
+
+/* Begins to move the table to another size, unless it is being moved already. */
+static void resize_if_needed(struct kv_store *s)
+{
+    if (s->old.count > 0) {
+        return;
+    }
+    size_t want = s->now.count;
+    if (s->keys > s->now.count) {
+        want = s->now.count * 2;
+    } else if (s->now.count > BUCKETS_MIN && s->keys < s->now.count / 8) {
+        want = s->now.count / 2;
+    }
+    if (want == s->now.count) {
+        return;
+    }
+    struct kv_entry **slots = calloc(want, sizeof(struct kv_entry *));
+    if (slots == NULL) {
+        return; /* longer chains are slower, not wrong */
+    }
+    s->old = s->now;
+    s->now = (struct kv_buckets){slots, want};
+    s->moved = 0;
+}
+
+struct kv_entry *kv_store_add(struct kv_store *s, struct ts_bytes key)
+{
+    ts_assert(key.len <= UINT32_MAX);
+    struct kv_entry *e = must(malloc(sizeof(*e) + key.len));
+    *e = (struct kv_entry){
+        .prev = s->last,
+        .hash = hash_key(s, key),
+        .serial = s->next_serial++,
+        .expire_ms = KV_NO_EXPIRY,
+        .heap_at = KV_NOT_IN_HEAP,
+        .key_len = (uint32_t)key.len,
+    };
+    if (key.len > 0) {
+        memcpy(e->key, key.data, key.len);
+    }
+    struct kv_entry **bucket = bucket_of(s, e->hash);
+    e->chain = *bucket;
+    *bucket = e;
+    if (s->last != NULL) {
+        s->last->next = e;
+    } else {
+        s->first = e;
+    }
+    s->last = e;
+    s->keys++;
+    s->memory += key.len + KV_KEY_OVERHEAD;
+    resize_if_needed(s);
+    return e;
+}
+
+static void unchain(struct kv_store *s, struct kv_entry *e)
+{
+    struct kv_entry **link = bucket_of(s, e->hash);
+    while (*link != e) {
+        ts_assert(*link != NULL);
+        link = &(*link)->chain;
+    }
+    *link = e->chain;
+}
+
+void kv_store_remove(struct kv_store *s, struct kv_entry *e)
+{
+    ts_assert(s->keys > 0);
+    if (s->cursor == e) {
+        s->cursor = e->next;
+    }
+    unchain(s, e);
+    kv_heap_remove(s, e);
+    *(e->prev != NULL ? &e->prev->next : &s->first) = e->next;
+    *(e->next != NULL ? &e->next->prev : &s->last) = e->prev;
+    s->keys--;
+    s->memory -= (uint64_t)e->key_len + e->value_len + KV_KEY_OVERHEAD;
+    entry_free(e);
+    resize_if_needed(s);
+}
+
+void kv_store_clear(struct kv_store *s)
+{
+    if (s->last != NULL) {
+        s->last->next = s->graveyard;
+        s->graveyard = s->first;
+    }
+    struct kv_entry **slots = calloc(BUCKETS_MIN, sizeof(struct kv_entry *));
+    must(slots);
+    free(s->now.slots);
+    free(s->old.slots);
+    free(s->heap);
+    struct kv_entry *graveyard = s->graveyard;
+    uint64_t serial = s->next_serial;
+    *s = (struct kv_store){
+        .seed = s->seed,
+        .now = {slots, BUCKETS_MIN},
+        .graveyard = graveyard,
+        .next_serial = serial,
+    };
+}
+
+/* Makes room for a value of `len` bytes; keeps the bytes that are there. */
+static void reserve(struct kv_entry *e, size_t len)
+{
+    size_t spare = len < VALUE_STEP_MAX ? len : VALUE_STEP_MAX;
+    if (len <= e->value_cap && e->value_cap <= 2 * (len + spare) + 64) {
+        return;
+    }
+    /* Appends grow by doubling up to a step; a plain SET takes what it needs. */
+    size_t cap = e->value_len > 0 && len > e->value_len ? len + spare : len;
+    ts_assert(cap <= UINT32_MAX);
+    if (cap == 0) {
+        free(e->value);
+        e->value = NULL;
+    } else {
+        e->value = must(realloc(e->value, cap));
+    }
+    e->value_cap = (uint32_t)cap;
+}
+
+void kv_store_set_value(struct kv_store *s, struct kv_entry *e, struct ts_bytes value)
+{
+    s->memory -= e->value_len;
+    e->value_len = 0;
+    reserve(e, value.len);
+    if (value.len > 0) {
+        memcpy(e->value, value.data, value.len);
+    }
+    e->value_len = (uint32_t)value.len;
+    s->memory += value.len;
+}
+
+void kv_store_append(struct kv_store *s, struct kv_entry *e, struct ts_bytes tail)
+{
+    if (tail.len == 0) {
+        return;
+    }
+    reserve(e, e->value_len + tail.len);
+    memcpy(e->value + e->value_len, tail.data, tail.len);
+    e->value_len += (uint32_t)tail.len;
+    s->memory += tail.len;
+}
+
+void kv_store_set_expiry(struct kv_store *s, struct kv_entry *e, uint64_t expire_ms)
+{
+    if (e->expire_ms == expire_ms) {
+        return;
+    }
+    kv_heap_remove(s, e);
+    e->expire_ms = expire_ms;
+    if (expire_ms != KV_NO_EXPIRY) {
+        kv_heap_insert(s, e);
+    }
+}
+
+struct kv_entry *kv_store_next_expiry(const struct kv_store *s)
+{
+    return s->heap_len > 0 ? s->heap[0].entry : NULL;
+}
+
+static void move_buckets(struct kv_store *s)
+{
+    for (size_t n = 0; n < MOVE_PER_TIDY && s->moved < s->old.count; n++) {
+        struct kv_entry *e = s->old.slots[s->moved++];
+        while (e != NULL) {
+            struct kv_entry *after = e->chain;
+            struct kv_entry **bucket = &s->now.slots[(size_t)e->hash & (s->now.count - 1)];
+            e->chain = *bucket;
+            *bucket = e;
+            e = after;
+        }
+    }
+    if (s->moved == s->old.count) {
+        free(s->old.slots);
+        s->old = (struct kv_buckets){NULL, 0};
+    }
+}
+
+void kv_store_tidy(struct kv_store *s)
+{
+    if (s->old.count > 0) {
+        move_buckets(s);
+    }
+    for (size_t n = 0; n < FREE_PER_TIDY && s->graveyard != NULL; n++) {
+        struct kv_entry *e = s->graveyard;
+        s->graveyard = e->next;
+        entry_free(e);
+    }
+}
+
+void kv_store_check(const struct kv_store *s)
+{
+    uint64_t keys = 0;
+    uint64_t memory = 0;
+    uint64_t expiries = 0;
+    uint64_t serial = 0;
+    const struct kv_entry *before = NULL;
+    for (const struct kv_entry *e = s->first; e != NULL; e = e->next) {
+        ts_assert(e->prev == before && e->serial > serial);
+        ts_assert(e->value_len <= e->value_cap);
+        ts_assert(kv_store_find(s, (struct ts_bytes){e->key, e->key_len}) == e);
+        ts_assert((e->expire_ms == KV_NO_EXPIRY) == (e->heap_at == KV_NOT_IN_HEAP));
+        expiries += e->expire_ms != KV_NO_EXPIRY;
+        memory += (uint64_t)e->key_len + e->value_len + KV_KEY_OVERHEAD;
+        serial = e->serial;
+        before = e;
+        keys++;
+    }
+    ts_assert(s->last == before && s->next_serial > serial);
+    ts_assert(keys == s->keys && memory == s->memory && expiries == s->heap_len);
+    kv_heap_check(s);
+}
