@@ -49,6 +49,7 @@ static void evict_oldest(struct repl_log *log)
 {
     const struct repl_log_slot *s = slot_at(log, 0);
     log->base = (struct repl_pos){s->last, s->hash};
+    log->base_total = s->total;
     log->slot_head = (log->slot_head + 1) % log->slots_cap;
     log->slot_count--;
 }
@@ -88,6 +89,12 @@ uint8_t *repl_log_reserve(struct repl_log *log, size_t len, struct ts_seq evicta
     }
 }
 
+static uint64_t total(const struct repl_log *log)
+{
+    const struct repl_log_slot *s = repl_log_newest(log);
+    return s == NULL ? log->base_total : s->total;
+}
+
 void repl_log_append(struct repl_log *log, const struct repl_batch *b)
 {
     struct repl_pos tail = repl_log_tail(log);
@@ -95,6 +102,7 @@ void repl_log_append(struct repl_log *log, const struct repl_batch *b)
     ts_assert(b->bytes.data + b->bytes.len <= log->bytes + log->bytes_cap);
     ts_assert(log->slot_count < log->slots_cap);
     ts_assert(b->first.v == tail.seq.v + 1 && ts_hash_eq(b->prev, tail.hash));
+    uint64_t before = total(log);
     log->slot_count++;
     *slot_at(log, log->slot_count - 1) = (struct repl_log_slot){
         .first = b->first,
@@ -105,6 +113,7 @@ void repl_log_append(struct repl_log *log, const struct repl_batch *b)
         .prev = b->prev,
         .offset = (size_t)(b->bytes.data - log->bytes),
         .len = b->bytes.len,
+        .total = before + b->bytes.len,
     };
 }
 
@@ -178,6 +187,17 @@ struct ts_bytes repl_log_run(const struct repl_log *log, struct ts_seq after, si
         *last = (struct repl_pos){s->last, s->hash};
     }
     return run;
+}
+
+uint64_t repl_log_bytes_after(const struct repl_log *log, struct ts_seq seq)
+{
+    size_t i = lower_bound(log, seq);
+    if (i == log->slot_count) {
+        return 0;
+    }
+    const struct repl_log_slot *s = slot_at(log, i);
+    bool inside = !ts_seq_lt(seq, s->first);
+    return total(log) - (inside ? s->total : s->total - s->len);
 }
 
 struct ts_bytes repl_log_bytes(const struct repl_log *log, const struct repl_log_slot *slot)

@@ -18,7 +18,8 @@ struct repl_log_slot {
     struct ts_hash prev;
     size_t offset; /* into the ring of bytes */
     size_t len;
-    bool digested; /* applied, and `digest` is the rolling digest after it */
+    uint64_t total; /* bytes ever appended, up to and with this batch */
+    bool digested;  /* applied, and `digest` is the rolling digest after it */
     struct ts_hash digest;
 };
 
@@ -30,6 +31,7 @@ struct repl_log {
     size_t slot_head; /* index of the oldest */
     size_t slot_count;
     struct repl_pos base;
+    uint64_t base_total; /* bytes ever appended, up to the base */
 };
 
 /* Allocates; TS_ERR_NOMEM. `bytes_cap` is at least two batches of the maximal size. */
@@ -66,6 +68,8 @@ void repl_log_truncate(struct repl_log *log, struct ts_seq seq);
  * Empty at the tail. */
 struct ts_bytes repl_log_run(const struct repl_log *log, struct ts_seq after, size_t max,
                              struct repl_pos *last);
+/* Bytes of the batches after `seq`; everything held when it lies before the window. */
+uint64_t repl_log_bytes_after(const struct repl_log *log, struct ts_seq seq);
 struct ts_bytes repl_log_bytes(const struct repl_log *log, const struct repl_log_slot *slot);
 
 #endif

@@ -60,7 +60,6 @@ const char *repl_why_text(enum repl_why why);
 struct repl_limits {
     size_t window_bytes; /* log window in memory; at least 2 batches */
     size_t window_batches;
-    size_t flight_bytes;    /* unacknowledged bytes to one peer */
     size_t join_lag_bytes;  /* a learner this close is required next (R4.6) */
     uint64_t blocked_after; /* ns without progress until waiting clients are let go */
     uint64_t commit_lazy;   /* ns until an idle primary repeats its commit position */

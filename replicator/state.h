@@ -13,6 +13,7 @@ enum repl_stream {
     REPL_STREAM_OFF,   /* its position is not known yet */
     REPL_STREAM_LIVE,  /* follows the window */
     REPL_STREAM_FETCH, /* waits for batches from the journal */
+    REPL_STREAM_DRAIN, /* waits until those are acknowledged */
 };
 
 struct repl_peer {
@@ -33,15 +34,10 @@ struct repl_peer {
     bool compared; /* a digest was equal, at compared_seq */
     struct ts_seq compared_seq;
     uint64_t confirmed_round;
+    struct ts_seq committed_sent;
     struct ts_mono join_after;   /* hysteresis: no new join before */
     struct ts_mono rewind_after; /* a position is not asked for again before */
     bool diverged;
-};
-
-/* What a primary wants to change in the config; one register operation at a time. */
-enum repl_change {
-    REPL_CHANGE_NONE,
-    REPL_CHANGE_OPEN, /* a CAS of `proposal` is under way: part of the required set (R2.5) */
 };
 
 enum repl_takeover {
@@ -69,8 +65,10 @@ struct repl {
     struct repl_pos committed;
     struct repl_pos verified; /* identical to the present primary's log up to here */
     struct ts_epoch verified_epoch;
+    struct ts_seq commit_told; /* by the primary of verified_epoch */
     struct ts_seq applied;
-    struct ts_hash digest;     /* rolling, after `applied` */
+    struct ts_hash digest;     /* rolling, after digest_seq */
+    struct ts_seq digest_seq;  /* follows `applied` within the performing of a step */
     struct ts_ltime last_time; /* largest logical time seen */
     struct ts_mono last_time_at;
     bool disk_failed;
@@ -98,9 +96,8 @@ struct repl {
     /* primary */
     struct ts_nic_id joining; /* required from now on, not proposed yet; 0 = none */
     struct ts_mono joining_since;
-    struct ts_seq committed_sent;
     struct ts_mono commit_lazy_at;
-    struct ts_mono progress_at; /* the last commit, or when the log was last empty of waiting */
+    struct ts_mono progress_at; /* since when the oldest waiting request sees no progress */
     bool blocked;
 
     /* reads */
@@ -109,8 +106,8 @@ struct repl {
     uint64_t read_ready;       /* newest released */
     uint64_t round;            /* number of the newest round, never reused */
     bool round_running;
+    uint64_t round_asked; /* bit = NIC */
     struct ts_epoch round_epoch;
-    struct ts_mono read_waits_since;
 
     struct repl_peer peers[TS_MEMBERS_MAX];
     struct ts_prng prng;
@@ -209,7 +206,6 @@ void repl_takeover_on_prepared(struct repl *c, const struct cfg_config *shown,
 /* Our CAS was decided: primary of the new epoch, from here without a way back. */
 void repl_takeover_won(struct repl *c, struct repl_effects *fx);
 void repl_takeover_tail_committed(struct repl *c, struct repl_effects *fx);
-void repl_takeover_cancel(struct repl *c, struct repl_effects *fx);
 struct ts_mono repl_takeover_deadline(const struct repl *c);
 
 #endif

@@ -1,0 +1,185 @@
+/* What the replica knows of the config register, and its one operation at a time. */
+#include "base/assert.h"
+#include "replicator/state.h"
+
+void repl_reg_start(struct repl *c, struct repl_effects *fx, enum repl_effect_kind kind,
+                    struct ts_epoch expected, const struct cfg_config *proposal)
+{
+    ts_assert(!c->op_running);
+    c->op++;
+    c->op_running = true;
+    c->op_kind = kind;
+    struct repl_effect *e = repl_fx(fx, kind);
+    e->u.reg.op = c->op;
+    e->u.reg.expected = expected;
+    if (kind == REPL_EF_REG_CAS) {
+        ts_assert(proposal->epoch.v == expected.v + 1); /* R1.5 */
+        c->proposal = *proposal;
+        c->proposal.proposer = c->o.instance;
+        c->proposal.nonce = ts_prng_next(&c->prng) | 1;
+        ts_assert(cfg_config_valid(&c->proposal));
+        e->u.reg.config = c->proposal;
+        repl_trace(c, fx, TS_TRACE_CAS_SENT, (struct ts_seq){0}, expected.v, 0);
+    }
+}
+
+void repl_reg_abandon(struct repl *c, struct repl_effects *fx)
+{
+    if (c->op_running) {
+        c->op_running = false;
+        repl_fx(fx, REPL_EF_REG_ABANDON)->u.reg.op = c->op;
+    }
+}
+
+void repl_config_send(struct repl *c, struct repl_peer *p, struct repl_effects *fx)
+{
+    struct ts_writer w = repl_head(fx);
+    repl_msg_config_encode(&(struct repl_msg_config){c->config}, &w);
+    repl_send(c, fx, p->nic, REPL_MSG_CONFIG, &w, (struct ts_bytes){NULL, 0});
+}
+
+void repl_config_publish(struct repl *c, struct repl_effects *fx)
+{
+    for (size_t i = 0; i < TS_MEMBERS_MAX; i++) {
+        if (c->peers[i].used && c->peers[i].connected) {
+            repl_config_send(c, &c->peers[i], fx);
+        }
+    }
+}
+
+void repl_position_send(struct repl *c, struct repl_peer *p, bool rewind, struct repl_effects *fx)
+{
+    struct repl_msg_position m = {
+        .config_epoch = c->config.epoch,
+        .floor = c->floor,
+        .incarnation = c->o.incarnation,
+        .instance = c->o.instance,
+        .committed = c->committed,
+        .tail = rewind ? c->committed : repl_log_tail(&c->log),
+    };
+    struct ts_writer w = repl_head(fx);
+    repl_msg_position_encode(&m, &w);
+    repl_send(c, fx, p->nic, REPL_MSG_POSITION, &w, (struct ts_bytes){NULL, 0});
+}
+
+static void learn_members(struct repl *c)
+{
+    for (size_t i = 0; i < c->config.members.count; i++) {
+        (void)repl_peer_or_new(c, c->config.members.r[i].nic);
+    }
+    for (size_t i = 0; i < TS_MEMBERS_MAX; i++) {
+        c->peers[i].acked_valid = false; /* acknowledgements are per epoch (R2.3) */
+    }
+}
+
+/* Ends whatever this replica did as a primary of an older epoch. */
+static void leave_primary(struct repl *c, struct repl_effects *fx)
+{
+    if (c->role == REPL_ROLE_PRIMARY) {
+        repl_trace(c, fx, TS_TRACE_STEP_DOWN, repl_log_tail(&c->log).seq, c->config.primary.v, 0);
+        repl_fx(fx, REPL_EF_CLOSE_PENDING);
+    }
+    c->active = false;
+    c->blocked = false;
+    c->bump = false;
+    c->joining.v = 0;
+    c->read_ready = c->read_token;
+    c->round_running = false;
+    c->commit_lazy_at = TS_MONO_NEVER;
+    repl_alarm(c, REPORT_ALARM_NOT_REDUNDANT, false);
+    repl_alarm(c, REPORT_ALARM_BLOCKED, false);
+}
+
+static enum repl_why membership_why(const struct repl *c)
+{
+    const struct cfg_replica *me = cfg_set_find(&c->config.members, c->o.self);
+    if (me == NULL) {
+        return REPL_WHY_NOT_A_MEMBER;
+    }
+    return ts_incarnation_eq(me->incarnation, c->o.incarnation) ? REPL_WHY_NONE
+                                                                : REPL_WHY_OTHER_DISK;
+}
+
+/* Our own proposal is decided. */
+static void config_won(struct repl *c, const struct cfg_config *cfg, struct repl_effects *fx)
+{
+    ts_assert(ts_instance_eq(cfg->proposer, c->o.instance) && repl_is_self(c, cfg->primary));
+    c->config = *cfg;
+    repl_trace(c, fx, TS_TRACE_CAS_DONE, (struct ts_seq){0}, 1, cfg->epoch.v);
+    repl_trace(c, fx, TS_TRACE_CONFIG, (struct ts_seq){0}, cfg->primary.v,
+               cfg_set_mask(&cfg->in_sync));
+    learn_members(c);
+    c->poll_at = TS_MONO_NEVER;
+    if (c->takeover == REPL_TAKEOVER_CAS) {
+        repl_takeover_won(c, fx);
+    } else {
+        repl_primary_new_epoch(c, fx);
+    }
+}
+
+void repl_config_learn(struct repl *c, const struct cfg_config *cfg, struct repl_effects *fx)
+{
+    if (c->config_known && !ts_epoch_lt(c->config.epoch, cfg->epoch)) {
+        return;
+    }
+    if (c->op_running && c->op_kind == REPL_EF_REG_CAS && cfg->nonce == c->proposal.nonce &&
+        ts_instance_eq(cfg->proposer, c->o.instance)) {
+        repl_reg_abandon(c, fx);
+        config_won(c, cfg, fx);
+        return;
+    }
+    /* A decided value with a higher epoch defeats a proposal conditional on a lower one (R1.4):
+     * only now may it leave the required set. */
+    repl_reg_abandon(c, fx);
+    c->config = *cfg;
+    c->config_known = true;
+    repl_trace(c, fx, TS_TRACE_CONFIG, (struct ts_seq){0}, cfg->primary.v,
+               cfg_set_mask(&cfg->in_sync));
+    learn_members(c);
+    leave_primary(c, fx);
+    c->takeover = REPL_TAKEOVER_NONE;
+    c->poll_at = ts_mono_add(c->now, repl_jitter(c, c->o.timing.poll_register));
+    repl_set_role(c, fx, REPL_ROLE_SECONDARY, membership_why(c));
+    struct repl_peer *p = repl_peer(c, cfg->primary);
+    if (p != NULL && p->connected) {
+        repl_position_send(c, p, false, fx);
+    }
+}
+
+void repl_config_on_reg(struct repl *c, const struct repl_event *ev, struct repl_effects *fx)
+{
+    if (!c->op_running || ev->u.reg.op != c->op) {
+        return; /* of an abandoned operation */
+    }
+    enum repl_effect_kind kind = c->op_kind;
+    c->op_running = false;
+    if (ev->kind == REPL_EV_REG_PREPARED) {
+        ts_assert(kind == REPL_EF_REG_PREPARE);
+        repl_takeover_on_prepared(c, &ev->u.reg.config, fx);
+        return;
+    }
+    if (ev->kind == REPL_EV_REG_WON) {
+        ts_assert(kind == REPL_EF_REG_CAS && ev->u.reg.config.nonce == c->proposal.nonce);
+        config_won(c, &ev->u.reg.config, fx);
+        return;
+    }
+    if (kind == REPL_EF_REG_CAS) {
+        repl_trace(c, fx, TS_TRACE_CAS_DONE, (struct ts_seq){0}, 0, ev->u.reg.config.epoch.v);
+        /* Somebody else was faster: let them settle before the next attempt (R4.3, ties). */
+        c->takeover_at = ts_mono_add(c->now, repl_jitter(c, c->o.timing.tie_delay));
+    }
+    repl_config_learn(c, &ev->u.reg.config, fx);
+}
+
+void repl_config_tick(struct repl *c, struct repl_effects *fx)
+{
+    if (ts_mono_lt(c->now, c->poll_at)) {
+        return;
+    }
+    c->poll_at = ts_mono_add(c->now, repl_jitter(c, c->o.timing.poll_register));
+    const struct repl_peer *p = repl_peer(c, c->config.primary);
+    bool led = p != NULL && p->connected && ts_epoch_eq(c->verified_epoch, c->config.epoch);
+    if (!c->op_running && c->takeover == REPL_TAKEOVER_NONE && !led) {
+        repl_reg_start(c, fx, REPL_EF_REG_READ, (struct ts_epoch){0}, NULL);
+    }
+}

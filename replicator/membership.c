@@ -1,0 +1,126 @@
+/* Changes of the in-sync set by the primary: a lost secondary is removed (R3.1), a learner
+ * that has caught up is required and then published (R4.6), the epoch is raised for a peer
+ * that sealed the present one (R4.1). One compare-and-swap at a time. */
+#include "base/assert.h"
+#include "replicator/state.h"
+
+static bool must_leave(const struct repl *c, const struct repl_peer *p)
+{
+    const struct cfg_replica *r = cfg_set_find(&c->config.in_sync, p->nic);
+    if (r == NULL) {
+        return false;
+    }
+    return p->evidence != REPL_EVIDENCE_NONE ||
+           (p->connected && !ts_incarnation_eq(r->incarnation, p->incarnation));
+}
+
+static bool may_join(const struct repl *c, const struct repl_peer *p)
+{
+    return p->used && p->connected && p->evidence == REPL_EVIDENCE_NONE && !p->diverged &&
+           p->stream == REPL_STREAM_LIVE && p->acked_valid &&
+           cfg_set_find(&c->config.in_sync, p->nic) == NULL &&
+           cfg_set_has(&c->config.members, p->nic, p->incarnation);
+}
+
+/* Everything that is committed is durable there, and its state is the same as ours. No later
+ * entry commits without it: it is required already. */
+static bool has_caught_up(const struct repl *c, const struct repl_peer *p)
+{
+    return !ts_seq_lt(p->acked.seq, c->committed.seq) && p->compared &&
+           ts_seq_eq(p->compared_seq, c->committed.seq);
+}
+
+static void stop_joining(struct repl *c, struct repl_peer *p)
+{
+    c->joining.v = 0;
+    if (p != NULL) {
+        p->join_after = ts_mono_add(c->now, repl_jitter(c, c->o.timing.failure_timeout));
+    }
+}
+
+/* Continues or ends the joining of a learner; true when it is to be published now. */
+static bool joining_done(struct repl *c)
+{
+    if (c->joining.v == 0) {
+        return false;
+    }
+    struct repl_peer *p = repl_peer(c, c->joining);
+    if (p == NULL || !may_join(c, p)) {
+        stop_joining(c, p);
+        return false;
+    }
+    if (has_caught_up(c, p)) {
+        return true;
+    }
+    struct ts_mono late = ts_mono_add(c->joining_since, c->o.timing.failure_timeout);
+    if (!ts_mono_lt(c->now, late)) {
+        stop_joining(c, p); /* too slow: commits do not wait for it any longer */
+    }
+    return false;
+}
+
+static void start_joining(struct repl *c, struct repl_effects *fx)
+{
+    for (size_t i = 0; i < TS_MEMBERS_MAX && c->joining.v == 0; i++) {
+        struct repl_peer *p = &c->peers[i];
+        if (may_join(c, p) && !ts_mono_lt(c->now, p->join_after) &&
+            repl_log_bytes_after(&c->log, p->acked.seq) <= c->o.limits.join_lag_bytes) {
+            c->joining = p->nic;
+            c->joining_since = c->now;
+            repl_trace(c, fx, TS_TRACE_IN_SYNC_ADD, ts_seq_add(c->committed.seq, 1), p->nic.v,
+                       c->committed.seq.v + 1);
+        }
+    }
+}
+
+static void propose(struct repl *c, struct cfg_config *next, struct repl_effects *fx)
+{
+    next->epoch = ts_epoch_next(c->config.epoch);
+    next->primary = c->o.self;
+    c->bump = false;
+    repl_reg_start(c, fx, REPL_EF_REG_CAS, c->config.epoch, next);
+}
+
+void repl_membership_advance(struct repl *c, struct repl_effects *fx)
+{
+    if (c->role != REPL_ROLE_PRIMARY || !c->active) {
+        return;
+    }
+    repl_alarm(c, REPORT_ALARM_NOT_REDUNDANT, c->config.in_sync.count < c->config.members.count);
+    if (c->op_running) {
+        return;
+    }
+    struct cfg_config next = c->config;
+    for (size_t i = 0; i < TS_MEMBERS_MAX; i++) {
+        struct repl_peer *p = &c->peers[i];
+        if (p->used && must_leave(c, p)) {
+            cfg_set_remove(&next.in_sync, p->nic);
+            repl_trace(c, fx, TS_TRACE_IN_SYNC_REMOVE, c->committed.seq, p->nic.v, p->evidence);
+        }
+    }
+    if (joining_done(c)) {
+        const struct repl_peer *p = repl_peer(c, c->joining);
+        cfg_set_add(&next.in_sync, (struct cfg_replica){p->nic, p->incarnation});
+    }
+    if (c->bump || next.in_sync.count != c->config.in_sync.count) {
+        propose(c, &next, fx);
+    } else if (c->joining.v == 0 && !c->blocked) {
+        start_joining(c, fx);
+        if (joining_done(c)) {
+            const struct repl_peer *p = repl_peer(c, c->joining);
+            cfg_set_add(&next.in_sync, (struct cfg_replica){p->nic, p->incarnation});
+            propose(c, &next, fx);
+        }
+    }
+}
+
+void repl_membership_on_refused(struct repl *c, struct repl_peer *p,
+                                const struct repl_msg_refused *m, struct repl_effects *fx)
+{
+    if (c->role != REPL_ROLE_PRIMARY || !ts_epoch_eq(m->epoch, c->config.epoch) ||
+        !ts_epoch_lt(c->config.epoch, m->floor)) {
+        return; /* about an epoch that is over */
+    }
+    repl_trace(c, fx, TS_TRACE_REFUSED, (struct ts_seq){0}, p->nic.v, m->floor.v);
+    c->bump = true;
+}

@@ -1,0 +1,384 @@
+/* The primary: orders requests into batches, streams them to its peers, commits what the
+ * required set has acknowledged. */
+#include "base/assert.h"
+#include "base/hash.h"
+#include "replicator/state.h"
+
+/* One APPEND carries at most this many bytes of batches (or one longer batch). */
+#define RUN_BYTES_MAX (1U << 20)
+/* A pump sends at most this many of them; the next acknowledgement continues. */
+#define RUNS_MAX 4
+
+static struct ts_seq evictable(const struct repl *c)
+{
+    return ts_seq_min(c->applied, c->persisted);
+}
+
+static bool anything_waits(const struct repl *c)
+{
+    return !ts_seq_eq(c->committed.seq, repl_log_tail(&c->log).seq) ||
+           c->read_ready != c->read_token;
+}
+
+bool repl_primary_order(struct repl *c, const struct repl_request *requests, size_t count,
+                        struct repl_effects *fx)
+{
+    ts_assert(c->role == REPL_ROLE_PRIMARY);
+    size_t size = repl_batch_size(requests, count);
+    uint8_t *place = repl_log_reserve(&c->log, size, evictable(c));
+    if (place == NULL) {
+        return false;
+    }
+    if (!anything_waits(c)) {
+        c->progress_at = c->now;
+    }
+    struct repl_pos tail = repl_log_tail(&c->log);
+    struct ts_ltime time = repl_logical_now(c, c->now);
+    ts_assert(time.ns >= c->last_time.ns);
+    struct ts_writer w = ts_writer_init(place, size);
+    repl_batch_encode(&w, c->config.epoch, ts_seq_add(tail.seq, 1), time, tail.hash, requests,
+                      count);
+    struct repl_batch b = {
+        .bytes = {place, size},
+        .epoch = c->config.epoch,
+        .first = ts_seq_add(tail.seq, 1),
+        .last = ts_seq_add(tail.seq, count),
+        .time = time,
+        .prev = tail.hash,
+    };
+    repl_log_append(&c->log, &b);
+    c->last_time = time;
+    c->last_time_at = c->now;
+    struct repl_effect *e = repl_fx(fx, REPL_EF_JOURNAL_APPEND);
+    e->u.append.batch = b;
+    e->u.append.hash = repl_log_tail(&c->log).hash;
+    e->u.append.committed = c->committed.seq;
+    for (size_t i = 0; i < TS_MEMBERS_MAX; i++) {
+        repl_primary_pump(c, &c->peers[i], false, fx);
+    }
+    return true;
+}
+
+void repl_primary_submit(struct repl *c, const struct repl_event *ev, struct repl_effects *fx)
+{
+    if (c->role != REPL_ROLE_PRIMARY || !c->active || c->blocked) {
+        fx->submit = REPL_SUBMIT_NOT_PRIMARY;
+        return;
+    }
+    ts_assert(ev->u.submit.count >= 1);
+    fx->first_seq = ts_seq_add(repl_log_tail(&c->log).seq, 1);
+    bool ordered = repl_primary_order(c, ev->u.submit.requests, ev->u.submit.count, fx);
+    fx->submit = ordered ? REPL_SUBMIT_ORDERED : REPL_SUBMIT_BUSY;
+}
+
+static void send_append(struct repl *c, struct repl_peer *p, struct ts_bytes batches,
+                        struct repl_effects *fx)
+{
+    struct repl_msg_append m = {
+        .epoch = c->config.epoch,
+        .prev = p->sent,
+        .committed = c->committed.seq,
+    };
+    struct ts_writer w = repl_head(fx);
+    repl_msg_append_encode(&m, &w);
+    repl_send(c, fx, p->nic, REPL_MSG_APPEND, &w, batches);
+    p->committed_sent = c->committed.seq;
+}
+
+static void fetch(struct repl_peer *p, struct repl_effects *fx)
+{
+    p->stream = REPL_STREAM_FETCH;
+    struct repl_effect *e = repl_fx(fx, REPL_EF_FETCH);
+    e->peer = p->nic;
+    e->u.fetch.after = p->sent.seq;
+    e->u.fetch.bytes_max = RUN_BYTES_MAX;
+}
+
+void repl_primary_pump(struct repl *c, struct repl_peer *p, bool always, struct repl_effects *fx)
+{
+    if (!p->used || !p->connected || p->stream != REPL_STREAM_LIVE) {
+        return;
+    }
+    if (ts_seq_lt(p->sent.seq, c->log.base.seq)) {
+        /* Behind the window: from the journal, one piece at a time, each acknowledged. */
+        fetch(p, fx);
+        return;
+    }
+    for (int runs = 0; runs < RUNS_MAX; runs++) {
+        struct repl_pos last;
+        struct ts_bytes run = repl_log_run(&c->log, p->sent.seq, RUN_BYTES_MAX, &last);
+        if (run.len == 0) {
+            break;
+        }
+        send_append(c, p, run, fx);
+        p->sent = last;
+        always = false;
+    }
+    if (always) {
+        send_append(c, p, (struct ts_bytes){NULL, 0}, fx);
+    }
+}
+
+/* Where the stream to a peer with this position begins (R2.3); false when its committed log
+ * is not a prefix of ours. */
+static bool find_start(const struct repl *c, const struct repl_msg_position *m,
+                       struct repl_pos *start)
+{
+    enum repl_log_match tail = repl_log_match(&c->log, m->tail);
+    if (tail == REPL_LOG_SAME || tail == REPL_LOG_EVICTED) {
+        *start = m->tail; /* evicted: the peer checks the chain itself, and rewinds if need be */
+        return true;
+    }
+    enum repl_log_match committed = repl_log_match(&c->log, m->committed);
+    *start = m->committed;
+    return committed == REPL_LOG_SAME || committed == REPL_LOG_EVICTED;
+}
+
+void repl_primary_on_position(struct repl *c, struct repl_peer *p,
+                              const struct repl_msg_position *m, struct repl_effects *fx)
+{
+    if (!ts_instance_eq(m->instance, p->instance) ||
+        !ts_incarnation_eq(m->incarnation, p->incarnation)) {
+        return;
+    }
+    if (c->config_known && ts_epoch_lt(c->config.epoch, m->config_epoch) && !c->op_running) {
+        /* It knows a newer config: ask the register, not the peer. */
+        repl_reg_start(c, fx, REPL_EF_REG_READ, (struct ts_epoch){0}, NULL);
+        return;
+    }
+    if (c->role != REPL_ROLE_PRIMARY) {
+        return;
+    }
+    if (ts_epoch_lt(m->config_epoch, c->config.epoch)) {
+        repl_config_send(c, p, fx);
+    }
+    if (ts_epoch_lt(c->config.epoch, m->floor)) {
+        c->bump = true;
+    }
+    struct repl_pos start;
+    if (!find_start(c, m, &start)) {
+        p->stream = REPL_STREAM_OFF;
+        p->diverged = true;
+        repl_alarm(c, REPORT_ALARM_CHAIN, true);
+        repl_trace(c, fx, TS_TRACE_ALARM_CHAIN, m->committed.seq, p->nic.v, m->committed.seq.v);
+        return;
+    }
+    p->sent = start;
+    p->stream = REPL_STREAM_LIVE;
+    p->acked_valid = false;
+    repl_trace(c, fx, TS_TRACE_LEARNER_START, start.seq, p->nic.v, start.seq.v + 1);
+    repl_primary_pump(c, p, true, fx);
+    c->round_asked &= ~(1ULL << p->nic.v); /* a round's question may have been lost: ask again */
+}
+
+void repl_primary_on_fetched(struct repl *c, struct repl_peer *p, const struct repl_event *ev,
+                             struct repl_effects *fx)
+{
+    if (c->role != REPL_ROLE_PRIMARY || p->stream != REPL_STREAM_FETCH || !p->connected ||
+        !ts_seq_eq(ev->u.fetched.after, p->sent.seq)) {
+        return;
+    }
+    struct ts_reader r = ts_reader_init(ev->u.fetched.batches.data, ev->u.fetched.batches.len);
+    struct repl_batch b;
+    struct repl_pos end = p->sent;
+    while (ts_reader_left(&r) > 0) {
+        if (repl_batch_decode(&b, &r) != TS_OK || b.first.v != end.seq.v + 1) {
+            break;
+        }
+        if (ts_seq_eq(end.seq, p->sent.seq)) {
+            p->sent.hash = b.prev;
+        }
+        end = (struct repl_pos){b.last, ts_hash_bytes(b.bytes.data, b.bytes.len)};
+    }
+    if (ts_seq_eq(end.seq, p->sent.seq)) {
+        p->stream = REPL_STREAM_OFF; /* the journal cannot be read: the shell has said why */
+        return;
+    }
+    struct ts_bytes whole = {ev->u.fetched.batches.data,
+                             (size_t)(b.bytes.data + b.bytes.len - ev->u.fetched.batches.data)};
+    send_append(c, p, whole, fx);
+    p->sent = end;
+    p->stream = REPL_STREAM_DRAIN;
+}
+
+/* Compares the rolling digest that came with an acknowledgement (R5.1). */
+static void compare_digest(struct repl *c, struct repl_peer *p, const struct repl_msg_ack *m,
+                           struct repl_effects *fx)
+{
+    if (m->applied.v == 0) {
+        p->compared = true;
+        p->compared_seq = m->applied;
+        return;
+    }
+    const struct repl_log_slot *s = repl_log_find(&c->log, m->applied);
+    if (s == NULL || !s->digested || !ts_seq_eq(s->last, m->applied)) {
+        if (cfg_set_find(&c->config.in_sync, p->nic) != NULL) {
+            repl_alarm(c, REPORT_ALARM_NOT_COMPARED, true);
+            repl_trace(c, fx, TS_TRACE_ALARM_NOT_COMPARED, m->applied, p->nic.v, m->applied.v);
+        }
+        return;
+    }
+    if (ts_hash_eq(s->digest, m->digest)) {
+        p->compared = true;
+        p->compared_seq = m->applied;
+        repl_alarm(c, REPORT_ALARM_NOT_COMPARED, false);
+        return;
+    }
+    if (!p->diverged) {
+        p->diverged = true;
+        repl_alarm(c, REPORT_ALARM_DIVERGENCE, true);
+        repl_trace(c, fx, TS_TRACE_ALARM_DIVERGENCE, m->applied, p->nic.v, m->applied.v);
+    }
+}
+
+void repl_primary_on_ack(struct repl *c, struct repl_peer *p, const struct repl_msg_ack *m,
+                         struct repl_effects *fx)
+{
+    if (c->role != REPL_ROLE_PRIMARY || !ts_epoch_eq(m->epoch, c->config.epoch) ||
+        !ts_instance_eq(m->instance, p->instance) ||
+        !ts_incarnation_eq(m->incarnation, p->incarnation)) {
+        return; /* R2.3: counts only if all match */
+    }
+    enum repl_log_match match = repl_log_match(&c->log, m->pos);
+    if (match == REPL_LOG_OTHER || match == REPL_LOG_BEYOND) {
+        repl_alarm(c, REPORT_ALARM_CHAIN, true);
+        repl_trace(c, fx, TS_TRACE_ALARM_CHAIN, m->pos.seq, p->nic.v, m->pos.seq.v);
+        return;
+    }
+    if (!p->acked_valid || ts_seq_lt(p->acked.seq, m->pos.seq)) {
+        p->acked_valid = true;
+        p->acked = m->pos;
+    }
+    if (p->stream == REPL_STREAM_DRAIN && !ts_seq_lt(p->acked.seq, p->sent.seq)) {
+        p->stream = REPL_STREAM_LIVE;
+    }
+    compare_digest(c, p, m, fx);
+    repl_primary_pump(c, p, false, fx);
+}
+
+uint64_t repl_required_mask(const struct repl *c)
+{
+    uint64_t mask = cfg_set_mask(&c->config.in_sync);
+    if (c->op_running && c->op_kind == REPL_EF_REG_CAS) {
+        mask |= cfg_set_mask(&c->proposal.in_sync);
+    }
+    if (c->joining.v != 0) {
+        mask |= 1ULL << c->joining.v;
+    }
+    return mask;
+}
+
+/* The highest position that every member of the required set has acknowledged in this epoch. */
+static struct ts_seq acknowledged_by_all(const struct repl *c)
+{
+    uint64_t mask = repl_required_mask(c) & ~(1ULL << c->o.self.v);
+    /* A replica acknowledges to itself by the same rule as to others: the epoch first (R2.3). */
+    struct ts_seq n =
+        ts_epoch_lt(c->floor_durable, c->config.epoch) ? (struct ts_seq){0} : c->persisted;
+    for (size_t i = 0; i < TS_MEMBERS_MAX; i++) {
+        const struct repl_peer *p = &c->peers[i];
+        if (p->used && (mask & (1ULL << p->nic.v)) != 0) {
+            n = ts_seq_min(n, p->acked_valid ? p->acked.seq : (struct ts_seq){0});
+            mask &= ~(1ULL << p->nic.v);
+        }
+    }
+    return mask == 0 ? n : (struct ts_seq){0};
+}
+
+void repl_apply_to(struct repl *c, struct repl_pos to, struct repl_effects *fx)
+{
+    if (!ts_seq_lt(c->committed.seq, to.seq)) {
+        return;
+    }
+    struct repl_effect *e = repl_fx(fx, REPL_EF_APPLY);
+    e->u.apply.from = c->committed.seq;
+    e->u.apply.to = to.seq;
+    e->u.apply.release = c->role == REPL_ROLE_PRIMARY;
+    c->committed = to;
+    c->applied = to.seq;
+}
+
+static void commit_as_primary(struct repl *c, struct repl_effects *fx)
+{
+    struct ts_seq n = acknowledged_by_all(c);
+    if (ts_seq_lt(c->committed.seq, n)) {
+        const struct repl_log_slot *s = repl_log_find(&c->log, n);
+        ts_assert(s != NULL && ts_seq_eq(s->last, n));
+        struct ts_seq before = c->committed.seq;
+        repl_apply_to(c, (struct repl_pos){s->last, s->hash}, fx);
+        c->progress_at = c->now;
+        if (c->commit_lazy_at.ns == UINT64_MAX) {
+            c->commit_lazy_at = ts_mono_add(c->now, c->o.limits.commit_lazy);
+        }
+        if (c->takeover == REPL_TAKEOVER_TAIL) {
+            repl_trace(c, fx, TS_TRACE_TAIL_COMMITTED, n, before.v + 1, n.v - before.v);
+        }
+    }
+    if (c->takeover == REPL_TAKEOVER_TAIL) {
+        repl_takeover_tail_committed(c, fx);
+    }
+}
+
+/* The end of the last whole batch at or before `n`, which lies in the window. */
+static struct repl_pos batch_end_at(const struct repl *c, struct ts_seq n)
+{
+    const struct repl_log_slot *s = repl_log_find(&c->log, n);
+    if (s == NULL) {
+        return c->log.base;
+    }
+    if (ts_seq_eq(s->last, n)) {
+        return (struct repl_pos){s->last, s->hash};
+    }
+    return (struct repl_pos){{s->first.v - 1}, s->prev};
+}
+
+void repl_commit_advance(struct repl *c, struct repl_effects *fx)
+{
+    if (c->role == REPL_ROLE_PRIMARY) {
+        commit_as_primary(c, fx);
+        return;
+    }
+    if (c->role == REPL_ROLE_HALTED || !ts_epoch_eq(c->verified_epoch, c->config.epoch)) {
+        return;
+    }
+    struct ts_seq n = ts_seq_min(c->commit_told, ts_seq_min(c->verified.seq, c->persisted));
+    if (ts_seq_lt(c->committed.seq, n)) {
+        repl_apply_to(c, batch_end_at(c, n), fx);
+    }
+}
+
+void repl_primary_new_epoch(struct repl *c, struct repl_effects *fx)
+{
+    ts_assert(c->role == REPL_ROLE_PRIMARY);
+    if (c->joining.v != 0 && cfg_set_find(&c->config.in_sync, c->joining) != NULL) {
+        c->joining.v = 0;
+    }
+    repl_floor_raise(c, c->config.epoch, fx);
+    repl_config_publish(c, fx); /* before anything is released (R3.1) */
+    for (size_t i = 0; i < TS_MEMBERS_MAX; i++) {
+        repl_primary_pump(c, &c->peers[i], true, fx);
+    }
+    c->progress_at = c->now;
+    repl_fx(fx, REPL_EF_ROLE);
+}
+
+void repl_primary_tick(struct repl *c, struct repl_effects *fx)
+{
+    if (!ts_mono_lt(c->now, c->commit_lazy_at)) {
+        c->commit_lazy_at = TS_MONO_NEVER;
+        for (size_t i = 0; i < TS_MEMBERS_MAX; i++) {
+            struct repl_peer *p = &c->peers[i];
+            if (p->used && ts_seq_lt(p->committed_sent, c->committed.seq)) {
+                repl_primary_pump(c, p, true, fx);
+            }
+        }
+    }
+    bool late = !ts_mono_lt(c->now, ts_mono_add(c->progress_at, c->o.limits.blocked_after));
+    if (!c->blocked && anything_waits(c) && late) {
+        c->blocked = true;
+        c->read_ready = c->read_token;
+        repl_alarm(c, REPORT_ALARM_BLOCKED, true);
+        repl_fx(fx, REPL_EF_CLOSE_PENDING);
+        repl_set_role(c, fx, REPL_ROLE_PRIMARY, REPL_WHY_ACK_MISSING);
+    }
+}

@@ -1,0 +1,255 @@
+/* A secondary: takes the primary's batches behind an identical chain, makes them durable,
+ * acknowledges. What it promised in a floor it keeps across restarts. */
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/hash.h"
+#include "replicator/state.h"
+
+/* A position is asked for again at most this often, so that a stream of unfitting batches
+ * does not become a storm of rewinds. */
+#define REWIND_PAUSE_NS (5 * TS_NS_PER_MS)
+
+void repl_floor_raise(struct repl *c, struct ts_epoch epoch, struct repl_effects *fx)
+{
+    if (ts_epoch_lt(c->floor, epoch)) {
+        c->floor = epoch;
+        repl_fx(fx, REPL_EF_PERSIST_FLOOR)->u.floor = epoch;
+    }
+}
+
+static void refuse(struct repl *c, struct repl_peer *p, struct ts_epoch epoch,
+                   struct repl_effects *fx)
+{
+    struct repl_msg_refused m = {.epoch = epoch, .floor = c->floor};
+    if (ts_epoch_lt(m.floor, c->config.epoch)) {
+        m.floor = c->config.epoch;
+    }
+    if (ts_epoch_lt(epoch, c->config.epoch)) {
+        repl_config_send(c, p, fx); /* it may not know that it was replaced */
+    }
+    struct ts_writer w = repl_head(fx);
+    repl_msg_refused_encode(&m, &w);
+    repl_send(c, fx, p->nic, REPL_MSG_REFUSED, &w, (struct ts_bytes){NULL, 0});
+}
+
+/* Whether `p` speaks as the primary of the config we know. Refuses it when it is outdated. */
+static bool accept_primary(struct repl *c, struct repl_peer *p, struct ts_epoch epoch,
+                           struct repl_effects *fx)
+{
+    if (!c->config_known) {
+        return false;
+    }
+    if (ts_epoch_lt(epoch, c->floor) || ts_epoch_lt(epoch, c->config.epoch)) {
+        refuse(c, p, epoch, fx);
+        return false;
+    }
+    if (ts_epoch_lt(c->config.epoch, epoch)) {
+        c->poll_at = c->now; /* its config message was lost: ask the register */
+        return false;
+    }
+    return ts_nic_eq(p->nic, c->config.primary) &&
+           (c->role == REPL_ROLE_SECONDARY || c->role == REPL_ROLE_TAKING_OVER);
+}
+
+static void ask_position(struct repl *c, struct repl_peer *p, bool rewind, struct repl_effects *fx)
+{
+    if (ts_mono_lt(c->now, p->rewind_after)) {
+        return;
+    }
+    p->rewind_after = ts_mono_add(c->now, REWIND_PAUSE_NS);
+    repl_position_send(c, p, rewind, fx);
+}
+
+/* Appends a batch that follows the tail; false when the window has no room. */
+static bool append(struct repl *c, const struct repl_batch *b, struct repl_effects *fx)
+{
+    uint8_t *place = repl_log_reserve(&c->log, b->bytes.len, ts_seq_min(c->applied, c->persisted));
+    if (place == NULL) {
+        return false;
+    }
+    struct repl_batch mine = *b;
+    memcpy(place, b->bytes.data, b->bytes.len);
+    mine.bytes.data = place;
+    repl_log_append(&c->log, &mine);
+    if (b->time.ns > c->last_time.ns) {
+        c->last_time = b->time;
+        c->last_time_at = c->now;
+    }
+    struct repl_effect *e = repl_fx(fx, REPL_EF_JOURNAL_APPEND);
+    e->u.append.batch = mine;
+    e->u.append.hash = repl_log_tail(&c->log).hash;
+    e->u.append.committed = c->committed.seq;
+    return true;
+}
+
+/* Cuts a conflicting, unapplied suffix (R2.3); false when the conflict is in applied state. */
+static bool cut_suffix(struct repl *c, struct ts_seq after, struct repl_effects *fx)
+{
+    if (ts_seq_lt(after, c->committed.seq)) {
+        repl_alarm(c, REPORT_ALARM_DIVERGENCE, true);
+        repl_trace(c, fx, TS_TRACE_ALARM_DIVERGENCE, after, c->config.primary.v, after.v);
+        repl_set_role(c, fx, REPL_ROLE_HALTED, REPL_WHY_DIVERGED);
+        return false;
+    }
+    if (ts_epoch_eq(c->verified_epoch, c->config.epoch) && ts_seq_lt(after, c->verified.seq)) {
+        /* A primary's log only grows within its epoch: what was verified cannot conflict. */
+        repl_alarm(c, REPORT_ALARM_CHAIN, true);
+        repl_trace(c, fx, TS_TRACE_ALARM_CHAIN, after, c->config.primary.v, after.v);
+        return false;
+    }
+    uint64_t cut = repl_log_tail(&c->log).seq.v - after.v;
+    repl_log_truncate(&c->log, after);
+    c->persisted = ts_seq_min(c->persisted, after);
+    repl_fx(fx, REPL_EF_JOURNAL_TRUNCATE)->u.truncate_after = after;
+    repl_trace(c, fx, TS_TRACE_TRUNCATED, after, after.v, cut);
+    return true;
+}
+
+enum take {
+    TAKE_OK,
+    TAKE_GAP,      /* does not follow: a position makes the primary start where we are */
+    TAKE_CONFLICT, /* follows something else than we have */
+    TAKE_STOP,
+};
+
+/* Takes one batch that claims to follow `at`. */
+static enum take take_batch(struct repl *c, const struct repl_batch *b, struct repl_pos *at,
+                            struct repl_effects *fx)
+{
+    struct repl_pos end = {b->last, ts_hash_bytes(b->bytes.data, b->bytes.len)};
+    if (b->first.v != at->seq.v + 1 || !ts_hash_eq(b->prev, at->hash)) {
+        return TAKE_GAP;
+    }
+    struct repl_pos tail = repl_log_tail(&c->log);
+    enum repl_log_match have = repl_log_match(&c->log, end);
+    const struct repl_log_slot *s = repl_log_find(&c->log, b->first);
+    if (have == REPL_LOG_SAME || have == REPL_LOG_EVICTED) {
+        *at = end; /* had it already */
+        return TAKE_OK;
+    }
+    if (s != NULL) {
+        if (repl_log_match(&c->log, *at) != REPL_LOG_SAME) {
+            return TAKE_CONFLICT;
+        }
+        if (!cut_suffix(c, at->seq, fx)) {
+            return TAKE_STOP;
+        }
+        tail = repl_log_tail(&c->log);
+    }
+    if (!repl_pos_eq(tail, *at)) {
+        return b->first.v == tail.seq.v + 1 ? TAKE_CONFLICT : TAKE_GAP;
+    }
+    if (!append(c, b, fx)) {
+        return TAKE_STOP; /* the next batch finds a gap and asks for this one again */
+    }
+    *at = end;
+    return TAKE_OK;
+}
+
+static enum take take_batches(struct repl *c, const struct repl_msg_append *m, struct repl_pos *at,
+                              struct repl_effects *fx)
+{
+    /* A handful of effects a batch: the rest of a longer message is asked for again. */
+    const size_t effects_left = 16;
+    struct ts_reader r = ts_reader_init(m->batches.data, m->batches.len);
+    enum take result = TAKE_OK;
+    while (result == TAKE_OK && ts_reader_left(&r) > 0) {
+        struct repl_batch b;
+        if (repl_batch_decode(&b, &r) != TS_OK || ts_epoch_lt(m->epoch, b.epoch)) {
+            c->malformed++;
+            return TAKE_STOP;
+        }
+        if (fx->count + effects_left > REPL_EFFECTS_MAX) {
+            return TAKE_GAP;
+        }
+        result = take_batch(c, &b, at, fx);
+    }
+    return result;
+}
+
+void repl_secondary_on_append(struct repl *c, struct repl_peer *p, const struct repl_msg_append *m,
+                              struct repl_effects *fx)
+{
+    if (!accept_primary(c, p, m->epoch, fx)) {
+        return;
+    }
+    repl_floor_raise(c, m->epoch, fx);
+    enum repl_log_match prev = repl_log_match(&c->log, m->prev);
+    if (prev == REPL_LOG_OTHER || prev == REPL_LOG_BEYOND) {
+        ask_position(c, p, prev == REPL_LOG_OTHER, fx);
+        return;
+    }
+    if (!ts_epoch_eq(c->verified_epoch, m->epoch)) {
+        c->verified_epoch = m->epoch;
+        c->verified = (struct repl_pos){{0}, {0, 0}};
+        c->commit_told.v = 0;
+    }
+    struct repl_pos at = m->prev;
+    enum take result = take_batches(c, m, &at, fx);
+    if (c->role == REPL_ROLE_HALTED) {
+        return;
+    }
+    /* The chain links whatever we verified to everything before it. */
+    if (ts_seq_lt(c->verified.seq, at.seq) && repl_log_match(&c->log, at) == REPL_LOG_SAME) {
+        c->verified = at;
+    }
+    c->commit_told = ts_seq_max(c->commit_told, m->committed);
+    if (result == TAKE_GAP || result == TAKE_CONFLICT) {
+        ask_position(c, p, result == TAKE_CONFLICT, fx);
+    }
+    if (!ts_seq_lt(c->persisted, c->verified.seq)) {
+        repl_commit_advance(c, fx);
+        repl_secondary_ack(c, fx);
+    }
+}
+
+void repl_secondary_ack(struct repl *c, struct repl_effects *fx)
+{
+    const struct repl_peer *p = repl_peer(c, c->config.primary);
+    bool follows = c->role == REPL_ROLE_SECONDARY || c->role == REPL_ROLE_TAKING_OVER;
+    if (!follows || p == NULL || !p->connected ||
+        !ts_epoch_eq(c->verified_epoch, c->config.epoch)) {
+        return;
+    }
+    /* Promised, durable, and not sealed: the floor is exactly this epoch (R2.3, R4 step 2). */
+    if (!ts_epoch_eq(c->floor, c->config.epoch) ||
+        !ts_epoch_eq(c->floor_durable, c->config.epoch)) {
+        return;
+    }
+    struct repl_pos pos = c->verified;
+    if (ts_seq_lt(c->persisted, pos.seq)) {
+        const struct repl_log_slot *s = repl_log_find(&c->log, c->persisted);
+        pos = s == NULL ? c->log.base : (struct repl_pos){s->last, s->hash};
+        ts_assert(ts_seq_eq(pos.seq, c->persisted));
+    }
+    struct repl_msg_ack m = {
+        .epoch = c->config.epoch,
+        .incarnation = c->o.incarnation,
+        .instance = c->o.instance,
+        .pos = pos,
+        .applied = c->digest_seq,
+        .digest = c->digest,
+    };
+    struct ts_writer w = repl_head(fx);
+    repl_msg_ack_encode(&m, &w);
+    repl_send(c, fx, p->nic, REPL_MSG_ACK, &w, (struct ts_bytes){NULL, 0});
+}
+
+void repl_secondary_on_confirm(struct repl *c, struct repl_peer *p,
+                               const struct repl_msg_confirm *m, struct repl_effects *fx)
+{
+    if (!accept_primary(c, p, m->epoch, fx)) {
+        return;
+    }
+    struct repl_msg_confirmed answer = {
+        .epoch = m->epoch,
+        .asker = m->instance,
+        .round = m->round,
+        .incarnation = c->o.incarnation,
+        .instance = c->o.instance,
+    };
+    struct ts_writer w = repl_head(fx);
+    repl_msg_confirmed_encode(&answer, &w);
+    repl_send(c, fx, p->nic, REPL_MSG_CONFIRMED, &w, (struct ts_bytes){NULL, 0});
+}

@@ -1,0 +1,399 @@
+/* Dispatch only: each event goes to the file of its role, then what follows from the new
+ * state is settled in one fixed order. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "replicator/state.h"
+
+struct repl_limits repl_limits_default(const struct cfg_timing *timing)
+{
+    return (struct repl_limits){
+        .window_bytes = 64U << 20,
+        .window_batches = 65536,
+        .join_lag_bytes = 1U << 20,
+        .blocked_after = 20 * timing->failure_timeout,
+        .commit_lazy = 2 * TS_NS_PER_MS,
+    };
+}
+
+struct repl *repl_new(const struct repl_options *options)
+{
+    ts_assert(options->self.v != 0 && options->incarnation.v != 0 && options->instance.v != 0);
+    struct repl *c = calloc(1, sizeof(*c));
+    if (c == NULL) {
+        return NULL;
+    }
+    c->o = *options;
+    if (repl_log_init(&c->log, options->limits.window_bytes, options->limits.window_batches) !=
+        TS_OK) {
+        free(c);
+        return NULL;
+    }
+    c->floor = options->floor;
+    c->floor_durable = options->floor;
+    c->last_time = options->first_time;
+    c->prng = ts_prng_init(options->seed);
+    c->why = REPL_WHY_REGISTER;
+    c->poll_at = TS_MONO_NEVER;
+    c->commit_lazy_at = TS_MONO_NEVER;
+    return c;
+}
+
+void repl_free(struct repl *c)
+{
+    if (c != NULL) {
+        repl_log_free(&c->log);
+        free(c);
+    }
+}
+
+static void on_disk_failed(struct repl *c, struct repl_effects *fx)
+{
+    c->disk_failed = true;
+    c->active = false;
+    repl_alarm(c, REPORT_ALARM_DISK, true);
+    repl_trace(c, fx, TS_TRACE_ALARM_DISK, c->persisted, 0, 0);
+    repl_reg_abandon(c, fx);
+    c->takeover = REPL_TAKEOVER_NONE;
+    repl_fx(fx, REPL_EF_CLOSE_PENDING);
+    repl_set_role(c, fx, REPL_ROLE_HALTED, REPL_WHY_DISK);
+}
+
+static void on_restore(struct repl *c, const struct repl_event *ev, struct repl_effects *fx)
+{
+    ts_assert(c->role == REPL_ROLE_STARTING);
+    struct repl_batch b;
+    struct ts_reader r = ts_reader_init(ev->u.restore.batch.data, ev->u.restore.batch.len);
+    struct repl_pos tail = repl_log_tail(&c->log);
+    uint8_t *place = NULL;
+    if (repl_batch_decode(&b, &r) == TS_OK && b.first.v == tail.seq.v + 1 &&
+        ts_hash_eq(b.prev, tail.hash)) {
+        place = repl_log_reserve(&c->log, b.bytes.len, c->applied);
+    }
+    if (place == NULL) {
+        on_disk_failed(c, fx);
+        return;
+    }
+    memcpy(place, b.bytes.data, b.bytes.len);
+    b.bytes.data = place;
+    repl_log_append(&c->log, &b);
+    c->persisted = b.last;
+    c->last_time.ns = b.time.ns > c->last_time.ns ? b.time.ns : c->last_time.ns;
+    c->last_time_at = ev->now;
+    const struct repl_log_slot *s = repl_log_find(&c->log, ev->u.restore.committed);
+    if (s != NULL && ts_seq_eq(s->last, ev->u.restore.committed)) {
+        repl_apply_to(c, (struct repl_pos){s->last, s->hash}, fx);
+    }
+}
+
+static void on_start(struct repl *c, const struct repl_event *ev, struct repl_effects *fx)
+{
+    c->last_time_at = ev->now;
+    c->progress_at = ev->now;
+    if (!c->disk_failed) {
+        repl_reg_start(c, fx, REPL_EF_REG_READ, (struct ts_epoch){0}, NULL);
+    }
+}
+
+static void on_link_up(struct repl *c, const struct repl_event *ev, struct repl_effects *fx)
+{
+    struct repl_peer *p = repl_peer_or_new(c, ev->peer);
+    if (p == NULL) {
+        return;
+    }
+    if (!ts_instance_eq(p->instance, ev->u.link.instance) ||
+        !ts_incarnation_eq(p->incarnation, ev->u.link.incarnation)) {
+        p->acked_valid = false; /* acknowledgements of an old process do not count (R2.3) */
+        p->compared = false;
+        p->confirmed_round = 0;
+    }
+    p->connected = true;
+    p->ever_connected = true;
+    p->instance = ev->u.link.instance;
+    p->incarnation = ev->u.link.incarnation;
+    p->evidence = REPL_EVIDENCE_NONE;
+    p->stream = REPL_STREAM_OFF;
+    p->rewind_after = ev->now;
+    repl_trace(c, fx, TS_TRACE_LINK_UP, (struct ts_seq){0}, p->nic.v, 0);
+    if (c->config_known && c->role == REPL_ROLE_PRIMARY) {
+        repl_config_send(c, p, fx);
+    }
+    repl_position_send(c, p, false, fx);
+}
+
+static void on_link_down(struct repl *c, const struct repl_event *ev, struct repl_effects *fx)
+{
+    struct repl_peer *p = repl_peer(c, ev->peer);
+    if (p == NULL || !p->connected) {
+        return;
+    }
+    p->connected = false;
+    p->stream = REPL_STREAM_OFF;
+    repl_trace(c, fx, TS_TRACE_LINK_DOWN, (struct ts_seq){0}, p->nic.v, 0);
+}
+
+static void on_evidence(struct repl *c, const struct repl_event *ev, struct repl_effects *fx)
+{
+    struct repl_peer *p = repl_peer_or_new(c, ev->peer);
+    if (p == NULL || ev->u.evidence <= p->evidence) {
+        return;
+    }
+    p->evidence = ev->u.evidence;
+    p->evidence_at = ev->now;
+    repl_trace(c, fx, TS_TRACE_EVIDENCE, (struct ts_seq){0}, p->nic.v, p->evidence);
+}
+
+static void on_message(struct repl *c, const struct repl_event *ev, struct repl_effects *fx)
+{
+    struct repl_peer *p = repl_peer(c, ev->peer);
+    struct repl_msg m;
+    if (p == NULL || !p->connected || c->role == REPL_ROLE_HALTED) {
+        return;
+    }
+    if (repl_msg_decode(&m, ev->u.message.type, ev->u.message.frame) != TS_OK) {
+        c->malformed++;
+        repl_trace(c, fx, TS_TRACE_REJECTED_INPUT, (struct ts_seq){0}, p->nic.v, c->malformed);
+        return;
+    }
+    switch (m.type) {
+    case REPL_MSG_POSITION:
+        repl_primary_on_position(c, p, &m.u.position, fx);
+        break;
+    case REPL_MSG_CONFIG:
+        repl_config_learn(c, &m.u.config.config, fx);
+        break;
+    case REPL_MSG_APPEND:
+        repl_secondary_on_append(c, p, &m.u.append, fx);
+        break;
+    case REPL_MSG_ACK:
+        repl_primary_on_ack(c, p, &m.u.ack, fx);
+        break;
+    case REPL_MSG_REFUSED:
+        repl_membership_on_refused(c, p, &m.u.refused, fx);
+        break;
+    case REPL_MSG_CONFIRM:
+        repl_secondary_on_confirm(c, p, &m.u.confirm, fx);
+        break;
+    case REPL_MSG_CONFIRMED:
+        repl_reads_on_confirmed(c, p, &m.u.confirmed, fx);
+        break;
+    }
+}
+
+static void on_persisted(struct repl *c, const struct repl_event *ev, struct repl_effects *fx)
+{
+    struct ts_seq end = ts_seq_min(ev->u.persisted, repl_log_tail(&c->log).seq);
+    c->persisted = ts_seq_max(c->persisted, end);
+    repl_secondary_ack(c, fx);
+}
+
+static void on_floor_persisted(struct repl *c, const struct repl_event *ev, struct repl_effects *fx)
+{
+    if (ts_epoch_lt(c->floor_durable, ev->u.floor)) {
+        c->floor_durable = ev->u.floor;
+    }
+    ts_assert(!ts_epoch_lt(c->floor, c->floor_durable));
+    repl_secondary_ack(c, fx);
+}
+
+static void on_applied(struct repl *c, const struct repl_event *ev, struct repl_effects *fx)
+{
+    struct repl_log_slot *s = repl_log_find(&c->log, ev->u.applied.seq);
+    ts_assert(s != NULL && ts_seq_eq(s->last, ev->u.applied.seq));
+    s->digested = true;
+    s->digest = ev->u.applied.digest;
+    c->digest = ev->u.applied.digest;
+    c->digest_seq = s->last;
+    /* An idle secondary says at once what its digest is; a busy one with its next
+     * acknowledgement. */
+    if (ts_seq_eq(s->last, c->applied) && ts_seq_eq(c->persisted, repl_log_tail(&c->log).seq)) {
+        repl_secondary_ack(c, fx);
+    }
+}
+
+static void on_tick(struct repl *c, struct repl_effects *fx)
+{
+    repl_config_tick(c, fx);
+    if (c->role == REPL_ROLE_PRIMARY) {
+        repl_primary_tick(c, fx);
+    }
+}
+
+static void dispatch(struct repl *c, const struct repl_event *ev, struct repl_effects *fx)
+{
+    struct repl_peer *p = repl_peer(c, ev->peer);
+    switch (ev->kind) {
+    case REPL_EV_RESTORE:
+        on_restore(c, ev, fx);
+        break;
+    case REPL_EV_START:
+        on_start(c, ev, fx);
+        break;
+    case REPL_EV_SUBMIT:
+        repl_primary_submit(c, ev, fx);
+        break;
+    case REPL_EV_READ:
+        repl_reads_on_read(c, ev->u.read_token, fx);
+        break;
+    case REPL_EV_TICK:
+        on_tick(c, fx);
+        break;
+    case REPL_EV_LINK_UP:
+        on_link_up(c, ev, fx);
+        break;
+    case REPL_EV_LINK_DOWN:
+        on_link_down(c, ev, fx);
+        break;
+    case REPL_EV_MESSAGE:
+        on_message(c, ev, fx);
+        break;
+    case REPL_EV_EVIDENCE:
+        on_evidence(c, ev, fx);
+        break;
+    case REPL_EV_EVIDENCE_CLEAR:
+        if (p != NULL) {
+            p->evidence = REPL_EVIDENCE_NONE;
+        }
+        break;
+    case REPL_EV_PERSISTED:
+        on_persisted(c, ev, fx);
+        break;
+    case REPL_EV_FLOOR_PERSISTED:
+        on_floor_persisted(c, ev, fx);
+        break;
+    case REPL_EV_DISK_FAILED:
+        on_disk_failed(c, fx);
+        break;
+    case REPL_EV_APPLIED:
+        on_applied(c, ev, fx);
+        break;
+    case REPL_EV_FETCHED:
+        if (p != NULL) {
+            repl_primary_on_fetched(c, p, ev, fx);
+        }
+        break;
+    case REPL_EV_REG_PREPARED:
+    case REPL_EV_REG_WON:
+    case REPL_EV_REG_LOST:
+        repl_config_on_reg(c, ev, fx);
+        break;
+    }
+}
+
+void repl_step(struct repl *c, const struct repl_event *ev, struct repl_effects *fx)
+{
+    fx->count = 0;
+    fx->head_used = 0;
+    fx->submit = REPL_SUBMIT_NONE;
+    c->now = ev->now;
+    dispatch(c, ev, fx);
+    /* Both come while a step is performed or the journal is read: nothing more follows. */
+    if (ev->kind == REPL_EV_APPLIED || ev->kind == REPL_EV_RESTORE) {
+        return;
+    }
+    repl_commit_advance(c, fx);
+    repl_reads_advance(c, fx);
+    repl_membership_advance(c, fx);
+    repl_takeover_advance(c, fx);
+}
+
+static struct ts_mono earlier(struct ts_mono a, struct ts_mono b)
+{
+    return ts_mono_lt(a, b) ? a : b;
+}
+
+struct ts_mono repl_deadline(const struct repl *c)
+{
+    if (c->role == REPL_ROLE_HALTED) {
+        return TS_MONO_NEVER;
+    }
+    struct ts_mono t = earlier(c->poll_at, repl_takeover_deadline(c));
+    if (c->role != REPL_ROLE_PRIMARY) {
+        return t;
+    }
+    t = earlier(t, c->commit_lazy_at);
+    bool waiting =
+        !ts_seq_eq(c->committed.seq, repl_log_tail(&c->log).seq) || c->read_ready != c->read_token;
+    if (waiting && !c->blocked) {
+        t = earlier(t, ts_mono_add(c->progress_at, c->o.limits.blocked_after));
+    }
+    if (c->joining.v != 0 && !c->op_running) {
+        t = earlier(t, ts_mono_add(c->joining_since, c->o.timing.failure_timeout));
+    }
+    for (size_t i = 0; i < TS_MEMBERS_MAX; i++) {
+        const struct repl_peer *p = &c->peers[i];
+        if (p->used && p->connected && ts_mono_lt(c->now, p->join_after)) {
+            t = earlier(t, p->join_after);
+        }
+    }
+    return t;
+}
+
+void repl_batch_at(const struct repl *c, struct ts_seq seq, struct repl_batch *out)
+{
+    const struct repl_log_slot *s = repl_log_find(&c->log, seq);
+    ts_assert(s != NULL);
+    *out = (struct repl_batch){
+        .bytes = repl_log_bytes(&c->log, s),
+        .epoch = s->epoch,
+        .first = s->first,
+        .last = s->last,
+        .time = s->time,
+        .prev = s->prev,
+    };
+}
+
+struct ts_ltime repl_logical_now(const struct repl *c, struct ts_mono now)
+{
+    /* R2.2: the largest time seen plus the local monotonic time elapsed since. */
+    return (struct ts_ltime){c->last_time.ns + ts_mono_since(c->last_time_at, now)};
+}
+
+void repl_status(const struct repl *c, struct repl_status *out)
+{
+    memset(out, 0, sizeof(*out));
+    out->role = c->role;
+    out->active = c->active;
+    out->blocked = c->blocked;
+    out->why = c->why;
+    out->config_known = c->config_known;
+    out->config = c->config;
+    out->required_mask = c->role == REPL_ROLE_PRIMARY ? repl_required_mask(c) : 0;
+    out->floor = c->floor_durable;
+    out->tail = repl_log_tail(&c->log);
+    out->persisted = c->persisted;
+    out->committed = c->committed.seq;
+    out->applied = c->applied;
+    out->digest = c->digest;
+    out->alarms = c->alarms;
+    out->malformed = c->malformed;
+    for (size_t i = 0; i < TS_MEMBERS_MAX; i++) {
+        const struct repl_peer *p = &c->peers[i];
+        if (p->used) {
+            struct repl_peer_status *s = &out->peers[out->peer_count++];
+            *s = (struct repl_peer_status){
+                .nic = p->nic, .connected = p->connected, .evidence = p->evidence};
+            if (p->acked_valid) {
+                s->acked = p->acked;
+            }
+        }
+    }
+}
+
+void repl_check_invariants(const struct repl *c)
+{
+    struct repl_pos tail = repl_log_tail(&c->log);
+    ts_assert(!ts_seq_lt(tail.seq, c->persisted));
+    ts_assert(!ts_seq_lt(tail.seq, c->committed.seq));
+    ts_assert(ts_seq_eq(c->applied, c->committed.seq));
+    ts_assert(!ts_epoch_lt(c->floor, c->floor_durable));
+    ts_assert(repl_log_match(&c->log, c->committed) != REPL_LOG_OTHER);
+    ts_assert(c->role != REPL_ROLE_PRIMARY || repl_is_self(c, c->config.primary));
+    ts_assert(c->role != REPL_ROLE_PRIMARY ||
+              ts_instance_eq(c->config.proposer, c->o.instance)); /* R2.6 */
+    ts_assert(!c->active || c->role == REPL_ROLE_PRIMARY);
+    ts_assert(c->read_ready <= c->read_token && c->read_round_token <= c->read_token);
+    ts_assert(c->takeover == REPL_TAKEOVER_NONE || c->takeover == REPL_TAKEOVER_TAIL ||
+              c->role == REPL_ROLE_TAKING_OVER || c->role == REPL_ROLE_SECONDARY);
+}
