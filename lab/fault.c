@@ -1,0 +1,96 @@
+#include "lab/fault.h"
+
+#include <inttypes.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+
+enum ts_err lab_fault_inject(struct lab_fault *f, struct ts_why *why)
+{
+    ts_assert(f->injected_ns == 0);
+    return f->type->inject(f, why);
+}
+
+enum ts_err lab_fault_observe(struct lab_fault *f, struct ts_why *why)
+{
+    ts_assert(f->injected_ns != 0);
+    return f->type->observe(f, why);
+}
+
+enum ts_err lab_fault_heal(struct lab_fault *f, struct ts_why *why)
+{
+    return f->type->heal(f, why);
+}
+
+uint64_t lab_now_ns(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * TS_NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+bool lab_fault_find_procs(struct lab_fault *f)
+{
+    if (f->program[0] == '\0') {
+        f->proc_count = nodes_procs(f->run, f->node, f->procs);
+    } else {
+        const char *group = f->group[0] == '\0' ? NULL : f->group;
+        f->proc_count = nodes_find(f->run, f->node, f->program, group, &f->procs[0]) ? 1 : 0;
+    }
+    return f->proc_count > 0;
+}
+
+/* State letter and start time of /proc/PID/stat; false when the process is gone. */
+static bool read_stat(pid_t pid, char *state, uint64_t *start_ticks)
+{
+    char path[48];
+    char text[1024];
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+    FILE *in = fopen(path, "re");
+    if (in == NULL) {
+        return false;
+    }
+    size_t n = fread(text, 1, sizeof text - 1, in);
+    fclose(in);
+    text[n] = '\0';
+    /* The second field is a name in brackets that may hold anything. */
+    const char *at = strrchr(text, ')');
+    return at != NULL && sscanf(at + 1,
+                                " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
+                                "%*s %*s %*s %" SCNu64,
+                                state, start_ticks) == 2;
+}
+
+/* Whether the pid still is this process, dead ones that wait for their parent included. */
+static bool same_process(const struct nodes_proc *proc, char *state)
+{
+    uint64_t start;
+    return read_stat(proc->pid, state, &start) && start == proc->start_ticks;
+}
+
+bool lab_wait_exit(const struct nodes_proc *proc, unsigned timeout_ms)
+{
+    char state;
+    int fd = (int)syscall(SYS_pidfd_open, proc->pid, 0);
+    if (fd < 0 || !same_process(proc, &state) || state == 'Z') {
+        if (fd >= 0) {
+            close(fd);
+        }
+        return true;
+    }
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    int rc = poll(&p, 1, (int)timeout_ms);
+    close(fd);
+    return rc == 1;
+}
+
+bool lab_is_stopped(const struct nodes_proc *proc)
+{
+    char state;
+    return same_process(proc, &state) && state == 'T';
+}

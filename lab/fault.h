@@ -1,0 +1,74 @@
+/* Faults: each can be injected, shown to have had its effect, and healed. One file a fault.
+ *
+ *   kill     SIGKILL of one process; its nicd starts it again
+ *   nic      SIGKILL of all processes of a node, nicd first so that it restarts none
+ *   freeze   SIGSTOP of one process or of a whole node; SIGCONT heals
+ *   path     all traffic between the nodes' addresses of one path is dropped (nft, in a network
+ *            namespace of the lab's own)
+ *
+ * A fault that cannot be shown to have had an effect proves nothing: observe() says so. */
+#ifndef LAB_FAULT_H
+#define LAB_FAULT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/io/files.h"
+#include "cluster-cfg/cluster.h"
+#include "lab/nodes.h"
+
+struct lab_fault;
+
+struct lab_fault_type {
+    const char *name;
+    /* Does the harm and returns when it is done. TS_ERR_NOT_FOUND: the target does not run. */
+    enum ts_err (*inject)(struct lab_fault *f, struct ts_why *why);
+    /* TS_OK: the effect is visible. TS_ERR_NOT_FOUND: it is not (yet). */
+    enum ts_err (*observe)(struct lab_fault *f, struct ts_why *why);
+    /* Undoes it; processes that nicd restarts by itself are left to it. */
+    enum ts_err (*heal)(struct lab_fault *f, struct ts_why *why);
+};
+
+/* One fault; filled by lab_fault_* below, then owned by the caller, no memory behind it. */
+struct lab_fault {
+    const struct lab_fault_type *type;
+    const struct nodes_run *run;       /* borrowed */
+    const struct cfg_cluster *cluster; /* borrowed; path faults only */
+    char node[CFG_NAME_MAX];
+    char program[NODES_PROGRAM_MAX]; /* "" = the whole node */
+    char group[CFG_NAME_MAX];        /* of a replica, else "" */
+    uint8_t path;                    /* path faults only */
+
+    size_t proc_count; /* what was hit */
+    struct nodes_proc procs[NODES_PROCS_MAX];
+    uint64_t injected_ns; /* monotonic, just before the harm; 0 = not injected */
+    uint64_t effect;      /* of a path fault: packets dropped when last observed */
+};
+
+/* `group` NULL for programs other than replica. */
+void lab_fault_kill(struct lab_fault *f, const struct nodes_run *run, const char *node,
+                    const char *program, const char *group);
+void lab_fault_nic(struct lab_fault *f, const struct nodes_run *run, const char *node);
+/* `program` NULL: the whole node. */
+void lab_fault_freeze(struct lab_fault *f, const struct nodes_run *run, const char *node,
+                      const char *program, const char *group);
+void lab_fault_path(struct lab_fault *f, const struct nodes_run *run,
+                    const struct cfg_cluster *cluster, uint8_t path);
+
+enum ts_err lab_fault_inject(struct lab_fault *f, struct ts_why *why) TS_MUST_USE;
+enum ts_err lab_fault_observe(struct lab_fault *f, struct ts_why *why) TS_MUST_USE;
+enum ts_err lab_fault_heal(struct lab_fault *f, struct ts_why *why) TS_MUST_USE;
+
+/* ---- shared by the faults ---- */
+
+/* Fills f->procs with the target's processes, nicd first. False when there are none. */
+bool lab_fault_find_procs(struct lab_fault *f);
+/* Waits until the process is gone; at once when it is. False after `timeout_ms`. */
+bool lab_wait_exit(const struct nodes_proc *proc, unsigned timeout_ms);
+/* Whether the process is stopped by SIGSTOP now. */
+bool lab_is_stopped(const struct nodes_proc *proc);
+/* Monotonic time, as the load's. */
+uint64_t lab_now_ns(void);
+
+#endif
