@@ -9,26 +9,28 @@
 /* A voter that left a request unanswered for so many retries does not count as answering. */
 #define SILENT_RETRIES 4
 
+static const char *const OP_NAMES[] = {
+#define OP_NAME(sym, name) [sym] = name,
+    PROPOSER_OP_LIST(OP_NAME)
+#undef OP_NAME
+};
+
+static const char *const OUTCOME_NAMES[] = {
+#define OUTCOME_NAME(sym, name) [sym] = name,
+    PROPOSER_OUTCOME_LIST(OUTCOME_NAME)
+#undef OUTCOME_NAME
+};
+
 const char *proposer_op_name(enum proposer_op op)
 {
-    static const char *const NAMES[] = {
-#define OP_NAME(sym, name) [sym] = name,
-        PROPOSER_OP_LIST(OP_NAME)
-#undef OP_NAME
-    };
-    ts_assert((size_t)op < sizeof(NAMES) / sizeof(NAMES[0]));
-    return NAMES[op];
+    ts_assert((size_t)op < sizeof(OP_NAMES) / sizeof(OP_NAMES[0]));
+    return OP_NAMES[op];
 }
 
 const char *proposer_outcome_name(enum proposer_outcome outcome)
 {
-    static const char *const NAMES[] = {
-#define OUTCOME_NAME(sym, name) [sym] = name,
-        PROPOSER_OUTCOME_LIST(OUTCOME_NAME)
-#undef OUTCOME_NAME
-    };
-    ts_assert((size_t)outcome < sizeof(NAMES) / sizeof(NAMES[0]));
-    return NAMES[outcome];
+    ts_assert((size_t)outcome < sizeof(OUTCOME_NAMES) / sizeof(OUTCOME_NAMES[0]));
+    return OUTCOME_NAMES[outcome];
 }
 
 unsigned proposer_majority(const struct proposer *p)
@@ -212,10 +214,28 @@ static void lose_round(struct proposer *p, struct proposer_effects *fx,
     p->retry_at = ts_mono_add(ev->now, base / 2 + ts_prng_below(&p->prng, base));
 }
 
-/* Whether those who may still grant this ballot are no majority. */
+/* Whether a higher ballot keeps this one from a majority: for good, or as long as the voters that
+ * are down or unable stay so while a new ballot could be asked of a majority now. */
 static bool round_is_lost(const struct proposer *p)
 {
-    return p->cfg.voters - count_answers(p, PROPOSER_OUTBID) < proposer_majority(p);
+    unsigned outbid = count_answers(p, PROPOSER_OUTBID);
+    unsigned possible = count_answers(p, PROPOSER_GRANTED);
+    unsigned up = 0;
+    for (size_t i = 0; i < p->cfg.voters; i++) {
+        const struct proposer_voter *v = &p->voter[i];
+        bool undecided = v->answer == PROPOSER_NO_ANSWER || v->answer == PROPOSER_GRANT_LOST;
+        up += v->up;
+        possible += v->up && undecided;
+    }
+    if (outbid > p->cfg.voters - proposer_majority(p)) {
+        return true;
+    }
+    return outbid > 0 && possible < proposer_majority(p) && up >= proposer_majority(p);
+}
+
+static bool is_asking(const struct proposer *p)
+{
+    return p->phase == PROPOSER_PREPARING || p->phase == PROPOSER_ACCEPTING;
 }
 
 static void note_counter(struct proposer *p, uint64_t counter)
@@ -336,8 +356,7 @@ static void on_nack(struct proposer *p, const struct proposer_event *ev,
         return;
     }
     note_counter(p, m->promised.counter);
-    bool asking = p->phase == PROPOSER_PREPARING || p->phase == PROPOSER_ACCEPTING;
-    if (!asking || v->answer == PROPOSER_GRANTED) {
+    if (!is_asking(p) || v->answer == PROPOSER_GRANTED) {
         p->ignored++;
         return;
     }
@@ -423,8 +442,11 @@ static void on_tick(struct proposer *p, const struct proposer_event *ev,
         begin_round(p, fx, ev->now);
         return;
     }
+    /* Silence is waited for longer each time; a voter that said "not yet" is asked again soon. */
     uint64_t max = p->cfg.retry_ns * PROPOSER_RETRY_FACTOR_MAX;
-    p->retry_ns = p->retry_ns * 2 < max ? p->retry_ns * 2 : max;
+    if (count_answers(p, PROPOSER_REFUSED) == 0) {
+        p->retry_ns = p->retry_ns * 2 < max ? p->retry_ns * 2 : max;
+    }
     /* A voter that cannot grant this ballot any more can grant the next. */
     if (count_answers(p, PROPOSER_OUTBID) + count_answers(p, PROPOSER_GRANT_LOST) > 0) {
         begin_round(p, fx, ev->now);
@@ -439,8 +461,7 @@ static void on_voter_up(struct proposer *p, const struct proposer_event *ev,
     struct proposer_voter *v = &p->voter[ev->voter];
     v->up = true;
     v->asked_at = TS_MONO_NEVER;
-    bool asking = p->phase == PROPOSER_PREPARING || p->phase == PROPOSER_ACCEPTING;
-    if (!asking || v->answer == PROPOSER_GRANTED || v->answer == PROPOSER_OUTBID) {
+    if (!is_asking(p) || v->answer == PROPOSER_GRANTED || v->answer == PROPOSER_OUTBID) {
         return;
     }
     v->asked_before_up = v->asked;
@@ -454,10 +475,14 @@ static void on_voter_up(struct proposer *p, const struct proposer_event *ev,
     ask(p, fx, ev->voter, ev->now);
 }
 
-static void on_voter_down(struct proposer *p, uint8_t voter)
+static void on_voter_down(struct proposer *p, const struct proposer_event *ev,
+                          struct proposer_effects *fx)
 {
-    p->voter[voter].up = false;
-    p->voter[voter].asked_at = TS_MONO_NEVER;
+    p->voter[ev->voter].up = false;
+    p->voter[ev->voter].asked_at = TS_MONO_NEVER;
+    if (is_asking(p) && round_is_lost(p)) {
+        lose_round(p, fx, ev);
+    }
 }
 
 void proposer_step(struct proposer *p, const struct proposer_event *ev, struct proposer_effects *fx)
@@ -477,7 +502,7 @@ void proposer_step(struct proposer *p, const struct proposer_event *ev, struct p
         return;
     case PROPOSER_EVENT_VOTER_DOWN:
         ts_assert(ev->voter < p->cfg.voters);
-        on_voter_down(p, ev->voter);
+        on_voter_down(p, ev, fx);
         return;
     case PROPOSER_EVENT_TICK:
         on_tick(p, ev, fx);

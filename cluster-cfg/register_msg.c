@@ -40,26 +40,28 @@ bool reg_start_eq(const struct reg_start *a, const struct reg_start *b)
            a->start == b->start && ts_instance_eq(a->instance, b->instance);
 }
 
+static const char *const MSG_NAMES[REG_MSG_TYPE_MAX + 1] = {
+#define REG_MSG_NAME(sym, value, name) [value] = name,
+    REG_MSG_LIST(REG_MSG_NAME)
+#undef REG_MSG_NAME
+};
+
+static const char *const NACK_NAMES[] = {
+#define REG_NACK_NAME(sym, value, name) [value] = name,
+    REG_NACK_LIST(REG_NACK_NAME)
+#undef REG_NACK_NAME
+};
+
 const char *reg_msg_name(enum reg_msg_type type)
 {
-    static const char *const NAMES[REG_MSG_TYPE_MAX + 1] = {
-#define REG_MSG_NAME(sym, value, name) [value] = name,
-        REG_MSG_LIST(REG_MSG_NAME)
-#undef REG_MSG_NAME
-    };
     size_t i = (size_t)type;
-    return i <= REG_MSG_TYPE_MAX && NAMES[i] != NULL ? NAMES[i] : "?";
+    return i <= REG_MSG_TYPE_MAX && MSG_NAMES[i] != NULL ? MSG_NAMES[i] : "?";
 }
 
 const char *reg_nack_name(enum reg_nack_reason reason)
 {
-    static const char *const NAMES[] = {
-#define REG_NACK_NAME(sym, value, name) [value] = name,
-        REG_NACK_LIST(REG_NACK_NAME)
-#undef REG_NACK_NAME
-    };
     size_t i = (size_t)reason;
-    return i < sizeof(NAMES) / sizeof(NAMES[0]) ? NAMES[i] : "?";
+    return i < sizeof(NACK_NAMES) / sizeof(NACK_NAMES[0]) ? NACK_NAMES[i] : "?";
 }
 
 void reg_ballot_encode(struct reg_ballot b, struct ts_writer *w)
