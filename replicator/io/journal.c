@@ -1,0 +1,533 @@
+/* The loop's side of the journal: format, open, calls, completions, close. */
+#include "replicator/io/journal.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "replicator/io/journal_internal.h"
+
+#define QUEUE_OPS_DEFAULT 4096U
+#define QUEUE_BYTES_DEFAULT (64U * 1024U * 1024U)
+#define META_VERSION 1U
+
+void journal_meta_encode(const struct journal_meta *m, struct ts_writer *w)
+{
+    ts_put_u32(w, META_VERSION);
+    ts_put_u64(w, m->start_number);
+    ts_put_u16(w, m->group.v);
+}
+
+enum ts_err journal_meta_decode(struct journal_meta *m, struct ts_reader *r)
+{
+    uint32_t version = ts_get_u32(r);
+    m->start_number = ts_get_u64(r);
+    m->group.v = ts_get_u16(r);
+    if (ts_reader_status(r) == TS_OK && version != META_VERSION) {
+        return TS_ERR_VERSION;
+    }
+    return ts_reader_status(r);
+}
+
+/* Meta and the replica's bytes, as the slot file holds them. `out` has room for both. */
+static struct ts_bytes join_record(uint8_t *out, size_t cap, const struct journal_meta *m,
+                                   struct ts_bytes opaque)
+{
+    struct ts_writer w = ts_writer_init(out, cap);
+    journal_meta_encode(m, &w);
+    ts_put_bytes(&w, opaque.data, opaque.len);
+    ts_assert(ts_writer_status(&w) == TS_OK);
+    return (struct ts_bytes){out, w.len};
+}
+
+static enum ts_err take_options(struct journal_options *o, const struct journal_options *given,
+                                const char *dir, struct ts_why *why)
+{
+    *o = given != NULL ? *given : (struct journal_options){0};
+    if (o->segment_bytes == 0) {
+        o->segment_bytes = JOURNAL_SEGMENT_BYTES_DEFAULT;
+    }
+    if (o->queue_ops_max == 0) {
+        o->queue_ops_max = QUEUE_OPS_DEFAULT;
+    }
+    if (o->queue_bytes_max == 0) {
+        o->queue_bytes_max = QUEUE_BYTES_DEFAULT;
+    }
+    if (o->segment_bytes < JOURNAL_SEGMENT_BYTES_MIN ||
+        o->segment_bytes > JOURNAL_SEGMENT_BYTES_MAX || o->segment_bytes % JOURNAL_BLOCK != 0) {
+        return ts_why(why, TS_ERR_LIMIT,
+                      "a journal segment of %" PRIu32
+                      " bytes is not allowed in %s: choose a multiple of %u from %u to %u",
+                      o->segment_bytes, dir, JOURNAL_BLOCK, JOURNAL_SEGMENT_BYTES_MIN,
+                      JOURNAL_SEGMENT_BYTES_MAX);
+    }
+    return TS_OK;
+}
+
+enum ts_err journal_format(const char *dir, struct ts_incarnation incarnation,
+                           struct ts_group_id group, struct ts_bytes record,
+                           const struct journal_options *options, struct ts_why *why)
+{
+    struct journal_options o;
+    enum ts_err err = take_options(&o, options, dir, why);
+    if (err != TS_OK) {
+        return err;
+    }
+    if (record.len > JOURNAL_RECORD_MAX) {
+        return ts_why(why, TS_ERR_LIMIT, "the replica record for %s has %zu bytes; at most %u fit",
+                      dir, record.len, JOURNAL_RECORD_MAX);
+    }
+    char staging[TS_PATH_MAX];
+    char path[TS_PATH_MAX];
+    err = ts_dir_stage_begin(dir, staging, why);
+    if (err == TS_OK) {
+        err = ts_path(path, why, staging, "record");
+    }
+    if (err == TS_OK) {
+        uint8_t mem[JOURNAL_META_SIZE + JOURNAL_RECORD_MAX];
+        struct ts_bytes joined =
+            join_record(mem, sizeof(mem), &(struct journal_meta){.group = group}, record);
+        err = ts_slot_format(path, incarnation, sizeof(mem), joined, why);
+    }
+    if (err == TS_OK) {
+        struct journal_header h = {.incarnation = incarnation,
+                                   .group = group,
+                                   .number = JOURNAL_FIRST_SEGMENT,
+                                   .size = o.segment_bytes};
+        err = journal_segment_create(staging, &h, NULL, why);
+    }
+    return err != TS_OK ? err : ts_dir_stage_finish(dir, why);
+}
+
+/* ---- open ---- */
+
+/* Reads the record, raises the start number durably, keeps the replica's bytes. */
+static enum ts_err open_record(struct journal *j, struct ts_why *why)
+{
+    char path[TS_PATH_MAX];
+    enum ts_err err = ts_path(path, why, j->dir, "record");
+    if (err == TS_OK) {
+        err = ts_slot_open(&j->record_file, path, (struct ts_incarnation){0}, why);
+    }
+    if (err != TS_OK) {
+        return err;
+    }
+    struct ts_bytes value = ts_slot_value(j->record_file);
+    struct ts_reader r = ts_reader_init(value.data, value.len);
+    struct journal_meta m;
+    err = journal_meta_decode(&m, &r);
+    if (err == TS_ERR_VERSION) {
+        return ts_why(why, err,
+                      "%s has a format that this release does not know; use the release that wrote "
+                      "it, or a newer one",
+                      path);
+    }
+    size_t len = ts_reader_left(&r);
+    if (err != TS_OK || len > JOURNAL_RECORD_MAX) {
+        return ts_why(
+            why, TS_ERR_CORRUPT,
+            "%s does not hold a replica's record; put the right file back, or enrol a new "
+            "disk",
+            path);
+    }
+    struct ts_bytes opaque = ts_get_bytes(&r, len);
+    if (len > 0) {
+        memcpy(j->record_found, opaque.data, len);
+    }
+    j->record_found_len = len;
+    j->info.incarnation = ts_slot_incarnation(j->record_file);
+    j->info.group = m.group;
+    j->info.start_number = m.start_number;
+    j->info.repaired = ts_slot_repaired(j->record_file);
+    return TS_OK;
+}
+
+static struct ts_bytes record_with_meta(const struct journal *j, uint8_t *out, size_t cap,
+                                        struct ts_bytes opaque)
+{
+    struct journal_meta m = {.start_number = j->info.start_number, .group = j->info.group};
+    return join_record(out, cap, &m, opaque);
+}
+
+static enum ts_err raise_start_number(struct journal *j, struct ts_why *why)
+{
+    j->info.start_number++;
+    uint8_t mem[JOURNAL_META_SIZE + JOURNAL_RECORD_MAX];
+    struct ts_bytes opaque = {j->record_found, j->record_found_len};
+    return ts_slot_write(j->record_file, record_with_meta(j, mem, sizeof(mem), opaque), why);
+}
+
+static void journal_free(struct journal *j)
+{
+    ts_slot_close(j->record_file);
+    if (j->end.fd >= 0) {
+        (void)close(j->end.fd);
+    }
+    if (j->spare.fd >= 0) {
+        (void)close(j->spare.fd);
+    }
+    journal_ops_free(&j->queue);
+    journal_ops_free(&j->done);
+    free(j->index.entries);
+    uv_cond_destroy(&j->spare.changed);
+    uv_cond_destroy(&j->work);
+    uv_mutex_destroy(&j->mutex);
+    free(j);
+}
+
+static struct journal *journal_new(uv_loop_t *loop, const char *dir,
+                                   const struct journal_callbacks *callbacks)
+{
+    struct journal *j = calloc(1, sizeof(*j));
+    if (j == NULL) {
+        return NULL;
+    }
+    memcpy(j->dir, dir, strlen(dir) + 1);
+    j->loop_handle = loop;
+    j->callbacks = *callbacks;
+    j->end.fd = -1;
+    j->spare.fd = -1;
+    j->cut_min.v = UINT64_MAX;
+    journal_ops_init(&j->queue);
+    journal_ops_init(&j->done);
+    int rc = uv_mutex_init(&j->mutex);
+    rc = rc == 0 ? uv_cond_init(&j->work) : rc;
+    rc = rc == 0 ? uv_cond_init(&j->spare.changed) : rc;
+    ts_assert(rc == 0); /* they fail for want of memory only, and nothing has started yet */
+    return j;
+}
+
+static void on_async(uv_async_t *async);
+
+static enum ts_err start_threads(struct journal *j, struct ts_why *why)
+{
+    int rc = uv_async_init(j->loop_handle, &j->async, on_async);
+    if (rc != 0) {
+        return ts_why(why, TS_ERR_SYSTEM, "cannot watch the journal's thread: %s", uv_strerror(rc));
+    }
+    j->async.data = j;
+    if (j->spare.state == JOURNAL_SPARE_NONE) {
+        journal_spare_request(j, j->end.pos.segment + 1);
+    }
+    rc = uv_thread_create(&j->writer_thread, journal_writer_main, j);
+    /* A process that cannot start a thread at its start cannot run. */
+    ts_assert(rc == 0);
+    rc = uv_thread_create(&j->spare_thread, journal_spare_main, j);
+    ts_assert(rc == 0);
+    return TS_OK;
+}
+
+enum ts_err journal_open(struct journal **out, uv_loop_t *loop, const char *dir,
+                         const struct journal_options *options,
+                         const struct journal_callbacks *callbacks, journal_replay_fn *replay,
+                         void *replay_arg, struct ts_why *why)
+{
+    if (strlen(dir) >= TS_PATH_MAX) {
+        return ts_why(why, TS_ERR_LIMIT, "the path %.200s… is longer than %d bytes", dir,
+                      TS_PATH_MAX - 1);
+    }
+    struct journal *j = journal_new(loop, dir, callbacks);
+    if (j == NULL) {
+        return ts_why(why, TS_ERR_NOMEM, "no memory to open the journal in %.200s", dir);
+    }
+    enum ts_err err = take_options(&j->options, options, dir, why);
+    if (err == TS_OK) {
+        err = ts_dir_check_abandoned(dir, why);
+    }
+    if (err == TS_OK) {
+        err = open_record(j, why);
+    }
+    if (err == TS_OK) {
+        err = journal_recover(j, replay, replay_arg, why);
+    }
+    if (err == TS_OK) {
+        /* Last of what can refuse: a disk that is refused has not started. */
+        err = raise_start_number(j, why);
+    }
+    if (err == TS_OK) {
+        err = start_threads(j, why);
+    }
+    if (err != TS_OK) {
+        journal_free(j);
+        return err;
+    }
+    j->appended = j->info.last;
+    j->appended_hash = j->info.hash;
+    j->persisted = j->info.last;
+    *out = j;
+    return TS_OK;
+}
+
+/* ---- queries ---- */
+
+const struct journal_info *journal_info(const struct journal *j)
+{
+    return &j->info;
+}
+
+struct ts_bytes journal_record(const struct journal *j)
+{
+    return (struct ts_bytes){j->record_found, j->record_found_len};
+}
+
+size_t journal_batch_max(const struct journal *j)
+{
+    /* Its own header, and an end record behind it. */
+    return j->options.segment_bytes - JOURNAL_DATA_START - 2 * JOURNAL_RECORD_HEADER;
+}
+
+struct ts_seq journal_persisted(const struct journal *j)
+{
+    return j->persisted;
+}
+
+uint64_t journal_waiting_ns(struct journal *j, struct ts_mono now)
+{
+    uv_mutex_lock(&j->mutex);
+    uint64_t since = j->in_flight_ns;
+    if (since == 0 && j->queue.head != NULL) {
+        since = j->queue.head->queued_ns;
+    }
+    uv_mutex_unlock(&j->mutex);
+    return since == 0 || now.ns < since ? 0 : now.ns - since;
+}
+
+/* ---- calls ---- */
+
+/* Whether a call with `len` bytes can be taken now. */
+static enum ts_err admit(struct journal *j, size_t len)
+{
+    if (j->closing) {
+        return TS_ERR_CLOSED;
+    }
+    uv_mutex_lock(&j->mutex);
+    enum ts_err err = TS_OK;
+    if (j->failed) {
+        err = TS_ERR_CLOSED;
+    } else if (j->queue.count >= j->options.queue_ops_max ||
+               (j->queue.count > 0 && j->queue.bytes + len > j->options.queue_bytes_max)) {
+        err = TS_ERR_FULL;
+    }
+    uv_mutex_unlock(&j->mutex);
+    return err;
+}
+
+static struct journal_op *new_op(const struct journal *j, enum journal_op_kind kind, size_t len)
+{
+    struct journal_op *op = malloc(sizeof(*op) + len);
+    if (op != NULL) {
+        memset(op, 0, sizeof(*op));
+        op->kind = kind;
+        op->cuts = j->cuts;
+        op->queued_ns = uv_hrtime();
+        op->len = len;
+    }
+    return op;
+}
+
+static void enqueue(struct journal *j, struct journal_op *op)
+{
+    uv_mutex_lock(&j->mutex);
+    journal_ops_push(&j->queue, op);
+    uv_cond_signal(&j->work);
+    uv_mutex_unlock(&j->mutex);
+}
+
+enum ts_err journal_append(struct journal *j, const struct journal_batch *batch,
+                           struct ts_seq commit)
+{
+    if (batch->bytes.len > journal_batch_max(j)) {
+        return TS_ERR_LIMIT;
+    }
+    if (batch->first.v != j->appended.v + 1 || batch->last.v < batch->first.v ||
+        !ts_hash_eq(batch->prev, j->appended_hash)) {
+        return TS_ERR_MALFORMED;
+    }
+    size_t len = JOURNAL_RECORD_HEADER + batch->bytes.len;
+    enum ts_err err = admit(j, len);
+    if (err != TS_OK) {
+        return err;
+    }
+    struct journal_op *op = new_op(j, JOURNAL_OP_APPEND, len);
+    if (op == NULL) {
+        return TS_ERR_NOMEM;
+    }
+    if (batch->bytes.len > 0) {
+        memcpy(op->data + JOURNAL_RECORD_HEADER, batch->bytes.data, batch->bytes.len);
+    }
+    op->rec =
+        (struct journal_record){.kind = JOURNAL_KIND_BATCH, .batch = *batch, .commit = commit};
+    op->rec.batch.bytes.data = op->data + JOURNAL_RECORD_HEADER;
+    op->seq = batch->last;
+    j->appended = batch->last;
+    j->appended_hash = batch->hash;
+    enqueue(j, op);
+    return TS_OK;
+}
+
+enum ts_err journal_truncate(struct journal *j, struct ts_seq after, struct ts_hash hash)
+{
+    if (after.v > j->appended.v) {
+        return TS_ERR_MALFORMED;
+    }
+    enum ts_err err = admit(j, 0);
+    if (err != TS_OK) {
+        return err;
+    }
+    struct journal_op *op = new_op(j, JOURNAL_OP_TRUNCATE, 0);
+    if (op == NULL) {
+        return TS_ERR_NOMEM;
+    }
+    op->seq = after;
+    op->hash = hash;
+    j->appended = after;
+    j->appended_hash = hash;
+    j->persisted = ts_seq_min(j->persisted, after);
+    j->cuts++;
+    j->cuts_pending++;
+    j->cut_min = ts_seq_min(j->cut_min, after);
+    enqueue(j, op);
+    return TS_OK;
+}
+
+enum ts_err journal_persist_record(struct journal *j, struct ts_bytes bytes, uint64_t token)
+{
+    if (bytes.len > JOURNAL_RECORD_MAX) {
+        return TS_ERR_LIMIT;
+    }
+    enum ts_err err = admit(j, JOURNAL_META_SIZE + bytes.len);
+    if (err != TS_OK) {
+        return err;
+    }
+    struct journal_op *op = new_op(j, JOURNAL_OP_RECORD, JOURNAL_META_SIZE + bytes.len);
+    if (op == NULL) {
+        return TS_ERR_NOMEM;
+    }
+    (void)record_with_meta(j, op->data, op->len, bytes);
+    op->token = token;
+    enqueue(j, op);
+    return TS_OK;
+}
+
+/* ---- completions ---- */
+
+static void tell_persisted(struct journal *j, struct ts_seq seq)
+{
+    if (seq.v > j->persisted.v) {
+        j->persisted = seq;
+        j->callbacks.persisted(j->callbacks.arg, seq);
+    }
+}
+
+/* The position a finished append vouches for: one that a later truncation cuts off is no news. */
+static struct ts_seq vouched(const struct journal *j, const struct journal_op *op)
+{
+    return op->cuts == j->cuts ? op->seq : ts_seq_min(op->seq, j->cut_min);
+}
+
+static void tell_one(struct journal *j, const struct journal_op *op)
+{
+    switch (op->kind) {
+    case JOURNAL_OP_APPEND:
+        tell_persisted(j, vouched(j, op));
+        return;
+    case JOURNAL_OP_TRUNCATE:
+        ts_assert(j->cuts_pending > 0);
+        j->cuts_pending--;
+        if (j->cuts_pending == 0) {
+            j->cut_min.v = UINT64_MAX;
+            j->persisted = op->seq;
+        }
+        j->callbacks.truncated(j->callbacks.arg, op->seq);
+        return;
+    case JOURNAL_OP_RECORD:
+        j->callbacks.record_persisted(j->callbacks.arg, op->token);
+        return;
+    }
+    ts_unreachable();
+}
+
+/* Delivers in order; of several appends in a row only the last one is told. */
+static void tell_all(struct journal *j, struct journal_ops *done)
+{
+    struct journal_op *op;
+    while ((op = journal_ops_pop(done)) != NULL) {
+        bool merged = op->kind == JOURNAL_OP_APPEND && done->head != NULL &&
+                      done->head->kind == JOURNAL_OP_APPEND;
+        if (!merged) {
+            tell_one(j, op);
+        }
+        free(op);
+    }
+}
+
+static void on_async(uv_async_t *async)
+{
+    struct journal *j = async->data;
+    struct journal_ops done;
+    journal_ops_init(&done);
+    uv_mutex_lock(&j->mutex);
+    struct journal_op *op;
+    while ((op = journal_ops_pop(&j->done)) != NULL) {
+        journal_ops_push(&done, op);
+    }
+    bool failed = j->failed && !j->failed_told;
+    uv_mutex_unlock(&j->mutex);
+    tell_all(j, &done);
+    if (failed) {
+        j->failed_told = true;
+        j->callbacks.failed(j->callbacks.arg, j->failed_err, j->failed_why.text);
+    }
+    journal_maybe_finish(j);
+}
+
+/* ---- close ---- */
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct journal *j = handle->data;
+    void (*closed)(void *arg) = j->closed_cb;
+    void *arg = j->closed_arg;
+    journal_free(j);
+    if (closed != NULL) {
+        closed(arg);
+    }
+}
+
+void journal_maybe_finish(struct journal *j)
+{
+    if (!j->closing || j->finishing) {
+        return;
+    }
+    uv_mutex_lock(&j->mutex);
+    bool writer_ended = j->writer_ended;
+    if (writer_ended && !j->spare.stop) {
+        /* Only now: the writer may have needed one more segment. */
+        j->spare.stop = true;
+        uv_cond_broadcast(&j->spare.changed);
+    }
+    bool spare_ended = j->spare.state == JOURNAL_SPARE_STOPPED;
+    bool told = j->done.head == NULL;
+    uv_mutex_unlock(&j->mutex);
+    if (!writer_ended || !spare_ended || !told || j->reads > 0) {
+        return;
+    }
+    j->finishing = true;
+    (void)uv_thread_join(&j->writer_thread);
+    (void)uv_thread_join(&j->spare_thread);
+    uv_close((uv_handle_t *)&j->async, on_closed);
+}
+
+void journal_close(struct journal *j, void (*closed)(void *arg), void *arg)
+{
+    ts_assert(!j->closing);
+    j->closing = true;
+    j->closed_cb = closed;
+    j->closed_arg = arg;
+    uv_mutex_lock(&j->mutex);
+    j->stop = true;
+    uv_cond_signal(&j->work);
+    uv_mutex_unlock(&j->mutex);
+}

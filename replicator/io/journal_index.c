@@ -1,0 +1,187 @@
+/* Where a seq stands, and reading records from there on. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "replicator/io/journal_internal.h"
+
+#define WINDOW_MIN (256U * 1024U)
+
+void journal_index_add(struct journal_index *x, struct ts_seq first, uint64_t segment,
+                       uint32_t offset)
+{
+    if (x->count > 0) {
+        const struct journal_index_entry *last = &x->entries[x->count - 1];
+        ts_assert(last->first.v < first.v);
+        if (last->segment == segment && offset - last->offset < JOURNAL_INDEX_STRIDE) {
+            return;
+        }
+    }
+    if (x->count == x->cap) {
+        size_t cap = x->cap == 0 ? 256 : x->cap * 2;
+        struct journal_index_entry *grown = realloc(x->entries, cap * sizeof(*grown));
+        if (grown == NULL) {
+            return;
+        }
+        x->entries = grown;
+        x->cap = cap;
+    }
+    x->entries[x->count++] =
+        (struct journal_index_entry){.first = first, .segment = segment, .offset = offset};
+}
+
+void journal_index_cut(struct journal_index *x, struct ts_seq after)
+{
+    while (x->count > 0 && x->entries[x->count - 1].first.v > after.v) {
+        x->count--;
+    }
+}
+
+struct journal_index_entry journal_index_find(const struct journal_index *x, struct ts_seq seq)
+{
+    size_t low = 0;
+    size_t high = x->count;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (x->entries[mid].first.v <= seq.v) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    if (low > 0) {
+        return x->entries[low - 1];
+    }
+    return (struct journal_index_entry){.segment = JOURNAL_FIRST_SEGMENT,
+                                        .offset = JOURNAL_DATA_START};
+}
+
+void journal_cursor_init(struct journal_cursor *c, const char *dir, uint64_t segment,
+                         uint32_t offset)
+{
+    *c = (struct journal_cursor){.dir = dir, .fd = -1, .segment = segment, .offset = offset};
+}
+
+void journal_cursor_close(struct journal_cursor *c)
+{
+    if (c->fd >= 0) {
+        (void)close(c->fd);
+    }
+    free(c->window);
+    c->fd = -1;
+    c->window = NULL;
+}
+
+static enum ts_err open_segment(struct journal_cursor *c, struct ts_why *why)
+{
+    char path[TS_PATH_MAX];
+    enum ts_err err = journal_segment_path(path, c->dir, c->segment, why);
+    if (err != TS_OK) {
+        return err;
+    }
+    if (c->fd >= 0) {
+        (void)close(c->fd);
+    }
+    c->window_len = 0;
+    c->fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat st;
+    if (c->fd < 0 || fstat(c->fd, &st) != 0) {
+        return ts_why_sys(why, errno, "cannot open %s", path);
+    }
+    if (st.st_size < (off_t)JOURNAL_SEGMENT_BYTES_MIN ||
+        st.st_size > (off_t)JOURNAL_SEGMENT_BYTES_MAX) {
+        return ts_why(why, TS_ERR_CORRUPT, "%s was cut or overwritten while in use", path);
+    }
+    c->size = (uint32_t)st.st_size;
+    return TS_OK;
+}
+
+/* Makes at least `need` bytes from the offset on (or all up to the segment's end) stand in the
+ * window. */
+static enum ts_err fill_window(struct journal_cursor *c, size_t need, struct ts_why *why)
+{
+    size_t left = c->size - c->offset;
+    size_t want = need < WINDOW_MIN ? WINDOW_MIN : need;
+    want = want < left ? want : left;
+    if (c->window_cap < want) {
+        uint8_t *grown = realloc(c->window, want);
+        if (grown == NULL) {
+            return ts_why(why, TS_ERR_NOMEM, "no memory to read the journal in %s", c->dir);
+        }
+        c->window = grown;
+        c->window_cap = want;
+    }
+    char path[TS_PATH_MAX];
+    enum ts_err err = journal_segment_path(path, c->dir, c->segment, why);
+    if (err == TS_OK) {
+        err = ts_fd_read_at(c->fd, path, c->window, want, c->offset, why);
+    }
+    c->window_at = c->offset;
+    c->window_len = err == TS_OK ? want : 0;
+    return err;
+}
+
+/* Decodes the record at the offset, reading more bytes when it ends behind the window. */
+static enum ts_err decode_here(struct journal_cursor *c, struct journal_record *r,
+                               struct ts_why *why)
+{
+    size_t need = JOURNAL_RECORD_HEADER;
+    if (c->offset > c->size || c->size - c->offset < need) {
+        return TS_ERR_CORRUPT;
+    }
+    for (;;) {
+        size_t skip = c->offset - c->window_at;
+        bool inside = c->window_len > 0 && c->offset >= c->window_at && skip < c->window_len;
+        enum ts_err err = TS_ERR_SHORT;
+        if (inside && c->window_len - skip >= need) {
+            err = journal_record_decode(r, c->window + skip, c->window_len - skip);
+        }
+        bool complete = inside && c->window_at + c->window_len == c->size;
+        if (err != TS_ERR_SHORT || (complete && c->window_at == c->offset)) {
+            return err == TS_OK ? TS_OK : TS_ERR_CORRUPT;
+        }
+        if (inside && c->window_at == c->offset) {
+            need = c->window_len * 2;
+        }
+        err = fill_window(c, need, why);
+        if (err != TS_OK) {
+            return err;
+        }
+    }
+}
+
+enum ts_err journal_cursor_next(struct journal_cursor *c, struct journal_record *r,
+                                struct ts_why *why)
+{
+    for (;;) {
+        enum ts_err err = TS_OK;
+        if (c->fd < 0) {
+            err = open_segment(c, why);
+        }
+        if (err == TS_OK) {
+            err = decode_here(c, r, why);
+            if (err == TS_ERR_CORRUPT) {
+                err = ts_why(why, TS_ERR_CORRUPT,
+                             "a batch at byte %" PRIu32 " of segment %" PRIu64
+                             " in %s is damaged; let this replica be rebuilt from its peer",
+                             c->offset, c->segment, c->dir);
+            }
+        }
+        if (err != TS_OK) {
+            return err;
+        }
+        c->offset += (uint32_t)journal_record_extent(r);
+        if (r->kind == JOURNAL_KIND_BATCH) {
+            return TS_OK;
+        }
+        (void)close(c->fd);
+        c->fd = -1;
+        c->segment++;
+        c->offset = JOURNAL_DATA_START;
+    }
+}

@@ -1,0 +1,233 @@
+/* What the journal's own files share; nobody else includes this.
+ *
+ *   journal.c          the loop's side: calls, completions, open and close
+ *   journal_format.c   bytes
+ *   journal_recover.c  finding the log end at open
+ *   journal_writer.c   the writing thread: groups, notes, truncation, failure
+ *   journal_segment.c  segment files, and the thread that prepares the next one
+ *   journal_index.c    where a seq stands; reading a range
+ *   journal_read.c     journal_read on the loop's worker threads
+ *
+ * Owners: `loop` fields belong to the loop's thread, `thread` fields to the
+ * writing thread, `shared` fields to whoever holds the mutex. Before the threads
+ * start and after they ended, all belong to the loop's thread. */
+#ifndef REPLICATOR_IO_JOURNAL_INTERNAL_H
+#define REPLICATOR_IO_JOURNAL_INTERNAL_H
+
+#include <uv.h>
+
+#include "base/io/slot_file.h"
+#include "replicator/io/journal.h"
+#include "replicator/io/journal_format.h"
+
+/* Appends of one group, and their bytes: what one fdatasync makes durable at most. */
+#define JOURNAL_GROUP_OPS_MAX 512U
+#define JOURNAL_GROUP_BYTES_MAX (8U * 1024U * 1024U)
+/* One index entry stands for at least this many bytes of log. */
+#define JOURNAL_INDEX_STRIDE (64U * 1024U)
+#define JOURNAL_IDLE_NOTE_NS (10ULL * TS_NS_PER_MS)
+
+enum journal_op_kind {
+    JOURNAL_OP_APPEND,
+    JOURNAL_OP_TRUNCATE,
+    JOURNAL_OP_RECORD,
+};
+
+/* One call on its way to the disk and back; made and freed by the loop. */
+struct journal_op {
+    struct journal_op *next;
+    enum journal_op_kind kind;
+    uint64_t cuts;      /* truncations called before this */
+    uint64_t queued_ns; /* uv_hrtime of the call */
+    struct ts_seq seq;  /* append: the batch's last; truncate: after */
+    struct ts_hash hash;
+    uint64_t token;            /* record */
+    struct journal_record rec; /* append: what is to be sealed */
+    size_t len;                /* of data */
+    uint8_t data[];            /* append: room for the record header, then the batch's bytes */
+};
+
+/* A FIFO of calls. Initialise with journal_ops_init. */
+struct journal_ops {
+    struct journal_op *head;
+    struct journal_op **tail;
+    size_t count;
+    size_t bytes;
+};
+
+void journal_ops_init(struct journal_ops *l);
+void journal_ops_push(struct journal_ops *l, struct journal_op *op);
+/* NULL when empty. */
+struct journal_op *journal_ops_pop(struct journal_ops *l);
+void journal_ops_free(struct journal_ops *l);
+
+/* The first record at or after which the next stride of the log begins. */
+struct journal_index_entry {
+    struct ts_seq first;
+    uint64_t segment;
+    uint32_t offset;
+};
+
+/* The log begins here; nothing is cut off at this end. */
+#define JOURNAL_FIRST_SEGMENT 1U
+
+/* Where seqs stand: sorted by seq. */
+struct journal_index {
+    struct journal_index_entry *entries;
+    size_t count;
+    size_t cap;
+};
+
+/* Notes that a record beginning with `first` stands there, when it is worth an entry. Out of memory
+ * only makes reads slower. */
+void journal_index_add(struct journal_index *x, struct ts_seq first, uint64_t segment,
+                       uint32_t offset);
+/* Forgets everything after `after`. */
+void journal_index_cut(struct journal_index *x, struct ts_seq after);
+/* The last entry not behind `seq`; the log's start when there is none. */
+struct journal_index_entry journal_index_find(const struct journal_index *x, struct ts_seq seq);
+
+/* Reads records one by one, through as many segments as it takes. */
+struct journal_cursor {
+    const char *dir; /* borrowed */
+    int fd;
+    uint64_t segment;
+    uint32_t offset; /* of the next record */
+    uint32_t size;   /* of the segment */
+    uint8_t *window; /* the bytes of the file from window_at on */
+    size_t window_cap;
+    size_t window_len;
+    uint32_t window_at;
+};
+
+void journal_cursor_init(struct journal_cursor *c, const char *dir, uint64_t segment,
+                         uint32_t offset);
+/* Gives the next batch record, its bytes borrowed until the next call. The caller knows that there
+ * is one: anything else is TS_ERR_CORRUPT. TS_ERR_IO, TS_ERR_NOT_FOUND, TS_ERR_NOMEM. */
+enum ts_err journal_cursor_next(struct journal_cursor *c, struct journal_record *r,
+                                struct ts_why *why) TS_MUST_USE;
+void journal_cursor_close(struct journal_cursor *c);
+
+/* ---- segment files (journal_segment.c) ---- */
+
+enum ts_err journal_segment_path(char out[TS_PATH_MAX], const char *dir, uint64_t number,
+                                 struct ts_why *why) TS_MUST_USE;
+/* Creates a prewritten segment, complete and durable under its name. `fd` may be NULL; otherwise
+ * gives the open file. */
+enum ts_err journal_segment_create(const char *dir, const struct journal_header *h, int *fd,
+                                   struct ts_why *why) TS_MUST_USE;
+/* Opens for reading and writing; checks the header against `want` (number, group, incarnation) and
+ * the file's size; gives the size in *size. TS_ERR_NOT_FOUND, TS_ERR_CORRUPT, TS_ERR_VERSION. */
+enum ts_err journal_segment_open(const char *dir, const struct journal_header *want, int *fd,
+                                 uint32_t *size, struct ts_why *why) TS_MUST_USE;
+/* Writes zeros over [from, to). */
+enum ts_err journal_segment_zero(int fd, const char *path, uint32_t from, uint32_t to,
+                                 struct ts_why *why) TS_MUST_USE;
+
+enum journal_spare_state {
+    JOURNAL_SPARE_NONE,    /* nothing is asked for */
+    JOURNAL_SPARE_WANTED,  /* the preparing thread is at it */
+    JOURNAL_SPARE_READY,   /* fd is the segment */
+    JOURNAL_SPARE_FAILED,  /* err, why */
+    JOURNAL_SPARE_STOPPED, /* the thread ended */
+};
+
+/* The segment prepared ahead. */
+struct journal_spare {
+    enum journal_spare_state state;
+    bool stop;
+    uint64_t number;
+    uint32_t size;
+    int fd; /* -1 unless READY */
+    enum ts_err err;
+    struct ts_why why;
+    uv_cond_t changed;
+};
+
+struct journal_end {
+    struct journal_position pos;
+    int fd;              /* of pos.segment */
+    uint32_t size;       /* of pos.segment */
+    uint64_t note_count; /* counter of the last note */
+};
+
+struct journal {
+    /* config */
+    uv_loop_t *loop_handle;
+    char dir[TS_PATH_MAX];
+    struct journal_callbacks callbacks;
+    struct journal_options options;
+    struct journal_info info;
+    uint8_t record_found[JOURNAL_RECORD_MAX];
+    size_t record_found_len;
+
+    /* loop */
+    uv_async_t async;
+    uv_thread_t writer_thread;
+    uv_thread_t spare_thread;
+    bool closing;
+    bool finishing; /* the threads are joined */
+    bool failed_told;
+    struct ts_seq appended; /* what the next append must continue */
+    struct ts_hash appended_hash;
+    struct ts_seq persisted;
+    uint64_t cuts;         /* truncations called so far */
+    uint64_t cuts_pending; /* of these not completed */
+    struct ts_seq cut_min; /* lowest `after` of the pending ones */
+    unsigned reads;        /* under way */
+    void (*closed_cb)(void *arg);
+    void *closed_arg;
+
+    /* shared */
+    uv_mutex_t mutex;
+    uv_cond_t work; /* the queue is not empty, or stop */
+    bool stop;
+    bool writer_ended;
+    struct journal_ops queue;
+    struct journal_ops done;
+    uint64_t in_flight_ns; /* queued_ns of the oldest call being written, 0 = none */
+    bool failed;
+    enum ts_err failed_err;
+    struct ts_why failed_why;
+    struct journal_index index;
+    struct journal_spare spare;
+
+    /* thread */
+    struct journal_end end; /* where the next record goes */
+    struct ts_slot_file *record_file;
+    bool note_is_current; /* the last note says that all is durable */
+    struct journal_note note;
+    uint8_t note_block[JOURNAL_BLOCK];
+};
+
+/* What the durable record holds besides the replica's opaque bytes. */
+struct journal_meta {
+    uint64_t start_number;
+    struct ts_group_id group;
+};
+
+#define JOURNAL_META_SIZE 14U
+void journal_meta_encode(const struct journal_meta *m, struct ts_writer *w);
+/* TS_ERR_VERSION, TS_ERR_SHORT. What is left in `r` are the replica's bytes. */
+enum ts_err journal_meta_decode(struct journal_meta *m, struct ts_reader *r) TS_MUST_USE;
+
+/* Finds the log end (journal_recover.c): fills j->info, j->end, j->index, j->spare; replays; makes
+ * what it found durable. j->dir, info.incarnation, info.group are set. */
+enum ts_err journal_recover(struct journal *j, journal_replay_fn *replay, void *replay_arg,
+                            struct ts_why *why) TS_MUST_USE;
+
+/* Writes a note that everything up to the log end is durable; does not sync. */
+enum ts_err journal_write_note(struct journal *j, struct ts_why *why) TS_MUST_USE;
+
+/* ---- the loop's side ---- */
+
+/* Ends the journal when closing, both threads ended and no read is under way. */
+void journal_maybe_finish(struct journal *j);
+
+/* Thread bodies; arg is the journal. */
+void journal_writer_main(void *arg);
+void journal_spare_main(void *arg);
+/* Asks for the segment after `number`. Mutex held. */
+void journal_spare_request(struct journal *j, uint64_t number);
+
+#endif

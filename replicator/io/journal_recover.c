@@ -1,0 +1,425 @@
+/* Finding the log end at open (R6, R2.11).
+ *
+ * First all header rings are read: the newest note says how far the log was
+ * durable. Then the records are read in order. The log ends at the first place
+ * where no record continues it. When that is before the durable position, data
+ * that was acknowledged is damaged: nothing is touched, the journal is refused.
+ * Otherwise what stands behind the end is an unfinished write, or a leftover of
+ * one: it was never acknowledged, and is overwritten with zeros so that it can
+ * never be taken for a continuation later.
+ * Source: Alagappan et al., "Protocol-Aware Recovery for Consensus-Based
+ * Storage", FAST'18 (telling a torn write from a corrupt one). */
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "replicator/io/journal_internal.h"
+
+/* Everything found on the way. */
+struct recovery {
+    struct journal *j;
+    uint64_t last_segment; /* highest number there is */
+    struct journal_note note;
+    bool has_note;
+    struct journal_position end;
+    bool durable_seen; /* the log went through the noted position, with its hash */
+    struct ts_seq commit;
+    journal_replay_fn *replay;
+    void *replay_arg;
+    /* the segment that is being looked at */
+    int fd;
+    uint32_t size;
+    uint8_t *data; /* its whole content */
+};
+
+/* ---- which segments there are ---- */
+
+/* The number in "segment-000012"; 0 when the name is none. */
+static uint64_t number_of_name(const char *name)
+{
+    if (strncmp(name, "segment-", 8) != 0 || name[8] < '0' || name[8] > '9') {
+        return 0;
+    }
+    char *end = NULL;
+    unsigned long long n = strtoull(name + 8, &end, 10);
+    return *end == 0 ? n : 0;
+}
+
+static bool is_unfinished(const char *name)
+{
+    size_t len = strlen(name);
+    return strncmp(name, "segment-", 8) == 0 && len > 4 && strcmp(name + len - 4, ".new") == 0;
+}
+
+/* Counts the segments, finds the highest, removes half-prepared ones. */
+static enum ts_err scan_names(const char *dir, uint64_t *highest, uint64_t *count,
+                              struct ts_why *why)
+{
+    DIR *d = opendir(dir);
+    if (d == NULL) {
+        return ts_why_sys(why, errno, "cannot open the journal %s", dir);
+    }
+    enum ts_err err = TS_OK;
+    const struct dirent *e;
+    while (err == TS_OK && (e = readdir(d)) != NULL) {
+        uint64_t n = number_of_name(e->d_name);
+        *count += n != 0 ? 1 : 0;
+        *highest = n > *highest ? n : *highest;
+        if (is_unfinished(e->d_name) && unlinkat(dirfd(d), e->d_name, 0) != 0) {
+            err = ts_why_sys(why, errno, "cannot remove %s/%s", dir, e->d_name);
+        }
+    }
+    (void)closedir(d);
+    return err;
+}
+
+static enum ts_err find_segments(struct recovery *v, struct ts_why *why)
+{
+    uint64_t count = 0;
+    enum ts_err err = scan_names(v->j->dir, &v->last_segment, &count, why);
+    if (err != TS_OK) {
+        return err;
+    }
+    for (uint64_t n = JOURNAL_FIRST_SEGMENT; n <= v->last_segment || n == JOURNAL_FIRST_SEGMENT;
+         n++) {
+        char path[TS_PATH_MAX];
+        err = journal_segment_path(path, v->j->dir, n, why);
+        if (err != TS_OK) {
+            return err;
+        }
+        if (access(path, F_OK) == 0) {
+            continue;
+        }
+        return n == JOURNAL_FIRST_SEGMENT
+                   ? ts_why(
+                         why, TS_ERR_NOT_FOUND,
+                         "%s is missing: this disk has lost its log; a blank disk is never taken "
+                         "for an empty one: remove the directory and enrol a new disk",
+                         path)
+                   : ts_why(
+                         why, TS_ERR_CORRUPT,
+                         "%s is missing while a later segment is there; put it back, or let this "
+                         "replica be rebuilt from its peer, on a new disk",
+                         path);
+    }
+    ts_assert(count >= 1);
+    return TS_OK;
+}
+
+/* ---- one segment ---- */
+
+static void close_segment(struct recovery *v)
+{
+    if (v->fd >= 0) {
+        (void)close(v->fd);
+        v->fd = -1;
+    }
+    free(v->data);
+    v->data = NULL;
+}
+
+/* Opens a segment and reads its first `len` bytes (0: all). */
+static enum ts_err load_segment(struct recovery *v, uint64_t number, uint32_t len,
+                                struct ts_why *why)
+{
+    close_segment(v);
+    struct journal_header want = {
+        .incarnation = v->j->info.incarnation, .group = v->j->info.group, .number = number};
+    enum ts_err err = journal_segment_open(v->j->dir, &want, &v->fd, &v->size, why);
+    if (err != TS_OK) {
+        return err;
+    }
+    len = len == 0 ? v->size : len;
+    v->data = malloc(len);
+    if (v->data == NULL) {
+        return ts_why(why, TS_ERR_NOMEM, "no memory to read segment %" PRIu64 " of %s", number,
+                      v->j->dir);
+    }
+    char path[TS_PATH_MAX];
+    err = journal_segment_path(path, v->j->dir, number, why);
+    return err != TS_OK ? err : ts_fd_read_at(v->fd, path, v->data, len, 0, why);
+}
+
+/* Keeps the newest note. Unreadable blocks are blank, torn, or damaged: the one before counts then,
+ * which can only claim less. */
+static void read_ring(struct recovery *v, uint64_t number)
+{
+    for (uint32_t i = 0; i < JOURNAL_RING_BLOCKS; i++) {
+        struct journal_note n;
+        const uint8_t *block = v->data + (size_t)JOURNAL_BLOCK * (1U + i);
+        if (journal_note_decode(&n, block, JOURNAL_BLOCK) != TS_OK || n.segment != number ||
+            !ts_incarnation_eq(n.incarnation, v->j->info.incarnation)) {
+            continue;
+        }
+        if (!v->has_note || n.counter > v->note.counter) {
+            v->note = n;
+            v->has_note = true;
+        }
+    }
+}
+
+static enum ts_err read_rings(struct recovery *v, struct ts_why *why)
+{
+    for (uint64_t n = JOURNAL_FIRST_SEGMENT; n <= v->last_segment; n++) {
+        enum ts_err err = load_segment(v, n, JOURNAL_DATA_START, why);
+        if (err != TS_OK) {
+            return err;
+        }
+        read_ring(v, n);
+    }
+    return TS_OK;
+}
+
+/* ---- the records ---- */
+
+static enum ts_err accept_batch(struct recovery *v, const struct journal_record *r,
+                                struct ts_why *why)
+{
+    journal_index_add(&v->j->index, r->batch.first, v->end.segment, v->end.offset);
+    v->end.seq = r->batch.last;
+    v->end.hash = r->batch.hash;
+    v->end.epoch = r->batch.epoch;
+    v->commit = ts_seq_max(v->commit, r->commit);
+    if (v->has_note && v->end.seq.v == v->note.durable.v) {
+        v->durable_seen = ts_hash_eq(v->end.hash, v->note.durable_hash);
+    }
+    return v->replay != NULL ? v->replay(v->replay_arg, &r->batch, r->commit, why) : TS_OK;
+}
+
+/* Reads the records of one segment; *more says that the log goes on in the next one. */
+static enum ts_err scan_segment(struct recovery *v, bool *more, struct ts_why *why)
+{
+    *more = false;
+    for (;;) {
+        struct journal_record r;
+        enum ts_err err =
+            journal_record_decode(&r, v->data + v->end.offset, v->size - v->end.offset);
+        if (err != TS_OK || !journal_record_continues(&r, &v->end)) {
+            return TS_OK;
+        }
+        if (r.kind == JOURNAL_KIND_END) {
+            *more = true;
+            return TS_OK;
+        }
+        err = accept_batch(v, &r, why);
+        if (err != TS_OK) {
+            return err;
+        }
+        v->end.offset += (uint32_t)journal_record_extent(&r);
+    }
+}
+
+static enum ts_err scan_log(struct recovery *v, struct ts_why *why)
+{
+    v->end =
+        (struct journal_position){.segment = JOURNAL_FIRST_SEGMENT, .offset = JOURNAL_DATA_START};
+    v->durable_seen = !v->has_note || v->note.durable.v == 0;
+    for (;;) {
+        bool more = false;
+        enum ts_err err = load_segment(v, v->end.segment, 0, why);
+        if (err == TS_OK) {
+            err = scan_segment(v, &more, why);
+        }
+        if (err != TS_OK || !more) {
+            return err;
+        }
+        if (v->end.segment == v->last_segment) {
+            /* The next one is durable before an end record is written. */
+            return ts_why(why, TS_ERR_CORRUPT,
+                          "segment %" PRIu64 " of %s is missing: segment %" PRIu64
+                          " says that the log goes on there; put it back, or let this replica be "
+                          "rebuilt from its peer, on a new disk",
+                          v->end.segment + 1, v->j->dir, v->end.segment);
+        }
+        v->end.segment++;
+        v->end.offset = JOURNAL_DATA_START;
+    }
+}
+
+/* The durable part must be there, whole. */
+static enum ts_err check_durable(const struct recovery *v, struct ts_why *why)
+{
+    if (v->durable_seen) {
+        return TS_OK;
+    }
+    if (v->end.seq.v >= v->note.durable.v) {
+        return ts_why(
+            why, TS_ERR_CORRUPT,
+            "the journal in %s does not hold what was durable: entry %" PRIu64
+            " has another hash than noted (segments of different times were mixed); "
+            "nothing was changed: put the right files back, or let this replica be rebuilt "
+            "from its peer, on a new disk",
+            v->j->dir, v->note.durable.v);
+    }
+    char what[128] = "";
+    for (uint32_t i = 0; i < v->note.count; i++) {
+        const struct journal_note_entry *e = &v->note.entries[i];
+        if (v->note.segment == v->end.segment && e->offset == v->end.offset) {
+            (void)snprintf(what, sizeof(what),
+                           " (entries %" PRIu64 " to %" PRIu64 ", %" PRIu32 " bytes)", e->first.v,
+                           e->last.v, e->length);
+        }
+    }
+    return ts_why(why, TS_ERR_CORRUPT,
+                  "the journal in %s is damaged at entry %" PRIu64 "%s: segment %" PRIu64
+                  ", byte %" PRIu32 ". Entries up to %" PRIu64
+                  " were durable, so this is no unfinished write and nothing was cut off: let this "
+                  "replica be rebuilt from its peer, on a new disk",
+                  v->j->dir, v->end.seq.v + 1, what, v->end.segment, v->end.offset,
+                  v->note.durable.v);
+}
+
+/* ---- making the end a clean one ---- */
+
+/* Takes over the segment that was prepared ahead, when it is as blank as it was made. */
+static enum ts_err keep_spare(struct recovery *v, bool *kept, struct ts_why *why)
+{
+    *kept = false;
+    uint64_t number = v->end.segment + 1;
+    if (number > v->last_segment) {
+        return TS_OK;
+    }
+    struct recovery w = {.j = v->j, .fd = -1};
+    enum ts_err err = load_segment(&w, number, 0, why);
+    if (err == TS_OK) {
+        uint32_t at = JOURNAL_BLOCK;
+        while (at < w.size && w.data[at] == 0) {
+            at++;
+        }
+        *kept = at == w.size;
+    }
+    if (*kept) {
+        v->j->spare.state = JOURNAL_SPARE_READY;
+        v->j->spare.number = number;
+        v->j->spare.size = w.size;
+        v->j->spare.fd = w.fd;
+        w.fd = -1;
+    }
+    close_segment(&w);
+    return err;
+}
+
+/* Removes the segments behind the end, except a blank one that follows it: what they hold was never
+ * acknowledged, or was cut off. The highest first: whatever a crash leaves is without a gap. */
+static enum ts_err remove_later(struct recovery *v, struct ts_why *why)
+{
+    bool kept = false;
+    enum ts_err err = keep_spare(v, &kept, why);
+    for (uint64_t n = v->last_segment; err == TS_OK && n > v->end.segment + (kept ? 1 : 0); n--) {
+        char path[TS_PATH_MAX];
+        err = journal_segment_path(path, v->j->dir, n, why);
+        if (err == TS_OK) {
+            err = ts_file_remove(path, why);
+        }
+    }
+    return err;
+}
+
+/* Zeros over whatever stands behind the end in its segment. */
+static enum ts_err wipe_behind_end(struct recovery *v, struct ts_why *why)
+{
+    uint32_t last = v->size;
+    while (last > v->end.offset && v->data[last - 1] == 0) {
+        last--;
+    }
+    v->j->info.torn_bytes = last - v->end.offset;
+    if (last == v->end.offset) {
+        return TS_OK;
+    }
+    char path[TS_PATH_MAX];
+    enum ts_err err = journal_segment_path(path, v->j->dir, v->end.segment, why);
+    return err != TS_OK ? err : journal_segment_zero(v->fd, path, v->end.offset, last, why);
+}
+
+/* R2.11: what was found may be in the page cache only. */
+static enum ts_err sync_all(const struct recovery *v, struct ts_why *why)
+{
+    for (uint64_t n = JOURNAL_FIRST_SEGMENT; n <= v->end.segment; n++) {
+        struct journal_header want = {
+            .incarnation = v->j->info.incarnation, .group = v->j->info.group, .number = n};
+        char path[TS_PATH_MAX];
+        int fd = -1;
+        uint32_t size = 0;
+        enum ts_err err = journal_segment_path(path, v->j->dir, n, why);
+        if (err == TS_OK) {
+            err = journal_segment_open(v->j->dir, &want, &fd, &size, why);
+        }
+        if (err != TS_OK) {
+            return err;
+        }
+        err = ts_fd_sync(fd, path, why);
+        (void)close(fd);
+        if (err != TS_OK) {
+            return err;
+        }
+    }
+    return TS_OK;
+}
+
+static void take_over_end(struct recovery *v)
+{
+    struct journal *j = v->j;
+    j->end = (struct journal_end){.pos = v->end,
+                                  .fd = v->fd,
+                                  .size = v->size,
+                                  .note_count = v->has_note ? v->note.counter : 0};
+    v->fd = -1;
+    j->info.epoch = v->end.epoch;
+    j->info.last = v->end.seq;
+    j->info.hash = v->end.hash;
+    j->info.commit = ts_seq_min(v->commit, v->end.seq);
+}
+
+static enum ts_err recover(struct recovery *v, struct ts_why *why)
+{
+    enum ts_err err = find_segments(v, why);
+    if (err == TS_OK) {
+        err = read_rings(v, why);
+    }
+    if (err == TS_OK) {
+        err = scan_log(v, why);
+    }
+    if (err == TS_OK) {
+        err = check_durable(v, why);
+    }
+    if (err == TS_OK) {
+        err = remove_later(v, why);
+    }
+    if (err == TS_OK) {
+        err = wipe_behind_end(v, why);
+    }
+    if (err == TS_OK) {
+        err = sync_all(v, why);
+    }
+    if (err != TS_OK) {
+        return err;
+    }
+    take_over_end(v);
+    /* From now on all that was found counts as durable; this note needs no sync of its own, since
+     * without it a later recovery only claims less. */
+    err = journal_write_note(v->j, why);
+    v->j->note_is_current = err == TS_OK;
+    return err;
+}
+
+enum ts_err journal_recover(struct journal *j, journal_replay_fn *replay, void *replay_arg,
+                            struct ts_why *why)
+{
+    struct recovery *v = calloc(1, sizeof(*v));
+    if (v == NULL) {
+        return ts_why(why, TS_ERR_NOMEM, "no memory to open the journal in %s", j->dir);
+    }
+    v->j = j;
+    v->fd = -1;
+    v->replay = replay;
+    v->replay_arg = replay_arg;
+    enum ts_err err = recover(v, why);
+    close_segment(v);
+    free(v);
+    return err;
+}

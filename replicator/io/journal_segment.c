@@ -1,0 +1,220 @@
+/* Segment files, and the thread that prepares the next one: to fill 16 MiB with
+ * zeros and to fsync them takes tens of milliseconds, for which no append may wait. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "replicator/io/journal_internal.h"
+
+#define ZERO_CHUNK (256U * 1024U)
+/* Prepared bytes between two syncs: bounds what the log's own fdatasync may queue behind. */
+#define ZERO_SYNC_STRIDE (4U * 1024U * 1024U)
+
+enum ts_err journal_segment_path(char out[TS_PATH_MAX], const char *dir, uint64_t number,
+                                 struct ts_why *why)
+{
+    return ts_path(out, why, dir, "segment-%06" PRIu64, number);
+}
+
+enum ts_err journal_segment_zero(int fd, const char *path, uint32_t from, uint32_t to,
+                                 struct ts_why *why)
+{
+    uint8_t *zeros = calloc(1, ZERO_CHUNK);
+    if (zeros == NULL) {
+        return ts_why(why, TS_ERR_NOMEM, "no memory to write %s", path);
+    }
+    enum ts_err err = TS_OK;
+    uint32_t unsynced = 0;
+    for (uint32_t at = from; at < to && err == TS_OK;) {
+        uint32_t n = to - at < ZERO_CHUNK ? to - at : ZERO_CHUNK;
+        err = ts_fd_write_at(fd, path, zeros, n, at, why);
+        at += n;
+        unsynced += n;
+        if (err == TS_OK && unsynced >= ZERO_SYNC_STRIDE) {
+            err = ts_fd_sync(fd, path, why);
+            unsynced = 0;
+        }
+    }
+    free(zeros);
+    return err;
+}
+
+static enum ts_err fill_segment(int fd, const char *path, const struct journal_header *h,
+                                struct ts_why *why)
+{
+    uint8_t mem[64];
+    struct ts_writer w = ts_writer_init(mem, sizeof(mem));
+    journal_header_encode(h, &w);
+    ts_assert(ts_writer_status(&w) == TS_OK);
+    enum ts_err err = journal_segment_zero(fd, path, 0, h->size, why);
+    if (err == TS_OK) {
+        err = ts_fd_write_at(fd, path, mem, w.len, 0, why);
+    }
+    if (err == TS_OK && fsync(fd) != 0) {
+        err = ts_why_sys(why, errno, "cannot fsync %s", path);
+    }
+    return err;
+}
+
+enum ts_err journal_segment_create(const char *dir, const struct journal_header *h, int *fd,
+                                   struct ts_why *why)
+{
+    char path[TS_PATH_MAX];
+    char aside[TS_PATH_MAX];
+    enum ts_err err = journal_segment_path(path, dir, h->number, why);
+    if (err == TS_OK) {
+        err = ts_path(aside, why, dir, "segment-%06" PRIu64 ".new", h->number);
+    }
+    if (err != TS_OK) {
+        return err;
+    }
+    int f = open(aside, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    if (f < 0) {
+        return ts_why_sys(why, errno, "cannot create %s", aside);
+    }
+    err = fill_segment(f, aside, h, why);
+    if (err == TS_OK && rename(aside, path) != 0) {
+        err = ts_why_sys(why, errno, "cannot rename %s", aside);
+    }
+    if (err == TS_OK) {
+        err = ts_dir_sync(dir, why);
+    } else {
+        (void)unlink(aside);
+    }
+    if (err == TS_OK && fd != NULL) {
+        *fd = f;
+    } else {
+        (void)close(f);
+    }
+    return err;
+}
+
+/* A header that is not the one expected is never repaired or skipped: what it belongs to is
+ * unknown. */
+static enum ts_err check_header(const char *path, const struct journal_header *h,
+                                const struct journal_header *want, struct ts_why *why)
+{
+    if (!ts_incarnation_eq(h->incarnation, want->incarnation)) {
+        return ts_why(why, TS_ERR_CORRUPT,
+                      "%s belongs to incarnation %016" PRIx64 ", not to %016" PRIx64
+                      "; it was copied from another disk: put the right file back, or remove the "
+                      "directory and enrol a new disk",
+                      path, h->incarnation.v, want->incarnation.v);
+    }
+    if (h->number != want->number || h->group.v != want->group.v) {
+        return ts_why(why, TS_ERR_CORRUPT,
+                      "%s says that it is segment %" PRIu64 " of group %u, not segment %" PRIu64
+                      " of group %u; put the right file back, or enrol a new disk",
+                      path, h->number, h->group.v, want->number, want->group.v);
+    }
+    return TS_OK;
+}
+
+static enum ts_err read_header(int fd, const char *path, struct journal_header *h,
+                               struct ts_why *why)
+{
+    uint8_t block[64];
+    enum ts_err err = ts_fd_read_at(fd, path, block, sizeof(block), 0, why);
+    if (err == TS_ERR_IO) {
+        return err;
+    }
+    if (err == TS_OK) {
+        err = journal_header_decode(h, block, sizeof(block));
+    }
+    if (err == TS_ERR_VERSION) {
+        return ts_why(why, err,
+                      "%s has a format that this release does not know; use the release that wrote "
+                      "it, or a newer one",
+                      path);
+    }
+    if (err != TS_OK) {
+        return ts_why(
+            why, TS_ERR_CORRUPT,
+            "the header of %s is damaged; nothing was changed: let this replica be rebuilt "
+            "from its peer, on a new disk",
+            path);
+    }
+    return TS_OK;
+}
+
+enum ts_err journal_segment_open(const char *dir, const struct journal_header *want, int *fd,
+                                 uint32_t *size, struct ts_why *why)
+{
+    char path[TS_PATH_MAX];
+    enum ts_err err = journal_segment_path(path, dir, want->number, why);
+    if (err != TS_OK) {
+        return err;
+    }
+    int f = open(path, O_RDWR | O_CLOEXEC);
+    if (f < 0) {
+        return ts_why_sys(why, errno, "cannot open %s", path);
+    }
+    struct journal_header h;
+    struct stat st = {0};
+    err = read_header(f, path, &h, why);
+    if (err == TS_OK) {
+        err = check_header(path, &h, want, why);
+    }
+    if (err == TS_OK && (fstat(f, &st) != 0 || st.st_size != (off_t)h.size)) {
+        err =
+            ts_why(why, TS_ERR_CORRUPT,
+                   "%s has %lld bytes and should have %" PRIu32
+                   "; it was cut or overwritten: nothing was changed, let this replica be rebuilt "
+                   "from its peer, on a new disk",
+                   path, (long long)st.st_size, h.size);
+    }
+    if (err != TS_OK) {
+        (void)close(f);
+        return err;
+    }
+    *fd = f;
+    *size = h.size;
+    return TS_OK;
+}
+
+void journal_spare_request(struct journal *j, uint64_t number)
+{
+    struct journal_spare *s = &j->spare;
+    ts_assert(s->state == JOURNAL_SPARE_NONE || s->state == JOURNAL_SPARE_FAILED);
+    s->state = JOURNAL_SPARE_WANTED;
+    s->number = number;
+    uv_cond_broadcast(&s->changed);
+}
+
+void journal_spare_main(void *arg)
+{
+    struct journal *j = arg;
+    struct journal_spare *s = &j->spare;
+    uv_mutex_lock(&j->mutex);
+    while (!s->stop) {
+        if (s->state != JOURNAL_SPARE_WANTED) {
+            uv_cond_wait(&s->changed, &j->mutex);
+            continue;
+        }
+        struct journal_header h = {.incarnation = j->info.incarnation,
+                                   .group = j->info.group,
+                                   .number = s->number,
+                                   .size = j->options.segment_bytes};
+        uv_mutex_unlock(&j->mutex);
+        struct ts_why why = {{0}};
+        int fd = -1;
+        enum ts_err err = journal_segment_create(j->dir, &h, &fd, &why);
+        uv_mutex_lock(&j->mutex);
+        s->fd = fd;
+        s->size = h.size;
+        s->err = err;
+        s->why = why;
+        s->state = err == TS_OK ? JOURNAL_SPARE_READY : JOURNAL_SPARE_FAILED;
+        uv_cond_broadcast(&s->changed);
+    }
+    s->state = JOURNAL_SPARE_STOPPED;
+    uv_cond_broadcast(&s->changed);
+    uv_mutex_unlock(&j->mutex);
+    (void)uv_async_send(&j->async);
+}

@@ -1,0 +1,589 @@
+/* The writing thread: takes what is queued, writes it as one group, syncs once,
+ * hands it back. Nothing here runs on the loop but the list helpers. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/assert.h"
+#include "replicator/io/journal_internal.h"
+
+void journal_ops_init(struct journal_ops *l)
+{
+    *l = (struct journal_ops){0};
+    l->tail = &l->head;
+}
+
+void journal_ops_push(struct journal_ops *l, struct journal_op *op)
+{
+    op->next = NULL;
+    *l->tail = op;
+    l->tail = &op->next;
+    l->count++;
+    l->bytes += op->len;
+}
+
+struct journal_op *journal_ops_pop(struct journal_ops *l)
+{
+    struct journal_op *op = l->head;
+    if (op == NULL) {
+        return NULL;
+    }
+    l->head = op->next;
+    if (l->head == NULL) {
+        l->tail = &l->head;
+    }
+    l->count--;
+    l->bytes -= op->len;
+    op->next = NULL;
+    return op;
+}
+
+void journal_ops_free(struct journal_ops *l)
+{
+    struct journal_op *op;
+    while ((op = journal_ops_pop(l)) != NULL) {
+        free(op);
+    }
+}
+
+/* ---- notes ---- */
+
+/* Writes j->note (durable position and entries set by the caller) into its place in the ring. */
+static enum ts_err write_note(struct journal *j, struct ts_why *why)
+{
+    j->end.note_count++;
+    j->note.counter = j->end.note_count;
+    j->note.incarnation = j->info.incarnation;
+    j->note.segment = j->end.pos.segment;
+    memset(j->note_block, 0, sizeof(j->note_block));
+    struct ts_writer w = ts_writer_init(j->note_block, sizeof(j->note_block));
+    journal_note_encode(&j->note, &w);
+    ts_assert(ts_writer_status(&w) == TS_OK);
+    char path[TS_PATH_MAX];
+    enum ts_err err = journal_segment_path(path, j->dir, j->end.pos.segment, why);
+    if (err != TS_OK) {
+        return err;
+    }
+    return ts_fd_write_at(j->end.fd, path, j->note_block, sizeof(j->note_block),
+                          journal_note_offset(j->note.counter), why);
+}
+
+enum ts_err journal_write_note(struct journal *j, struct ts_why *why)
+{
+    j->note.durable = j->end.pos.seq;
+    j->note.durable_hash = j->end.pos.hash;
+    j->note.count = 0;
+    return write_note(j, why);
+}
+
+static enum ts_err sync_segment(struct journal *j, struct ts_why *why)
+{
+    char path[TS_PATH_MAX];
+    enum ts_err err = journal_segment_path(path, j->dir, j->end.pos.segment, why);
+    return err != TS_OK ? err : ts_fd_sync(j->end.fd, path, why);
+}
+
+/* ---- groups ---- */
+
+/* One pwritev in the making. */
+struct group {
+    struct iovec iov[JOURNAL_GROUP_OPS_MAX + 2]; /* records, padding, the end record */
+    int count;
+    size_t bytes;
+    struct journal_position pos; /* the log end behind it */
+    uint8_t end_record[JOURNAL_RECORD_HEADER];
+};
+
+static const uint8_t zero_sector[JOURNAL_SECTOR];
+
+static void group_put(struct group *g, const void *data, size_t len)
+{
+    g->iov[g->count++] = (struct iovec){.iov_base = (void *)(uintptr_t)data, .iov_len = len};
+    g->bytes += len;
+    g->pos.offset += (uint32_t)len;
+}
+
+/* Unused bytes behind a group that ends at `offset`: up to a whole sector, while an end record
+ * still fits behind them. */
+static uint16_t padding(uint32_t offset, uint32_t size)
+{
+    uint32_t pad = (JOURNAL_SECTOR - offset % JOURNAL_SECTOR) % JOURNAL_SECTOR;
+    uint32_t left = size - JOURNAL_RECORD_HEADER - offset;
+    return (uint16_t)(pad < left ? pad : left);
+}
+
+static void note_entry(struct journal_note *n, const struct journal_record *r, uint32_t offset)
+{
+    if (n->count == JOURNAL_NOTE_ENTRIES) {
+        memmove(&n->entries[0], &n->entries[1], (n->count - 1) * sizeof(n->entries[0]));
+        n->count--;
+    }
+    n->entries[n->count++] = (struct journal_note_entry){.first = r->batch.first,
+                                                         .last = r->batch.last,
+                                                         .offset = offset,
+                                                         .length = (uint32_t)r->batch.bytes.len,
+                                                         .crc = r->crc,
+                                                         .hash = r->batch.hash};
+}
+
+/* Whether this record, and an end record behind it, still fit into the segment. */
+static bool fits(const struct journal *j, const struct group *g, const struct journal_op *op)
+{
+    return op->len + JOURNAL_RECORD_HEADER <= j->end.size - g->pos.offset;
+}
+
+/* Puts as many of the appends at the head of `ops` into the group as fit into the segment and one
+ * write; moves them to `taken`. The last one is padded. */
+static void gather(struct journal *j, struct journal_ops *ops, struct journal_ops *taken,
+                   struct group *g)
+{
+    while (ops->head != NULL && ops->head->kind == JOURNAL_OP_APPEND &&
+           taken->count < JOURNAL_GROUP_OPS_MAX &&
+           (taken->count == 0 || g->bytes + ops->head->len <= JOURNAL_GROUP_BYTES_MAX) &&
+           fits(j, g, ops->head)) {
+        struct journal_op *op = journal_ops_pop(ops);
+        const struct journal_op *next = ops->head;
+        uint32_t offset = g->pos.offset;
+        bool last = next == NULL || next->kind != JOURNAL_OP_APPEND ||
+                    taken->count + 1 == JOURNAL_GROUP_OPS_MAX ||
+                    g->bytes + op->len + next->len > JOURNAL_GROUP_BYTES_MAX ||
+                    op->len + next->len + JOURNAL_RECORD_HEADER > j->end.size - offset;
+        uint16_t pad = last ? padding(offset + (uint32_t)op->len, j->end.size) : 0;
+        op->rec.pad = pad;
+        journal_record_seal(&op->rec, op->data);
+        note_entry(&j->note, &op->rec, offset);
+        group_put(g, op->data, op->len);
+        if (pad > 0) {
+            group_put(g, zero_sector, pad);
+        }
+        g->pos.seq = op->rec.batch.last;
+        g->pos.hash = op->rec.batch.hash;
+        g->pos.epoch = op->rec.batch.epoch;
+        journal_ops_push(taken, op);
+    }
+}
+
+/* The log goes on in the next segment. */
+static void put_end_record(struct group *g)
+{
+    struct journal_record r = {.kind = JOURNAL_KIND_END,
+                               .batch = {.epoch = g->pos.epoch,
+                                         .first = g->pos.seq,
+                                         .last = g->pos.seq,
+                                         .prev = g->pos.hash,
+                                         .hash = g->pos.hash}};
+    journal_record_seal(&r, g->end_record);
+    group_put(g, g->end_record, sizeof(g->end_record));
+}
+
+static enum ts_err write_vector(struct journal *j, struct group *g, struct ts_why *why)
+{
+    uint64_t at = j->end.pos.offset;
+    struct iovec *iov = g->iov;
+    int count = g->count;
+    while (count > 0) {
+        ssize_t n = pwritev(j->end.fd, iov, count, (off_t)at);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            return ts_why_sys(why, n < 0 ? errno : EIO,
+                              "cannot write the journal in %s (segment %" PRIu64 ", byte %" PRIu64
+                              ")",
+                              j->dir, j->end.pos.segment, at);
+        }
+        at += (uint64_t)n;
+        while (count > 0 && (size_t)n >= iov->iov_len) {
+            n -= (ssize_t)iov->iov_len;
+            iov++;
+            count--;
+        }
+        if (count > 0) {
+            iov->iov_base = (uint8_t *)iov->iov_base + n;
+            iov->iov_len -= (size_t)n;
+        }
+    }
+    return TS_OK;
+}
+
+/* Records, their note, one sync; then the log ends behind them. */
+static enum ts_err write_group(struct journal *j, struct group *g, struct ts_why *why)
+{
+    j->note_is_current = false;
+    enum ts_err err = write_vector(j, g, why);
+    if (err == TS_OK) {
+        err = write_note(j, why);
+    }
+    if (err == TS_OK) {
+        err = sync_segment(j, why);
+    }
+    if (err == TS_OK) {
+        j->end.pos = g->pos;
+    }
+    return err;
+}
+
+/* Begins the prepared segment. Waits for it when the disk was too slow to have it ready; a failed
+ * preparation is tried once more, now that it matters. */
+static enum ts_err switch_segment(struct journal *j, struct ts_why *why)
+{
+    struct journal_spare *s = &j->spare;
+    bool retried = false;
+    uv_mutex_lock(&j->mutex);
+    while (s->state == JOURNAL_SPARE_WANTED || (s->state == JOURNAL_SPARE_FAILED && !retried)) {
+        if (s->state == JOURNAL_SPARE_FAILED) {
+            journal_spare_request(j, s->number);
+            retried = true;
+        } else {
+            uv_cond_wait(&s->changed, &j->mutex);
+        }
+    }
+    enum ts_err err = TS_OK;
+    if (s->state == JOURNAL_SPARE_READY) {
+        ts_assert(s->number == j->end.pos.segment + 1);
+        (void)close(j->end.fd);
+        j->end.fd = s->fd;
+        j->end.size = s->size;
+        j->end.pos.segment = s->number;
+        j->end.pos.offset = JOURNAL_DATA_START;
+        s->fd = -1;
+        s->state = JOURNAL_SPARE_NONE;
+        journal_spare_request(j, j->end.pos.segment + 1);
+    } else {
+        err = s->state == JOURNAL_SPARE_FAILED ? s->err : TS_ERR_CLOSED;
+        if (why != NULL) {
+            *why = s->why;
+        }
+    }
+    uv_mutex_unlock(&j->mutex);
+    return err;
+}
+
+/* What was written is durable now: readers may find it. */
+static void index_taken(struct journal *j, const struct journal_ops *taken, uint32_t offset,
+                        uint64_t segment)
+{
+    uv_mutex_lock(&j->mutex);
+    for (const struct journal_op *op = taken->head; op != NULL; op = op->next) {
+        journal_index_add(&j->index, op->rec.batch.first, segment, offset);
+        offset += (uint32_t)(op->len + op->rec.pad);
+    }
+    uv_mutex_unlock(&j->mutex);
+}
+
+/* Writes the appends at the head of `ops` (at least one), as many as go into one group, and moves
+ * them to `done`; completes the segment when the next one does not fit. */
+static enum ts_err do_appends(struct journal *j, struct journal_ops *ops, struct journal_ops *done,
+                              struct ts_why *why)
+{
+    struct group g = {.pos = j->end.pos};
+    struct journal_ops taken;
+    journal_ops_init(&taken);
+    j->note.durable = j->end.pos.seq;
+    j->note.durable_hash = j->end.pos.hash;
+    j->note.count = 0;
+    uint32_t offset = j->end.pos.offset;
+    uint64_t segment = j->end.pos.segment;
+
+    gather(j, ops, &taken, &g);
+    bool full =
+        ops->head != NULL && ops->head->kind == JOURNAL_OP_APPEND && !fits(j, &g, ops->head);
+    if (full) {
+        put_end_record(&g);
+    }
+    enum ts_err err = write_group(j, &g, why);
+    if (err == TS_OK) {
+        index_taken(j, &taken, offset, segment);
+    }
+    struct journal_op *op;
+    while ((op = journal_ops_pop(&taken)) != NULL) {
+        journal_ops_push(done, op);
+    }
+    if (err == TS_OK && full) {
+        err = switch_segment(j, why);
+    }
+    return err;
+}
+
+/* ---- truncation ---- */
+
+/* Finds the end of the batch whose last seq is op->seq, and checks its hash. */
+static enum ts_err find_cut(struct journal *j, const struct journal_op *op,
+                            struct journal_position *cut, struct ts_why *why)
+{
+    *cut =
+        (struct journal_position){.segment = JOURNAL_FIRST_SEGMENT, .offset = JOURNAL_DATA_START};
+    struct journal_cursor c;
+    uv_mutex_lock(&j->mutex);
+    struct journal_index_entry at = journal_index_find(&j->index, op->seq);
+    uv_mutex_unlock(&j->mutex);
+    journal_cursor_init(&c, j->dir, at.segment, at.offset);
+    enum ts_err err = TS_OK;
+    while (err == TS_OK && cut->seq.v < op->seq.v) {
+        struct journal_record r;
+        err = journal_cursor_next(&c, &r, why);
+        if (err == TS_OK) {
+            *cut = (struct journal_position){.seq = r.batch.last,
+                                             .hash = r.batch.hash,
+                                             .epoch = r.batch.epoch,
+                                             .segment = c.segment,
+                                             .offset = c.offset};
+        }
+    }
+    journal_cursor_close(&c);
+    if (err == TS_OK && (cut->seq.v != op->seq.v || !ts_hash_eq(cut->hash, op->hash))) {
+        err = ts_why(why, TS_ERR_MALFORMED,
+                     "the journal in %s cannot be cut after entry %" PRIu64
+                     ": no batch of this hash ends there; this is a fault of the program, please "
+                     "report it with the journal",
+                     j->dir, op->seq.v);
+    }
+    return err;
+}
+
+/* Takes the spare out of the preparing thread's hands. */
+static void drop_spare(struct journal *j)
+{
+    struct journal_spare *s = &j->spare;
+    uv_mutex_lock(&j->mutex);
+    while (s->state == JOURNAL_SPARE_WANTED) {
+        uv_cond_wait(&s->changed, &j->mutex);
+    }
+    if (s->fd >= 0) {
+        (void)close(s->fd);
+        s->fd = -1;
+    }
+    if (s->state != JOURNAL_SPARE_STOPPED) {
+        s->state = JOURNAL_SPARE_NONE;
+    }
+    uv_mutex_unlock(&j->mutex);
+}
+
+/* Removes segments from..to; those that are missing are fine. */
+static enum ts_err remove_segments(struct journal *j, uint64_t from, uint64_t to,
+                                   struct ts_why *why)
+{
+    /* The highest first: whatever a crash leaves is without a gap. */
+    for (uint64_t n = to; n >= from; n--) {
+        char path[TS_PATH_MAX];
+        enum ts_err err = journal_segment_path(path, j->dir, n, why);
+        if (err == TS_OK) {
+            err = ts_file_remove(path, why);
+        }
+        if (err != TS_OK) {
+            return err;
+        }
+    }
+    return TS_OK;
+}
+
+/* Makes the segment of the cut the one being written. */
+static enum ts_err go_back_to(struct journal *j, const struct journal_position *cut,
+                              uint32_t *written_to, struct ts_why *why)
+{
+    *written_to = j->end.pos.offset;
+    if (cut->segment != j->end.pos.segment) {
+        struct journal_header want = {
+            .incarnation = j->info.incarnation, .group = j->info.group, .number = cut->segment};
+        int fd = -1;
+        uint32_t size = 0;
+        enum ts_err err = journal_segment_open(j->dir, &want, &fd, &size, why);
+        if (err != TS_OK) {
+            return err;
+        }
+        (void)close(j->end.fd);
+        j->end.fd = fd;
+        j->end.size = size;
+        *written_to = size;
+    }
+    j->end.pos = *cut;
+    return TS_OK;
+}
+
+/* First the note, durably: from then on a log that ends here is no loss. Then zeros over what was
+ * cut off, so that no later append can be followed by an old record that happens to continue it. */
+static enum ts_err do_truncate(struct journal *j, const struct journal_op *op, struct ts_why *why)
+{
+    if (op->seq.v == j->end.pos.seq.v && ts_hash_eq(op->hash, j->end.pos.hash)) {
+        return TS_OK;
+    }
+    struct journal_position cut;
+    uint64_t last_segment = j->end.pos.segment;
+    uint32_t written_to = 0;
+    char path[TS_PATH_MAX];
+    enum ts_err err = find_cut(j, op, &cut, why);
+    if (err == TS_OK) {
+        err = journal_segment_path(path, j->dir, cut.segment, why);
+    }
+    if (err == TS_OK) {
+        err = go_back_to(j, &cut, &written_to, why);
+    }
+    if (err != TS_OK) {
+        return err;
+    }
+    uv_mutex_lock(&j->mutex);
+    journal_index_cut(&j->index, op->seq);
+    uv_mutex_unlock(&j->mutex);
+    err = journal_write_note(j, why);
+    if (err == TS_OK) {
+        err = sync_segment(j, why);
+    }
+    if (err == TS_OK) {
+        err = journal_segment_zero(j->end.fd, path, cut.offset, written_to, why);
+    }
+    if (err == TS_OK) {
+        err = sync_segment(j, why);
+    }
+    if (err == TS_OK && cut.segment != last_segment) {
+        drop_spare(j);
+        err = remove_segments(j, cut.segment + 1, last_segment + 1, why);
+        uv_mutex_lock(&j->mutex);
+        if (j->spare.state == JOURNAL_SPARE_NONE) {
+            journal_spare_request(j, cut.segment + 1);
+        }
+        uv_mutex_unlock(&j->mutex);
+    }
+    j->note_is_current = err == TS_OK;
+    return err;
+}
+
+/* ---- the thread ---- */
+
+static enum ts_err do_record(struct journal *j, const struct journal_op *op, struct ts_why *why)
+{
+    return ts_slot_write(j->record_file, (struct ts_bytes){op->data, op->len}, why);
+}
+
+/* Carries out the head of `ops` (and what can go with it); what is finished moves to `done`. */
+static enum ts_err do_some(struct journal *j, struct journal_ops *ops, struct journal_ops *done,
+                           struct ts_why *why)
+{
+    if (ops->head->kind == JOURNAL_OP_APPEND) {
+        return do_appends(j, ops, done, why);
+    }
+    struct journal_op *op = journal_ops_pop(ops);
+    journal_ops_push(done, op);
+    switch (op->kind) {
+    case JOURNAL_OP_TRUNCATE:
+        return do_truncate(j, op, why);
+    case JOURNAL_OP_RECORD:
+        return do_record(j, op, why);
+    case JOURNAL_OP_APPEND:
+        break;
+    }
+    ts_unreachable();
+}
+
+/* Whether an error casts doubt on the disk. One that is merely full does not: what was reported is
+ * safe; nor does a call that the program should not have made. */
+static bool is_disk_failure(enum ts_err err)
+{
+    return err != TS_ERR_NOSPACE && err != TS_ERR_NOMEM && err != TS_ERR_MALFORMED;
+}
+
+/* After a failure nothing counts any more, not even what this group may have written (R2.11). */
+static void fail(struct journal *j, enum ts_err err, const struct ts_why *why)
+{
+    if (is_disk_failure(err)) {
+        ts_dir_abandon(j->dir, why->text);
+    }
+    uv_mutex_lock(&j->mutex);
+    j->failed = true;
+    j->failed_err = err;
+    j->failed_why = *why;
+    j->in_flight_ns = 0;
+    journal_ops_free(&j->queue);
+    uv_mutex_unlock(&j->mutex);
+    (void)uv_async_send(&j->async);
+}
+
+/* Hands finished calls to the loop. */
+static void publish(struct journal *j, struct journal_ops *done, const struct journal_ops *left)
+{
+    uv_mutex_lock(&j->mutex);
+    struct journal_op *op;
+    while ((op = journal_ops_pop(done)) != NULL) {
+        journal_ops_push(&j->done, op);
+    }
+    j->in_flight_ns = left->head != NULL ? left->head->queued_ns : 0;
+    uv_mutex_unlock(&j->mutex);
+    (void)uv_async_send(&j->async);
+}
+
+/* Writes all of `ops`, group by group. */
+static void do_all(struct journal *j, struct journal_ops *ops)
+{
+    struct ts_why why = {{0}};
+    enum ts_err err = TS_OK;
+    struct journal_ops done;
+    journal_ops_init(&done);
+    while (ops->head != NULL && err == TS_OK) {
+        err = do_some(j, ops, &done, &why);
+        if (err == TS_OK) {
+            publish(j, &done, ops);
+        }
+    }
+    if (err != TS_OK) {
+        journal_ops_free(&done);
+        journal_ops_free(ops);
+        fail(j, err, &why);
+    }
+}
+
+/* Nothing came for a while: note that all of it is durable, without a sync. It costs nothing and
+ * tells a later recovery, after a mere kill, that the last group was acknowledged. */
+static void note_idle(struct journal *j)
+{
+    struct ts_why why = {{0}};
+    enum ts_err err = journal_write_note(j, &why);
+    j->note_is_current = true;
+    if (err != TS_OK) {
+        fail(j, err, &why);
+    }
+}
+
+/* Waits for work; mutex held. */
+static bool wait_for_work(struct journal *j)
+{
+    if (j->note_is_current || j->failed) {
+        uv_cond_wait(&j->work, &j->mutex);
+        return true;
+    }
+    return uv_cond_timedwait(&j->work, &j->mutex, JOURNAL_IDLE_NOTE_NS) == 0;
+}
+
+void journal_writer_main(void *arg)
+{
+    struct journal *j = arg;
+    uv_mutex_lock(&j->mutex);
+    for (;;) {
+        if (j->queue.head == NULL) {
+            if (j->stop) {
+                break;
+            }
+            if (!wait_for_work(j)) {
+                uv_mutex_unlock(&j->mutex);
+                note_idle(j);
+                uv_mutex_lock(&j->mutex);
+            }
+            continue;
+        }
+        struct journal_ops ops;
+        journal_ops_init(&ops);
+        struct journal_op *op;
+        while ((op = journal_ops_pop(&j->queue)) != NULL) {
+            journal_ops_push(&ops, op);
+        }
+        j->in_flight_ns = ops.head->queued_ns;
+        uv_mutex_unlock(&j->mutex);
+        do_all(j, &ops);
+        uv_mutex_lock(&j->mutex);
+    }
+    j->writer_ended = true;
+    uv_mutex_unlock(&j->mutex);
+    (void)uv_async_send(&j->async);
+}
