@@ -39,9 +39,10 @@ uint64_t hb_detector_tick(struct hb_detector *d, struct ts_mono now)
 {
     uint64_t stall = own_stall_ns(d, now);
     uint64_t unheard = ts_mono_since(d->heard, now);
-    if (ts_mono_lt(d->ticked, now)) {
-        d->ticked = now;
+    if (ts_mono_lt(now, d->ticked)) {
+        return 0; /* a time from before says nothing new */
     }
+    d->ticked = now;
     if (!d->silent && stall >= d->timeout_ns / HB_FRESH_SHARE && d->fresh_left > 0) {
         d->fresh_left--;
         d->excused_ns = unheard;
