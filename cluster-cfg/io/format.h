@@ -29,8 +29,13 @@ struct format_genesis {
     struct ts_incarnation replica[TS_GROUPS_MAX][TS_MEMBERS_MAX]; /* by group, index in its nics */
 };
 
-/* Called before each durable step, for tests that end the process there; NULL = none. */
-struct format_hook {
+/* What formation is given by its caller, since this folder stands below the replicator's. */
+struct format_env {
+    /* Formats a replica's journal in `dir` in one step, with DIR/record a slot file that bears
+     * `incarnation`. TS_ERR_EXISTS: formatted already, left untouched. */
+    enum ts_err (*replica)(const char *dir, struct ts_incarnation incarnation,
+                           struct ts_group_id group, struct ts_why *why);
+    /* Called before each durable step, for tests that end the process there; NULL = none. */
     void (*step)(void *arg, const char *what);
     void *arg;
 };
@@ -45,7 +50,7 @@ enum ts_err format_genesis_load(const char *run, const struct cfg_cluster *clust
 /* Mints a genesis and writes it durably. RUN is made when missing.
  * TS_ERR_EXISTS: there is one, or RUN holds data of a node (left untouched). */
 enum ts_err format_genesis_mint(const char *run, const struct cfg_cluster *cluster,
-                                struct format_genesis *out, const struct format_hook *hook,
+                                struct format_genesis *out, const struct format_env *env,
                                 struct ts_why *why) TS_MUST_USE;
 
 /* The register value of a group that formation stores (epoch 1, the first NIC primary). */
@@ -59,11 +64,11 @@ struct cfg_config format_first_config(const struct cfg_cluster *cluster,
  * TS_ERR_NOT_FOUND: the node was formed before and its data is gone: a blank disk. */
 enum ts_err format_node(const char *run, const struct cfg_cluster *cluster,
                         const struct format_genesis *genesis, const struct cfg_node *node,
-                        const struct format_hook *hook, struct ts_why *why) TS_MUST_USE;
+                        const struct format_env *env, struct ts_why *why) TS_MUST_USE;
 
 /* Notes durably that these nodes were formed here: from now on a blank one is refused. */
 enum ts_err format_finish(const char *run, const struct cfg_cluster *cluster,
-                          const bool formed[TS_NODES_MAX], const struct format_hook *hook,
+                          const bool formed[TS_NODES_MAX], const struct format_env *env,
                           struct ts_why *why) TS_MUST_USE;
 
 /* Whether NODE bears the marker of a completed formation. */
