@@ -22,14 +22,14 @@ enum ts_err admin_client_get(const char *dir, const char *cmd, unsigned timeout_
                              struct ts_why *why) TS_MUST_USE;
 
 /* A subscription to the events of one node. The connection is made again by itself; the events'
- * "seq" tells of a gap, which a follower fills with cmd "events". */
-struct admin_follower;
-enum ts_err admin_follower_open(const char *dir, struct admin_follower **out,
-                                struct ts_why *why) TS_MUST_USE;
+ * "seq" tells of a gap, which a reader fills with cmd "events". */
+struct admin_stream;
+enum ts_err admin_stream_open(const char *dir, struct admin_stream **out,
+                              struct ts_why *why) TS_MUST_USE;
 /* The next event. TS_ERR_TIMEOUT: none within `timeout_ms`. TS_ERR_MALFORMED: skipped a message. */
-enum ts_err admin_follower_next(struct admin_follower *f, unsigned timeout_ms,
-                                json_t **event) TS_MUST_USE;
+enum ts_err admin_stream_next(struct admin_stream *f, unsigned timeout_ms,
+                              json_t **event) TS_MUST_USE;
 /* NULL is allowed. */
-void admin_follower_close(struct admin_follower *f);
+void admin_stream_close(struct admin_stream *f);
 
 #endif

@@ -1,0 +1,318 @@
+/* Formation: complete after a crash at any step, and never done twice. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/io/slot_file.h"
+#include "cluster-cfg/io/cluster_yaml.h"
+#include "cluster-cfg/io/format.h"
+
+static const char CLUSTER[] = "cluster: demo\n"
+                              "nics:\n"
+                              "  - {name: nic1, paths: [127.77.1.1]}\n"
+                              "  - {name: nic2, paths: [127.77.1.2]}\n"
+                              "arbiters:\n"
+                              "  - {name: arb1, paths: [127.77.1.3]}\n"
+                              "groups:\n"
+                              "  - {name: kv, service: kv, port: 6379}\n"
+                              "  - {name: k2, service: kv, port: 6380}\n";
+
+struct fixture {
+    char run[64];
+    struct cfg_cluster cluster;
+    struct ts_why why;
+    unsigned steps;  /* taken so far */
+    unsigned die_at; /* the process ends before this step; 0 = never */
+};
+
+static enum ts_err fake_replica(const char *dir, struct ts_incarnation incarnation,
+                                struct ts_group_id group, struct ts_why *why)
+{
+    char staging[TS_PATH_MAX];
+    char record[TS_PATH_MAX];
+    enum ts_err err = ts_dir_stage_begin(dir, staging, why);
+    if (err != TS_OK) {
+        return err;
+    }
+    const uint8_t id = (uint8_t)group.v;
+    assert_int_equal(ts_path(record, why, staging, "record"), TS_OK);
+    assert_int_equal(ts_slot_format(record, incarnation, 64, (struct ts_bytes){&id, 1}, why),
+                     TS_OK);
+    return ts_dir_stage_finish(dir, why);
+}
+
+static void count_step(void *arg, const char *what)
+{
+    struct fixture *f = arg;
+    (void)what;
+    f->steps++;
+    if (f->steps == f->die_at) {
+        _exit(42);
+    }
+}
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+    char error[CLUSTER_YAML_ERROR_MAX];
+    struct ts_bytes text = {(const uint8_t *)CLUSTER, sizeof(CLUSTER) - 1};
+    if (f == NULL || cluster_yaml_parse("c", text, &f->cluster, error) != TS_OK) {
+        return -1;
+    }
+    (void)snprintf(f->run, sizeof(f->run), "/tmp/ts-format-XXXXXX");
+    *state = f;
+    return mkdtemp(f->run) == NULL ? -1 : 0;
+}
+
+static void remove_tree(const char *dir)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        (void)execlp("rm", "rm", "-rf", "--", dir, (char *)NULL);
+        _exit(127);
+    }
+    (void)waitpid(pid, NULL, 0);
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    remove_tree(f->run);
+    free(f);
+    return 0;
+}
+
+/* What `twinstep up` does. */
+static enum ts_err form(struct fixture *f, struct format_genesis *g)
+{
+    struct format_env env = {.replica = fake_replica, .step = count_step, .arg = f};
+    enum ts_err err = format_genesis_load(f->run, &f->cluster, g, &f->why);
+    if (err == TS_ERR_NOT_FOUND) {
+        err = format_genesis_mint(f->run, &f->cluster, g, &env, &f->why);
+    }
+    bool formed[TS_NODES_MAX] = {false};
+    for (size_t i = 0; i < f->cluster.node_count && err == TS_OK; i++) {
+        err = format_node(f->run, &f->cluster, g, &f->cluster.nodes[i], &env, &f->why);
+        formed[i] = err == TS_OK;
+    }
+    return err == TS_OK ? format_finish(f->run, &f->cluster, formed, &env, &f->why) : err;
+}
+
+static void assert_incarnation(const struct fixture *f, const char *file,
+                               struct ts_incarnation expected)
+{
+    char path[TS_PATH_MAX];
+    struct ts_slot_file *slot;
+    assert_int_equal(ts_path(path, NULL, f->run, "%s", file), TS_OK);
+    assert_int_equal(ts_slot_open(&slot, path, expected, NULL), TS_OK);
+    ts_slot_close(slot);
+}
+
+static void assert_formed(const struct fixture *f, const struct format_genesis *g)
+{
+    assert_incarnation(f, "nic1/voter/identity", g->voter[0]);
+    assert_incarnation(f, "nic2/voter/identity", g->voter[1]);
+    assert_incarnation(f, "arb1/voter/identity", g->voter[2]);
+    assert_incarnation(f, "nic1/groups/kv/record", g->replica[0][0]);
+    assert_incarnation(f, "nic2/groups/kv/record", g->replica[0][1]);
+    assert_incarnation(f, "nic2/groups/k2/record", g->replica[1][1]);
+    for (size_t i = 0; i < 3; i++) {
+        assert_true(format_node_is_complete(f->run, &f->cluster.nodes[i]));
+    }
+}
+
+static void write_file(const struct fixture *f, const char *name, const char *text)
+{
+    char path[TS_PATH_MAX];
+    assert_int_equal(ts_path(path, NULL, f->run, "%s", name), TS_OK);
+    assert_int_equal(ts_file_replace(path, text, strlen(text), 0600, NULL), TS_OK);
+}
+
+static void remove_in(const struct fixture *f, const char *name)
+{
+    char path[TS_PATH_MAX];
+    assert_int_equal(ts_path(path, NULL, f->run, "%s", name), TS_OK);
+    remove_tree(path);
+}
+
+/* Goal: all disks bear their minted incarnation, and a voter holds the first config of each
+ * group, accepted at the zero ballot. */
+static void test_format_new_cluster_gives_genesis_everywhere(void **state)
+{
+    struct fixture *f = *state;
+    struct format_genesis g;
+    assert_int_equal(form(f, &g), TS_OK);
+    assert_formed(f, &g);
+
+    char path[TS_PATH_MAX];
+    struct ts_slot_file *slot;
+    assert_int_equal(ts_path(path, NULL, f->run, "arb1/voter/register-2"), TS_OK);
+    assert_int_equal(ts_slot_open(&slot, path, g.voter[2], NULL), TS_OK);
+    struct voter_record rec;
+    assert_int_equal(voter_record_decode(&rec, ts_slot_value(slot)), TS_OK);
+    ts_slot_close(slot);
+    assert_int_equal(rec.reg.reg, 2);
+    assert_true(reg_ballot_is_zero(rec.reg.accepted));
+    struct cfg_config c;
+    struct ts_reader r = ts_reader_init(rec.reg.value.data, rec.reg.value.len);
+    cfg_config_decode(&c, &r);
+    assert_int_equal(ts_reader_finish(&r), TS_OK);
+    struct cfg_config first = format_first_config(&f->cluster, &g, &f->cluster.groups[1]);
+    assert_true(cfg_config_eq(&c, &first));
+    assert_int_equal(c.primary.v, 1);
+    assert_int_equal(c.in_sync.count, 2);
+}
+
+/* Goal: a second formation changes nothing. */
+static void test_format_again_takes_no_step(void **state)
+{
+    struct fixture *f = *state;
+    struct format_genesis g1;
+    struct format_genesis g2;
+    assert_int_equal(form(f, &g1), TS_OK);
+    f->steps = 0;
+    assert_int_equal(form(f, &g2), TS_OK);
+    assert_int_equal(f->steps, 0);
+    assert_memory_equal(&g1, &g2, sizeof(g1));
+}
+
+/* Goal: whichever step the process dies before, the next call completes the formation, with the
+ * incarnations of the first one once these were written. */
+static void test_format_killed_at_every_step_is_completed(void **state)
+{
+    struct fixture *f = *state;
+    struct format_genesis g;
+    assert_int_equal(form(f, &g), TS_OK);
+    unsigned steps = f->steps;
+    assert_in_range(steps, 20, 200);
+    for (unsigned k = 1; k <= steps; k++) {
+        remove_tree(f->run);
+        f->steps = 0;
+        pid_t pid = fork();
+        if (pid == 0) {
+            f->die_at = k;
+            (void)form(f, &g);
+            _exit(0);
+        }
+        int status = 0;
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 42);
+        struct format_genesis before;
+        enum ts_err had = format_genesis_load(f->run, &f->cluster, &before, &f->why);
+        assert_int_equal(had, k <= 2 ? TS_ERR_NOT_FOUND : TS_OK);
+        assert_int_equal(form(f, &g), TS_OK);
+        assert_formed(f, &g);
+        if (had == TS_OK) {
+            assert_memory_equal(&before, &g, sizeof(g));
+        }
+    }
+}
+
+/* Goal: without the genesis nothing is minted beside data that bears another one. */
+static void test_format_lost_genesis_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct format_genesis g;
+    assert_int_equal(form(f, &g), TS_OK);
+    remove_in(f, "genesis.json");
+    assert_int_equal(form(f, &g), TS_ERR_EXISTS);
+    assert_non_null(strstr(f->why.text, "put that file back"));
+}
+
+/* Goal: a node whose disk was replaced does not come back as if it had never run. */
+static void test_format_blank_disk_of_formed_node_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct format_genesis g;
+    assert_int_equal(form(f, &g), TS_OK);
+    remove_in(f, "nic2");
+    assert_int_equal(form(f, &g), TS_ERR_NOT_FOUND);
+    assert_non_null(strstr(f->why.text, "nic2 was formed before"));
+    assert_non_null(strstr(f->why.text, "a blank disk"));
+}
+
+/* Goal: half a formation with one genesis is not completed with another. */
+static void test_format_parts_of_other_genesis_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct format_genesis g;
+    assert_int_equal(form(f, &g), TS_OK);
+    remove_in(f, "formed");
+    remove_in(f, "nic1/formatted");
+    g.voter[0].v ^= 1;
+    struct format_env env = {.replica = fake_replica, .step = count_step, .arg = f};
+    assert_int_equal(format_node(f->run, &f->cluster, &g, &f->cluster.nodes[0], &env, &f->why),
+                     TS_ERR_EXISTS);
+    assert_non_null(strstr(f->why.text, "another formation"));
+}
+
+/* Goal: ids come from the file's order, so a formed cluster refuses a file whose ids moved. */
+static void test_genesis_load_changed_cluster_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct format_genesis g;
+    assert_int_equal(form(f, &g), TS_OK);
+    struct cfg_cluster other = f->cluster;
+    struct cfg_node first = other.nodes[0];
+    other.nodes[0] = other.nodes[1];
+    other.nodes[1] = first;
+    other.nodes[0].id.v = 1;
+    other.nodes[1].id.v = 2;
+    assert_int_equal(format_genesis_load(f->run, &other, &g, &f->why), TS_ERR_CONFIG);
+    assert_non_null(strstr(f->why.text, "node \"nic2\""));
+
+    other = f->cluster;
+    other.groups[0].nic_count = 1;
+    assert_int_equal(format_genesis_load(f->run, &other, &g, &f->why), TS_ERR_CONFIG);
+    assert_non_null(strstr(f->why.text, "group \"kv\""));
+
+    other = f->cluster;
+    other.name[0] = 'x';
+    assert_int_equal(format_genesis_load(f->run, &other, &g, &f->why), TS_ERR_CONFIG);
+    assert_non_null(strstr(f->why.text, "is of the cluster \"demo\""));
+}
+
+/* Goal: damage is told from change, and neither crashes. */
+static void test_genesis_load_damaged_is_corrupt(void **state)
+{
+    struct fixture *f = *state;
+    struct format_genesis g;
+    static const char *const BAD[] = {
+        "",
+        "{",
+        "[]",
+        "{\"version\": 1}",
+        "{\"version\": 1, \"cluster\": \"demo\", \"nodes\": 3, \"groups\": []}",
+        "{\"version\": 1, \"cluster\": \"demo\", \"groups\": [], \"nodes\": "
+        "[{\"id\": 1, \"name\": \"nic1\", \"voter\": \"0000000000000000\"}]}",
+    };
+    for (size_t i = 0; i < sizeof(BAD) / sizeof(BAD[0]); i++) {
+        write_file(f, "genesis.json", BAD[i]);
+        assert_int_equal(format_genesis_load(f->run, &f->cluster, &g, &f->why), TS_ERR_CORRUPT);
+    }
+    write_file(f, "genesis.json", "{\"version\": 2}");
+    assert_int_equal(format_genesis_load(f->run, &f->cluster, &g, &f->why), TS_ERR_VERSION);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+        TEST(test_format_new_cluster_gives_genesis_everywhere),
+        TEST(test_format_again_takes_no_step),
+        TEST(test_format_killed_at_every_step_is_completed),
+        TEST(test_format_lost_genesis_is_refused),
+        TEST(test_format_blank_disk_of_formed_node_is_refused),
+        TEST(test_format_parts_of_other_genesis_are_refused),
+        TEST(test_genesis_load_changed_cluster_is_refused),
+        TEST(test_genesis_load_damaged_is_corrupt),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
