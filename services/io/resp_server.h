@@ -21,8 +21,8 @@
  *
  * and, from anywhere between, feeds it with resp_server_reply, _read_ready, _resume,
  * _set_status and _close_unanswered. None of these calls an op: the ops are called
- * from resp_server_turn alone. When there is work left for another turn the server
- * keeps the loop from blocking by itself.
+ * from resp_server_turn alone, and may call these functions themselves. When there is work left for
+ * another turn the server keeps the loop from blocking by itself.
  *
  * Steady state allocates nothing per request: rings and arenas are reused. */
 #ifndef SERVICES_IO_RESP_SERVER_H
@@ -103,6 +103,7 @@ struct resp_server_status {
     char group[32];
     char node[32];
     struct ts_epoch epoch;
+    bool self_in_sync;
     struct resp_peer peers[TS_MEMBERS_MAX]; /* the other members */
     uint8_t peer_count;
 };

@@ -1,0 +1,274 @@
+#include "services/io/resp_conn.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "services/kv/kv.h"
+
+void resp_arena_grow(struct svc_out *arena, size_t n)
+{
+    size_t cap = arena->cap < RESP_INPUT_FIRST ? RESP_INPUT_FIRST : arena->cap;
+    while (cap - arena->len < n) {
+        cap *= 2;
+    }
+    arena->data = realloc(arena->data, cap);
+    ts_assert(arena->data != NULL);
+    arena->cap = cap;
+}
+
+/* ---- a connection's order ---- */
+
+static void put_out(struct resp_conn *c, const void *data, size_t n)
+{
+    if (c->out.cap == 0) {
+        c->out = resp_pool_take(c->server);
+    }
+    ts_assert(svc_out_put(&c->out, data, n) == TS_OK);
+}
+
+struct svc_out *resp_answer_local_begin(struct resp_conn *c)
+{
+    bool behind = c->answered < c->ordered;
+    struct svc_out *out = behind ? &c->deferred_bytes : &c->out;
+    if (out->cap == 0) {
+        *out = resp_pool_take(c->server);
+    }
+    return out;
+}
+
+/* Notes the last `n` deferred bytes as due behind all that is ordered so far. */
+static void defer(struct resp_conn *c, size_t n)
+{
+    size_t end = c->deferred_first + c->deferred_len;
+    if (c->deferred_len > 0 && c->deferred[end - 1].after == c->ordered) {
+        c->deferred[end - 1].len += n;
+        return;
+    }
+    if (end == c->deferred_cap && c->deferred_first > c->deferred_cap / 2) {
+        memmove(c->deferred, c->deferred + c->deferred_first,
+                c->deferred_len * sizeof(*c->deferred));
+        end -= c->deferred_first;
+        c->deferred_first = 0;
+    } else if (end == c->deferred_cap) {
+        size_t cap = c->deferred_cap == 0 ? 16 : c->deferred_cap * 2;
+        c->deferred = realloc(c->deferred, cap * sizeof(*c->deferred));
+        ts_assert(c->deferred != NULL);
+        c->deferred_cap = cap;
+    }
+    c->deferred[end] = (struct resp_deferred){c->ordered, n};
+    c->deferred_len++;
+}
+
+void resp_answer_local_end(struct resp_conn *c, size_t len_before)
+{
+    if (c->answered < c->ordered) {
+        defer(c, c->deferred_bytes.len - len_before);
+    }
+    resp_conn_output_changed(c);
+}
+
+void resp_answer_error(struct resp_conn *c, const char *text)
+{
+    struct svc_out *out = resp_answer_local_begin(c);
+    size_t before = out->len;
+    struct resp_writer w = resp_writer_init(out, c->version, SIZE_MAX / 4);
+    resp_put_error(&w, text);
+    (void)!resp_writer_finish(&w);
+    resp_answer_local_end(c, before);
+}
+
+/* Moves deferred replies whose turn has come behind the present output. */
+static void release_deferred(struct resp_conn *c)
+{
+    while (c->deferred_len > 0 && c->deferred[c->deferred_first].after <= c->answered) {
+        size_t n = c->deferred[c->deferred_first].len;
+        put_out(c, c->deferred_bytes.data + c->deferred_at, n);
+        c->deferred_at += n;
+        c->deferred_first++;
+        c->deferred_len--;
+    }
+    if (c->deferred_len == 0 && c->deferred_first > 0) {
+        c->deferred_first = 0;
+        c->deferred_at = 0;
+        resp_pool_give(c->server, &c->deferred_bytes);
+    } else if (c->deferred_at > RESP_INPUT_FIRST && c->deferred_at > c->deferred_bytes.len / 2) {
+        c->deferred_bytes.len -= c->deferred_at;
+        memmove(c->deferred_bytes.data, c->deferred_bytes.data + c->deferred_at,
+                c->deferred_bytes.len);
+        c->deferred_at = 0;
+    }
+}
+
+/* After an answer: the connection may take more, or is done. */
+static void answered(struct resp_conn *c)
+{
+    resp_conn_output_changed(c);
+    if (!c->closing && c->paused) {
+        resp_list_add(c, RESP_LINK_RESUME);
+    }
+}
+
+static void answer_ordered(struct resp_conn *c, struct ts_bytes reply)
+{
+    ts_assert(c->answered < c->ordered);
+    put_out(c, reply.data, reply.len);
+    c->answered++;
+    release_deferred(c);
+    answered(c);
+}
+
+void resp_server_reply(struct resp_server *s, uint64_t token, struct ts_bytes reply)
+{
+    if (token < s->answered_to) {
+        return; /* given up by close_unanswered */
+    }
+    ts_assert(token == s->answered_to && token < s->submitted_to);
+    struct resp_owner o = s->owners[token & (s->config.unanswered_max - 1)];
+    s->answered_to++;
+    struct resp_conn *c = resp_conn_find(s, o);
+    if (c != NULL) {
+        answer_ordered(c, reply);
+    }
+    resp_server_wake(s);
+}
+
+/* ---- read rounds ---- */
+
+static struct resp_round *round_at(struct resp_server *s, uint64_t round)
+{
+    return &s->rounds[round % (s->config.rounds_max + 1)];
+}
+
+struct resp_round *resp_round_open(struct resp_server *s)
+{
+    ts_assert(s->round_sent - s->round_answered <= s->config.rounds_max);
+    return round_at(s, s->round_sent + 1);
+}
+
+struct resp_read_item *resp_round_add(struct resp_round *round)
+{
+    if (round->len == round->cap) {
+        size_t cap = round->cap == 0 ? 64 : round->cap * 2;
+        round->items = realloc(round->items, cap * sizeof(*round->items));
+        ts_assert(round->items != NULL);
+        round->cap = cap;
+    }
+    return &round->items[round->len++];
+}
+
+/* Answers every read of a round: from the state, or with `error` when that is given. */
+static void answer_round(struct resp_server *s, struct resp_round *round, const char *error)
+{
+    for (size_t i = 0; i < round->len; i++) {
+        const struct resp_read_item *item = &round->items[i];
+        struct resp_conn *c = resp_conn_find(s, item->owner);
+        if (c == NULL) {
+            continue;
+        }
+        if (c->out.cap == 0) {
+            c->out = resp_pool_take(s);
+        }
+        if (error == NULL) {
+            struct ts_bytes payload = {round->bytes.data + item->payload.at, item->payload.len};
+            kv_service.read(s->state, payload, &c->out);
+            s->stats.reads++;
+        } else {
+            struct resp_writer w = resp_writer_init(&c->out, c->version, SIZE_MAX / 4);
+            resp_put_error(&w, error);
+            (void)!resp_writer_finish(&w);
+            s->stats.refused++;
+        }
+        c->reads--;
+        answered(c);
+    }
+    round->len = 0;
+    round->bytes.len = 0;
+}
+
+void resp_server_read_ready(struct resp_server *s, uint64_t round)
+{
+    ts_assert(round <= s->round_sent);
+    while (s->round_answered < round) {
+        answer_round(s, round_at(s, s->round_answered + 1), NULL);
+        s->round_answered++;
+    }
+    resp_server_wake(s);
+}
+
+/* ---- refusals ---- */
+
+void resp_answer_refusal(const struct resp_server *s, char *text, size_t cap)
+{
+    const struct resp_server_status *st = &s->status;
+    if (st->role == RESP_ROLE_SECONDARY && st->primary[0] != '\0') {
+        snprintf(text, cap, "READONLY primary is %s", st->primary);
+    } else if (st->reason[0] != '\0') {
+        snprintf(text, cap, "CLUSTERDOWN %s; try again", st->reason);
+    } else if (st->role == RESP_ROLE_PRIMARY) {
+        snprintf(text, cap, "CLUSTERDOWN the primary takes no requests now; try again");
+    } else {
+        snprintf(text, cap, "CLUSTERDOWN no primary is known; try again, or ask another node");
+    }
+}
+
+void resp_answer_refuse_rounds(struct resp_server *s)
+{
+    char text[RESP_ADDR_MAX + RESP_REASON_MAX + 64];
+    resp_answer_refusal(s, text, sizeof(text));
+    while (s->round_answered < s->round_sent) {
+        answer_round(s, round_at(s, s->round_answered + 1), text);
+        s->round_answered++;
+    }
+    answer_round(s, resp_round_open(s), text);
+}
+
+void resp_answer_refuse_pending(struct resp_server *s)
+{
+    char text[RESP_ADDR_MAX + RESP_REASON_MAX + 64];
+    char line[sizeof(text) + 4];
+    resp_answer_refusal(s, text, sizeof(text));
+    int n = snprintf(line, sizeof(line), "-%s\r\n", text);
+    ts_assert(n > 0 && (size_t)n < sizeof(line));
+    uint64_t mask = s->config.unanswered_max - 1;
+    for (uint64_t token = s->submitted_to; token < s->next_token; token++) {
+        struct resp_conn *c = resp_conn_find(s, s->owners[token & mask]);
+        if (c == NULL) {
+            continue;
+        }
+        /* Which of the connection's commands this one is tells whether older ones are in the
+         * log: their replies would have to come first, so it is closed instead. */
+        if (c->answered + c->pending < c->ordered) {
+            s->stats.closed_unanswered++;
+            resp_conn_close(c);
+            continue;
+        }
+        c->pending--;
+        s->stats.refused++;
+        answer_ordered(c, (struct ts_bytes){(const uint8_t *)line, (size_t)n});
+    }
+    s->pending_first = 0;
+    s->pending_len = 0;
+    s->pending_bytes.len = 0;
+    s->next_token = s->submitted_to;
+}
+
+void resp_answer_refuse_all(struct resp_server *s)
+{
+    resp_answer_refuse_pending(s);
+    resp_answer_refuse_rounds(s);
+}
+
+void resp_server_close_unanswered(struct resp_server *s)
+{
+    uint64_t mask = s->config.unanswered_max - 1;
+    for (; s->answered_to < s->submitted_to; s->answered_to++) {
+        struct resp_conn *c = resp_conn_find(s, s->owners[s->answered_to & mask]);
+        if (c != NULL) {
+            s->stats.closed_unanswered++;
+            resp_conn_close(c);
+        }
+    }
+    resp_server_wake(s);
+}

@@ -1,0 +1,256 @@
+/* CLIENT: who is connected, and what a connection calls itself. */
+#include <stdio.h>
+#include <string.h>
+
+#include "services/io/resp_conn.h"
+
+#define LINE_MAX_BYTES 640
+
+/* Copies a name of printable characters without blanks; false when it is none, or too long. */
+static bool copy_name(char out[RESP_NAME_MAX], struct ts_bytes name)
+{
+    if (name.len >= RESP_NAME_MAX) {
+        return false;
+    }
+    for (size_t i = 0; i < name.len; i++) {
+        if (name.data[i] < '!' || name.data[i] > '~') {
+            return false;
+        }
+    }
+    memcpy(out, name.data, name.len);
+    out[name.len] = '\0';
+    return true;
+}
+
+bool resp_client_set_name(struct resp_conn *c, struct ts_bytes name, struct resp_writer *w)
+{
+    if (name.len >= RESP_NAME_MAX) {
+        resp_put_error(w, "ERR Client names cannot be longer than 63 bytes.");
+        return false;
+    }
+    if (!copy_name(c->name, name)) {
+        resp_put_error(w,
+                       "ERR Client names cannot contain spaces, newlines or special characters.");
+        return false;
+    }
+    return true;
+}
+
+static void address_text(const uv_tcp_t *tcp,
+                         int (*get)(const uv_tcp_t *tcp, struct sockaddr *name, int *len),
+                         char out[RESP_ADDR_MAX])
+{
+    struct sockaddr_storage where = {0};
+    int len = sizeof(where);
+    char host[RESP_ADDR_MAX - 16] = "?";
+    uint16_t port = 0;
+    if (get(tcp, (struct sockaddr *)&where, &len) == 0) {
+        const struct sockaddr_in *v4 = (const struct sockaddr_in *)&where;
+        const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&where;
+        if (where.ss_family == AF_INET6) {
+            (void)uv_ip6_name(v6, host, sizeof(host));
+            port = ntohs(v6->sin6_port);
+        } else {
+            (void)uv_ip4_name(v4, host, sizeof(host));
+            port = ntohs(v4->sin_port);
+        }
+    }
+    snprintf(out, RESP_ADDR_MAX, where.ss_family == AF_INET6 ? "[%s]:%u" : "%s:%u", host, port);
+}
+
+static size_t client_line(const struct resp_conn *c, char line[LINE_MAX_BYTES])
+{
+    char peer[RESP_ADDR_MAX];
+    char local[RESP_ADDR_MAX];
+    uv_os_fd_t fd = -1;
+    address_text(&c->tcp, uv_tcp_getpeername, peer);
+    address_text(&c->tcp, uv_tcp_getsockname, local);
+    (void)uv_fileno((const uv_handle_t *)&c->tcp, &fd);
+    int n = snprintf(line, LINE_MAX_BYTES,
+                     "id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu flags=N db=0 qbuf=%zu "
+                     "obl=%zu unanswered=%llu cmd=%s user=default lib-name=%s lib-ver=%s resp=%d\n",
+                     (unsigned long long)c->id, peer, local, (int)fd, c->name,
+                     (unsigned long long)((uv_now(c->server->loop) - c->since_ms) / 1000),
+                     c->in_len - c->in_at, c->bytes_total,
+                     (unsigned long long)(c->ordered - c->answered), c->last_command, c->lib_name,
+                     c->lib_ver, (int)c->version);
+    return n < LINE_MAX_BYTES ? (size_t)n : LINE_MAX_BYTES - 1;
+}
+
+static void run_info(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
+{
+    (void)req;
+    char line[LINE_MAX_BYTES];
+    size_t n = client_line(c, line);
+    resp_put_verbatim(w, line, n);
+}
+
+static bool id_wanted(const struct resp_request *req, uint64_t id)
+{
+    for (size_t i = 3; i < req->argc; i++) {
+        int64_t v = 0;
+        if (resp_parse_i64(req->args[i], &v) && v > 0 && (uint64_t)v == id) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* CLIENT LIST, LIST TYPE normal, LIST ID n… False: the error is written. */
+static bool list_filter(const struct resp_request *req, struct resp_writer *w, bool *by_id)
+{
+    *by_id = req->argc > 3 && resp_word_is(req->args[2], "id");
+    for (size_t i = 3; *by_id && i < req->argc; i++) {
+        int64_t v = 0;
+        if (!resp_parse_i64(req->args[i], &v) || v <= 0) {
+            resp_put_error(w, "ERR Invalid client ID");
+            return false;
+        }
+    }
+    if (*by_id || req->argc == 2) {
+        return true;
+    }
+    if (req->argc != 4 || !resp_word_is(req->args[2], "type")) {
+        resp_put_error(w, "ERR syntax error");
+        return false;
+    }
+    if (!resp_word_is(req->args[3], "normal")) {
+        char text[192];
+        size_t n = req->args[3].len < 128 ? req->args[3].len : 128;
+        n = strnlen((const char *)req->args[3].data, n);
+        snprintf(text, sizeof(text), "ERR Unknown client type '%.*s'", (int)n,
+                 (const char *)req->args[3].data);
+        resp_put_error(w, text);
+        return false;
+    }
+    return true;
+}
+
+static void run_list(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
+{
+    struct resp_server *s = c->server;
+    bool by_id = false;
+    if (!list_filter(req, w, &by_id)) {
+        return;
+    }
+    struct svc_out text = resp_pool_take(s);
+    for (uint32_t i = 0; i < s->config.clients_max; i++) {
+        const struct resp_conn *other = s->slots[i].conn;
+        if (other != NULL && (!by_id || id_wanted(req, other->id))) {
+            char line[LINE_MAX_BYTES];
+            size_t n = client_line(other, line);
+            (void)!svc_out_put(&text, line, n);
+        }
+    }
+    resp_put_verbatim(w, text.data, text.len);
+    resp_pool_give(s, &text);
+}
+
+static void run_setname(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
+{
+    if (resp_client_set_name(c, req->args[2], w)) {
+        resp_put_simple(w, "OK");
+    }
+}
+
+static void run_getname(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
+{
+    (void)req;
+    if (c->name[0] == '\0') {
+        resp_put_null(w);
+    } else {
+        resp_put_bulk_text(w, c->name);
+    }
+}
+
+static void run_id(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
+{
+    (void)req;
+    resp_put_integer(w, (int64_t)c->id);
+}
+
+static void run_setinfo(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
+{
+    char *field = NULL;
+    if (resp_word_is(req->args[2], "lib-name")) {
+        field = c->lib_name;
+    } else if (resp_word_is(req->args[2], "lib-ver")) {
+        field = c->lib_ver;
+    }
+    if (field == NULL) {
+        resp_put_error(w, "ERR Unrecognized option: CLIENT SETINFO takes LIB-NAME or LIB-VER");
+    } else if (!copy_name(field, req->args[3])) {
+        resp_put_error(w, "ERR lib-name and lib-ver cannot contain spaces, newlines or special "
+                          "characters, or be longer than 63 bytes.");
+    } else {
+        resp_put_simple(w, "OK");
+    }
+}
+
+/* Nothing is ever evicted here: taken, without effect. */
+static void run_on_off(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
+{
+    (void)c;
+    if (resp_word_is(req->args[2], "on") || resp_word_is(req->args[2], "off")) {
+        resp_put_simple(w, "OK");
+    } else {
+        resp_put_error(w, "ERR syntax error");
+    }
+}
+
+static void run_help(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
+{
+    static const char *const lines[] = {
+        "CLIENT <subcommand> [<arg> ...]. Subcommands are:",
+        "GETNAME",
+        "    Return the name of the present connection.",
+        "ID",
+        "    Return the id of the present connection.",
+        "INFO",
+        "    Return what is known of the present connection.",
+        "LIST [TYPE normal | ID <id> ...]",
+        "    Return what is known of each connection to this replica.",
+        "NO-EVICT (ON|OFF), NO-TOUCH (ON|OFF)",
+        "    Accepted; nothing is evicted here.",
+        "SETINFO LIB-NAME|LIB-VER <text>",
+        "    Tell the client library's name or version.",
+        "SETNAME <name>",
+        "    Name the present connection.",
+    };
+    (void)c;
+    (void)req;
+    resp_put_array(w, sizeof(lines) / sizeof(lines[0]));
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        resp_put_simple(w, lines[i]);
+    }
+}
+
+static const struct subcommand {
+    const char *word;
+    const char *name; /* for the arity error */
+    int arity;        /* as in struct kv_command */
+    void (*run)(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w);
+} subcommands[] = {
+    {"getname", "client|getname", 2, run_getname},  {"id", "client|id", 2, run_id},
+    {"info", "client|info", 2, run_info},           {"list", "client|list", -2, run_list},
+    {"no-evict", "client|no-evict", 3, run_on_off}, {"no-touch", "client|no-touch", 3, run_on_off},
+    {"setinfo", "client|setinfo", 4, run_setinfo},  {"setname", "client|setname", 3, run_setname},
+    {"help", "client|help", 2, run_help},
+};
+
+void resp_local_client(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
+{
+    for (size_t i = 0; i < sizeof(subcommands) / sizeof(subcommands[0]); i++) {
+        const struct subcommand *sub = &subcommands[i];
+        if (!resp_word_is(req->args[1], sub->word)) {
+            continue;
+        }
+        if (sub->arity >= 0 ? (int)req->argc != sub->arity : (int)req->argc < -sub->arity) {
+            resp_local_arity(w, sub->name);
+        } else {
+            sub->run(c, req, w);
+        }
+        return;
+    }
+    resp_local_unknown(w, "CLIENT", req->args[1]);
+}

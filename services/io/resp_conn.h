@@ -1,0 +1,277 @@
+/* Inside the front-end: a client's connection and the server's shared state.
+ * See resp_server.h for what it is; the files by task:
+ *
+ *   resp_server.c   set-up, listeners, the turn, status
+ *   resp_conn.c     one connection's bytes: reading, writing, closing
+ *   resp_intake.c   from bytes to commands: parsing, classification, order
+ *   resp_answer.c   from replies to bytes in order; rounds; refusals
+ *   resp_local.c, resp_client.c, resp_command.c, resp_info.c   local commands */
+#ifndef SERVICES_IO_RESP_CONN_H
+#define SERVICES_IO_RESP_CONN_H
+
+#include "services/io/resp_server.h"
+#include "services/kv/commands.h"
+#include "services/kv/kv.h"
+
+#define RESP_NAME_MAX 64
+#define RESP_REDIS_VERSION "7.0.15"   /* whose commands and wordings these are */
+#define RESP_READ_CHUNK (256U * 1024) /* the shared read buffer */
+#define RESP_INPUT_FIRST (16U * 1024) /* a connection's own input buffer at first */
+#define RESP_INPUT_PAUSE (64U * 1024) /* bytes a paused connection may still read ahead */
+#define RESP_READS_MAX 1024U          /* reads of one connection that wait for rounds */
+#define RESP_POOL_BYTES_MAX (64U * 1024 * 1024)
+#define RESP_POOL_BUFFER_MAX (256U * 1024)
+#define RESP_POOL_LEN 4096U
+
+struct resp_conn;
+
+/* Intrusive doubly linked list of connections; a connection is in at most one per `link`. */
+enum resp_link {
+    RESP_LINK_DIRTY = 0, /* has output to write */
+    RESP_LINK_RESUME,    /* may parse on in the next turn */
+    RESP_LINK_STARVED,   /* waits for room in the server's own bounds */
+    RESP_LINKS,
+};
+
+struct resp_list {
+    struct resp_conn *first;
+    struct resp_conn *last;
+    size_t len;
+};
+
+struct resp_node {
+    struct resp_conn *prev;
+    struct resp_conn *next;
+    bool in;
+};
+
+/* A local reply that waits behind ordered commands of its connection. */
+struct resp_deferred {
+    uint64_t after; /* it may go when so many ordered commands are answered */
+    size_t len;
+};
+
+struct resp_conn {
+    uv_tcp_t tcp;
+    uv_write_t write;
+    struct resp_server *server; /* borrowed */
+    struct resp_node node[RESP_LINKS];
+    uint64_t id;    /* CLIENT ID */
+    uint32_t index; /* in server->slots */
+    uint32_t gen;   /* of that slot while this connection has it */
+
+    /* input */
+    uint8_t *in; /* owned; bytes in_at..in_len are not consumed yet */
+    size_t in_at;
+    size_t in_len;
+    size_t in_cap;
+    struct resp_parser parser;
+
+    /* order */
+    uint64_t ordered;  /* ordered commands collected so far */
+    uint64_t answered; /* of these, answered */
+    uint64_t pending;  /* of these, not submitted yet: always the newest */
+    uint32_t reads;    /* reads that wait for a round */
+    struct svc_out deferred_bytes;
+    struct resp_deferred *deferred; /* owned */
+    size_t deferred_at;             /* of deferred_bytes: bytes that went */
+    size_t deferred_first;
+    size_t deferred_len;
+    size_t deferred_cap;
+
+    /* output */
+    struct svc_out out;     /* being filled */
+    struct svc_out sending; /* given to uv_write */
+    size_t bytes_total;     /* out + sending + deferred as last counted in the server */
+
+    /* state */
+    bool reading;   /* uv_read_start is on */
+    bool writing;   /* uv_write is under way */
+    bool paused;    /* parsing stopped at a request for order's or a bound's sake */
+    bool eof;       /* the client sends no more */
+    bool finishing; /* takes no more requests; closes when all is answered and written */
+    bool closing;   /* uv_close was called */
+
+    /* session */
+    enum resp_version version;
+    char name[RESP_NAME_MAX];
+    char lib_name[RESP_NAME_MAX];
+    char lib_ver[RESP_NAME_MAX];
+    const char *last_command; /* static storage */
+    uint64_t since_ms;        /* loop time of the accept */
+};
+
+/* A place in the table of connections; `gen` rises with every use. */
+struct resp_slot {
+    struct resp_conn *conn; /* NULL = free */
+    uint32_t gen;
+    uint32_t next_free;
+};
+
+/* Whose an ordered command is. */
+struct resp_owner {
+    uint32_t index;
+    uint32_t gen;
+};
+
+/* A byte string in a growing arena, by offset: the arena may move. */
+struct resp_span {
+    size_t at;
+    size_t len;
+};
+
+struct resp_read_item {
+    struct resp_owner owner;
+    struct resp_span payload;
+};
+
+struct resp_round {
+    struct svc_out bytes;
+    struct resp_read_item *items; /* owned */
+    size_t len;
+    size_t cap;
+};
+
+struct resp_buffer {
+    uint8_t *data;
+    size_t cap;
+};
+
+struct resp_server {
+    /* config */
+    uv_loop_t *loop; /* borrowed */
+    struct resp_server_ops ops;
+    struct resp_server_config config;
+    const void *state; /* of kv_service, borrowed */
+    struct resp_server_status status;
+
+    /* handles */
+    uv_tcp_t listeners[RESP_LISTENERS_MAX];
+    size_t listener_count;
+    uv_idle_t idle; /* active while there is work: keeps the loop from blocking */
+    size_t handles; /* not closed yet */
+    bool destroying;
+    void (*closed)(void *ctx);
+    void *closed_ctx;
+
+    /* connections */
+    struct resp_slot *slots; /* clients_max, owned */
+    uint32_t free_slot;      /* UINT32_MAX = none */
+    uint32_t clients;
+    uint64_t next_id;
+    struct resp_list lists[RESP_LINKS];
+    size_t output_bytes; /* of all connections */
+
+    /* ordered commands: tokens [answered_to, submitted_to) are in the log, [submitted_to,
+     * next_token) wait in `pending` */
+    struct resp_owner *owners; /* ring of unanswered_max, owned */
+    uint64_t answered_to;
+    uint64_t submitted_to;
+    uint64_t next_token;
+    struct svc_out pending_bytes;
+    struct resp_span *pending; /* unanswered_max, owned */
+    size_t pending_first;
+    size_t pending_len;
+    bool busy;              /* ops.submit said so: wait for resp_server_resume */
+    bool in_submit;         /* within ops.submit */
+    bool refuse_due;        /* the role was lost within ops.submit */
+    struct ts_bytes *batch; /* submit_count_max, owned: what ops.submit sees */
+
+    /* reads: rounds [round_answered + 1, round_sent] are under way, round_sent + 1 is open */
+    struct resp_round *rounds; /* ring of rounds_max + 1, owned */
+    uint64_t round_answered;
+    uint64_t round_sent;
+
+    /* shared scratch */
+    uint8_t *chunk;           /* RESP_READ_CHUNK, owned */
+    struct ts_bytes *args;    /* limits.args_max, owned */
+    struct resp_buffer *pool; /* RESP_POOL_LEN, owned */
+    size_t pool_len;
+    size_t pool_bytes;
+
+    /* statistics */
+    struct resp_server_stats stats;
+    uint64_t started_ms;
+};
+
+/* ---- lists (resp_conn.c) ---- */
+
+/* No effect when it is in already. */
+void resp_list_add(struct resp_conn *c, enum resp_link link);
+void resp_list_remove(struct resp_conn *c, enum resp_link link);
+
+/* ---- connections (resp_conn.c) ---- */
+
+/* Accepts from a listener; refuses when there are too many clients. */
+void resp_conn_accept(struct resp_server *s, uv_stream_t *listener);
+/* Closes at once; unwritten bytes are lost. No effect when it is closing already. */
+void resp_conn_close(struct resp_conn *c);
+/* Closes a connection that takes no more requests, once nothing is owed or unwritten. */
+void resp_conn_finish(struct resp_conn *c);
+/* Takes in as much of the connection's own input as can be. */
+void resp_conn_parse_input(struct resp_conn *c);
+/* Starts or stops reading as the connection's input allows. */
+void resp_conn_set_reading(struct resp_conn *c);
+/* Writes what is in `out`. */
+void resp_conn_flush(struct resp_conn *c);
+/* Notes that bytes were added to or taken from its output: lists it for the flush, closes it
+ * when it holds too much. */
+void resp_conn_output_changed(struct resp_conn *c);
+/* The connection of an ordered command or a read, NULL when it is gone. */
+struct resp_conn *resp_conn_find(const struct resp_server *s, struct resp_owner o);
+/* An empty sink, with a buffer from the pool when there is one. */
+struct svc_out resp_pool_take(struct resp_server *s);
+/* Gives the sink's buffer back. */
+void resp_pool_give(struct resp_server *s, struct svc_out *out);
+
+/* ---- intake (resp_intake.c) ---- */
+
+/* Parses and dispatches from `data` as far as order and bounds allow; returns the bytes
+ * consumed, which may be fewer than there are. */
+size_t resp_intake(struct resp_conn *c, uint8_t *data, size_t len);
+/* Goes on with a connection's own input after it was paused or its client sent its last. */
+void resp_intake_resume(struct resp_conn *c);
+/* Whether the server's own bounds leave room for another ordered command. */
+bool resp_intake_has_room(const struct resp_server *s);
+
+/* ---- answers (resp_answer.c) ---- */
+
+/* Where a local reply is to be written now, in the connection's order; call
+ * resp_answer_local_end when it is written. */
+struct svc_out *resp_answer_local_begin(struct resp_conn *c);
+void resp_answer_local_end(struct resp_conn *c, size_t len_before);
+/* An error reply of the front-end itself. */
+void resp_answer_error(struct resp_conn *c, const char *text);
+/* "-READONLY …" or "-CLUSTERDOWN …", as the present status says. */
+void resp_answer_refusal(const struct resp_server *s, char *text, size_t cap);
+/* Answers everything collected but not submitted, and every waiting read, with the refusal. */
+void resp_answer_refuse_all(struct resp_server *s);
+void resp_answer_refuse_pending(struct resp_server *s);
+void resp_answer_refuse_rounds(struct resp_server *s);
+/* The round that takes new reads: it is asked for at the end of a turn. */
+struct resp_round *resp_round_open(struct resp_server *s);
+/* A new item of the round, to be filled in. */
+struct resp_read_item *resp_round_add(struct resp_round *round);
+/* Makes room for `n` more bytes in an arena. */
+void resp_arena_grow(struct svc_out *arena, size_t n);
+
+/* ---- local commands ---- */
+
+/* Carries out a LOCAL command and writes its reply to `w`. */
+void resp_local_run(struct resp_conn *c, const struct kv_command *command,
+                    const struct resp_request *req, struct resp_writer *w);
+/* Names the connection; false when the name is not allowed: then the error is written. */
+bool resp_client_set_name(struct resp_conn *c, struct ts_bytes name, struct resp_writer *w);
+void resp_local_client(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w);
+void resp_local_command(const struct resp_request *req, struct resp_writer *w);
+void resp_local_info(struct resp_server *s, const struct resp_request *req, struct resp_writer *w);
+void resp_local_role(struct resp_server *s, struct resp_writer *w);
+/* "ERR unknown subcommand 'X'. Try CLIENT HELP." */
+void resp_local_unknown(struct resp_writer *w, const char *container, struct ts_bytes word);
+/* "ERR wrong number of arguments for 'client|setname' command" */
+void resp_local_arity(struct resp_writer *w, const char *name);
+
+/* Keeps the loop awake while there is work, lets it sleep otherwise. */
+void resp_server_wake(struct resp_server *s);
+
+#endif

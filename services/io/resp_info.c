@@ -1,0 +1,233 @@
+/* INFO and ROLE: hints about this replica and its group, never proof (R2.8). */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "services/io/resp_conn.h"
+#include "services/kv/kv.h"
+
+#define INFO_MAX 8192
+
+struct info_text {
+    char data[INFO_MAX];
+    size_t len;
+};
+
+__attribute__((format(printf, 2, 3))) static void add(struct info_text *t, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(t->data + t->len, INFO_MAX - t->len, format, args);
+    va_end(args);
+    /* Every section is far shorter than the room; what would not fit is cut. */
+    if (n > 0) {
+        t->len += (size_t)n < INFO_MAX - t->len ? (size_t)n : INFO_MAX - t->len - 1;
+    }
+}
+
+static const char *role_text(enum resp_role role)
+{
+    switch (role) {
+    case RESP_ROLE_PRIMARY:
+        return "primary";
+    case RESP_ROLE_SECONDARY:
+        return "secondary";
+    case RESP_ROLE_UNAVAILABLE:
+        break;
+    }
+    return "unavailable";
+}
+
+static uint64_t position(const struct resp_server *s)
+{
+    return s->ops.position != NULL ? s->ops.position(s->ops.ctx) : 0;
+}
+
+static void add_server(const struct resp_server *s, struct info_text *t)
+{
+    uint64_t up = (uv_now(s->loop) - s->started_ms) / 1000;
+    add(t, "redis_version:%s\r\n", RESP_REDIS_VERSION);
+    add(t, "redis_mode:standalone\r\n");
+    add(t, "server_name:twinstep\r\n");
+    add(t, "twinstep_version:%s\r\n", s->config.version);
+    add(t, "twinstep_node:%s\r\n", s->status.node);
+    add(t, "arch_bits:64\r\n");
+    add(t, "process_id:%d\r\n", (int)getpid());
+    add(t, "tcp_port:%u\r\n", resp_server_port(s));
+    add(t, "uptime_in_seconds:%llu\r\n", (unsigned long long)up);
+    add(t, "uptime_in_days:%llu\r\n", (unsigned long long)(up / 86400));
+}
+
+static void add_clients(const struct resp_server *s, struct info_text *t)
+{
+    add(t, "connected_clients:%u\r\n", s->clients);
+    add(t, "maxclients:%u\r\n", s->config.clients_max);
+    add(t, "blocked_clients:0\r\n");
+    add(t, "unanswered_commands:%llu\r\n", (unsigned long long)(s->submitted_to - s->answered_to));
+    add(t, "output_bytes:%zu\r\n", s->output_bytes);
+}
+
+static void add_memory(const struct resp_server *s, struct info_text *t)
+{
+    struct kv_stats kv;
+    kv_stats(s->state, &kv);
+    add(t, "used_memory:%llu\r\n", (unsigned long long)kv.memory);
+    add(t, "used_memory_dataset:%llu\r\n", (unsigned long long)kv.memory);
+    add(t, "maxmemory:%llu\r\n", (unsigned long long)kv.memory_max);
+    add(t, "maxmemory_policy:noeviction\r\n");
+}
+
+static void add_stats(const struct resp_server *s, struct info_text *t)
+{
+    const struct resp_server_stats *st = &s->stats;
+    struct kv_stats kv;
+    kv_stats(s->state, &kv);
+    add(t, "total_connections_received:%llu\r\n", (unsigned long long)st->connections);
+    add(t, "total_commands_processed:%llu\r\n", (unsigned long long)st->commands);
+    add(t, "total_net_input_bytes:%llu\r\n", (unsigned long long)st->bytes_in);
+    add(t, "total_net_output_bytes:%llu\r\n", (unsigned long long)st->bytes_out);
+    add(t, "rejected_connections:%llu\r\n", (unsigned long long)st->rejected);
+    add(t, "expired_keys:%llu\r\n", (unsigned long long)kv.expired);
+    add(t, "evicted_keys:0\r\n");
+    add(t, "keyspace_hits:%llu\r\n", (unsigned long long)kv.hits);
+    add(t, "keyspace_misses:%llu\r\n", (unsigned long long)kv.misses);
+    add(t, "ordered_commands:%llu\r\n", (unsigned long long)st->submitted);
+    add(t, "ordered_batches:%llu\r\n", (unsigned long long)st->batches);
+    add(t, "round_reads:%llu\r\n", (unsigned long long)st->reads);
+    add(t, "read_rounds:%llu\r\n", (unsigned long long)st->rounds);
+    add(t, "protocol_errors:%llu\r\n", (unsigned long long)st->protocol_errors);
+    add(t, "refused_commands:%llu\r\n", (unsigned long long)st->refused);
+    add(t, "closed_unanswered:%llu\r\n", (unsigned long long)st->closed_unanswered);
+    add(t, "closed_slow_readers:%llu\r\n", (unsigned long long)st->closed_slow);
+}
+
+/* Splits "HOST:PORT" at its last colon. */
+static int host_len(const char *address, const char **port)
+{
+    const char *colon = strrchr(address, ':');
+    *port = colon != NULL ? colon + 1 : "0";
+    return colon != NULL ? (int)(colon - address) : (int)strlen(address);
+}
+
+static void add_replication(const struct resp_server *s, struct info_text *t)
+{
+    const struct resp_server_status *st = &s->status;
+    bool primary = st->role == RESP_ROLE_PRIMARY;
+    add(t, "role:%s\r\n", primary ? "master" : "slave");
+    if (!primary && st->primary[0] != '\0') {
+        const char *port = NULL;
+        int n = host_len(st->primary, &port);
+        add(t, "master_host:%.*s\r\nmaster_port:%s\r\n", n, st->primary, port);
+    }
+    add(t, "connected_slaves:%u\r\n", st->peer_count);
+    for (unsigned i = 0; i < st->peer_count; i++) {
+        const struct resp_peer *p = &st->peers[i];
+        const char *port = NULL;
+        int n = host_len(p->address, &port);
+        add(t, "slave%u:ip=%.*s,port=%s,state=%s,offset=%llu,name=%s,in_sync=%d\r\n", i, n,
+            p->address, port, p->connected ? "online" : "offline", (unsigned long long)p->acked_seq,
+            p->name, p->in_sync ? 1 : 0);
+    }
+    add(t, "master_repl_offset:%llu\r\n", (unsigned long long)position(s));
+    add(t, "twinstep_group:%s\r\n", st->group);
+    add(t, "twinstep_role:%s\r\n", role_text(st->role));
+    add(t, "twinstep_primary:%s\r\n", st->primary);
+    add(t, "twinstep_epoch:%llu\r\n", (unsigned long long)st->epoch.v);
+    add(t, "twinstep_in_sync:");
+    const char *separator = "";
+    if (st->self_in_sync) {
+        add(t, "%s", st->node);
+        separator = ",";
+    }
+    for (unsigned i = 0; i < st->peer_count; i++) {
+        if (st->peers[i].in_sync) {
+            add(t, "%s%s", separator, st->peers[i].name);
+            separator = ",";
+        }
+    }
+    add(t, "\r\n");
+    if (st->reason[0] != '\0') {
+        add(t, "twinstep_reason:%s\r\n", st->reason);
+    }
+}
+
+static void add_keyspace(const struct resp_server *s, struct info_text *t)
+{
+    struct kv_stats kv;
+    kv_stats(s->state, &kv);
+    if (kv.keys > 0) {
+        add(t, "db0:keys=%llu,expires=%llu,avg_ttl=0\r\n", (unsigned long long)kv.keys,
+            (unsigned long long)kv.expires);
+    }
+}
+
+static const struct section {
+    const char *word;
+    const char *title;
+    void (*add)(const struct resp_server *s, struct info_text *t);
+} sections[] = {
+    {"server", "# Server\r\n", add_server},
+    {"clients", "# Clients\r\n", add_clients},
+    {"memory", "# Memory\r\n", add_memory},
+    {"stats", "# Stats\r\n", add_stats},
+    {"replication", "# Replication\r\n", add_replication},
+    {"keyspace", "# Keyspace\r\n", add_keyspace},
+};
+
+static bool section_wanted(const struct resp_request *req, const char *word)
+{
+    for (size_t i = 1; i < req->argc; i++) {
+        if (resp_word_is(req->args[i], word) || resp_word_is(req->args[i], "all") ||
+            resp_word_is(req->args[i], "default") || resp_word_is(req->args[i], "everything")) {
+            return true;
+        }
+    }
+    return req->argc == 1;
+}
+
+void resp_local_info(struct resp_server *s, const struct resp_request *req, struct resp_writer *w)
+{
+    struct info_text t = {.len = 0};
+    for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
+        if (section_wanted(req, sections[i].word)) {
+            add(&t, "%s%s", t.len > 0 ? "\r\n" : "", sections[i].title);
+            sections[i].add(s, &t);
+        }
+    }
+    resp_put_verbatim(w, t.data, t.len);
+}
+
+void resp_local_role(struct resp_server *s, struct resp_writer *w)
+{
+    const struct resp_server_status *st = &s->status;
+    const char *port = NULL;
+    char host[RESP_ADDR_MAX];
+    if (st->role != RESP_ROLE_PRIMARY) {
+        int n = host_len(st->primary, &port);
+        snprintf(host, sizeof(host), "%.*s", n, st->primary);
+        int64_t number = 0;
+        (void)resp_parse_i64((struct ts_bytes){(const uint8_t *)port, strlen(port)}, &number);
+        resp_put_array(w, 5);
+        resp_put_bulk_text(w, "slave");
+        resp_put_bulk_text(w, host);
+        resp_put_integer(w, number);
+        resp_put_bulk_text(w, st->role == RESP_ROLE_SECONDARY ? "connected" : "connect");
+        resp_put_integer(w, (int64_t)position(s));
+        return;
+    }
+    resp_put_array(w, 3);
+    resp_put_bulk_text(w, "master");
+    resp_put_integer(w, (int64_t)position(s));
+    resp_put_array(w, st->peer_count);
+    for (unsigned i = 0; i < st->peer_count; i++) {
+        char offset[24];
+        int n = host_len(st->peers[i].address, &port);
+        snprintf(host, sizeof(host), "%.*s", n, st->peers[i].address);
+        snprintf(offset, sizeof(offset), "%llu", (unsigned long long)st->peers[i].acked_seq);
+        resp_put_array(w, 3);
+        resp_put_bulk_text(w, host);
+        resp_put_bulk_text(w, port);
+        resp_put_bulk_text(w, offset);
+    }
+}

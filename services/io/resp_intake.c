@@ -1,0 +1,209 @@
+#include "services/io/resp_conn.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "services/kv/payload.h"
+
+/* How a request left the intake. */
+enum intake {
+    INTAKE_TAKEN, /* answered, collected or refused */
+    INTAKE_WAIT,  /* it must wait where it is; the connection is paused */
+};
+
+bool resp_intake_has_room(const struct resp_server *s)
+{
+    return s->next_token - s->answered_to < s->config.unanswered_max &&
+           s->pending_bytes.len < s->config.pending_bytes_max;
+}
+
+/* Bounds of the connection itself. */
+static bool conn_has_room(const struct resp_conn *c)
+{
+    const struct resp_server_config *config = &c->server->config;
+    return c->ordered - c->answered < config->client_unanswered_max &&
+           c->bytes_total <= config->client_output_soft && c->reads < RESP_READS_MAX;
+}
+
+/* Appends the request's payload to an arena. */
+static struct resp_span put_payload(struct svc_out *arena, enum resp_version version, uint8_t id,
+                                    const struct resp_request *req)
+{
+    struct resp_span span = {arena->len, kv_payload_size(req->args, req->argc)};
+    if (arena->cap - arena->len < span.len) {
+        resp_arena_grow(arena, span.len);
+    }
+    struct ts_writer w = ts_writer_init(arena->data + arena->len, span.len);
+    kv_payload_encode(&w, version, id, req->args, req->argc);
+    ts_assert(ts_writer_status(&w) == TS_OK && w.len == span.len);
+    arena->len += span.len;
+    return span;
+}
+
+/* Collects a command that the turn's submission will order. */
+static enum intake collect_ordered(struct resp_conn *c, const struct kv_command *command,
+                                   const struct resp_request *req)
+{
+    struct resp_server *s = c->server;
+    if (c->reads > 0) {
+        return INTAKE_WAIT; /* program order: those reads come first */
+    }
+    if (!resp_intake_has_room(s)) {
+        resp_list_add(c, RESP_LINK_STARVED);
+        return INTAKE_WAIT;
+    }
+    uint64_t mask = s->config.unanswered_max - 1;
+    ts_assert(s->pending_first + s->pending_len < s->config.unanswered_max);
+    s->pending[s->pending_first + s->pending_len++] =
+        put_payload(&s->pending_bytes, c->version, command->id, req);
+    s->owners[s->next_token & mask] = (struct resp_owner){c->index, c->gen};
+    s->next_token++;
+    c->ordered++;
+    c->pending++;
+    return INTAKE_TAKEN;
+}
+
+static enum intake collect_read(struct resp_conn *c, const struct kv_command *command,
+                                const struct resp_request *req)
+{
+    struct resp_server *s = c->server;
+    struct resp_round *round = resp_round_open(s);
+    if (round->bytes.len >= s->config.pending_bytes_max) {
+        resp_list_add(c, RESP_LINK_STARVED);
+        return INTAKE_WAIT;
+    }
+    struct resp_read_item *item = resp_round_add(round);
+    item->owner = (struct resp_owner){c->index, c->gen};
+    item->payload = put_payload(&round->bytes, c->version, command->id, req);
+    c->reads++;
+    return INTAKE_TAKEN;
+}
+
+/* "ERR unknown command 'x', with args beginning with: 'a' 'b' ", at most 128 bytes of each. */
+static void unknown_command(struct resp_conn *c, const struct resp_request *req)
+{
+    char text[512];
+    char args[160] = "";
+    size_t used = 0;
+    for (size_t i = 1; i < req->argc && used < 128; i++) {
+        size_t room = 128 - used;
+        size_t n = strnlen((const char *)req->args[i].data, req->args[i].len);
+        n = n < room ? n : room;
+        int wrote = snprintf(args + used, sizeof(args) - used, "'%.*s' ", (int)n,
+                             (const char *)req->args[i].data);
+        used += (size_t)wrote;
+    }
+    size_t n = strnlen((const char *)req->args[0].data, req->args[0].len);
+    snprintf(text, sizeof(text), "ERR unknown command '%.*s', with args beginning with: %s",
+             (int)(n < 128 ? n : 128), (const char *)req->args[0].data, args);
+    resp_answer_error(c, text);
+}
+
+static void run_local(struct resp_conn *c, const struct kv_command *command,
+                      const struct resp_request *req)
+{
+    struct svc_out *out = resp_answer_local_begin(c);
+    size_t before = out->len;
+    struct resp_writer w = resp_writer_init(out, c->version, c->server->config.client_output_hard);
+    resp_local_run(c, command, req, &w);
+    (void)!resp_writer_finish(&w);
+    resp_answer_local_end(c, before);
+}
+
+static enum intake dispatch(struct resp_conn *c, const struct resp_request *req)
+{
+    struct resp_server *s = c->server;
+    const struct kv_command *command = kv_command_find(req->args[0]);
+    char text[RESP_ADDR_MAX + RESP_REASON_MAX + 64];
+    bool state_command = command != NULL && (command->flags & KV_CMD_LOCAL) == 0;
+    bool arity_ok = command != NULL && kv_command_arity_ok(command, req->argc);
+    if (state_command && arity_ok && s->status.role == RESP_ROLE_PRIMARY) {
+        c->last_command = command->name;
+        unsigned kind = command->flags & (KV_CMD_READ | KV_CMD_TIMED);
+        return kind == KV_CMD_READ && c->ordered == c->answered ? collect_read(c, command, req)
+                                                                : collect_ordered(c, command, req);
+    }
+    if (c->reads > 0) {
+        return INTAKE_WAIT; /* all below is answered at once: not before those reads */
+    }
+    if (command == NULL) {
+        unknown_command(c, req);
+        return INTAKE_TAKEN;
+    }
+    c->last_command = command->name;
+    if (!arity_ok) {
+        snprintf(text, sizeof(text), "ERR wrong number of arguments for '%s' command",
+                 command->name);
+        resp_answer_error(c, text);
+    } else if (state_command) {
+        resp_answer_refusal(s, text, sizeof(text));
+        s->stats.refused++;
+        resp_answer_error(c, text);
+    } else {
+        run_local(c, command, req);
+    }
+    return INTAKE_TAKEN;
+}
+
+static void protocol_error(struct resp_conn *c, const struct resp_request *req)
+{
+    char text[sizeof(req->error) + 8];
+    c->server->stats.protocol_errors++;
+    snprintf(text, sizeof(text), "ERR %s", req->error);
+    resp_answer_error(c, text);
+    c->finishing = true;
+}
+
+size_t resp_intake(struct resp_conn *c, uint8_t *data, size_t len)
+{
+    struct resp_server *s = c->server;
+    size_t at = 0;
+    c->paused = false;
+    while (at < len && !c->closing && !c->finishing) {
+        /* An inline request is unescaped in place, so it cannot be looked at twice. */
+        bool waits = c->reads > 0 && data[at] != '*';
+        if (waits || !conn_has_room(c)) {
+            c->paused = true;
+            break;
+        }
+        struct resp_request req = {.args = s->args, .args_cap = s->config.limits.args_max};
+        enum resp_result r = resp_parse(&c->parser, &s->config.limits, data + at, len - at, &req);
+        if (r == RESP_MORE) {
+            break;
+        }
+        if (r == RESP_ERROR) {
+            if (c->reads > 0) {
+                c->parser = (struct resp_parser){0};
+                c->paused = true; /* found again after those reads */
+                break;
+            }
+            protocol_error(c, &req);
+            return len;
+        }
+        if (r == RESP_REQUEST && dispatch(c, &req) == INTAKE_WAIT) {
+            c->paused = true;
+            break;
+        }
+        s->stats.commands += r == RESP_REQUEST;
+        at += req.consumed;
+    }
+    return c->finishing ? len : at;
+}
+
+void resp_intake_resume(struct resp_conn *c)
+{
+    if (c->in_len > c->in_at) {
+        resp_conn_parse_input(c);
+    }
+    if (c->closing) {
+        return;
+    }
+    if (c->eof && !c->paused) {
+        c->finishing = true; /* what is left is an incomplete request */
+    }
+    resp_conn_set_reading(c);
+    if (!c->closing) {
+        resp_conn_finish(c);
+    }
+}

@@ -1,0 +1,250 @@
+/* Local commands: what touches no replicated state is answered at once. */
+#include <stdio.h>
+#include <string.h>
+
+#include "services/io/resp_conn.h"
+
+void resp_local_unknown(struct resp_writer *w, const char *container, struct ts_bytes word)
+{
+    char text[256];
+    size_t n = strnlen((const char *)word.data, word.len < 128 ? word.len : 128);
+    snprintf(text, sizeof(text), "ERR unknown subcommand '%.*s'. Try %s HELP.", (int)n,
+             (const char *)word.data, container);
+    resp_put_error(w, text);
+}
+
+void resp_local_arity(struct resp_writer *w, const char *name)
+{
+    char text[128];
+    snprintf(text, sizeof(text), "ERR wrong number of arguments for '%s' command", name);
+    resp_put_error(w, text);
+}
+
+static void run_ping(const struct resp_request *req, struct resp_writer *w)
+{
+    if (req->argc > 2) {
+        resp_local_arity(w, "ping");
+    } else if (req->argc == 2) {
+        resp_put_bulk(w, req->args[1].data, req->args[1].len);
+    } else {
+        resp_put_simple(w, "PONG");
+    }
+}
+
+static void run_select(const struct resp_request *req, struct resp_writer *w)
+{
+    int64_t db = 0;
+    if (!resp_parse_i64(req->args[1], &db) || db > INT32_MAX || db < INT32_MIN) {
+        resp_put_error(w, "ERR value is not an integer or out of range");
+    } else if (db != 0) {
+        resp_put_error(w, "ERR DB index is out of range");
+    } else {
+        resp_put_simple(w, "OK");
+    }
+}
+
+/* ---- HELLO ---- */
+
+static void put_hello(struct resp_conn *c, struct resp_writer *w)
+{
+    bool primary = c->server->status.role == RESP_ROLE_PRIMARY;
+    resp_put_map(w, 7);
+    resp_put_bulk_text(w, "server");
+    resp_put_bulk_text(w, "twinstep");
+    resp_put_bulk_text(w, "version");
+    resp_put_bulk_text(w, RESP_REDIS_VERSION);
+    resp_put_bulk_text(w, "proto");
+    resp_put_integer(w, (int64_t)c->version);
+    resp_put_bulk_text(w, "id");
+    resp_put_integer(w, (int64_t)c->id);
+    resp_put_bulk_text(w, "mode");
+    resp_put_bulk_text(w, "standalone");
+    resp_put_bulk_text(w, "role");
+    resp_put_bulk_text(w, primary ? "master" : "replica");
+    resp_put_bulk_text(w, "modules");
+    resp_put_array(w, 0);
+}
+
+/* The options behind the version; NULL in *name when none sets one. False: the error is written. */
+static bool hello_options(const struct resp_request *req, struct resp_writer *w,
+                          const struct ts_bytes **name)
+{
+    for (size_t i = 2; i < req->argc; i++) {
+        size_t more = req->argc - i - 1;
+        if (resp_word_is(req->args[i], "auth") && more >= 2) {
+            /* There are no users here; like redis without a password, "default" is let in. */
+            if (!resp_word_is(req->args[i + 1], "default")) {
+                resp_put_error(w, "WRONGPASS invalid username-password pair or user is disabled.");
+                return false;
+            }
+            i += 2;
+        } else if (resp_word_is(req->args[i], "setname") && more >= 1) {
+            *name = &req->args[++i];
+        } else {
+            char text[192];
+            const struct ts_bytes *word = &req->args[i];
+            size_t n = strnlen((const char *)word->data, word->len < 128 ? word->len : 128);
+            snprintf(text, sizeof(text), "ERR Syntax error in HELLO option '%.*s'", (int)n,
+                     (const char *)word->data);
+            resp_put_error(w, text);
+            return false;
+        }
+    }
+    return true;
+}
+
+static void run_hello(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
+{
+    int64_t version = (int64_t)c->version;
+    if (req->argc > 1 && !resp_parse_i64(req->args[1], &version)) {
+        resp_put_error(w, "ERR Protocol version is not an integer or out of range");
+        return;
+    }
+    if (version != RESP_V2 && version != RESP_V3) {
+        resp_put_error(w, "NOPROTO unsupported protocol version");
+        return;
+    }
+    const struct ts_bytes *name = NULL;
+    if (!hello_options(req, w, &name) || (name != NULL && !resp_client_set_name(c, *name, w))) {
+        return;
+    }
+    c->version = version == RESP_V3 ? RESP_V3 : RESP_V2;
+    w->version = c->version;
+    put_hello(c, w);
+}
+
+/* ---- CONFIG GET ---- */
+
+/* Whether `name` fits a pattern of plain letters, '*' and '?'. */
+static bool fits(struct ts_bytes pattern, const char *name)
+{
+    size_t p = 0;
+    size_t n = 0;
+    size_t star = SIZE_MAX; /* the last '*', and how far its match reaches */
+    size_t reach = 0;
+    size_t len = strlen(name);
+    while (n < len) {
+        char c = p < pattern.len ? (char)pattern.data[p] : '\0';
+        char lower = c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+        if (p < pattern.len && c == '*') {
+            star = p++;
+            reach = n;
+        } else if (p < pattern.len && (c == '?' || lower == name[n])) {
+            p++;
+            n++;
+        } else if (star != SIZE_MAX) {
+            p = star + 1;
+            n = ++reach;
+        } else {
+            return false;
+        }
+    }
+    while (p < pattern.len && pattern.data[p] == '*') {
+        p++;
+    }
+    return p == pattern.len;
+}
+
+struct parameter {
+    const char *name;
+    char value[32];
+};
+
+#define PARAMETERS 9
+
+static void parameters(const struct resp_server *s, struct parameter out[PARAMETERS])
+{
+    struct kv_stats stats;
+    kv_stats(s->state, &stats);
+    static const struct parameter fixed[PARAMETERS] = {
+        {"appendonly", "yes"},      {"bind", ""},      {"databases", "1"},
+        {"maxclients", ""},         {"maxmemory", ""}, {"maxmemory-policy", "noeviction"},
+        {"proto-max-bulk-len", ""}, {"save", ""},      {"timeout", "0"},
+    };
+    memcpy(out, fixed, sizeof(fixed));
+    snprintf(out[3].value, sizeof(out[3].value), "%u", s->config.clients_max);
+    snprintf(out[4].value, sizeof(out[4].value), "%llu", (unsigned long long)stats.memory_max);
+    snprintf(out[6].value, sizeof(out[6].value), "%u", s->config.limits.bulk_max);
+}
+
+static void run_config_get(const struct resp_server *s, const struct resp_request *req,
+                           struct resp_writer *w)
+{
+    struct parameter all[PARAMETERS];
+    bool wanted[PARAMETERS] = {false};
+    size_t count = 0;
+    parameters(s, all);
+    for (size_t i = 0; i < PARAMETERS; i++) {
+        for (size_t a = 2; a < req->argc && !wanted[i]; a++) {
+            wanted[i] = fits(req->args[a], all[i].name);
+        }
+        count += wanted[i];
+    }
+    resp_put_map(w, count);
+    for (size_t i = 0; i < PARAMETERS; i++) {
+        if (wanted[i]) {
+            resp_put_bulk_text(w, all[i].name);
+            resp_put_bulk_text(w, all[i].value);
+        }
+    }
+}
+
+static void run_config(const struct resp_server *s, const struct resp_request *req,
+                       struct resp_writer *w)
+{
+    if (resp_word_is(req->args[1], "get")) {
+        if (req->argc < 3) {
+            resp_local_arity(w, "config|get");
+        } else {
+            run_config_get(s, req, w);
+        }
+    } else if (resp_word_is(req->args[1], "help") && req->argc == 2) {
+        resp_put_array(w, 3);
+        resp_put_simple(w, "CONFIG <subcommand> [<arg> ...]. Subcommands are:");
+        resp_put_simple(w, "GET <pattern>");
+        resp_put_simple(w, "    Return parameters that fit the pattern and their values.");
+    } else {
+        resp_local_unknown(w, "CONFIG", req->args[1]);
+    }
+}
+
+void resp_local_run(struct resp_conn *c, const struct kv_command *command,
+                    const struct resp_request *req, struct resp_writer *w)
+{
+    switch ((unsigned)command->id) {
+    case KV_PING:
+        run_ping(req, w);
+        return;
+    case KV_ECHO:
+        resp_put_bulk(w, req->args[1].data, req->args[1].len);
+        return;
+    case KV_HELLO:
+        run_hello(c, req, w);
+        return;
+    case KV_QUIT:
+        resp_put_simple(w, "OK");
+        c->finishing = true;
+        return;
+    case KV_SELECT:
+        run_select(req, w);
+        return;
+    case KV_CLIENT:
+        resp_local_client(c, req, w);
+        return;
+    case KV_COMMAND:
+        resp_local_command(req, w);
+        return;
+    case KV_CONFIG:
+        run_config(c->server, req, w);
+        return;
+    case KV_INFO:
+        resp_local_info(c->server, req, w);
+        return;
+    case KV_ROLE:
+        resp_local_role(c->server, w);
+        return;
+    default:
+        resp_put_error(w, "ERR this command is not a local one");
+        return;
+    }
+}

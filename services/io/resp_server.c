@@ -1,0 +1,444 @@
+#include "services/io/resp_server.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/assert.h"
+#include "services/io/resp_conn.h"
+
+#define BACKLOG 511
+#define FDS_RESERVED 64 /* for the journal, links, listeners, logs */
+
+/* ---- set-up ---- */
+
+static void or_default(uint32_t *field, uint32_t value)
+{
+    if (*field == 0) {
+        *field = value;
+    }
+}
+
+static uint32_t clients_that_fit(uint32_t wanted)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
+        return wanted;
+    }
+    uint64_t room =
+        limit.rlim_cur > 2 * FDS_RESERVED ? limit.rlim_cur - FDS_RESERVED : FDS_RESERVED;
+    return room < wanted ? (uint32_t)room : wanted;
+}
+
+static uint32_t power_of_two(uint32_t n)
+{
+    uint32_t p = 1;
+    while (p < n && p < 1U << 30) {
+        p *= 2;
+    }
+    return p;
+}
+
+static struct resp_server_config complete(const struct resp_server_config *given)
+{
+    struct resp_server_config c = {0};
+    if (given != NULL) {
+        c = *given;
+    }
+    struct resp_limits limits = resp_limits_default();
+    or_default(&c.limits.args_max, limits.args_max);
+    or_default(&c.limits.bulk_max, limits.bulk_max);
+    or_default(&c.limits.inline_max, limits.inline_max);
+    or_default(&c.limits.request_max, limits.request_max);
+    or_default(&c.clients_max, 10000);
+    c.clients_max = clients_that_fit(c.clients_max);
+    or_default(&c.client_unanswered_max, 4096);
+    or_default(&c.client_output_soft, 1024U * 1024);
+    or_default(&c.client_output_hard, 64U * 1024 * 1024);
+    or_default(&c.unanswered_max, 131072);
+    c.unanswered_max = power_of_two(c.unanswered_max);
+    or_default(&c.pending_bytes_max, 16U * 1024 * 1024);
+    or_default(&c.submit_count_max, 4096);
+    or_default(&c.submit_bytes_max, 1024U * 1024);
+    or_default(&c.rounds_max, 8);
+    if (c.version == NULL) {
+        c.version = "0";
+    }
+    return c;
+}
+
+static void on_idle(uv_idle_t *idle)
+{
+    (void)idle; /* being active is all it is for */
+}
+
+static void free_memory(struct resp_server *s)
+{
+    for (size_t i = 0; s->rounds != NULL && i <= s->config.rounds_max; i++) {
+        free(s->rounds[i].items);
+        free(s->rounds[i].bytes.data);
+    }
+    for (size_t i = 0; i < s->pool_len; i++) {
+        free(s->pool[i].data);
+    }
+    free(s->slots);
+    free(s->owners);
+    free(s->pending);
+    free(s->pending_bytes.data);
+    free(s->batch);
+    free(s->rounds);
+    free(s->chunk);
+    free(s->args);
+    free(s->pool);
+    free(s);
+}
+
+static bool allocate(struct resp_server *s)
+{
+    const struct resp_server_config *c = &s->config;
+    s->slots = calloc(c->clients_max, sizeof(*s->slots));
+    s->owners = calloc(c->unanswered_max, sizeof(*s->owners));
+    s->pending = calloc(c->unanswered_max, sizeof(*s->pending));
+    s->batch = calloc(c->submit_count_max, sizeof(*s->batch));
+    s->rounds = calloc((size_t)c->rounds_max + 1, sizeof(*s->rounds));
+    s->chunk = malloc(RESP_READ_CHUNK);
+    s->args = calloc(c->limits.args_max, sizeof(*s->args));
+    s->pool = calloc(RESP_POOL_LEN, sizeof(*s->pool));
+    if (s->slots == NULL || s->owners == NULL || s->pending == NULL || s->batch == NULL ||
+        s->rounds == NULL || s->chunk == NULL || s->args == NULL || s->pool == NULL) {
+        return false;
+    }
+    for (uint32_t i = 0; i < c->clients_max; i++) {
+        s->slots[i].gen = 1;
+        s->slots[i].next_free = i + 1 < c->clients_max ? i + 1 : UINT32_MAX;
+    }
+    return true;
+}
+
+struct resp_server *resp_server_create(uv_loop_t *loop, const struct resp_server_ops *ops,
+                                       const void *state, const struct resp_server_config *config)
+{
+    ts_assert(ops->submit != NULL && ops->read != NULL && state != NULL);
+    struct resp_server *s = calloc(1, sizeof(*s));
+    if (s == NULL) {
+        return NULL;
+    }
+    s->loop = loop;
+    s->ops = *ops;
+    s->state = state;
+    s->config = complete(config);
+    s->next_id = 1;
+    s->answered_to = s->submitted_to = s->next_token = 1;
+    s->pending_bytes.max = SIZE_MAX / 2;
+    s->started_ms = uv_now(loop);
+    if (!allocate(s) || uv_idle_init(loop, &s->idle) != 0) {
+        free_memory(s);
+        return NULL;
+    }
+    s->idle.data = s;
+    uv_unref((uv_handle_t *)&s->idle);
+    s->handles = 1;
+    return s;
+}
+
+/* ---- end ---- */
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    struct resp_server *s = handle->data;
+    s->handles--;
+    resp_server_wake(s);
+}
+
+static void on_idle_closed(uv_handle_t *handle)
+{
+    struct resp_server *s = handle->data;
+    void (*closed)(void *ctx) = s->closed;
+    void *ctx = s->closed_ctx;
+    free_memory(s);
+    if (closed != NULL) {
+        closed(ctx);
+    }
+}
+
+void resp_server_destroy(struct resp_server *s, void (*closed)(void *ctx), void *ctx)
+{
+    ts_assert(!s->destroying);
+    s->destroying = true;
+    s->closed = closed;
+    s->closed_ctx = ctx;
+    for (uint32_t i = 0; i < s->config.clients_max; i++) {
+        if (s->slots[i].conn != NULL) {
+            resp_conn_close(s->slots[i].conn);
+        }
+    }
+    for (size_t i = 0; i < s->listener_count; i++) {
+        uv_close((uv_handle_t *)&s->listeners[i], on_handle_closed);
+    }
+    resp_server_wake(s);
+}
+
+/* ---- listening ---- */
+
+static void on_connection(uv_stream_t *listener, int status)
+{
+    struct resp_server *s = listener->data;
+    if (status == 0 && !s->destroying) {
+        resp_conn_accept(s, listener);
+    }
+}
+
+static int parse_address(const char *text, uint16_t port, struct sockaddr_storage *out)
+{
+    if (uv_ip4_addr(text, port, (struct sockaddr_in *)out) == 0) {
+        return 0;
+    }
+    return uv_ip6_addr(text, port, (struct sockaddr_in6 *)out);
+}
+
+enum ts_err resp_server_listen(struct resp_server *s, const char *address, uint16_t port,
+                               int *uv_error)
+{
+    struct sockaddr_storage where = {0};
+    if (parse_address(address, port, &where) != 0) {
+        return TS_ERR_CONFIG;
+    }
+    if (s->listener_count == RESP_LISTENERS_MAX) {
+        return TS_ERR_LIMIT;
+    }
+    uv_tcp_t *tcp = &s->listeners[s->listener_count];
+    int r = uv_tcp_init(s->loop, tcp);
+    if (r == 0) {
+        tcp->data = s;
+        s->listener_count++;
+        s->handles++;
+        r = uv_tcp_bind(tcp, (const struct sockaddr *)&where, 0);
+    }
+    if (r == 0) {
+        r = uv_listen((uv_stream_t *)tcp, BACKLOG, on_connection);
+    }
+    if (r != 0) {
+        /* The handle, if there is one, stays until destroy: it holds no address. */
+        if (uv_error != NULL) {
+            *uv_error = r;
+        }
+        return TS_ERR_SYSTEM;
+    }
+    return TS_OK;
+}
+
+uint16_t resp_server_port(const struct resp_server *s)
+{
+    struct sockaddr_storage where = {0};
+    int len = sizeof(where);
+    if (s->listener_count == 0 ||
+        uv_tcp_getsockname(&s->listeners[0], (struct sockaddr *)&where, &len) != 0) {
+        return 0;
+    }
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)&where;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&where;
+    uint16_t port = where.ss_family == AF_INET6 ? v6->sin6_port : v4->sin_port;
+    return ntohs(port);
+}
+
+/* ---- the turn ---- */
+
+static bool round_due(const struct resp_server *s)
+{
+    const struct resp_round *open = &s->rounds[(s->round_sent + 1) % (s->config.rounds_max + 1)];
+    return open->len > 0 && s->round_sent - s->round_answered < s->config.rounds_max;
+}
+
+static bool starved_may_go(const struct resp_server *s)
+{
+    const struct resp_round *open = &s->rounds[(s->round_sent + 1) % (s->config.rounds_max + 1)];
+    return s->lists[RESP_LINK_STARVED].len > 0 && resp_intake_has_room(s) &&
+           open->bytes.len < s->config.pending_bytes_max;
+}
+
+bool resp_server_has_work(const struct resp_server *s)
+{
+    return s->lists[RESP_LINK_DIRTY].len > 0 || s->lists[RESP_LINK_RESUME].len > 0 ||
+           (s->pending_len > 0 && !s->busy) || round_due(s) || starved_may_go(s);
+}
+
+void resp_server_wake(struct resp_server *s)
+{
+    if (s->destroying) {
+        if (s->handles == 1 && !uv_is_closing((uv_handle_t *)&s->idle)) {
+            uv_close((uv_handle_t *)&s->idle, on_idle_closed);
+        }
+        return;
+    }
+    if (!resp_server_has_work(s)) {
+        uv_idle_stop(&s->idle);
+    } else if (!uv_is_active((uv_handle_t *)&s->idle)) {
+        uv_idle_start(&s->idle, on_idle);
+    }
+}
+
+static void resume_connections(struct resp_server *s)
+{
+    struct resp_list *starved = &s->lists[RESP_LINK_STARVED];
+    if (starved_may_go(s)) {
+        while (starved->first != NULL) {
+            struct resp_conn *c = starved->first;
+            resp_list_remove(c, RESP_LINK_STARVED);
+            resp_list_add(c, RESP_LINK_RESUME);
+        }
+    }
+    /* Those that are listed again meanwhile wait for the next turn. */
+    struct resp_list *resume = &s->lists[RESP_LINK_RESUME];
+    for (size_t n = resume->len; n > 0 && resume->first != NULL; n--) {
+        struct resp_conn *c = resume->first;
+        resp_list_remove(c, RESP_LINK_RESUME);
+        resp_intake_resume(c);
+    }
+}
+
+/* The next batch within the bounds of one submit call; at least one payload. */
+static size_t next_batch(struct resp_server *s)
+{
+    size_t bytes = 0;
+    size_t n = 0;
+    while (n < s->pending_len && n < s->config.submit_count_max) {
+        const struct resp_span *span = &s->pending[s->pending_first + n];
+        if (n > 0 && bytes + span->len > s->config.submit_bytes_max) {
+            break;
+        }
+        bytes += span->len;
+        s->batch[n++] = (struct ts_bytes){s->pending_bytes.data + span->at, span->len};
+    }
+    return n;
+}
+
+/* Counts the next `n` pending commands as submitted (+1), or takes that back (-1). */
+static void count_submitted(struct resp_server *s, size_t n, bool submitted)
+{
+    uint64_t mask = s->config.unanswered_max - 1;
+    uint64_t first = submitted ? s->submitted_to : s->submitted_to - n;
+    for (size_t i = 0; i < n; i++) {
+        struct resp_conn *c = resp_conn_find(s, s->owners[(first + i) & mask]);
+        if (c != NULL) {
+            c->pending += submitted ? (uint64_t)-1 : 1;
+        }
+    }
+    s->submitted_to = submitted ? first + n : first;
+}
+
+/* Moves what is left to the front, so that the arena does not creep. */
+static void compact_pending(struct resp_server *s)
+{
+    if (s->pending_len == 0) {
+        s->pending_first = 0;
+        s->pending_bytes.len = 0;
+        return;
+    }
+    if (s->pending_first == 0) {
+        return;
+    }
+    size_t from = s->pending[s->pending_first].at;
+    s->pending_bytes.len -= from;
+    memmove(s->pending_bytes.data, s->pending_bytes.data + from, s->pending_bytes.len);
+    for (size_t i = 0; i < s->pending_len; i++) {
+        s->pending[i] = s->pending[s->pending_first + i];
+        s->pending[i].at -= from;
+    }
+    s->pending_first = 0;
+}
+
+/* Offers one batch. It counts as submitted before the call, since the owner may answer
+ * (or give up) what it takes within the call. */
+static void submit_batch(struct resp_server *s)
+{
+    size_t n = next_batch(s);
+    uint64_t first = s->submitted_to;
+    count_submitted(s, n, true);
+    s->in_submit = true;
+    enum ts_err err = s->ops.submit(s->ops.ctx, s->batch, n, first);
+    s->in_submit = false;
+    if (err == TS_OK || s->answered_to > first) {
+        s->pending_first += n;
+        s->pending_len -= n;
+        s->stats.submitted += n;
+        s->stats.batches++;
+    } else {
+        count_submitted(s, n, false);
+    }
+    bool refused = err != TS_OK && err != TS_ERR_BUSY;
+    s->busy = s->busy || err == TS_ERR_BUSY;
+    if (refused || s->refuse_due) {
+        s->refuse_due = false;
+        resp_answer_refuse_all(s);
+    }
+}
+
+static void submit_pending(struct resp_server *s)
+{
+    while (s->pending_len > 0 && !s->busy) {
+        submit_batch(s);
+    }
+    compact_pending(s);
+}
+
+static void send_round(struct resp_server *s)
+{
+    if (!round_due(s)) {
+        return;
+    }
+    s->stats.rounds++;
+    s->round_sent++;
+    if (s->ops.read(s->ops.ctx, s->round_sent) != TS_OK) {
+        resp_answer_refuse_rounds(s);
+    }
+}
+
+void resp_server_turn(struct resp_server *s)
+{
+    if (s->destroying) {
+        return;
+    }
+    resume_connections(s);
+    submit_pending(s);
+    send_round(s);
+    resp_server_wake(s);
+}
+
+void resp_server_flush(struct resp_server *s)
+{
+    if (s->destroying) {
+        return;
+    }
+    struct resp_list *dirty = &s->lists[RESP_LINK_DIRTY];
+    for (size_t n = dirty->len; n > 0 && dirty->first != NULL; n--) {
+        resp_conn_flush(dirty->first);
+    }
+    resp_server_wake(s);
+}
+
+void resp_server_resume(struct resp_server *s)
+{
+    s->busy = false;
+    resp_server_wake(s);
+}
+
+void resp_server_set_status(struct resp_server *s, const struct resp_server_status *status)
+{
+    bool was_primary = s->status.role == RESP_ROLE_PRIMARY;
+    s->status = *status;
+    if (was_primary && status->role != RESP_ROLE_PRIMARY) {
+        s->busy = false;
+        s->refuse_due = s->in_submit;
+        if (!s->in_submit) {
+            resp_answer_refuse_all(s);
+        }
+    }
+    resp_server_wake(s);
+}
+
+void resp_server_stats(const struct resp_server *s, struct resp_server_stats *out)
+{
+    *out = s->stats;
+    out->clients = s->clients;
+    out->unanswered = (uint32_t)(s->submitted_to - s->answered_to);
+}
