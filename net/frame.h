@@ -21,7 +21,7 @@
 #define NET_FRAME_PAYLOAD_MAX (8u << 20)
 #define NET_HELLO_PAYLOAD_MAX 256 /* what a peer may send before it is known */
 #define NET_NAME_MAX 64           /* bytes of a cluster or node name, NUL included */
-#define NET_REFUSAL_MAX 200       /* bytes of a refusal's text */
+#define NET_REFUSAL_MAX 250       /* bytes of a refusal's text */
 
 /* Types below NET_FRAME_USER belong to net/ and links; owners of links see the others. */
 enum net_frame_type {

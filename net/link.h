@@ -35,6 +35,7 @@ struct net_link;
     X(NET_DOWN_HANDSHAKE_TIMEOUT, "no handshake in time") \
     X(NET_DOWN_TLS, "TLS refused") \
     X(NET_DOWN_IDENTITY, "the peer is not who it must be") \
+    X(NET_DOWN_DENIED, "the peer refused this node") \
     X(NET_DOWN_VERSION, "no common format version") \
     X(NET_DOWN_MALFORMED, "malformed bytes") \
     X(NET_DOWN_OVERSIZED, "a frame exceeds the limit") \
@@ -69,7 +70,7 @@ struct net_link_events {
     /* HELLO of both sides done. `peer` is borrowed for the call. For an accepted link this is
      * the first the owner hears of it: net_link_set_arg gives it an own `arg`. */
     void (*on_up)(void *arg, struct net_link *link, const struct net_hello *peer);
-    /* A frame of type ≥ 3 after on_up; `payload` is borrowed for the call. */
+    /* A frame of type ≥ NET_FRAME_ACTIVATE after on_up; `payload` is borrowed for the call. */
     void (*on_frame)(void *arg, struct net_link *link, uint8_t type, struct ts_bytes payload);
     /* The link ended by itself; `link` is gone after the call. Given once for every dialled
      * link and for every accepted one that was up. Not given after net_link_close. */
@@ -103,17 +104,21 @@ struct net_endpoint {
     void (*on_drained)(void *arg); /* after net_endpoint_close: all links are gone; may be NULL */
     void *drained_arg;
 
-    struct net_link *links; /* volatile: all of this endpoint */
+    struct net_link *first; /* volatile: all links, the oldest first */
+    struct net_link *last;
     uint32_t link_count;
+    uint32_t pending; /* libuv handles that are not closed yet */
     bool opened;
     bool closing;
+    bool drained;
+    BIO_METHOD *bio;      /* TLS reads from and writes to the link's buffers */
     uv_timer_t sweep;     /* ends what takes too long */
-    uint8_t *read_buffer; /* shared: libuv reads into it and the link takes it over at once */
+    uint8_t *read_buffer; /* shared: what libuv reads is taken over at once */
 
     struct net_counters counters; /* statistics */
 };
 
-/* Checks and completes the configuration. TS_ERR_NOMEM, TS_ERR_SYSTEM. */
+/* Completes the configuration. Has the process ignore SIGPIPE. TS_ERR_NOMEM. */
 enum ts_err net_endpoint_open(struct net_endpoint *ep) TS_MUST_USE;
 /* Closes all links, without on_down. The memory must stay until on_drained; it comes from the loop.
  */
@@ -146,7 +151,7 @@ bool net_link_is_dialled(const struct net_link *link);
 /* The peer's HELLO; only of a link that is up. Borrowed. */
 const struct net_hello *net_link_peer(const struct net_link *link);
 /* The newest time of which a full round trip is proven: when the newest answered PING was sent,
- * the link came up, or the peer's kernel took bytes that had waited. */
+ * the link came up, bytes that had waited were taken, or a long stream came in. */
 struct ts_mono net_link_heard(const struct net_link *link);
 /* The newest time at which bytes came in. */
 struct ts_mono net_link_received(const struct net_link *link);

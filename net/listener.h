@@ -13,6 +13,7 @@
 
 #include "base/err.h"
 #include "base/ids.h"
+#include "base/io/files.h"
 #include "net/link.h"
 
 #define NET_HALF_OPEN_KNOWN 16     /* unfinished handshakes for each configured address */
@@ -38,7 +39,7 @@ struct net_listener_config {
  * On failure `why` names the address. TS_ERR_BUSY: another process listens there;
  * TS_ERR_SYSTEM; TS_ERR_NOMEM. */
 enum ts_err net_listener_open(const struct net_listener_config *config, struct net_listener **out,
-                              char why[NET_TLS_WHY_MAX]) TS_MUST_USE;
+                              struct ts_why *why) TS_MUST_USE;
 /* Stops accepting; frees itself when the loop has closed the sockets, before on_drained of the
  * endpoint. `l` is gone for the caller. NULL is allowed. */
 void net_listener_close(struct net_listener *l);

@@ -13,10 +13,10 @@
 #include <openssl/ssl.h>
 
 #include "base/err.h"
+#include "base/io/files.h"
 #include "net/frame.h"
 
 #define NET_TLS_DIR_MAX 512
-#define NET_TLS_WHY_MAX 256
 
 /* The names in a verified certificate. */
 struct net_tls_identity {
@@ -27,7 +27,6 @@ struct net_tls_identity {
 struct net_tls {
     char dir[NET_TLS_DIR_MAX];
     SSL_CTX *ctx; /* of new connections; each connection keeps the one it began with */
-    BIO_METHOD *bio;
     struct net_tls_identity self; /* of the loaded certificate */
     int64_t not_after;            /* seconds since the Unix epoch: when it expires */
 };
@@ -35,10 +34,10 @@ struct net_tls {
 /* Loads `dir`. On failure `why` says which file is wrong and what to do.
  * TS_ERR_NOT_FOUND: a file is missing; TS_ERR_AUTH: the files do not fit each other;
  * TS_ERR_MALFORMED: a file is not PEM; TS_ERR_LIMIT: a name is too long; TS_ERR_NOMEM. */
-enum ts_err net_tls_open(struct net_tls *t, const char *dir, char why[NET_TLS_WHY_MAX]) TS_MUST_USE;
+enum ts_err net_tls_open(struct net_tls *t, const char *dir, struct ts_why *why) TS_MUST_USE;
 /* Loads the directory again for new connections; on failure all stays as it was. Errors as above.
  */
-enum ts_err net_tls_reload(struct net_tls *t, char why[NET_TLS_WHY_MAX]) TS_MUST_USE;
+enum ts_err net_tls_reload(struct net_tls *t, struct ts_why *why) TS_MUST_USE;
 /* All connections must have ended. */
 void net_tls_close(struct net_tls *t);
 

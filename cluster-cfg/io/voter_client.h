@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/ids.h"
+#include "base/io/files.h"
 #include "cluster-cfg/cluster.h"
 #include "net/link.h"
 
@@ -41,7 +42,7 @@ struct voter_client_config {
 /* Begins to dial every voter. TS_ERR_CONFIG: this node is not in the cluster, or an address is
  * none; TS_ERR_NOMEM; TS_ERR_SYSTEM. `why` says what and where. */
 enum ts_err voter_client_open(const struct voter_client_config *config, struct voter_client **out,
-                              char why[NET_TLS_WHY_MAX]) TS_MUST_USE;
+                              struct ts_why *why) TS_MUST_USE;
 /* Closes without on_down; frees itself once the loop has closed the sockets. NULL is allowed. */
 void voter_client_close(struct voter_client *c);
 /* Gathers one frame for the end of this turn; copies. TS_ERR_CLOSED: no link; TS_ERR_LIMIT;

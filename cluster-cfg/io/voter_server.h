@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/ids.h"
+#include "base/io/files.h"
 #include "cluster-cfg/cluster.h"
 #include "net/link.h"
 
@@ -41,7 +42,7 @@ struct voter_server_config {
 
 /* Listens on every path of this node. Errors as in links_open. */
 enum ts_err voter_server_open(const struct voter_server_config *config, struct voter_server **out,
-                              char why[NET_TLS_WHY_MAX]) TS_MUST_USE;
+                              struct ts_why *why) TS_MUST_USE;
 /* Closes without on_down; frees itself once the loop has closed the sockets. NULL is allowed. */
 void voter_server_close(struct voter_server *s);
 /* Gathers one frame for the end of this turn; copies. TS_ERR_CLOSED: the proposer left (its

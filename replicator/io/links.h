@@ -2,7 +2,7 @@
  *
  * Both sides dial on every path that has no live link, so a link comes back as soon
  * as either side can reach the other, and a dead process is noticed as a refused
- * connection. All links but one are warm standbys: shaken hands, pinged, idle.
+ * connection. All links but one are spares: shaken hands, pinged, idle.
  * The one that carries frames is *active*. The replica with the lower node id chooses
  * it and says so with ACTIVATE(generation); the other follows and answers ACTIVATED.
  * Generations only rise, so both sides agree on which link is active, and frames of an
@@ -22,6 +22,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/ids.h"
+#include "base/io/files.h"
 #include "cluster-cfg/cluster.h"
 #include "net/link.h"
 
@@ -84,7 +85,7 @@ struct links_config {
  * TS_ERR_BUSY: the port is in use; TS_ERR_CONFIG: this node or group is not in the cluster;
  * TS_ERR_NOMEM; TS_ERR_SYSTEM. */
 enum ts_err links_open(const struct links_config *config, struct links **out,
-                       char why[NET_TLS_WHY_MAX]) TS_MUST_USE;
+                       struct ts_why *why) TS_MUST_USE;
 /* Ends all sessions without on_down; frees itself once the loop has closed the sockets, which
  * takes some turns. `l` is gone for the caller. NULL is allowed. */
 void links_close(struct links *l);

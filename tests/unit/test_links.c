@@ -1,0 +1,337 @@
+/* The standing links of two replicas, in one process on two loopback paths. */
+#include "tests/unit/net_fixture.h"
+
+#include "replicator/io/links.h"
+
+#define TYPE_DATA 32
+
+/* What one replica was told. */
+struct side {
+    struct net_fixture *f;
+    struct links *links;
+    struct links_peer peer;
+    unsigned ups;
+    unsigned downs;
+    enum links_down why;
+    unsigned refusals;
+    struct ts_instance refused_instance;
+    unsigned frames;
+    uint64_t next; /* the number that the next frame must bear */
+    bool in_order;
+    unsigned node;
+    uint64_t send; /* numbers sent in this session */
+};
+
+static void side_on_up(void *arg, const struct links_peer *peer)
+{
+    struct side *s = arg;
+    s->peer = *peer;
+    s->ups++;
+    s->next = 0;
+    s->send = 0;
+}
+
+static void side_on_down(void *arg, struct ts_nic_id peer, enum links_down reason)
+{
+    struct side *s = arg;
+    assert_int_equal(peer.v, s->peer.nic.v);
+    s->downs++;
+    s->why = reason;
+    assert_int_equal(s->downs, s->ups);
+}
+
+static void side_on_refused(void *arg, struct ts_nic_id peer, struct ts_instance instance)
+{
+    struct side *s = arg;
+    (void)peer;
+    s->refusals++;
+    s->refused_instance = instance;
+}
+
+static void side_on_frame(void *arg, struct ts_nic_id peer, uint8_t type, struct ts_bytes payload)
+{
+    struct side *s = arg;
+    struct ts_reader r = ts_reader_init(payload.data, payload.len);
+    assert_int_equal(peer.v, s->peer.nic.v);
+    assert_int_equal(type, TYPE_DATA);
+    assert_int_equal(s->ups, s->downs + 1);
+    s->in_order = s->in_order && ts_get_u64(&r) == s->next;
+    s->next++;
+    s->frames++;
+}
+
+static void side_open(struct side *s, struct net_fixture *f, unsigned node, uint64_t instance,
+                      uint64_t start)
+{
+    struct ts_why why = {.text = ""};
+    struct links_config config = {
+        .env = fx_env(f, node),
+        .cluster = &f->cluster,
+        .self = {(uint16_t)node},
+        .group = {1},
+        .instance = {instance},
+        .incarnation = {1000 + node},
+        .start = start,
+        .events = {.on_up = side_on_up,
+                   .on_down = side_on_down,
+                   .on_refused_everywhere = side_on_refused,
+                   .on_frame = side_on_frame},
+        .arg = s,
+    };
+    *s = (struct side){.f = f, .in_order = true, .node = node};
+    s->peer.nic = (struct ts_nic_id){(uint16_t)(3 - node)};
+    fx_ok(links_open(&config, &s->links, &why), &why);
+}
+
+static void side_send(struct side *s)
+{
+    uint8_t bytes[64] = {0};
+    struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
+    ts_put_u64(&w, s->send);
+    if (links_send(s->links, s->peer.nic, TYPE_DATA, (struct ts_bytes){bytes, sizeof(bytes)}) ==
+        TS_OK) {
+        s->send++;
+    }
+}
+
+struct pair {
+    struct side *a;
+    struct side *b;
+    unsigned want;
+};
+
+static bool pair_both_up(void *arg)
+{
+    const struct pair *p = arg;
+    return links_is_up(p->a->links, p->a->peer.nic) && links_is_up(p->b->links, p->b->peer.nic);
+}
+
+static bool pair_both_paths_live(void *arg)
+{
+    const struct pair *p = arg;
+    return pair_both_up(arg) && links_live_mask(p->a->links, p->a->peer.nic) == 3 &&
+           links_live_mask(p->b->links, p->b->peer.nic) == 3;
+}
+
+static bool pair_frames(void *arg)
+{
+    const struct pair *p = arg;
+    return p->a->frames >= p->want && p->b->frames >= p->want;
+}
+
+/* Both sides agree on one path and frames arrive in order, both ways. */
+static void test_links_open_carries_frames_in_order(void **state)
+{
+    (void)state;
+    struct net_fixture *f = fx_open();
+    struct side a;
+    struct side b;
+    side_open(&a, f, 1, 11, 1);
+    side_open(&b, f, 2, 22, 1);
+    struct pair p = {&a, &b, 1000};
+    fx_until(f, pair_both_up, &p);
+    assert_int_equal(a.peer.instance.v, 22);
+    assert_int_equal(a.peer.incarnation.v, 1002);
+    assert_int_equal(b.peer.instance.v, 11);
+    for (unsigned i = 0; i < 1000; i++) {
+        side_send(&a);
+        side_send(&b);
+    }
+    fx_until(f, pair_frames, &p);
+    assert_true(a.in_order && b.in_order);
+    assert_int_equal(a.frames, 1000);
+    assert_int_equal(links_path(a.links, a.peer.nic), links_path(b.links, b.peer.nic));
+    links_close(a.links);
+    links_close(b.links);
+    fx_close(f);
+}
+
+static bool pair_on_path_one(void *arg)
+{
+    const struct pair *p = arg;
+    return pair_both_up(arg) && links_path(p->a->links, p->a->peer.nic) == 1 &&
+           links_path(p->b->links, p->b->peer.nic) == 1;
+}
+
+/* heartbeatd's word moves the session to the other path, whichever side hears it. */
+static void path_state_moves(unsigned teller)
+{
+    struct net_fixture *f = fx_open();
+    struct side a;
+    struct side b;
+    side_open(&a, f, 1, 11, 1);
+    side_open(&b, f, 2, 22, 1);
+    struct pair p = {&a, &b, 0};
+    fx_until(f, pair_both_paths_live, &p);
+    struct side *s = teller == 1 ? &a : &b;
+    if (links_path(a.links, a.peer.nic) == 0) {
+        links_path_state(s->links, s->peer.nic, 2);
+        /* Not from within the call. */
+        assert_int_equal(links_path(s->links, s->peer.nic), 0);
+        fx_until(f, pair_on_path_one, &p);
+        assert_int_equal(a.why, LINKS_DOWN_MOVED);
+        assert_int_equal(b.why, LINKS_DOWN_MOVED);
+    }
+    p.want = a.frames + 10;
+    for (unsigned i = 0; i < 10; i++) {
+        side_send(&a);
+        side_send(&b);
+    }
+    fx_until(f, pair_frames, &p);
+    assert_true(a.in_order && b.in_order);
+    links_close(a.links);
+    links_close(b.links);
+    fx_close(f);
+}
+
+static void test_links_path_down_at_chooser_moves(void **state)
+{
+    (void)state;
+    path_state_moves(1);
+}
+
+static void test_links_path_down_at_other_side_moves(void **state)
+{
+    (void)state;
+    path_state_moves(2);
+}
+
+static bool side_is_refused(void *arg)
+{
+    const struct side *s = arg;
+    return s->refusals > 0;
+}
+
+/* A process that is gone: the session ends and every path answers "refused"; its next run is
+ * found and is told apart. */
+static void restart_is_found(unsigned dies)
+{
+    struct net_fixture *f = fx_open();
+    struct side s[3];
+    side_open(&s[1], f, 1, 11, 1);
+    side_open(&s[2], f, 2, 22, 1);
+    struct pair p = {&s[1], &s[2], 0};
+    fx_until(f, pair_both_paths_live, &p);
+    struct side *stays = &s[3 - dies];
+    stays->refusals = 0;
+    links_close(s[dies].links);
+    fx_until(f, side_is_refused, stays);
+    assert_int_equal(stays->downs, 1);
+    assert_int_equal(stays->refused_instance.v, dies == 1 ? 11 : 22);
+    assert_false(links_is_up(stays->links, stays->peer.nic));
+    side_open(&s[dies], f, dies, 33, 2);
+    fx_until(f, pair_both_up, &p);
+    assert_int_equal(stays->peer.instance.v, 33);
+    assert_int_equal(stays->peer.start, 2);
+    assert_int_equal(stays->ups, 2);
+    links_close(s[1].links);
+    links_close(s[2].links);
+    fx_close(f);
+}
+
+static void test_links_lower_node_restarts_is_found(void **state)
+{
+    (void)state;
+    restart_is_found(1);
+}
+
+static void test_links_higher_node_restarts_is_found(void **state)
+{
+    (void)state;
+    restart_is_found(2);
+}
+
+static bool pair_one_link_a_path(void *arg)
+{
+    const struct pair *p = arg;
+    const struct net_counters *a = links_counters(p->a->links);
+    /* Of all links that came up, two remain. */
+    uint64_t ended = 0;
+    for (int i = 0; i < NET_DOWN_REASONS; i++) {
+        ended += a->lost[i];
+    }
+    return pair_both_paths_live(arg) && a->up - ended == 2;
+}
+
+/* Both sides dial; after a while one link a path is left, and no session was lost to that. */
+static void test_links_both_dial_leaves_one_link_a_path(void **state)
+{
+    (void)state;
+    struct net_fixture *f = fx_open();
+    struct side a;
+    struct side b;
+    side_open(&a, f, 1, 11, 1);
+    side_open(&b, f, 2, 22, 1);
+    struct pair p = {&a, &b, 0};
+    fx_until(f, pair_one_link_a_path, &p);
+    assert_int_equal(a.ups, 1);
+    assert_int_equal(b.ups, 1);
+    links_close(a.links);
+    links_close(b.links);
+    fx_close(f);
+}
+
+/* A port in use is told with the address and what to do. */
+static void test_links_open_port_in_use_is_refused(void **state)
+{
+    (void)state;
+    struct net_fixture *f = fx_open();
+    struct side a;
+    side_open(&a, f, 1, 11, 1);
+    struct links_config config = {
+        .env = fx_env(f, 1), .cluster = &f->cluster, .self = {1}, .group = {1}, .instance = {12}};
+    struct links *second = NULL;
+    struct ts_why why = {.text = ""};
+    assert_int_equal(links_open(&config, &second, &why), TS_ERR_BUSY);
+    assert_non_null(strstr(why.text, f->cluster.nodes[0].paths[0]));
+    config.group = (struct ts_group_id){9};
+    assert_int_equal(links_open(&config, &second, &why), TS_ERR_CONFIG);
+    links_close(a.links);
+    fx_close(f);
+}
+
+/* Frames of many megabytes pass whole; longer ones are refused at the sender. */
+static void test_links_send_largest_frame_passes(void **state)
+{
+    (void)state;
+    struct net_fixture *f = fx_open();
+    struct side a;
+    struct side b;
+    side_open(&a, f, 1, 11, 1);
+    side_open(&b, f, 2, 22, 1);
+    struct pair p = {&a, &b, 4};
+    fx_until(f, pair_both_up, &p);
+    uint8_t *big = calloc(1, NET_FRAME_PAYLOAD_MAX + 1);
+    assert_non_null(big);
+    struct ts_bytes longest = {big, NET_FRAME_PAYLOAD_MAX};
+    struct ts_bytes longer = {big, NET_FRAME_PAYLOAD_MAX + 1};
+    assert_int_equal(links_send(a.links, a.peer.nic, TYPE_DATA, longer), TS_ERR_LIMIT);
+    for (uint64_t i = 0; i < 4; i++) {
+        struct ts_writer w = ts_writer_init(big, 8);
+        ts_put_u64(&w, i);
+        fx_ok(links_send(a.links, a.peer.nic, TYPE_DATA, longest), NULL);
+        fx_ok(links_send(b.links, b.peer.nic, TYPE_DATA, longest), NULL);
+    }
+    assert_true(links_backlog(a.links, a.peer.nic) > NET_FRAME_PAYLOAD_MAX);
+    fx_until(f, pair_frames, &p);
+    assert_true(a.in_order && b.in_order);
+    free(big);
+    links_close(a.links);
+    links_close(b.links);
+    fx_close(f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_links_open_carries_frames_in_order),
+        cmocka_unit_test(test_links_path_down_at_chooser_moves),
+        cmocka_unit_test(test_links_path_down_at_other_side_moves),
+        cmocka_unit_test(test_links_lower_node_restarts_is_found),
+        cmocka_unit_test(test_links_higher_node_restarts_is_found),
+        cmocka_unit_test(test_links_both_dial_leaves_one_link_a_path),
+        cmocka_unit_test(test_links_open_port_in_use_is_refused),
+        cmocka_unit_test(test_links_send_largest_frame_passes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
