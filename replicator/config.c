@@ -52,7 +52,7 @@ void repl_position_send(struct repl *c, struct repl_peer *p, bool rewind, struct
     struct repl_msg_position m = {
         .config_epoch = c->config.epoch,
         .floor = c->floor,
-        .incarnation = c->o.incarnation,
+        .incarnation = c->incarnation,
         .instance = c->o.instance,
         .committed = c->committed,
         .tail = rewind ? c->committed : repl_log_tail(&c->log),
@@ -96,8 +96,7 @@ static enum repl_why membership_why(const struct repl *c)
     if (me == NULL) {
         return REPL_WHY_NOT_A_MEMBER;
     }
-    return ts_incarnation_eq(me->incarnation, c->o.incarnation) ? REPL_WHY_NONE
-                                                                : REPL_WHY_OTHER_DISK;
+    return ts_incarnation_eq(me->incarnation, c->incarnation) ? REPL_WHY_NONE : REPL_WHY_OTHER_DISK;
 }
 
 /* Our own proposal is decided. */

@@ -69,11 +69,9 @@ struct repl_limits repl_limits_default(const struct cfg_timing *timing);
 /* Everything a replica is born with. */
 struct repl_options {
     struct ts_nic_id self;
-    struct ts_incarnation incarnation; /* of its journal */
-    struct ts_instance instance;       /* of this process */
-    struct ts_epoch floor;             /* durable: acknowledges nothing below (R2.3, seal) */
-    struct ts_ltime first_time;        /* where logical time begins in an empty log */
-    uint64_t seed;                     /* jitter and nonces */
+    struct ts_instance instance; /* of this process */
+    struct ts_ltime first_time;  /* where logical time begins in an empty log */
+    uint64_t seed;               /* jitter and nonces */
     struct cfg_timing timing;
     struct repl_limits limits;
 };
@@ -111,6 +109,10 @@ struct repl_event {
             struct ts_seq committed;
         } restore;
         struct {
+            struct ts_incarnation incarnation; /* of the journal */
+            struct ts_epoch floor; /* durable: acknowledges nothing below it (R2.3, seal) */
+        } start;
+        struct {
             const struct repl_request *requests; /* borrowed */
             size_t count;
         } submit;
@@ -144,7 +146,7 @@ struct repl_event {
 /* ---- effects --------------------------------------------------------------------- */
 
 enum repl_effect_kind {
-    REPL_EF_JOURNAL_TRUNCATE, /* forget after seq; before any later append */
+    REPL_EF_JOURNAL_TRUNCATE, /* forget what follows; before any later append */
     REPL_EF_JOURNAL_APPEND,   /* durable later: answers PERSISTED */
     REPL_EF_PERSIST_FLOOR,    /* answers FLOOR_PERSISTED */
     REPL_EF_SEND,             /* at once */
@@ -169,7 +171,7 @@ struct repl_effect {
             struct ts_hash hash;
             struct ts_seq committed; /* hint stored beside it */
         } append;
-        struct ts_seq truncate_after;
+        struct repl_pos truncate; /* the log end from now on */
         struct ts_epoch floor;
         struct {
             uint8_t type;

@@ -101,7 +101,7 @@ static bool cut_suffix(struct repl *c, struct ts_seq after, struct repl_effects 
     uint64_t cut = repl_log_tail(&c->log).seq.v - after.v;
     repl_log_truncate(&c->log, after);
     c->persisted = ts_seq_min(c->persisted, after);
-    repl_fx(fx, REPL_EF_JOURNAL_TRUNCATE)->u.truncate_after = after;
+    repl_fx(fx, REPL_EF_JOURNAL_TRUNCATE)->u.truncate = repl_log_tail(&c->log);
     repl_trace(c, fx, TS_TRACE_TRUNCATED, after, after.v, cut);
     return true;
 }
@@ -225,7 +225,7 @@ void repl_secondary_ack(struct repl *c, struct repl_effects *fx)
     }
     struct repl_msg_ack m = {
         .epoch = c->config.epoch,
-        .incarnation = c->o.incarnation,
+        .incarnation = c->incarnation,
         .instance = c->o.instance,
         .pos = pos,
         .applied = c->digest_seq,
@@ -246,7 +246,7 @@ void repl_secondary_on_confirm(struct repl *c, struct repl_peer *p,
         .epoch = m->epoch,
         .asker = m->instance,
         .round = m->round,
-        .incarnation = c->o.incarnation,
+        .incarnation = c->incarnation,
         .instance = c->o.instance,
     };
     struct ts_writer w = repl_head(fx);

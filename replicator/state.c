@@ -81,7 +81,7 @@ void repl_send(struct repl *c, struct repl_effects *fx, struct ts_nic_id to, uin
 
 bool repl_self_in_sync(const struct repl *c, const struct cfg_config *cfg)
 {
-    return cfg_set_has(&cfg->in_sync, c->o.self, c->o.incarnation);
+    return cfg_set_has(&cfg->in_sync, c->o.self, c->incarnation);
 }
 
 uint64_t repl_jitter(struct repl *c, uint64_t base)

@@ -54,6 +54,7 @@ struct repl {
     struct repl_options o;
 
     /* durable, as confirmed by the disk */
+    struct ts_incarnation incarnation; /* of the journal; known from START on */
     struct ts_epoch floor_durable;
     struct ts_seq persisted; /* journal, at a batch end */
 

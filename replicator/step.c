@@ -19,7 +19,7 @@ struct repl_limits repl_limits_default(const struct cfg_timing *timing)
 
 struct repl *repl_new(const struct repl_options *options)
 {
-    ts_assert(options->self.v != 0 && options->incarnation.v != 0 && options->instance.v != 0);
+    ts_assert(options->self.v != 0 && options->instance.v != 0);
     struct repl *c = calloc(1, sizeof(*c));
     if (c == NULL) {
         return NULL;
@@ -30,8 +30,6 @@ struct repl *repl_new(const struct repl_options *options)
         free(c);
         return NULL;
     }
-    c->floor = options->floor;
-    c->floor_durable = options->floor;
     c->last_time = options->first_time;
     c->prng = ts_prng_init(options->seed);
     c->why = REPL_WHY_REGISTER;
@@ -89,6 +87,11 @@ static void on_restore(struct repl *c, const struct repl_event *ev, struct repl_
 
 static void on_start(struct repl *c, const struct repl_event *ev, struct repl_effects *fx)
 {
+    ts_assert(c->incarnation.v == 0);
+    ts_assert(ev->u.start.incarnation.v != 0);
+    c->incarnation = ev->u.start.incarnation;
+    c->floor = ev->u.start.floor;
+    c->floor_durable = ev->u.start.floor;
     c->last_time_at = ev->now;
     c->progress_at = ev->now;
     if (!c->disk_failed) {

@@ -77,7 +77,7 @@ static void compare_and_swap(struct repl *c, struct repl_effects *fx)
     next.epoch = ts_epoch_next(c->takeover_epoch);
     next.primary = c->o.self;
     next.in_sync.count = 0;
-    cfg_set_add(&next.in_sync, (struct cfg_replica){c->o.self, c->o.incarnation});
+    cfg_set_add(&next.in_sync, (struct cfg_replica){c->o.self, c->incarnation});
     c->takeover = REPL_TAKEOVER_CAS;
     repl_reg_start(c, fx, REPL_EF_REG_CAS, c->takeover_epoch, &next);
 }

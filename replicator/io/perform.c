@@ -6,7 +6,7 @@
 static void start_disk(struct perform *p, const struct repl_effect *e)
 {
     if (e->kind == REPL_EF_JOURNAL_TRUNCATE) {
-        p->table->journal_truncate(p->ctx, e->u.truncate_after);
+        p->table->journal_truncate(p->ctx, e->u.truncate);
     } else if (e->kind == REPL_EF_JOURNAL_APPEND) {
         p->table->journal_append(p->ctx, &e->u.append.batch, e->u.append.hash,
                                  e->u.append.committed);

@@ -17,7 +17,7 @@
 struct perform_table {
     void (*journal_append)(void *ctx, const struct repl_batch *batch, struct ts_hash hash,
                            struct ts_seq committed);
-    void (*journal_truncate)(void *ctx, struct ts_seq after);
+    void (*journal_truncate)(void *ctx, struct repl_pos end);
     void (*persist_floor)(void *ctx, struct ts_epoch floor);
     void (*send)(void *ctx, struct ts_nic_id to, uint8_t type, struct ts_bytes head,
                  struct ts_bytes body);

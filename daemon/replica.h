@@ -1,0 +1,145 @@
+/* The replica process: one replica of one group, composed of the replication core, the
+ * journal, the links to its peers and to the voters, the service and its front-end.
+ *
+ * Everything runs on one loop. Events come from the loop's callbacks and go into
+ * perform_step; its table (replica_perform.c) acts through the parts below and never calls
+ * back into it. Files: replica_main.c (start, stop, turn), replica_perform.c (effects),
+ * replica_register.c (start registration, proposer), replica_service.c (front-end, ticks),
+ * replica_peers.c (detectors, heartbeatd's word), replica_report.c (status, traces). */
+#ifndef DAEMON_REPLICA_H
+#define DAEMON_REPLICA_H
+
+#include <uv.h>
+
+#include "base/exit.h"
+#include "cluster-cfg/io/voter_client.h"
+#include "cluster-cfg/proposer.h"
+#include "cluster-cfg/report.h"
+#include "cluster-cfg/start.h"
+#include "daemon/args.h"
+#include "heartbeat/detector.h"
+#include "net/unix_dgram.h"
+#include "replicator/io/journal.h"
+#include "replicator/io/links.h"
+#include "replicator/io/perform.h"
+#include "services/io/resp_server.h"
+
+/* Batches ordered and not yet answered: at most the log window's. */
+#define REPLICA_WAITING_MAX 65536
+#define REPLICA_PATH_MAX 512
+
+/* Client commands of one batch, waiting for their replies. */
+struct replica_waiting {
+    struct ts_seq first;
+    uint64_t count;
+    uint64_t token; /* of the first */
+};
+
+/* What this replica knows of one peer besides the links. */
+struct replica_peer {
+    struct ts_nic_id nic;
+    struct hb_detector detector; /* of the link */
+    struct ts_mono heard;
+    enum hb_verdict verdict;
+    bool running_known; /* the peer's nicd has spoken of its replica */
+    bool running;
+};
+
+struct replica {
+    struct daemon_start *start; /* command line, cluster, node, group, log */
+    uv_loop_t loop;
+    struct net_turn turn;
+    struct net_tls tls;
+    struct ts_instance instance;
+    char data_dir[REPLICA_PATH_MAX];
+    char group_dir[REPLICA_PATH_MAX];
+
+    /* replication */
+    struct perform perform;
+    struct repl *core;
+    struct journal *journal;
+    struct links *links;
+    bool started; /* START was fed: the start is registered */
+    bool disk_failed;
+
+    /* register */
+    struct voter_client *voters;
+    struct ts_nic_id voter_ids[TS_VOTERS_MAX];
+    uint8_t voter_count;
+    struct start registration;
+    struct proposer proposer;
+    uint64_t op; /* the core's number of the running operation */
+    enum repl_effect_kind op_kind;
+
+    /* service */
+    const struct svc *svc;
+    void *state;
+    struct svc_out out;
+    struct resp_server *front;
+    struct replica_waiting *waiting; /* ring of REPLICA_WAITING_MAX */
+    size_t waiting_head;
+    size_t waiting_count;
+    bool status_changed;
+    struct ts_seq tick_seq; /* the newest ordered TICK; one at a time */
+    struct ts_mono checkpoint_at;
+    struct ts_seq checkpoint_seq; /* the newest ordered CHECKPOINT */
+
+    /* peers and reports */
+    struct net_dgram dgram; /* DIR/run/replica-GROUP.sock */
+    char cfgd_path[NET_DGRAM_PATH_MAX];
+    size_t peer_count;
+    struct replica_peer peers[TS_MEMBERS_MAX];
+    struct report_trace traces;
+    struct ts_mono report_at;
+    uint64_t requests_total;
+    uint64_t rejected_reports;
+
+    uv_timer_t timer;
+    struct ts_mono timer_at;
+    struct ts_mono watch_at; /* next look at the detectors */
+    uv_prepare_t prepare;
+    uv_check_t check;
+    uv_signal_t sigterm;
+    uv_signal_t sigint;
+    int exit_status;
+};
+
+/* Feeds one event to the core and performs what follows. */
+void replica_feed(struct replica *r, struct repl_event *ev);
+
+/* replica_perform.c */
+extern const struct perform_table replica_perform_table;
+void replica_journal_callbacks(struct replica *r, struct journal_callbacks *out);
+enum ts_err replica_replay(void *arg, const struct journal_batch *batch, struct ts_seq commit,
+                           struct ts_why *why);
+/* The replica record's opaque bytes: {u8 version, u64 floor}. */
+struct ts_epoch replica_record_floor(struct ts_bytes record);
+
+/* replica_register.c */
+enum ts_err replica_register_open(struct replica *r, char why[NET_TLS_WHY_MAX]) TS_MUST_USE;
+void replica_register_op(struct replica *r, enum repl_effect_kind kind, uint64_t op,
+                         struct ts_epoch expected, const struct cfg_config *config);
+void replica_register_tick(struct replica *r, struct ts_mono now);
+struct ts_mono replica_register_deadline(const struct replica *r);
+/* Called when the start is registered at a majority: opens the links and starts the core. */
+void replica_on_registered(struct replica *r);
+
+/* replica_service.c */
+enum ts_err replica_service_open(struct replica *r, char why[NET_TLS_WHY_MAX]) TS_MUST_USE;
+void replica_service_turn(struct replica *r, struct ts_mono now);
+struct ts_mono replica_service_deadline(const struct replica *r, struct ts_mono now);
+struct ts_hash replica_service_apply(struct replica *r, const struct svc_entry *entry,
+                                     bool release);
+void replica_service_close_pending(struct replica *r);
+void replica_service_publish_status(struct replica *r);
+
+/* replica_peers.c */
+enum ts_err replica_peers_open(struct replica *r, char why[NET_TLS_WHY_MAX]) TS_MUST_USE;
+void replica_peers_open_links(struct replica *r);
+void replica_peers_tick(struct replica *r, struct ts_mono now);
+
+/* replica_report.c */
+void replica_trace(struct replica *r, const struct ts_trace *t);
+void replica_report_flush(struct replica *r, struct ts_mono now, bool at_once);
+
+#endif

@@ -1,0 +1,252 @@
+/* The replica: start, one turn of the loop, stop. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "daemon/replica.h"
+
+/* The journal's queue must hold all that the log window may hold, and the cuts in between. */
+#define JOURNAL_QUEUE_OPS (4U * 65536U)
+#define JOURNAL_QUEUE_BYTES (256U << 20)
+
+void replica_feed(struct replica *r, struct repl_event *ev)
+{
+    ev->now = net_now();
+    perform_step(&r->perform, ev);
+}
+
+void replica_on_registered(struct replica *r)
+{
+    const struct journal_info *info = journal_info(r->journal);
+    replica_peers_open_links(r);
+    if (r->links == NULL) {
+        return;
+    }
+    r->started = true;
+    struct repl_event ev = {.kind = REPL_EV_START};
+    ev.u.start.incarnation = info->incarnation;
+    ev.u.start.floor = replica_record_floor(journal_record(r->journal));
+    replica_feed(r, &ev);
+}
+
+static struct ts_mono earlier(struct ts_mono a, struct ts_mono b)
+{
+    return ts_mono_lt(a, b) ? a : b;
+}
+
+static void on_timer(uv_timer_t *t)
+{
+    (void)t; /* the turn that follows looks at every deadline */
+}
+
+/* Has the loop wake when the next thing is due. libuv's timers count milliseconds: rounded
+ * up, so that a deadline has passed when the timer fires. */
+static void arm_timer(struct replica *r, struct ts_mono now)
+{
+    struct ts_mono at = earlier(r->report_at, replica_register_deadline(r));
+    if (r->started) {
+        at = earlier(at, earlier(repl_deadline(r->core), r->watch_at));
+        at = earlier(at, replica_service_deadline(r, now));
+    }
+    if (at.ns == r->timer_at.ns && uv_is_active((const uv_handle_t *)&r->timer)) {
+        return;
+    }
+    uint64_t ms = (ts_mono_since(now, at) + TS_NS_PER_MS - 1) / TS_NS_PER_MS;
+    r->timer_at = at;
+    uv_update_time(&r->loop);
+    int err = uv_timer_start(&r->timer, on_timer, ms, 0);
+    ts_assert(err == 0);
+}
+
+/* Everything that is due; then the turn's commands become one batch. */
+static void work(struct replica *r)
+{
+    struct ts_mono now = net_now();
+    if (r->disk_failed && r->started) {
+        struct repl_event failed = {.kind = REPL_EV_DISK_FAILED};
+        struct repl_status s;
+        repl_status(r->core, &s);
+        if (s.why != REPL_WHY_DISK) {
+            replica_feed(r, &failed);
+        }
+    }
+    replica_register_tick(r, now);
+    replica_peers_tick(r, now);
+    if (r->started && !ts_mono_lt(now, repl_deadline(r->core))) {
+        struct repl_event tick = {.kind = REPL_EV_TICK};
+        replica_feed(r, &tick);
+    }
+    replica_service_turn(r, now);
+}
+
+static void on_check(uv_check_t *h)
+{
+    work(h->data);
+}
+
+/* Before the loop sleeps: replies leave, state is told, the timer is armed. */
+static void on_prepare(uv_prepare_t *h)
+{
+    struct replica *r = h->data;
+    struct ts_mono now = net_now();
+    bool due = !ts_mono_lt(now, r->timer_at);
+    if (due) {
+        work(r);
+    }
+    bool changed = r->status_changed;
+    if (changed) {
+        r->status_changed = false;
+        replica_service_publish_status(r);
+    }
+    resp_server_flush(r->front);
+    replica_report_flush(r, now, changed);
+    arm_timer(r, net_now());
+}
+
+static void on_signal(uv_signal_t *h, int number)
+{
+    struct replica *r = h->data;
+    net_log(&r->start->log, NET_LOG_INFO, "stops on signal %d", number);
+    r->exit_status = TS_EXIT_OK;
+    uv_stop(&r->loop);
+}
+
+static int fail(struct replica *r, const char *why)
+{
+    net_log(&r->start->log, NET_LOG_ERROR, "%s", why);
+    return TS_EXIT_CONFIG;
+}
+
+static int open_core(struct replica *r)
+{
+    uint64_t seed;
+    uv_timeval64_t wall;
+    if (net_random_u64(&r->instance.v) != TS_OK || net_random_u64(&seed) != TS_OK ||
+        uv_gettimeofday(&wall) != 0) {
+        return fail(r, "the operating system gives no random numbers or no time");
+    }
+    struct repl_options o = {
+        .self = r->start->node->id,
+        .instance = r->instance,
+        .first_time = {(uint64_t)wall.tv_sec * TS_NS_PER_S + (uint64_t)wall.tv_usec * 1000U},
+        .seed = seed,
+        .timing = r->start->cluster.timing,
+        .limits = repl_limits_default(&r->start->cluster.timing),
+    };
+    r->core = repl_new(&o);
+    r->waiting = calloc(REPLICA_WAITING_MAX, sizeof(*r->waiting));
+    if (r->core == NULL || r->waiting == NULL) {
+        return fail(r, "out of memory at start");
+    }
+    r->perform = (struct perform){.core = r->core, .table = &replica_perform_table, .ctx = r};
+    return TS_EXIT_OK;
+}
+
+static int open_journal(struct replica *r)
+{
+    struct journal_callbacks callbacks;
+    struct journal_options options = {.queue_ops_max = JOURNAL_QUEUE_OPS,
+                                      .queue_bytes_max = JOURNAL_QUEUE_BYTES};
+    struct ts_why why;
+    replica_journal_callbacks(r, &callbacks);
+    enum ts_err err = journal_open(&r->journal, &r->loop, r->group_dir, &options, &callbacks,
+                                   replica_replay, r, &why);
+    if (err != TS_OK) {
+        return fail(r, why.text);
+    }
+    const struct journal_info *info = journal_info(r->journal);
+    net_log(&r->start->log, NET_LOG_INFO,
+            "journal %s: start %llu, log end %llu, committed %llu at least", r->group_dir,
+            (unsigned long long)info->start_number, (unsigned long long)info->last.v,
+            (unsigned long long)info->commit.v);
+    return TS_EXIT_OK;
+}
+
+static int open_all(struct replica *r)
+{
+    char why[NET_TLS_WHY_MAX] = "";
+    char tls_dir[REPLICA_PATH_MAX];
+    int n = snprintf(r->data_dir, sizeof(r->data_dir), "%s", r->start->args.data);
+    int m = snprintf(r->group_dir, sizeof(r->group_dir), "%s/groups/%s", r->start->args.data,
+                     r->start->group->name);
+    int k = snprintf(tls_dir, sizeof(tls_dir), "%s/tls", r->start->args.data);
+    if (n < 0 || m < 0 || k < 0 || (size_t)m >= sizeof(r->group_dir)) {
+        return fail(r, "the path of --data is too long");
+    }
+    if (net_tls_open(&r->tls, tls_dir, why) != TS_OK) {
+        return fail(r, why);
+    }
+    int status = open_core(r);
+    if (status != TS_EXIT_OK) {
+        return status;
+    }
+    enum ts_err err = replica_service_open(r, why);
+    if (err != TS_OK) {
+        (void)fail(r, why);
+        return err == TS_ERR_CONFIG ? TS_EXIT_CONFIG : TS_EXIT_FAILURE;
+    }
+    status = open_journal(r);
+    if (status != TS_EXIT_OK) {
+        return status;
+    }
+    if (replica_peers_open(r, why) != TS_OK || replica_register_open(r, why) != TS_OK) {
+        (void)fail(r, why);
+        return TS_EXIT_FAILURE;
+    }
+    return TS_EXIT_OK;
+}
+
+static void open_loop(struct replica *r)
+{
+    int err = uv_loop_init(&r->loop);
+    ts_assert(err == 0);
+    err = uv_timer_init(&r->loop, &r->timer) | uv_prepare_init(&r->loop, &r->prepare) |
+          uv_check_init(&r->loop, &r->check) | uv_signal_init(&r->loop, &r->sigterm) |
+          uv_signal_init(&r->loop, &r->sigint);
+    ts_assert(err == 0);
+    r->prepare.data = r;
+    r->check.data = r;
+    r->sigterm.data = r;
+    r->sigint.data = r;
+    (void)signal(SIGPIPE, SIG_IGN);
+}
+
+static void run(struct replica *r)
+{
+    int err = uv_signal_start(&r->sigterm, on_signal, SIGTERM) |
+              uv_signal_start(&r->sigint, on_signal, SIGINT) |
+              uv_prepare_start(&r->prepare, on_prepare) | uv_check_start(&r->check, on_check);
+    ts_assert(err == 0);
+    r->status_changed = true;
+    (void)uv_run(&r->loop, UV_RUN_DEFAULT);
+}
+
+int main(int argc, char **argv)
+{
+    struct daemon_start *start = calloc(1, sizeof(*start));
+    struct replica *r = calloc(1, sizeof(*r));
+    if (start == NULL || r == NULL) {
+        (void)fprintf(stderr, "replica: out of memory\n");
+        return TS_EXIT_FAILURE;
+    }
+    int status = daemon_start(start, "replica", DAEMON_TAKES_GROUP, argc, argv);
+    if (status >= 0) {
+        return status;
+    }
+    r->start = start;
+    r->exit_status = TS_EXIT_FAILURE;
+    open_loop(r);
+    if (net_turn_open(&r->turn, &r->loop) != TS_OK) {
+        return fail(r, "the event loop cannot be set up");
+    }
+    status = open_all(r);
+    if (status != TS_EXIT_OK) {
+        return status;
+    }
+    run(r);
+    /* The journal's completed writes are durable and everything else may be lost: that is
+     * what a replica must survive anyway. The process ends here; the kernel closes the rest. */
+    return r->exit_status;
+}

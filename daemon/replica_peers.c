@@ -1,0 +1,201 @@
+/* What speaks for or against the peers: the links themselves, a detector a peer over the
+ * links' signs of life, and heartbeatd's reports (paths, and the word of the peer's nicd). */
+#include <stdio.h>
+
+#include "daemon/replica.h"
+
+static void feed_evidence(struct replica *r, struct ts_nic_id peer, enum repl_evidence kind)
+{
+    struct repl_event ev = {.kind = REPL_EV_EVIDENCE, .peer = peer};
+    if (!r->started) {
+        return;
+    }
+    ev.u.evidence = kind;
+    if (kind == REPL_EVIDENCE_NONE) {
+        ev.kind = REPL_EV_EVIDENCE_CLEAR;
+    }
+    replica_feed(r, &ev);
+}
+
+static struct replica_peer *find_peer(struct replica *r, struct ts_nic_id nic)
+{
+    for (size_t i = 0; i < r->peer_count; i++) {
+        if (ts_nic_eq(r->peers[i].nic, nic)) {
+            return &r->peers[i];
+        }
+    }
+    return NULL;
+}
+
+/* ---- links ------------------------------------------------------------------------- */
+
+static void on_link_up(void *arg, const struct links_peer *peer)
+{
+    struct replica *r = arg;
+    struct repl_event ev = {.kind = REPL_EV_LINK_UP, .peer = peer->nic};
+    ev.u.link.instance = peer->instance;
+    ev.u.link.incarnation = peer->incarnation;
+    struct replica_peer *p = find_peer(r, peer->nic);
+    if (p != NULL) {
+        struct ts_mono now = net_now();
+        (void)hb_detector_heard(&p->detector, now);
+        p->verdict = HB_ALIVE;
+    }
+    replica_feed(r, &ev);
+}
+
+static void on_link_down(void *arg, struct ts_nic_id peer, enum links_down reason)
+{
+    struct replica *r = arg;
+    struct repl_event ev = {.kind = REPL_EV_LINK_DOWN, .peer = peer};
+    if (reason == LINKS_DOWN_MALFORMED) {
+        net_log_limited(&r->start->log, NET_LOG_WARNING, "link-malformed",
+                        "the link to node %u broke the protocol: closed", peer.v);
+    }
+    replica_feed(r, &ev);
+}
+
+static void on_refused_everywhere(void *arg, struct ts_nic_id peer, struct ts_instance instance)
+{
+    (void)instance;
+    feed_evidence(arg, peer, REPL_EVIDENCE_REFUSED);
+}
+
+static void on_frame(void *arg, struct ts_nic_id peer, uint8_t type, struct ts_bytes payload)
+{
+    struct repl_event ev = {.kind = REPL_EV_MESSAGE, .peer = peer};
+    ev.u.message.type = type;
+    ev.u.message.frame = payload;
+    replica_feed(arg, &ev);
+}
+
+/* ---- heartbeatd -------------------------------------------------------------------- */
+
+static void on_peer_report(struct replica *r, const struct report_peer *report)
+{
+    uint64_t bit = 1ULL << r->start->group->id.v;
+    if (r->voters != NULL) {
+        voter_client_path_state(r->voters, report->nic, report->path_up_mask);
+    }
+    struct replica_peer *p = find_peer(r, report->nic);
+    if (p == NULL) {
+        return;
+    }
+    if (r->links != NULL) {
+        links_path_state(r->links, p->nic, report->path_up_mask);
+    }
+    if ((report->replica_known_mask & bit) == 0) {
+        return;
+    }
+    bool running = (report->replica_running_mask & bit) != 0;
+    /* The change counts, not the state: a repeat of the old word must not speak against a
+     * process that has come back meanwhile (R4.3). */
+    if (p->running_known && p->running && !running) {
+        feed_evidence(r, p->nic, REPL_EVIDENCE_EXITED);
+    }
+    p->running_known = true;
+    p->running = running;
+}
+
+static void on_datagram(void *arg, struct ts_bytes datagram)
+{
+    struct replica *r = arg;
+    struct report_peers report;
+    if (report_peek(datagram) != REPORT_PEERS || report_peers_decode(&report, datagram) != TS_OK) {
+        r->rejected_reports++;
+        net_log_limited(&r->start->log, NET_LOG_WARNING, "report",
+                        "%s: a datagram that is no report of heartbeatd: ignored", r->dgram.path);
+        return;
+    }
+    for (uint8_t i = 0; i < report.count; i++) {
+        on_peer_report(r, &report.p[i]);
+    }
+}
+
+/* ---- silence ------------------------------------------------------------------------ */
+
+void replica_peers_tick(struct replica *r, struct ts_mono now)
+{
+    if (!r->started || ts_mono_lt(now, r->watch_at)) {
+        return;
+    }
+    r->watch_at = ts_mono_add(now, r->start->cluster.timing.heartbeat_interval);
+    for (size_t i = 0; i < r->peer_count; i++) {
+        struct replica_peer *p = &r->peers[i];
+        struct ts_mono heard = links_heard(r->links, p->nic);
+        if (ts_mono_lt(p->heard, heard)) {
+            p->heard = heard;
+            (void)hb_detector_heard(&p->detector, now);
+        }
+        uint64_t stall = hb_detector_tick(&p->detector, now);
+        if (stall > 0 && i == 0) {
+            replica_trace(r, &(struct ts_trace){
+                                 .kind = TS_TRACE_OWN_STALL, .at = now, .a = stall / TS_NS_PER_MS});
+        }
+        enum hb_verdict verdict = hb_detector_verdict(&p->detector);
+        if (verdict != p->verdict) {
+            p->verdict = verdict;
+            feed_evidence(r, p->nic,
+                          verdict == HB_SILENT ? REPL_EVIDENCE_SILENT : REPL_EVIDENCE_NONE);
+        }
+    }
+}
+
+enum ts_err replica_peers_open(struct replica *r, char why[NET_TLS_WHY_MAX])
+{
+    char path[NET_DGRAM_PATH_MAX];
+    int n =
+        snprintf(path, sizeof(path), "%s/run/replica-%s.sock", r->data_dir, r->start->group->name);
+    int m = snprintf(r->cfgd_path, sizeof(r->cfgd_path), "%s/run/cfgd.sock", r->data_dir);
+    if (n < 0 || (size_t)n >= sizeof(path) || m < 0 || (size_t)m >= sizeof(r->cfgd_path)) {
+        (void)snprintf(
+            why, NET_TLS_WHY_MAX,
+            "%.100s: the path is too long for a Unix socket; use a shorter data directory",
+            r->data_dir);
+        return TS_ERR_LIMIT;
+    }
+    enum ts_err err = net_dgram_open(&r->dgram, &r->loop, path, on_datagram, r);
+    if (err != TS_OK) {
+        (void)snprintf(why, NET_TLS_WHY_MAX,
+                       "cannot bind %.100s; is its directory there and writable?", path);
+    }
+    return err;
+}
+
+void replica_peers_open_links(struct replica *r)
+{
+    const struct cfg_cluster *cluster = &r->start->cluster;
+    const struct journal_info *info = journal_info(r->journal);
+    char why[NET_TLS_WHY_MAX];
+    struct links_config lc = {
+        .env = {.loop = &r->loop, .turn = &r->turn, .log = &r->start->log, .tls = &r->tls},
+        .cluster = cluster,
+        .self = r->start->node->id,
+        .group = r->start->group->id,
+        .instance = r->instance,
+        .incarnation = info->incarnation,
+        .start = info->start_number,
+        .events = {.on_up = on_link_up,
+                   .on_down = on_link_down,
+                   .on_refused_everywhere = on_refused_everywhere,
+                   .on_frame = on_frame},
+        .arg = r,
+    };
+    if (links_open(&lc, &r->links, why) != TS_OK) {
+        net_log(&r->start->log, NET_LOG_ERROR, "%s", why);
+        r->exit_status = TS_EXIT_FAILURE;
+        uv_stop(&r->loop);
+        return;
+    }
+    struct ts_mono now = net_now();
+    for (uint8_t i = 0; i < r->start->group->nic_count; i++) {
+        struct ts_nic_id nic = r->start->group->nics[i];
+        if (!ts_nic_eq(nic, r->start->node->id)) {
+            struct replica_peer *p = &r->peers[r->peer_count++];
+            p->nic = nic;
+            hb_detector_init(&p->detector, cluster->timing.failure_timeout,
+                             cluster->timing.heartbeat_interval, now);
+        }
+    }
+    r->watch_at = now;
+}

@@ -1,0 +1,125 @@
+/* The replica's reports to cluster-cfgd: its whole state again and again, and its trace
+ * events as they come. Datagrams: nothing here waits, and a lost one does not matter. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "daemon/replica.h"
+
+#define REPORT_INTERVAL_NS (100 * TS_NS_PER_MS)
+
+static void send_traces(struct replica *r)
+{
+    uint8_t bytes[REPORT_BYTES_MAX];
+    struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
+    if (r->traces.count == 0) {
+        return;
+    }
+    if (report_trace_encode(&r->traces, &w) != TS_OK ||
+        !net_dgram_send(&r->dgram, r->cfgd_path, (struct ts_bytes){bytes, w.len})) {
+        r->traces.dropped += r->traces.count;
+    }
+    r->traces.count = 0;
+}
+
+void replica_trace(struct replica *r, const struct ts_trace *t)
+{
+    r->traces.nic = r->start->node->id;
+    r->traces.role = REPORT_PROC_REPLICA;
+    r->traces.group = r->start->group->id;
+    r->traces.instance = r->instance;
+    if (r->traces.count == REPORT_TRACES_MAX) {
+        send_traces(r);
+    }
+    r->traces.t[r->traces.count++] = *t;
+}
+
+static enum report_role report_role_of(const struct repl_status *s)
+{
+    switch (s->role) {
+    case REPL_ROLE_STARTING:
+        return REPORT_ROLE_STARTING;
+    case REPL_ROLE_TAKING_OVER:
+        return REPORT_ROLE_TAKING_OVER;
+    case REPL_ROLE_PRIMARY:
+        return s->active ? REPORT_ROLE_PRIMARY : REPORT_ROLE_TAKING_OVER;
+    case REPL_ROLE_HALTED:
+        return REPORT_ROLE_HALTED;
+    case REPL_ROLE_SECONDARY:
+        break;
+    }
+    return REPORT_ROLE_SECONDARY;
+}
+
+/* How far the digest comparison, the register and the disk are from well. */
+static uint64_t alarms_of(const struct replica *r, const struct repl_status *s, struct ts_mono now)
+{
+    uint64_t alarms = s->alarms;
+    if (r->voters == NULL) {
+        return alarms;
+    }
+    if (proposer_answering(&r->proposer, now) < proposer_majority(&r->proposer)) {
+        alarms |= 1ULL << REPORT_ALARM_NO_MAJORITY;
+    } else if (proposer_connected(&r->proposer) < r->voter_count) {
+        alarms |= 1ULL << REPORT_ALARM_VOTER_LOST;
+    }
+    return alarms;
+}
+
+static void fill_peers(const struct replica *r, const struct repl_status *s,
+                       struct report_replica *out)
+{
+    for (size_t i = 0; i < s->peer_count; i++) {
+        int path = r->links == NULL ? -1 : links_path(r->links, s->peers[i].nic);
+        out->peers[out->peer_count++] = (struct report_replica_peer){
+            .nic = s->peers[i].nic,
+            .connected = s->peers[i].connected,
+            .path = path < 0 ? 0 : (uint8_t)path,
+            .acked = s->peers[i].acked.seq,
+        };
+    }
+}
+
+static void send_state(struct replica *r, struct ts_mono now)
+{
+    struct repl_status s;
+    struct report_replica out;
+    struct resp_server_stats stats;
+    repl_status(r->core, &s);
+    resp_server_stats(r->front, &stats);
+    memset(&out, 0, sizeof(out));
+    out.nic = r->start->node->id;
+    out.group = r->start->group->id;
+    out.role = report_role_of(&s);
+    out.config = s.config;
+    if (out.role == REPORT_ROLE_SECONDARY &&
+        !cfg_set_has(&s.config.in_sync, out.nic, journal_info(r->journal)->incarnation)) {
+        out.role = REPORT_ROLE_LEARNER;
+    }
+    out.required_mask = s.required_mask;
+    out.instance = r->instance;
+    out.incarnation = journal_info(r->journal)->incarnation;
+    out.last = s.tail.seq;
+    out.committed = s.committed;
+    out.applied = s.applied;
+    out.alarms = alarms_of(r, &s, now);
+    out.requests_waiting = stats.unanswered;
+    out.requests_total = r->requests_total;
+    out.rejected_total = s.malformed + r->rejected_reports + stats.protocol_errors;
+    (void)snprintf(out.why, sizeof(out.why), "%s", repl_why_text(s.why));
+    fill_peers(r, &s, &out);
+    uint8_t bytes[REPORT_BYTES_MAX];
+    struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
+    if (report_replica_encode(&out, &w) == TS_OK) {
+        (void)net_dgram_send(&r->dgram, r->cfgd_path, (struct ts_bytes){bytes, w.len});
+    }
+}
+
+void replica_report_flush(struct replica *r, struct ts_mono now, bool at_once)
+{
+    send_traces(r);
+    if (at_once || !ts_mono_lt(now, r->report_at)) {
+        r->report_at = ts_mono_add(now, REPORT_INTERVAL_NS);
+        send_state(r, now);
+    }
+}

@@ -1,0 +1,297 @@
+/* The service and its front-end: client commands in, replies out, and the entries that the
+ * primary orders by itself: TICK when something expires, CHECKPOINT for the digest. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/hash.h"
+#include "daemon/replica.h"
+#include "services/kv/kv.h"
+
+#define OUT_BYTES_MAX (16U << 20)
+/* A slice of the state is folded into the digest this often while entries come, … */
+#define CHECKPOINT_BUSY_NS TS_NS_PER_S
+/* … and this often when none do, so that a flipped bit in idle state is found too. */
+#define CHECKPOINT_IDLE_NS (10 * TS_NS_PER_S)
+#define SUBMIT_COUNT_MAX 4096U
+
+static const struct svc *const SERVICES[] = {&kv_service};
+
+static struct repl_status status_of(const struct replica *r)
+{
+    struct repl_status s;
+    repl_status(r->core, &s);
+    return s;
+}
+
+static bool serves(const struct repl_status *s)
+{
+    return s->role == REPL_ROLE_PRIMARY && s->active && !s->blocked;
+}
+
+/* Orders requests as one batch. TS_ERR_BUSY: the window is full; TS_ERR_REFUSED: not primary. */
+static enum ts_err order(struct replica *r, const struct repl_request *requests, size_t count,
+                         struct ts_seq *first)
+{
+    struct repl_event ev = {.kind = REPL_EV_SUBMIT};
+    ev.u.submit.requests = requests;
+    ev.u.submit.count = count;
+    replica_feed(r, &ev);
+    *first = r->perform.fx.first_seq;
+    switch (r->perform.fx.submit) {
+    case REPL_SUBMIT_ORDERED:
+        return TS_OK;
+    case REPL_SUBMIT_BUSY:
+        return TS_ERR_BUSY;
+    case REPL_SUBMIT_NONE:
+    case REPL_SUBMIT_NOT_PRIMARY:
+        break;
+    }
+    return TS_ERR_REFUSED;
+}
+
+static enum ts_err on_submit(void *ctx, const struct ts_bytes *payloads, size_t n,
+                             uint64_t first_token)
+{
+    struct replica *r = ctx;
+    struct repl_request requests[SUBMIT_COUNT_MAX];
+    ts_assert(n >= 1 && n <= SUBMIT_COUNT_MAX);
+    if (r->waiting_count == REPLICA_WAITING_MAX) {
+        return TS_ERR_BUSY;
+    }
+    for (size_t i = 0; i < n; i++) {
+        requests[i] = (struct repl_request){.kind = SVC_ENTRY_COMMAND, .payload = payloads[i]};
+    }
+    /* The place is taken before the step: with one replica in sync and a fast disk the entries
+     * can commit only in a later step, but nothing here relies on that. */
+    size_t at = (r->waiting_head + r->waiting_count) % REPLICA_WAITING_MAX;
+    struct repl_status s = status_of(r);
+    r->waiting[at] = (struct replica_waiting){
+        .first = ts_seq_add(s.tail.seq, 1),
+        .count = n,
+        .token = first_token,
+    };
+    r->waiting_count++;
+    struct ts_seq first;
+    enum ts_err err = order(r, requests, n, &first);
+    if (err != TS_OK) {
+        r->waiting_count--;
+        return err;
+    }
+    ts_assert(ts_seq_eq(first, r->waiting[at].first));
+    r->requests_total += n;
+    return TS_OK;
+}
+
+static enum ts_err on_read(void *ctx, uint64_t round)
+{
+    struct replica *r = ctx;
+    struct repl_status s = status_of(r);
+    if (!serves(&s)) {
+        return TS_ERR_REFUSED;
+    }
+    struct repl_event ev = {.kind = REPL_EV_READ};
+    ev.u.read_token = round;
+    replica_feed(r, &ev);
+    return TS_OK;
+}
+
+static uint64_t on_position(void *ctx)
+{
+    return status_of(ctx).applied.v;
+}
+
+/* Hands the output of a client's command to the front-end, which knows its connection. */
+static void release_output(struct replica *r, struct ts_seq seq)
+{
+    while (r->waiting_count > 0) {
+        const struct replica_waiting *w = &r->waiting[r->waiting_head];
+        if (ts_seq_lt(seq, w->first)) {
+            return; /* an entry of an earlier primary, or one without a client */
+        }
+        if (seq.v - w->first.v < w->count) {
+            resp_server_reply(r->front, w->token + (seq.v - w->first.v),
+                              (struct ts_bytes){r->out.data, r->out.len});
+            if (seq.v - w->first.v == w->count - 1) {
+                r->waiting_head = (r->waiting_head + 1) % REPLICA_WAITING_MAX;
+                r->waiting_count--;
+                resp_server_resume(r->front);
+            }
+            return;
+        }
+        r->waiting_head = (r->waiting_head + 1) % REPLICA_WAITING_MAX;
+        r->waiting_count--;
+    }
+}
+
+struct ts_hash replica_service_apply(struct replica *r, const struct svc_entry *entry, bool release)
+{
+    if (entry->kind == SVC_ENTRY_NOOP) {
+        return (struct ts_hash){0, 0};
+    }
+    r->out.len = 0;
+    r->svc->apply(r->state, entry, &r->out);
+    if (release && entry->kind == SVC_ENTRY_COMMAND) {
+        release_output(r, entry->seq);
+    }
+    return ts_hash_bytes(r->out.data, r->out.len);
+}
+
+void replica_service_close_pending(struct replica *r)
+{
+    r->waiting_count = 0;
+    r->waiting_head = 0;
+    r->status_changed = true;
+    resp_server_close_unanswered(r->front);
+}
+
+/* "HOST:PORT" of a node's front-end, on its first path. */
+static void front_address(const struct replica *r, struct ts_nic_id nic, char out[RESP_ADDR_MAX])
+{
+    const struct cfg_node *n = cfg_cluster_node(&r->start->cluster, nic);
+    out[0] = '\0';
+    if (n != NULL && n->path_count > 0) {
+        (void)snprintf(out, RESP_ADDR_MAX, "%s:%u", n->paths[0],
+                       (unsigned)r->start->group->client_port);
+    }
+}
+
+static void describe_peers(const struct replica *r, const struct repl_status *s,
+                           struct resp_server_status *out)
+{
+    for (size_t i = 0; i < s->peer_count && out->peer_count < TS_MEMBERS_MAX; i++) {
+        const struct cfg_node *n = cfg_cluster_node(&r->start->cluster, s->peers[i].nic);
+        if (n == NULL) {
+            continue;
+        }
+        struct resp_peer *p = &out->peers[out->peer_count++];
+        (void)snprintf(p->name, sizeof(p->name), "%s", n->name);
+        front_address(r, n->id, p->address);
+        p->in_sync = cfg_set_find(&s->config.in_sync, n->id) != NULL;
+        p->connected = s->peers[i].connected;
+        p->acked_seq = s->peers[i].acked.seq.v;
+    }
+}
+
+void replica_service_publish_status(struct replica *r)
+{
+    struct repl_status s = status_of(r);
+    struct resp_server_status out;
+    memset(&out, 0, sizeof(out));
+    (void)snprintf(out.group, sizeof(out.group), "%s", r->start->group->name);
+    (void)snprintf(out.node, sizeof(out.node), "%s", r->start->node->name);
+    out.epoch = s.config.epoch;
+    if (s.config_known) {
+        front_address(r, s.config.primary, out.primary);
+    }
+    describe_peers(r, &s, &out);
+    bool led_by_other = s.config_known && !ts_nic_eq(s.config.primary, r->start->node->id) &&
+                        s.role == REPL_ROLE_SECONDARY && s.why == REPL_WHY_NONE;
+    if (serves(&s)) {
+        out.role = RESP_ROLE_PRIMARY;
+    } else if (led_by_other) {
+        out.role = RESP_ROLE_SECONDARY;
+    } else {
+        out.role = RESP_ROLE_UNAVAILABLE;
+        (void)snprintf(out.reason, sizeof(out.reason), "%s", repl_why_text(s.why));
+    }
+    resp_server_set_status(r->front, &out);
+}
+
+/* The logical time at which a TICK is due, as local time; NEVER when none is. */
+static struct ts_mono tick_due(const struct replica *r, const struct repl_status *s,
+                               struct ts_mono now)
+{
+    struct ts_ltime next = r->svc->next_tick(r->state);
+    if (!serves(s) || next.ns == UINT64_MAX || ts_seq_lt(s->applied, r->tick_seq)) {
+        return TS_MONO_NEVER;
+    }
+    struct ts_ltime logical = repl_logical_now(r->core, now);
+    return next.ns > logical.ns ? ts_mono_add(now, next.ns - logical.ns) : now;
+}
+
+static struct ts_mono checkpoint_due(const struct replica *r, const struct repl_status *s)
+{
+    if (!serves(s) || ts_seq_lt(s->applied, r->checkpoint_seq)) {
+        return TS_MONO_NEVER;
+    }
+    bool busy = ts_seq_lt(r->checkpoint_seq, s->applied);
+    return ts_mono_add(r->checkpoint_at, busy ? CHECKPOINT_BUSY_NS : CHECKPOINT_IDLE_NS);
+}
+
+struct ts_mono replica_service_deadline(const struct replica *r, struct ts_mono now)
+{
+    struct repl_status s = status_of(r);
+    struct ts_mono a = tick_due(r, &s, now);
+    struct ts_mono b = checkpoint_due(r, &s);
+    return ts_mono_lt(a, b) ? a : b;
+}
+
+static void order_own(struct replica *r, enum svc_entry_kind kind, struct ts_seq *seq)
+{
+    struct repl_request q = {.kind = kind};
+    struct ts_seq first;
+    if (order(r, &q, 1, &first) == TS_OK) {
+        *seq = first;
+    }
+}
+
+void replica_service_turn(struct replica *r, struct ts_mono now)
+{
+    struct repl_status s = status_of(r);
+    if (!ts_mono_lt(now, tick_due(r, &s, now))) {
+        order_own(r, SVC_ENTRY_TICK, &r->tick_seq);
+    }
+    s = status_of(r);
+    if (!ts_mono_lt(now, checkpoint_due(r, &s))) {
+        r->checkpoint_at = now;
+        order_own(r, SVC_ENTRY_CHECKPOINT, &r->checkpoint_seq);
+    }
+    resp_server_turn(r->front);
+}
+
+enum ts_err replica_service_open(struct replica *r, char why[NET_TLS_WHY_MAX])
+{
+    const struct cfg_group *group = r->start->group;
+    for (size_t i = 0; i < sizeof(SERVICES) / sizeof(SERVICES[0]); i++) {
+        if (strcmp(SERVICES[i]->name, group->service) == 0) {
+            r->svc = SERVICES[i];
+        }
+    }
+    if (r->svc == NULL) {
+        (void)snprintf(why, NET_TLS_WHY_MAX,
+                       "group %s: there is no service \"%s\"; this build has: kv", group->name,
+                       group->service);
+        return TS_ERR_CONFIG;
+    }
+    uint64_t hash_seed;
+    char limits[64];
+    enum ts_err err = net_random_u64(&hash_seed);
+    if (err != TS_OK) {
+        return err;
+    }
+    (void)snprintf(limits, sizeof(limits), "hash-seed=%llu", (unsigned long long)hash_seed);
+    r->out.max = OUT_BYTES_MAX;
+    r->state = r->svc->create(limits);
+    struct resp_server_ops ops = {
+        .ctx = r, .submit = on_submit, .read = on_read, .position = on_position};
+    struct resp_server_config config = {.submit_count_max = SUBMIT_COUNT_MAX, .version = "0.1.0"};
+    r->front = r->state == NULL ? NULL : resp_server_create(&r->loop, &ops, r->state, &config);
+    if (r->front == NULL) {
+        (void)snprintf(why, NET_TLS_WHY_MAX, "out of memory for service %s", r->svc->name);
+        return TS_ERR_NOMEM;
+    }
+    for (uint8_t i = 0; i < r->start->node->path_count; i++) {
+        int uv_error = 0;
+        err = resp_server_listen(r->front, r->start->node->paths[i], group->client_port, &uv_error);
+        if (err != TS_OK) {
+            (void)snprintf(why, NET_TLS_WHY_MAX,
+                           "cannot listen for clients on %s:%u: %s; free the port or change "
+                           "`port` of group %s",
+                           r->start->node->paths[i], (unsigned)group->client_port,
+                           uv_error != 0 ? uv_strerror(uv_error) : ts_err_text(err), group->name);
+            return err;
+        }
+    }
+    return TS_OK;
+}
