@@ -142,12 +142,21 @@ static void begin_round(struct proposer *p, struct proposer_effects *fx, struct 
     ask_all(p, fx, PROPOSER_PREPARING, now);
 }
 
+static bool is_expected(const struct proposer *p)
+{
+    if (!ts_epoch_eq(p->seen.epoch, p->expected)) {
+        return false;
+    }
+    return !p->pinned || (p->seen.nonce == p->pinned_nonce &&
+                          ts_instance_eq(p->seen.proposer, p->pinned_proposer));
+}
+
 /* The comparison of the compare-and-swap (R1.4), on the newest accepted value of a majority.
  * Gives what this ballot carries and the outcome once that is decided:
  *  1. READ: the same value again.
  *  2. One's own proposal was seen: it may have been decided by an earlier round of ours or by a
  *     reader. It is carried again, and its decision is ours, whatever the epochs say.
- *  3. The expected epoch: our proposal.
+ *  3. The expected value: our proposal.
  *  4. Anything else: the same value again. Only when that is decided is the proposal defeated;
  *     before, an earlier accept of ours could still reach a majority. */
 static enum proposer_outcome choose(const struct proposer *p, struct cfg_config *value)
@@ -161,7 +170,7 @@ static enum proposer_outcome choose(const struct proposer *p, struct cfg_config 
         ts_instance_eq(p->seen.proposer, p->proposal.proposer)) {
         return PROPOSER_WON;
     }
-    if (ts_epoch_eq(p->seen.epoch, p->expected)) {
+    if (is_expected(p)) {
         *value = p->proposal;
         return PROPOSER_WON;
     }
@@ -410,6 +419,9 @@ static void on_op(struct proposer *p, const struct proposer_event *ev, struct pr
         ts_assert(ev->config->nonce != 0);
         p->expected = ev->expected;
         p->proposal = *ev->config;
+        p->pinned = p->prepared && ts_epoch_eq(p->seen.epoch, ev->expected);
+        p->pinned_proposer = p->seen.proposer;
+        p->pinned_nonce = p->seen.nonce;
     }
     p->op = ev->op;
     p->retry_ns = p->cfg.retry_ns;

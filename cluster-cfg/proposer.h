@@ -11,6 +11,9 @@
  *   READ     shows the value and has a majority accept it again: the result is decided.
  *   CAS      if the newest value has the expected epoch, has the new one accepted. A CAS that
  *            follows a PREPARE uses the kept ballot and so needs one round only; so does a READ.
+ *            Decided values have distinct epochs, so an epoch names one. What a PREPARE showed
+ *            may be undecided and be replaced by another value of the same epoch: a CAS that
+ *            follows compares who proposed it, too.
  *
  * A CAS ends in one of two ways, or is still trying:
  *   WON(value)   the proposal is decided.
@@ -93,7 +96,8 @@ struct proposer_event {
     enum proposer_event_kind kind;
     struct ts_mono now;
     enum proposer_op op;             /* OP */
-    struct ts_epoch expected;        /* OP CAS */
+    struct ts_epoch expected;        /* OP CAS: of a decided value, or of what the PREPARE just
+                                      * before showed */
     const struct cfg_config *config; /* OP CAS: the new value; copied */
     uint8_t voter;                   /* MESSAGE, VOTER_UP, VOTER_DOWN */
     const struct reg_msg *msg;       /* MESSAGE: borrowed for the step */
@@ -158,7 +162,10 @@ struct proposer {
 
     /* the operation */
     enum proposer_op op;
-    struct ts_epoch expected;   /* CAS */
+    struct ts_epoch expected; /* CAS */
+    bool pinned;              /* CAS: the expected value is also known by name, as below */
+    struct ts_instance pinned_proposer;
+    uint64_t pinned_nonce;
     struct cfg_config proposal; /* CAS */
 
     /* the round */
