@@ -116,7 +116,7 @@ enum ts_err replica_replay(void *arg, const struct journal_batch *batch, struct 
 struct ts_epoch replica_record_floor(struct ts_bytes record);
 
 /* replica_register.c */
-enum ts_err replica_register_open(struct replica *r, char why[NET_TLS_WHY_MAX]) TS_MUST_USE;
+enum ts_err replica_register_open(struct replica *r, struct ts_why *why) TS_MUST_USE;
 void replica_register_op(struct replica *r, enum repl_effect_kind kind, uint64_t op,
                          struct ts_epoch expected, const struct cfg_config *config);
 void replica_register_tick(struct replica *r, struct ts_mono now);
@@ -125,7 +125,7 @@ struct ts_mono replica_register_deadline(const struct replica *r);
 void replica_on_registered(struct replica *r);
 
 /* replica_service.c */
-enum ts_err replica_service_open(struct replica *r, char why[NET_TLS_WHY_MAX]) TS_MUST_USE;
+enum ts_err replica_service_open(struct replica *r, struct ts_why *why) TS_MUST_USE;
 void replica_service_turn(struct replica *r, struct ts_mono now);
 struct ts_mono replica_service_deadline(const struct replica *r, struct ts_mono now);
 struct ts_hash replica_service_apply(struct replica *r, const struct svc_entry *entry,
@@ -134,7 +134,7 @@ void replica_service_close_pending(struct replica *r);
 void replica_service_publish_status(struct replica *r);
 
 /* replica_peers.c */
-enum ts_err replica_peers_open(struct replica *r, char why[NET_TLS_WHY_MAX]) TS_MUST_USE;
+enum ts_err replica_peers_open(struct replica *r, struct ts_why *why) TS_MUST_USE;
 void replica_peers_open_links(struct replica *r);
 void replica_peers_tick(struct replica *r, struct ts_mono now);
 

@@ -166,7 +166,7 @@ static int open_journal(struct replica *r)
 
 static int open_all(struct replica *r)
 {
-    char why[NET_TLS_WHY_MAX] = "";
+    struct ts_why why = {{0}};
     char tls_dir[REPLICA_PATH_MAX];
     int n = snprintf(r->data_dir, sizeof(r->data_dir), "%s", r->start->args.data);
     int m = snprintf(r->group_dir, sizeof(r->group_dir), "%s/groups/%s", r->start->args.data,
@@ -175,24 +175,24 @@ static int open_all(struct replica *r)
     if (n < 0 || m < 0 || k < 0 || (size_t)m >= sizeof(r->group_dir)) {
         return fail(r, "the path of --data is too long");
     }
-    if (net_tls_open(&r->tls, tls_dir, why) != TS_OK) {
-        return fail(r, why);
+    if (net_tls_open(&r->tls, tls_dir, &why) != TS_OK) {
+        return fail(r, why.text);
     }
     int status = open_core(r);
     if (status != TS_EXIT_OK) {
         return status;
     }
-    enum ts_err err = replica_service_open(r, why);
+    enum ts_err err = replica_service_open(r, &why);
     if (err != TS_OK) {
-        (void)fail(r, why);
+        (void)fail(r, why.text);
         return err == TS_ERR_CONFIG ? TS_EXIT_CONFIG : TS_EXIT_FAILURE;
     }
     status = open_journal(r);
     if (status != TS_EXIT_OK) {
         return status;
     }
-    if (replica_peers_open(r, why) != TS_OK || replica_register_open(r, why) != TS_OK) {
-        (void)fail(r, why);
+    if (replica_peers_open(r, &why) != TS_OK || replica_register_open(r, &why) != TS_OK) {
+        (void)fail(r, why.text);
         return TS_EXIT_FAILURE;
     }
     return TS_EXIT_OK;

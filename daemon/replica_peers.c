@@ -141,7 +141,7 @@ void replica_peers_tick(struct replica *r, struct ts_mono now)
     }
 }
 
-enum ts_err replica_peers_open(struct replica *r, char why[NET_TLS_WHY_MAX])
+enum ts_err replica_peers_open(struct replica *r, struct ts_why *why)
 {
     char path[NET_DGRAM_PATH_MAX];
     int n =
@@ -156,8 +156,7 @@ enum ts_err replica_peers_open(struct replica *r, char why[NET_TLS_WHY_MAX])
     }
     enum ts_err err = net_dgram_open(&r->dgram, &r->loop, path, on_datagram, r);
     if (err != TS_OK) {
-        (void)snprintf(why, NET_TLS_WHY_MAX,
-                       "cannot bind %.100s; is its directory there and writable?", path);
+        (void)ts_why(why, err, "cannot bind %.100s; is its directory there and writable?", path);
     }
     return err;
 }
@@ -166,7 +165,7 @@ void replica_peers_open_links(struct replica *r)
 {
     const struct cfg_cluster *cluster = &r->start->cluster;
     const struct journal_info *info = journal_info(r->journal);
-    char why[NET_TLS_WHY_MAX];
+    struct ts_why why;
     struct links_config lc = {
         .env = {.loop = &r->loop, .turn = &r->turn, .log = &r->start->log, .tls = &r->tls},
         .cluster = cluster,
@@ -181,8 +180,8 @@ void replica_peers_open_links(struct replica *r)
                    .on_frame = on_frame},
         .arg = r,
     };
-    if (links_open(&lc, &r->links, why) != TS_OK) {
-        net_log(&r->start->log, NET_LOG_ERROR, "%s", why);
+    if (links_open(&lc, &r->links, &why) != TS_OK) {
+        net_log(&r->start->log, NET_LOG_ERROR, "%s", why.text);
         r->exit_status = TS_EXIT_FAILURE;
         uv_stop(&r->loop);
         return;

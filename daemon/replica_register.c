@@ -177,7 +177,7 @@ struct ts_mono replica_register_deadline(const struct replica *r)
     return ts_mono_lt(a, b) ? a : b;
 }
 
-enum ts_err replica_register_open(struct replica *r, char why[NET_TLS_WHY_MAX])
+enum ts_err replica_register_open(struct replica *r, struct ts_why *why)
 {
     const struct cfg_cluster *cluster = &r->start->cluster;
     const struct journal_info *info = journal_info(r->journal);

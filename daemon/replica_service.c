@@ -250,7 +250,7 @@ void replica_service_turn(struct replica *r, struct ts_mono now)
     resp_server_turn(r->front);
 }
 
-enum ts_err replica_service_open(struct replica *r, char why[NET_TLS_WHY_MAX])
+enum ts_err replica_service_open(struct replica *r, struct ts_why *why)
 {
     const struct cfg_group *group = r->start->group;
     for (size_t i = 0; i < sizeof(SERVICES) / sizeof(SERVICES[0]); i++) {
@@ -259,10 +259,9 @@ enum ts_err replica_service_open(struct replica *r, char why[NET_TLS_WHY_MAX])
         }
     }
     if (r->svc == NULL) {
-        (void)snprintf(why, NET_TLS_WHY_MAX,
-                       "group %s: there is no service \"%s\"; this build has: kv", group->name,
-                       group->service);
-        return TS_ERR_CONFIG;
+        return ts_why(why, TS_ERR_CONFIG,
+                      "group %s: there is no service \"%s\"; this build has: kv", group->name,
+                      group->service);
     }
     uint64_t hash_seed;
     char limits[64];
@@ -278,18 +277,17 @@ enum ts_err replica_service_open(struct replica *r, char why[NET_TLS_WHY_MAX])
     struct resp_server_config config = {.submit_count_max = SUBMIT_COUNT_MAX, .version = "0.1.0"};
     r->front = r->state == NULL ? NULL : resp_server_create(&r->loop, &ops, r->state, &config);
     if (r->front == NULL) {
-        (void)snprintf(why, NET_TLS_WHY_MAX, "out of memory for service %s", r->svc->name);
-        return TS_ERR_NOMEM;
+        return ts_why(why, TS_ERR_NOMEM, "out of memory for service %s", r->svc->name);
     }
     for (uint8_t i = 0; i < r->start->node->path_count; i++) {
         int uv_error = 0;
         err = resp_server_listen(r->front, r->start->node->paths[i], group->client_port, &uv_error);
         if (err != TS_OK) {
-            (void)snprintf(why, NET_TLS_WHY_MAX,
-                           "cannot listen for clients on %s:%u: %s; free the port or change "
-                           "`port` of group %s",
-                           r->start->node->paths[i], (unsigned)group->client_port,
-                           uv_error != 0 ? uv_strerror(uv_error) : ts_err_text(err), group->name);
+            (void)ts_why(why, err,
+                         "cannot listen for clients on %s:%u: %s; free the port or change "
+                         "`port` of group %s",
+                         r->start->node->paths[i], (unsigned)group->client_port,
+                         uv_error != 0 ? uv_strerror(uv_error) : ts_err_text(err), group->name);
             return err;
         }
     }
