@@ -148,11 +148,9 @@ enum ts_err replica_peers_open(struct replica *r, struct ts_why *why)
         snprintf(path, sizeof(path), "%s/run/replica-%s.sock", r->data_dir, r->start->group->name);
     int m = snprintf(r->cfgd_path, sizeof(r->cfgd_path), "%s/run/cfgd.sock", r->data_dir);
     if (n < 0 || (size_t)n >= sizeof(path) || m < 0 || (size_t)m >= sizeof(r->cfgd_path)) {
-        (void)snprintf(
-            why, NET_TLS_WHY_MAX,
-            "%.100s: the path is too long for a Unix socket; use a shorter data directory",
-            r->data_dir);
-        return TS_ERR_LIMIT;
+        return ts_why(why, TS_ERR_LIMIT,
+                      "%s: the path is too long for a Unix socket; use a shorter data directory",
+                      r->data_dir);
     }
     enum ts_err err = net_dgram_open(&r->dgram, &r->loop, path, on_datagram, r);
     if (err != TS_OK) {
