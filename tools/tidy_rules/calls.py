@@ -28,6 +28,7 @@ BANNED = {
     "tmpnam": "mkstemp or mkdtemp",
     "mktemp": "mkstemp or mkdtemp",
     "assert": "ts_assert of base/assert.h",
+    "setlocale": "cores count on the C locale",
 }
 CLOCKS = ("time", "gettimeofday", "clock_gettime", "clock", "uv_now", "uv_hrtime")
 ALLOCATORS = ("malloc", "calloc", "realloc", "reallocarray", "strdup", "strndup", "asprintf")
@@ -71,16 +72,16 @@ def check_core_alloc(tree):
     pattern = call_pattern(ALLOCATORS)
     init_lines = set()
     for file, name, first, last in functions(tree):
-        if name.endswith("_init"):
+        if name.endswith(("_init", "_new", "_create")):
             init_lines |= {(file.path, number) for number in range(first, last + 1)}
     for file in tree.c_files():
         if in_core(file):
             for number, name in find_calls(file, pattern):
                 if (file.path, number) in init_lines:
                     continue
-                yield Finding(file.path, number, f"{name}() in a core: allocate in x_init() from "
-                              "fixed limits (or list the file in tools/tidy-exceptions.txt with "
-                              "the bound of what it allocates)")
+                yield Finding(file.path, number, f"{name}() in a core: allocate in x_init() or "
+                              "x_new() from fixed limits (or list the file in tools/tidy-exceptions.txt "
+                              "with the bound of what it allocates)")
 
 
 def check_sleep(tree):
