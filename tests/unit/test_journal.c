@@ -347,7 +347,7 @@ static void test_read_during_truncate_is_busy(void **state)
 }
 
 /* Goal: closing writes what is queued, and completes it. */
-static void test_close_drains(void **state)
+static void test_journal_close_drains(void **state)
 {
     struct fix *f = *state;
     append_many(f, 50, 5000, 1);
@@ -376,7 +376,7 @@ int main(void)
         T(test_persist_record_survives_reopen),
         T(test_read_gives_whole_log_in_order),
         T(test_read_during_truncate_is_busy),
-        T(test_close_drains),
+        T(test_journal_close_drains),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

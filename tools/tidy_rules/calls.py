@@ -80,8 +80,8 @@ def check_core_alloc(tree):
                 if (file.path, number) in init_lines:
                     continue
                 yield Finding(file.path, number, f"{name}() in a core: allocate in x_init() or "
-                              "x_new() from fixed limits (or list the file in tools/tidy-exceptions.txt "
-                              "with the bound of what it allocates)")
+                              "x_new() from fixed limits (or list the file in "
+                              "tools/tidy-exceptions.txt with the bound of what it allocates)")
 
 
 def check_sleep(tree):
