@@ -1,0 +1,183 @@
+/* Files and directories: replacement in one step, staging, the lock, the marker. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <sys/wait.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/disk_fixture.h"
+
+struct dir_fix {
+    char dir[TS_PATH_MAX];
+    char path[TS_PATH_MAX];
+    struct ts_why why;
+};
+
+static int setup(void **state)
+{
+    struct dir_fix *x = calloc(1, sizeof(*x));
+    disk_make(x->dir);
+    assert_int_equal(ts_path(x->path, NULL, x->dir, "file"), TS_OK);
+    *state = x;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct dir_fix *x = *state;
+    disk_remove(x->dir);
+    free(x);
+    return 0;
+}
+
+/* Goal: content and permissions are the new ones, and nothing is left aside. */
+static void test_file_replace_gives_new_content(void **state)
+{
+    struct dir_fix *x = *state;
+    uint8_t *data;
+    size_t len;
+    assert_int_equal(ts_file_read(x->path, 10, &data, &len, &x->why), TS_ERR_NOT_FOUND);
+    assert_int_equal(ts_file_replace(x->path, "one", 3, 0644, &x->why), TS_OK);
+    assert_int_equal(ts_file_replace(x->path, "second", 6, 0600, &x->why), TS_OK);
+    assert_int_equal(ts_file_read(x->path, 6, &data, &len, &x->why), TS_OK);
+    assert_string_equal((char *)data, "second");
+    free(data);
+    struct stat st;
+    assert_int_equal(stat(x->path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_int_equal(ts_file_read(x->path, 5, &data, &len, &x->why), TS_ERR_LIMIT);
+    assert_int_equal(ts_file_remove(x->path, &x->why), TS_OK);
+    assert_int_equal(ts_file_remove(x->path, &x->why), TS_OK);
+}
+
+/* Goal: an error names the path and what to do. */
+static void test_file_replace_in_missing_directory_says_where(void **state)
+{
+    struct dir_fix *x = *state;
+    char path[TS_PATH_MAX];
+    assert_int_equal(ts_path(path, NULL, x->dir, "none/file"), TS_OK);
+    assert_int_equal(ts_file_replace(path, "x", 1, 0600, &x->why), TS_ERR_NOT_FOUND);
+    assert_non_null(strstr(x->why.text, path));
+}
+
+/* Goal: a device that is full is told apart, with advice. */
+static void test_file_write_to_full_device_is_nospace(void **state)
+{
+    struct dir_fix *x = *state;
+    int fd = open("/dev/full", O_WRONLY);
+    assert_true(fd >= 0);
+    assert_int_equal(ts_fd_write_at(fd, "/dev/full", "x", 1, 0, &x->why), TS_ERR_NOSPACE);
+    assert_non_null(strstr(x->why.text, "free space"));
+    (void)close(fd);
+}
+
+/* Goal: nested directories; a file in the way is named. */
+static void test_dir_make_nested_makes_all(void **state)
+{
+    struct dir_fix *x = *state;
+    char path[TS_PATH_MAX];
+    assert_int_equal(ts_path(path, NULL, x->dir, "a/b"), TS_OK);
+    assert_int_equal(ts_dir_make(path, 0700, &x->why), TS_OK);
+    assert_int_equal(ts_dir_make(path, 0700, &x->why), TS_OK);
+    assert_int_equal(ts_file_replace(x->path, "x", 1, 0600, &x->why), TS_OK);
+    assert_int_equal(ts_path(path, NULL, x->dir, "file/b"), TS_OK);
+    assert_int_equal(ts_dir_make(path, 0700, &x->why), TS_ERR_EXISTS);
+    assert_non_null(strstr(x->why.text, "not a directory"));
+}
+
+/* Goal: a staged directory appears complete or not at all, and never over another one. */
+static void test_dir_stage_finish_is_all_or_nothing(void **state)
+{
+    struct dir_fix *x = *state;
+    char dir[TS_PATH_MAX];
+    char staging[TS_PATH_MAX];
+    char file[TS_PATH_MAX];
+    assert_int_equal(ts_path(dir, NULL, x->dir, "stage"), TS_OK);
+    for (int i = 0; i < 2; i++) { /* the first attempt is given up half-way */
+        assert_int_equal(ts_dir_stage_begin(dir, staging, &x->why), TS_OK);
+        assert_int_equal(ts_path(file, NULL, staging, "part%d", i), TS_OK);
+        assert_int_equal(ts_file_replace(file, "x", 1, 0600, &x->why), TS_OK);
+        assert_int_equal(access(dir, F_OK), -1);
+    }
+    assert_int_equal(ts_dir_stage_finish(dir, &x->why), TS_OK);
+    assert_int_equal(ts_path(file, NULL, dir, "part0"), TS_OK);
+    assert_int_equal(access(file, F_OK), -1);
+    assert_int_equal(ts_path(file, NULL, dir, "part1"), TS_OK);
+    assert_int_equal(access(file, F_OK), 0);
+    assert_int_equal(ts_dir_stage_begin(dir, staging, &x->why), TS_ERR_EXISTS);
+}
+
+/* Goal: a second process is refused and told the pid of the first; its death frees the lock. */
+static void test_dir_lock_held_elsewhere_names_pid(void **state)
+{
+    struct dir_fix *x = *state;
+    int to_parent[2];
+    int to_child[2];
+    assert_int_equal(pipe(to_parent), 0);
+    assert_int_equal(pipe(to_child), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        struct ts_dir_lock lock;
+        enum ts_err err = ts_dir_lock(&lock, x->dir, NULL);
+        char c = err == TS_OK ? 'y' : 'n';
+        (void)!write(to_parent[1], &c, 1);
+        (void)close(to_child[1]);
+        (void)!read(to_child[0], &c, 1);
+        _exit(0);
+    }
+    char c;
+    assert_int_equal(read(to_parent[0], &c, 1), 1);
+    assert_int_equal(c, 'y');
+    struct ts_dir_lock lock;
+    assert_int_equal(ts_dir_lock(&lock, x->dir, &x->why), TS_ERR_BUSY);
+    char want[32];
+    (void)snprintf(want, sizeof(want), "process %d", (int)child);
+    assert_non_null(strstr(x->why.text, want));
+    (void)close(to_child[1]);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_int_equal(ts_dir_lock(&lock, x->dir, &x->why), TS_OK);
+    ts_dir_unlock(&lock);
+    (void)close(to_parent[0]);
+    (void)close(to_parent[1]);
+    (void)close(to_child[0]);
+}
+
+/* Goal: the marker is found again, with its reason (R2.11). */
+static void test_dir_abandon_is_remembered(void **state)
+{
+    struct dir_fix *x = *state;
+    assert_int_equal(ts_dir_check_abandoned(x->dir, &x->why), TS_OK);
+    ts_dir_abandon(x->dir, "cannot fsync the tea");
+    assert_int_equal(ts_dir_check_abandoned(x->dir, &x->why), TS_ERR_ABANDONED);
+    assert_non_null(strstr(x->why.text, "cannot fsync the tea"));
+}
+
+/* Goal: a path that does not fit is an error, never a shorter path. */
+static void test_path_too_long_is_refused(void **state)
+{
+    struct dir_fix *x = *state;
+    char longer[TS_PATH_MAX];
+    char out[TS_PATH_MAX];
+    memset(longer, 'x', sizeof(longer) - 1);
+    longer[sizeof(longer) - 1] = 0;
+    assert_int_equal(ts_path(out, &x->why, longer, "f"), TS_ERR_LIMIT);
+    assert_true(ts_random_id() != ts_random_id());
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(test_file_replace_gives_new_content),
+        T(test_file_replace_in_missing_directory_says_where),
+        T(test_file_write_to_full_device_is_nospace),
+        T(test_dir_make_nested_makes_all),
+        T(test_dir_stage_finish_is_all_or_nothing),
+        T(test_dir_lock_held_elsewhere_names_pid),
+        T(test_dir_abandon_is_remembered),
+        T(test_path_too_long_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
