@@ -10,7 +10,7 @@
 /* Header and note: the checksum at 8 covers what follows it. */
 #define BLOCK_CRC_AT 8U
 #define BLOCK_CRC_FROM 12U
-#define NOTE_FIXED 72U
+#define NOTE_FIXED 64U
 #define NOTE_ENTRY 44U
 #define RECORD_CRC_AT 4U
 #define RECORD_CRC_FROM 8U
@@ -83,7 +83,6 @@ void journal_note_encode(const struct journal_note *n, struct ts_writer *w)
     ts_put_u64(w, n->segment);
     ts_put_u64(w, n->durable.v);
     ts_put_hash(w, n->durable_hash);
-    ts_put_u64(w, 0);
     for (uint32_t i = 0; i < n->count; i++) {
         const struct journal_note_entry *e = &n->entries[i];
         ts_put_u64(w, e->first.v);
@@ -107,7 +106,6 @@ enum ts_err journal_note_decode(struct journal_note *n, const void *data, size_t
     n->segment = ts_get_u64(&r);
     n->durable.v = ts_get_u64(&r);
     n->durable_hash = ts_get_hash(&r);
-    (void)ts_get_u64(&r);
     if (ts_reader_status(&r) != TS_OK || magic != NOTE_MAGIC) {
         return TS_ERR_MALFORMED;
     }

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <sys/inotify.h>
 #include <sys/resource.h>
 
 #include <cmocka.h>
@@ -175,9 +176,10 @@ static void test_recover_lazy_note_tells_corrupt_from_torn(void **state)
     part(seg, f, "segment-000001");
     assert_int_equal(fix_append(f, 1, BATCH, 1), TS_OK);
     fix_wait(f);
+    int watch = inotify_init1(IN_CLOEXEC);
+    assert_true(watch >= 0 && inotify_add_watch(watch, seg, IN_MODIFY) >= 0);
     bool noted = false;
     while (!noted) {
-        (void)usleep(2000);
         uint8_t *data;
         size_t len;
         assert_int_equal(ts_file_read(seg, FIX_SEGMENT, &data, &len, NULL), TS_OK);
@@ -187,7 +189,10 @@ static void test_recover_lazy_note_tells_corrupt_from_torn(void **state)
                      n.durable.v == 1;
         }
         free(data);
+        uint8_t events[1024];
+        assert_true(noted || read(watch, events, sizeof(events)) > 0);
     }
+    (void)close(watch);
     fix_close(f);
     disk_flip(seg, offset_of(seg, 1) + 100);
     assert_int_equal(fix_open(f), TS_ERR_CORRUPT);
