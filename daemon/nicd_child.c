@@ -1,0 +1,62 @@
+#include "daemon/nicd_child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+/* In the child, between fork and exec: async-signal-safe calls only. */
+static _Noreturn void become(char *const argv[], pid_t parent, int output)
+{
+    sigset_t none;
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) {
+        _exit(NICD_EXIT_NO_EXEC); /* nicd ended before the line above */
+    }
+    (void)setpgid(0, 0);
+    (void)sigemptyset(&none);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL);
+    (void)signal(SIGPIPE, SIG_DFL);
+    int null = open("/dev/null", O_RDONLY);
+    if (null >= 0) {
+        (void)dup2(null, STDIN_FILENO);
+        if (null > STDERR_FILENO) {
+            (void)close(null);
+        }
+    }
+    if (dup2(output, STDOUT_FILENO) < 0 || dup2(output, STDERR_FILENO) < 0) {
+        _exit(NICD_EXIT_NO_EXEC);
+    }
+    (void)execv(argv[0], argv);
+    const char *why = strerrordesc_np(errno);
+    (void)!write(STDERR_FILENO, "cannot execute ", strlen("cannot execute "));
+    (void)!write(STDERR_FILENO, argv[0], strlen(argv[0]));
+    (void)!write(STDERR_FILENO, ": ", 2);
+    (void)!write(STDERR_FILENO, why, strlen(why));
+    (void)!write(STDERR_FILENO, "\n", 1);
+    _exit(NICD_EXIT_NO_EXEC);
+}
+
+pid_t nicd_child_start(char *const argv[], int *output)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) {
+        return -1;
+    }
+    pid_t parent = getpid();
+    pid_t pid = fork();
+    if (pid == 0) {
+        become(argv, parent, ends[1]);
+    }
+    int saved = errno;
+    (void)close(ends[1]);
+    if (pid < 0) {
+        (void)close(ends[0]);
+        errno = saved;
+        return -1;
+    }
+    *output = ends[0];
+    return pid;
+}
