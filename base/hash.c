@@ -19,6 +19,11 @@ struct ts_hash ts_hash_bytes(const void *data, size_t n)
     return (struct ts_hash){.lo = h.low64, .hi = h.high64};
 }
 
+uint64_t ts_hash_seeded(uint64_t seed, const void *data, size_t n)
+{
+    return XXH3_64bits_withSeed(data, n, seed);
+}
+
 struct ts_hash ts_hash_chain(struct ts_hash prev, const void *data, size_t n)
 {
     /* Hash the data with the low half as seed, then fold in the high half:

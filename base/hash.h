@@ -16,6 +16,9 @@ uint32_t ts_crc32c(const void *data, size_t n);
 /* XXH3-128 of `n` bytes. */
 struct ts_hash ts_hash_bytes(const void *data, size_t n);
 
+/* XXH3-64 under a seed: for hash tables whose keys come from strangers. */
+uint64_t ts_hash_seeded(uint64_t seed, const void *data, size_t n);
+
 /* The hash of `prev` followed by `n` bytes: one link of a chain. */
 struct ts_hash ts_hash_chain(struct ts_hash prev, const void *data, size_t n);
 

@@ -3,10 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include "base/assert.h"
+#include "base/hash.h"
 #include "services/kv/expiry_heap.h"
 #include "services/kv/kv.h"
 
@@ -57,7 +55,7 @@ void kv_store_free(struct kv_store *s)
 
 static uint64_t hash_key(const struct kv_store *s, struct ts_bytes key)
 {
-    return XXH3_64bits_withSeed(key.data, key.len, s->seed);
+    return ts_hash_seeded(s->seed, key.data, key.len);
 }
 
 /* The head of the chain that a key with this hash belongs to now. */
