@@ -56,8 +56,9 @@ static void log_clean(char *text, size_t len)
     }
 }
 
-static void log_line(const struct net_log *l, enum net_log_level level, uint64_t held_back,
-                     const char *format, va_list args)
+static void __attribute__((format(printf, 4, 0)))
+log_line(const struct net_log *l, enum net_log_level level, uint64_t held_back, const char *format,
+         va_list args)
 {
     char line[NET_LOG_LINE_MAX];
     size_t len = log_prefix(l, level, line, sizeof(line));

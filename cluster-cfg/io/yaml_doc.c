@@ -7,7 +7,8 @@
 
 #include "base/assert.h"
 
-static void fail_at(struct yaml_doc *y, yaml_mark_t mark, const char *format, va_list args)
+static void __attribute__((format(printf, 3, 0)))
+fail_at(struct yaml_doc *y, yaml_mark_t mark, const char *format, va_list args)
 {
     if (y->failed) {
         return;

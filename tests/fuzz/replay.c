@@ -68,9 +68,11 @@ static void write_crash_file(void)
     close(fd);
     if (n == (ssize_t)replay.now_len) {
         static const char text[] = "the failing input is in the file ";
-        n = write(STDERR_FILENO, text, sizeof(text) - 1);
-        n = write(STDERR_FILENO, replay.crash_path, strlen(replay.crash_path));
-        n = write(STDERR_FILENO, "\n", 1);
+        if (write(STDERR_FILENO, text, sizeof(text) - 1) < 0 ||
+            write(STDERR_FILENO, replay.crash_path, strlen(replay.crash_path)) < 0 ||
+            write(STDERR_FILENO, "\n", 1) < 0) {
+            return; /* The file is there all the same. */
+        }
     }
 }
 

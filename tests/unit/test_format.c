@@ -290,8 +290,8 @@ static void test_genesis_load_damaged_is_corrupt(void **state)
         "[]",
         "{\"version\": 1}",
         "{\"version\": 1, \"cluster\": \"demo\", \"nodes\": 3, \"groups\": []}",
-        "{\"version\": 1, \"cluster\": \"demo\", \"groups\": [], \"nodes\": "
-        "[{\"id\": 1, \"name\": \"nic1\", \"voter\": \"0000000000000000\"}]}",
+        ("{\"version\": 1, \"cluster\": \"demo\", \"groups\": [], \"nodes\": "
+         "[{\"id\": 1, \"name\": \"nic1\", \"voter\": \"0000000000000000\"}]}"),
     };
     for (size_t i = 0; i < sizeof(BAD) / sizeof(BAD[0]); i++) {
         write_file(f, "genesis.json", BAD[i]);
