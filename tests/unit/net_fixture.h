@@ -64,7 +64,8 @@ static inline void fx_cluster(struct net_fixture *f)
     struct cfg_cluster *c = &f->cluster;
     (void)snprintf(c->name, sizeof(c->name), "demo");
     c->base_port = 7400;
-    c->timing = cfg_timing_derive(200 * TS_NS_PER_MS);
+    /* Long enough that a busy machine does not look like a silent path. */
+    c->timing = cfg_timing_derive(600 * TS_NS_PER_MS);
     c->node_count = 3;
     for (unsigned i = 1; i <= 3; i++) {
         struct cfg_node *n = &c->nodes[i - 1];

@@ -2,6 +2,7 @@
 #include "tests/unit/net_fixture.h"
 
 #include "replicator/io/links.h"
+#include "tests/unit/net_relay.h"
 
 #define TYPE_DATA 32
 
@@ -19,7 +20,8 @@ struct side {
     uint64_t next; /* the number that the next frame must bear */
     bool in_order;
     unsigned node;
-    uint64_t send; /* numbers sent in this session */
+    uint64_t send;                     /* numbers sent in this session */
+    const struct cfg_cluster *cluster; /* as this side sees it */
 };
 
 static void side_on_up(void *arg, const struct links_peer *peer)
@@ -60,13 +62,13 @@ static void side_on_frame(void *arg, struct ts_nic_id peer, uint8_t type, struct
     s->frames++;
 }
 
-static void side_open(struct side *s, struct net_fixture *f, unsigned node, uint64_t instance,
-                      uint64_t start)
+static void side_open_in(struct side *s, struct net_fixture *f, const struct cfg_cluster *cluster,
+                         unsigned node, uint64_t instance, uint64_t start)
 {
     struct ts_why why = {.text = ""};
     struct links_config config = {
         .env = fx_env(f, node),
-        .cluster = &f->cluster,
+        .cluster = cluster,
         .self = {(uint16_t)node},
         .group = {1},
         .instance = {instance},
@@ -78,9 +80,15 @@ static void side_open(struct side *s, struct net_fixture *f, unsigned node, uint
                    .on_frame = side_on_frame},
         .arg = s,
     };
-    *s = (struct side){.f = f, .in_order = true, .node = node};
+    *s = (struct side){.f = f, .in_order = true, .node = node, .cluster = cluster};
     s->peer.nic = (struct ts_nic_id){(uint16_t)(3 - node)};
     fx_ok(links_open(&config, &s->links, &why), &why);
+}
+
+static void side_open(struct side *s, struct net_fixture *f, unsigned node, uint64_t instance,
+                      uint64_t start)
+{
+    side_open_in(s, f, &f->cluster, node, instance, start);
 }
 
 static void side_send(struct side *s)
@@ -264,8 +272,8 @@ static void test_links_both_dial_leaves_one_link_a_path(void **state)
     side_open(&b, f, 2, 22, 1);
     struct pair p = {&a, &b, 0};
     fx_until(f, pair_one_link_a_path, &p);
-    assert_int_equal(a.ups, 1);
-    assert_int_equal(b.ups, 1);
+    assert_true(a.downs == 0 || a.why != LINKS_DOWN_CLOSED);
+    assert_true(b.downs == 0 || b.why != LINKS_DOWN_CLOSED);
     links_close(a.links);
     links_close(b.links);
     fx_close(f);
@@ -321,6 +329,179 @@ static void test_links_send_largest_frame_passes(void **state)
     fx_close(f);
 }
 
+/* Two replicas that see each other through a relay on each path. */
+struct relayed {
+    struct net_fixture *f;
+    struct cfg_cluster seen_by[3];        /* the peer's addresses are the relays' */
+    struct relay *relay[TS_PATHS_MAX][3]; /* [path][towards node] */
+    struct side s[3];
+    struct pair pair;
+};
+
+static void relayed_open(struct relayed *r)
+{
+    r->f = fx_open();
+    r->seen_by[1] = r->f->cluster;
+    r->seen_by[2] = r->f->cluster;
+    uint16_t port = cfg_port_replica(&r->f->cluster, (struct ts_group_id){1});
+    for (unsigned path = 0; path < 2; path++) {
+        for (unsigned to = 1; to <= 2; to++) {
+            char *address = r->seen_by[3 - to].nodes[to - 1].paths[path];
+            fx_address(address, path, 8 + to);
+            r->relay[path][to] =
+                relay_open(r->f, address, r->f->cluster.nodes[to - 1].paths[path], port);
+        }
+    }
+    side_open_in(&r->s[1], r->f, &r->seen_by[1], 1, 11, 1);
+    side_open_in(&r->s[2], r->f, &r->seen_by[2], 2, 22, 1);
+    r->pair = (struct pair){&r->s[1], &r->s[2], 0};
+    fx_until(r->f, pair_both_paths_live, &r->pair);
+}
+
+static void relayed_close(struct relayed *r)
+{
+    links_close(r->s[1].links);
+    links_close(r->s[2].links);
+    for (unsigned path = 0; path < 2; path++) {
+        relay_close(r->relay[path][1]);
+        relay_close(r->relay[path][2]);
+    }
+    struct net_fixture *f = r->f;
+    (void)uv_timer_stop(&f->guard);
+    (void)uv_run(&f->loop, UV_RUN_DEFAULT);
+    for (unsigned path = 0; path < 2; path++) {
+        relay_free(r->relay[path][1]);
+        relay_free(r->relay[path][2]);
+    }
+    fx_close(f);
+}
+
+/* A path loses what goes from node 1 to node 2, or back, or both. */
+static void relayed_lose(struct relayed *r, unsigned path, bool forth, bool back)
+{
+    relay_freeze(r->relay[path][2], forth, back);
+    relay_freeze(r->relay[path][1], back, forth);
+}
+
+static void relayed_frames_pass(struct relayed *r)
+{
+    r->s[1].frames = 0;
+    r->s[2].frames = 0;
+    r->pair.want = 10;
+    for (unsigned i = 0; i < 10; i++) {
+        side_send(&r->s[1]);
+        side_send(&r->s[2]);
+    }
+    fx_until(r->f, pair_frames, &r->pair);
+    assert_true(r->s[1].in_order && r->s[2].in_order);
+}
+
+static bool relayed_moved(void *arg)
+{
+    const struct relayed *r = arg;
+    return pair_both_up((void *)(uintptr_t)&r->pair) &&
+           links_path(r->s[1].links, r->s[1].peer.nic) == 1 &&
+           links_path(r->s[2].links, r->s[2].peer.nic) == 1;
+}
+
+/* A path that falls silent, wholly or in one direction, is left for the other one. */
+static void silent_path_is_left(bool forth, bool back)
+{
+    struct relayed *r = calloc(1, sizeof(*r));
+    assert_non_null(r);
+    relayed_open(r);
+    relayed_lose(r, 0, forth, back);
+    fx_until(r->f, relayed_moved, r);
+    assert_int_equal(r->s[1].refusals, 0);
+    relayed_frames_pass(r);
+    /* The path comes back: it is live again, and the session stays where it is. */
+    relayed_lose(r, 0, false, false);
+    unsigned ups = r->s[1].ups;
+    fx_until(r->f, pair_both_paths_live, &r->pair);
+    relayed_frames_pass(r);
+    assert_int_equal(r->s[1].ups, ups);
+    relayed_close(r);
+    free(r);
+}
+
+static void test_links_silent_path_is_left(void **state)
+{
+    (void)state;
+    silent_path_is_left(true, true);
+}
+
+static void test_links_path_silent_to_the_higher_node_is_left(void **state)
+{
+    (void)state;
+    silent_path_is_left(true, false);
+}
+
+static void test_links_path_silent_to_the_lower_node_is_left(void **state)
+{
+    (void)state;
+    silent_path_is_left(false, true);
+}
+
+static bool relayed_both_down(void *arg)
+{
+    const struct relayed *r = arg;
+    return r->s[1].downs == r->s[1].ups && r->s[2].downs == r->s[2].ups;
+}
+
+/* Every path silent: the session ends for that reason, and nobody is said to be refused. */
+static void test_links_all_paths_silent_ends_and_comes_back(void **state)
+{
+    (void)state;
+    struct relayed *r = calloc(1, sizeof(*r));
+    assert_non_null(r);
+    relayed_open(r);
+    relayed_lose(r, 0, true, true);
+    relayed_lose(r, 1, true, true);
+    fx_until(r->f, relayed_both_down, r);
+    assert_int_equal(r->s[1].refusals + r->s[2].refusals, 0);
+    assert_true(r->s[1].why == LINKS_DOWN_SILENT || r->s[2].why == LINKS_DOWN_SILENT);
+    relayed_lose(r, 0, false, false);
+    relayed_lose(r, 1, false, false);
+    fx_until(r->f, pair_both_up, &r->pair);
+    relayed_frames_pass(r);
+    relayed_close(r);
+    free(r);
+}
+
+static bool side_saw_clone_refused(void *arg)
+{
+    const struct side *s = arg;
+    return links_counters(s->links)->failed[NET_DOWN_CLOSED] +
+               links_counters(s->links)->lost[NET_DOWN_CLOSED] >
+           0;
+}
+
+/* A second process with the same disk and start number is a clone: it gets no session. */
+static void test_links_clone_of_the_peer_is_refused(void **state)
+{
+    (void)state;
+    struct net_fixture *f = fx_open();
+    struct side a;
+    struct side b;
+    struct side clone;
+    side_open(&a, f, 1, 11, 1);
+    side_open(&b, f, 2, 22, 1);
+    struct pair p = {&a, &b, 0};
+    fx_until(f, pair_both_paths_live, &p);
+    struct cfg_cluster elsewhere = f->cluster;
+    fx_address(elsewhere.nodes[1].paths[0], 0, 9);
+    fx_address(elsewhere.nodes[1].paths[1], 1, 9);
+    side_open_in(&clone, f, &elsewhere, 2, 99, 1);
+    fx_until(f, side_saw_clone_refused, &clone);
+    assert_int_equal(a.ups, 1);
+    assert_int_equal(a.downs, 0);
+    assert_int_equal(clone.ups, 0);
+    links_close(a.links);
+    links_close(b.links);
+    links_close(clone.links);
+    fx_close(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -332,6 +513,11 @@ int main(void)
         cmocka_unit_test(test_links_both_dial_leaves_one_link_a_path),
         cmocka_unit_test(test_links_open_port_in_use_is_refused),
         cmocka_unit_test(test_links_send_largest_frame_passes),
+        cmocka_unit_test(test_links_silent_path_is_left),
+        cmocka_unit_test(test_links_path_silent_to_the_higher_node_is_left),
+        cmocka_unit_test(test_links_path_silent_to_the_lower_node_is_left),
+        cmocka_unit_test(test_links_all_paths_silent_ends_and_comes_back),
+        cmocka_unit_test(test_links_clone_of_the_peer_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
