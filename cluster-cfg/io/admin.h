@@ -1,0 +1,122 @@
+/* The admin protocol of cluster-cfgd: what one node knows of itself, as JSON.
+ *
+ * Transport: NNG REP on ipc://DIR/run/admin.ipc, one request one reply; NNG PUB on
+ * ipc://DIR/run/events.ipc, one event a message. Both are of this machine only (the directory
+ * is its owner's). A node tells its own voter's state and what its own processes report: who
+ * wants the cluster's asks every node and merges.
+ *
+ * Request:  {"version": 1, "cmd": "status" | "events" | "version"}
+ *   events also takes "since" (an event number, default 0) and "limit" (default and at most 1000)
+ * Reply:    {"version": 1, "ok": true, …} or {"version": 1, "ok": false, "error": "a sentence"}
+ *
+ * version:  "release", "cluster", "node", "pid"
+ * status:   "release" "cluster" "node" "id" "arbiter" "pid" "uptime_ms" "wall_us"
+ *   "voter":     {"state": "none|registering|ready|failed|clone", "start", "incarnation",
+ *                "confirmed", "voters", "why", "registers": [{"group", "epoch", "primary"}]}
+ *                (a register's value at one voter is not a configuration: R1.4)
+ *   "processes": [{"program", "group", "running", "pid", "starts", "last_status"}]
+ *   "peers":     [{"node", "alive", "silent_ms", "paths": [{"address", "up"}]}]
+ *   "groups":    [{"group", "role", "epoch", "primary", "in_sync", "required", "members",
+ *                "last", "committed", "applied", "digest", "waiting", "requests", "rejected",
+ *                "why", "age_ms", "alarms", "peers": [{"node", "connected", "path", "acked"}]}]
+ *                for each group with a replica here; "role": "down" without a running replica.
+ *                "epoch" 0: no configuration is known yet
+ *   "events":    {"oldest", "newest", "unwritten", "unreadable", "reports_refused"}
+ *   "alarms":    [{"code", "text", "group" (if of one)}]
+ *   "processes_age_ms", "peers_age_ms": since the last report, null without one
+ * events:   "events": [recorder_event_json], "newest", "more": whether others follow. An event's
+ *   number that is not one above the last one's tells of a gap.
+ *
+ * Nodes, groups and programs are told by name, identities in hexadecimal text, times in the unit
+ * that the key ends with. Unknown keys are to be ignored. */
+#ifndef CLUSTER_CFG_IO_ADMIN_H
+#define CLUSTER_CFG_IO_ADMIN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "base/buf.h"
+#include "base/ids.h"
+#include "cluster-cfg/cluster.h"
+#include "cluster-cfg/io/recorder.h"
+#include "cluster-cfg/report.h"
+#include "cluster-cfg/voter.h"
+
+#define ADMIN_VERSION 1
+#define ADMIN_REQUEST_BYTES_MAX 4096
+#define ADMIN_EVENTS_MAX 1000
+#define ADMIN_SOCKET "run/admin.ipc"
+#define ADMIN_EVENTS_SOCKET "run/events.ipc"
+/* Longest path of a Unix socket, NUL included. */
+#define ADMIN_SOCKET_PATH_MAX 108
+
+/* A report is repeated each 100 ms: after this long its sender is silent. */
+#define ADMIN_SILENT_NS (2 * TS_NS_PER_S)
+
+/* X(symbol, name) */
+#define ADMIN_VOTER_LIST(X) \
+    X(ADMIN_VOTER_NONE, "none")               /* this node does not vote */ \
+    X(ADMIN_VOTER_REGISTERING, "registering") /* its start is not confirmed by a majority */ \
+    X(ADMIN_VOTER_READY, "ready") \
+    X(ADMIN_VOTER_FAILED, "failed") /* its disk failed or is not usable: see why */ \
+    X(ADMIN_VOTER_CLONE, "clone")   /* its disk is a clone or a rolled-back image */
+
+enum admin_voter_state {
+#define ADMIN_VOTER_ENUM(sym, name) sym,
+    ADMIN_VOTER_LIST(ADMIN_VOTER_ENUM)
+#undef ADMIN_VOTER_ENUM
+};
+
+struct admin_voter {
+    enum admin_voter_state state;
+    uint64_t start;
+    struct ts_incarnation incarnation;
+    unsigned confirmed; /* voters that confirmed this start, itself included */
+    unsigned voters;
+    char why[TS_WHY_MAX];
+    const struct voter *core; /* borrowed; NULL without one */
+};
+
+struct admin_replica {
+    bool has;
+    struct ts_mono at;
+    struct report_replica report;
+};
+
+/* All that a reply is made of; kept by cluster-cfgd. */
+struct admin_state {
+    const struct cfg_cluster *cluster; /* config: borrowed */
+    const struct cfg_node *self;
+    const char *release;
+    uint32_t pid;
+    struct ts_mono started;
+    const struct recorder *recorder;
+
+    struct admin_voter voter; /* volatile */
+    bool has_procs;
+    struct ts_mono procs_at;
+    struct report_procs procs;
+    bool has_peers;
+    struct ts_mono peers_at;
+    struct report_peers peers;
+    struct admin_replica replica[TS_GROUPS_MAX + 1]; /* by group id */
+    uint64_t reports_refused;
+};
+
+/* Answers one request: a NUL-terminated text that the caller frees, NULL when memory is short.
+ * Any bytes are answered. `now` is monotonic, `wall_us` Unix time. */
+char *admin_answer(const struct admin_state *s, struct ts_bytes request, struct ts_mono now,
+                   uint64_t wall_us);
+
+/* The status reply's object, new. */
+json_t *admin_status_json(const struct admin_state *s, struct ts_mono now, uint64_t wall_us);
+/* Its "alarms", new. */
+json_t *admin_alarms_json(const struct admin_state *s, struct ts_mono now);
+/* Whether nicd says that the replica of this group runs; true while nicd has said nothing. */
+bool admin_replica_runs(const struct admin_state *s, struct ts_group_id group);
+/* The name of a node; "?" for none. Borrowed. */
+const char *admin_node_name(const struct cfg_cluster *c, struct ts_nic_id id);
+
+#endif

@@ -1,0 +1,157 @@
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cluster-cfg/io/admin.h"
+
+/* "REPORT_ALARM_NO_MAJORITY" gives "no-majority". */
+static void code_of(const char *symbol, char *out, size_t cap)
+{
+    size_t n = 0;
+    for (const char *p = symbol + strlen("REPORT_ALARM_"); *p != '\0' && n + 1 < cap; p++) {
+        out[n++] = *p == '_' ? '-' : (char)tolower((unsigned char)*p);
+    }
+    out[n] = '\0';
+}
+
+static void add(json_t *alarms, const char *code, const char *group, const char *text)
+{
+    json_t *alarm = json_pack("{s:s,s:s}", "code", code, "text", text);
+    if (group != NULL) {
+        (void)json_object_set_new(alarm, "group", json_string(group));
+    }
+    (void)json_array_append_new(alarms, alarm);
+}
+
+static void add_voter(const struct admin_state *s, json_t *alarms)
+{
+    char text[TS_WHY_MAX + 64];
+    switch (s->voter.state) {
+    case ADMIN_VOTER_NONE:
+    case ADMIN_VOTER_READY:
+        break;
+    case ADMIN_VOTER_REGISTERING:
+        (void)snprintf(text, sizeof(text),
+                       "the voter waits until a majority of voters confirms its start (%u of %u)",
+                       s->voter.confirmed, s->voter.voters);
+        add(alarms, "voter-registering", NULL, text);
+        break;
+    case ADMIN_VOTER_FAILED:
+        (void)snprintf(text, sizeof(text), "the voter is lost: %s", s->voter.why);
+        add(alarms, "voter-failed", NULL, text);
+        break;
+    case ADMIN_VOTER_CLONE:
+        add(alarms, "voter-clone", NULL, s->voter.why);
+        break;
+    }
+    if (s->voter.core != NULL && voter_empty_registers(s->voter.core) > 0) {
+        (void)snprintf(text, sizeof(text),
+                       "the voter has no value for %zu registers that must have one; its disk "
+                       "lost data",
+                       voter_empty_registers(s->voter.core));
+        add(alarms, "voter-empty-register", NULL, text);
+    }
+}
+
+static void add_processes(const struct admin_state *s, struct ts_mono now, json_t *alarms)
+{
+    char text[160];
+    if (!s->has_procs || ts_mono_since(s->procs_at, now) > ADMIN_SILENT_NS) {
+        add(alarms, "nicd-silent", NULL, "nicd has not reported for a while: is it stopped?");
+        return;
+    }
+    for (size_t i = 0; i < s->procs.count; i++) {
+        const struct report_proc *p = &s->procs.p[i];
+        if (p->running) {
+            continue;
+        }
+        const struct cfg_group *g = cfg_cluster_group(s->cluster, p->group);
+        (void)snprintf(text, sizeof(text), "%s%s%s is down (last exit %d, started %u times)",
+                       recorder_role_name(p->role), g == NULL ? "" : " of ",
+                       g == NULL ? "" : g->name, p->last_status, p->starts);
+        add(alarms, "process-down", g == NULL ? NULL : g->name, text);
+    }
+}
+
+static void add_peer(const struct admin_state *s, const struct report_peer *p, json_t *alarms)
+{
+    char text[160];
+    const struct cfg_node *node = cfg_cluster_node(s->cluster, p->nic);
+    if (node == NULL || ts_nic_eq(node->id, s->self->id)) {
+        return;
+    }
+    if (!p->alive) {
+        (void)snprintf(text, sizeof(text), "%s is not heard on any path", node->name);
+        add(alarms, "node-silent", NULL, text);
+        return;
+    }
+    for (unsigned i = 0; i < node->path_count; i++) {
+        if ((p->path_up_mask & (1U << i)) == 0) {
+            (void)snprintf(text, sizeof(text), "path %u to %s (%s) is down", i + 1, node->name,
+                           node->paths[i]);
+            add(alarms, "path-down", NULL, text);
+        }
+    }
+}
+
+static void add_peers(const struct admin_state *s, struct ts_mono now, json_t *alarms)
+{
+    if (!s->has_peers || ts_mono_since(s->peers_at, now) > ADMIN_SILENT_NS) {
+        add(alarms, "heartbeatd-silent", NULL,
+            "heartbeatd has not reported for a while: is it stopped?");
+        return;
+    }
+    for (size_t i = 0; i < s->peers.count; i++) {
+        add_peer(s, &s->peers.p[i], alarms);
+    }
+}
+
+static void add_group(const struct admin_state *s, const struct cfg_group *g, struct ts_mono now,
+                      json_t *alarms)
+{
+    static const struct {
+        const char *symbol;
+        const char *text;
+    } LIST[] = {
+#define ROW(sym, bit, text) [sym] = {#sym, text},
+        REPORT_ALARM_LIST(ROW)
+#undef ROW
+    };
+    char code[64];
+    char text[160];
+    const struct admin_replica *r = &s->replica[g->id.v];
+    if (!admin_replica_runs(s, g->id)) {
+        return; /* told as a process that is down */
+    }
+    if (!r->has || ts_mono_since(r->at, now) > ADMIN_SILENT_NS) {
+        (void)snprintf(text, sizeof(text), "the replica of %s has not reported for a while",
+                       g->name);
+        add(alarms, "replica-silent", g->name, text);
+        return;
+    }
+    for (unsigned i = 0; i < REPORT_ALARMS; i++) {
+        if ((r->report.alarms & (1ULL << i)) != 0) {
+            code_of(LIST[i].symbol, code, sizeof(code));
+            add(alarms, code, g->name, LIST[i].text);
+        }
+    }
+    if (r->report.role == REPORT_ROLE_HALTED) {
+        (void)snprintf(text, sizeof(text), "the replica of %s halted%s%s", g->name,
+                       r->report.why[0] == '\0' ? "" : ": ", r->report.why);
+        add(alarms, "halted", g->name, text);
+    }
+}
+
+json_t *admin_alarms_json(const struct admin_state *s, struct ts_mono now)
+{
+    json_t *alarms = json_array();
+    add_voter(s, alarms);
+    add_processes(s, now, alarms);
+    add_peers(s, now, alarms);
+    for (size_t i = 0; i < s->cluster->group_count; i++) {
+        if (cfg_group_has(&s->cluster->groups[i], s->self->id)) {
+            add_group(s, &s->cluster->groups[i], now, alarms);
+        }
+    }
+    return alarms;
+}

@@ -1,0 +1,153 @@
+#include "cluster-cfg/io/cfgd.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cluster-cfg/io/cfgd_internal.h"
+
+static uint64_t wall_now_us(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t)t.tv_sec * 1000000U + (uint64_t)t.tv_nsec / 1000U;
+}
+
+void cfgd_record(struct cfgd *d, struct recorder_source source, const struct ts_trace *trace)
+{
+    if (d->closing) {
+        return;
+    }
+    /* The event is a little older than its report: its monotonic time says by how much. */
+    uint64_t age_us = ts_mono_since(trace->at, net_now()) / TS_NS_PER_US;
+    const struct recorder_event *e =
+        recorder_add(d->recorder, wall_now_us() - age_us, source, trace);
+    if (d->admin == NULL) {
+        return; /* not open yet */
+    }
+    json_t *json = recorder_event_json(e);
+    char *text = json == NULL ? NULL : json_dumps(json, JSON_COMPACT);
+    if (text != NULL) {
+        admin_server_publish(d->admin, text);
+    }
+    free(text);
+    json_decref(json);
+}
+
+void cfgd_trace(struct cfgd *d, const struct ts_trace *trace)
+{
+    struct recorder_source own = {.role = REPORT_PROC_CLUSTER_CFGD, .instance = d->instance};
+    cfgd_record(d, own, trace);
+}
+
+static char *on_admin(void *arg, struct ts_bytes request)
+{
+    const struct cfgd *d = arg;
+    return admin_answer(&d->state, request, net_now(), wall_now_us());
+}
+
+static enum ts_err open_recorder(struct cfgd *d, struct ts_why *why)
+{
+    char dir[TS_PATH_MAX];
+    enum ts_err err = ts_path(dir, why, d->o.dir, "log");
+    err = err != TS_OK ? err : ts_dir_make(dir, 0700, why);
+    err = err != TS_OK ? err : recorder_open(&d->recorder, d->o.loop, dir, NULL, why);
+    d->state.recorder = d->recorder;
+    return err;
+}
+
+static enum ts_err open_reports(struct cfgd *d, struct ts_why *why)
+{
+    char path[TS_PATH_MAX];
+    enum ts_err err = ts_path(path, why, d->o.dir, "run");
+    err = err != TS_OK ? err : ts_dir_make(path, 0700, why);
+    err = err != TS_OK ? err : ts_path(path, why, d->o.dir, CFGD_SOCKET);
+    if (err != TS_OK) {
+        return err;
+    }
+    err = net_dgram_open(&d->reports, d->o.loop, path, cfgd_on_report, d);
+    if (err == TS_ERR_LIMIT) {
+        return ts_why(why, TS_ERR_CONFIG,
+                      "%s is too long for a Unix socket (%d bytes); use a directory with a shorter "
+                      "name",
+                      path, NET_DGRAM_PATH_MAX - 1);
+    }
+    d->reports_open = err == TS_OK;
+    return err == TS_OK ? TS_OK : ts_why_sys(why, errno, "cannot bind %s", path);
+}
+
+static enum ts_err open_net(struct cfgd *d, struct ts_why *why)
+{
+    enum ts_err err = net_turn_open(&d->turn, d->o.loop);
+    if (err != TS_OK) {
+        return ts_why(why, err, "cannot set up the event loop: %s", ts_err_text(err));
+    }
+    d->turn_open = true;
+    char dir[TS_PATH_MAX];
+    err = ts_path(dir, why, d->o.dir, "tls");
+    if (err != TS_OK) {
+        return err;
+    }
+    err = net_tls_open(&d->tls, dir, why);
+    if (err != TS_OK) {
+        return TS_ERR_CONFIG;
+    }
+    d->tls_open = true;
+    d->env = (struct net_env){.loop = d->o.loop, .turn = &d->turn, .log = d->o.log, .tls = &d->tls};
+    return TS_OK;
+}
+
+static void init_state(struct cfgd *d)
+{
+    d->state.cluster = d->o.cluster;
+    d->state.self = d->o.self;
+    d->state.release = d->o.release;
+    d->state.pid = (uint32_t)getpid();
+    d->state.started = net_now();
+}
+
+enum ts_err cfgd_open(struct cfgd **out, const struct cfgd_options *options, struct ts_why *why)
+{
+    struct cfgd *d = calloc(1, sizeof(*d));
+    if (d == NULL) {
+        return ts_why(why, TS_ERR_NOMEM, "out of memory; free some");
+    }
+    d->o = *options;
+    d->instance.v = ts_random_id();
+    init_state(d);
+    enum ts_err err = open_recorder(d, why);
+    err = err != TS_OK ? err : open_net(d, why);
+    err = err != TS_OK ? err : cfgd_voter_open(d, why);
+    err = err != TS_OK ? err : open_reports(d, why);
+    err = err != TS_OK ? err : admin_server_open(&d->admin, d->o.loop, d->o.dir, on_admin, d, why);
+    if (err != TS_OK) {
+        cfgd_close(d);
+        return err;
+    }
+    *out = d;
+    return TS_OK;
+}
+
+void cfgd_close(struct cfgd *d)
+{
+    d->closing = true;
+    cfgd_voter_close(d);
+    admin_server_close(d->admin);
+    if (d->reports_open) {
+        net_dgram_close(&d->reports);
+    }
+    if (d->recorder != NULL) {
+        recorder_close(d->recorder, NULL, NULL);
+    }
+    (void)uv_run(d->o.loop, UV_RUN_DEFAULT);
+    if (d->turn_open) {
+        net_turn_close(&d->turn);
+        (void)uv_run(d->o.loop, UV_RUN_DEFAULT);
+    }
+    if (d->tls_open) {
+        net_tls_close(&d->tls);
+    }
+    voter_free(d->voter.core);
+    free(d);
+}

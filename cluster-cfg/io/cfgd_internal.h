@@ -1,0 +1,71 @@
+/* Parts of cluster-cfgd: cfgd.c composes, cfgd_voter.c votes, cfgd_reports.c listens. */
+#ifndef CLUSTER_CFG_IO_CFGD_INTERNAL_H
+#define CLUSTER_CFG_IO_CFGD_INTERNAL_H
+
+#include "cluster-cfg/io/admin.h"
+#include "cluster-cfg/io/admin_server.h"
+#include "cluster-cfg/io/cfgd.h"
+#include "cluster-cfg/io/voter_client.h"
+#include "cluster-cfg/io/voter_server.h"
+#include "cluster-cfg/io/voter_store.h"
+#include "cluster-cfg/start.h"
+#include "net/loop.h"
+#include "net/tls.h"
+#include "net/unix_dgram.h"
+
+struct cfgd;
+
+struct cfgd_voter {
+    struct cfgd *d; /* config */
+    uint8_t self_index;
+    uint8_t voter_count;
+    struct ts_nic_id voter_ids[TS_VOTERS_MAX];
+
+    struct voter *core; /* NULL: this node does not vote, or its disk cannot be used */
+    struct voter_store *store;
+    struct voter_server *server;
+    struct voter_client *client;
+    struct start start;
+    uv_timer_t timer; /* of `start` */
+    bool timer_open;
+
+    uint64_t persisted; /* volatile: how many persists are durable */
+    bool persist_failed;
+    bool stepping;
+    size_t starts_count; /* the start registrations as the disk has them, or will */
+    struct reg_start starts[VOTER_STARTS_MAX];
+    struct voter_effects effects;
+    uint8_t bytes[VOTER_STORE_STARTS_MAX]; /* scratch: one record being written */
+};
+
+struct cfgd {
+    struct cfgd_options o; /* config */
+    struct ts_instance instance;
+    struct net_turn turn;
+    struct net_tls tls;
+    struct net_env env;
+    bool turn_open;
+    bool tls_open;
+    bool reports_open;
+    bool closing;
+
+    struct cfgd_voter voter;
+    struct net_dgram reports;
+    struct recorder *recorder;
+    struct admin_server *admin;
+    struct admin_state state;
+};
+
+/* cfgd.c: an event of this process, or of another one, into the recorder and to subscribers. */
+void cfgd_record(struct cfgd *d, struct recorder_source source, const struct ts_trace *trace);
+void cfgd_trace(struct cfgd *d, const struct ts_trace *trace);
+
+/* cfgd_voter.c. A voter that cannot vote is no error: state.voter says why. */
+enum ts_err cfgd_voter_open(struct cfgd *d, struct ts_why *why) TS_MUST_USE;
+void cfgd_voter_close(struct cfgd *d);
+void cfgd_voter_paths(struct cfgd *d, const struct report_peers *peers);
+
+/* cfgd_reports.c */
+void cfgd_on_report(void *arg, struct ts_bytes datagram);
+
+#endif

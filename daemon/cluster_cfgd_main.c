@@ -1,0 +1,72 @@
+/* cluster-cfgd: voter, admin sockets, event recorder. See cluster-cfg/io/cfgd.h. */
+#include <signal.h>
+#include <stdlib.h>
+
+#include "base/exit.h"
+#include "cluster-cfg/io/cfgd.h"
+#include "daemon/args.h"
+
+static void on_signal(uv_signal_t *handle, int signum)
+{
+    (void)signum;
+    uv_stop(handle->loop);
+}
+
+/* Unreferenced: they do not keep the loop from ending. */
+static bool catch_signal(uv_loop_t *loop, uv_signal_t *handle, int signum)
+{
+    if (uv_signal_init(loop, handle) != 0 || uv_signal_start(handle, on_signal, signum) != 0) {
+        return false;
+    }
+    uv_unref((uv_handle_t *)handle);
+    return true;
+}
+
+/* Runs until SIGTERM or SIGINT. */
+static int run(struct daemon_start *s)
+{
+    uv_loop_t loop;
+    uv_signal_t term;
+    uv_signal_t interrupt;
+    struct ts_why why = {0};
+    struct cfgd *d = NULL;
+    if (uv_loop_init(&loop) != 0 || !catch_signal(&loop, &term, SIGTERM) ||
+        !catch_signal(&loop, &interrupt, SIGINT)) {
+        net_log(&s->log, NET_LOG_ERROR, "cannot set up the event loop");
+        return TS_EXIT_FAILURE;
+    }
+    const struct cfgd_options options = {
+        .loop = &loop,
+        .log = &s->log,
+        .cluster = &s->cluster,
+        .self = s->node,
+        .dir = s->args.data,
+        .release = TS_VERSION,
+    };
+    enum ts_err err = cfgd_open(&d, &options, &why);
+    if (err != TS_OK) {
+        net_log(&s->log, NET_LOG_ERROR, "%s", why.text);
+        return err == TS_ERR_CONFIG ? TS_EXIT_CONFIG : TS_EXIT_FAILURE;
+    }
+    (void)uv_run(&loop, UV_RUN_DEFAULT);
+    cfgd_close(d);
+    uv_close((uv_handle_t *)&term, NULL);
+    uv_close((uv_handle_t *)&interrupt, NULL);
+    (void)uv_run(&loop, UV_RUN_DEFAULT);
+    return uv_loop_close(&loop) == 0 ? TS_EXIT_OK : TS_EXIT_FAILURE;
+}
+
+int main(int argc, char **argv)
+{
+    struct daemon_start *s = calloc(1, sizeof(*s));
+    if (s == NULL) {
+        return TS_EXIT_FAILURE;
+    }
+    (void)signal(SIGPIPE, SIG_IGN);
+    int status = daemon_start(s, "cluster-cfgd", 0, argc, argv);
+    if (status < 0) {
+        status = run(s);
+    }
+    free(s);
+    return status;
+}
