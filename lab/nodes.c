@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #include "base/exit.h"
-#include "lab/node_procs.h"
+#include "lab/nodes_procs.h"
 
 /* The longest socket name in a node's directory and the longest node name, with slashes:
  * RUN/NODE/run/replica-GROUP.sock must fit into a Unix socket's address. */

@@ -1,13 +1,13 @@
 /* Finding the processes of a node in /proc: see lab/nodes.h, whose second half is here. */
-#ifndef LAB_NODE_PROCS_H
-#define LAB_NODE_PROCS_H
+#ifndef LAB_NODES_PROCS_H
+#define LAB_NODES_PROCS_H
 
 #include "lab/nodes.h"
 
-#define NODE_CMDLINE_MAX 4096
+#define NODES_CMDLINE_MAX 4096
 
 /* Reads what a command line (`len` bytes, arguments ended by NUL) says: gives whether it is one of
  * the node's programs with `--data dir`, and fills program and group. */
-bool node_procs_match(const char *cmdline, size_t len, const char *dir, struct nodes_proc *out);
+bool nodes_procs_match(const char *cmdline, size_t len, const char *dir, struct nodes_proc *out);
 
 #endif

@@ -1,4 +1,4 @@
-#include "lab/node_procs.h"
+#include "lab/nodes_procs.h"
 
 #include <ctype.h>
 #include <dirent.h>
@@ -26,7 +26,7 @@ static bool is_program(const char *path, char out[NODES_PROGRAM_MAX])
     return false;
 }
 
-bool node_procs_match(const char *cmdline, size_t len, const char *dir, struct nodes_proc *out)
+bool nodes_procs_match(const char *cmdline, size_t len, const char *dir, struct nodes_proc *out)
 {
     if (len == 0 || cmdline[len - 1] != '\0' || !is_program(cmdline, out->program)) {
         return false;
@@ -90,11 +90,11 @@ static bool read_stat(pid_t pid, char *state, uint64_t *start_ticks)
 /* Whether this pid is a process of the node now. */
 static bool look(pid_t pid, const char *dir, struct nodes_proc *out)
 {
-    char cmdline[NODE_CMDLINE_MAX];
+    char cmdline[NODES_CMDLINE_MAX];
     char state = 0;
     size_t n = read_proc(pid, "cmdline", cmdline, sizeof(cmdline));
     *out = (struct nodes_proc){.pid = pid};
-    if (n == 0 || !node_procs_match(cmdline, n, dir, out) ||
+    if (n == 0 || !nodes_procs_match(cmdline, n, dir, out) ||
         !read_stat(pid, &state, &out->start_ticks) || state == 'Z' || state == 'X') {
         return false;
     }
