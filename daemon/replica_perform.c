@@ -241,9 +241,11 @@ enum ts_err replica_replay(void *arg, const struct journal_batch *batch, struct 
                            struct ts_why *why)
 {
     struct replica *r = arg;
+    struct repl_event committed = {.kind = REPL_EV_RESTORE_COMMITTED};
     struct repl_event ev = {.kind = REPL_EV_RESTORE};
-    ev.u.restore.batch = batch->bytes;
-    ev.u.restore.committed = commit;
+    committed.u.committed = commit;
+    replica_feed(r, &committed);
+    ev.u.restore = batch->bytes;
     replica_feed(r, &ev);
     struct repl_status s;
     repl_status(r->core, &s);

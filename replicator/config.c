@@ -176,9 +176,16 @@ void repl_config_tick(struct repl *c, struct repl_effects *fx)
         return;
     }
     c->poll_at = ts_mono_add(c->now, repl_jitter(c, c->o.timing.poll_register));
-    const struct repl_peer *p = repl_peer(c, c->config.primary);
+    struct repl_peer *p = repl_peer(c, c->config.primary);
     bool led = p != NULL && p->connected && ts_epoch_eq(c->verified_epoch, c->config.epoch);
-    if (!c->op_running && c->takeover == REPL_TAKEOVER_NONE && !led) {
+    if (led || c->takeover != REPL_TAKEOVER_NONE) {
+        return;
+    }
+    if (p != NULL && p->connected) {
+        repl_position_send(c, p, false,
+                           fx); /* an earlier one may have come before it was primary */
+    }
+    if (!c->op_running) {
         repl_reg_start(c, fx, REPL_EF_REG_READ, (struct ts_epoch){0}, NULL);
     }
 }

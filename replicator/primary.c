@@ -9,9 +9,9 @@
 /* A pump sends at most this many of them; the next acknowledgement continues. */
 #define RUNS_MAX 4
 
-static struct ts_seq evictable(const struct repl *c)
+struct ts_seq repl_evictable(const struct repl *c)
 {
-    return ts_seq_min(c->applied, c->persisted);
+    return ts_seq_min(c->digest_seq, c->persisted);
 }
 
 static bool anything_waits(const struct repl *c)
@@ -25,7 +25,7 @@ bool repl_primary_order(struct repl *c, const struct repl_request *requests, siz
 {
     ts_assert(c->role == REPL_ROLE_PRIMARY);
     size_t size = repl_batch_size(requests, count);
-    uint8_t *place = repl_log_reserve(&c->log, size, evictable(c));
+    uint8_t *place = repl_log_reserve(&c->log, size, repl_evictable(c));
     if (place == NULL) {
         return false;
     }

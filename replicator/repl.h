@@ -79,11 +79,12 @@ struct repl_options {
 /* ---- events ---------------------------------------------------------------------- */
 
 enum repl_event_kind {
-    REPL_EV_RESTORE, /* a batch found in the journal, in order, before START */
-    REPL_EV_START,   /* the journal is read and synced (R2.11) */
-    REPL_EV_SUBMIT,  /* requests to order as one batch; result in effects->submit */
-    REPL_EV_READ,    /* reads up to `token` have arrived (R2.9) */
-    REPL_EV_TICK,    /* time passed; ask repl_deadline when the next is due */
+    REPL_EV_RESTORE_COMMITTED, /* what the next batch's record says was committed */
+    REPL_EV_RESTORE,           /* a batch found in the journal, in order, before START */
+    REPL_EV_START,             /* the journal is read and synced (R2.11) */
+    REPL_EV_SUBMIT,            /* requests to order as one batch; result in effects->submit */
+    REPL_EV_READ,              /* reads up to `token` have arrived (R2.9) */
+    REPL_EV_TICK,              /* time passed; ask repl_deadline when the next is due */
     REPL_EV_LINK_UP,
     REPL_EV_LINK_DOWN,
     REPL_EV_MESSAGE,
@@ -104,10 +105,8 @@ struct repl_event {
     struct ts_mono now;
     struct ts_nic_id peer; /* LINK_*, MESSAGE, EVIDENCE*, FETCHED */
     union {
-        struct {
-            struct ts_bytes batch; /* one whole batch, borrowed */
-            struct ts_seq committed;
-        } restore;
+        struct ts_bytes restore; /* one whole batch, borrowed */
+        struct ts_seq committed; /* RESTORE_COMMITTED */
         struct {
             struct ts_incarnation incarnation; /* of the journal */
             struct ts_epoch floor; /* durable: acknowledges nothing below it (R2.3, seal) */

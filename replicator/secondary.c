@@ -52,19 +52,35 @@ static bool accept_primary(struct repl *c, struct repl_peer *p, struct ts_epoch 
            (c->role == REPL_ROLE_SECONDARY || c->role == REPL_ROLE_TAKING_OVER);
 }
 
+/* Has the primary start again where we are: now, or as soon as the last request is old enough. */
 static void ask_position(struct repl *c, struct repl_peer *p, bool rewind, struct repl_effects *fx)
 {
     if (ts_mono_lt(c->now, p->rewind_after)) {
+        c->position_at = p->rewind_after;
+        c->position_rewind = rewind;
         return;
     }
+    c->position_at = TS_MONO_NEVER;
     p->rewind_after = ts_mono_add(c->now, REWIND_PAUSE_NS);
     repl_position_send(c, p, rewind, fx);
+}
+
+void repl_secondary_tick(struct repl *c, struct repl_effects *fx)
+{
+    struct repl_peer *p = repl_peer(c, c->config.primary);
+    if (ts_mono_lt(c->now, c->position_at)) {
+        return;
+    }
+    c->position_at = TS_MONO_NEVER;
+    if (p != NULL && p->connected) {
+        ask_position(c, p, c->position_rewind, fx);
+    }
 }
 
 /* Appends a batch that follows the tail; false when the window has no room. */
 static bool append(struct repl *c, const struct repl_batch *b, struct repl_effects *fx)
 {
-    uint8_t *place = repl_log_reserve(&c->log, b->bytes.len, ts_seq_min(c->applied, c->persisted));
+    uint8_t *place = repl_log_reserve(&c->log, b->bytes.len, repl_evictable(c));
     if (place == NULL) {
         return false;
     }
@@ -110,6 +126,7 @@ enum take {
     TAKE_OK,
     TAKE_GAP,      /* does not follow: a position makes the primary start where we are */
     TAKE_CONFLICT, /* follows something else than we have */
+    TAKE_FULL,     /* no room until what is committed is applied */
     TAKE_STOP,
 };
 
@@ -141,7 +158,7 @@ static enum take take_batch(struct repl *c, const struct repl_batch *b, struct r
         return b->first.v == tail.seq.v + 1 ? TAKE_CONFLICT : TAKE_GAP;
     }
     if (!append(c, b, fx)) {
-        return TAKE_STOP; /* the next batch finds a gap and asks for this one again */
+        return TAKE_FULL;
     }
     *at = end;
     return TAKE_OK;
@@ -197,6 +214,9 @@ void repl_secondary_on_append(struct repl *c, struct repl_peer *p, const struct 
     c->commit_told = ts_seq_max(c->commit_told, m->committed);
     if (result == TAKE_GAP || result == TAKE_CONFLICT) {
         ask_position(c, p, result == TAKE_CONFLICT, fx);
+    } else if (result == TAKE_FULL) {
+        c->position_at = c->now; /* with the next tick, after this step has made room */
+        c->position_rewind = false;
     }
     if (!ts_seq_lt(c->persisted, c->verified.seq)) {
         repl_commit_advance(c, fx);

@@ -36,7 +36,7 @@ struct repl_peer {
     uint64_t confirmed_round;
     struct ts_seq committed_sent;
     struct ts_mono join_after;   /* hysteresis: no new join before */
-    struct ts_mono rewind_after; /* a position is not asked for again before */
+    struct ts_mono rewind_after; /* its position is not asked for again before */
     bool diverged;
 };
 
@@ -66,6 +66,8 @@ struct repl {
     struct repl_pos committed;
     struct repl_pos verified; /* identical to the present primary's log up to here */
     struct ts_epoch verified_epoch;
+    struct ts_mono position_at; /* when to tell the primary our position again; NEVER = not due */
+    bool position_rewind;
     struct ts_seq commit_told; /* by the primary of verified_epoch */
     struct ts_seq applied;
     struct ts_hash digest;     /* rolling, after digest_seq */
@@ -172,12 +174,16 @@ void repl_commit_advance(struct repl *c, struct repl_effects *fx);
 /* After a new epoch of ours: acknowledgements start over. */
 void repl_primary_new_epoch(struct repl *c, struct repl_effects *fx);
 void repl_primary_tick(struct repl *c, struct repl_effects *fx);
+/* Batches up to here may leave the window: performed and durable. What this very step applies
+ * may not, since performing it comes after the step. */
+struct ts_seq repl_evictable(const struct repl *c);
 void repl_apply_to(struct repl *c, struct repl_pos to, struct repl_effects *fx);
 
 /* ---- secondary.c: append, acknowledge, truncate ------------------------------------ */
 
 void repl_secondary_on_append(struct repl *c, struct repl_peer *p, const struct repl_msg_append *m,
                               struct repl_effects *fx);
+void repl_secondary_tick(struct repl *c, struct repl_effects *fx);
 void repl_secondary_ack(struct repl *c, struct repl_effects *fx);
 void repl_secondary_on_confirm(struct repl *c, struct repl_peer *p,
                                const struct repl_msg_confirm *m, struct repl_effects *fx);

@@ -35,6 +35,7 @@ struct repl *repl_new(const struct repl_options *options)
     c->why = REPL_WHY_REGISTER;
     c->poll_at = TS_MONO_NEVER;
     c->commit_lazy_at = TS_MONO_NEVER;
+    c->position_at = TS_MONO_NEVER;
     return c;
 }
 
@@ -58,16 +59,28 @@ static void on_disk_failed(struct repl *c, struct repl_effects *fx)
     repl_set_role(c, fx, REPL_ROLE_HALTED, REPL_WHY_DISK);
 }
 
+static void on_restore_committed(struct repl *c, const struct repl_event *ev,
+                                 struct repl_effects *fx)
+{
+    const struct repl_log_slot *s = repl_log_find(&c->log, ev->u.committed);
+    if (!c->disk_failed && s != NULL && ts_seq_eq(s->last, ev->u.committed)) {
+        repl_apply_to(c, (struct repl_pos){s->last, s->hash}, fx);
+    }
+}
+
 static void on_restore(struct repl *c, const struct repl_event *ev, struct repl_effects *fx)
 {
-    ts_assert(c->role == REPL_ROLE_STARTING);
+    ts_assert(c->incarnation.v == 0);
+    if (c->disk_failed) {
+        return;
+    }
     struct repl_batch b;
-    struct ts_reader r = ts_reader_init(ev->u.restore.batch.data, ev->u.restore.batch.len);
+    struct ts_reader r = ts_reader_init(ev->u.restore.data, ev->u.restore.len);
     struct repl_pos tail = repl_log_tail(&c->log);
     uint8_t *place = NULL;
     if (repl_batch_decode(&b, &r) == TS_OK && b.first.v == tail.seq.v + 1 &&
         ts_hash_eq(b.prev, tail.hash)) {
-        place = repl_log_reserve(&c->log, b.bytes.len, c->applied);
+        place = repl_log_reserve(&c->log, b.bytes.len, c->digest_seq);
     }
     if (place == NULL) {
         on_disk_failed(c, fx);
@@ -79,10 +92,6 @@ static void on_restore(struct repl *c, const struct repl_event *ev, struct repl_
     c->persisted = b.last;
     c->last_time.ns = b.time.ns > c->last_time.ns ? b.time.ns : c->last_time.ns;
     c->last_time_at = ev->now;
-    const struct repl_log_slot *s = repl_log_find(&c->log, ev->u.restore.committed);
-    if (s != NULL && ts_seq_eq(s->last, ev->u.restore.committed)) {
-        repl_apply_to(c, (struct repl_pos){s->last, s->hash}, fx);
-    }
 }
 
 static void on_start(struct repl *c, const struct repl_event *ev, struct repl_effects *fx)
@@ -220,6 +229,8 @@ static void on_tick(struct repl *c, struct repl_effects *fx)
     repl_config_tick(c, fx);
     if (c->role == REPL_ROLE_PRIMARY) {
         repl_primary_tick(c, fx);
+    } else if (c->role != REPL_ROLE_HALTED) {
+        repl_secondary_tick(c, fx);
     }
 }
 
@@ -227,6 +238,9 @@ static void dispatch(struct repl *c, const struct repl_event *ev, struct repl_ef
 {
     struct repl_peer *p = repl_peer(c, ev->peer);
     switch (ev->kind) {
+    case REPL_EV_RESTORE_COMMITTED:
+        on_restore_committed(c, ev, fx);
+        break;
     case REPL_EV_RESTORE:
         on_restore(c, ev, fx);
         break;
@@ -291,8 +305,9 @@ void repl_step(struct repl *c, const struct repl_event *ev, struct repl_effects 
     fx->submit = REPL_SUBMIT_NONE;
     c->now = ev->now;
     dispatch(c, ev, fx);
-    /* Both come while a step is performed or the journal is read: nothing more follows. */
-    if (ev->kind == REPL_EV_APPLIED || ev->kind == REPL_EV_RESTORE) {
+    /* These come while a step is performed or the journal is read: nothing more follows. */
+    if (ev->kind == REPL_EV_APPLIED || ev->kind == REPL_EV_RESTORE ||
+        ev->kind == REPL_EV_RESTORE_COMMITTED) {
         return;
     }
     repl_commit_advance(c, fx);
@@ -313,7 +328,7 @@ struct ts_mono repl_deadline(const struct repl *c)
     }
     struct ts_mono t = earlier(c->poll_at, repl_takeover_deadline(c));
     if (c->role != REPL_ROLE_PRIMARY) {
-        return t;
+        return earlier(t, c->position_at);
     }
     t = earlier(t, c->commit_lazy_at);
     bool waiting =

@@ -48,7 +48,6 @@ static void cancel(struct repl *c, struct repl_effects *fx)
 
 static void begin(struct repl *c, enum repl_evidence why, struct repl_effects *fx)
 {
-    repl_reg_abandon(c, fx); /* a poll: nothing of ours can be decided by it */
     c->takeover = REPL_TAKEOVER_PREPARE;
     c->takeover_why = why;
     repl_set_role(c, fx, REPL_ROLE_TAKING_OVER, REPL_WHY_TAKING_OVER);
@@ -138,8 +137,8 @@ static void tell_why(struct repl *c, enum repl_evidence evidence, struct repl_ef
 static void advance_idle(struct repl *c, enum repl_evidence evidence, struct repl_effects *fx)
 {
     tell_why(c, evidence, fx);
-    if (evidence == REPL_EVIDENCE_NONE || !eligible(c)) {
-        return;
+    if (evidence == REPL_EVIDENCE_NONE || !eligible(c) || c->op_running) {
+        return; /* a read of the register that runs may show that there is nothing to take over */
     }
     if (evidence == REPL_EVIDENCE_SILENT) {
         /* Ties favour the present primary (R4.3): it may be removing us right now. */
@@ -166,6 +165,8 @@ void repl_takeover_advance(struct repl *c, struct repl_effects *fx)
     case REPL_TAKEOVER_WAIT:
         if (evidence == REPL_EVIDENCE_NONE || !eligible(c)) {
             cancel(c, fx);
+        } else if (c->op_running) {
+            break;
         } else if (!ts_mono_lt(c->now, c->takeover_at) ||
                    (c->takeover_why == REPL_EVIDENCE_SILENT && evidence > REPL_EVIDENCE_SILENT)) {
             begin(c, evidence, fx);
