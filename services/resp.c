@@ -481,15 +481,6 @@ void resp_put_null(struct resp_writer *w)
     }
 }
 
-void resp_put_null_array(struct resp_writer *w)
-{
-    if (w->version == RESP_V3) {
-        put(w, "_\r\n", 3);
-    } else {
-        put(w, "*-1\r\n", 5);
-    }
-}
-
 void resp_put_array(struct resp_writer *w, size_t n)
 {
     put_head(w, '*', (int64_t)n);

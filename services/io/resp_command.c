@@ -71,7 +71,7 @@ static void run_info(const struct resp_request *req, struct resp_writer *w)
         if (c != NULL) {
             put_info(c, w);
         } else {
-            resp_put_null_array(w);
+            resp_put_null(w);
         }
     }
 }

@@ -24,6 +24,8 @@
  * from resp_server_turn alone, and may call these functions themselves. When there is work left for
  * another turn the server keeps the loop from blocking by itself.
  *
+ * The process must ignore SIGPIPE: clients vanish while they are being written to.
+ *
  * Steady state allocates nothing per request: rings and arenas are reused. */
 #ifndef SERVICES_IO_RESP_SERVER_H
 #define SERVICES_IO_RESP_SERVER_H

@@ -8,7 +8,7 @@
  * usage: kv_loopback ADDRESS [--port N] [--jitter SEED] [--limits TEXT] [--clients N]
  *        [--secondary HOST:PORT | --unavailable REASON]
  * Prints "port N" when it listens; ends on SIGTERM. */
-#include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -258,6 +258,7 @@ int main(int argc, char **argv)
 {
     struct options o = {.address = "127.0.0.1", .config = {.version = "0.1.0"}};
     read_options(argc, argv, &o);
+    signal(SIGPIPE, SIG_IGN);
     struct loopback *l = calloc(1, sizeof(*l));
     ts_assert(l != NULL && uv_loop_init(&l->loop) == 0);
     char limits[256];

@@ -1,0 +1,398 @@
+/* kv beside a real redis-server: the same pipelines of random requests, valid and not, cut at
+ * random places, must give the same bytes from both. What shows time is compared coarsely; what
+ * names the server is left out. */
+#include "tests/integration/kv_process.h"
+
+#include <time.h>
+
+#include "base/prng.h"
+
+#define ROUNDS 60
+#define PIPELINES 40
+#define PIPELINE_MAX 40
+#define REQUEST_MAX 4096
+
+static char address[32];
+static const uint16_t redis_port = 6390;
+
+/* ---- random requests ---- */
+
+struct request {
+    char data[REQUEST_MAX];
+    size_t len;
+    bool coarse; /* the reply is a number that may differ a little */
+};
+
+static size_t put_word(char *out, const char *word, size_t len)
+{
+    size_t n = (size_t)snprintf(out, REQUEST_MAX, "$%zu\r\n", len);
+    memcpy(out + n, word, len);
+    memcpy(out + n + len, "\r\n", 2);
+    return n + len + 2;
+}
+
+/* An array of the words of `line`; "\x01" in it stands for an empty word. */
+static void put_array(struct request *r, const char *line)
+{
+    char words[REQUEST_MAX];
+    size_t n = 0;
+    size_t count = 0;
+    for (const char *at = line; *at != '\0'; count++) {
+        size_t len = strcspn(at, " ");
+        n += put_word(words + n, at, len == 1 && *at == '\x01' ? 0 : len);
+        at += len;
+        at += *at == ' ';
+    }
+    r->len = (size_t)snprintf(r->data, REQUEST_MAX, "*%zu\r\n", count);
+    assert_true(r->len + n < REQUEST_MAX);
+    memcpy(r->data + r->len, words, n);
+    r->len += n;
+}
+
+static const char *pick(struct ts_prng *p, const char *const *from)
+{
+    size_t n = 0;
+    while (from[n] != NULL) {
+        n++;
+    }
+    return from[ts_prng_below(p, n)];
+}
+
+static const char *const keys[] = {"a", "b", "c", "d", "e", "key:{1}", "\x01", NULL};
+static const char *const values[] = {
+    "1",   "0",    "-1",    "42",   "9223372036854775807", "-9223372036854775808",
+    "007", "+1",   "1.5",   "x",    "hello-world",         "\x01",
+    "-",   "1000", "abc\n", "\x7f", "9223372036854775808", NULL};
+static const char *const set_options[] = {"NX",  "xx",   "GET",   "KEEPTTL", "EX", "px",
+                                          "FOO", "EX 0", "PX -5", "EX x",    "PX", NULL};
+static const char *const expire_options[] = {"NX", "xx", "GT", "lt", "FOO", NULL};
+static const char *const oddities[] = {
+    "FOO",
+    "foo bar baz",
+    "GET",
+    "GET a b",
+    "SET a",
+    "MSET a",
+    "INCRBY a",
+    "PING",
+    "PING x",
+    "PING x y",
+    "ECHO x",
+    "ECHO",
+    "SELECT 0",
+    "SELECT 99",
+    "SELECT x",
+    "CLIENT",
+    "CLIENT FOO",
+    "CLIENT SETNAME",
+    "CLIENT SETNAME me",
+    "CLIENT GETNAME",
+    "CLIENT NO-EVICT on",
+    "CLIENT NO-EVICT x",
+    "CLIENT LIST TYPE foo",
+    "CONFIG",
+    "CONFIG FOO",
+    "CONFIG GET",
+    "CONFIG GET nosuch",
+    "COMMAND FOO",
+    "COMMAND COUNT x",
+    "COMMAND INFO nosuch",
+    "COMMAND DOCS nosuch",
+    "HELLO 9",
+    "HELLO x",
+    "HELLO 2 FOO",
+    "HELLO 2 AUTH me x",
+    "DBSIZE x",
+    "TIME x",
+    "FLUSHALL FOO",
+    "FLUSHALL ASYNC SYNC",
+    "TTL",
+    "PERSIST a b",
+    "verylongcommandname-verylongcommandname-verylongcommandname-verylongcommandname-"
+    "verylongcommandname-verylongcommandname-verylongcommandname b cccccccccccccccccccccccccc "
+    "cccccccccccccccccccccccccccccccccccccccccccccc ddddddddddddddddddddddddddddddddddddddddddd "
+    "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee fffffffffffffffffffffffffff",
+    NULL};
+
+/* Seconds that no other expiry of the run comes near: options compare moments. */
+static unsigned unique_seconds(unsigned *counter)
+{
+    return 100 + 100 * (unsigned)((uint64_t)++ * counter * 7919 % 100003);
+}
+
+static void random_set(struct ts_prng *p, unsigned *counter, char *line)
+{
+    int n = snprintf(line, REQUEST_MAX, "SET %s %s", pick(p, keys), pick(p, values));
+    for (uint64_t more = ts_prng_below(p, 4); more > 0; more--) {
+        const char *option = pick(p, set_options);
+        n += snprintf(line + n, 64, " %s", option);
+        if (strcmp(option, "EX") == 0) {
+            n += snprintf(line + n, 64, " %u", unique_seconds(counter));
+        } else if (strcmp(option, "px") == 0) {
+            n += snprintf(line + n, 64, " %u000", unique_seconds(counter));
+        }
+    }
+}
+
+static void random_expire(struct ts_prng *p, unsigned *counter, char *line)
+{
+    static const char *const odd_times[] = {
+        "0", "-1", "x", "9223372036854775807", "-9223372036854775808", "9223372036854775", NULL};
+    int n = 0;
+    if (ts_prng_below(p, 5) == 0) {
+        n = snprintf(line, REQUEST_MAX, "%s %s %s", ts_prng_below(p, 2) ? "EXPIRE" : "pexpire",
+                     pick(p, keys), pick(p, odd_times));
+    } else if (ts_prng_below(p, 2) == 0) {
+        n = snprintf(line, REQUEST_MAX, "EXPIRE %s %u", pick(p, keys), unique_seconds(counter));
+    } else {
+        n = snprintf(line, REQUEST_MAX, "PEXPIRE %s %u000", pick(p, keys), unique_seconds(counter));
+    }
+    for (uint64_t more = ts_prng_below(p, 3); more > 0; more--) {
+        n += snprintf(line + n, 64, " %s", pick(p, expire_options));
+    }
+}
+
+static void random_line(struct ts_prng *p, unsigned *counter, char *line, bool *coarse)
+{
+    static const char *const one_key[] = {"GET", "get", "STRLEN", "INCR", "DECR", "PERSIST", NULL};
+    static const char *const word_key[] = {"INCRBY", "DECRBY", "APPEND", NULL};
+    static const char *const many_keys[] = {"MGET", "DEL", "EXISTS", NULL};
+    uint64_t kind = ts_prng_below(p, 16);
+    *coarse = false;
+    if (kind < 4) {
+        snprintf(line, REQUEST_MAX, "%s %s", pick(p, one_key), pick(p, keys));
+    } else if (kind < 7) {
+        random_set(p, counter, line);
+    } else if (kind < 9) {
+        snprintf(line, REQUEST_MAX, "%s %s %s", pick(p, word_key), pick(p, keys), pick(p, values));
+    } else if (kind < 10) {
+        snprintf(line, REQUEST_MAX, "%s %s %s %s", pick(p, many_keys), pick(p, keys), pick(p, keys),
+                 pick(p, keys));
+    } else if (kind < 11) {
+        snprintf(line, REQUEST_MAX, "MSET %s %s %s %s", pick(p, keys), pick(p, values),
+                 pick(p, keys), ts_prng_below(p, 4) == 0 ? "" : pick(p, values));
+    } else if (kind < 13) {
+        random_expire(p, counter, line);
+    } else if (kind < 14) {
+        *coarse = true;
+        snprintf(line, REQUEST_MAX, "%s %s", ts_prng_below(p, 2) == 0 ? "TTL" : "pttl",
+                 pick(p, keys));
+    } else if (kind < 15) {
+        snprintf(line, REQUEST_MAX, "%s", ts_prng_below(p, 20) == 0 ? "FLUSHALL" : "DBSIZE");
+    } else {
+        snprintf(line, REQUEST_MAX, "%s", pick(p, oddities));
+    }
+}
+
+/* As an array, or, when the words allow it, sometimes as an inline request. */
+static void random_request(struct ts_prng *p, unsigned *counter, struct request *r)
+{
+    char line[REQUEST_MAX];
+    random_line(p, counter, line, &r->coarse);
+    bool plain = strpbrk(line, "\x01\n\x7f") == NULL && line[0] != '\0';
+    if (plain && ts_prng_below(p, 6) == 0) {
+        r->len = (size_t)snprintf(r->data, REQUEST_MAX, "%s%s", line,
+                                  ts_prng_below(p, 2) == 0 ? "\r\n" : "\n");
+    } else {
+        put_array(r, line);
+    }
+}
+
+/* ---- the comparison ---- */
+
+static void send_in_pieces(struct ts_prng *p, int fd, const char *data, size_t len)
+{
+    size_t at = 0;
+    uint64_t style = ts_prng_below(p, 3);
+    while (at < len) {
+        size_t piece = len - at;
+        if (style > 0) {
+            size_t most = style == 1 ? 7 : 200;
+            size_t n = 1 + (size_t)ts_prng_below(p, most);
+            piece = n < piece ? n : piece;
+        }
+        kv_send(fd, data + at, piece);
+        at += piece;
+    }
+}
+
+static void compare(const struct request *requests, size_t n, struct kv_replies *r)
+{
+    size_t at[2] = {0, 0};
+    for (size_t i = 0; i < n; i++) {
+        size_t end[2] = {kv_reply_end(&r[0], at[0]), kv_reply_end(&r[1], at[1])};
+        const char *text[2] = {r[0].data + at[0], r[1].data + at[1]};
+        size_t len[2] = {end[0] - at[0], end[1] - at[1]};
+        bool same = len[0] == len[1] && memcmp(text[0], text[1], len[0]) == 0;
+        if (!same && requests[i].coarse && text[0][0] == ':' && text[1][0] == ':') {
+            long a = strtol(text[0] + 1, NULL, 10);
+            long b = strtol(text[1] + 1, NULL, 10);
+            same = a > 0 && b > 0 && labs(a - b) < 60000;
+        }
+        if (!same) {
+            fail_msg("request:\n%.*s\nredis:\n%.*s\nkv:\n%.*s", (int)requests[i].len,
+                     requests[i].data, (int)len[0], text[0], (int)len[1], text[1]);
+        }
+        at[0] = end[0];
+        at[1] = end[1];
+    }
+}
+
+static void run_pipeline(struct ts_prng *p, unsigned *counter, const int fd[2])
+{
+    static struct request requests[PIPELINE_MAX];
+    static char bytes[PIPELINE_MAX * REQUEST_MAX];
+    size_t n = 1 + (size_t)ts_prng_below(p, PIPELINE_MAX);
+    size_t len = 0;
+    for (size_t i = 0; i < n; i++) {
+        random_request(p, counter, &requests[i]);
+        memcpy(bytes + len, requests[i].data, requests[i].len);
+        len += requests[i].len;
+    }
+    struct kv_replies r[2] = {{0}, {0}};
+    for (int i = 0; i < 2; i++) {
+        send_in_pieces(p, fd[i], bytes, len);
+        assert_true(kv_receive_replies(fd[i], &r[i], n));
+    }
+    compare(requests, n, r);
+    free(r[0].data);
+    free(r[1].data);
+}
+
+static void run_rounds(const char *const *options, uint64_t seed, int rounds)
+{
+    uint16_t port = 0;
+    unsigned counter = 0;
+    struct kv_process kv = kv_start_loopback(address, &port, options);
+    struct ts_prng p = ts_prng_init(seed);
+    for (int round = 0; round < rounds; round++) {
+        int fd[2] = {kv_connect(address, redis_port), kv_connect(address, port)};
+        const char *hello = round % 2 == 0 ? "HELLO 2\r\nFLUSHALL\r\n" : "HELLO 3\r\nFLUSHALL\r\n";
+        for (int i = 0; i < 2; i++) {
+            struct kv_replies r = {0};
+            kv_send(fd[i], hello, strlen(hello));
+            assert_true(kv_receive_replies(fd[i], &r, 2));
+            free(r.data);
+        }
+        for (int k = 0; k < PIPELINES; k++) {
+            run_pipeline(&p, &counter, fd);
+        }
+        close(fd[0]);
+        close(fd[1]);
+    }
+    assert_int_equal(kv_stop(&kv), 0);
+}
+
+/* Goal: the same answers as Redis, in order, for whole turns at a time. */
+static void test_random_pipelines_answer_as_redis(void **state)
+{
+    (void)state;
+    run_rounds(NULL, 1, ROUNDS);
+}
+
+/* Goal: the same when answers, rounds, refused submissions and parsing interleave at random. */
+static void test_random_pipelines_with_jitter_answer_as_redis(void **state)
+{
+    (void)state;
+    run_rounds((const char *const[]){"--jitter", "5", NULL}, 2, ROUNDS);
+}
+
+/* Goal: the same when the front-end's own bounds pause connections all the time. */
+static void test_random_pipelines_with_tight_bounds_answer_as_redis(void **state)
+{
+    (void)state;
+    run_rounds((const char *const[]){"--jitter", "6", "--unanswered", "4", NULL}, 3, ROUNDS / 2);
+}
+
+/* Reads to the end of the stream. */
+static void receive_all(int fd, struct kv_replies *r)
+{
+    while (kv_receive_replies(fd, r, SIZE_MAX)) {
+    }
+}
+
+/* Goal: protocol errors are answered in the same words, then the connection is closed. */
+static void test_protocol_errors_close_as_redis(void **state)
+{
+    (void)state;
+    static const char *const cases[] = {
+        "*x\r\n",
+        "PING\r\n*99999999999\r\n",
+        "*1\r\nGET\r\n",
+        "*1\r\n$x\r\n",
+        "SET a 1\r\nGET a\r\n*1\r\n$-1\r\nPING\r\n",
+        "*1\r\n$536870913\r\n",
+        "set \"a\n",
+        "set 'a'b\n",
+        "SET a 5\r\nINCR a\r\nQUIT\r\nINCR a\r\n",
+        "*0\r\n*-1\r\n\r\n\r\nQUIT x\r\n",
+    };
+    uint16_t port = 0;
+    struct kv_process kv = kv_start_loopback(address, &port, NULL);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        int fd[2] = {kv_connect(address, redis_port), kv_connect(address, port)};
+        struct kv_replies r[2] = {{0}, {0}};
+        for (int k = 0; k < 2; k++) {
+            kv_send(fd[k], cases[i], strlen(cases[i]));
+            receive_all(fd[k], &r[k]);
+            close(fd[k]);
+        }
+        if (r[0].len != r[1].len || memcmp(r[0].data, r[1].data, r[0].len) != 0) {
+            fail_msg("request:\n%s\nredis:\n%.*s\nkv:\n%.*s", cases[i], (int)r[0].len, r[0].data,
+                     (int)r[1].len, r[1].data);
+        }
+        free(r[0].data);
+        free(r[1].data);
+    }
+    assert_int_equal(kv_stop(&kv), 0);
+}
+
+/* Goal: keys with a short life go, on their own and under each way to set one. */
+static void test_short_lives_end_as_redis(void **state)
+{
+    (void)state;
+    static const char request[] = "SET a 1 PX 20\r\nSET b 1\r\nPEXPIRE b 20\r\nSET c 1 EX 100\r\n"
+                                  "PEXPIRE c 30\r\nSET d 1 PX 20\r\nPERSIST d\r\n";
+    static const char ask[] = "EXISTS a b c d\r\n";
+    uint16_t port = 0;
+    struct kv_process kv = kv_start_loopback(address, &port, NULL);
+    int fd[2] = {kv_connect(address, redis_port), kv_connect(address, port)};
+    for (int i = 0; i < 2; i++) {
+        struct kv_replies r = {0};
+        kv_send(fd[i], request, strlen(request));
+        assert_true(kv_receive_replies(fd[i], &r, 7));
+        free(r.data);
+        bool gone = false;
+        for (int tries = 0; !gone && tries < 10000; tries++) {
+            struct kv_replies answer = {0};
+            kv_send(fd[i], ask, strlen(ask));
+            assert_true(kv_receive_replies(fd[i], &answer, 1));
+            gone = strcmp(answer.data, ":1\r\n") == 0;
+            free(answer.data);
+            nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+        }
+        assert_true(gone);
+        kv_expect(fd[i], "GET d\r\nTTL d\r\nTTL a\r\n", "$1\r\n1\r\n:-1\r\n:-2\r\n");
+        close(fd[i]);
+    }
+    assert_int_equal(kv_stop(&kv), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_random_pipelines_answer_as_redis),
+        cmocka_unit_test(test_random_pipelines_with_jitter_answer_as_redis),
+        cmocka_unit_test(test_random_pipelines_with_tight_bounds_answer_as_redis),
+        cmocka_unit_test(test_protocol_errors_close_as_redis),
+        cmocka_unit_test(test_short_lives_end_as_redis),
+    };
+    char line[512];
+    kv_address(address, 0);
+    const char *const argv[] = {"redis-server", "--bind", address, "--port", "6390",
+                                "--save",       "",       "--dir", "/tmp",   NULL};
+    struct kv_process redis = kv_start(argv);
+    kv_wait_line(&redis, "Ready to accept connections", line, sizeof(line));
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    return kv_stop(&redis) == 0 ? failed : 1;
+}
