@@ -3,8 +3,6 @@
  * names the server is left out. */
 #include "tests/integration/kv_process.h"
 
-#include <time.h>
-
 #include "base/prng.h"
 
 #define ROUNDS 60
@@ -363,13 +361,12 @@ static void test_short_lives_end_as_redis(void **state)
         assert_true(kv_receive_replies(fd[i], &r, 7));
         free(r.data);
         bool gone = false;
-        for (int tries = 0; !gone && tries < 10000; tries++) {
+        while (!gone) {
             struct kv_replies answer = {0};
             kv_send(fd[i], ask, strlen(ask));
             assert_true(kv_receive_replies(fd[i], &answer, 1));
             gone = strcmp(answer.data, ":1\r\n") == 0;
             free(answer.data);
-            nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
         }
         assert_true(gone);
         kv_expect(fd[i], "GET d\r\nTTL d\r\nTTL a\r\n", "$1\r\n1\r\n:-1\r\n:-2\r\n");
