@@ -399,6 +399,7 @@ void resp_server_turn(struct resp_server *s)
         return;
     }
     resume_connections(s);
+    s->busy = false;
     submit_pending(s);
     send_round(s);
     resp_server_wake(s);

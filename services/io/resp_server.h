@@ -48,9 +48,9 @@ struct resp_server_ops {
     /* Orders these `n` payloads (1..submit_count_max), in this order; they are numbered
      * first_token, first_token + 1, … and are borrowed for the call. Each gets exactly one
      * resp_server_reply later, in token order, or resp_server_close_unanswered comes.
-     * TS_OK takes all. TS_ERR_BUSY takes none: they are kept, and offered again in the turn
-     * after resp_server_resume. Any other error takes none, for ever: they are answered with the
-     * error of the present status. */
+     * TS_OK takes all. TS_ERR_BUSY takes none: they are kept, and offered again in the next
+     * turn: the loop is not kept awake for that before resp_server_resume. Any other error takes
+     * none, for ever: they are answered with the error of the present status. */
     enum ts_err (*submit)(void *ctx, const struct ts_bytes *payloads, size_t n,
                           uint64_t first_token);
 

@@ -4,17 +4,16 @@
 #include <string.h>
 
 #include "services/kv/kv.h"
-#include "services/resp.h"
 
 /* Bounds that keep every length within 32 bits and an error within any reply. */
 #define LIMIT_LOW 16
-#define LIMIT_HIGH (512LL * 1024 * 1024)
+#define LIMIT_HIGH (512ULL * 1024 * 1024)
 
 struct limit_word {
     const char *name;
     size_t at; /* offset in struct kv_limits */
-    int64_t low;
-    int64_t high;
+    uint64_t low;
+    uint64_t high;
 };
 
 static const struct limit_word limit_words[] = {
@@ -22,8 +21,23 @@ static const struct limit_word limit_words[] = {
     {"value-max", offsetof(struct kv_limits, value_max), LIMIT_LOW, LIMIT_HIGH},
     {"reply-max", offsetof(struct kv_limits, reply_max), 1024, LIMIT_HIGH},
     {"memory-max", offsetof(struct kv_limits, memory_max), 0, INT64_MAX},
-    {"hash-seed", offsetof(struct kv_limits, hash_seed), INT64_MIN, INT64_MAX},
+    {"hash-seed", offsetof(struct kv_limits, hash_seed), 0, UINT64_MAX},
 };
+
+/* Plain decimal digits that fit into 64 bits. */
+static bool parse_u64(const char *text, size_t len, uint64_t *out)
+{
+    uint64_t v = 0;
+    for (size_t i = 0; i < len; i++) {
+        uint64_t digit = (uint64_t)(unsigned char)text[i] - '0';
+        if (digit > 9 || v > (UINT64_MAX - digit) / 10) {
+            return false;
+        }
+        v = v * 10 + digit;
+    }
+    *out = v;
+    return len > 0;
+}
 
 static bool take_word(const char *word, size_t len, struct kv_limits *out)
 {
@@ -33,13 +47,11 @@ static bool take_word(const char *word, size_t len, struct kv_limits *out)
         if (len <= n || memcmp(word, w->name, n) != 0 || word[n] != '=') {
             continue;
         }
-        int64_t v = 0;
-        struct ts_bytes digits = {(const uint8_t *)word + n + 1, len - n - 1};
-        if (!resp_parse_i64(digits, &v) || v < w->low || v > w->high) {
+        uint64_t v = 0;
+        if (!parse_u64(word + n + 1, len - n - 1, &v) || v < w->low || v > w->high) {
             return false;
         }
-        uint64_t u = (uint64_t)v;
-        memcpy((uint8_t *)out + w->at, &u, sizeof(u));
+        memcpy((uint8_t *)out + w->at, &v, sizeof(v));
         return true;
     }
     return false;

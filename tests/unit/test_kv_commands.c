@@ -284,7 +284,9 @@ static void test_limits_text_is_checked(void **state)
     assert_null(kv_service.create("key-max=x"));
     assert_null(kv_service.create("key-max=0"));
     assert_null(kv_service.create("value-max=100000 reply-max=1024"));
-    void *s = kv_service.create("  key-max=1   hash-seed=-5 ");
+    assert_null(kv_service.create("hash-seed=18446744073709551616"));
+    assert_null(kv_service.create("hash-seed="));
+    void *s = kv_service.create("  key-max=1   hash-seed=18446744073709551615 ");
     assert_non_null(s);
     kv_service.destroy(s);
 }
