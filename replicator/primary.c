@@ -153,7 +153,10 @@ void repl_primary_on_position(struct repl *c, struct repl_peer *p,
         repl_config_send(c, p, fx);
     }
     if (ts_epoch_lt(c->config.epoch, m->floor)) {
+        /* It sealed this epoch, or was primary in a later one that we do not know of: raise the
+         * epoch, which fails in the second case. Its log may be ahead of ours until then. */
         c->bump = true;
+        return;
     }
     struct repl_pos start;
     if (!find_start(c, m, &start)) {
