@@ -227,9 +227,17 @@ static enum ts_err write_group(struct journal *j, struct group *g, struct ts_why
     return err;
 }
 
-/* Begins the prepared segment. Waits for it when the disk was too slow to have it ready; a failed
- * preparation is tried once more, now that it matters. */
-static enum ts_err switch_segment(struct journal *j, struct ts_why *why)
+static bool spare_is_ready(struct journal *j)
+{
+    uv_mutex_lock(&j->mutex);
+    bool ready = j->spare.state == JOURNAL_SPARE_READY;
+    uv_mutex_unlock(&j->mutex);
+    return ready;
+}
+
+/* Waits for the next segment when the disk was too slow to have it ready; a failed preparation is
+ * tried once more, now that it matters. */
+static enum ts_err await_spare(struct journal *j, struct ts_why *why)
 {
     struct journal_spare *s = &j->spare;
     bool retried = false;
@@ -243,24 +251,31 @@ static enum ts_err switch_segment(struct journal *j, struct ts_why *why)
         }
     }
     enum ts_err err = TS_OK;
-    if (s->state == JOURNAL_SPARE_READY) {
-        ts_assert(s->number == j->end.pos.segment + 1);
-        (void)close(j->end.fd);
-        j->end.fd = s->fd;
-        j->end.size = s->size;
-        j->end.pos.segment = s->number;
-        j->end.pos.offset = JOURNAL_DATA_START;
-        s->fd = -1;
-        s->state = JOURNAL_SPARE_NONE;
-        journal_spare_request(j, j->end.pos.segment + 1);
-    } else {
-        err = s->state == JOURNAL_SPARE_FAILED ? s->err : TS_ERR_CLOSED;
-        if (why != NULL) {
-            *why = s->why;
-        }
+    if (s->state == JOURNAL_SPARE_FAILED) {
+        err = s->err;
+        *why = s->why;
     }
+    /* The preparing thread ends after this one. */
+    ts_assert(s->state == JOURNAL_SPARE_READY || s->state == JOURNAL_SPARE_FAILED);
     uv_mutex_unlock(&j->mutex);
     return err;
+}
+
+/* Goes on in the segment that is ready, and asks for the one after it. */
+static void switch_segment(struct journal *j)
+{
+    struct journal_spare *s = &j->spare;
+    uv_mutex_lock(&j->mutex);
+    ts_assert(s->state == JOURNAL_SPARE_READY && s->number == j->end.pos.segment + 1);
+    (void)close(j->end.fd);
+    j->end.fd = s->fd;
+    j->end.size = s->size;
+    j->end.pos.segment = s->number;
+    j->end.pos.offset = JOURNAL_DATA_START;
+    s->fd = -1;
+    s->state = JOURNAL_SPARE_NONE;
+    journal_spare_request(j, j->end.pos.segment + 1);
+    uv_mutex_unlock(&j->mutex);
 }
 
 /* What was written is durable now: readers may find it. */
@@ -292,10 +307,20 @@ static enum ts_err do_appends(struct journal *j, struct journal_ops *ops, struct
     gather(j, ops, &taken, &g);
     bool full =
         ops->head != NULL && ops->head->kind == JOURNAL_OP_APPEND && !fits(j, &g, ops->head);
-    if (full) {
+    enum ts_err err = TS_OK;
+    if (full && taken.count == 0) {
+        err = await_spare(j, why);
+    } else if (full && !spare_is_ready(j)) {
+        /* What fits need not wait for it. */
+        full = false;
+    }
+    if (err == TS_OK && full) {
+        /* Only now: an end record promises that the next segment is there. */
         put_end_record(&g);
     }
-    enum ts_err err = write_group(j, &g, why);
+    if (err == TS_OK) {
+        err = write_group(j, &g, why);
+    }
     if (err == TS_OK) {
         index_taken(j, &taken, offset, segment);
     }
@@ -304,7 +329,7 @@ static enum ts_err do_appends(struct journal *j, struct journal_ops *ops, struct
         journal_ops_push(done, op);
     }
     if (err == TS_OK && full) {
-        err = switch_segment(j, why);
+        switch_segment(j);
     }
     return err;
 }
