@@ -1,0 +1,357 @@
+/* The front-end and its owner, in one process: who answers what when the role is lost, when a
+ * submission is refused or comes back busy, and when clients leave in between (R2.8). */
+#include "tests/integration/kv_process.h"
+
+#include "services/io/resp_server.h"
+#include "services/kv/kv.h"
+
+#define TAKEN_MAX 64
+
+struct owner {
+    uv_loop_t loop;
+    struct resp_server *server;
+    void *state;
+    char address[32];
+    /* what it was given */
+    uint64_t tokens[TAKEN_MAX];
+    struct svc_out payloads[TAKEN_MAX];
+    size_t taken;
+    size_t answered;
+    uint64_t rounds;
+    /* what it answers to the next calls */
+    enum ts_err submit_result;
+    enum ts_err read_result;
+    bool lose_role_in_submit;
+    bool answer_in_submit;
+    bool closed;
+};
+
+static void set_role(struct owner *o, enum resp_role role)
+{
+    struct resp_server_status st = {.role = role, .epoch = {1}};
+    if (role == RESP_ROLE_SECONDARY) {
+        snprintf(st.primary, sizeof(st.primary), "10.0.0.1:6379");
+    }
+    resp_server_set_status(o->server, &st);
+}
+
+/* Applies the oldest taken command and answers it. */
+static void answer_one(struct owner *o)
+{
+    struct svc_out out = {.max = 1 << 20};
+    assert_true(o->answered < o->taken);
+    struct svc_out *p = &o->payloads[o->answered];
+    struct svc_entry e = {.epoch = {1},
+                          .seq = {o->answered + 1},
+                          .kind = SVC_ENTRY_COMMAND,
+                          .time = {1},
+                          .payload = {p->data, p->len}};
+    kv_service.apply(o->state, &e, &out);
+    resp_server_reply(o->server, o->tokens[o->answered++], (struct ts_bytes){out.data, out.len});
+    svc_out_free(&out);
+}
+
+static enum ts_err on_submit(void *ctx, const struct ts_bytes *payloads, size_t n, uint64_t token)
+{
+    struct owner *o = ctx;
+    if (o->lose_role_in_submit) {
+        set_role(o, RESP_ROLE_SECONDARY);
+    }
+    if (o->submit_result != TS_OK) {
+        return o->submit_result;
+    }
+    for (size_t i = 0; i < n; i++) {
+        assert_true(o->taken < TAKEN_MAX);
+        struct svc_out *p = &o->payloads[o->taken];
+        p->max = 1 << 20;
+        p->len = 0;
+        assert_int_equal(svc_out_put(p, payloads[i].data, payloads[i].len), TS_OK);
+        o->tokens[o->taken++] = token + i;
+    }
+    while (o->answer_in_submit && o->answered < o->taken) {
+        answer_one(o);
+    }
+    return TS_OK;
+}
+
+static enum ts_err on_round(void *ctx, uint64_t round)
+{
+    struct owner *o = ctx;
+    if (o->read_result == TS_OK) {
+        o->rounds = round;
+    }
+    return o->read_result;
+}
+
+static int open_owner(void **state)
+{
+    struct owner *o = calloc(1, sizeof(*o));
+    assert_non_null(o);
+    signal(SIGPIPE, SIG_IGN);
+    assert_int_equal(uv_loop_init(&o->loop), 0);
+    o->state = kv_service.create(NULL);
+    struct resp_server_ops ops = {.ctx = o, .submit = on_submit, .read = on_round};
+    o->server = resp_server_create(&o->loop, &ops, o->state, NULL);
+    assert_non_null(o->server);
+    kv_address(o->address, 2);
+    assert_int_equal(resp_server_listen(o->server, "nonsense", 0, NULL), TS_ERR_CONFIG);
+    assert_int_equal(resp_server_listen(o->server, o->address, 0, NULL), TS_OK);
+    int uv_error = 0;
+    assert_int_equal(
+        resp_server_listen(o->server, o->address, resp_server_port(o->server), &uv_error),
+        TS_ERR_SYSTEM);
+    assert_int_equal(uv_error, UV_EADDRINUSE);
+    set_role(o, RESP_ROLE_PRIMARY);
+    *state = o;
+    return 0;
+}
+
+static void on_closed(void *ctx)
+{
+    ((struct owner *)ctx)->closed = true;
+}
+
+static int close_owner(void **state)
+{
+    struct owner *o = *state;
+    resp_server_destroy(o->server, on_closed, o);
+    while (!o->closed) {
+        uv_run(&o->loop, UV_RUN_ONCE);
+    }
+    assert_int_equal(uv_run(&o->loop, UV_RUN_DEFAULT), 0);
+    assert_int_equal(uv_loop_close(&o->loop), 0);
+    for (size_t i = 0; i < TAKEN_MAX; i++) {
+        svc_out_free(&o->payloads[i]);
+    }
+    kv_service.destroy(o->state);
+    free(o);
+    return 0;
+}
+
+static void turn(struct owner *o)
+{
+    uv_run(&o->loop, UV_RUN_NOWAIT);
+    resp_server_turn(o->server);
+    resp_server_flush(o->server);
+}
+
+/* Runs turns until the condition holds; a test that never gets there runs into its timeout. */
+#define UNTIL(o, condition) \
+    do { \
+        turn(o); \
+    } while (!(condition))
+
+static struct resp_server_stats stats_of(const struct owner *o)
+{
+    struct resp_server_stats s;
+    resp_server_stats(o->server, &s);
+    return s;
+}
+
+static int client(struct owner *o)
+{
+    uint64_t before = stats_of(o).connections;
+    int fd = kv_connect(o->address, resp_server_port(o->server));
+    UNTIL(o, stats_of(o).connections > before);
+    return fd;
+}
+
+/* Turns until so many bytes can be received, then compares them. */
+static void expect(struct owner *o, int fd, const char *reply)
+{
+    char got[1024];
+    size_t want = strlen(reply);
+    ssize_t n = 0;
+    UNTIL(o, (n = recv(fd, got, sizeof(got), MSG_PEEK | MSG_DONTWAIT)) >= (ssize_t)want || n == 0);
+    assert_int_equal(n, want);
+    assert_memory_equal(got, reply, want);
+    assert_int_equal(recv(fd, got, want, 0), want);
+}
+
+static void expect_closed(struct owner *o, int fd)
+{
+    char byte;
+    ssize_t n = 0;
+    UNTIL(o, (n = recv(fd, &byte, 1, MSG_DONTWAIT)) == 0 || (n < 0 && errno != EAGAIN));
+    close(fd);
+}
+
+static void say(int fd, const char *text)
+{
+    kv_send(fd, text, strlen(text));
+}
+
+/* Goal: what is in the log when the role goes is closed, never answered with an error; late
+ * replies are dropped. What only waits for a read round is told. */
+static void test_role_lost_closes_only_what_is_in_the_log(void **state)
+{
+    struct owner *o = *state;
+    int writer = client(o);
+    int reader = client(o);
+    int idle = client(o);
+    say(writer, "SET a 1\r\nPING\r\n");
+    say(reader, "GET a\r\n");
+    UNTIL(o, o->taken == 1 && o->rounds == 1);
+    set_role(o, RESP_ROLE_SECONDARY);
+    expect(o, reader, "-READONLY primary is 10.0.0.1:6379\r\n");
+    resp_server_close_unanswered(o->server);
+    expect_closed(o, writer);
+    assert_int_equal(stats_of(o).closed_unanswered, 1);
+    assert_int_equal(stats_of(o).unanswered, 0);
+    resp_server_reply(o->server, o->tokens[0], (struct ts_bytes){(const uint8_t *)"+OK\r\n", 5});
+    resp_server_read_ready(o->server, 1);
+    say(idle, "PING\r\n");
+    expect(o, idle, "+PONG\r\n");
+    /* The next life of the role starts clean. */
+    set_role(o, RESP_ROLE_PRIMARY);
+    o->answered = o->taken;
+    say(idle, "SET b 2\r\n");
+    UNTIL(o, o->taken == 2);
+    assert_true(o->tokens[1] > o->tokens[0]);
+    answer_one(o);
+    expect(o, idle, "+OK\r\n");
+    close(reader);
+    close(idle);
+}
+
+/* Goal: what is not in the log yet is answered with the error, in order with local replies;
+ * a connection with older commands in the log is closed instead. */
+static void test_role_lost_refuses_what_is_not_in_the_log(void **state)
+{
+    struct owner *o = *state;
+    int fresh = client(o);
+    int mixed = client(o);
+    say(mixed, "INCR n\r\n");
+    UNTIL(o, o->taken == 1);
+    o->submit_result = TS_ERR_BUSY;
+    uint64_t before = stats_of(o).commands;
+    say(fresh, "SET a 1\r\nPING\r\nSET b 1\r\n");
+    say(mixed, "INCR n\r\n");
+    UNTIL(o, stats_of(o).commands == before + 4);
+    set_role(o, RESP_ROLE_SECONDARY);
+    expect(o, fresh,
+           "-READONLY primary is 10.0.0.1:6379\r\n+PONG\r\n-READONLY primary is "
+           "10.0.0.1:6379\r\n");
+    expect_closed(o, mixed);
+    answer_one(o);
+    assert_int_equal(stats_of(o).unanswered, 0);
+    close(fresh);
+}
+
+/* Goal: a busy owner gets the same commands again, in the same order, with the same tokens. */
+static void test_busy_submission_is_kept(void **state)
+{
+    struct owner *o = *state;
+    int fd = client(o);
+    o->submit_result = TS_ERR_BUSY;
+    say(fd, "INCR n\r\nINCR n\r\n");
+    uint64_t before = stats_of(o).commands;
+    UNTIL(o, stats_of(o).commands == before + 2);
+    assert_int_equal(stats_of(o).submitted, 0);
+    assert_false(resp_server_has_work(o->server)); /* no spinning meanwhile */
+    o->submit_result = TS_OK;
+    resp_server_resume(o->server);
+    assert_true(resp_server_has_work(o->server));
+    say(fd, "INCR n\r\n");
+    UNTIL(o, o->taken == 3);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(o->tokens[i], o->tokens[0] + (uint64_t)i);
+        answer_one(o);
+    }
+    expect(o, fd, ":1\r\n:2\r\n:3\r\n");
+    close(fd);
+}
+
+/* Goal: an owner that refuses for good, or loses its role within the call, or answers within it. */
+static void test_owner_may_refuse_or_answer_within_submit(void **state)
+{
+    struct owner *o = *state;
+    int fd = client(o);
+    o->submit_result = TS_ERR_REFUSED;
+    say(fd, "INCR n\r\nINCR n\r\n");
+    expect(o, fd,
+           "-CLUSTERDOWN the primary takes no requests now; try again\r\n"
+           "-CLUSTERDOWN the primary takes no requests now; try again\r\n");
+    o->read_result = TS_ERR_REFUSED;
+    say(fd, "GET n\r\n");
+    expect(o, fd, "-CLUSTERDOWN the primary takes no requests now; try again\r\n");
+    o->submit_result = TS_OK;
+    o->answer_in_submit = true;
+    say(fd, "INCR n\r\nPING\r\n");
+    expect(o, fd, ":1\r\n+PONG\r\n");
+    o->answer_in_submit = false;
+    o->submit_result = TS_ERR_REFUSED;
+    o->lose_role_in_submit = true;
+    say(fd, "INCR n\r\n");
+    expect(o, fd, "-READONLY primary is 10.0.0.1:6379\r\n");
+    close(fd);
+}
+
+/* Goal: clients that leave take nothing along: their commands are answered into the void. */
+static void test_left_client_is_answered_into_the_void(void **state)
+{
+    struct owner *o = *state;
+    int left = client(o);
+    int stays = client(o);
+    say(left, "INCR n\r\n");
+    UNTIL(o, o->taken == 1);
+    struct linger now = {.l_onoff = 1};
+    setsockopt(left, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+    close(left); /* a reset */
+    UNTIL(o, stats_of(o).clients == 1);
+    int next = client(o); /* may take the left one's place */
+    say(stays, "INCR n\r\n");
+    UNTIL(o, o->taken == 2);
+    answer_one(o);
+    answer_one(o);
+    expect(o, stays, ":2\r\n");
+    say(next, "PING\r\n");
+    expect(o, next, "+PONG\r\n");
+    close(stays);
+    close(next);
+}
+
+/* Goal: a read behind an unanswered write is ordered; one without waits for a round, and what
+ * follows it waits too. */
+static void test_reads_keep_program_order(void **state)
+{
+    struct owner *o = *state;
+    int fd = client(o);
+    say(fd, "SET a 1\r\nGET a\r\n");
+    UNTIL(o, o->taken == 2);
+    assert_int_equal(o->rounds, 0);
+    answer_one(o);
+    answer_one(o);
+    expect(o, fd, "+OK\r\n$1\r\n1\r\n");
+    say(fd, "*2\r\n$3\r\nGET\r\n$1\r\na\r\n*2\r\n$6\r\nSTRLEN\r\n$1\r\na\r\n"
+            "SET a 22\r\nGET a\r\nPTTL a\r\n");
+    UNTIL(o, o->rounds == 1);
+    for (int i = 0; i < 5; i++) {
+        turn(o);
+    }
+    assert_int_equal(o->taken, 2);
+    resp_server_read_ready(o->server, 1);
+    expect(o, fd, "$1\r\n1\r\n:1\r\n");
+    UNTIL(o, o->taken == 5);
+    for (int i = 0; i < 3; i++) {
+        answer_one(o);
+    }
+    expect(o, fd, "+OK\r\n$2\r\n22\r\n:-1\r\n");
+    assert_int_equal(o->rounds, 1);
+    close(fd);
+}
+
+#define OWNER_TEST(f) cmocka_unit_test_setup_teardown(f, open_owner, close_owner)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        OWNER_TEST(test_role_lost_closes_only_what_is_in_the_log),
+        OWNER_TEST(test_role_lost_refuses_what_is_not_in_the_log),
+        OWNER_TEST(test_busy_submission_is_kept),
+        OWNER_TEST(test_owner_may_refuse_or_answer_within_submit),
+        OWNER_TEST(test_left_client_is_answered_into_the_void),
+        OWNER_TEST(test_reads_keep_program_order),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
