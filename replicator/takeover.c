@@ -141,8 +141,12 @@ static void advance_idle(struct repl *c, enum repl_evidence evidence, struct rep
         return; /* a read of the register that runs may show that there is nothing to take over */
     }
     if (evidence == REPL_EVIDENCE_SILENT) {
-        /* Ties favour the present primary (R4.3): it may be removing us right now. */
-        c->takeover_at = ts_mono_add(c->now, repl_jitter(c, c->o.timing.tie_delay));
+        /* Ties favour the present primary (R4.3): it may be removing us right now, or, when it was
+         * never seen, it may only be starting. */
+        const struct repl_peer *p = repl_peer(c, c->config.primary);
+        uint64_t delay = p != NULL && !p->ever_connected ? c->o.timing.poll_register
+                                                         : c->o.timing.tie_delay;
+        c->takeover_at = ts_mono_add(c->now, repl_jitter(c, delay));
     } else if (!ts_mono_lt(c->now, c->takeover_at)) {
         begin(c, evidence, fx);
         return;

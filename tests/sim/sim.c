@@ -240,7 +240,8 @@ static bool deliverable(struct sim *s, struct sim_event *ev)
 
 static void on_repl_msg(struct sim *s, struct sim_event *ev)
 {
-    if (s->session.id != ev->session || !s->session.up) {
+    if (s->session.id != ev->session || !s->session.up ||
+        s->replica[ev->node].session != ev->session) {
         return;
     }
     struct repl_event e = {.kind = REPL_EV_MESSAGE, .peer = {(uint16_t)ev->peer}};
@@ -353,18 +354,22 @@ static bool stale(const struct sim *s, const struct sim_event *ev)
 
 static bool redundant_and_active(const struct sim *s)
 {
+    uint64_t newest = 0;
+    bool good = false;
     for (int n = 1; n <= SIM_NICS; n++) {
         struct repl_status st;
         if (!s->replica[n].running) {
             return false;
         }
         repl_status(s->replica[n].core, &st);
-        if (st.role == REPL_ROLE_PRIMARY && st.active && !st.blocked &&
-            st.config.in_sync.count == SIM_NICS) {
-            return true;
+        bool leads = st.role == REPL_ROLE_PRIMARY && st.config.epoch.v == newest;
+        if (st.config.epoch.v > newest || leads) {
+            newest = st.config.epoch.v;
+            good = st.role == REPL_ROLE_PRIMARY && st.active && !st.blocked &&
+                   st.config.in_sync.count == SIM_NICS;
         }
     }
-    return false;
+    return good && s->replica[1].paused_until <= s->now && s->replica[2].paused_until <= s->now;
 }
 
 static void setup(struct sim *s, uint64_t seed, bool trace)

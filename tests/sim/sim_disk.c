@@ -200,6 +200,8 @@ static void on_fetch(void *ctx, struct ts_nic_id peer, struct ts_seq after, size
         }
     }
     ev.bytes = bytes;
+    sim_note(sim_of(ctx), node, "reads %zu bytes after seq %llu for node %u", ev.len,
+             (unsigned long long)after.v, peer.v);
     sim_push(sim_of(ctx), ev);
 }
 
