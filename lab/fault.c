@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -25,13 +24,6 @@ enum ts_err lab_fault_observe(struct lab_fault *f, struct ts_why *why)
 enum ts_err lab_fault_heal(struct lab_fault *f, struct ts_why *why)
 {
     return f->type->heal(f, why);
-}
-
-uint64_t lab_now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * TS_NS_PER_S + (uint64_t)t.tv_nsec;
 }
 
 bool lab_fault_find_procs(struct lab_fault *f)

@@ -5,6 +5,7 @@
  *   freeze   SIGSTOP of one process or of a whole node; SIGCONT heals
  *   path     all traffic between the nodes' addresses of one path is dropped (nft, in a network
  *            namespace of the lab's own)
+ *   link     the same for the links between a group's replicas, on every path
  *
  * A fault that cannot be shown to have had an effect proves nothing: observe() says so. */
 #ifndef LAB_FAULT_H
@@ -34,7 +35,7 @@ struct lab_fault_type {
 struct lab_fault {
     const struct lab_fault_type *type;
     const struct nodes_run *run;       /* borrowed */
-    const struct cfg_cluster *cluster; /* borrowed; path faults only */
+    const struct cfg_cluster *cluster; /* borrowed; path and link faults only */
     char node[CFG_NAME_MAX];
     char program[NODES_PROGRAM_MAX]; /* "" = the whole node */
     char group[CFG_NAME_MAX];        /* of a replica, else "" */
@@ -43,7 +44,7 @@ struct lab_fault {
     size_t proc_count; /* what was hit */
     struct nodes_proc procs[NODES_PROCS_MAX];
     uint64_t injected_ns; /* monotonic, just before the harm; 0 = not injected */
-    uint64_t effect;      /* of a path fault: packets dropped when last observed */
+    uint64_t effect;      /* of a path or link fault: packets dropped when last observed */
 };
 
 /* `group` NULL for programs other than replica. */
@@ -55,6 +56,9 @@ void lab_fault_freeze(struct lab_fault *f, const struct nodes_run *run, const ch
                       const char *program, const char *group);
 void lab_fault_path(struct lab_fault *f, const struct nodes_run *run,
                     const struct cfg_cluster *cluster, uint8_t path);
+/* The links between the group's replicas, on every path. */
+void lab_fault_link(struct lab_fault *f, const struct nodes_run *run,
+                    const struct cfg_cluster *cluster, const char *group);
 
 enum ts_err lab_fault_inject(struct lab_fault *f, struct ts_why *why) TS_MUST_USE;
 enum ts_err lab_fault_observe(struct lab_fault *f, struct ts_why *why) TS_MUST_USE;
@@ -68,7 +72,5 @@ bool lab_fault_find_procs(struct lab_fault *f);
 bool lab_wait_exit(const struct nodes_proc *proc, unsigned timeout_ms);
 /* Whether the process is stopped by SIGSTOP now. */
 bool lab_is_stopped(const struct nodes_proc *proc);
-/* Monotonic time, as the load's. */
-uint64_t lab_now_ns(void);
 
 #endif

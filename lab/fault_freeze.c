@@ -3,7 +3,10 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include "lab/clock.h"
 #include "lab/fault.h"
+
+#define STOP_NS_MAX (5 * TS_NS_PER_S)
 
 static enum ts_err inject(struct lab_fault *f, struct ts_why *why)
 {
@@ -21,10 +24,23 @@ static enum ts_err inject(struct lab_fault *f, struct ts_why *why)
     return TS_OK;
 }
 
+/* Each thread stops on its own time: soon, but not with the signal. */
+static bool wait_stopped(const struct nodes_proc *proc)
+{
+    uint64_t end = lab_now_ns() + STOP_NS_MAX;
+    while (!lab_is_stopped(proc)) {
+        if (lab_now_ns() > end) {
+            return false;
+        }
+        lab_pause_us(200);
+    }
+    return true;
+}
+
 static enum ts_err observe(struct lab_fault *f, struct ts_why *why)
 {
     for (size_t i = 0; i < f->proc_count; i++) {
-        if (!lab_is_stopped(&f->procs[i])) {
+        if (!wait_stopped(&f->procs[i])) {
             return ts_why(why, TS_ERR_NOT_FOUND, "%s of %s, process %d, is not stopped",
                           f->procs[i].program, f->node, (int)f->procs[i].pid);
         }

@@ -2,6 +2,7 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include "lab/clock.h"
 #include "lab/fault.h"
 
 #define EXIT_MS_MAX 5000

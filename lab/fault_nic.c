@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include "lab/clock.h"
 #include "lab/fault.h"
 
 #define GONE_MS_MAX 10000

@@ -179,6 +179,7 @@ static json_t *group_json(const struct admin_state *s, const struct cfg_group *g
     set(o, "in_sync", names_of_mask(s->cluster, cfg_set_mask(&r->config.in_sync)));
     set(o, "members", names_of_mask(s->cluster, cfg_set_mask(&r->config.members)));
     set(o, "required", names_of_mask(s->cluster, r->required_mask));
+    set(o, "instance", hex64(r->instance.v));
     set(o, "digest", digest_json(r->digest));
     set(o, "age_ms", age_ms(kept->has, kept->at, now));
     set(o, "peers", replica_peers_json(s, r));

@@ -17,15 +17,14 @@
  *   "processes": [{"program", "group", "running", "pid", "starts", "last_status"}]
  *   "peers":     [{"node", "alive", "silent_ms", "paths": [{"address", "up"}]}]
  *   "groups":    [{"group", "role", "epoch", "primary", "in_sync", "required", "members",
- *                "last", "committed", "applied", "digest", "waiting", "requests", "rejected",
- *                "why", "age_ms", "alarms", "peers": [{"node", "connected", "path", "acked"}]}]
- *                for each group with a replica here; "role": "down" without a running replica.
- *                "epoch" 0: no configuration is known yet
- *   "events":    {"oldest", "newest", "unwritten", "unreadable", "reports_refused"}
- *   "alarms":    [{"code", "text", "group" (if of one)}]
- *   "processes_age_ms", "peers_age_ms": since the last report, null without one
- * events:   "events": [recorder_event_json], "newest", "more": whether others follow. An event's
- *   number that is not one above the last one's tells of a gap.
+ *                "last", "committed", "applied", "instance", "digest", "waiting", "requests",
+ * "rejected", "why", "age_ms", "alarms", "peers": [{"node", "connected", "path", "acked"}]}] for
+ * each group with a replica here; "role": "down" without a running replica. "epoch" 0: no
+ * configuration is known yet "events":    {"oldest", "newest", "unwritten", "unreadable",
+ * "reports_refused"} "alarms":    [{"code", "text", "group" (if of one)}] "processes_age_ms",
+ * "peers_age_ms": since the last report, null without one events:   "events":
+ * [recorder_event_json], "newest", "more": whether others follow. An event's number that is not one
+ * above the last one's tells of a gap.
  *
  * Nodes, groups and programs are told by name, identities in hexadecimal text, times in the unit
  * that the key ends with. Unknown keys are to be ignored. */

@@ -1,0 +1,347 @@
+#include "lab/demo.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "lab/clock.h"
+#include "lab/fault.h"
+#include "lab/mem.h"
+#include "lab/scratch.h"
+
+#define FIRST_NET 77
+#define POLL_MS 5
+#define IN_SYNC_MS_MAX 60000
+#define SERVED_MS_MAX 30000
+/* How long the load runs undisturbed before, between and after the failures. */
+#define CALM_MS 5000
+#define RUN_LENGTH_MAX 60 /* of the directory's path: Unix sockets in it must fit */
+#define MARK_FILE ".twinstep-demo"
+
+/* Set by the signal handler: the one thing that may be shared with it. */
+static volatile sig_atomic_t interrupted;
+
+static void on_signal(int signo)
+{
+    (void)signo;
+    interrupted = 1;
+}
+
+bool lab_demo_interrupted(void)
+{
+    return interrupted != 0;
+}
+
+static void catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+    sigemptyset(&action.sa_mask);
+    (void)sigaction(SIGINT, &action, NULL);
+    (void)sigaction(SIGTERM, &action, NULL);
+    (void)sigaction(SIGHUP, &action, NULL);
+    (void)signal(SIGPIPE, SIG_IGN);
+}
+
+/* ---- waiting, with the live line ---- */
+
+static bool watch(struct lab_demo *d, unsigned ms, const char *doing)
+{
+    uint64_t end = lab_now_ns() + ms * TS_NS_PER_MS;
+    while (!interrupted && lab_now_ns() < end) {
+        lab_screen_tick(&d->screen, d->load, doing);
+        lab_pause_ms(POLL_MS);
+    }
+    return !interrupted;
+}
+
+/* Until both replicas are in sync, in an epoch above `epoch`. */
+static bool wait_in_sync(struct lab_demo *d, uint64_t epoch, struct lab_state *state)
+{
+    uint64_t end = lab_now_ns() + IN_SYNC_MS_MAX * TS_NS_PER_MS;
+    while (!interrupted && lab_now_ns() < end) {
+        lab_pair_state(&d->pair, state);
+        if (lab_state_redundant(state) && lab_state_epoch(state) > epoch) {
+            return true;
+        }
+        lab_screen_tick(&d->screen, d->load, "waiting until both replicas are in sync");
+        lab_pause_ms(POLL_MS);
+    }
+    return false;
+}
+
+static bool wait_answers(struct lab_demo *d, uint64_t more)
+{
+    uint64_t goal = lab_load_now(d->load).acknowledged + more;
+    uint64_t end = lab_now_ns() + SERVED_MS_MAX * TS_NS_PER_MS;
+    while (!interrupted && lab_now_ns() < end) {
+        if (lab_load_now(d->load).acknowledged >= goal) {
+            return true;
+        }
+        lab_pause_ms(1);
+    }
+    return false;
+}
+
+/* ---- the directory ---- */
+
+static enum ts_err choose_run(const struct lab_demo_options *o, char out[TS_PATH_MAX],
+                              struct ts_why *why)
+{
+    char cwd[TS_PATH_MAX];
+    if (o->run != NULL) {
+        return ts_path(out, why, o->run, "%s", "");
+    }
+    if (getcwd(cwd, sizeof cwd) != NULL && strlen(cwd) < RUN_LENGTH_MAX && access(cwd, W_OK) == 0) {
+        return ts_path(out, why, cwd, "run/demo");
+    }
+    return ts_path(out, why, "/tmp", "twinstep-demo-%u", (unsigned)geteuid());
+}
+
+static bool exists(const char *dir, const char *file)
+{
+    char path[TS_PATH_MAX];
+    struct stat st;
+    return ts_path(path, NULL, dir, "%s", file) == TS_OK && stat(path, &st) == 0;
+}
+
+/* A fresh directory: what an earlier demonstration left is ended and removed, anything else is
+ * left alone. */
+static enum ts_err clear_run(const char *run, struct ts_why *why)
+{
+    struct nodes_run old;
+    char mark[TS_PATH_MAX];
+    enum ts_err err = TS_OK;
+    if (access(run, F_OK) == 0) {
+        if (!exists(run, MARK_FILE)) {
+            return ts_why(
+                why, TS_ERR_EXISTS,
+                "%s exists and is not of a demonstration; give another directory by --dir", run);
+        }
+        err = nodes_open(&old, run, why);
+        static const char *const nodes[] = {"nic1", "nic2", "arb1"};
+        for (size_t i = 0; i < sizeof nodes / sizeof nodes[0] && err == TS_OK; i++) {
+            err = nodes_stop(&old, nodes[i], 1000, why);
+        }
+        if (err != TS_OK) {
+            return err;
+        }
+        lab_scratch_remove(run);
+    }
+    err = ts_dir_make(run, 0755, why);
+    err = err != TS_OK ? err : ts_path(mark, why, run, MARK_FILE);
+    return err != TS_OK ? err : ts_file_replace(mark, "", 0, 0644, why);
+}
+
+/* ---- the script ---- */
+
+static bool complain(struct lab_demo *d, const char *what)
+{
+    lab_screen_clear(&d->screen);
+    if (!interrupted) {
+        fprintf(stderr, "twinstep demo: %s\n", what);
+        if (d->up) {
+            fprintf(stderr, "    logs: %s/*/log; ports and programs: twinstep status --dir %s\n",
+                    d->pair.run.run, d->pair.run.run);
+        }
+    }
+    return false;
+}
+
+static bool start_pair(struct lab_demo *d)
+{
+    struct lab_pair_config config = {.failure_timeout_ms = 100};
+    struct ts_why why = {{0}};
+    struct lab_state state;
+    struct nodes_proc heartbeatd;
+    if (choose_run(&d->options, config.run, &why) != TS_OK ||
+        clear_run(config.run, &why) != TS_OK) {
+        return complain(d, why.text);
+    }
+    config.net = lab_pair_free_net(FIRST_NET);
+    if (config.net == 0) {
+        return complain(d,
+                        "no free loopback addresses 127.77–117.x.y with ports 6379 and 7401–7411;"
+                        " end what uses them");
+    }
+    lab_screen_say(&d->screen, "starting two NICs and an arbiter in %s", config.run);
+    d->up = true;
+    if (lab_pair_up(&d->pair, &config, &why) != TS_OK) {
+        return complain(d, why.text);
+    }
+    if (!wait_in_sync(d, 0, &state)) {
+        return complain(d, "the replicas did not get in sync within a minute");
+    }
+    d->real_time = nodes_find(&d->pair.run, "nic1", "heartbeatd", NULL, &heartbeatd) &&
+                   sched_getscheduler(heartbeatd.pid) == SCHED_FIFO;
+    lab_screen_say(&d->screen,
+                   "%s is primary, both replicas are in sync; clients may use "
+                   "redis-cli -h %s",
+                   lab_pair_node(&d->pair, (unsigned)lab_state_primary(&state)),
+                   d->pair.cluster.nodes[lab_state_primary(&state)].paths[0]);
+    return true;
+}
+
+static bool start_load(struct lab_demo *d)
+{
+    struct lab_load_config config = lab_load_defaults();
+    config.addrs = lab_pair_addrs(&d->pair);
+    snprintf(config.tag, sizeof config.tag, "demo");
+    config.keys = 32;
+    config.clients = 24;
+    config.seed = lab_now_ns();
+    if (lab_load_start(&d->load, &config) != TS_OK) {
+        return complain(d, "no thread can be made for the load; end some programs");
+    }
+    lab_screen_say(&d->screen, "%u clients write and read, every answer is checked",
+                   config.clients);
+    return wait_answers(d, 100) ? watch(d, CALM_MS, "all is well")
+                                : complain(d, "clients get no answers");
+}
+
+/* What both failures have in common: the harm, the first answers after it. */
+static struct lab_incident *strike(struct lab_demo *d, struct lab_fault *f,
+                                   const struct lab_state *before, const char *what)
+{
+    struct ts_why why = {{0}};
+    struct lab_incident *i = &d->incidents[d->incident_count];
+    *i = (struct lab_incident){.epoch_before = lab_state_epoch(before)};
+    snprintf(i->what, sizeof i->what, "%s", what);
+    lab_load_reset_gap(d->load);
+    if (lab_fault_inject(f, &why) != TS_OK || lab_fault_observe(f, &why) != TS_OK) {
+        complain(d, why.text);
+        return NULL;
+    }
+    i->at_ns = f->injected_ns;
+    lab_screen_say(&d->screen, "%s%s%s", lab_screen_red(&d->screen), what,
+                   lab_screen_plain(&d->screen));
+    if (!wait_answers(d, 200)) {
+        complain(d, "clients get no answers after the failure");
+        return NULL;
+    }
+    i->outage_ns = lab_load_now(d->load).longest_gap_ns;
+    struct lab_state after;
+    lab_pair_state(&d->pair, &after);
+    int primary = lab_state_primary(&after);
+    i->new_primary = primary < 0 ? 0 : (unsigned)primary;
+    lab_screen_say(&d->screen, "%s answers; clients waited %.1f ms at most",
+                   lab_pair_node(&d->pair, i->new_primary), (double)i->outage_ns / 1e6);
+    /* The events reach the recorder within its next reports. */
+    lab_pause_ms(300);
+    lab_phases_read(d, i);
+    d->incident_count++;
+    return i;
+}
+
+static bool kill_replica(struct lab_demo *d)
+{
+    struct lab_state state;
+    struct lab_fault f;
+    char what[96];
+    lab_pair_state(&d->pair, &state);
+    int primary = lab_state_primary(&state);
+    if (primary < 0) {
+        return complain(d, "no replica says that it is primary");
+    }
+    const char *nic = lab_pair_node(&d->pair, (unsigned)primary);
+    lab_fault_kill(&f, &d->pair.run, nic, "replica", LAB_PAIR_GROUP);
+    snprintf(what, sizeof what, "SIGKILL of %s's replica, the primary", nic);
+    struct lab_incident *i = strike(d, &f, &state, what);
+    if (i == NULL) {
+        return false;
+    }
+    if (!wait_in_sync(d, i->epoch_before, &state)) {
+        return complain(d, "redundancy did not come back");
+    }
+    i->redundant_ns = lab_now_ns();
+    i->epoch_after = lab_state_epoch(&state);
+    lab_screen_say(&d->screen, "%s restarted its replica, which caught up: two copies again", nic);
+    return watch(d, CALM_MS, "all is well");
+}
+
+static bool kill_nic(struct lab_demo *d)
+{
+    struct lab_state state;
+    struct lab_fault f;
+    struct ts_why why = {{0}};
+    char what[96];
+    lab_pair_state(&d->pair, &state);
+    int primary = lab_state_primary(&state);
+    if (primary < 0) {
+        return complain(d, "no replica says that it is primary");
+    }
+    const char *nic = lab_pair_node(&d->pair, (unsigned)primary);
+    lab_fault_nic(&f, &d->pair.run, nic);
+    snprintf(what, sizeof what, "SIGKILL of the whole NIC %s: every process at once", nic);
+    struct lab_incident *i = strike(d, &f, &state, what);
+    if (i == NULL || !watch(d, CALM_MS / 2, "one copy left: the arbiter stands in")) {
+        return false;
+    }
+    i->restart_ns = lab_now_ns();
+    if (lab_fault_heal(&f, &why) != TS_OK) {
+        return complain(d, why.text);
+    }
+    lab_screen_say(&d->screen, "%s is switched on again", nic);
+    if (!wait_in_sync(d, i->epoch_before, &state)) {
+        return complain(d, "redundancy did not come back");
+    }
+    i->redundant_ns = lab_now_ns();
+    i->epoch_after = lab_state_epoch(&state);
+    lab_screen_say(&d->screen, "%s caught up: two copies again", nic);
+    return watch(d, CALM_MS, "all is well");
+}
+
+static bool judge(struct lab_demo *d)
+{
+    uint64_t now = lab_now_ns();
+    lab_load_stop(d->load);
+    d->load_seconds = (double)(now - d->screen.begin_ns) / 1e9;
+    lab_screen_say(&d->screen, "the load ends; everything is read back and checked");
+    if (lab_load_reconcile(d->load, SERVED_MS_MAX, &d->verdict) != TS_OK) {
+        return complain(d, "the data could not be read back");
+    }
+    return true;
+}
+
+static void tear_down(struct lab_demo *d)
+{
+    struct ts_why why = {{0}};
+    lab_screen_clear(&d->screen);
+    lab_load_free(d->load);
+    d->load = NULL;
+    if (!d->up || d->pair.run.run[0] == '\0') {
+        return;
+    }
+    if (d->options.keep && !interrupted) {
+        printf("The pair still runs: twinstep status --dir %s; twinstep down --dir %s\n",
+               d->pair.run.run, d->pair.run.run);
+    } else if (lab_pair_down(&d->pair, &why) != TS_OK) {
+        fprintf(stderr, "twinstep demo: %s\n", why.text);
+    }
+}
+
+enum lab_demo_status lab_demo_run(const struct lab_demo_options *options)
+{
+    struct lab_demo *d = lab_calloc(1, sizeof *d);
+    enum lab_demo_status status = LAB_DEMO_FAILED;
+    d->options = *options;
+    d->screen.terminal = isatty(STDOUT_FILENO) == 1;
+    d->screen.color = d->screen.terminal && !options->no_color && getenv("NO_COLOR") == NULL;
+    d->screen.begin_ns = lab_now_ns();
+    catch_signals();
+    lab_screen_title(&d->screen, "Two NICs and an arbiter run a key-value service in lockstep");
+    if (start_pair(d) && start_load(d) && kill_replica(d) && kill_nic(d) && judge(d)) {
+        status = lab_demo_report(d) ? LAB_DEMO_HELD : LAB_DEMO_BROKEN;
+    }
+    tear_down(d);
+    if (interrupted) {
+        puts("interrupted; everything was ended");
+        status = LAB_DEMO_INTERRUPTED;
+    }
+    free(d);
+    return status;
+}

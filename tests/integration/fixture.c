@@ -1,0 +1,89 @@
+#include "tests/integration/fixture.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "lab/netns.h"
+
+#define WAIT_MS 60000
+
+void fixture_begin(struct fixture *f, const char *name)
+{
+    struct ts_why why = {{0}};
+    struct lab_pair_config config = {.net = 77, .failure_timeout_ms = 100};
+    struct lab_state state;
+    char text[1024];
+    f->own_network = lab_netns_enter(&why) == TS_OK;
+    if (!f->own_network) {
+        print_message("%s\n", why.text);
+        config.net = lab_pair_free_net(120);
+    }
+    assert_int_equal(lab_scratch_make(name, f->run), TS_OK);
+    snprintf(config.run, sizeof config.run, "%s", f->run);
+    if (lab_pair_up(&f->pair, &config, &why) != TS_OK) {
+        print_error("the pair did not start: %s (logs: %s)\n", why.text, f->run);
+        fixture_end(f, false);
+        fail();
+    }
+    if (!lab_pair_wait_redundant(&f->pair, WAIT_MS, &state)) {
+        lab_state_text(&f->pair, &state, text, sizeof text);
+        print_error("the pair never got in sync: %s (logs: %s)\n", text, f->run);
+        fixture_end(f, false);
+        fail();
+    }
+}
+
+void fixture_end(struct fixture *f, bool good)
+{
+    struct ts_why why = {{0}};
+    enum ts_err err = lab_pair_down(&f->pair, &why);
+    if (err == TS_OK && good) {
+        lab_scratch_remove(f->run);
+    } else {
+        print_error("data and logs: %s %s\n", f->run, why.text);
+    }
+    if (good) {
+        assert_int_equal(err, TS_OK);
+    }
+}
+
+unsigned fixture_primary(const struct fixture *f)
+{
+    struct lab_state state;
+    lab_pair_state(&f->pair, &state);
+    int primary = lab_state_primary(&state);
+    assert_true(primary >= 0);
+    return (unsigned)primary;
+}
+
+struct lab_load *fixture_load(const struct fixture *f, const char *tag)
+{
+    struct lab_load_config config = lab_load_defaults();
+    struct lab_load *load;
+    config.addrs = lab_pair_addrs(&f->pair);
+    config.clients = 4;
+    snprintf(config.tag, sizeof config.tag, "%s", tag);
+    assert_int_equal(lab_load_start(&load, &config), TS_OK);
+    assert_true(lab_load_wait_acks(load, 50, WAIT_MS));
+    return load;
+}
+
+void fixture_judge(struct lab_load *load)
+{
+    struct lab_verdict v;
+    char text[400];
+    lab_load_stop(load);
+    assert_int_equal(lab_load_reconcile(load, WAIT_MS, &v), TS_OK);
+    lab_verdict_text(&v, text, sizeof text);
+    print_message("%s\n", text);
+    for (size_t i = 0; i < v.finding_count; i++) {
+        print_error("%s\n", v.findings[i]);
+    }
+    assert_true(lab_verdict_ok(&v));
+    lab_load_free(load);
+}

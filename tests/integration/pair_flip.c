@@ -1,0 +1,137 @@
+/* Goal: one flipped byte in the memory of one replica is found. The test writes a value that
+ * occurs nowhere else, flips a byte of it in every place of the secondary's memory that holds
+ * it, and waits for the divergence alarm: the digests of state slices stop agreeing. */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/prng.h"
+#include "lab/ask.h"
+#include "lab/clock.h"
+#include "tests/integration/fixture.h"
+
+#define VALUE_BYTES 64
+#define CHUNK (1u << 20)
+#define WAIT_MS 60000
+
+static struct fixture fixture;
+
+/* Random letters: found again only where this value lies. */
+static void make_value(char value[VALUE_BYTES + 1])
+{
+    struct ts_prng prng = ts_prng_init(lab_now_ns());
+    for (unsigned i = 0; i < VALUE_BYTES; i++) {
+        value[i] = (char)('a' + ts_prng_below(&prng, 26));
+    }
+    value[VALUE_BYTES] = '\0';
+}
+
+/* Flips a bit of every occurrence in [from, to); gives their number. */
+static unsigned flip_range(int mem, uint64_t from, uint64_t to, const char *value)
+{
+    static uint8_t chunk[CHUNK + VALUE_BYTES];
+    unsigned flipped = 0;
+    for (uint64_t at = from; at < to; at += CHUNK) {
+        size_t want = to - at < sizeof chunk ? (size_t)(to - at) : sizeof chunk;
+        ssize_t n = pread(mem, chunk, want, (off_t)at);
+        const uint8_t *next = chunk;
+        while (n > 0) {
+            size_t left = (size_t)n - (size_t)(next - chunk);
+            const uint8_t *hit = memmem(next, left, value, VALUE_BYTES);
+            if (hit == NULL) {
+                break;
+            }
+            uint8_t byte = hit[VALUE_BYTES / 2] ^ 1;
+            off_t where = (off_t)(at + (uint64_t)(hit - chunk) + VALUE_BYTES / 2);
+            assert_int_equal(pwrite(mem, &byte, 1, where), 1);
+            flipped++;
+            next = hit + 1;
+        }
+    }
+    return flipped;
+}
+
+static unsigned flip_everywhere(pid_t pid, const char *value)
+{
+    char path[64];
+    char line[512];
+    unsigned flipped = 0;
+    snprintf(path, sizeof path, "/proc/%d/mem", (int)pid);
+    int mem = open(path, O_RDWR | O_CLOEXEC);
+    assert_true(mem >= 0);
+    snprintf(path, sizeof path, "/proc/%d/maps", (int)pid);
+    FILE *maps = fopen(path, "re");
+    assert_non_null(maps);
+    while (fgets(line, sizeof line, maps) != NULL) {
+        uint64_t from;
+        uint64_t to;
+        char mode[8];
+        if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s", &from, &to, mode) == 3 && mode[0] == 'r' &&
+            mode[1] == 'w') {
+            flipped += flip_range(mem, from, to, value);
+        }
+    }
+    fclose(maps);
+    close(mem);
+    return flipped;
+}
+
+static void test_flipped_byte_raises_the_divergence_alarm(void **state)
+{
+    (void)state;
+    struct lab_addrs addrs = lab_pair_addrs(&fixture.pair);
+    unsigned secondary = 1 - fixture_primary(&fixture);
+    struct nodes_proc replica;
+    struct lab_answer answer;
+    struct lab_state now;
+    char value[VALUE_BYTES + 1];
+    make_value(value);
+    const char *set[] = {"SET", "victim", value, NULL};
+    assert_true(lab_ask_again(&addrs, set, WAIT_MS, &answer));
+    struct lab_load *load = fixture_load(&fixture, "flip");
+    assert_true(lab_load_wait_acks(load, 500, WAIT_MS)); /* the secondary has applied it by now */
+    assert_true(nodes_find(&fixture.pair.run, lab_pair_node(&fixture.pair, secondary), "replica",
+                           LAB_PAIR_GROUP, &replica));
+    unsigned flipped = flip_everywhere(replica.pid, value);
+    print_message("flipped a bit of %u copies in process %d\n", flipped, (int)replica.pid);
+    assert_true(flipped > 0);
+    uint64_t flipped_ns = lab_now_ns();
+    do {
+        lab_pair_state(&fixture.pair, &now);
+        assert_true(lab_now_ns() - flipped_ns < WAIT_MS * TS_NS_PER_MS);
+        lab_pause_ms(20);
+    } while (!lab_state_has_alarm(&now, "divergence"));
+    print_message("the alarm came after %.1f s\n", (double)(lab_now_ns() - flipped_ns) / 1e9);
+    lab_load_free(load);
+}
+
+static int begin(void **state)
+{
+    (void)state;
+    fixture_begin(&fixture, "flip");
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    fixture_end(&fixture, true);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_flipped_byte_raises_the_divergence_alarm),
+    };
+    return cmocka_run_group_tests(tests, begin, end);
+}

@@ -1,0 +1,73 @@
+/* The soak: rounds of faults under load, each judged. Parts:
+ *
+ *   soak.c         options, rounds, the summary
+ *   soak_faults.c  one function a kind of fault: harm, what must follow, healing
+ *   soak_probe.c   a client that asked a primary which then froze, and its answer on waking */
+#ifndef TESTS_INTEGRATION_SOAK_H
+#define TESTS_INTEGRATION_SOAK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/prng.h"
+#include "lab/fault.h"
+#include "lab/load.h"
+#include "lab/pair.h"
+
+/* X(symbol, name) */
+#define SOAK_KIND_LIST(X) \
+    X(SOAK_KILL_PRIMARY, "kill-primary") \
+    X(SOAK_KILL_SECONDARY, "kill-secondary") \
+    X(SOAK_KILL_PRIMARY_NIC, "kill-primary-nic") \
+    X(SOAK_KILL_SECONDARY_NIC, "kill-secondary-nic") \
+    X(SOAK_KILL_ARBITER, "kill-arbiter") \
+    X(SOAK_FREEZE_PRIMARY, "freeze-primary") \
+    X(SOAK_FREEZE_SECONDARY, "freeze-secondary") \
+    X(SOAK_FREEZE_PRIMARY_NIC, "freeze-primary-nic") \
+    X(SOAK_FREEZE_ARBITER, "freeze-arbiter") \
+    X(SOAK_KILL_BOTH, "kill-both") \
+    X(SOAK_DROP_PATH_A, "drop-path-a") \
+    X(SOAK_DROP_PATH_B, "drop-path-b") \
+    X(SOAK_CUT_AND_KILL, "cut-and-kill")
+
+enum soak_kind {
+#define SOAK_KIND_ENUM(sym, name) sym,
+    SOAK_KIND_LIST(SOAK_KIND_ENUM)
+#undef SOAK_KIND_ENUM
+        SOAK_KINDS
+};
+
+/* What one run shares. */
+struct soak {
+    struct lab_pair pair;
+    struct ts_prng prng;
+    bool own_network; /* paths can be cut */
+    unsigned freeze_ms_max;
+    struct lab_load *load; /* of the present round */
+    unsigned round;
+    uint64_t worst_gap_ns; /* of the present round */
+    unsigned probes;       /* probe keys used so far */
+};
+
+/* What one fault did; text for people. */
+struct soak_fault {
+    enum soak_kind kind;
+    bool good;
+    char text[600];
+};
+
+const char *soak_kind_name(enum soak_kind kind);
+
+/* Injects, observes, heals, waits until redundancy is back and clients go on. False when
+ * something that must follow did not; `out->text` says what was done or what is wrong. */
+bool soak_inflict(struct soak *s, enum soak_kind kind, struct soak_fault *out);
+
+/* A connection to the primary, opened before it freezes. -1 when it cannot be made. */
+int soak_probe_open(const struct lab_pair *p, unsigned nic);
+/* Sends a GET without waiting: it lies in the frozen server's kernel. */
+bool soak_probe_ask(int fd, unsigned round);
+/* After the thaw: false when the answer is an older value than `newest`. A closed connection, an
+ * error or silence for `timeout_ms` are right. `what` gets a clause on what came. */
+bool soak_probe_judge(int fd, unsigned newest, unsigned timeout_ms, char *what, size_t cap);
+
+#endif
