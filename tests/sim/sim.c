@@ -213,9 +213,6 @@ static void heal(struct sim *s)
         }
         if (n <= SIM_NICS) {
             s->replica[n].crash_in = 0;
-            if (s->replica[n].paused_until > s->now) {
-                s->replica[n].paused_until = s->now;
-            }
             if (!s->replica[n].running) {
                 sim_replica_start(s, n);
             }
