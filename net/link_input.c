@@ -113,7 +113,7 @@ static void link_on_refusal(struct net_link *l, struct ts_bytes payload)
     size_t n = payload.len < NET_REFUSAL_MAX ? payload.len : NET_REFUSAL_MAX;
     for (size_t i = 0; i < n; i++) {
         uint8_t c = payload.data[i];
-        text[i] = c >= 0x20 && c < 0x7f ? (char)c : '?';
+        text[i] = (char)(c >= 0x20 && c < 0x7f ? c : (uint8_t)'?');
     }
     text[n] = '\0';
     link_end(l, NET_DOWN_DENIED, text, true);

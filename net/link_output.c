@@ -146,7 +146,10 @@ void link_flush(void *link)
 
 void link_flush_last(struct net_link *l)
 {
-    if (l->state == LINK_CONNECTING || l->ssl == NULL || l->writing) {
+    /* Bytes in flight mean that a write is under way, or that it failed and is why the link ends.
+     */
+    if (l->state == LINK_CONNECTING || l->ssl == NULL || l->writing ||
+        link_bytes_used(&l->in_flight) > 0) {
         return;
     }
     if (l->state != LINK_HANDSHAKE && !link_encrypt(l)) {

@@ -152,6 +152,14 @@ static inline void relay_freeze(struct relay *r, bool in, bool back)
     }
 }
 
+/* Ends every connection, as a reset would. */
+static inline void relay_break(struct relay *r)
+{
+    for (size_t i = 0; i < r->count; i++) {
+        relay_pair_close(r->pairs[i]);
+    }
+}
+
 /* Closes all; relay_free follows when the loop has run. */
 static inline void relay_close(struct relay *r)
 {

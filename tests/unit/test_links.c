@@ -1,6 +1,7 @@
 /* The standing links of two replicas, in one process on two loopback paths. */
 #include "tests/unit/net_fixture.h"
 
+#include "base/prng.h"
 #include "replicator/io/links.h"
 #include "tests/unit/net_relay.h"
 
@@ -19,6 +20,9 @@ struct side {
     unsigned frames;
     uint64_t next; /* the number that the next frame must bear */
     bool in_order;
+    uint64_t sessions;      /* begun in all runs of this node: each frame bears it */
+    uint64_t peer_sessions; /* that of the peer in this session; it only rises */
+    bool first;             /* no frame came in this session */
     unsigned node;
     uint64_t send;                     /* numbers sent in this session */
     const struct cfg_cluster *cluster; /* as this side sees it */
@@ -31,6 +35,8 @@ static void side_on_up(void *arg, const struct links_peer *peer)
     s->ups++;
     s->next = 0;
     s->send = 0;
+    s->sessions++;
+    s->first = true;
 }
 
 static void side_on_down(void *arg, struct ts_nic_id peer, enum links_down reason)
@@ -59,6 +65,11 @@ static void side_on_frame(void *arg, struct ts_nic_id peer, uint8_t type, struct
     assert_int_equal(s->ups, s->downs + 1);
     s->in_order = s->in_order && ts_get_u64(&r) == s->next;
     s->next++;
+    /* Both sides mean the same session: no frame of an older one comes into a newer one. */
+    uint64_t session = ts_get_u64(&r);
+    assert_true(s->first ? session > s->peer_sessions : session == s->peer_sessions);
+    s->peer_sessions = session;
+    s->first = false;
     s->frames++;
 }
 
@@ -96,6 +107,7 @@ static void side_send(struct side *s)
     uint8_t bytes[64] = {0};
     struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
     ts_put_u64(&w, s->send);
+    ts_put_u64(&w, s->sessions);
     if (links_send(s->links, s->peer.nic, TYPE_DATA, (struct ts_bytes){bytes, sizeof(bytes)}) ==
         TS_OK) {
         s->send++;
@@ -315,8 +327,9 @@ static void test_links_send_largest_frame_passes(void **state)
     struct ts_bytes longer = {big, NET_FRAME_PAYLOAD_MAX + 1};
     assert_int_equal(links_send(a.links, a.peer.nic, TYPE_DATA, longer), TS_ERR_LIMIT);
     for (uint64_t i = 0; i < 4; i++) {
-        struct ts_writer w = ts_writer_init(big, 8);
+        struct ts_writer w = ts_writer_init(big, 16);
         ts_put_u64(&w, i);
+        ts_put_u64(&w, 1);
         fx_ok(links_send(a.links, a.peer.nic, TYPE_DATA, longest), NULL);
         fx_ok(links_send(b.links, b.peer.nic, TYPE_DATA, longest), NULL);
     }
@@ -468,6 +481,98 @@ static void test_links_all_paths_silent_ends_and_comes_back(void **state)
     free(r);
 }
 
+static void step_over(uv_timer_t *timer)
+{
+    *(bool *)timer->data = true;
+}
+
+/* Lets the loop run for a while. */
+static void relayed_run(struct relayed *r, uint64_t ms)
+{
+    uv_timer_t timer;
+    bool over = false;
+    (void)uv_timer_init(&r->f->loop, &timer);
+    timer.data = &over;
+    (void)uv_timer_start(&timer, step_over, ms, 0);
+    while (!over) {
+        (void)uv_run(&r->f->loop, UV_RUN_ONCE);
+        if (ms % 2 == 0) {
+            side_send(&r->s[1]);
+            side_send(&r->s[2]);
+        }
+    }
+    uv_close((uv_handle_t *)&timer, NULL);
+    (void)uv_run(&r->f->loop, UV_RUN_NOWAIT);
+}
+
+static void relayed_restart(struct relayed *r, unsigned node, uint64_t start)
+{
+    struct side *s = &r->s[node];
+    uint64_t sessions = s->sessions;
+    uint64_t peer_sessions = s->peer_sessions;
+    assert_true(s->in_order);
+    links_close(s->links);
+    side_open_in(s, r->f, &r->seen_by[node], node, start * 100 + node, start);
+    s->sessions = sessions;
+    s->peer_sessions = peer_sessions;
+}
+
+static void relayed_disturb(struct relayed *r, struct ts_prng *prng, uint64_t *start)
+{
+    unsigned path = (unsigned)ts_prng_below(prng, 2);
+    unsigned node = 1 + (unsigned)ts_prng_below(prng, 2);
+    uint64_t bits = ts_prng_next(prng) >> 32;
+    switch (ts_prng_below(prng, 8)) {
+    case 0:
+    case 1:
+        relayed_lose(r, path, (bits & 1) != 0, (bits & 2) != 0);
+        break;
+    case 2:
+        relay_break(r->relay[path][node]);
+        break;
+    case 3:
+    case 4:
+        links_path_state(r->s[node].links, r->s[node].peer.nic, (uint8_t)(bits & 3));
+        break;
+    case 5:
+        (*start)++;
+        relayed_restart(r, node, *start);
+        break;
+    default:
+        relayed_lose(r, path, false, false);
+        break;
+    }
+}
+
+/* Whatever happens to paths and processes: sessions begin and end in turn, both sides mean the
+ * same one, frames of a session come in order; and when all is well again, so are the links. */
+static void test_links_random_faults_sessions_stay_consistent(void **state)
+{
+    (void)state;
+    struct relayed *r = calloc(1, sizeof(*r));
+    struct ts_prng prng = ts_prng_init((uint64_t)getpid());
+    uint64_t start = 1;
+    assert_non_null(r);
+    print_message("seed %d\n", (int)getpid());
+    relayed_open(r);
+    for (unsigned i = 0; i < 150; i++) {
+        relayed_disturb(r, &prng, &start);
+        relayed_run(r, 1 + ts_prng_below(&prng, 12 + 60 * (i % 8 == 0)));
+    }
+    for (unsigned path = 0; path < 2; path++) {
+        relayed_lose(r, path, false, false);
+    }
+    for (unsigned node = 1; node <= 2; node++) {
+        links_path_state(r->s[node].links, r->s[node].peer.nic, 3);
+    }
+    fx_until(r->f, pair_both_paths_live, &r->pair);
+    relayed_run(r, 50);
+    fx_until(r->f, pair_both_paths_live, &r->pair);
+    relayed_frames_pass(r);
+    relayed_close(r);
+    free(r);
+}
+
 static bool side_saw_clone_refused(void *arg)
 {
     const struct side *s = arg;
@@ -518,6 +623,7 @@ int main(void)
         cmocka_unit_test(test_links_path_silent_to_the_lower_node_is_left),
         cmocka_unit_test(test_links_all_paths_silent_ends_and_comes_back),
         cmocka_unit_test(test_links_clone_of_the_peer_is_refused),
+        cmocka_unit_test(test_links_random_faults_sessions_stay_consistent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
