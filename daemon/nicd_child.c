@@ -16,9 +16,11 @@ static _Noreturn void become(char *const argv[], pid_t parent, int output)
         _exit(NICD_EXIT_NO_EXEC); /* nicd ended before the line above */
     }
     (void)setpgid(0, 0);
+    for (int signum = 1; signum < NSIG; signum++) {
+        (void)signal(signum, SIG_DFL); /* some cannot be set, and need not */
+    }
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
-    (void)signal(SIGPIPE, SIG_DFL);
     int null = open("/dev/null", O_RDONLY);
     if (null >= 0) {
         (void)dup2(null, STDIN_FILENO);
@@ -45,12 +47,20 @@ pid_t nicd_child_start(char *const argv[], int *output)
     if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) {
         return -1;
     }
+    /* The loop's signal handlers write into a pipe that a forked child shares: a signal to the
+     * child before it is another program would seem one to nicd. So none is delivered until the
+     * handlers are gone. */
+    sigset_t all;
+    sigset_t before;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
     pid_t parent = getpid();
     pid_t pid = fork();
     if (pid == 0) {
         become(argv, parent, ends[1]);
     }
     int saved = errno;
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     (void)close(ends[1]);
     if (pid < 0) {
         (void)close(ends[0]);
