@@ -4,6 +4,26 @@
 
 #include "base/assert.h"
 
+const char *report_evidence_text(uint64_t number)
+{
+    static const char *const TEXTS[] = {
+#define ROW(sym, num, text) [num] = (text),
+        REPORT_EVIDENCE_LIST(ROW)
+#undef ROW
+    };
+    return number < REPORT_EVIDENCES ? TEXTS[number] : "?";
+}
+
+const char *report_trace_role_text(uint64_t number)
+{
+    static const char *const TEXTS[] = {
+#define ROW(sym, num, text) [num] = (text),
+        REPORT_TRACE_ROLE_LIST(ROW)
+#undef ROW
+    };
+    return number < REPORT_TRACE_ROLES ? TEXTS[number] : "?";
+}
+
 static void put_header(struct ts_writer *w, enum report_kind kind)
 {
     ts_put_u8(w, REPORT_VERSION);

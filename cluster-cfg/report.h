@@ -79,6 +79,43 @@ enum report_role {
     REPORT_ROLE_HALTED = 5,
 };
 
+/* Why a peer was taken for lost: field `b` of the traces "evidence" and "in-sync-remove". The
+ * numbers are those of the replication core. X(symbol, number, text for people) */
+#define REPORT_EVIDENCE_LIST(X) \
+    X(REPORT_EVIDENCE_NONE, 0, "no evidence") \
+    X(REPORT_EVIDENCE_SILENT, 1, "silent for the failure timeout") \
+    X(REPORT_EVIDENCE_REFUSED, 2, "link closed and reconnects refused on every path") \
+    X(REPORT_EVIDENCE_EXITED, 3, "its nicd said that the process exited") \
+    X(REPORT_EVIDENCE_RESTARTED, 4, "a new process answered in its place") \
+    X(REPORT_EVIDENCE_SELF, 5, "it is the restarted primary itself")
+
+enum report_evidence {
+#define REPORT_EVIDENCE_ENUM(sym, number, text) sym = number,
+    REPORT_EVIDENCE_LIST(REPORT_EVIDENCE_ENUM)
+#undef REPORT_EVIDENCE_ENUM
+        REPORT_EVIDENCES
+};
+
+/* Field `a` of the trace "role". The numbers are those of the replication core.
+ * X(symbol, number, text for people) */
+#define REPORT_TRACE_ROLE_LIST(X) \
+    X(REPORT_TRACE_ROLE_STARTING, 0, "starting") \
+    X(REPORT_TRACE_ROLE_SECONDARY, 1, "secondary") \
+    X(REPORT_TRACE_ROLE_TAKING_OVER, 2, "taking over") \
+    X(REPORT_TRACE_ROLE_PRIMARY, 3, "primary") \
+    X(REPORT_TRACE_ROLE_HALTED, 4, "halted")
+
+enum report_trace_role {
+#define REPORT_TRACE_ROLE_ENUM(sym, number, text) sym = number,
+    REPORT_TRACE_ROLE_LIST(REPORT_TRACE_ROLE_ENUM)
+#undef REPORT_TRACE_ROLE_ENUM
+        REPORT_TRACE_ROLES
+};
+
+/* Static storage; "?" for a number out of range. */
+const char *report_evidence_text(uint64_t number);
+const char *report_trace_role_text(uint64_t number);
+
 /* X(symbol, bit, text for people) */
 #define REPORT_ALARM_LIST(X) \
     X(REPORT_ALARM_DIVERGENCE, 0, "replicas diverged: digests differ at the same seq") \

@@ -1,0 +1,128 @@
+/* twinstep ca: the cluster's certificate authority. */
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "net/ca.h"
+
+#define DAYS_MAX 3650
+
+static void print_help(FILE *out)
+{
+    (void)fputs("usage: twinstep ca init --dir CA --cluster NAME\n"
+                "       twinstep ca issue --dir CA --node NAME --out DIR [--days N]\n"
+                "\n"
+                "init makes an authority in an empty directory. issue makes a node's key and\n"
+                "certificate (ca.pem node.pem node.key heartbeat.key); DIR is the node's tls\n"
+                "directory, RUN/NAME/tls. Whoever has CA/ca.key can join the cluster: keep it off\n"
+                "the nodes. \"twinstep up\" keeps a lab's authority in RUN/ca by itself.\n"
+                "\n"
+                "  --days N  how long the certificate holds, 1 to 3650 (default 365)\n",
+                out);
+}
+
+struct ca_args {
+    const char *dir;
+    const char *cluster;
+    const char *node;
+    const char *out;
+    unsigned long days;
+};
+
+/* Gives -1 to go on. */
+static int parse(const struct cli *cli, struct ca_args *a, int argc, char **argv)
+{
+    static const struct option OPTIONS[] = {
+        {"dir", required_argument, NULL, 'd'},
+        {"cluster", required_argument, NULL, 'c'},
+        {"node", required_argument, NULL, 'n'},
+        {"out", required_argument, NULL, 'o'},
+        {"days", required_argument, NULL, 'y'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    int c;
+    optind = 1;
+    while ((c = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
+        char *end = NULL;
+        switch (c) {
+        case 'd':
+            a->dir = optarg;
+            break;
+        case 'c':
+            a->cluster = optarg;
+            break;
+        case 'n':
+            a->node = optarg;
+            break;
+        case 'o':
+            a->out = optarg;
+            break;
+        case 'y':
+            a->days = strtoul(optarg, &end, 10);
+            if (*optarg < '0' || *optarg > '9' || *end != '\0' || a->days < 1 ||
+                a->days > DAYS_MAX) {
+                return cli_fail(cli, CLI_USAGE, "--days %s: give 1 to %d", optarg, DAYS_MAX);
+            }
+            break;
+        case 'h':
+            print_help(cli->out);
+            return CLI_OK;
+        default:
+            return cli_usage(cli, "ca");
+        }
+    }
+    return optind == argc ? -1 : cli_usage(cli, "ca");
+}
+
+static int init(const struct cli *cli, const struct ca_args *a)
+{
+    struct ts_why why = {0};
+    if (a->dir == NULL || a->cluster == NULL) {
+        return cli_fail(cli, CLI_USAGE, "ca init needs --dir CA and --cluster NAME");
+    }
+    if (ca_init(a->dir, a->cluster, &why) != TS_OK) {
+        return cli_fail(cli, CLI_FAILED, "%s", why.text);
+    }
+    (void)fprintf(cli->out, "authority of cluster %s made in %s; keep %s/ca.key secret\n",
+                  a->cluster, a->dir, a->dir);
+    return CLI_OK;
+}
+
+static int issue(const struct cli *cli, const struct ca_args *a)
+{
+    struct ts_why why = {0};
+    if (a->dir == NULL || a->node == NULL || a->out == NULL) {
+        return cli_fail(cli, CLI_USAGE, "ca issue needs --dir CA, --node NAME and --out DIR");
+    }
+    struct ca_validity validity = ca_validity_days((unsigned)a->days);
+    if (ca_issue(a->dir, a->node, a->out, validity, &why) != TS_OK) {
+        return cli_fail(cli, CLI_FAILED, "%s", why.text);
+    }
+    (void)fprintf(cli->out, "certificate of %s for %lu days in %s\n", a->node, a->days, a->out);
+    return CLI_OK;
+}
+
+int cli_ca(const struct cli *cli, int argc, char **argv)
+{
+    struct ca_args a = {.days = CA_NODE_DAYS};
+    if (argc < 2) {
+        return cli_usage(cli, "ca");
+    }
+    if (strcmp(argv[1], "--help") == 0) {
+        print_help(cli->out);
+        return CLI_OK;
+    }
+    int status = parse(cli, &a, argc - 1, argv + 1);
+    if (status >= 0) {
+        return status;
+    }
+    if (strcmp(argv[1], "init") == 0) {
+        return init(cli, &a);
+    }
+    if (strcmp(argv[1], "issue") == 0) {
+        return issue(cli, &a);
+    }
+    return cli_fail(cli, CLI_USAGE, "there is no \"ca %s\"; known are: init, issue", argv[1]);
+}

@@ -1,0 +1,88 @@
+/* twinstep down: ends the nodes of this machine. */
+#include <getopt.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cli/gather.h"
+#include "lab/nodes.h"
+
+/* nicd ends its children in three steps of at most 4 s each. */
+#define GRACE_MS 13000
+
+static void print_help(FILE *out)
+{
+    (void)fputs("usage: twinstep down [--dir RUN] [--nic NAME]\n"
+                "\n"
+                "Ends this machine's nodes: SIGTERM to each nicd, which ends its children, and\n"
+                "SIGKILL to what is left of them. Data stays; \"twinstep up\" starts them again.\n"
+                "\n"
+                "  --dir RUN   where the nodes keep their data (default ./run)\n"
+                "  --nic NAME  only this NIC or arbiter\n",
+                out);
+}
+
+static int stop_nodes(const struct cli *cli, const struct nodes_run *run,
+                      const struct cfg_cluster *cluster, const char *only)
+{
+    int status = CLI_OK;
+    for (size_t i = 0; i < cluster->node_count; i++) {
+        const char *name = cluster->nodes[i].name;
+        struct nodes_proc procs[NODES_PROCS_MAX];
+        struct ts_why why = {0};
+        if (only != NULL && strcmp(only, name) != 0) {
+            continue;
+        }
+        if (nodes_procs(run, name, procs) == 0) {
+            (void)fprintf(cli->out, "  %-12s does not run\n", name);
+            continue;
+        }
+        if (nodes_stop(run, name, GRACE_MS, &why) != TS_OK) {
+            status = cli_fail(cli, CLI_FAILED, "%s", why.text);
+            continue;
+        }
+        (void)fprintf(cli->out, "  %-12s ended\n", name);
+        (void)fflush(cli->out);
+    }
+    return status;
+}
+
+int cli_down(const struct cli *cli, int argc, char **argv)
+{
+    static const struct option OPTIONS[] = {
+        {"dir", required_argument, NULL, 'd'},
+        {"nic", required_argument, NULL, 'n'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    const char *dir = CLI_DEFAULT_DIR;
+    const char *only = NULL;
+    int c;
+    optind = 1;
+    while ((c = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
+        if (c == 'd') {
+            dir = optarg;
+        } else if (c == 'n') {
+            only = optarg;
+        } else if (c == 'h') {
+            print_help(cli->out);
+            return CLI_OK;
+        } else {
+            return cli_usage(cli, "down");
+        }
+    }
+    if (optind != argc) {
+        return cli_usage(cli, "down");
+    }
+    struct cfg_cluster cluster;
+    struct nodes_run run;
+    struct ts_why why = {0};
+    enum ts_err err = cli_load_run(dir, &cluster, &why);
+    err = err != TS_OK ? err : nodes_open(&run, dir, &why);
+    if (err != TS_OK) {
+        return cli_fail(cli, CLI_FAILED, "%s", why.text);
+    }
+    if (only != NULL && cfg_cluster_node_by_name(&cluster, only) == NULL) {
+        return cli_fail(cli, CLI_USAGE, "%s declares no NIC or arbiter \"%s\"", run.config, only);
+    }
+    return stop_nodes(cli, &run, &cluster, only);
+}

@@ -1,0 +1,131 @@
+#include "cli/form.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "cluster-cfg/io/cluster_yaml.h"
+#include "cluster-cfg/io/format.h"
+#include "net/ca.h"
+#include "replicator/io/journal.h"
+
+#define DIR_MODE 0700
+#define FILE_MODE 0600
+
+static enum ts_err format_replica(const char *dir, struct ts_incarnation incarnation,
+                                  struct ts_group_id group, struct ts_why *why)
+{
+    return journal_format(dir, incarnation, group, (struct ts_bytes){NULL, 0}, NULL, why);
+}
+
+static enum ts_err get_genesis(const struct cli_form *f, const struct format_env *env,
+                               struct format_genesis *g, bool *first, struct ts_why *why)
+{
+    enum ts_err err = format_genesis_load(f->run, f->cluster, g, why);
+    *first = false;
+    if (err != TS_ERR_NOT_FOUND) {
+        return err;
+    }
+    for (size_t i = 0; i < f->cluster->node_count; i++) {
+        if (!f->chosen[i]) {
+            return ts_why(
+                why, TS_ERR_NOT_FOUND,
+                "%s/genesis.json is missing, and only a machine that forms all nodes may "
+                "make it: run \"twinstep up --prepare\" without --nic on one machine, then "
+                "copy its run directory here",
+                f->run);
+        }
+    }
+    *first = true;
+    return format_genesis_mint(f->run, f->cluster, g, env, why);
+}
+
+static bool has_certificates(const char *tls)
+{
+    static const char *const FILES[] = {"ca.pem", "node.pem", "node.key", "heartbeat.key"};
+    for (size_t i = 0; i < sizeof(FILES) / sizeof(FILES[0]); i++) {
+        char path[TS_PATH_MAX];
+        if (ts_path(path, NULL, tls, "%s", FILES[i]) != TS_OK || access(path, R_OK) != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The marker says that all four files were written: without it they are issued again. */
+static enum ts_err issue(const struct cli_form *f, const char *ca, const struct cfg_node *node,
+                         struct ts_why *why)
+{
+    char tls[TS_PATH_MAX];
+    char marker[TS_PATH_MAX];
+    enum ts_err err = ts_path(tls, why, f->run, "%s/tls", node->name);
+    err = err != TS_OK ? err : ts_path(marker, why, tls, "issued");
+    if (err != TS_OK || (access(marker, F_OK) == 0 && has_certificates(tls))) {
+        return err;
+    }
+    err = ca_issue(ca, node->name, tls, ca_validity_days(CA_NODE_DAYS), why);
+    return err != TS_OK ? err : ts_file_replace(marker, "", 0, FILE_MODE, why);
+}
+
+static enum ts_err make_certificates(const struct cli_form *f, struct ts_why *why)
+{
+    char ca[TS_PATH_MAX];
+    char key[TS_PATH_MAX];
+    enum ts_err err = ts_path(ca, why, f->run, "ca");
+    err = err != TS_OK ? err : ts_path(key, why, ca, "ca.key");
+    if (err == TS_OK && access(key, F_OK) != 0) {
+        err = ca_init(ca, f->cluster->name, why);
+    }
+    for (size_t i = 0; i < f->cluster->node_count && err == TS_OK; i++) {
+        if (f->chosen[i]) {
+            err = issue(f, ca, &f->cluster->nodes[i], why);
+        }
+    }
+    return err;
+}
+
+/* The nodes read the copy, so that a later edit of the file takes effect at the next `up` only. */
+static enum ts_err copy_config(const struct cli_form *f, struct ts_why *why)
+{
+    char path[TS_PATH_MAX];
+    uint8_t *text = NULL;
+    uint8_t *old = NULL;
+    size_t len = 0;
+    size_t old_len = 0;
+    enum ts_err err = ts_path(path, why, f->run, "cluster.yaml");
+    err = err != TS_OK ? err : ts_file_read(f->config, CLUSTER_YAML_BYTES_MAX, &text, &len, why);
+    if (err != TS_OK) {
+        return err;
+    }
+    bool same = ts_file_read(path, CLUSTER_YAML_BYTES_MAX, &old, &old_len, NULL) == TS_OK &&
+                old_len == len && memcmp(old, text, len) == 0;
+    if (!same) {
+        err = ts_file_replace(path, text, len, FILE_MODE, why);
+    }
+    free(old);
+    free(text);
+    return err;
+}
+
+enum ts_err cli_form(const struct cli_form *f, bool *first, struct ts_why *why)
+{
+    static const struct format_env ENV = {.replica = format_replica};
+    bool minted;
+    struct format_genesis g;
+    enum ts_err err = ts_dir_make(f->run, DIR_MODE, why);
+    err = err != TS_OK ? err : get_genesis(f, &ENV, &g, &minted, why);
+    if (err != TS_OK) {
+        return err;
+    }
+    if (first != NULL) {
+        *first = minted;
+    }
+    for (size_t i = 0; i < f->cluster->node_count && err == TS_OK; i++) {
+        if (f->chosen[i]) {
+            err = format_node(f->run, f->cluster, &g, &f->cluster->nodes[i], &ENV, why);
+        }
+    }
+    err = err != TS_OK ? err : make_certificates(f, why);
+    err = err != TS_OK ? err : copy_config(f, why);
+    return err != TS_OK ? err : format_finish(f->run, f->cluster, f->chosen, &ENV, why);
+}

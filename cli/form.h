@@ -1,0 +1,25 @@
+/* Forming the nodes of this machine in a run directory; what `twinstep up` does before it starts
+ * anything. Certificates: RUN/ca is the lab's authority, made when there is none. */
+#ifndef CLI_FORM_H
+#define CLI_FORM_H
+
+#include <stdbool.h>
+
+#include "base/ids.h"
+#include "base/io/files.h"
+#include "cluster-cfg/cluster.h"
+
+struct cli_form {
+    const struct cfg_cluster *cluster;
+    const char *config;        /* the cluster file; copied to RUN/cluster.yaml */
+    const char *run;           /* made when missing */
+    bool chosen[TS_NODES_MAX]; /* nodes of this machine, by index */
+};
+
+/* Formation as in cluster-cfg/io/format.h, certificates for each chosen node, the cluster file's
+ * copy. A genesis is minted only when every node is chosen: nodes elsewhere need the same one.
+ * Gives in `*first` (may be NULL) whether the genesis was minted now. Errors of format.h and
+ * net/ca.h. */
+enum ts_err cli_form(const struct cli_form *f, bool *first, struct ts_why *why) TS_MUST_USE;
+
+#endif

@@ -1,0 +1,278 @@
+#include "cli/gather.h"
+
+#include <string.h>
+
+#include "cli/cli.h"
+#include "cluster-cfg/io/admin_client.h"
+#include "cluster-cfg/io/cluster_yaml.h"
+#include "cluster-cfg/io/format.h"
+
+enum ts_err cli_load_run(const char *run, struct cfg_cluster *cluster, struct ts_why *why)
+{
+    char path[TS_PATH_MAX];
+    char error[CLUSTER_YAML_ERROR_MAX];
+    enum ts_err err = ts_path(path, why, run, "cluster.yaml");
+    if (err != TS_OK) {
+        return err;
+    }
+    err = cluster_yaml_load(path, cluster, error);
+    if (err == TS_ERR_NOT_FOUND) {
+        return ts_why(why, err,
+                      "no cluster was started in %s; start one with twinstep up, or name its run "
+                      "directory with --dir",
+                      run);
+    }
+    return err == TS_OK ? TS_OK : ts_why(why, err, "%s", error);
+}
+
+static json_t *ask_one(const char *run, const char *node, json_t *request, unsigned timeout_ms)
+{
+    char dir[TS_PATH_MAX];
+    json_t *reply = NULL;
+    struct ts_why why = {0};
+    enum ts_err err = ts_path(dir, &why, run, "%s", node);
+    err = err != TS_OK ? err : admin_client_ask(dir, request, timeout_ms, &reply, &why);
+    if (err == TS_OK) {
+        return json_pack("{s:s,s:o}", "node", node, "reply", reply);
+    }
+    return json_pack("{s:s,s:s,s:s}", "node", node, "error", why.text, "state",
+                     err == TS_ERR_NOT_FOUND ? "not running" : "silent");
+}
+
+json_t *cli_ask_all(const char *run, const struct cfg_cluster *cluster, const char *only,
+                    json_t *request, unsigned timeout_ms)
+{
+    json_t *answers = json_array();
+    for (size_t i = 0; i < cluster->node_count; i++) {
+        const struct cfg_node *node = &cluster->nodes[i];
+        bool wanted = only == NULL || strcmp(only, node->name) == 0;
+        if (wanted && format_node_is_complete(run, node)) {
+            (void)json_array_append_new(answers, ask_one(run, node->name, request, timeout_ms));
+        }
+    }
+    return answers;
+}
+
+size_t cli_answered(const json_t *answers)
+{
+    size_t i;
+    size_t n = 0;
+    json_t *answer;
+    json_array_foreach(answers, i, answer)
+    {
+        n += json_object_get(answer, "reply") != NULL ? 1 : 0;
+    }
+    return n;
+}
+
+static json_t *find_by(const json_t *list, const char *key, const char *value)
+{
+    size_t i;
+    json_t *entry;
+    json_array_foreach(list, i, entry)
+    {
+        if (strcmp(cli_string(entry, key, ""), value) == 0) {
+            return entry;
+        }
+    }
+    return NULL;
+}
+
+static void copy(json_t *to, const json_t *from, const char *key)
+{
+    json_t *value = json_object_get(from, key);
+    (void)json_object_set_new(to, key, value == NULL ? json_null() : json_deep_copy(value));
+}
+
+static void merge_group(json_t *groups, const char *node, const json_t *own)
+{
+    static const char *const CONFIG[] = {"epoch", "primary", "in_sync", "members", "required"};
+    static const char *const REPLICA[] = {"role",    "applied", "committed", "last",    "digest",
+                                          "waiting", "why",     "requests",  "rejected"};
+    const char *name = cli_string(own, "group", "?");
+    json_t *group = find_by(groups, "group", name);
+    if (group == NULL) {
+        group = json_pack("{s:s,s:I,s:[]}", "group", name, "epoch", (json_int_t)-1, "replicas");
+        (void)json_array_append_new(groups, group);
+    }
+    bool down = strcmp(cli_string(own, "role", ""), "down") == 0;
+    bool primary = strcmp(cli_string(own, "role", ""), "primary") == 0;
+    int64_t known = cli_number(group, "epoch");
+    /* The primary itself knows its required set. */
+    if (!down &&
+        (cli_number(own, "epoch") > known || (cli_number(own, "epoch") == known && primary))) {
+        for (size_t i = 0; i < sizeof(CONFIG) / sizeof(CONFIG[0]); i++) {
+            copy(group, own, CONFIG[i]);
+        }
+    }
+    json_t *replica = json_pack("{s:s}", "node", node);
+    for (size_t i = 0; i < sizeof(REPLICA) / sizeof(REPLICA[0]); i++) {
+        copy(replica, own, REPLICA[i]);
+    }
+    (void)json_array_append_new(json_object_get(group, "replicas"), replica);
+}
+
+/* Nobody knows a configuration, or everybody is down: empty fields in place of missing ones. */
+static void complete_group(json_t *group)
+{
+    json_t *replicas = json_object_get(group, "replicas");
+    size_t i;
+    json_t *r;
+    int64_t committed = 0;
+    if (cli_number(group, "epoch") < 0) {
+        (void)json_object_set_new(group, "epoch", json_integer(0));
+        (void)json_object_set_new(group, "primary", json_null());
+        (void)json_object_set_new(group, "in_sync", json_array());
+        (void)json_object_set_new(group, "members", json_array());
+        (void)json_object_set_new(group, "required", json_array());
+    }
+    json_array_foreach(replicas, i, r)
+    {
+        int64_t own = cli_number(r, "committed");
+        committed = own > committed ? own : committed;
+    }
+    json_array_foreach(replicas, i, r)
+    {
+        int64_t lag = committed - cli_number(r, "applied");
+        (void)json_object_set_new(r, "lag", json_integer(lag));
+    }
+}
+
+static void merge_alarm(json_t *alarms, const char *node, const char *code, const char *text,
+                        const char *group)
+{
+    size_t i;
+    json_t *alarm;
+    json_array_foreach(alarms, i, alarm)
+    {
+        if (strcmp(cli_string(alarm, "code", ""), code) == 0 &&
+            strcmp(cli_string(alarm, "text", ""), text) == 0 &&
+            strcmp(cli_string(alarm, "group", ""), group) == 0) {
+            (void)json_array_append_new(json_object_get(alarm, "nodes"), json_string(node));
+            return;
+        }
+    }
+    alarm = json_pack("{s:s,s:s,s:[s]}", "code", code, "text", text, "nodes", node);
+    if (group[0] != '\0') {
+        (void)json_object_set_new(alarm, "group", json_string(group));
+    }
+    (void)json_array_append_new(alarms, alarm);
+}
+
+static void merge_node(json_t *merged, const json_t *answer)
+{
+    const char *name = cli_string(answer, "node", "?");
+    const json_t *reply = json_object_get(answer, "reply");
+    json_t *alarms = json_object_get(merged, "alarms");
+    json_t *node = reply == NULL ? json_object() : json_deep_copy(reply);
+    (void)json_object_set_new(node, "node", json_string(name));
+    (void)json_object_set_new(node, "reachable", json_boolean(reply != NULL));
+    (void)json_array_append_new(json_object_get(merged, "nodes"), node);
+    if (reply == NULL) {
+        copy(node, answer, "error");
+        copy(node, answer, "state");
+        merge_alarm(alarms, name, "node-unreachable", cli_string(answer, "error", "?"), "");
+        return;
+    }
+    size_t i;
+    json_t *entry;
+    json_array_foreach(json_object_get(reply, "groups"), i, entry)
+    {
+        merge_group(json_object_get(merged, "groups"), name, entry);
+    }
+    json_array_foreach(json_object_get(reply, "alarms"), i, entry)
+    {
+        merge_alarm(alarms, name, cli_string(entry, "code", "?"), cli_string(entry, "text", "?"),
+                    cli_string(entry, "group", ""));
+    }
+}
+
+/* Equal positions with different digests: what no replica alone may have seen yet. */
+static void compare_digests(json_t *merged, const json_t *group)
+{
+    const json_t *replicas = json_object_get(group, "replicas");
+    for (size_t i = 0; i < json_array_size(replicas); i++) {
+        const json_t *a = json_array_get(replicas, i);
+        for (size_t j = i + 1; j < json_array_size(replicas); j++) {
+            const json_t *b = json_array_get(replicas, j);
+            const char *x = cli_string(a, "digest", "");
+            const char *y = cli_string(b, "digest", "");
+            if (x[0] != '\0' && y[0] != '\0' && strcmp(x, y) != 0 &&
+                cli_number(a, "applied") == cli_number(b, "applied")) {
+                char text[160];
+                (void)snprintf(text, sizeof(text),
+                               "replicas diverged: %s and %s have different states at entry %lld",
+                               cli_string(a, "node", "?"), cli_string(b, "node", "?"),
+                               (long long)cli_number(a, "applied"));
+                merge_alarm(json_object_get(merged, "alarms"), "status", "divergence", text,
+                            cli_string(group, "group", ""));
+            }
+        }
+    }
+}
+
+json_t *cli_merge(const char *cluster, const json_t *answers)
+{
+    json_t *merged = json_pack("{s:i,s:s,s:[],s:[],s:[]}", "version", 1, "cluster", cluster,
+                               "nodes", "groups", "alarms");
+    size_t i;
+    json_t *entry;
+    json_array_foreach(answers, i, entry)
+    {
+        merge_node(merged, entry);
+    }
+    json_array_foreach(json_object_get(merged, "groups"), i, entry)
+    {
+        complete_group(entry);
+        compare_digests(merged, entry);
+    }
+    return merged;
+}
+
+static bool group_is_settled(const json_t *group, char *what, size_t cap)
+{
+    const char *name = cli_string(group, "group", "?");
+    const char *primary = cli_string(group, "primary", NULL);
+    if (primary == NULL) {
+        (void)snprintf(what, cap, "%s: no primary yet", name);
+        return false;
+    }
+    const json_t *own = find_by(json_object_get(group, "replicas"), "node", primary);
+    if (own != NULL && strcmp(cli_string(own, "role", ""), "primary") != 0) {
+        (void)snprintf(what, cap, "%s: %s takes over", name, primary);
+        return false;
+    }
+    size_t in_sync = json_array_size(json_object_get(group, "in_sync"));
+    size_t members = json_array_size(json_object_get(group, "members"));
+    if (in_sync < members) {
+        (void)snprintf(what, cap, "%s: %zu of %zu replicas in sync", name, in_sync, members);
+        return false;
+    }
+    return true;
+}
+
+bool cli_is_settled(const json_t *merged, char *what, size_t cap)
+{
+    size_t i;
+    json_t *entry;
+    json_array_foreach(json_object_get(merged, "nodes"), i, entry)
+    {
+        const char *name = cli_string(entry, "node", "?");
+        if (!cli_bool(entry, "reachable")) {
+            (void)snprintf(what, cap, "%s does not answer yet", name);
+            return false;
+        }
+        const char *state = cli_string(json_object_get(entry, "voter"), "state", "");
+        if (strcmp(state, "ready") != 0 && strcmp(state, "none") != 0) {
+            (void)snprintf(what, cap, "the voter of %s is %s", name, state);
+            return false;
+        }
+    }
+    json_array_foreach(json_object_get(merged, "groups"), i, entry)
+    {
+        if (!group_is_settled(entry, what, cap)) {
+            return false;
+        }
+    }
+    return true;
+}

@@ -1,0 +1,36 @@
+/* Asking every node of this machine and putting the answers together. */
+#ifndef CLI_GATHER_H
+#define CLI_GATHER_H
+
+#include <jansson.h>
+
+#include "base/io/files.h"
+#include "cluster-cfg/cluster.h"
+
+/* Reads RUN/cluster.yaml. TS_ERR_NOT_FOUND: nothing was ever started in RUN. */
+enum ts_err cli_load_run(const char *run, struct cfg_cluster *cluster,
+                         struct ts_why *why) TS_MUST_USE;
+
+/* Asks each node that was formed in RUN. Gives a new array of
+ *   {"node": NAME, "reply": the reply} or {"node": NAME, "error": a sentence, "state":
+ *   "not running|silent"}
+ * in the order of the cluster file. `only` (may be NULL) restricts to one node. */
+json_t *cli_ask_all(const char *run, const struct cfg_cluster *cluster, const char *only,
+                    json_t *request, unsigned timeout_ms);
+/* How many of them answered. */
+size_t cli_answered(const json_t *answers);
+
+/* One picture of the answers to "status":
+ *   {"version": 1, "cluster", "nodes": [{"node", "reachable", "error", …the node's status}],
+ *    "groups": [{"group", "epoch", "primary", "in_sync", "required", "members", "why",
+ *      "replicas": [{"node", "role", "applied", "committed", "last", "lag", "digest", "waiting",
+ *      "why"}]}],
+ *    "alarms": [{"code", "text", "group", "nodes": [who says so]}]}
+ * A group's configuration is the one with the highest epoch that any replica knows. Pure. */
+json_t *cli_merge(const char *cluster, const json_t *answers);
+
+/* Whether every group has an active primary and all members in sync, and every voter that
+ * answered votes. Writes what is awaited to `what` otherwise. Pure. */
+bool cli_is_settled(const json_t *merged, char *what, size_t cap);
+
+#endif

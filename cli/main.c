@@ -1,0 +1,48 @@
+/* twinstep: the operator's command. */
+#include <string.h>
+
+#include "cli/cli.h"
+
+static const struct cli_command COMMANDS[] = {
+    {"up", "form the cluster at its first start, start this machine's nodes, wait until they serve",
+     cli_up},
+    {"down", "end this machine's nodes", cli_down},
+    {"status", "who is primary, who is in sync, what is wrong", cli_status},
+    {"events", "what happened, from the nodes' recorders", cli_events},
+    {"explain", "the latest failovers: evidence, phases in milliseconds, why", cli_explain},
+    {"ca", "make the cluster's certificate authority, issue certificates", cli_ca},
+    {"version", "the version of this command and of the running nodes", cli_version},
+};
+#define COMMAND_COUNT (sizeof(COMMANDS) / sizeof(COMMANDS[0]))
+
+static void print_help(FILE *out)
+{
+    (void)fputs("usage: twinstep COMMAND [OPTION …]\n\nCommands:\n", out);
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        (void)fprintf(out, "  %-9s %s\n", COMMANDS[i].name, COMMANDS[i].summary);
+    }
+    (void)fputs("\n\"twinstep COMMAND --help\" tells its options.\n"
+                "Exit status: 0 done, 1 failed or alarms, 2 wrong usage, 3 no node answers.\n",
+                out);
+}
+
+int main(int argc, char **argv)
+{
+    struct cli cli = cli_standard();
+    if (argc < 2) {
+        print_help(cli.err);
+        return CLI_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+        print_help(cli.out);
+        return CLI_OK;
+    }
+    const char *name = strcmp(argv[1], "--version") == 0 ? "version" : argv[1];
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        if (strcmp(COMMANDS[i].name, name) == 0) {
+            return COMMANDS[i].run(&cli, argc - 1, argv + 1);
+        }
+    }
+    return cli_fail(&cli, CLI_USAGE, "there is no command \"%s\"; \"twinstep --help\" lists them",
+                    argv[1]);
+}

@@ -1,0 +1,85 @@
+/* twinstep version: of this command and of the running nodes. */
+#include <getopt.h>
+
+#include "cli/cli.h"
+#include "cli/gather.h"
+#include "cluster-cfg/io/admin.h"
+
+static void print_help(FILE *out)
+{
+    (void)fputs("usage: twinstep version [--dir RUN] [--json]\n"
+                "\n"
+                "Prints the version of this command, and of the nodes that run in RUN (default\n"
+                "./run).\n",
+                out);
+}
+
+/* An empty array when nothing was ever started there: that is no error here. */
+static json_t *ask(const char *dir)
+{
+    struct cfg_cluster cluster;
+    struct ts_why why;
+    if (cli_load_run(dir, &cluster, &why) != TS_OK) {
+        return json_array();
+    }
+    json_t *request = json_pack("{s:s}", "cmd", "version");
+    json_t *answers = cli_ask_all(dir, &cluster, NULL, request, CLI_ASK_MS);
+    json_decref(request);
+    return answers;
+}
+
+int cli_version(const struct cli *cli, int argc, char **argv)
+{
+    static const struct option OPTIONS[] = {
+        {"dir", required_argument, NULL, 'd'},
+        {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    const char *dir = CLI_DEFAULT_DIR;
+    bool as_json = false;
+    int c;
+    optind = 1;
+    while ((c = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
+        if (c == 'd') {
+            dir = optarg;
+        } else if (c == 'j') {
+            as_json = true;
+        } else if (c == 'h') {
+            print_help(cli->out);
+            return CLI_OK;
+        } else {
+            return cli_usage(cli, "version");
+        }
+    }
+    if (optind != argc) {
+        return cli_usage(cli, "version");
+    }
+    json_t *answers = ask(dir);
+    json_t *nodes = json_array();
+    size_t i;
+    json_t *answer;
+    if (!as_json) {
+        (void)fprintf(cli->out, "twinstep %s (admin protocol %d)\n", TS_VERSION, ADMIN_VERSION);
+    }
+    json_array_foreach(answers, i, answer)
+    {
+        const char *node = cli_string(answer, "node", "?");
+        const char *release = cli_string(json_object_get(answer, "reply"), "release", NULL);
+        if (!as_json) {
+            (void)fprintf(cli->out, "  %-12s %s\n", node, release == NULL ? "-" : release);
+        }
+        (void)json_array_append_new(nodes,
+                                    json_pack("{s:s,s:s?}", "node", node, "release", release));
+    }
+    if (as_json) {
+        json_t *o = json_pack("{s:i,s:s,s:i,s:O}", "version", 1, "release", TS_VERSION,
+                              "admin_protocol", ADMIN_VERSION, "nodes", nodes);
+        (void)json_dumpf(o, cli->out, JSON_INDENT(1));
+        (void)fputc('\n', cli->out);
+        json_decref(o);
+    }
+    json_decref(nodes);
+    json_decref(answers);
+    return CLI_OK;
+}
