@@ -171,7 +171,11 @@ static void merge_node(json_t *merged, const json_t *answer)
     if (reply == NULL) {
         copy(node, answer, "error");
         copy(node, answer, "state");
-        merge_alarm(alarms, name, "node-unreachable", cli_string(answer, "error", "?"), "");
+        bool gone = strcmp(cli_string(answer, "state", ""), "not running") == 0;
+        merge_alarm(alarms, name, "node-unreachable",
+                    gone ? "the node does not run; start it with twinstep up"
+                         : cli_string(answer, "error", "?"),
+                    "");
         return;
     }
     size_t i;

@@ -158,6 +158,15 @@ static void add_paths(json_t *rows, const json_t *node)
     }
 }
 
+/* Nothing when there is only the heading. */
+static void print_filled(const struct cli *cli, const json_t *rows)
+{
+    if (json_array_size(rows) > 1) {
+        (void)fputc('\n', cli->out);
+        cli_table(cli, rows, 0);
+    }
+}
+
 static void print_paths_and_voters(const struct cli *cli, const json_t *merged)
 {
     json_t *paths = json_array();
@@ -181,10 +190,8 @@ static void print_paths_and_voters(const struct cli *cli, const json_t *merged)
                 (const char *const[]){cli_string(node, "node", "?"), cli_string(v, "state", "?"),
                                       text_of(cli_number(v, "start"), start), confirmed});
     }
-    (void)fputc('\n', cli->out);
-    cli_table(cli, paths, 0);
-    (void)fputc('\n', cli->out);
-    cli_table(cli, voters, 0);
+    print_filled(cli, paths);
+    print_filled(cli, voters);
     json_decref(paths);
     json_decref(voters);
 }

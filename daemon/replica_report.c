@@ -102,6 +102,7 @@ static void send_state(struct replica *r, struct ts_mono now)
     out.last = s.tail.seq;
     out.committed = s.committed;
     out.applied = s.applied;
+    out.digest = s.digest;
     out.alarms = alarms_of(r, &s, now);
     out.requests_waiting = stats.unanswered;
     out.requests_total = r->requests_total;

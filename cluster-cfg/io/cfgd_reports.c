@@ -1,41 +1,8 @@
-/* What the node's processes report, kept as the newest of each kind; changes that nobody else
- * tells of become events. */
+/* What the node's processes report: states are kept, the newest of each; traces are recorded. */
 #include "cluster-cfg/io/cfgd_internal.h"
 
-static const struct report_proc *find(const struct report_procs *r, const struct report_proc *like)
-{
-    for (size_t i = 0; i < r->count; i++) {
-        if (r->p[i].role == like->role && r->p[i].group.v == like->group.v) {
-            return &r->p[i];
-        }
-    }
-    return NULL;
-}
-
-static void record_proc(struct cfgd *d, const struct report_proc *p, enum ts_trace_kind kind,
-                        uint64_t pid, uint64_t b)
-{
-    struct ts_trace t = {.kind = kind, .at = net_now(), .a = pid, .b = b};
-    cfgd_record(d, (struct recorder_source){.role = p->role, .group = p->group}, &t);
-}
-
-/* nicd repeats the whole list; its changes are the events. A pid that changed without a pause
- * seen in between is an exit and a start. */
 static void on_procs(struct cfgd *d, const struct report_procs *now)
 {
-    for (size_t i = 0; i < now->count; i++) {
-        const struct report_proc *p = &now->p[i];
-        const struct report_proc *old = d->state.has_procs ? find(&d->state.procs, p) : NULL;
-        bool ran = old != NULL && old->running;
-        bool same = ran && p->running && old->pid == p->pid;
-        if (ran && !same) {
-            /* The exit status goes as 32 bits of two's complement. */
-            record_proc(d, p, TS_TRACE_PROC_EXITED, old->pid, (uint32_t)p->last_status);
-        }
-        if (p->running && !same) {
-            record_proc(d, p, TS_TRACE_PROC_STARTED, p->pid, 0);
-        }
-    }
     d->state.procs = *now;
     d->state.has_procs = true;
     d->state.procs_at = net_now();
@@ -52,8 +19,12 @@ static void on_replica(struct cfgd *d, const struct report_replica *r)
 static void on_trace(struct cfgd *d, const struct report_trace *r)
 {
     struct recorder_source source = {r->role, r->group, r->instance};
+    /* A busy machine has many short stalls. They explain no failover and would push out those. */
+    uint64_t stall_ms_min = d->o.cluster->timing.path_timeout / TS_NS_PER_MS;
     for (size_t i = 0; i < r->count; i++) {
-        cfgd_record(d, source, &r->t[i]);
+        if (r->t[i].kind != TS_TRACE_OWN_STALL || r->t[i].a >= stall_ms_min) {
+            cfgd_record(d, source, &r->t[i]);
+        }
     }
 }
 
