@@ -296,7 +296,7 @@ void repl_apply_to(struct repl *c, struct repl_pos to, struct repl_effects *fx)
     struct repl_effect *e = repl_fx(fx, REPL_EF_APPLY);
     e->u.apply.from = c->committed.seq;
     e->u.apply.to = to.seq;
-    e->u.apply.release = c->role == REPL_ROLE_PRIMARY;
+    e->u.apply.release = c->active; /* nobody waits for what a takeover finds in the tail */
     c->committed = to;
     c->applied = to.seq;
 }
