@@ -79,6 +79,7 @@ static void input_reserve(struct resp_conn *c, size_t n)
         c->in_cap = b.cap;
     }
     if (c->in_at > 0) {
+        ts_assert(c->in != NULL);
         memmove(c->in, c->in + c->in_at, c->in_len - c->in_at);
         c->in_len -= c->in_at;
         c->in_at = 0;
@@ -267,6 +268,7 @@ static void take_bytes(struct resp_conn *c, size_t n)
     size_t used = resp_intake(c, s->chunk, n);
     if (used < n && !c->closing) {
         input_reserve(c, n - used);
+        ts_assert(c->in != NULL);
         memcpy(c->in + c->in_len, s->chunk + used, n - used);
         c->in_len += n - used;
     }

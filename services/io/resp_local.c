@@ -124,8 +124,8 @@ static bool fits(struct ts_bytes pattern, const char *name)
     size_t reach = 0;
     size_t len = strlen(name);
     while (n < len) {
-        char c = p < pattern.len ? (char)pattern.data[p] : '\0';
-        char lower = c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
+        int c = p < pattern.len ? pattern.data[p] : 0;
+        int lower = c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c;
         if (p < pattern.len && c == '*') {
             star = p++;
             reach = n;

@@ -222,6 +222,7 @@ void kv_store_append(struct kv_store *s, struct kv_entry *e, struct ts_bytes tai
         return;
     }
     reserve(e, e->value_len + tail.len);
+    ts_assert(e->value != NULL && e->value_cap - e->value_len >= tail.len);
     memcpy(e->value + e->value_len, tail.data, tail.len);
     e->value_len += (uint32_t)tail.len;
     s->memory += tail.len;
