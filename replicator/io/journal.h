@@ -52,8 +52,9 @@ struct journal_batch {
 /* Zero fields take the defaults. */
 struct journal_options {
     uint32_t segment_bytes; /* of segments made from now on; default 16 MiB */
-    uint32_t queue_ops_max; /* calls waiting for the disk; default 4096 */
-    size_t queue_bytes_max; /* their bytes; default 64 MiB */
+    /* Calls waiting for the disk; as many again may be in the writing thread's hands. */
+    uint32_t queue_ops_max; /* default 4096 */
+    size_t queue_bytes_max; /* of their bytes; default 64 MiB */
 };
 
 /* Completions, all on the loop. */
