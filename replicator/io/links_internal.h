@@ -11,7 +11,11 @@
 /* Connections to one peer: on each path one of each direction, twice for the moment in which a
  * restarted peer's old ones are not yet known to be dead. */
 #define LINKS_CONNS_MAX (4 * TS_PATHS_MAX)
-#define LINKS_BACKOFF_MIN_NS (5 * TS_NS_PER_MS)
+/* The first retry comes soon: the listener of a process that was just killed may answer for an
+ * instant longer than its connections, and the refusal after it is what starts a takeover. */
+#define LINKS_BACKOFF_MIN_NS (1 * TS_NS_PER_MS)
+#define LINKS_SHORT_LIVED_NS \
+    (5 * TS_NS_PER_MS) /* a link that ended so soon is not redialled at once */
 #define LINKS_BACKOFF_MAX_NS (200 * TS_NS_PER_MS)
 
 /* One connection, from the dial or from its HELLO on. */

@@ -416,7 +416,7 @@ static void links_on_conn_down(void *arg, struct net_link *link, enum net_down r
     links_note_heard(c);
     unsigned path = c->path;
     /* Links that end as soon as they begin must not make both sides spin. */
-    bool short_lived = ts_mono_since(c->up_at, net_now()) < LINKS_BACKOFF_MIN_NS;
+    bool short_lived = ts_mono_since(c->up_at, net_now()) < LINKS_SHORT_LIVED_NS;
     if (m->active == c) {
         links_session_down(m, links_reason(reason));
     }
@@ -430,7 +430,7 @@ static void links_on_conn_down(void *arg, struct net_link *link, enum net_down r
                         net_down_text(reason));
     }
     if (short_lived) {
-        m->dials[path].next_at = ts_mono_add(net_now(), LINKS_BACKOFF_MIN_NS);
+        m->dials[path].next_at = ts_mono_add(net_now(), LINKS_SHORT_LIVED_NS);
         links_timer_plan(l);
     } else {
         links_dial_now(m);

@@ -530,10 +530,12 @@ static void test_net_listener_bytes_that_are_no_tls_are_refused(void **state)
     }
     /* A ClientHello of 100 kB, in records of the largest size: cut at the budget. */
     static uint8_t endless[5 * (16384 + 5)];
+    static const uint8_t record[5] = {0x16, 0x03, 0x01, 0x40, 0x00};
+    static const uint8_t hello[6] = {0x01, 0x01, 0x86, 0xa0, 0x03, 0x03};
     for (size_t i = 0; i < 5; i++) {
-        memcpy(endless + i * (16384 + 5), "\x16\x03\x01\x40\x00", 5);
+        memcpy(endless + i * (16384 + 5), record, sizeof(record));
     }
-    memcpy(endless + 5, "\x01\x01\x86\xa0\x03\x03", 6);
+    memcpy(endless + 5, hello, sizeof(hello));
     world_refuses_raw(w, endless, sizeof(endless));
     assert_true(refused(w, NET_DOWN_BUDGET) + refused(w, NET_DOWN_TLS) > 0);
     world_close(w);
