@@ -80,6 +80,7 @@ struct replica {
     size_t waiting_head;
     size_t waiting_count;
     bool status_changed;
+    bool submit_busy; /* the window was full: the front-end offers again after progress */
     struct ts_seq tick_seq; /* the newest ordered TICK; one at a time */
     struct ts_mono checkpoint_at;
     struct ts_seq checkpoint_seq; /* the newest ordered CHECKPOINT */
@@ -130,6 +131,8 @@ void replica_service_turn(struct replica *r, struct ts_mono now);
 struct ts_mono replica_service_deadline(const struct replica *r, struct ts_mono now);
 struct ts_hash replica_service_apply(struct replica *r, const struct svc_entry *entry,
                                      bool release);
+/* Has the front-end offer what was busy again; after anything that may have made room. */
+void replica_service_resume(struct replica *r);
 void replica_service_close_pending(struct replica *r);
 void replica_service_publish_status(struct replica *r);
 

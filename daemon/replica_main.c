@@ -15,6 +15,9 @@ void replica_feed(struct replica *r, struct repl_event *ev)
 {
     ev->now = net_now();
     perform_step(&r->perform, ev);
+    if (ev->kind != REPL_EV_SUBMIT) {
+        replica_service_resume(r);
+    }
 }
 
 void replica_on_registered(struct replica *r)

@@ -57,6 +57,7 @@ static enum ts_err on_submit(void *ctx, const struct ts_bytes *payloads, size_t 
     struct repl_request requests[SUBMIT_COUNT_MAX];
     ts_assert(n >= 1 && n <= SUBMIT_COUNT_MAX);
     if (r->waiting_count == REPLICA_WAITING_MAX) {
+        r->submit_busy = true;
         return TS_ERR_BUSY;
     }
     for (size_t i = 0; i < n; i++) {
@@ -76,6 +77,7 @@ static enum ts_err on_submit(void *ctx, const struct ts_bytes *payloads, size_t 
     enum ts_err err = order(r, requests, n, &first);
     if (err != TS_OK) {
         r->waiting_count--;
+        r->submit_busy = err == TS_ERR_BUSY;
         return err;
     }
     ts_assert(ts_seq_eq(first, r->waiting[at].first));
@@ -115,7 +117,6 @@ static void release_output(struct replica *r, struct ts_seq seq)
             if (seq.v - w->first.v == w->count - 1) {
                 r->waiting_head = (r->waiting_head + 1) % REPLICA_WAITING_MAX;
                 r->waiting_count--;
-                resp_server_resume(r->front);
             }
             return;
         }
@@ -135,6 +136,14 @@ struct ts_hash replica_service_apply(struct replica *r, const struct svc_entry *
         release_output(r, entry->seq);
     }
     return ts_hash_bytes(r->out.data, r->out.len);
+}
+
+void replica_service_resume(struct replica *r)
+{
+    if (r->submit_busy) {
+        r->submit_busy = false;
+        resp_server_resume(r->front);
+    }
 }
 
 void replica_service_close_pending(struct replica *r)
