@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -68,7 +69,9 @@ enum ts_err lab_pair_up(struct lab_pair *p, const struct lab_pair_config *config
         return err;
     }
     if (config->bin[0] != '\0') {
+        /* For twinstep, and for nodes that are started again later. */
         snprintf(p->run.bin, sizeof p->run.bin, "%s", config->bin);
+        setenv("TWINSTEP_BIN", config->bin, 1);
     }
     err = stop_nodes(p, why);
     err = err != TS_OK ? err : ts_path(file, why, p->run.run, "pair.yaml");

@@ -54,6 +54,7 @@ struct lab_state {
     struct lab_replica replica[LAB_NICS];   /* by order of the cluster file */
     size_t alarm_count;                     /* of all nodes together */
     char alarms[LAB_STATE_ALARMS_MAX][192]; /* "node: code: text", the first ones */
+    char crash[96]; /* a program that its own fault ended, as its nicd says; "" = none */
 };
 
 /* Writes the cluster file, forms the cluster (certificates, genesis) and starts its nodes.

@@ -1,5 +1,6 @@
 /* The state of a pair, put together from what each node's cluster-cfgd says. */
 #include <inttypes.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,6 +88,27 @@ static void read_alarms(const json_t *reply, struct lab_state *s)
     }
 }
 
+/* Signals that a program raises against itself; the lab sends others. */
+static bool is_crash(int64_t status)
+{
+    return status == -SIGABRT || status == -SIGSEGV || status == -SIGBUS || status == -SIGILL ||
+           status == -SIGFPE;
+}
+
+static void read_crashes(const json_t *reply, struct lab_state *s)
+{
+    size_t i;
+    json_t *process;
+    json_array_foreach(json_object_get(reply, "processes"), i, process)
+    {
+        int64_t status = json_integer_value(json_object_get(process, "last_status"));
+        if (is_crash(status)) {
+            snprintf(s->crash, sizeof s->crash, "%s of %s ended by signal %d: see its log",
+                     text_of(process, "program"), text_of(reply, "node"), (int)-status);
+        }
+    }
+}
+
 static void read_node(const struct lab_pair *p, unsigned index, const json_t *reply,
                       struct lab_state *s)
 {
@@ -94,6 +116,7 @@ static void read_node(const struct lab_pair *p, unsigned index, const json_t *re
     json_t *each;
     s->nodes_answering++;
     read_alarms(reply, s);
+    read_crashes(reply, s);
     if (index >= LAB_NICS) {
         return;
     }

@@ -5,6 +5,7 @@
  * of the process (SIGKILL) therefore loses what was not synced, as a power cut
  * would. Each process is its own machine: two do not see each other's overlay.
  *
+ * LOSTWRITES_ONLY=TEXT       only files whose path below the folder contains it
  * LOSTWRITES_LEAK=PERCENT    so many of the sectors of a write reach the real file at once, at
  * random: a power cut keeps parts of unsynced writes in any order (torn writes)
  * LOSTWRITES_IGNORE_SYNC=1   fdatasync reports success and carries nothing (a lying disk, or a
@@ -56,6 +57,7 @@ static struct {
     bool ready;
     long (*syscall)(long number, ...);
     char dir[PATH_BYTES]; /* "" switches the layer off */
+    const char *only;     /* NULL: every file under dir */
     const char *ignore_sync;
     unsigned leak_percent;
     uint64_t random;
@@ -78,6 +80,7 @@ static void set_up_locked(void)
     if (dir != NULL && realpath(dir, layer.dir) == NULL) {
         (void)snprintf(layer.dir, sizeof(layer.dir), "%s", dir);
     }
+    layer.only = getenv("LOSTWRITES_ONLY");
     layer.ignore_sync = getenv("LOSTWRITES_IGNORE_SYNC");
     const char *leak = getenv("LOSTWRITES_LEAK");
     layer.leak_percent = leak != NULL ? (unsigned)strtoul(leak, NULL, 10) : 0;
@@ -181,7 +184,8 @@ static bool under_dir(int fd, char path[PATH_BYTES])
     }
     path[n] = 0;
     size_t len = strlen(layer.dir);
-    return strncmp(path, layer.dir, len) == 0 && path[len] == '/';
+    return strncmp(path, layer.dir, len) == 0 && path[len] == '/' &&
+           (layer.only == NULL || strstr(path + len, layer.only) != NULL);
 }
 
 static bool ignores(const char *path)

@@ -23,3 +23,54 @@ endforeach()
 ts_pair_program(soak soak.c soak_faults.c soak_probe.c)
 add_test(NAME integration/soak COMMAND soak --rounds 5)
 set_tests_properties(integration/soak PROPERTIES TIMEOUT 600 LABELS integration)
+
+# ---- builds that are broken on purpose ----
+#
+# mutants/NAME.patch is applied to a copy of its file, and a `replica` with it is linked in a
+# directory of its own beside copies of the other programs. The soak must find out what it does.
+find_program(PATCH_PROGRAM patch REQUIRED)
+
+function(ts_mutant NAME FILE)
+    set(dir ${CMAKE_BINARY_DIR}/mutants/${NAME})
+    get_filename_component(base ${FILE} NAME)
+    set(patch ${CMAKE_CURRENT_SOURCE_DIR}/mutants/${NAME}.patch)
+    add_custom_command(OUTPUT ${dir}/${base}
+        COMMAND ${CMAKE_COMMAND} -E copy ${CMAKE_SOURCE_DIR}/${FILE} ${dir}/${base}
+        COMMAND ${PATCH_PROGRAM} --quiet --fuzz=0 --no-backup-if-mismatch ${dir}/${base} ${patch}
+        DEPENDS ${CMAKE_SOURCE_DIR}/${FILE} ${patch}
+        VERBATIM)
+    # The patched file brings all symbols of the one in the library, which is then left out.
+    get_target_property(sources replica SOURCES)
+    list(TRANSFORM sources PREPEND ${CMAKE_SOURCE_DIR}/daemon/)
+    get_target_property(libraries replica LINK_LIBRARIES)
+    add_executable(replica-${NAME} ${sources} ${dir}/${base})
+    target_link_libraries(replica-${NAME} PRIVATE ${libraries})
+    set_target_properties(replica-${NAME} PROPERTIES OUTPUT_NAME replica
+                                                     RUNTIME_OUTPUT_DIRECTORY ${dir}/bin)
+    # nicd finds the programs beside itself, so a symbolic link would lead it back.
+    set(links "")
+    foreach(program nicd heartbeatd cluster-cfgd twinstep)
+        list(APPEND links COMMAND ${CMAKE_COMMAND} -E copy_if_different
+             $<TARGET_FILE:${program}> ${dir}/bin/${program})
+    endforeach()
+    add_custom_target(mutant-${NAME} ALL ${links}
+        DEPENDS replica-${NAME} nicd heartbeatd cluster-cfgd twinstep)
+endfunction()
+
+ts_mutant(ack-before-commit replicator/primary.c)
+add_test(NAME integration/soak-finds-ack-before-commit
+    COMMAND soak --expect-loss --kinds cut-and-kill --faults-a-round 1 --rounds 10
+            --bin ${CMAKE_BINARY_DIR}/mutants/ack-before-commit/bin)
+
+ts_mutant(skip-journal-sync replicator/io/journal_writer.c)
+add_test(NAME integration/soak-finds-skip-journal-sync
+    COMMAND soak --expect-loss --kinds kill-both --faults-a-round 1 --rounds 5
+            --lost-writes $<TARGET_FILE:lostwrites>
+            --bin ${CMAKE_BINARY_DIR}/mutants/skip-journal-sync/bin)
+# The same disk, and a replica that waits for it.
+add_test(NAME integration/soak-lost-writes
+    COMMAND soak --kinds kill-both,kill-primary,kill-primary-nic --faults-a-round 3 --rounds 1
+            --lost-writes $<TARGET_FILE:lostwrites>)
+set_tests_properties(integration/soak-finds-ack-before-commit
+    integration/soak-finds-skip-journal-sync integration/soak-lost-writes
+    PROPERTIES TIMEOUT 300 LABELS integration)

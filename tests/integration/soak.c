@@ -40,6 +40,7 @@ struct options {
     bool keep;
     const char *bin;
     const char *dump;
+    const char *lost_writes; /* the library of lostwrites.c, NULL = a disk that keeps its word */
 };
 
 struct tally {
@@ -55,6 +56,7 @@ static _Noreturn void usage(int status)
 {
     fputs("soak [--rounds N] [--seed N] [--kinds NAME,…] [--faults-a-round N] [--clients N]\n"
           "     [--freeze-ms-max N] [--long] [--bin DIR] [--dump FILE] [--keep] [--expect-loss]\n"
+          "     [--lost-writes LIBRARY]\n"
           "\n"
           "Exit status: 0 all promises held, 1 one was broken, 2 stuck; with --expect-loss\n"
           "(for builds that are broken on purpose) 0 when acknowledged writes were lost.\n"
@@ -110,6 +112,7 @@ static struct options parse_options(int argc, char **argv)
                                           {"dump", required_argument, NULL, 'd'},
                                           {"long", no_argument, NULL, 'l'},
                                           {"keep", no_argument, NULL, 'K'},
+                                          {"lost-writes", required_argument, NULL, 'w'},
                                           {"expect-loss", no_argument, NULL, 'x'},
                                           {"help", no_argument, NULL, 'h'},
                                           {0}};
@@ -145,6 +148,9 @@ static struct options parse_options(int argc, char **argv)
         case 'd':
             o.dump = optarg;
             break;
+        case 'w':
+            o.lost_writes = optarg;
+            break;
         case 'l':
             o.rounds = 100;
             o.freeze_ms_max = 10000;
@@ -160,9 +166,6 @@ static struct options parse_options(int argc, char **argv)
         default:
             usage(EXIT_USAGE);
         }
-    }
-    if (optind != argc) {
-        usage(EXIT_USAGE);
     }
     return o;
 }
@@ -317,6 +320,12 @@ static void bring_up(struct soak *s, const struct options *o, char run[LAB_SCRAT
     }
     snprintf(config.run, sizeof config.run, "%s", run);
     snprintf(config.bin, sizeof config.bin, "%s", o->bin);
+    if (o->lost_writes != NULL) {
+        /* For the nodes' journals and records; this program itself goes on as ever. */
+        setenv("LOSTWRITES_DIR", run, 1);
+        setenv("LOSTWRITES_ONLY", "/groups/", 1);
+        setenv("LD_PRELOAD", o->lost_writes, 1);
+    }
     if (lab_pair_up(&s->pair, &config, &why) != TS_OK) {
         fprintf(stderr, "soak: the pair did not start: %s (logs: %s)\n", why.text, run);
         (void)lab_pair_down(&s->pair, &why);
@@ -347,12 +356,16 @@ static int judge(const struct options *o, const struct tally *t)
 int main(int argc, char **argv)
 {
     struct options o = parse_options(argc, argv);
+    if (optind != argc) {
+        usage(EXIT_USAGE);
+    }
     struct soak *s = lab_calloc(1, sizeof *s);
     struct tally t = {.loads = lab_calloc(o.rounds, sizeof(struct lab_load *))};
     char run[LAB_SCRATCH_MAX];
     struct ts_why why = {{0}};
     s->prng = ts_prng_init(o.seed);
     s->freeze_ms_max = o.freeze_ms_max;
+    s->settle_ms = o.expect_loss ? 5000 : 60000; /* a broken build need not recover */
     printf("soak: seed %" PRIu64 ", %u rounds\n", o.seed, o.rounds);
     fflush(stdout);
     bring_up(s, &o, run);

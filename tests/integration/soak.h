@@ -43,6 +43,7 @@ struct soak {
     struct ts_prng prng;
     bool own_network; /* paths can be cut */
     unsigned freeze_ms_max;
+    unsigned settle_ms;    /* how long redundancy may take to come back */
     struct lab_load *load; /* of the present round */
     unsigned round;
     uint64_t worst_gap_ns; /* of the present round */

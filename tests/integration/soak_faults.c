@@ -10,7 +10,6 @@
 #include "tests/integration/soak.h"
 
 /* Generous bounds: they end a hung run, they judge no speed. */
-#define SETTLE_MS_MAX 60000
 #define ACKS_MS_MAX 30000
 #define SHOW_MS_MAX 20000
 #define POLL_MS 10
@@ -72,6 +71,9 @@ static const char *node(const struct step *st, unsigned index)
 static bool never_seen(struct step *st, const struct lab_state *now)
 {
     const struct lab_replica *r = now->replica;
+    if (now->crash[0] != '\0') {
+        return wrong(st, now->crash);
+    }
     for (unsigned i = 0; i < LAB_NICS; i++) {
         bool leads = r[i].known && r[i].role == REPORT_ROLE_PRIMARY;
         bool restarted = r[i].instance != st->before.replica[i].instance;
@@ -132,7 +134,7 @@ static bool is_newer(const struct step *st, const struct lab_state *now)
 static bool begin(struct step *st)
 {
     struct soak *s = st->s;
-    if (!wait_state(st, is_redundant, STEADY_MS, SETTLE_MS_MAX)) {
+    if (!wait_state(st, is_redundant, STEADY_MS, st->s->settle_ms)) {
         return wrong(st, "no redundancy before the fault");
     }
     if (!lab_load_wait_acks(s->load, 50, ACKS_MS_MAX)) {
@@ -165,7 +167,8 @@ static bool settle(struct step *st, bool raised)
     if (!lab_load_wait_acks(s->load, 100, ACKS_MS_MAX)) {
         return wrong(st, "clients are not served after the fault");
     }
-    if (!wait_state(st, raised ? is_newer_and_redundant : is_redundant, STEADY_MS, SETTLE_MS_MAX)) {
+    if (!wait_state(st, raised ? is_newer_and_redundant : is_redundant, STEADY_MS,
+                    st->s->settle_ms)) {
         return st->out->good ? wrong(st, raised ? "no redundancy in a newer epoch after the fault"
                                                 : "no redundancy after the fault")
                              : false;
