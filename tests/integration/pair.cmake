@@ -74,3 +74,6 @@ add_test(NAME integration/soak-lost-writes
 set_tests_properties(integration/soak-finds-ack-before-commit
     integration/soak-finds-skip-journal-sync integration/soak-lost-writes
     PROPERTIES TIMEOUT 300 LABELS integration)
+
+add_test(NAME integration/soak-long COMMAND soak --long)
+set_tests_properties(integration/soak-long PROPERTIES TIMEOUT 7200 LABELS "integration;long")
