@@ -83,6 +83,30 @@ static struct ts_group_id get_group(struct ts_reader *r)
     return (struct ts_group_id){v};
 }
 
+/* Printable ASCII only: the text ends in JSON and on terminals. Others become '?'. */
+static void put_text(struct ts_writer *w, const char *text, size_t cap)
+{
+    size_t n = strnlen(text, cap - 1);
+    ts_put_u8(w, (uint8_t)n);
+    for (size_t i = 0; i < n; i++) {
+        char c = text[i];
+        ts_put_u8(w, (uint8_t)(c >= 0x20 && c < 0x7f ? c : '?'));
+    }
+}
+
+static void get_text(struct ts_reader *r, char *out, size_t cap)
+{
+    size_t n = get_u8_max(r, (unsigned)(cap - 1));
+    struct ts_bytes b = ts_get_bytes(r, n);
+    for (size_t i = 0; i < b.len; i++) {
+        if (b.data[i] < 0x20 || b.data[i] >= 0x7f) {
+            ts_reader_fail(r);
+        }
+        out[i] = (char)b.data[i];
+    }
+    out[b.len] = '\0';
+}
+
 enum report_kind report_peek(struct ts_bytes datagram)
 {
     if (datagram.len < 2 || datagram.data[0] != REPORT_VERSION) {
@@ -109,6 +133,7 @@ enum ts_err report_procs_encode(const struct report_procs *r, struct ts_writer *
         ts_put_u32(w, p->pid);
         ts_put_u32(w, p->starts);
         ts_put_u32(w, (uint32_t)p->last_status);
+        put_text(w, p->said, sizeof(p->said));
     }
     return ts_writer_status(w);
 }
@@ -130,6 +155,7 @@ enum ts_err report_procs_decode(struct report_procs *r, struct ts_bytes datagram
         p->pid = ts_get_u32(&rd);
         p->starts = ts_get_u32(&rd);
         p->last_status = (int32_t)ts_get_u32(&rd);
+        get_text(&rd, p->said, sizeof(p->said));
         if ((p->role == REPORT_PROC_REPLICA) != (p->group.v != 0)) {
             ts_reader_fail(&rd);
         }
@@ -191,30 +217,6 @@ enum ts_err report_peers_decode(struct report_peers *r, struct ts_bytes datagram
         *r = got;
     }
     return err;
-}
-
-/* Printable ASCII only: the text ends in JSON and on terminals. Others become '?'. */
-static void put_text(struct ts_writer *w, const char *text, size_t cap)
-{
-    size_t n = strnlen(text, cap - 1);
-    ts_put_u8(w, (uint8_t)n);
-    for (size_t i = 0; i < n; i++) {
-        char c = text[i];
-        ts_put_u8(w, (uint8_t)(c >= 0x20 && c < 0x7f ? c : '?'));
-    }
-}
-
-static void get_text(struct ts_reader *r, char *out, size_t cap)
-{
-    size_t n = get_u8_max(r, (unsigned)(cap - 1));
-    struct ts_bytes b = ts_get_bytes(r, n);
-    for (size_t i = 0; i < b.len; i++) {
-        if (b.data[i] < 0x20 || b.data[i] >= 0x7f) {
-            ts_reader_fail(r);
-        }
-        out[i] = (char)b.data[i];
-    }
-    out[b.len] = '\0';
 }
 
 enum ts_err report_replica_encode(const struct report_replica *r, struct ts_writer *w)

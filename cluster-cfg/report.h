@@ -18,6 +18,8 @@
 #define REPORT_VERSION 1
 #define REPORT_BYTES_MAX 8192
 #define REPORT_PROCS_MAX (TS_GROUPS_MAX + 3)
+#define REPORT_SAID_MAX 240 /* bytes, NUL included; printable ASCII */
+#define REPORT_SAID_COUNT 16
 #define REPORT_TRACES_MAX 64
 
 enum report_kind {
@@ -43,6 +45,9 @@ struct report_proc {
     uint32_t pid;        /* of the running or the last one */
     uint32_t starts;     /* how often nicd started it; grows with each exit */
     int32_t last_status; /* exit status, or -signal; 0 before the first exit */
+    /* The last line of an ended process on its standard error: its reason, when it had one.
+     * Empty while it runs, and for all but the first REPORT_SAID_COUNT ended ones. */
+    char said[REPORT_SAID_MAX];
 };
 
 struct report_procs {

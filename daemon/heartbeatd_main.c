@@ -6,45 +6,78 @@
 #include "daemon/args.h"
 #include "heartbeat/io/heartbeatd.h"
 
+struct shell {
+    bool loop_open;
+    bool signals_open;
+    uv_loop_t loop;
+    uv_signal_t term;
+    uv_signal_t interrupt;
+};
+
 static void on_signal(uv_signal_t *handle, int signum)
 {
     (void)signum;
     uv_stop(handle->loop);
 }
 
+static enum ts_err open_loop(struct shell *sh)
+{
+    if (uv_loop_init(&sh->loop) != 0) {
+        return TS_ERR_SYSTEM;
+    }
+    sh->loop_open = true;
+    if (uv_signal_init(&sh->loop, &sh->term) != 0 ||
+        uv_signal_init(&sh->loop, &sh->interrupt) != 0) {
+        return TS_ERR_SYSTEM;
+    }
+    sh->signals_open = true;
+    return uv_signal_start(&sh->term, on_signal, SIGTERM) == 0 &&
+                   uv_signal_start(&sh->interrupt, on_signal, SIGINT) == 0
+               ? TS_OK
+               : TS_ERR_SYSTEM;
+}
+
+static void close_loop(struct shell *sh)
+{
+    if (sh->signals_open) {
+        uv_close((uv_handle_t *)&sh->term, NULL);
+        uv_close((uv_handle_t *)&sh->interrupt, NULL);
+    }
+    if (sh->loop_open) {
+        (void)uv_run(&sh->loop, UV_RUN_DEFAULT);
+        (void)uv_loop_close(&sh->loop);
+    }
+}
+
 /* Runs until SIGTERM or SIGINT. */
 static int run(struct daemon_start *s)
 {
-    uv_loop_t loop;
-    uv_signal_t term;
-    uv_signal_t interrupt;
-    struct ts_why why = {0};
+    struct shell sh = {0};
     struct hb_daemon *d = NULL;
-    if (uv_loop_init(&loop) != 0 || uv_signal_init(&loop, &term) != 0 ||
-        uv_signal_init(&loop, &interrupt) != 0 || uv_signal_start(&term, on_signal, SIGTERM) != 0 ||
-        uv_signal_start(&interrupt, on_signal, SIGINT) != 0) {
-        net_log(&s->log, NET_LOG_ERROR, "cannot set up the event loop");
-        return TS_EXIT_FAILURE;
-    }
+    struct ts_why why = {.text = "cannot set up the event loop"};
     const struct hb_daemon_options options = {
-        .loop = &loop,
+        .loop = &sh.loop,
         .log = &s->log,
         .cluster = &s->cluster,
         .self = s->node->id,
         .dir = s->args.data,
     };
-    enum ts_err err = hb_daemon_open(&d, &options, &why);
-    if (err != TS_OK) {
-        net_log(&s->log, NET_LOG_ERROR, "%s", why.text);
-        return err == TS_ERR_CONFIG ? TS_EXIT_CONFIG : TS_EXIT_FAILURE;
+    enum ts_err err = open_loop(&sh);
+    if (err == TS_OK) {
+        err = hb_daemon_open(&d, &options, &why);
     }
-    hb_daemon_go_realtime(&s->log);
-    (void)uv_run(&loop, UV_RUN_DEFAULT);
+    if (err == TS_OK) {
+        hb_daemon_go_realtime(&s->log);
+        (void)uv_run(&sh.loop, UV_RUN_DEFAULT);
+    } else {
+        net_log(&s->log, NET_LOG_ERROR, "%s", why.text);
+    }
     hb_daemon_close(d);
-    uv_close((uv_handle_t *)&term, NULL);
-    uv_close((uv_handle_t *)&interrupt, NULL);
-    (void)uv_run(&loop, UV_RUN_DEFAULT);
-    return uv_loop_close(&loop) == 0 ? TS_EXIT_OK : TS_EXIT_FAILURE;
+    close_loop(&sh);
+    if (err == TS_ERR_CONFIG) {
+        return TS_EXIT_CONFIG;
+    }
+    return err == TS_OK ? TS_EXIT_OK : TS_EXIT_FAILURE;
 }
 
 int main(int argc, char **argv)

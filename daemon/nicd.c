@@ -105,6 +105,36 @@ static void add_trace(struct nicd *n, uint8_t proc, enum ts_trace_kind kind, uin
     };
 }
 
+/* The message in a line of net/log.h, without time, level, program and node; other lines as
+ * they are. */
+static const char *message_of(const char *line)
+{
+    const char *at = line;
+    if (line[0] < '0' || line[0] > '9') {
+        return line;
+    }
+    for (int words = 0; words < 4; words++) {
+        at = strchr(at, ' ');
+        if (at == NULL) {
+            return line;
+        }
+        at++;
+    }
+    return at;
+}
+
+/* Adds the reasons of those that ended. */
+static void add_reasons(const struct nicd *n, struct report_procs *r)
+{
+    unsigned left = REPORT_SAID_COUNT;
+    for (uint8_t i = 0; i < n->supervisor.count && left > 0; i++) {
+        if (!r->p[i].running && r->p[i].last_status > 0) {
+            (void)snprintf(r->p[i].said, REPORT_SAID_MAX, "%s", message_of(n->slots[i].log.last));
+            left--;
+        }
+    }
+}
+
 /* Who runs, to all who must know. */
 static void send_report(struct nicd *n)
 {
@@ -112,6 +142,7 @@ static void send_report(struct nicd *n)
     struct report_procs r;
     struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
     nicd_supervisor_report(&n->supervisor, &r);
+    add_reasons(n, &r);
     r.nic = n->o.self->id;
     ts_assert(r.count < REPORT_PROCS_MAX);
     r.p[r.count++] = (struct report_proc){
@@ -147,7 +178,7 @@ static void log_exit(struct nicd *n, uint8_t proc)
     }
     net_log(n->o.log, n->supervisor.stopping ? NET_LOG_INFO : NET_LOG_WARNING,
             "%s (pid %" PRIu32 ") %s%s%s%s", slot->name, p->pid, how, then,
-            tell_line ? "; its last line: " : "", tell_line ? slot->log.last : "");
+            tell_line ? "; its last line: " : "", tell_line ? message_of(slot->log.last) : "");
 }
 
 /* ---- the pipes of the children ---- */
@@ -302,9 +333,9 @@ static void on_gone(struct nicd *n, uint32_t pid, int32_t status)
                              .status = status,
                          },
                          &effects);
-    add_trace(n, (uint8_t)proc, TS_TRACE_PROC_EXITED, (uint64_t)(int64_t)status);
+    add_trace(n, (uint8_t)proc, TS_TRACE_PROC_EXITED, (uint32_t)status); /* two's complement */
+    read_output(&n->slots[proc], true); /* a reason, if any, belongs to the report */
     send_report(n);
-    read_output(&n->slots[proc], true);
     log_exit(n, (uint8_t)proc);
     perform(n, &effects);
     send_report(n);

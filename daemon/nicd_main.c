@@ -73,6 +73,7 @@ static int run(struct daemon_start *s, const char *libexec, bool *clean)
     enum ts_err err = nicd_open(&n, &options, &why);
     if (err != TS_OK) {
         net_log(&s->log, NET_LOG_ERROR, "%s", why.text);
+        (void)uv_loop_close(&loop);
         return err == TS_ERR_LIMIT ? TS_EXIT_CONFIG : TS_EXIT_FAILURE;
     }
     (void)uv_run(&loop, UV_RUN_DEFAULT);

@@ -95,9 +95,9 @@ static json_t *processes_json(const struct admin_state *s)
         const struct report_proc *p = &s->procs.p[i];
         const struct cfg_group *g = cfg_cluster_group(s->cluster, p->group);
         json_t *entry =
-            json_pack("{s:s,s:b,s:I,s:I,s:i}", "program", recorder_role_name(p->role), "running",
-                      p->running ? 1 : 0, "pid", (json_int_t)p->pid, "starts",
-                      (json_int_t)p->starts, "last_status", (int)p->last_status);
+            json_pack("{s:s,s:b,s:I,s:I,s:i,s:s}", "program", recorder_role_name(p->role),
+                      "running", p->running ? 1 : 0, "pid", (json_int_t)p->pid, "starts",
+                      (json_int_t)p->starts, "last_status", (int)p->last_status, "said", p->said);
         set(entry, "group", g == NULL ? json_null() : json_string(g->name));
         (void)json_array_append_new(list, entry);
     }

@@ -55,7 +55,7 @@ static void add_voter(const struct admin_state *s, json_t *alarms)
 
 static void add_processes(const struct admin_state *s, struct ts_mono now, json_t *alarms)
 {
-    char text[160];
+    char text[160 + REPORT_SAID_MAX];
     if (!s->has_procs || ts_mono_since(s->procs_at, now) > ADMIN_SILENT_NS) {
         add(alarms, "nicd-silent", NULL, "nicd has not reported for a while: is it stopped?");
         return;
@@ -66,9 +66,10 @@ static void add_processes(const struct admin_state *s, struct ts_mono now, json_
             continue;
         }
         const struct cfg_group *g = cfg_cluster_group(s->cluster, p->group);
-        (void)snprintf(text, sizeof(text), "%s%s%s is down (last exit %d, started %u times)",
+        (void)snprintf(text, sizeof(text), "%s%s%s is down (last exit %d, started %u times)%s%s",
                        recorder_role_name(p->role), g == NULL ? "" : " of ",
-                       g == NULL ? "" : g->name, p->last_status, p->starts);
+                       g == NULL ? "" : g->name, p->last_status, p->starts,
+                       p->said[0] == '\0' ? "" : ": ", p->said);
         add(alarms, "process-down", g == NULL ? NULL : g->name, text);
     }
 }

@@ -521,6 +521,7 @@ static bool replica_refused(const struct world *w)
 {
     const struct report_proc *p = proc_of(w, REPORT_PROC_REPLICA);
     return p != NULL && p->starts == 1 && !p->running && p->last_status == TS_EXIT_CONFIG &&
+           strcmp(p->said, "the disk is blank") == 0 &&
            file_contains(w->node_dir[0], "nicd.err", "its last line: the disk is blank");
 }
 
@@ -613,7 +614,8 @@ static void test_nicd_failing_child_is_tried_again(void **state)
 static void test_nicd_exit_78_waits(void **state)
 {
     struct world *w = (struct world *)*state;
-    make_dummies(w, "#!/bin/sh\necho 'the disk is blank' >&2\nexit 78\n");
+    make_dummies(w, "#!/bin/sh\necho '2026-11-22T05:00:00.000Z error replica nic1 the disk is "
+                    "blank' >&2\nexit 78\n");
     (void)start(w, "nicd", 0, w->libexec);
     wait_until(w, replica_refused, "a replica that refuses is reported so, with its reason");
 }
