@@ -207,9 +207,12 @@ static struct ts_hash on_apply(void *ctx, const struct svc_entry *entry, struct 
     if (entry->kind == SVC_ENTRY_COMMAND) {
         r->state = ts_hash_chain(r->state, entry->payload.data, entry->payload.len);
     }
-    script_printf(out_of(ctx), "%c: apply %" PRIu64 "@%" PRIu64 " %s %.*s", r->name, entry->seq.v,
-                  entry->epoch.v, KINDS[entry->kind], (int)entry->payload.len,
-                  entry->payload.len == 0 ? "" : (const char *)entry->payload.data);
+    script_printf(out_of(ctx), "%c: apply %" PRIu64 "@%" PRIu64 " %s", r->name, entry->seq.v,
+                  entry->epoch.v, KINDS[entry->kind]);
+    if (entry->payload.len > 0) {
+        script_printf(out_of(ctx), " %.*s", (int)entry->payload.len,
+                      (const char *)entry->payload.data);
+    }
     if (release && entry->kind == SVC_ENTRY_COMMAND) {
         script_printf(out_of(ctx), " -> answered in epoch %" PRIu64, epoch.v);
     }

@@ -265,10 +265,22 @@ static void on_link(struct sim *s, struct sim_event *ev)
     sim_feed(s, ev->node, &e);
 }
 
+static void on_register_message(struct sim *s, struct sim_event *ev)
+{
+    struct reg_msg msg;
+    if (reg_msg_decode(&msg, ev->type, (struct ts_bytes){ev->bytes, ev->len}) != TS_OK) {
+        sim_fail(s, "a register message does not decode");
+    }
+    if (ev->kind == SIM_EV_TO_VOTER) {
+        sim_voter_message(s, ev->node, ev->peer, ev->a, &msg);
+    } else {
+        sim_proposer_message(s, ev->node, ev->peer, &msg);
+    }
+}
+
 static void dispatch(struct sim *s, struct sim_event *ev)
 {
     struct repl_event e = {.peer = {(uint16_t)ev->peer}};
-    struct reg_msg msg;
     switch (ev->kind) {
     case SIM_EV_REPL_MSG:
         on_repl_msg(s, ev);
@@ -290,14 +302,7 @@ static void dispatch(struct sim *s, struct sim_event *ev)
         break;
     case SIM_EV_TO_VOTER:
     case SIM_EV_TO_PROPOSER:
-        if (reg_msg_decode(&msg, ev->type, (struct ts_bytes){ev->bytes, ev->len}) != TS_OK) {
-            sim_fail(s, "a register message does not decode");
-        }
-        if (ev->kind == SIM_EV_TO_VOTER) {
-            sim_voter_message(s, ev->node, ev->peer, ev->a, &msg);
-        } else {
-            sim_proposer_message(s, ev->node, ev->peer, &msg);
-        }
+        on_register_message(s, ev);
         break;
     case SIM_EV_VOTER_LINK:
         sim_proposer_link(s, ev->node, (int)ev->a, s->voter[ev->a].core != NULL);
