@@ -8,7 +8,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -26,6 +25,7 @@
 #define KILL_WAIT_MS 5000
 #define POLL_MS 5
 #define LOG_TAIL_BYTES 4096
+#define PID_BYTES_MAX 64
 
 static uint64_t now_ms(void)
 {
@@ -91,37 +91,30 @@ enum ts_err nodes_open(struct nodes_run *r, const char *run, struct ts_why *why)
     return err != TS_OK ? err : find_programs(r, why);
 }
 
-static pid_t read_pid(int fd)
+/* The process that took the lock of the node's directory last; 0 = none is known. Only read: to
+ * try the lock could keep a starting nicd from having it. */
+static pid_t lock_pid(const struct nodes_run *r, const char *node)
 {
-    char text[32];
-    ssize_t n = pread(fd, text, sizeof(text) - 1, 0);
-    if (n <= 0) {
+    char path[TS_PATH_MAX];
+    uint8_t *text = NULL;
+    size_t len = 0;
+    if (ts_path(path, NULL, r->run, "%s/lock", node) != TS_OK ||
+        ts_file_read(path, PID_BYTES_MAX, &text, &len, NULL) != TS_OK) {
         return 0;
     }
-    text[n] = '\0';
-    long pid = strtol(text, NULL, 10);
+    long pid = strtol((const char *)text, NULL, 10);
+    free(text);
     return pid > 0 && pid < INT32_MAX ? (pid_t)pid : 0;
 }
 
 bool nodes_is_running(const struct nodes_run *r, const char *node, pid_t *pid)
 {
-    char path[TS_PATH_MAX];
+    struct nodes_proc nicd;
+    bool found = nodes_find(r, node, "nicd", NULL, &nicd);
     if (pid != NULL) {
-        *pid = 0;
+        *pid = found ? nicd.pid : 0;
     }
-    if (ts_path(path, NULL, r->run, "%s/lock", node) != TS_OK) {
-        return false;
-    }
-    int fd = open(path, O_RDWR | O_CLOEXEC);
-    if (fd < 0) {
-        return false;
-    }
-    bool held = flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-    if (held && pid != NULL) {
-        *pid = read_pid(fd);
-    }
-    (void)close(fd);
-    return held;
+    return found;
 }
 
 /* In the child: its own session, standard streams away from ours, then nicd. */
@@ -206,14 +199,13 @@ static enum ts_err wait_started(const struct nodes_run *r, const char *node, pid
     char line[LOG_TAIL_BYTES];
     uint64_t end = now_ms() + START_WAIT_MS;
     while (now_ms() < end) {
-        pid_t holder = 0;
-        if (nodes_is_running(r, node, &holder) && holder == pid) {
-            return TS_OK;
-        }
         if (!is_alive(pid)) {
             last_line(log, log_from, line);
             return ts_why(why, TS_ERR_REFUSED, "nicd of %s ended at once: %s; its log is %s", node,
                           line[0] == '\0' ? "it said nothing" : line, log);
+        }
+        if (lock_pid(r, node) == pid) {
+            return TS_OK;
         }
         pause_ms(POLL_MS);
     }

@@ -1,9 +1,10 @@
 /* Starting and ending the nodes of this machine: each is one nicd with its children, in the
  * data directory RUN/NAME. Used by `twinstep up | down` and by the lab.
  *
- * Whether a node runs is told by the lock of its data directory, which the kernel gives up with
- * the process: pid files of crashed runs need no care. A process is only signalled after its
- * executable's name and its `--data` argument were seen to be this node's. */
+ * Whether a node runs is told by /proc: a nicd whose `--data` is the node's directory. So pid files
+ * of crashed runs need no care, and a process is only signalled after its program's name and its
+ * `--data` were seen to be this node's. That there are never two of them is the directory's lock.
+ */
 #ifndef LAB_NODES_H
 #define LAB_NODES_H
 
@@ -39,8 +40,7 @@ struct nodes_proc {
  * TS_ERR_NOT_FOUND: no nicd there; TS_ERR_LIMIT: RUN is too long for the Unix sockets in it. */
 enum ts_err nodes_open(struct nodes_run *r, const char *run, struct ts_why *why) TS_MUST_USE;
 
-/* Whether the node's nicd holds the data directory's lock; gives its pid when `pid` is not NULL
- * (0 when unknown). */
+/* Whether the node's nicd runs (or is stopped); gives its pid when `pid` is not NULL. */
 bool nodes_is_running(const struct nodes_run *r, const char *node, pid_t *pid);
 
 /* Starts nicd as a daemon (own session, standard streams to RUN/NODE/log/nicd.log) and waits

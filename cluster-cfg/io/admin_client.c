@@ -1,9 +1,12 @@
 #include "cluster-cfg/io/admin_client.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <nng/nng.h>
 #include <nng/protocol/pubsub0/sub.h>
@@ -13,6 +16,7 @@
 
 /* Events that may wait for a slow reader before some are missed. */
 #define STREAM_EVENTS_MAX 8192
+#define PID_BYTES_MAX 64
 
 struct admin_stream {
     nng_socket sub;
@@ -41,13 +45,39 @@ static enum ts_err nng_why(struct ts_why *why, int rv, const char *path)
         return ts_why(why, TS_ERR_TIMEOUT,
                       "cluster-cfgd at %s does not answer: it may be stopped or overloaded", path);
     }
-    if (rv == NNG_ECONNREFUSED || rv == NNG_ENOENT) {
-        return ts_why(why, TS_ERR_NOT_FOUND,
-                      "nobody listens at %s: the node does not run; start it with twinstep up",
-                      path);
-    }
     return ts_why(why, rv == NNG_ENOMEM ? TS_ERR_NOMEM : TS_ERR_SYSTEM, "cannot reach %s: %s", path,
                   nng_strerror(rv));
+}
+
+/* NNG goes on trying for ever: whether anybody could answer is told by the process id in the lock
+ * of the node's directory, which nicd wrote there. Not by connecting (see admin_server.c,
+ * on_watch), and not by trying the lock, which could be just what keeps a starting nicd from having
+ * it. */
+static enum ts_err check_runs(const char *dir, const char *path, struct ts_why *why)
+{
+    char lock[TS_PATH_MAX];
+    uint8_t *text = NULL;
+    size_t len = 0;
+    bool gone = access(path, F_OK) != 0;
+    if (ts_path(lock, NULL, dir, "lock") == TS_OK &&
+        ts_file_read(lock, PID_BYTES_MAX, &text, &len, NULL) == TS_OK) {
+        long pid = strtol((const char *)text, NULL, 10);
+        gone = gone || (pid > 0 && pid < INT32_MAX && kill((pid_t)pid, 0) != 0 && errno == ESRCH);
+        free(text);
+    }
+    if (gone) {
+        return ts_why(why, TS_ERR_NOT_FOUND,
+                      "nobody answers at %s: the node does not run; start it with twinstep up",
+                      path);
+    }
+    return TS_OK;
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000U + (uint64_t)t.tv_nsec / 1000000U;
 }
 
 static enum ts_err check_reply(json_t *reply, const char *path, struct ts_why *why)
@@ -71,15 +101,14 @@ static enum ts_err check_reply(json_t *reply, const char *path, struct ts_why *w
 static enum ts_err exchange(nng_socket req, const char *url, const char *path, const char *text,
                             unsigned timeout_ms, json_t **reply, struct ts_why *why)
 {
+    uint64_t begin = now_ms();
     int rv = nng_socket_set_ms(req, NNG_OPT_SENDTIMEO, (nng_duration)timeout_ms);
-    if (rv == 0) {
-        rv = nng_socket_set_ms(req, NNG_OPT_RECVTIMEO, (nng_duration)timeout_ms);
-    }
     if (rv == 0) {
         rv = nng_socket_set_size(req, NNG_OPT_RECVMAXSZ, 0); /* our own daemon's answer */
     }
     if (rv == 0) {
-        rv = nng_dial(req, url, NULL, 0);
+        /* Waiting for a stopped process's handshake has no timeout of ours: sending has. */
+        rv = nng_dial(req, url, NULL, NNG_FLAG_NONBLOCK);
     }
     if (rv == 0) {
         char *copy = strdup(text);
@@ -88,6 +117,11 @@ static enum ts_err exchange(nng_socket req, const char *url, const char *path, c
     }
     void *data = NULL;
     size_t len = 0;
+    if (rv == 0) {
+        uint64_t used = now_ms() - begin;
+        uint64_t left = used < timeout_ms ? timeout_ms - used : 1;
+        rv = nng_socket_set_ms(req, NNG_OPT_RECVTIMEO, (nng_duration)left);
+    }
     if (rv == 0) {
         rv = nng_recv(req, &data, &len, NNG_FLAG_ALLOC);
     }
@@ -110,14 +144,10 @@ enum ts_err admin_client_ask(const char *dir, json_t *request, unsigned timeout_
 {
     char path[TS_PATH_MAX];
     char url[TS_PATH_MAX + 8];
-    struct stat st;
     enum ts_err err = make_url(dir, ADMIN_SOCKET, path, url, why);
+    err = err != TS_OK ? err : check_runs(dir, path, why);
     if (err != TS_OK) {
         return err;
-    }
-    if (stat(path, &st) != 0) {
-        return ts_why(why, TS_ERR_NOT_FOUND,
-                      "there is no %s: the node does not run; start it with twinstep up", path);
     }
     (void)json_object_set_new(request, "version", json_integer(ADMIN_VERSION));
     char *text = json_dumps(request, JSON_COMPACT);

@@ -1,5 +1,6 @@
 #include "cluster-cfg/io/admin_server.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include "cluster-cfg/io/admin.h"
 
 #define SOCKET_MODE 0600
+#define WATCH_MS 250
 
 enum slot_state {
     SLOT_IDLE = 0, /* NNG has nothing to do for it */
@@ -30,8 +32,23 @@ struct admin_slot {
     nng_msg *request;      /* READY */
 };
 
+/* One address that NNG listens on. */
+struct admin_listener {
+    nng_socket socket;
+    char path[TS_PATH_MAX];
+    nng_listener listener;
+    bool open;
+    uint64_t errors; /* its statistic "other" when last looked at */
+};
+
+#define LISTENERS 2
+
 struct admin_server {
     uv_async_t async; /* config */
+    uv_timer_t watch; /* see on_watch */
+    bool watch_open;
+    bool watch_closed;
+    bool async_closed;
     admin_server_answer_fn *answer;
     void *arg;
     nng_socket rep;
@@ -42,6 +59,7 @@ struct admin_server {
 
     bool closing; /* under mutex */
     struct admin_slot slots[ADMIN_SERVER_CONTEXTS];
+    struct admin_listener listeners[LISTENERS]; /* of rep, of pub; loop only */
 };
 
 static void slot_set(struct admin_slot *slot, enum slot_state state)
@@ -144,31 +162,74 @@ static enum ts_err nng_why(struct ts_why *why, int rv, const char *what, const c
                   nng_strerror(rv));
 }
 
-static enum ts_err listen_on(nng_socket socket, const char *dir, const char *name,
-                             struct ts_why *why)
+static int listener_start(struct admin_listener *l)
 {
-    char path[TS_PATH_MAX];
     char url[TS_PATH_MAX + 8];
-    enum ts_err err = ts_path(path, why, dir, "%s", name);
+    (void)unlink(l->path); /* of an earlier run: the directory's lock says that it is over */
+    (void)snprintf(url, sizeof(url), "ipc://%s", l->path);
+    int rv = nng_listener_create(&l->listener, l->socket, url);
+    if (rv != 0) {
+        return rv;
+    }
+    /* A platform that does not know this option still has the directory's own mode. */
+    (void)nng_listener_set_int(l->listener, NNG_OPT_IPC_PERMISSIONS, SOCKET_MODE);
+    rv = nng_listener_start(l->listener, 0);
+    if (rv != 0) {
+        (void)nng_listener_close(l->listener);
+        return rv;
+    }
+    l->open = true;
+    l->errors = 0;
+    return 0;
+}
+
+static enum ts_err listen_on(struct admin_listener *l, nng_socket socket, const char *dir,
+                             const char *name, struct ts_why *why)
+{
+    l->socket = socket;
+    enum ts_err err = ts_path(l->path, why, dir, "%s", name);
     if (err != TS_OK) {
         return err;
     }
-    if (strlen(path) >= ADMIN_SOCKET_PATH_MAX) {
+    if (strlen(l->path) >= ADMIN_SOCKET_PATH_MAX) {
         return ts_why(why, TS_ERR_LIMIT,
                       "%s is too long for a Unix socket (%d bytes); use a directory with a shorter "
                       "name",
-                      path, ADMIN_SOCKET_PATH_MAX - 1);
+                      l->path, ADMIN_SOCKET_PATH_MAX - 1);
     }
-    (void)unlink(path); /* of an earlier run: the directory's lock says that it is over */
-    (void)snprintf(url, sizeof(url), "ipc://%s", path);
-    nng_listener listener;
-    int rv = nng_listener_create(&listener, socket, url);
-    if (rv == 0) {
-        /* A platform that does not know this option still has the directory's own mode. */
-        (void)nng_listener_set_int(listener, NNG_OPT_IPC_PERMISSIONS, SOCKET_MODE);
-        rv = nng_listener_start(listener, 0);
+    int rv = listener_start(l);
+    return rv == 0 ? TS_OK : nng_why(why, rv, "listen on", l->path);
+}
+
+static uint64_t listener_errors(nng_stat *stats, const struct admin_listener *l)
+{
+    nng_stat *own = nng_stat_find_listener(stats, l->listener);
+    nng_stat *other = own == NULL ? NULL : nng_stat_find(own, "other");
+    return other == NULL ? 0 : nng_stat_value(other);
+}
+
+/* NNG 1.5.2 has an error that later releases do not have (its issue 1518): a client that leaves
+ * before the handshake is done, as one does that lost patience with a stopped process, makes the
+ * listener accept nobody ever again. The only sign is its error statistic; a listener with a new
+ * error is replaced, and clients that wait come back to the new one by themselves. */
+static void on_watch(uv_timer_t *timer)
+{
+    struct admin_server *s = timer->data;
+    nng_stat *stats = NULL;
+    if (nng_stats_get(&stats) != 0) {
+        return;
     }
-    return rv == 0 ? TS_OK : nng_why(why, rv, "listen on", path);
+    for (size_t i = 0; i < LISTENERS; i++) {
+        struct admin_listener *l = &s->listeners[i];
+        if (l->open && listener_errors(stats, l) > l->errors) {
+            (void)nng_listener_close(l->listener);
+            l->open = false;
+        }
+        if (!l->open) {
+            (void)listener_start(l); /* tried again next time */
+        }
+    }
+    nng_stats_free(stats);
 }
 
 static enum ts_err open_sockets(struct admin_server *s, const char *dir, struct ts_why *why)
@@ -196,15 +257,30 @@ static enum ts_err open_sockets(struct admin_server *s, const char *dir, struct 
     if (rv != 0) {
         return nng_why(why, rv, "open the admin sockets in", dir);
     }
-    enum ts_err err = listen_on(s->rep, dir, ADMIN_SOCKET, why);
-    return err != TS_OK ? err : listen_on(s->pub, dir, ADMIN_EVENTS_SOCKET, why);
+    enum ts_err err = listen_on(&s->listeners[0], s->rep, dir, ADMIN_SOCKET, why);
+    return err != TS_OK ? err : listen_on(&s->listeners[1], s->pub, dir, ADMIN_EVENTS_SOCKET, why);
+}
+
+static void free_when_closed(struct admin_server *s)
+{
+    if (s->async_closed && (s->watch_closed || !s->watch_open)) {
+        (void)pthread_mutex_destroy(&s->mutex);
+        free(s);
+    }
 }
 
 static void on_async_closed(uv_handle_t *handle)
 {
     struct admin_server *s = handle->data;
-    (void)pthread_mutex_destroy(&s->mutex);
-    free(s);
+    s->async_closed = true;
+    free_when_closed(s);
+}
+
+static void on_watch_closed(uv_handle_t *handle)
+{
+    struct admin_server *s = handle->data;
+    s->watch_closed = true;
+    free_when_closed(s);
 }
 
 void admin_server_close(struct admin_server *s)
@@ -231,6 +307,9 @@ void admin_server_close(struct admin_server *s)
             nng_msg_free(slot->request);
         }
     }
+    if (s->watch_open) {
+        uv_close((uv_handle_t *)&s->watch, on_watch_closed);
+    }
     uv_close((uv_handle_t *)&s->async, on_async_closed);
 }
 
@@ -250,6 +329,12 @@ enum ts_err admin_server_open(struct admin_server **out, uv_loop_t *loop, const 
     }
     s->async.data = s;
     enum ts_err err = open_sockets(s, dir, why);
+    s->watch.data = s;
+    s->watch_open = uv_timer_init(loop, &s->watch) == 0;
+    if (err == TS_OK &&
+        (!s->watch_open || uv_timer_start(&s->watch, on_watch, WATCH_MS, WATCH_MS) != 0)) {
+        err = ts_why(why, TS_ERR_SYSTEM, "cannot set up a timer for the admin sockets");
+    }
     if (err != TS_OK) {
         admin_server_close(s);
         return err;
