@@ -1,0 +1,61 @@
+/* Local reports: what decodes encodes to the same bytes. */
+#include <string.h>
+
+#include "base/assert.h"
+#include "cluster-cfg/report.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static union {
+    struct report_procs procs;
+    struct report_peers peers;
+    struct report_replica replica;
+    struct report_trace trace;
+} report;
+
+static enum ts_err decode(struct ts_bytes b)
+{
+    switch (report_peek(b)) {
+    case REPORT_NONE:
+        break;
+    case REPORT_PROCS:
+        return report_procs_decode(&report.procs, b);
+    case REPORT_PEERS:
+        return report_peers_decode(&report.peers, b);
+    case REPORT_REPLICA:
+        return report_replica_decode(&report.replica, b);
+    case REPORT_TRACE:
+        return report_trace_decode(&report.trace, b);
+    }
+    return TS_ERR_MALFORMED;
+}
+
+static enum ts_err encode(enum report_kind kind, struct ts_writer *w)
+{
+    switch (kind) {
+    case REPORT_NONE:
+        break;
+    case REPORT_PROCS:
+        return report_procs_encode(&report.procs, w);
+    case REPORT_PEERS:
+        return report_peers_encode(&report.peers, w);
+    case REPORT_REPLICA:
+        return report_replica_encode(&report.replica, w);
+    case REPORT_TRACE:
+        return report_trace_encode(&report.trace, w);
+    }
+    return TS_ERR_MALFORMED;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct ts_bytes b = {data, size};
+    if (decode(b) != TS_OK) {
+        return 0;
+    }
+    uint8_t again[REPORT_BYTES_MAX];
+    struct ts_writer w = ts_writer_init(again, sizeof(again));
+    ts_assert(encode(report_peek(b), &w) == TS_OK);
+    ts_assert(w.len == size && memcmp(again, data, size) == 0);
+    return 0;
+}
