@@ -232,6 +232,8 @@ int main(int argc, char **argv)
     struct replica *r = calloc(1, sizeof(*r));
     if (start == NULL || r == NULL) {
         (void)fprintf(stderr, "replica: out of memory\n");
+        free(start);
+        free(r);
         return TS_EXIT_FAILURE;
     }
     int status = daemon_start(start, "replica", DAEMON_TAKES_GROUP, argc, argv);

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -50,12 +51,23 @@ static bool read_stat(pid_t pid, char *state, uint64_t *start_ticks)
     size_t n = fread(text, 1, sizeof text - 1, in);
     fclose(in);
     text[n] = '\0';
-    /* The second field is a name in brackets that may hold anything. */
+    /* The second field is a name in brackets that may hold anything; the third is the state, the
+     * 22nd the start. */
     const char *at = strrchr(text, ')');
-    return at != NULL && sscanf(at + 1,
-                                " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s "
-                                "%*s %*s %*s %" SCNu64,
-                                state, start_ticks) == 2;
+    if (at == NULL || at[1] != ' ' || at[2] == '\0') {
+        return false;
+    }
+    *state = at[2];
+    at += 3;
+    for (int field = 4; field < 22; field++) {
+        at = *at == '\0' ? NULL : strchr(at + 1, ' ');
+        if (at == NULL) {
+            return false;
+        }
+    }
+    char *end;
+    *start_ticks = strtoull(at, &end, 10);
+    return end != at;
 }
 
 /* Whether the pid still is this process, dead ones that wait for their parent included. */

@@ -271,7 +271,7 @@ enum ts_err ts_fd_read_at(int fd, const char *path, void *data, size_t len, uint
         }
         if (n == 0) {
             return ts_why(why, TS_ERR_SHORT, "%s ends before byte %llu; it was cut short", path,
-                          (unsigned long long)(offset + len));
+                          (unsigned long long)offset + len);
         }
         done += (size_t)n;
     }

@@ -156,7 +156,7 @@ enum ts_err journal_segment_open(const char *dir, const struct journal_header *w
     if (f < 0) {
         return ts_why_sys(why, errno, "cannot open %s", path);
     }
-    struct journal_header h;
+    struct journal_header h = {0};
     struct stat st = {0};
     err = read_header(f, path, &h, why);
     if (err == TS_OK) {

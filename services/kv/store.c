@@ -210,6 +210,7 @@ void kv_store_set_value(struct kv_store *s, struct kv_entry *e, struct ts_bytes 
     e->value_len = 0;
     reserve(e, value.len);
     if (value.len > 0) {
+        ts_assert(e->value != NULL);
         memcpy(e->value, value.data, value.len);
     }
     e->value_len = (uint32_t)value.len;
@@ -222,6 +223,7 @@ void kv_store_append(struct kv_store *s, struct kv_entry *e, struct ts_bytes tai
         return;
     }
     reserve(e, e->value_len + tail.len);
+    ts_assert(e->value != NULL);
     ts_assert(e->value != NULL && e->value_cap - e->value_len >= tail.len);
     memcpy(e->value + e->value_len, tail.data, tail.len);
     e->value_len += (uint32_t)tail.len;

@@ -55,6 +55,7 @@ static inline size_t kv_encode(enum resp_version version, const char *line, uint
         at += len;
         at += *at == ' ';
     }
+    assert_true(argc > 0);
     const struct kv_command *c = kv_command_find(args[0]);
     assert_non_null(c);
     struct ts_writer w = ts_writer_init(payload, cap);

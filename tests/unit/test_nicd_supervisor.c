@@ -220,7 +220,7 @@ static void test_supervisor_second_stop_kills_all(void **state)
     step(&w, (struct nicd_event){.kind = NICD_EVENT_STOP});
     step(&w, (struct nicd_event){.kind = NICD_EVENT_STOP});
     assert_int_equal(w.out.count, PROCS);
-    for (uint8_t i = 0; i < PROCS; i++) {
+    for (int i = 0; i < PROCS; i++) {
         assert_int_equal(w.out.e[i].signal, SIGKILL);
     }
     end_of(&w, CFGD, -SIGKILL);
