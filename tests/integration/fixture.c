@@ -41,6 +41,11 @@ void fixture_begin(struct fixture *f, const char *name)
 void fixture_end(struct fixture *f, bool good)
 {
     struct ts_why why = {{0}};
+    struct lab_state state;
+    lab_pair_state(&f->pair, &state);
+    if (state.crash[0] != '\0') {
+        print_error("%s\n", state.crash);
+    }
     enum ts_err err = lab_pair_down(&f->pair, &why);
     if (err == TS_OK && good) {
         lab_scratch_remove(f->run);
@@ -48,6 +53,7 @@ void fixture_end(struct fixture *f, bool good)
         print_error("data and logs: %s %s\n", f->run, why.text);
     }
     if (good) {
+        assert_string_equal(state.crash, "");
         assert_int_equal(err, TS_OK);
     }
 }

@@ -6,6 +6,7 @@ add_library(integration_fixture STATIC fixture.c)
 target_link_libraries(integration_fixture PUBLIC ${TS_TEST_LIBS} PkgConfig::CMOCKA)
 target_compile_options(integration_fixture PRIVATE ${TS_WARNINGS})
 
+# RUN_SERIAL: a pair on a machine that is busy with other tests fails over for good reasons.
 # They run the programs of this build, of one directory.
 function(ts_pair_program NAME)
     add_executable(${NAME} ${ARGN})
@@ -17,12 +18,12 @@ endfunction()
 foreach(name pair_clients pair_flip pair_hostile)
     ts_pair_program(${name} ${name}.c)
     add_test(NAME integration/${name} COMMAND ${name})
-    set_tests_properties(integration/${name} PROPERTIES TIMEOUT 300 LABELS integration)
+    set_tests_properties(integration/${name} PROPERTIES TIMEOUT 300 LABELS integration RUN_SERIAL TRUE)
 endforeach()
 
 ts_pair_program(soak soak.c soak_faults.c soak_probe.c)
 add_test(NAME integration/soak COMMAND soak --rounds 5)
-set_tests_properties(integration/soak PROPERTIES TIMEOUT 600 LABELS integration)
+set_tests_properties(integration/soak PROPERTIES TIMEOUT 300 LABELS integration RUN_SERIAL TRUE)
 
 # ---- builds that are broken on purpose ----
 #
@@ -73,7 +74,8 @@ add_test(NAME integration/soak-lost-writes
             --lost-writes $<TARGET_FILE:lostwrites>)
 set_tests_properties(integration/soak-finds-ack-before-commit
     integration/soak-finds-skip-journal-sync integration/soak-lost-writes
-    PROPERTIES TIMEOUT 300 LABELS integration)
+    PROPERTIES TIMEOUT 300 LABELS "integration" RUN_SERIAL TRUE)
 
 add_test(NAME integration/soak-long COMMAND soak --long)
-set_tests_properties(integration/soak-long PROPERTIES TIMEOUT 7200 LABELS "integration;long")
+set_tests_properties(integration/soak-long PROPERTIES TIMEOUT 7200 LABELS "integration;long"
+                                                       RUN_SERIAL TRUE)

@@ -21,6 +21,9 @@
 
 #define ROUNDS_MAX 10000
 #define READ_BACK_MS 60000
+/* Above the default, so that a busy machine's stalls are not failures: what must not fail over
+ * is judged too. */
+#define FAILURE_TIMEOUT_MS 250
 
 enum exit_status {
     EXIT_HELD = 0,
@@ -306,7 +309,7 @@ static void read_all_back(struct tally *t)
 static void bring_up(struct soak *s, const struct options *o, char run[LAB_SCRATCH_MAX])
 {
     struct ts_why why = {{0}};
-    struct lab_pair_config config = {.net = 77, .failure_timeout_ms = 100};
+    struct lab_pair_config config = {.net = 77, .failure_timeout_ms = FAILURE_TIMEOUT_MS};
     struct lab_state state;
     char text[512];
     s->own_network = lab_netns_enter(&why) == TS_OK;

@@ -15,7 +15,7 @@
 #define POLL_MS 10
 /* Reports repeat several times within this; a state that holds so long is no echo. */
 #define STEADY_MS 400
-/* A freeze this long must be noticed, with a failure timeout of 100 ms. */
+/* A freeze this long must be noticed: several failure timeouts. */
 #define NOTICED_MS 1000
 
 /* One fault on its way. */
