@@ -43,6 +43,8 @@ struct replica_peer {
     enum hb_verdict verdict;
     bool running_known; /* the peer's nicd has spoken of its replica */
     bool running;
+    uint8_t starts;   /* low byte of its nicd's start count */
+    bool exited_told; /* evidence stands on nicd's word */
 };
 
 struct replica {

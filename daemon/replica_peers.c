@@ -88,12 +88,21 @@ static void on_peer_report(struct replica *r, const struct report_peer *report)
         return;
     }
     bool running = (report->replica_running_mask & bit) != 0;
+    uint8_t starts = report->replica_starts[r->start->group->id.v];
+    bool up = r->links != NULL && links_is_up(r->links, p->nic);
     /* The change counts, not the state: a repeat of the old word must not speak against a
-     * process that has come back meanwhile (R4.3). */
-    if (p->running_known && p->running && !running) {
+     * process that has come back meanwhile (R4.3). The count tells of an exit whose word was lost.
+     */
+    bool exited = p->running_known && ((p->running && !running) || (p->starts != starts && !up));
+    if (exited) {
+        p->exited_told = true;
         feed_evidence(r, p->nic, REPL_EVIDENCE_EXITED);
+    } else if (p->exited_told && running && up) {
+        p->exited_told = false; /* the word came after the process had come back */
+        feed_evidence(r, p->nic, REPL_EVIDENCE_NONE);
     }
     p->running_known = true;
+    p->starts = starts;
     p->running = running;
 }
 
