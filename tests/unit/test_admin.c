@@ -1,0 +1,401 @@
+/* The admin protocol: what a node says of itself, and that its sockets survive rude clients. */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "cluster-cfg/io/admin.h"
+#include "cluster-cfg/io/admin_client.h"
+#include "cluster-cfg/io/admin_server.h"
+#include "cluster-cfg/io/cluster_yaml.h"
+
+static const char CLUSTER[] = "cluster: demo\n"
+                              "nics:\n"
+                              "  - {name: nic1, paths: [10.0.0.1, 10.0.1.1]}\n"
+                              "  - {name: nic2, paths: [10.0.0.2, 10.0.1.2]}\n"
+                              "arbiters:\n"
+                              "  - {name: arb1, paths: [10.0.0.3, 10.0.1.3]}\n"
+                              "groups:\n"
+                              "  - {name: kv, service: kv, port: 6379}\n";
+
+#define NOW_NS (100 * TS_NS_PER_S)
+#define ASK_MS 20000
+
+struct fixture {
+    char dir[64];
+    uv_loop_t loop;
+    struct cfg_cluster cluster;
+    struct recorder *recorder;
+    struct admin_state state;
+};
+
+static int setup(void **state)
+{
+    struct fixture *f = calloc(1, sizeof(*f));
+    char error[CLUSTER_YAML_ERROR_MAX];
+    char run[80];
+    struct ts_bytes text = {(const uint8_t *)CLUSTER, sizeof(CLUSTER) - 1};
+    if (f == NULL || cluster_yaml_parse("c", text, &f->cluster, error) != TS_OK ||
+        uv_loop_init(&f->loop) != 0) {
+        return -1;
+    }
+    (void)snprintf(f->dir, sizeof(f->dir), "/tmp/ts-admin-XXXXXX");
+    if (mkdtemp(f->dir) == NULL) {
+        return -1;
+    }
+    (void)snprintf(run, sizeof(run), "%s/run", f->dir);
+    if (mkdir(run, 0700) != 0 ||
+        recorder_open(&f->recorder, &f->loop, f->dir, NULL, NULL) != TS_OK) {
+        return -1;
+    }
+    f->state = (struct admin_state){.cluster = &f->cluster,
+                                    .self = &f->cluster.nodes[0],
+                                    .release = "9.9",
+                                    .pid = 42,
+                                    .started = {NOW_NS - 5 * TS_NS_PER_S},
+                                    .recorder = f->recorder};
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    char run[80];
+    recorder_close(f->recorder, NULL, NULL);
+    (void)uv_run(&f->loop, UV_RUN_DEFAULT);
+    (void)snprintf(run, sizeof(run), "%s/run", f->dir);
+    assert_int_equal(ts_dir_remove(run, NULL), TS_OK);
+    assert_int_equal(ts_dir_remove(f->dir, NULL), TS_OK);
+    assert_int_equal(uv_loop_close(&f->loop), 0);
+    free(f);
+    return 0;
+}
+
+/* A node on which all is well. */
+static void fill(struct fixture *f)
+{
+    struct admin_state *s = &f->state;
+    struct ts_mono at = {NOW_NS - 50 * TS_NS_PER_MS};
+    s->voter = (struct admin_voter){.state = ADMIN_VOTER_READY,
+                                    .start = 3,
+                                    .incarnation = {0xabc},
+                                    .confirmed = 3,
+                                    .voters = 3};
+    s->has_procs = true;
+    s->procs_at = at;
+    s->procs.nic.v = 1;
+    s->procs.count = 2;
+    s->procs.p[0] = (struct report_proc){
+        .role = REPORT_PROC_HEARTBEATD, .running = true, .pid = 5, .starts = 1};
+    s->procs.p[1] = (struct report_proc){.role = REPORT_PROC_REPLICA,
+                                         .group = {1},
+                                         .running = true,
+                                         .pid = 6,
+                                         .starts = 2,
+                                         .last_status = -9};
+    s->has_peers = true;
+    s->peers_at = at;
+    s->peers.nic.v = 1;
+    s->peers.count = 2;
+    s->peers.p[0] = (struct report_peer){.nic = {2}, .alive = true, .path_up_mask = 3};
+    s->peers.p[1] = (struct report_peer){.nic = {3}, .alive = true, .path_up_mask = 3};
+    struct admin_replica *r = &s->replica[1];
+    r->has = true;
+    r->at = at;
+    r->report = (struct report_replica){.nic = {1}, .group = {1}, .role = REPORT_ROLE_PRIMARY};
+    r->report.config.epoch.v = 7;
+    r->report.config.primary.v = 1;
+    cfg_set_add(&r->report.config.members, (struct cfg_replica){{1}, {1}});
+    cfg_set_add(&r->report.config.members, (struct cfg_replica){{2}, {2}});
+    r->report.config.in_sync = r->report.config.members;
+    r->report.required_mask = 6;
+    r->report.applied.v = 70;
+    r->report.committed.v = 71;
+    r->report.digest = (struct ts_hash){0xff, 1};
+}
+
+static json_t *answer(struct fixture *f, const char *request)
+{
+    struct ts_bytes b = {(const uint8_t *)request, strlen(request)};
+    char *text = admin_answer(&f->state, b, (struct ts_mono){NOW_NS}, 123);
+    assert_non_null(text);
+    json_t *json = json_loads(text, 0, NULL);
+    free(text);
+    assert_non_null(json);
+    return json;
+}
+
+static const char *text_at(const json_t *o, const char *key)
+{
+    const char *text = json_string_value(json_object_get(o, key));
+    return text == NULL ? "(none)" : text;
+}
+
+/* Goal: a well node's status names things and has no alarm. */
+static void test_status_of_well_node_has_no_alarm(void **state)
+{
+    struct fixture *f = *state;
+    fill(f);
+    json_t *o = answer(f, "{\"version\": 1, \"cmd\": \"status\"}");
+    assert_true(json_is_true(json_object_get(o, "ok")));
+    assert_int_equal(json_array_size(json_object_get(o, "alarms")), 0);
+    assert_string_equal(text_at(o, "node"), "nic1");
+    assert_string_equal(text_at(o, "release"), "9.9");
+    assert_int_equal(json_integer_value(json_object_get(o, "uptime_ms")), 5000);
+    assert_string_equal(text_at(json_object_get(o, "voter"), "incarnation"), "0000000000000abc");
+    const json_t *g = json_array_get(json_object_get(o, "groups"), 0);
+    assert_string_equal(text_at(g, "role"), "primary");
+    assert_string_equal(text_at(g, "primary"), "nic1");
+    assert_int_equal(json_integer_value(json_object_get(g, "epoch")), 7);
+    assert_int_equal(json_integer_value(json_object_get(g, "age_ms")), 50);
+    assert_string_equal(text_at(g, "digest"), "000000000000000100000000000000ff");
+    assert_int_equal(json_array_size(json_object_get(g, "required")), 2);
+    const json_t *p = json_array_get(json_object_get(o, "processes"), 1);
+    assert_string_equal(text_at(p, "group"), "kv");
+    assert_int_equal(json_integer_value(json_object_get(p, "last_status")), -9);
+    const json_t *peer = json_array_get(json_object_get(o, "peers"), 1);
+    assert_string_equal(text_at(peer, "node"), "arb1");
+    assert_int_equal(json_array_size(json_object_get(peer, "paths")), 2);
+    json_decref(o);
+}
+
+static void assert_alarm(struct fixture *f, const char *code, const char *text)
+{
+    json_t *alarms = admin_alarms_json(&f->state, (struct ts_mono){NOW_NS});
+    size_t i;
+    json_t *a;
+    bool found = false;
+    json_array_foreach(alarms, i, a)
+    {
+        if (strcmp(text_at(a, "code"), code) == 0 && strcmp(text_at(a, "text"), text) == 0) {
+            found = true;
+        }
+    }
+    if (!found) {
+        char *all = json_dumps(alarms, JSON_INDENT(1));
+        print_error("no %s among %s\n", code, all);
+        free(all);
+    }
+    json_decref(alarms);
+    assert_true(found);
+}
+
+/* Goal: each thing that is wrong is told in words. */
+static void test_alarms_tell_what_is_wrong(void **state)
+{
+    struct fixture *f = *state;
+    struct admin_state *s = &f->state;
+    assert_alarm(f, "nicd-silent", "nicd has not reported for a while: is it stopped?");
+    assert_alarm(f, "heartbeatd-silent", "heartbeatd has not reported for a while: is it stopped?");
+    assert_alarm(f, "replica-silent", "the replica of kv has not reported for a while");
+    fill(f);
+    s->peers.p[0].path_up_mask = 1;
+    s->peers.p[1].alive = false;
+    assert_alarm(f, "path-down", "path 2 to nic2 (10.0.1.2) is down");
+    assert_alarm(f, "node-silent", "arb1 is not heard on any path");
+    s->replica[1].report.alarms = 1U << REPORT_ALARM_NOT_REDUNDANT | 1U << REPORT_ALARM_DIVERGENCE;
+    assert_alarm(f, "not-redundant", "fewer replicas in sync than members");
+    assert_alarm(f, "divergence", "replicas diverged: digests differ at the same seq");
+    s->replica[1].report.role = REPORT_ROLE_HALTED;
+    memcpy(s->replica[1].report.why, "why", 4);
+    assert_alarm(f, "halted", "the replica of kv halted: why");
+    s->procs.p[1].running = false;
+    assert_alarm(f, "process-down", "replica of kv is down (last exit -9, started 2 times)");
+    s->voter.state = ADMIN_VOTER_FAILED;
+    memcpy(s->voter.why, "bad disk", 9);
+    assert_alarm(f, "voter-failed", "the voter is lost: bad disk");
+    s->voter.state = ADMIN_VOTER_REGISTERING;
+    s->voter.confirmed = 1;
+    assert_alarm(f, "voter-registering",
+                 "the voter waits until a majority of voters confirms its start (1 of 3)");
+    json_t *o = answer(f, "{\"version\": 1, \"cmd\": \"status\"}");
+    assert_string_equal(text_at(json_array_get(json_object_get(o, "groups"), 0), "role"), "down");
+    json_decref(o);
+}
+
+/* Goal: bad requests get a sentence, not silence. */
+static void test_answer_bad_request_says_why(void **state)
+{
+    struct fixture *f = *state;
+    static const struct {
+        const char *request;
+        const char *error;
+    } BAD[] = {
+        {"", "the request is no JSON object"},
+        {"[]", "the request is no JSON object"},
+        {"{\"cmd\": \"status\"}", "speaks version 1"},
+        {"{\"version\": 2, \"cmd\": \"status\"}", "speaks version 1"},
+        {"{\"version\": 1}", "\"cmd\" is missing"},
+        {"{\"version\": 1, \"cmd\": \"reboot\"}", "unknown \"cmd\""},
+        {"{\"version\": 1, \"cmd\": \"events\", \"since\": -1}", "\"since\" must be"},
+        {"{\"version\": 1, \"cmd\": \"events\", \"limit\": 1001}", "\"limit\" one of"},
+    };
+    for (size_t i = 0; i < sizeof(BAD) / sizeof(BAD[0]); i++) {
+        json_t *o = answer(f, BAD[i].request);
+        assert_true(json_is_false(json_object_get(o, "ok")));
+        assert_non_null(strstr(text_at(o, "error"), BAD[i].error));
+        json_decref(o);
+    }
+}
+
+/* Goal: events come in pages, and the last page says so. */
+static void test_events_are_paged(void **state)
+{
+    struct fixture *f = *state;
+    struct ts_trace t = {.kind = TS_TRACE_SEALED};
+    for (uint64_t i = 1; i <= 3; i++) {
+        t.a = i;
+        (void)recorder_add(f->recorder, i, (struct recorder_source){.role = REPORT_PROC_REPLICA},
+                           &t);
+    }
+    json_t *o = answer(f, "{\"version\": 1, \"cmd\": \"events\", \"limit\": 2}");
+    assert_int_equal(json_array_size(json_object_get(o, "events")), 2);
+    assert_true(json_is_true(json_object_get(o, "more")));
+    json_decref(o);
+    o = answer(f, "{\"version\": 1, \"cmd\": \"events\", \"since\": 2}");
+    assert_int_equal(json_array_size(json_object_get(o, "events")), 1);
+    assert_false(json_is_true(json_object_get(o, "more")));
+    assert_int_equal(json_integer_value(json_object_get(o, "newest")), 3);
+    json_decref(o);
+}
+
+/* ---- over the sockets ---- */
+
+struct talk {
+    struct fixture *f;
+    struct admin_server *server;
+    uv_async_t done;
+    pthread_t thread;
+    unsigned answers;
+    json_t *event;
+    bool rude;
+};
+
+static char *on_request(void *arg, struct ts_bytes request)
+{
+    struct talk *t = arg;
+    return admin_answer(&t->f->state, request, (struct ts_mono){NOW_NS}, 123);
+}
+
+static void on_done(uv_async_t *async)
+{
+    uv_stop(async->loop);
+}
+
+/* Connects and leaves before a word is said: what a client does that lost patience. */
+static void be_rude(const struct fixture *f)
+{
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    (void)snprintf(to.sun_path, sizeof(to.sun_path), "%s/" ADMIN_SOCKET, f->dir);
+    for (int i = 0; i < 50; i++) {
+        int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+        assert_true(fd >= 0);
+        (void)connect(fd, (const struct sockaddr *)&to, sizeof(to));
+        (void)close(fd);
+    }
+}
+
+static void *client(void *arg)
+{
+    struct talk *t = arg;
+    struct admin_stream *stream = NULL;
+    if (t->rude) {
+        be_rude(t->f);
+    }
+    if (admin_stream_open(t->f->dir, &stream, NULL) == TS_OK) {
+        for (int i = 0; i < 3; i++) {
+            json_t *reply = NULL;
+            if (admin_client_get(t->f->dir, "version", ASK_MS, &reply, NULL) == TS_OK) {
+                t->answers++;
+            }
+            json_decref(reply);
+        }
+        if (admin_stream_next(stream, ASK_MS, &t->event) != TS_OK) {
+            t->event = NULL;
+        }
+    }
+    admin_stream_close(stream);
+    (void)uv_async_send(&t->done);
+    return NULL;
+}
+
+static void publish(uv_timer_t *timer)
+{
+    struct talk *t = timer->data;
+    admin_server_publish(t->server, "{\"seq\": 1}");
+}
+
+/* Runs server and client until the client is done. */
+static void talk(struct fixture *f, struct talk *t)
+{
+    uv_timer_t timer;
+    struct ts_why why = {0};
+    t->f = f;
+    assert_int_equal(admin_server_open(&t->server, &f->loop, f->dir, on_request, t, &why), TS_OK);
+    assert_int_equal(uv_async_init(&f->loop, &t->done, on_done), 0);
+    assert_int_equal(uv_timer_init(&f->loop, &timer), 0);
+    timer.data = t;
+    assert_int_equal(uv_timer_start(&timer, publish, 10, 10), 0);
+    assert_int_equal(pthread_create(&t->thread, NULL, client, t), 0);
+    (void)uv_run(&f->loop, UV_RUN_DEFAULT);
+    assert_int_equal(pthread_join(t->thread, NULL), 0);
+    uv_close((uv_handle_t *)&t->done, NULL);
+    uv_close((uv_handle_t *)&timer, NULL);
+    admin_server_close(t->server);
+    (void)uv_run(&f->loop, UV_RUN_DEFAULT);
+}
+
+/* Goal: requests are answered and events arrive, over the real sockets. */
+static void test_server_answers_and_publishes(void **state)
+{
+    struct talk t = {0};
+    talk(*state, &t);
+    assert_int_equal(t.answers, 3);
+    assert_int_equal(json_integer_value(json_object_get(t.event, "seq")), 1);
+    json_decref(t.event);
+}
+
+/* Goal: clients that leave during the handshake do not end the service for others. */
+static void test_server_after_rude_clients_still_answers(void **state)
+{
+    struct talk t = {.rude = true};
+    talk(*state, &t);
+    assert_int_equal(t.answers, 3);
+    assert_non_null(t.event);
+    json_decref(t.event);
+}
+
+/* Goal: where nobody listens is told at once, in words. */
+static void test_client_without_server_is_not_found(void **state)
+{
+    struct fixture *f = *state;
+    json_t *reply = NULL;
+    struct ts_why why = {0};
+    assert_int_equal(admin_client_get(f->dir, "status", ASK_MS, &reply, &why), TS_ERR_NOT_FOUND);
+    assert_non_null(strstr(why.text, "the node does not run; start it with twinstep up"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+        TEST(test_status_of_well_node_has_no_alarm),
+        TEST(test_alarms_tell_what_is_wrong),
+        TEST(test_answer_bad_request_says_why),
+        TEST(test_events_are_paged),
+        TEST(test_server_answers_and_publishes),
+        TEST(test_server_after_rude_clients_still_answers),
+        TEST(test_client_without_server_is_not_found),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
