@@ -129,8 +129,11 @@ enum ts_err cfgd_open(struct cfgd **out, const struct cfgd_options *options, str
     return TS_OK;
 }
 
-void cfgd_close(struct cfgd *d)
+void cfgd_begin_close(struct cfgd *d)
 {
+    if (d->closing) {
+        return;
+    }
     d->closing = true;
     cfgd_voter_close(d);
     admin_server_close(d->admin);
@@ -140,6 +143,11 @@ void cfgd_close(struct cfgd *d)
     if (d->recorder != NULL) {
         recorder_close(d->recorder, NULL, NULL);
     }
+}
+
+void cfgd_close(struct cfgd *d)
+{
+    cfgd_begin_close(d);
     (void)uv_run(d->o.loop, UV_RUN_DEFAULT);
     if (d->turn_open) {
         net_turn_close(&d->turn);

@@ -1,0 +1,472 @@
+/* What twinstep prints, from canned answers and events. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <cmocka.h>
+
+#include "cli/event_text.h"
+#include "cli/explain.h"
+#include "cli/gather.h"
+#include "cli/status.h"
+#include "cluster-cfg/io/cluster_yaml.h"
+#include "lab/nodes_procs.h"
+
+static const char CLUSTER[] = "cluster: demo\n"
+                              "nics:\n"
+                              "  - {name: nic1, paths: [10.0.0.1, 10.0.1.1]}\n"
+                              "  - {name: nic2, paths: [10.0.0.2, 10.0.1.2]}\n"
+                              "arbiters:\n"
+                              "  - {name: arb1, paths: [10.0.0.3, 10.0.1.3]}\n"
+                              "groups:\n"
+                              "  - {name: kv, service: kv, port: 6379}\n";
+
+static struct cfg_cluster cluster;
+
+/* What was printed to it; compared and freed by expect(). */
+struct sheet {
+    struct cli cli;
+    char *text;
+    size_t len;
+};
+
+static void sheet_begin(struct sheet *s)
+{
+    s->cli.out = open_memstream(&s->text, &s->len);
+    s->cli.err = s->cli.out;
+    assert_non_null(s->cli.out);
+}
+
+static void expect(struct sheet *s, const char *text)
+{
+    assert_int_equal(fclose(s->cli.out), 0);
+    assert_string_equal(s->text, text);
+    free(s->text);
+}
+
+static int setup(void **state)
+{
+    char error[CLUSTER_YAML_ERROR_MAX];
+    struct ts_bytes text = {(const uint8_t *)CLUSTER, sizeof(CLUSTER) - 1};
+    (void)state;
+    if (setenv("TZ", "UTC", 1) != 0) {
+        return -1;
+    }
+    tzset();
+    return cluster_yaml_parse("c", text, &cluster, error) == TS_OK ? 0 : -1;
+}
+
+#define NIC1 \
+    "{\"node\": \"nic1\", \"reply\": {\"voter\": {\"state\": \"ready\", \"start\": 2, " \
+    "\"confirmed\": 3, \"voters\": 3}, \"processes\": [" \
+    "{\"program\": \"heartbeatd\", \"group\": null, \"running\": true, \"pid\": 11, \"starts\": " \
+    "1, " \
+    "\"last_status\": 0}," \
+    "{\"program\": \"replica\", \"group\": \"kv\", \"running\": true, \"pid\": 12, \"starts\": " \
+    "3, " \
+    "\"last_status\": -9}]," \
+    "\"peers\": [{\"node\": \"nic2\", \"alive\": true, \"paths\": [{\"address\": \"10.0.0.2\", " \
+    "\"up\": true}, {\"address\": \"10.0.1.2\", \"up\": false}]}]," \
+    "\"groups\": [{\"group\": \"kv\", \"role\": \"primary\", \"epoch\": 4, \"primary\": " \
+    "\"nic1\", " \
+    "\"in_sync\": [\"nic1\", \"nic2\"], \"members\": [\"nic1\", \"nic2\"], " \
+    "\"required\": [\"nic1\", \"nic2\"], \"last\": 9, \"committed\": 9, \"applied\": 9, " \
+    "\"digest\": \"00112233445566778899aabbccddeeff\", \"requests\": 100, \"waiting\": 1, " \
+    "\"rejected\": 0, \"why\": \"\"}]," \
+    "\"alarms\": [{\"code\": \"path-down\", \"text\": \"path 2 to nic2 (10.0.1.2) is down\"}]}}"
+
+#define NIC2(role, epoch, digest) \
+    "{\"node\": \"nic2\", \"reply\": {\"voter\": {\"state\": \"ready\", \"start\": 1, " \
+    "\"confirmed\": 3, \"voters\": 3}, \"processes\": []," \
+    "\"groups\": [{\"group\": \"kv\", \"role\": \"" role "\", \"epoch\": " epoch \
+    ", \"primary\": \"nic1\", \"in_sync\": [\"nic1\"], \"members\": [\"nic1\", \"nic2\"], " \
+    "\"required\": [\"nic1\"], \"last\": 9, \"committed\": 8, \"applied\": 9, \"digest\": " \
+    "\"" digest "\", \"requests\": 0, \"waiting\": 0, \"rejected\": 0, \"why\": \"waits\"}]," \
+    "\"alarms\": [{\"code\": \"path-down\", \"text\": \"path 2 to nic2 (10.0.1.2) is down\"}]}}"
+
+#define SAME "00112233445566778899aabbccddeeff"
+#define ARB1 "{\"node\": \"arb1\", \"error\": \"long\", \"state\": \"not running\"}"
+
+static json_t *merge(const char *answers)
+{
+    json_t *json = json_loads(answers, 0, NULL);
+    assert_non_null(json);
+    json_t *merged = cli_merge("demo", json);
+    json_decref(json);
+    return merged;
+}
+
+/* Goal: the whole picture, with a path down and an arbiter that does not run. */
+static void test_status_print_shows_everything(void **state)
+{
+    (void)state;
+    struct sheet s = {0};
+    json_t *merged = merge("[" NIC1 "," NIC2("secondary", "3", SAME) "," ARB1 "]");
+    sheet_begin(&s);
+    cli_status_print(&s.cli, merged);
+    expect(&s, "cluster demo: 2 of 3 nodes answer\n"
+               "\n"
+               "group kv  primary nic1  epoch 4\n"
+               "  in sync: nic1 nic2  required: nic1 nic2  members: nic1 nic2\n"
+               "  replica  role       applied  lag  digest    requests  waiting  why\n"
+               "  nic1     primary    9        0    00112233  100       1        \n"
+               "  nic2     secondary  9        0    00112233  0         0        waits\n"
+               "\n"
+               "node  process     pid  state        restarts  last exit\n"
+               "nic1  heartbeatd  11   up           0         -\n"
+               "nic1  replica kv  12   up           2         signal 9\n"
+               "arb1  -           -    not running  -         -\n"
+               "\n"
+               "from  to    state  paths\n"
+               "nic1  nic2  heard  10.0.0.2 up, 10.0.1.2 DOWN\n"
+               "\n"
+               "voter  state  start  confirmed by\n"
+               "nic1   ready  2      3 of 3\n"
+               "nic2   ready  1      3 of 3\n"
+               "\n"
+               "alarms\n"
+               "  path 2 to nic2 (10.0.1.2) is down (nic1 nic2)\n"
+               "  the node does not run; start it with twinstep up (arb1)\n");
+    json_decref(merged);
+}
+
+/* Goal: a replica that is down does not speak for the group, however new its last word was. */
+static void test_merge_replica_down_does_not_give_config(void **state)
+{
+    (void)state;
+    json_t *merged = merge("[" NIC2("down", "9", SAME) "]");
+    const json_t *group = json_array_get(json_object_get(merged, "groups"), 0);
+    assert_int_equal(cli_number(group, "epoch"), 0);
+    assert_true(json_is_null(json_object_get(group, "primary")));
+    json_decref(merged);
+}
+
+/* Goal: the highest epoch is believed. */
+static void test_merge_highest_epoch_wins(void **state)
+{
+    (void)state;
+    json_t *merged = merge("[" NIC1 "," NIC2("secondary", "5", SAME) "]");
+    const json_t *group = json_array_get(json_object_get(merged, "groups"), 0);
+    assert_int_equal(cli_number(group, "epoch"), 5);
+    assert_int_equal(json_array_size(json_object_get(group, "in_sync")), 1);
+    json_decref(merged);
+}
+
+/* Goal: two states at one position are an alarm, whoever noticed or not. */
+static void test_merge_different_digests_are_an_alarm(void **state)
+{
+    (void)state;
+    json_t *merged = merge("[" NIC1 "," NIC2("secondary", "4", "ff") "]");
+    const json_t *alarms = json_object_get(merged, "alarms");
+    const json_t *last = json_array_get(alarms, json_array_size(alarms) - 1);
+    assert_string_equal(cli_string(last, "code", ""), "divergence");
+    assert_string_equal(cli_string(last, "text", ""),
+                        "replicas diverged: nic1 and nic2 have different states at entry 9");
+    json_decref(merged);
+}
+
+/* Goal: `up` waits for nodes, voters, the primary and redundancy, and says for which. */
+static void test_is_settled_names_what_is_awaited(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *answers;
+        const char *what; /* NULL: settled */
+    } CASES[] = {
+        {"[" NIC1 "]", NULL},
+        {"[" NIC1 "," ARB1 "]", "arb1 does not answer yet"},
+        {"[{\"node\": \"a\", \"reply\": {\"voter\": {\"state\": \"registering\"}}}]",
+         "the voter of a is registering"},
+        {"[" NIC2("down", "3", SAME) "]", "kv: no primary yet"},
+        {"[" NIC2("secondary", "3", SAME) "]", "kv: 1 of 2 replicas in sync"},
+        {"[{\"node\": \"nic1\", \"reply\": {\"voter\": {\"state\": \"none\"}, \"groups\": [{"
+         "\"group\": \"kv\", \"role\": \"taking over\", \"epoch\": 2, \"primary\": \"nic1\"}]}}]",
+         "kv: nic1 takes over"},
+    };
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+        char what[100] = "";
+        json_t *merged = merge(CASES[i].answers);
+        bool settled = cli_is_settled(merged, what, sizeof(what));
+        assert_int_equal(settled, CASES[i].what == NULL);
+        assert_string_equal(what, CASES[i].what == NULL ? "" : CASES[i].what);
+        json_decref(merged);
+    }
+}
+
+/* ---- events and failovers ---- */
+
+#define WALL 1800000000000000ULL /* 2027-01-15 08:00:00 UTC */
+#define MS 1000ULL
+
+/* One event of the replica of kv on node `node` (index), `ms` after the beginning. */
+static struct cli_event event(uint8_t node, uint64_t ms, enum ts_trace_kind kind, uint64_t epoch,
+                              uint64_t a, uint64_t b)
+{
+    struct cli_event e = {.node = node};
+    e.e.wall_us = WALL + ms * MS;
+    e.e.source = (struct recorder_source){
+        .role = REPORT_PROC_REPLICA, .group = {1}, .instance = {node + 100U}};
+    /* The clocks of two NICs have nothing in common. */
+    e.e.trace = (struct ts_trace){.kind = kind,
+                                  .at = {(node + 1U) * 1000 * TS_NS_PER_S + ms * TS_NS_PER_MS},
+                                  .epoch = {epoch},
+                                  .a = a,
+                                  .b = b};
+    return e;
+}
+
+static void add(struct cli_history *h, struct cli_event e)
+{
+    e.e.seq = h->count + 1;
+    assert_int_equal(cli_history_add(h, &e), TS_OK);
+}
+
+static void add_failover(struct cli_history *h)
+{
+    add(h, event(1, 0, TS_TRACE_CONFIG, 4, 1, 6));
+    struct cli_event exited = event(0, 9, TS_TRACE_PROC_EXITED, 0, 77, (uint64_t)-9);
+    exited.e.source.instance.v = 1; /* nicd tells it */
+    add(h, exited);
+    add(h, event(1, 10, TS_TRACE_EVIDENCE, 4, 1, REPORT_EVIDENCE_REFUSED));
+    add(h, event(1, 10, TS_TRACE_EVIDENCE, 4, 1, REPORT_EVIDENCE_EXITED));
+    add(h, event(1, 11, TS_TRACE_ROLE, 4, REPORT_TRACE_ROLE_TAKING_OVER, 0));
+    add(h, event(1, 13, TS_TRACE_PREPARED, 4, 4, 0));
+    add(h, event(1, 14, TS_TRACE_SEALED, 4, 4, 0));
+    add(h, event(1, 14, TS_TRACE_CAS_SENT, 4, 4, 0));
+    add(h, event(1, 17, TS_TRACE_CAS_DONE, 5, 1, 5));
+    add(h, event(1, 17, TS_TRACE_CONFIG, 5, 2, 4));
+    add(h, event(1, 17, TS_TRACE_ROLE, 5, REPORT_TRACE_ROLE_PRIMARY, 0));
+    add(h, event(1, 19, TS_TRACE_TAIL_COMMITTED, 5, 8, 3));
+    add(h, event(1, 20, TS_TRACE_ACTIVE, 5, 0, 0));
+    add(h, event(1, 520, TS_TRACE_CONFIG, 6, 2, 6));
+    cli_history_sort(h);
+}
+
+/* Goal: a failover told in words: who, why, each phase, redundancy. */
+static void test_explain_print_tells_failover(void **state)
+{
+    (void)state;
+    struct cli_history h = {0};
+    struct cli_failover list[4];
+    struct sheet s = {0};
+    add_failover(&h);
+    assert_int_equal(cli_failovers(&cluster, &h, SIZE_MAX, list, 4), 1);
+    sheet_begin(&s);
+    cli_explain_print(&s.cli, &cluster, &list[0]);
+    expect(&s, "kv: nic2 took over from nic1 at 2027-01-15 08:00:00.010, epoch 4 to 5\n"
+               "  why: nic1: its nicd said that the process exited\n"
+               "  nic1's own record: its replica ended by signal 9 at 2027-01-15 08:00:00.009\n"
+               "  phase                 took      since the start\n"
+               "  evidence to decision  1.000 ms  1.000 ms\n"
+               "  register prepared     2.000 ms  3.000 ms\n"
+               "  sealed                1.000 ms  4.000 ms\n"
+               "  register changed      3.000 ms  7.000 ms\n"
+               "  tail committed        2.000 ms  9.000 ms\n"
+               "  first answer          1.000 ms  10.000 ms\n"
+               "  in all 10.000 ms; 3 entries of the tail committed; 1 register round\n"
+               "  all replicas in sync again 500.000 ms after the first answer\n");
+    cli_history_free(&h);
+}
+
+/* Goal: a takeover that another replica won is no failover; its evidence is not kept for later. */
+static void test_failovers_lost_takeover_is_left_out(void **state)
+{
+    (void)state;
+    struct cli_history h = {0};
+    struct cli_failover list[4];
+    add(&h, event(1, 0, TS_TRACE_CONFIG, 4, 1, 6));
+    add(&h, event(1, 10, TS_TRACE_EVIDENCE, 4, 1, REPORT_EVIDENCE_SILENT));
+    add(&h, event(1, 11, TS_TRACE_ROLE, 4, REPORT_TRACE_ROLE_TAKING_OVER, 0));
+    add(&h, event(1, 12, TS_TRACE_CAS_DONE, 5, 0, 5));
+    add(&h, event(1, 12, TS_TRACE_ROLE, 5, REPORT_TRACE_ROLE_SECONDARY, 0));
+    assert_int_equal(cli_failovers(&cluster, &h, SIZE_MAX, list, 4), 0);
+    add(&h, event(1, 900, TS_TRACE_ROLE, 5, REPORT_TRACE_ROLE_TAKING_OVER, 0));
+    add(&h, event(1, 905, TS_TRACE_ACTIVE, 6, 0, 0));
+    cli_history_sort(&h);
+    assert_int_equal(cli_failovers(&cluster, &h, 0, list, 4), 1);
+    assert_false(list[0].has_evidence);
+    assert_true(list[0].total_ns == 5 * TS_NS_PER_MS);
+    assert_int_equal(cli_failovers(&cluster, &h, 7, list, 4), 0);
+    cli_history_free(&h);
+}
+
+/* Goal: evidence against a secondary is none against the primary. */
+static void test_failovers_evidence_against_secondary_is_ignored(void **state)
+{
+    (void)state;
+    struct cli_history h = {0};
+    struct cli_failover list[1];
+    add(&h, event(0, 0, TS_TRACE_CONFIG, 4, 1, 6));
+    add(&h, event(0, 5, TS_TRACE_EVIDENCE, 4, 2, REPORT_EVIDENCE_SILENT));
+    add(&h, event(0, 50, TS_TRACE_ROLE, 4, REPORT_TRACE_ROLE_TAKING_OVER, 0));
+    add(&h, event(0, 60, TS_TRACE_ACTIVE, 5, 0, 0));
+    cli_history_sort(&h);
+    assert_int_equal(cli_failovers(&cluster, &h, SIZE_MAX, list, 1), 1);
+    assert_false(list[0].has_evidence);
+    assert_int_equal(list[0].primary_before.v, 1);
+    cli_history_free(&h);
+}
+
+/* Goal: of many, the latest are kept, in order. */
+static void test_failovers_keeps_the_latest(void **state)
+{
+    (void)state;
+    struct cli_history h = {0};
+    struct cli_failover list[3];
+    for (uint64_t i = 0; i < 6; i++) {
+        uint8_t node = (uint8_t)(i % 2);
+        add(&h, event(node, i * 100, TS_TRACE_ROLE, i, REPORT_TRACE_ROLE_TAKING_OVER, 0));
+        add(&h, event(node, i * 100 + 1, TS_TRACE_ACTIVE, i + 1, 0, 0));
+    }
+    cli_history_sort(&h);
+    assert_int_equal(cli_failovers(&cluster, &h, SIZE_MAX, list, 3), 3);
+    assert_int_equal(list[0].epoch_after.v, 4);
+    assert_int_equal(list[2].epoch_after.v, 6);
+    json_t *json = cli_explain_json(&cluster, &list[2]);
+    assert_string_equal(cli_string(json, "primary_after", ""), "nic2");
+    assert_true(json_is_null(json_object_get(json, "evidence")));
+    json_decref(json);
+    cli_history_free(&h);
+}
+
+/* Goal: numbers become names where they stand for something. */
+static void test_event_text_names_nodes_and_reasons(void **state)
+{
+    (void)state;
+    char text[CLI_EVENT_TEXT_MAX];
+    struct cli_event e = event(1, 0, TS_TRACE_EVIDENCE, 4, 1, REPORT_EVIDENCE_SILENT);
+    assert_string_equal(cli_event_text(&cluster, &e.e, text),
+                        "replica kv: evidence epoch=4 peer=nic1 kind=(silent for the failure "
+                        "timeout)");
+    e = event(1, 0, TS_TRACE_CONFIG, 5, 2, 6);
+    assert_string_equal(cli_event_text(&cluster, &e.e, text),
+                        "replica kv: config epoch=5 primary=nic2 in-sync-mask=nic1,nic2");
+    e = event(1, 0, TS_TRACE_PROC_EXITED, 0, 7, (uint64_t)-9);
+    assert_string_equal(cli_event_text(&cluster, &e.e, text),
+                        "replica kv: process-exited pid=7 status=-9");
+    e = event(1, 0, TS_TRACE_LINK_DOWN, 0, 99, 1);
+    e.e.source.role = REPORT_PROC_HEARTBEATD;
+    e.e.source.group.v = 0;
+    assert_string_equal(cli_event_text(&cluster, &e.e, text),
+                        "heartbeatd: link-down peer=? path=2");
+}
+
+/* Goal: a clock that went back does not put one node's events out of their order. */
+static void test_history_sort_keeps_each_nodes_order(void **state)
+{
+    (void)state;
+    struct cli_history h = {0};
+    add(&h, event(0, 100, TS_TRACE_ACTIVE, 1, 0, 0));
+    add(&h, event(0, 50, TS_TRACE_ACTIVE, 2, 0, 0)); /* the clock was set back */
+    add(&h, event(1, 70, TS_TRACE_ACTIVE, 3, 0, 0));
+    cli_history_sort(&h);
+    assert_int_equal(h.events[0].e.trace.epoch.v, 3);
+    assert_int_equal(h.events[1].e.trace.epoch.v, 1);
+    assert_int_equal(h.events[2].e.trace.epoch.v, 2);
+    cli_history_free(&h);
+}
+
+/* Goal: only a program of ours with exactly this data directory is taken for the node's. */
+static void test_procs_match_needs_program_and_directory(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *cmdline;
+        size_t len;
+        bool match;
+    } CASES[] = {
+#define LINE(text, match) {text, sizeof(text), match}
+        LINE("/x/nicd\0--config\0c\0--node\0nic1\0--data\0/run/nic1", true),
+        LINE("/x/replica\0--data\0/run/nic1\0--group\0kv", true),
+        LINE("/x/replica\0--data\0/run/nic10", false),
+        LINE("/x/replica\0--data", false),
+        LINE("/x/vi\0--data\0/run/nic1", false),
+        LINE("/x/replica", false),
+        {"/x/replica\0--data\0/run/nic1", 27, false}, /* cut off */
+        {"", 0, false},
+    };
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+        struct nodes_proc p;
+        assert_int_equal(nodes_procs_match(CASES[i].cmdline, CASES[i].len, "/run/nic1", &p),
+                         CASES[i].match);
+        if (i == 1) {
+            assert_string_equal(p.program, "replica");
+            assert_string_equal(p.group, "kv");
+        }
+    }
+}
+
+struct use {
+    int (*run)(const struct cli *cli, int argc, char **argv);
+    const char *argv[4];
+    int status;
+    const char *says;
+};
+
+/* Goal: each command refuses what it does not know, and --help is no mistake. */
+static void test_commands_wrong_usage_is_told(void **state)
+{
+    (void)state;
+    static const struct use USES[] = {
+        {cli_up, {"up", "--timeout", "soon"}, CLI_USAGE, "--timeout soon: give seconds"},
+        {cli_up, {"up", "extra"}, CLI_USAGE, "twinstep up --help"},
+        {cli_up, {"up", "--config", "/nonexistent"}, CLI_FAILED, "cannot open the cluster file"},
+        {cli_up, {"up", "--help"}, CLI_OK, "usage: twinstep up"},
+        {cli_down, {"down", "--dir", "/nonexistent"}, CLI_FAILED, "no cluster was started in"},
+        {cli_status, {"status", "--dir", "/nonexistent"}, CLI_UNREACHABLE, "no cluster was"},
+        {cli_status, {"status", "x"}, CLI_USAGE, "twinstep status --help"},
+        {cli_events, {"events", "--since", "5"}, CLI_USAGE, "give a time like 30s"},
+        {cli_events, {"events", "--help"}, CLI_OK, "--follow"},
+        {cli_explain, {"explain", "--last", "0"}, CLI_USAGE, "--last 0: give 1 to 1000"},
+        {cli_explain, {"explain", "a", "b"}, CLI_USAGE, "twinstep explain --help"},
+        {cli_ca, {"ca"}, CLI_USAGE, "twinstep ca --help"},
+        {cli_ca, {"ca", "init"}, CLI_USAGE, "ca init needs --dir CA and --cluster NAME"},
+        {cli_ca, {"ca", "burn"}, CLI_USAGE, "there is no \"ca burn\""},
+        {cli_version, {"version", "--dir", "/nonexistent"}, CLI_OK, "twinstep "},
+    };
+    for (size_t i = 0; i < sizeof(USES) / sizeof(USES[0]); i++) {
+        struct sheet s = {0};
+        char *argv[5] = {NULL};
+        int argc = 0;
+        while (argc < 4 && USES[i].argv[argc] != NULL) {
+            argv[argc] = strdup(USES[i].argv[argc]);
+            argc++;
+        }
+        sheet_begin(&s);
+        int status = USES[i].run(&s.cli, argc, argv);
+        assert_int_equal(fclose(s.cli.out), 0);
+        if (status != USES[i].status || strstr(s.text, USES[i].says) == NULL) {
+            print_error("case %zu: status %d, said: %s\n", i, status, s.text);
+        }
+        assert_int_equal(status, USES[i].status);
+        assert_non_null(strstr(s.text, USES[i].says));
+        free(s.text);
+        while (argc > 0) {
+            free(argv[--argc]);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_status_print_shows_everything),
+        cmocka_unit_test(test_merge_replica_down_does_not_give_config),
+        cmocka_unit_test(test_merge_highest_epoch_wins),
+        cmocka_unit_test(test_merge_different_digests_are_an_alarm),
+        cmocka_unit_test(test_is_settled_names_what_is_awaited),
+        cmocka_unit_test(test_explain_print_tells_failover),
+        cmocka_unit_test(test_failovers_lost_takeover_is_left_out),
+        cmocka_unit_test(test_failovers_evidence_against_secondary_is_ignored),
+        cmocka_unit_test(test_failovers_keeps_the_latest),
+        cmocka_unit_test(test_event_text_names_nodes_and_reasons),
+        cmocka_unit_test(test_history_sort_keeps_each_nodes_order),
+        cmocka_unit_test(test_procs_match_needs_program_and_directory),
+        cmocka_unit_test(test_commands_wrong_usage_is_told),
+    };
+    return cmocka_run_group_tests(tests, setup, NULL);
+}
