@@ -260,6 +260,12 @@ static const struct model_scope WALKS[] = {
      .abandons = 2,
      .crashes = 4,
      .duplicates = 6},
+    /* A value that the takeover's prepare showed is replaced by another of the same epoch. */
+    {.name = "walk: takeover, restarts",
+     .program = {"pc", "cc"},
+     .rounds = {6, 6},
+     .ticks = {1, 1},
+     .restarts = 1},
     {.name = "walk: no crashes",
      .program = {"ccccc", "ccccc"},
      .rounds = {40, 40},
