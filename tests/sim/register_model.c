@@ -244,11 +244,8 @@ static const struct model_scope SCOPES[] = {
 static const struct model_scope LONG_SCOPES[] = {
     {.name = "voter crash, second round", .program = {"c", "c"}, .rounds = {2, 1}, .crashes = 1},
     {.name = "takeover, a repeat", .program = {"pc", "c"}, .rounds = {2, 1}, .duplicates = 1},
-    {.name = "takeover against takeover", .program = {"pc", "pc"}, .rounds = {2, 2}},
-    {.name = "swaps against swaps", .program = {"cc", "cc"}, .rounds = {2, 2}},
     {.name = "time-outs, one round", .program = {"c", "c"}, .rounds = {1, 1}, .ticks = {1, 0}},
     {.name = "time-outs, second round", .program = {"c", "c"}, .rounds = {2, 1}, .ticks = {1, 0}},
-    {.name = "time-outs on both sides", .program = {"c", "c"}, .rounds = {2, 2}, .ticks = {1, 1}},
 };
 
 static const struct model_scope WALKS[] = {
