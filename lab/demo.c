@@ -207,6 +207,22 @@ static bool start_load(struct lab_demo *d)
                                 : complain(d, "clients get no answers");
 }
 
+/* Index of the NIC that leads in a newer epoch; it answers clients already, its cluster-cfgd
+ * may need another look. */
+static unsigned find_new_primary(struct lab_demo *d, uint64_t epoch)
+{
+    struct lab_state state;
+    for (unsigned look = 0; look < 200 && !interrupted; look++) {
+        lab_pair_state(&d->pair, &state);
+        int primary = lab_state_primary(&state);
+        if (primary >= 0 && state.replica[primary].epoch > epoch) {
+            return (unsigned)primary;
+        }
+        lab_pause_ms(POLL_MS);
+    }
+    return 0;
+}
+
 /* What both failures have in common: the harm, the first answers after it. */
 static struct lab_incident *strike(struct lab_demo *d, struct lab_fault *f,
                                    const struct lab_state *before, const char *what)
@@ -228,10 +244,7 @@ static struct lab_incident *strike(struct lab_demo *d, struct lab_fault *f,
         return NULL;
     }
     i->outage_ns = lab_load_now(d->load).longest_gap_ns;
-    struct lab_state after;
-    lab_pair_state(&d->pair, &after);
-    int primary = lab_state_primary(&after);
-    i->new_primary = primary < 0 ? 0 : (unsigned)primary;
+    i->new_primary = find_new_primary(d, i->epoch_before);
     lab_screen_say(&d->screen, "%s answers; clients waited %.1f ms at most",
                    lab_pair_node(&d->pair, i->new_primary), (double)i->outage_ns / 1e6);
     /* The events reach the recorder within its next reports. */
@@ -246,12 +259,10 @@ static bool kill_replica(struct lab_demo *d)
     struct lab_state state;
     struct lab_fault f;
     char what[96];
-    lab_pair_state(&d->pair, &state);
-    int primary = lab_state_primary(&state);
-    if (primary < 0) {
-        return complain(d, "no replica says that it is primary");
+    if (!wait_in_sync(d, 0, &state)) {
+        return complain(d, "the replicas are not in sync");
     }
-    const char *nic = lab_pair_node(&d->pair, (unsigned)primary);
+    const char *nic = lab_pair_node(&d->pair, (unsigned)lab_state_primary(&state));
     lab_fault_kill(&f, &d->pair.run, nic, "replica", LAB_PAIR_GROUP);
     snprintf(what, sizeof what, "SIGKILL of %s's replica, the primary", nic);
     struct lab_incident *i = strike(d, &f, &state, what);
@@ -273,12 +284,10 @@ static bool kill_nic(struct lab_demo *d)
     struct lab_fault f;
     struct ts_why why = {{0}};
     char what[96];
-    lab_pair_state(&d->pair, &state);
-    int primary = lab_state_primary(&state);
-    if (primary < 0) {
-        return complain(d, "no replica says that it is primary");
+    if (!wait_in_sync(d, 0, &state)) {
+        return complain(d, "the replicas are not in sync");
     }
-    const char *nic = lab_pair_node(&d->pair, (unsigned)primary);
+    const char *nic = lab_pair_node(&d->pair, (unsigned)lab_state_primary(&state));
     lab_fault_nic(&f, &d->pair.run, nic);
     snprintf(what, sizeof what, "SIGKILL of the whole NIC %s: every process at once", nic);
     struct lab_incident *i = strike(d, &f, &state, what);

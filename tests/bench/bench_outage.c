@@ -67,12 +67,11 @@ static double measure(struct outage *o)
     if (!lab_load_wait_acks(o->load, 500, WAIT_MS)) {
         fail(o, "the client is not served");
     }
-    lab_pair_state(&o->pair, &state);
+    if (!lab_pair_wait_redundant(&o->pair, WAIT_MS, &state)) {
+        fail(o, "no redundancy");
+    }
     int primary = lab_state_primary(&state);
     uint64_t epoch = lab_state_epoch(&state);
-    if (primary < 0) {
-        fail(o, "no primary");
-    }
     lab_load_reset_gap(o->load);
     lab_fault_kill(&f, &o->pair.run, lab_pair_node(&o->pair, (unsigned)primary), "replica",
                    LAB_PAIR_GROUP);

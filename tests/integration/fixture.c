@@ -61,10 +61,8 @@ void fixture_end(struct fixture *f, bool good)
 unsigned fixture_primary(const struct fixture *f)
 {
     struct lab_state state;
-    lab_pair_state(&f->pair, &state);
-    int primary = lab_state_primary(&state);
-    assert_true(primary >= 0);
-    return (unsigned)primary;
+    assert_true(lab_pair_wait_redundant(&f->pair, WAIT_MS, &state));
+    return (unsigned)lab_state_primary(&state);
 }
 
 struct lab_load *fixture_load(const struct fixture *f, const char *tag)

@@ -20,7 +20,7 @@ void fixture_begin(struct fixture *f, const char *name);
 /* Ends the pair; its data go when `good`, and stay for a look otherwise. */
 void fixture_end(struct fixture *f, bool good);
 
-/* The index of the primary's NIC now. */
+/* The index of the primary's NIC, once the pair is redundant. */
 unsigned fixture_primary(const struct fixture *f);
 /* A load that already gets answers. */
 struct lab_load *fixture_load(const struct fixture *f, const char *tag);

@@ -27,6 +27,7 @@ struct step {
     unsigned secondary; /* the other one */
     uint64_t epoch;     /* before */
     struct lab_state before;
+    struct lab_state after; /* the state that settled */
     unsigned probe_round;
 };
 
@@ -90,19 +91,20 @@ static bool never_seen(struct step *st, const struct lab_state *now)
 
 typedef bool state_test(const struct step *st, const struct lab_state *now);
 
-/* Polls until `test` holds throughout `steady_ms`. */
-static bool wait_state(struct step *st, state_test *test, unsigned steady_ms, unsigned timeout_ms)
+/* Polls until `test` holds throughout `steady_ms`; `now` is then the state that passed it. A node
+ * that is too busy to answer just then counts as a state that does not. */
+static bool wait_state(struct step *st, state_test *test, unsigned steady_ms, unsigned timeout_ms,
+                       struct lab_state *now)
 {
     uint64_t end = lab_now_ns() + timeout_ms * TS_NS_PER_MS;
     uint64_t since = 0;
     for (;;) {
-        struct lab_state now;
-        lab_pair_state(&st->s->pair, &now);
+        lab_pair_state(&st->s->pair, now);
         uint64_t at = lab_now_ns();
-        if (!never_seen(st, &now)) {
+        if (!never_seen(st, now)) {
             return false;
         }
-        since = !test(st, &now) ? 0 : since == 0 ? at : since;
+        since = !test(st, now) ? 0 : since == 0 ? at : since;
         if (since != 0 && at - since >= steady_ms * TS_NS_PER_MS) {
             return true;
         }
@@ -134,18 +136,13 @@ static bool is_newer(const struct step *st, const struct lab_state *now)
 static bool begin(struct step *st)
 {
     struct soak *s = st->s;
-    if (!wait_state(st, is_redundant, STEADY_MS, st->s->settle_ms)) {
-        return wrong(st, "no redundancy before the fault");
-    }
     if (!lab_load_wait_acks(s->load, 50, ACKS_MS_MAX)) {
         return wrong(st, "clients are not served before the fault");
     }
-    lab_pair_state(&s->pair, &st->before);
-    int primary = lab_state_primary(&st->before);
-    if (primary < 0 || !lab_state_redundant(&st->before)) {
-        return wrong(st, "the state changed by itself before the fault");
+    if (!wait_state(st, is_redundant, STEADY_MS, s->settle_ms, &st->before)) {
+        return st->out->good ? wrong(st, "no redundancy before the fault") : false;
     }
-    st->primary = (unsigned)primary;
+    st->primary = (unsigned)lab_state_primary(&st->before);
     st->secondary = 1 - st->primary;
     st->epoch = lab_state_epoch(&st->before);
     /* Any phase of the journal's and the links' work may be hit. */
@@ -164,11 +161,11 @@ static bool begin(struct step *st)
 static bool settle(struct step *st, bool raised)
 {
     struct soak *s = st->s;
+    state_test *test = raised ? is_newer_and_redundant : is_redundant;
     if (!lab_load_wait_acks(s->load, 100, ACKS_MS_MAX)) {
         return wrong(st, "clients are not served after the fault");
     }
-    if (!wait_state(st, raised ? is_newer_and_redundant : is_redundant, STEADY_MS,
-                    st->s->settle_ms)) {
+    if (!wait_state(st, test, STEADY_MS, s->settle_ms, &st->after)) {
         return st->out->good ? wrong(st, raised ? "no redundancy in a newer epoch after the fault"
                                                 : "no redundancy after the fault")
                              : false;
@@ -176,24 +173,21 @@ static bool settle(struct step *st, bool raised)
     if (!lab_load_wait_acks(s->load, 100, ACKS_MS_MAX)) {
         return wrong(st, "clients are not served after redundancy came back");
     }
-    struct lab_state now;
-    lab_pair_state(&s->pair, &now);
     uint64_t gap = lab_load_now(s->load).longest_gap_ns;
     s->worst_gap_ns = gap > s->worst_gap_ns ? gap : s->worst_gap_ns;
     say(st, ", epoch %" PRIu64 "→%" PRIu64 ", longest pause %.1f ms", st->epoch,
-        lab_state_epoch(&now), (double)gap / 1e6);
+        lab_state_epoch(&st->after), (double)gap / 1e6);
     return true;
 }
 
 /* Redundancy was never lost: same primary, same epoch. */
 static bool settle_unmoved(struct step *st)
 {
-    struct lab_state now;
     if (!settle(st, false)) {
         return false;
     }
-    lab_pair_state(&st->s->pair, &now);
-    if (lab_state_epoch(&now) != st->epoch || lab_state_primary(&now) != (int)st->primary) {
+    if (lab_state_epoch(&st->after) != st->epoch ||
+        lab_state_primary(&st->after) != (int)st->primary) {
         return wrong(st, "the epoch or the primary changed without need");
     }
     return true;
@@ -202,12 +196,10 @@ static bool settle_unmoved(struct step *st)
 /* The primary stayed: only the in-sync set changed, out and in again. */
 static bool settle_same_primary(struct step *st, bool raised)
 {
-    struct lab_state now;
     if (!settle(st, raised)) {
         return false;
     }
-    lab_pair_state(&st->s->pair, &now);
-    if (lab_state_primary(&now) != (int)st->primary) {
+    if (lab_state_primary(&st->after) != (int)st->primary) {
         return wrong(st, "the primary changed though only the secondary was hit");
     }
     return true;
@@ -253,7 +245,7 @@ static bool kill_nic(struct step *st, unsigned nic)
         return false;
     }
     /* The other one carries on while this one is dead. */
-    if (!wait_state(st, is_newer, 0, SHOW_MS_MAX)) {
+    if (!wait_state(st, is_newer, 0, SHOW_MS_MAX, &st->after)) {
         return st->out->good ? wrong(st, "nobody noticed that the NIC died") : false;
     }
     if (!lab_load_wait_acks(st->s->load, 100, ACKS_MS_MAX)) {
@@ -295,7 +287,7 @@ static bool outlive_primary(struct step *st, int probe)
     struct lab_addrs addrs = lab_pair_addrs(&st->s->pair);
     struct lab_answer answer;
     char key[32];
-    if (!wait_state(st, is_newer, 0, SHOW_MS_MAX)) {
+    if (!wait_state(st, is_newer, 0, SHOW_MS_MAX, &st->after)) {
         return st->out->good ? wrong(st, "nobody noticed that the primary froze") : false;
     }
     if (!lab_load_wait_acks(st->s->load, 100, ACKS_MS_MAX)) {
