@@ -25,7 +25,7 @@ struct fixture {
     uv_timer_t poll;
     struct net_log log;
     struct cfg_cluster cluster;
-    char dir[NODES][80];
+    char dir[NODES][TS_PATH_MAX];
     struct cfgd *d[NODES];
     bool (*until)(const struct fixture *f);
     bool reached;
@@ -225,8 +225,8 @@ static void test_voter_after_restart_has_next_start(void **state)
 static void test_voter_with_rolled_back_disk_is_refused(void **state)
 {
     struct fixture *f = *state;
-    char voter[96];
-    char copy[96];
+    char voter[TS_PATH_MAX + 16];
+    char copy[TS_PATH_MAX];
     (void)snprintf(voter, sizeof(voter), "%s/voter", f->dir[0]);
     (void)snprintf(copy, sizeof(copy), "%s/copy", f->run);
     run_command("cp", "-a", voter, copy);
@@ -250,7 +250,7 @@ static void test_voter_with_rolled_back_disk_is_refused(void **state)
 static void test_voter_without_disk_does_not_vote(void **state)
 {
     struct fixture *f = *state;
-    char voter[96];
+    char voter[TS_PATH_MAX + 16];
     (void)snprintf(voter, sizeof(voter), "%s/voter", f->dir[0]);
     run_command("rm", "-rf", "--", voter);
     start(f, 0);
@@ -264,7 +264,7 @@ static void test_reports_are_kept_and_garbage_is_counted(void **state)
 {
     struct fixture *f = *state;
     struct net_dgram sender;
-    char to[96];
+    char to[TS_PATH_MAX + 16];
     uint8_t bytes[REPORT_BYTES_MAX];
     start(f, 0);
     (void)snprintf(to, sizeof(to), "%s/" CFGD_SOCKET, f->dir[0]);
