@@ -19,7 +19,7 @@
     X(TS_TRACE_CAS_DONE, "register-cas-done", "won", "register-epoch") \
     X(TS_TRACE_TAIL_COMMITTED, "tail-committed", "from-seq", "entries") \
     X(TS_TRACE_ACTIVE, "active", "", "") \
-    X(TS_TRACE_STEP_DOWN, "step-down", "reason", "") \
+    X(TS_TRACE_STEP_DOWN, "step-down", "primary", "") \
     X(TS_TRACE_IN_SYNC_REMOVE, "in-sync-remove", "peer", "reason") \
     X(TS_TRACE_IN_SYNC_ADD, "in-sync-add", "peer", "from-seq") \
     X(TS_TRACE_REFUSED, "refused", "peer", "floor-epoch") \

@@ -73,7 +73,7 @@ static int parse(const struct cli *cli, struct ca_args *a, int argc, char **argv
             return cli_usage(cli, "ca");
         }
     }
-    return optind == argc ? -1 : cli_usage(cli, "ca");
+    return optind == argc ? -1 : cli_excess(cli, "ca", argv[optind]);
 }
 
 static int init(const struct cli *cli, const struct ca_args *a)
@@ -108,7 +108,7 @@ int cli_ca(const struct cli *cli, int argc, char **argv)
 {
     struct ca_args a = {.days = CA_NODE_DAYS};
     if (argc < 2) {
-        return cli_usage(cli, "ca");
+        return cli_fail(cli, CLI_USAGE, "ca needs a word more: init or issue");
     }
     if (strcmp(argv[1], "--help") == 0) {
         print_help(cli->out);

@@ -36,6 +36,12 @@ int cli_usage(const struct cli *cli, const char *command)
     return CLI_USAGE;
 }
 
+int cli_excess(const struct cli *cli, const char *command, const char *argument)
+{
+    return cli_fail(cli, CLI_USAGE, "%s takes no \"%s\"; \"twinstep %s --help\" tells its options",
+                    command, argument, command);
+}
+
 const char *cli_style(const struct cli *cli, enum cli_style style)
 {
     static const char *const CODES[] = {

@@ -43,6 +43,8 @@ int cli_fail(const struct cli *cli, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* After getopt_long printed what is wrong: points at --help. Gives CLI_USAGE. */
 int cli_usage(const struct cli *cli, const char *command);
+/* CLI_USAGE and a sentence for an argument that the command does not take. */
+int cli_excess(const struct cli *cli, const char *command, const char *argument);
 
 /* Escape codes, "" without colours. Static storage. */
 enum cli_style {

@@ -46,7 +46,7 @@ int cli_demo(const struct cli *cli, int argc, char **argv)
         }
     }
     if (optind != argc) {
-        return cli_usage(cli, "demo");
+        return cli_excess(cli, "demo", argv[optind]);
     }
     return (int)lab_demo_run(&options);
 }

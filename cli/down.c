@@ -17,7 +17,10 @@ static void print_help(FILE *out)
                 "SIGKILL to what is left of them. Data stays; \"twinstep up\" starts them again.\n"
                 "\n"
                 "  --dir RUN   where the nodes keep their data (default ./run)\n"
-                "  --nic NAME  only this NIC or arbiter\n",
+                "  --nic NAME  only this NIC or arbiter\n"
+                "\n"
+                "Exit status: 0 none of them runs any more, 1 failed, 2 wrong usage, 3 no cluster "
+                "there.\n",
                 out);
 }
 
@@ -71,14 +74,15 @@ int cli_down(const struct cli *cli, int argc, char **argv)
         }
     }
     if (optind != argc) {
-        return cli_usage(cli, "down");
+        return cli_excess(cli, "down", argv[optind]);
     }
     struct cfg_cluster cluster;
     struct nodes_run run;
     struct ts_why why = {0};
-    enum ts_err err = cli_load_run(dir, &cluster, &why);
-    err = err != TS_OK ? err : nodes_open(&run, dir, &why);
-    if (err != TS_OK) {
+    if (cli_load_run(dir, &cluster, &why) != TS_OK) {
+        return cli_fail(cli, CLI_UNREACHABLE, "%s", why.text);
+    }
+    if (nodes_open(&run, dir, &why) != TS_OK) {
         return cli_fail(cli, CLI_FAILED, "%s", why.text);
     }
     if (only != NULL && cfg_cluster_node_by_name(&cluster, only) == NULL) {

@@ -6,7 +6,7 @@
 
 #include "cluster-cfg/io/admin.h"
 
-#define VALUE_MAX 80
+#define VALUE_MAX 160
 
 static const char *names_of_mask(const struct cfg_cluster *c, uint64_t mask, char out[VALUE_MAX])
 {
@@ -38,6 +38,10 @@ static const char *value_text(const struct cfg_cluster *c, const struct ts_trace
         (void)snprintf(out, VALUE_MAX, "(%s)", report_evidence_text(v));
     } else if (t->kind == TS_TRACE_ROLE && field == 0) {
         (void)snprintf(out, VALUE_MAX, "(%s)", report_trace_role_text(v));
+    } else if (t->kind == TS_TRACE_ROLE) {
+        (void)snprintf(out, VALUE_MAX, "(%s)", report_why_text(v));
+    } else if (t->kind == TS_TRACE_PEER_DOWN && field == 1) {
+        (void)snprintf(out, VALUE_MAX, "(silent on every path)");
     } else if (strcmp(meaning, "in-sync-mask") == 0) {
         return names_of_mask(c, v, out);
     } else if (strcmp(meaning, "path") == 0) {
@@ -48,6 +52,12 @@ static const char *value_text(const struct cfg_cluster *c, const struct ts_trace
         (void)snprintf(out, VALUE_MAX, "%" PRIu64, v);
     }
     return out;
+}
+
+/* "no reason" of a role needs no word. */
+static bool is_nothing(const struct ts_trace *t, int field)
+{
+    return t->kind == TS_TRACE_ROLE && field == 1 && t->b == REPORT_WHY_NONE;
 }
 
 const char *cli_event_text(const struct cfg_cluster *cluster, const struct recorder_event *e,
@@ -68,7 +78,7 @@ const char *cli_event_text(const struct cfg_cluster *cluster, const struct recor
     for (int field = 0; field < 2 && used < CLI_EVENT_TEXT_MAX; field++) {
         const char *meaning = ts_trace_meaning(e->trace.kind, field);
         char value[VALUE_MAX];
-        if (meaning[0] != '\0') {
+        if (meaning[0] != '\0' && !is_nothing(&e->trace, field)) {
             n = snprintf(out + used, CLI_EVENT_TEXT_MAX - used, " %s=%s", meaning,
                          value_text(cluster, &e->trace, field, value));
             used += n > 0 ? (size_t)n : 0;

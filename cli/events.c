@@ -202,5 +202,5 @@ int cli_events(const struct cli *cli, int argc, char **argv)
             return cli_usage(cli, "events");
         }
     }
-    return optind == argc ? show(&a) : cli_usage(cli, "events");
+    return optind == argc ? show(&a) : cli_excess(cli, "events", argv[optind]);
 }

@@ -77,14 +77,20 @@ void cli_explain_print(const struct cli *cli, const struct cfg_cluster *cluster,
     bool known = f->primary_before.v != 0;
     const char *before = known ? admin_node_name(cluster, f->primary_before) : "unknown";
     bool same = known && ts_nic_eq(f->primary_before, cluster->nodes[f->node].id);
+    /* Formation writes the first value: epoch 1 never had a process. */
+    bool formed = same && f->epoch_before.v == 1;
+    const char *whose = formed ? "nobody, as the first primary"
+                        : same ? "its own earlier process"
+                               : before;
     (void)fprintf(cli->out,
                   "%s%s: %s took over from %s%s at %s, epoch %" PRIu64 " to %" PRIu64 "\n",
-                  cli_style(cli, CLI_BOLD), group, after, same ? "its own earlier process" : before,
-                  cli_style(cli, CLI_PLAIN), cli_time((int64_t)f->begin_wall_us, time),
-                  f->epoch_before.v, f->epoch_after.v);
+                  cli_style(cli, CLI_BOLD), group, after, whose, cli_style(cli, CLI_PLAIN),
+                  cli_time((int64_t)f->begin_wall_us, time), f->epoch_before.v, f->epoch_after.v);
     if (f->has_evidence) {
         (void)fprintf(cli->out, "  why: %s: %s\n", admin_node_name(cluster, f->accused),
                       report_evidence_text(f->evidence));
+    } else if (formed) {
+        (void)fprintf(cli->out, "  why: the cluster was formed with it as primary\n");
     } else if (same) {
         (void)fprintf(cli->out, "  why: a process never acts in an epoch decided before it "
                                 "started: a started primary takes over from itself\n");
@@ -94,9 +100,10 @@ void cli_explain_print(const struct cli *cli, const struct cfg_cluster *cluster,
     print_exit(cli, before, f);
     print_phases(cli, f);
     (void)fprintf(cli->out,
-                  "  in all %s; %" PRIu64 " entries of the tail committed; %u register "
+                  "  in all %s; %" PRIu64 " %s of the tail committed; %u register "
                   "round%s\n",
-                  ms(f->total_ns, took), f->entries, f->rounds, f->rounds == 1 ? "" : "s");
+                  ms(f->total_ns, took), f->entries, f->entries == 1 ? "entry" : "entries",
+                  f->rounds, f->rounds == 1 ? "" : "s");
     if (f->restored) {
         (void)fprintf(cli->out, "  all replicas in sync again %s after the first answer\n",
                       ms(f->restored_ns, took));
@@ -242,5 +249,5 @@ int cli_explain(const struct cli *cli, int argc, char **argv)
     if (optind < argc) {
         a.group = argv[optind++];
     }
-    return optind == argc ? show(&a) : cli_usage(cli, "explain");
+    return optind == argc ? show(&a) : cli_excess(cli, "explain", argv[optind]);
 }

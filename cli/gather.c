@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cluster-cfg/io/admin.h"
 #include "cluster-cfg/io/admin_client.h"
 #include "cluster-cfg/io/cluster_yaml.h"
 #include "cluster-cfg/io/format.h"
@@ -87,8 +88,9 @@ static void copy(json_t *to, const json_t *from, const char *key)
 static void merge_group(json_t *groups, const char *node, const json_t *own)
 {
     static const char *const CONFIG[] = {"epoch", "primary", "in_sync", "members", "required"};
-    static const char *const REPLICA[] = {"role",    "applied", "committed", "last",    "digest",
-                                          "waiting", "why",     "requests",  "rejected"};
+    static const char *const REPLICA[] = {"role",     "epoch",    "applied", "committed",
+                                          "last",     "digest",   "waiting", "why",
+                                          "requests", "rejected", "age_ms"};
     const char *name = cli_string(own, "group", "?");
     json_t *group = find_by(groups, "group", name);
     if (group == NULL) {
@@ -112,6 +114,21 @@ static void merge_group(json_t *groups, const char *node, const json_t *own)
     (void)json_array_append_new(json_object_get(group, "replicas"), replica);
 }
 
+/* A node repeats its replica's last word for as long as it has no newer one. Nobody shall read two
+ * primaries out of that: the epoch tells which one was. */
+static void complete_role(json_t *replica, int64_t epoch)
+{
+    const char *role = cli_string(replica, "role", "");
+    if (strcmp(role, "down") == 0) {
+        return;
+    }
+    if (cli_number(replica, "age_ms") > (int64_t)(ADMIN_SILENT_NS / TS_NS_PER_MS)) {
+        (void)json_object_set_new(replica, "role", json_string("silent"));
+    } else if (strcmp(role, "primary") == 0 && cli_number(replica, "epoch") < epoch) {
+        (void)json_object_set_new(replica, "role", json_string("was primary"));
+    }
+}
+
 /* Nobody knows a configuration, or everybody is down: empty fields in place of missing ones. */
 static void complete_group(json_t *group)
 {
@@ -133,6 +150,7 @@ static void complete_group(json_t *group)
     }
     json_array_foreach(replicas, i, r)
     {
+        complete_role(r, cli_number(group, "epoch"));
         int64_t lag = committed - cli_number(r, "applied");
         (void)json_object_set_new(r, "lag", json_integer(lag));
     }
@@ -172,10 +190,10 @@ static void merge_node(json_t *merged, const json_t *answer)
         copy(node, answer, "error");
         copy(node, answer, "state");
         bool gone = strcmp(cli_string(answer, "state", ""), "not running") == 0;
-        merge_alarm(alarms, name, "node-unreachable",
-                    gone ? "the node does not run; start it with twinstep up"
-                         : cli_string(answer, "error", "?"),
-                    "");
+        char text[160];
+        (void)snprintf(text, sizeof(text), "%s does not run; start it with twinstep up", name);
+        merge_alarm(alarms, "status", "node-unreachable",
+                    gone ? text : cli_string(answer, "error", "?"), "");
         return;
     }
     size_t i;

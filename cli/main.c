@@ -14,6 +14,7 @@ static const struct cli_command COMMANDS[] = {
     {"ca", "make the cluster's certificate authority, issue certificates", cli_ca},
     {"version", "the version of this command and of the running nodes", cli_version},
 };
+#define TITLE_MAX 32
 #define COMMAND_COUNT (sizeof(COMMANDS) / sizeof(COMMANDS[0]))
 
 static void print_help(FILE *out)
@@ -34,13 +35,23 @@ int main(int argc, char **argv)
         print_help(cli.err);
         return CLI_USAGE;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
+    char help[] = "--help";
+    bool asks = strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0;
+    if (asks && argc == 2) {
         print_help(cli.out);
         return CLI_OK;
+    }
+    if (asks) { /* "help COMMAND" is "COMMAND --help" */
+        argv[1] = argv[2];
+        argv[2] = help;
+        argc = 3;
     }
     const char *name = strcmp(argv[1], "--version") == 0 ? "version" : argv[1];
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         if (strcmp(COMMANDS[i].name, name) == 0) {
+            char title[TITLE_MAX]; /* getopt begins its messages with argv[0] */
+            (void)snprintf(title, sizeof(title), "twinstep: %s", name);
+            argv[1] = title;
             return COMMANDS[i].run(&cli, argc - 1, argv + 1);
         }
     }

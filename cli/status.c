@@ -208,14 +208,19 @@ static void print_alarms(const struct cli *cli, const json_t *merged)
         return;
     }
     (void)fprintf(cli->out, "%salarms%s\n", cli_style(cli, CLI_BAD), cli_style(cli, CLI_PLAIN));
+    json_t *rows = json_array();
+    cli_row(rows, 4, (const char *const[]){"alarm", "group", "seen by", "meaning"});
     json_array_foreach(alarms, i, alarm)
     {
         char names[NAMES_MAX];
-        const char *group = cli_string(alarm, "group", NULL);
-        (void)fprintf(cli->out, "  %s%s%s (%s)\n", group == NULL ? "" : group,
-                      group == NULL ? "" : ": ", cli_string(alarm, "text", "?"),
-                      cli_names(json_object_get(alarm, "nodes"), names, NAMES_MAX));
+        cli_row(rows, 4,
+                (const char *const[]){cli_string(alarm, "code", "?"),
+                                      cli_string(alarm, "group", "-"),
+                                      cli_names(json_object_get(alarm, "nodes"), names, NAMES_MAX),
+                                      cli_string(alarm, "text", "?")});
     }
+    cli_table(cli, rows, 2);
+    json_decref(rows);
 }
 
 void cli_status_print(const struct cli *cli, const json_t *merged)
@@ -288,5 +293,5 @@ int cli_status(const struct cli *cli, int argc, char **argv)
             return cli_usage(cli, "status");
         }
     }
-    return optind == argc ? show(cli, dir, as_json) : cli_usage(cli, "status");
+    return optind == argc ? show(cli, dir, as_json) : cli_excess(cli, "status", argv[optind]);
 }

@@ -96,7 +96,8 @@ static int parse(struct up *u, int argc, char **argv, const char *names[TS_NODES
             break;
         case 'n':
             if (*count == TS_NODES_MAX) {
-                return cli_usage(u->cli, "up");
+                return cli_fail(u->cli, CLI_USAGE, "--nic is given more than %d times",
+                                TS_NODES_MAX);
             }
             names[(*count)++] = optarg;
             break;
@@ -117,7 +118,7 @@ static int parse(struct up *u, int argc, char **argv, const char *names[TS_NODES
             return cli_usage(u->cli, "up");
         }
     }
-    return optind == argc ? -1 : cli_usage(u->cli, "up");
+    return optind == argc ? -1 : cli_excess(u->cli, "up", argv[optind]);
 }
 
 /* Without --config the file is ./cluster.yaml, or what an earlier `up` copied. */

@@ -53,7 +53,7 @@ int cli_version(const struct cli *cli, int argc, char **argv)
         }
     }
     if (optind != argc) {
-        return cli_usage(cli, "version");
+        return cli_excess(cli, "version", argv[optind]);
     }
     json_t *answers = ask(dir);
     json_t *nodes = json_array();

@@ -24,6 +24,16 @@ const char *report_trace_role_text(uint64_t number)
     return number < REPORT_TRACE_ROLES ? TEXTS[number] : "?";
 }
 
+const char *report_why_text(uint64_t number)
+{
+    static const char *const TEXTS[] = {
+#define ROW(name, num, text) [num] = (text),
+        REPORT_WHY_LIST(ROW)
+#undef ROW
+    };
+    return number < REPORT_WHYS ? TEXTS[number] : "?";
+}
+
 static void put_header(struct ts_writer *w, enum report_kind kind)
 {
     ts_put_u8(w, REPORT_VERSION);

@@ -117,7 +117,33 @@ enum report_trace_role {
         REPORT_TRACE_ROLES
 };
 
+/* Why a replica does not serve: one sentence each, for `status` and for field `b` of the trace
+ * "role". The replication core's enum repl_why is made of this list. X(name, number, text) */
+#define REPORT_WHY_LIST(X) \
+    X(NONE, 0, "") \
+    X(REGISTER, 1, "no majority of voters answers: start more of them") \
+    X(NOT_IN_SYNC, 2, \
+      "the primary is away and this replica may lack acknowledged entries: start the primary's " \
+      "NIC") \
+    X(NOT_A_MEMBER, 3, "the group's config does not list this NIC") \
+    X(OTHER_DISK, 4, \
+      "the group's config lists another disk for this NIC: it was replaced or formatted") \
+    X(ACK_MISSING, 5, \
+      "an in-sync replica does not acknowledge, and no majority of voters has removed it") \
+    X(DISK, 6, "the journal failed: replace the disk") \
+    X(DIVERGED, 7, "the applied state conflicts with the primary's log: keep both, call for help") \
+    X(SUSPECT, 8, "an unexplained divergence stands: no takeover until it is cleared") \
+    X(TAKING_OVER, 9, "takes over")
+
+enum report_why {
+#define REPORT_WHY_ENUM(name, number, text) REPORT_WHY_##name = number,
+    REPORT_WHY_LIST(REPORT_WHY_ENUM)
+#undef REPORT_WHY_ENUM
+        REPORT_WHYS
+};
+
 /* Static storage; "?" for a number out of range. */
+const char *report_why_text(uint64_t number);
 const char *report_evidence_text(uint64_t number);
 const char *report_trace_role_text(uint64_t number);
 

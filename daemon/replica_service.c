@@ -202,7 +202,7 @@ void replica_service_publish_status(struct replica *r)
         out.role = RESP_ROLE_SECONDARY;
     } else {
         out.role = RESP_ROLE_UNAVAILABLE;
-        (void)snprintf(out.reason, sizeof(out.reason), "%s", repl_why_text(s.why));
+        (void)snprintf(out.reason, sizeof(out.reason), "%s", report_why_text(s.why));
     }
     resp_server_set_status(r->front, &out);
 }

@@ -18,6 +18,7 @@
 #include "base/trace.h"
 #include "cluster-cfg/cluster.h"
 #include "cluster-cfg/config.h"
+#include "cluster-cfg/report.h"
 #include "replicator/batch.h"
 #include "replicator/log.h"
 #include "replicator/msg.h"
@@ -42,20 +43,13 @@ enum repl_role {
     REPL_ROLE_HALTED, /* waits for an operator; `why` says what for */
 };
 
-/* One sentence each on why a replica does not serve; repl_why_text. */
+/* Why a replica does not serve: REPL_WHY_REGISTER, REPL_WHY_NOT_IN_SYNC (R4.7), …; the list and the
+ * sentences (report_why_text) stand in cluster-cfg/report.h. */
 enum repl_why {
-    REPL_WHY_NONE = 0,
-    REPL_WHY_REGISTER,     /* no voter majority has answered yet */
-    REPL_WHY_NOT_IN_SYNC,  /* the primary is away and this replica's data may be stale (R4.7) */
-    REPL_WHY_NOT_A_MEMBER, /* the config does not list this NIC */
-    REPL_WHY_OTHER_DISK,   /* the config lists another incarnation: blank or replaced disk */
-    REPL_WHY_ACK_MISSING,  /* an in-sync replica does not acknowledge, no majority to remove it */
-    REPL_WHY_DISK,         /* the journal failed */
-    REPL_WHY_DIVERGED,     /* applied state conflicts with the primary's log */
-    REPL_WHY_SUSPECT,      /* an unexplained divergence forbids a takeover (R5.2) */
-    REPL_WHY_TAKING_OVER,
+#define REPL_WHY_ENUM(name, number, text) REPL_WHY_##name = number,
+    REPORT_WHY_LIST(REPL_WHY_ENUM)
+#undef REPL_WHY_ENUM
 };
-const char *repl_why_text(enum repl_why why);
 
 struct repl_limits {
     size_t window_bytes; /* log window in memory; at least 2 batches */

@@ -120,31 +120,3 @@ const char *repl_evidence_name(enum repl_evidence kind)
     }
     return "unknown";
 }
-
-const char *repl_why_text(enum repl_why why)
-{
-    switch (why) {
-    case REPL_WHY_NONE:
-        return "";
-    case REPL_WHY_REGISTER:
-        return "no majority of voters answers: start more of them";
-    case REPL_WHY_NOT_IN_SYNC:
-        return "the primary is away and this replica may lack acknowledged entries: start the "
-               "primary's NIC";
-    case REPL_WHY_NOT_A_MEMBER:
-        return "the group's config does not list this NIC";
-    case REPL_WHY_OTHER_DISK:
-        return "the group's config lists another disk for this NIC: it was replaced or formatted";
-    case REPL_WHY_ACK_MISSING:
-        return "an in-sync replica does not acknowledge, and no majority of voters has removed it";
-    case REPL_WHY_DISK:
-        return "the journal failed: replace the disk";
-    case REPL_WHY_DIVERGED:
-        return "the applied state conflicts with the primary's log: keep both, call for help";
-    case REPL_WHY_SUSPECT:
-        return "an unexplained divergence stands: no takeover until it is cleared";
-    case REPL_WHY_TAKING_OVER:
-        return "takes over";
-    }
-    return "unknown";
-}

@@ -158,6 +158,9 @@ enum ts_err admin_client_ask(const char *dir, json_t *request, unsigned timeout_
         return nng_why(why, rv, path);
     }
     err = exchange(req, url, path, text, timeout_ms, reply, why);
+    if (err == TS_ERR_TIMEOUT && check_runs(dir, path, why) != TS_OK) {
+        err = TS_ERR_NOT_FOUND; /* it ended meanwhile */
+    }
     (void)nng_close(req);
     free(text);
     return err;

@@ -159,7 +159,7 @@ static void run_show(struct world *w, size_t i)
                   w->r[i].name, ROLES[s.role], s.active ? " active" : "",
                   s.blocked ? " blocked" : "", s.config.epoch.v, s.floor.v, s.tail.seq.v,
                   s.persisted.v, s.applied.v, s.required_mask, s.why == REPL_WHY_NONE ? "" : ": ",
-                  repl_why_text(s.why));
+                  report_why_text(s.why));
 }
 
 static bool settles(const struct script_command *cmd, char name)

@@ -41,7 +41,7 @@ static void dump(const struct sim *s)
                 "  node %d: role %d%s%s why \"%s\" epoch %llu floor %llu tail %llu persisted %llu "
                 "applied %llu required %llx peer: %s evidence %s acked %llu\n",
                 n, st.role, st.active ? " active" : "", st.blocked ? " blocked" : "",
-                repl_why_text(st.why), (unsigned long long)st.config.epoch.v,
+                report_why_text(st.why), (unsigned long long)st.config.epoch.v,
                 (unsigned long long)st.floor.v, (unsigned long long)st.tail.seq.v,
                 (unsigned long long)st.persisted.v, (unsigned long long)st.applied.v,
                 (unsigned long long)st.required_mask, st.peers[0].connected ? "connected" : "away",

@@ -253,6 +253,10 @@ static void test_trace_numbers_equal_those_of_the_core(void **state)
     assert_int_equal(REPORT_TRACE_ROLE_TAKING_OVER, REPL_ROLE_TAKING_OVER);
     assert_int_equal(REPORT_TRACE_ROLE_PRIMARY, REPL_ROLE_PRIMARY);
     assert_int_equal(REPORT_TRACE_ROLE_HALTED, REPL_ROLE_HALTED);
+    assert_int_equal(REPORT_WHY_TAKING_OVER, REPL_WHY_TAKING_OVER);
+    assert_string_equal(report_why_text(REPL_WHY_NONE), "");
+    assert_string_equal(report_why_text(REPL_WHY_DISK), "the journal failed: replace the disk");
+    assert_string_equal(report_why_text(99), "?");
     assert_string_equal(report_evidence_text(99), "?");
     assert_string_equal(report_trace_role_text(99), "?");
 }
