@@ -1,11 +1,13 @@
 #include "lab/demo.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -113,6 +115,29 @@ static bool exists(const char *dir, const char *file)
     return ts_path(path, NULL, dir, "%s", file) == TS_OK && stat(path, &st) == 0;
 }
 
+/* Held by the descriptor that stays open until this process ends, however it ends. */
+static enum ts_err lock_mark(const char *run, struct ts_why *why)
+{
+    char mark[TS_PATH_MAX];
+    enum ts_err err = ts_path(mark, why, run, MARK_FILE);
+    if (err != TS_OK) {
+        return err;
+    }
+    int fd = open(mark, O_RDONLY | O_CLOEXEC);
+    if (fd < 0 || flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        bool held = fd >= 0 && errno == EWOULDBLOCK;
+        err = ts_why(why, held ? TS_ERR_BUSY : TS_ERR_SYSTEM,
+                     held ? "another demonstration runs in %s; wait for its end, or give another "
+                            "directory by --dir"
+                          : "cannot lock %s/" MARK_FILE "; check the directory's permissions",
+                     run);
+        if (fd >= 0) {
+            (void)close(fd);
+        }
+    }
+    return err;
+}
+
 /* A fresh directory: what an earlier demonstration left is ended and removed, anything else is
  * left alone. */
 static enum ts_err clear_run(const char *run, struct ts_why *why)
@@ -126,7 +151,8 @@ static enum ts_err clear_run(const char *run, struct ts_why *why)
                 why, TS_ERR_EXISTS,
                 "%s exists and is not of a demonstration; give another directory by --dir", run);
         }
-        err = nodes_open(&old, run, why);
+        err = lock_mark(run, why);
+        err = err != TS_OK ? err : nodes_open(&old, run, why);
         static const char *const nodes[] = {"nic1", "nic2", "arb1"};
         for (size_t i = 0; i < sizeof nodes / sizeof nodes[0] && err == TS_OK; i++) {
             err = nodes_stop(&old, nodes[i], 1000, why);
@@ -138,7 +164,8 @@ static enum ts_err clear_run(const char *run, struct ts_why *why)
     }
     err = ts_dir_make(run, 0755, why);
     err = err != TS_OK ? err : ts_path(mark, why, run, MARK_FILE);
-    return err != TS_OK ? err : ts_file_replace(mark, "", 0, 0644, why);
+    err = err != TS_OK ? err : ts_file_replace(mark, "", 0, 0644, why);
+    return err != TS_OK ? err : lock_mark(run, why);
 }
 
 /* ---- the script ---- */
