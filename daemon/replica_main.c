@@ -63,17 +63,32 @@ static void arm_timer(struct replica *r, struct ts_mono now)
     ts_assert(err == 0);
 }
 
+/* A replica without its journal can neither order nor acknowledge, yet its links would go on
+ * answering: it would pass for alive, and the other one would wait for it for ever. Its end is the
+ * word that lets the other one go on. nicd starts it again: an abandoned disk is refused then, one
+ * that was merely full is used when there is room. */
+static void end_without_journal(struct replica *r, struct ts_mono now)
+{
+    struct repl_event failed = {.kind = REPL_EV_DISK_FAILED};
+    struct repl_status s;
+    repl_status(r->core, &s);
+    if (s.why != REPL_WHY_DISK) {
+        replica_feed(r, &failed);
+    }
+    replica_service_publish_status(r);
+    resp_server_flush(r->front);
+    replica_report_flush(r, now, true);
+    r->exit_status = TS_EXIT_FAILURE;
+    uv_stop(&r->loop);
+}
+
 /* Everything that is due; then the turn's commands become one batch. */
 static void work(struct replica *r)
 {
     struct ts_mono now = net_now();
-    if (r->disk_failed && r->started) {
-        struct repl_event failed = {.kind = REPL_EV_DISK_FAILED};
-        struct repl_status s;
-        repl_status(r->core, &s);
-        if (s.why != REPL_WHY_DISK) {
-            replica_feed(r, &failed);
-        }
+    if (r->disk_failed) {
+        end_without_journal(r, now);
+        return;
     }
     replica_register_tick(r, now);
     replica_peers_tick(r, now);
