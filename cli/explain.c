@@ -79,13 +79,14 @@ void cli_explain_print(const struct cli *cli, const struct cfg_cluster *cluster,
     bool same = known && ts_nic_eq(f->primary_before, cluster->nodes[f->node].id);
     /* Formation writes the first value: epoch 1 never had a process. */
     bool formed = same && f->epoch_before.v == 1;
-    const char *whose = formed ? "nobody, as the first primary"
-                        : same ? "its own earlier process"
-                               : before;
-    (void)fprintf(cli->out,
-                  "%s%s: %s took over from %s%s at %s, epoch %" PRIu64 " to %" PRIu64 "\n",
-                  cli_style(cli, CLI_BOLD), group, after, whose, cli_style(cli, CLI_PLAIN),
-                  cli_time((int64_t)f->begin_wall_us, time), f->epoch_before.v, f->epoch_after.v);
+    (void)fprintf(cli->out, "%s%s: %s %s%s%s at %s, epoch %" PRIu64 " to %" PRIu64 "\n",
+                  cli_style(cli, CLI_BOLD), group, after,
+                  formed ? "began as the first primary" : "took over from ",
+                  formed ? ""
+                  : same ? "its own earlier process"
+                         : before,
+                  cli_style(cli, CLI_PLAIN), cli_time((int64_t)f->begin_wall_us, time),
+                  f->epoch_before.v, f->epoch_after.v);
     if (f->has_evidence) {
         (void)fprintf(cli->out, "  why: %s: %s\n", admin_node_name(cluster, f->accused),
                       report_evidence_text(f->evidence));
