@@ -172,7 +172,8 @@ static int open_journal(struct replica *r)
     enum ts_err err = journal_open(&r->journal, &r->loop, r->group_dir, &options, &callbacks,
                                    replica_replay, r, &why);
     if (err != TS_OK) {
-        return fail(r, why.text);
+        int status = fail(r, why.text);
+        return err == TS_ERR_BUSY ? TS_EXIT_FAILURE : status;
     }
     const struct journal_info *info = journal_info(r->journal);
     net_log(&r->start->log, NET_LOG_INFO,

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -222,6 +223,15 @@ static enum ts_err open_file(struct ts_slot_file *f, struct ts_why *why)
                          "disk is never taken for an empty one",
                          f->path)
                    : ts_why_sys(why, errno, "cannot open %s", f->path);
+    }
+    /* The kernel gives the lock up with the process: no crash leaves one behind. */
+    if (flock(f->fd, LOCK_EX | LOCK_NB) != 0) {
+        return errno == EWOULDBLOCK
+                   ? ts_why(why, TS_ERR_BUSY,
+                            "%s is in use by another process; end that one first, or choose "
+                            "another data directory",
+                            f->path)
+                   : ts_why_sys(why, errno, "cannot lock %s", f->path);
     }
     struct stat st;
     if (fstat(f->fd, &st) != 0) {

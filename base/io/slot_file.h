@@ -27,10 +27,12 @@ struct ts_slot_file;
 enum ts_err ts_slot_format(const char *path, struct ts_incarnation incarnation, size_t payload_max,
                            struct ts_bytes first, struct ts_why *why) TS_MUST_USE;
 
-/* Opens, checks, repairs single bad copies, and makes the record that it found durable before it
- * gives it (the page cache of a killed process is not durable). Gives `*out`; ts_slot_close frees
- * it. TS_ERR_NOT_FOUND: no file (not formatted). TS_ERR_CORRUPT: both slots unreadable, a wrong
- * size, or another incarnation than `incarnation` (zero accepts any). TS_ERR_VERSION. TS_ERR_IO. */
+/* Opens, locks (flock: until close or the end of the process), checks, repairs single bad copies,
+ * and makes the record that it found durable before it gives it (the page cache of a killed process
+ * is not durable). Gives `*out`; ts_slot_close frees it. TS_ERR_NOT_FOUND: no file (not formatted).
+ * TS_ERR_BUSY: open already, here or in another process. TS_ERR_CORRUPT: both slots unreadable, a
+ * wrong size, or another incarnation than `incarnation` (zero accepts any). TS_ERR_VERSION.
+ * TS_ERR_IO. */
 enum ts_err ts_slot_open(struct ts_slot_file **out, const char *path,
                          struct ts_incarnation incarnation, struct ts_why *why) TS_MUST_USE;
 

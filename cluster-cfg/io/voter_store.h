@@ -56,8 +56,9 @@ enum ts_err voter_store_format(const char *dir, struct ts_incarnation incarnatio
 
 /* Opens the disk, checks that every part is there and of one incarnation, and raises the start
  * number durably (R1.8). Gives `*out`; voter_store_close frees it.
- * TS_ERR_NOT_FOUND: not formatted, or a part is missing. TS_ERR_CORRUPT: a part is damaged or
- * foreign. TS_ERR_ABANDONED: it failed once (R2.11). TS_ERR_IO, TS_ERR_NOSPACE, TS_ERR_SYSTEM. */
+ * TS_ERR_BUSY: another process has it open. TS_ERR_NOT_FOUND: not formatted, or a part is missing.
+ * TS_ERR_CORRUPT: a part is damaged or foreign. TS_ERR_ABANDONED: it failed once (R2.11).
+ * TS_ERR_IO, TS_ERR_NOSPACE, TS_ERR_SYSTEM. */
 enum ts_err voter_store_open(struct voter_store **out, uv_loop_t *loop, const char *dir,
                              voter_store_failed_fn *failed, void *arg,
                              struct ts_why *why) TS_MUST_USE;

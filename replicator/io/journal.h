@@ -105,6 +105,7 @@ enum ts_err journal_format(const char *dir, struct ts_incarnation incarnation,
  * Gives `*out`; journal_close frees it. `callbacks` is copied; options may be NULL.
  * An unfinished write past the durable position is cut off. A damaged batch at or before it is
  * TS_ERR_CORRUPT: nothing is cut, `why` names the seq, file and offset.
+ * TS_ERR_BUSY: another process has it open; nothing was touched.
  * TS_ERR_NOT_FOUND: not formatted, or the record or the first segment is missing (a blank disk).
  * TS_ERR_ABANDONED: it failed once (R2.11). TS_ERR_VERSION, TS_ERR_IO, TS_ERR_NOSPACE,
  * TS_ERR_NOMEM. */

@@ -61,6 +61,25 @@ static void test_open_empty_gives_identity(void **state)
     assert_memory_equal(journal_record(f->journal).data, "floor", 5);
 }
 
+/* Goal: a second process (or journal) on the same directory is refused and changes nothing: the
+ * start number stays the one that the first has registered. */
+static void test_open_twice_is_busy(void **state)
+{
+    struct fix *f = *state;
+    struct journal *second = NULL;
+    struct journal_callbacks cb = {.arg = f};
+    uint64_t start = journal_info(f->journal)->start_number;
+    assert_int_equal(journal_open(&second, &f->loop, f->path, NULL, &cb, NULL, NULL, &f->why),
+                     TS_ERR_BUSY);
+    assert_null(second);
+    assert_int_equal(fix_append(f, 1, 10, 0), TS_OK);
+    fix_wait(f);
+    fix_close(f);
+    assert_int_equal(fix_open(f), TS_OK);
+    assert_true(journal_info(f->journal)->start_number == start + 1);
+    assert_true(f->replayed.v == 1);
+}
+
 /* Goal: appended batches are reported and replayed, with commit hints. */
 static void test_append_survives_reopen(void **state)
 {
@@ -365,6 +384,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_open_unformatted_is_not_found, setup, teardown),
         T(test_format_twice_is_refused),
         T(test_open_empty_gives_identity),
+        T(test_open_twice_is_busy),
         T(test_append_survives_reopen),
         T(test_append_over_segments_survives_reopen),
         T(test_append_out_of_chain_is_refused),

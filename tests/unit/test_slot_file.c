@@ -164,6 +164,19 @@ static void test_open_missing_is_not_found(void **state)
     assert_int_equal(ts_slot_format(x->path, inc, 2, text("long"), &x->why), TS_ERR_LIMIT);
 }
 
+/* Goal: one owner at a time; closing gives the file up. */
+static void test_open_twice_is_busy(void **state)
+{
+    struct slot_fix *x = *state;
+    struct ts_slot_file *second = NULL;
+    assert_int_equal(ts_slot_open(&x->f, x->path, inc, &x->why), TS_OK);
+    assert_int_equal(ts_slot_open(&second, x->path, inc, &x->why), TS_ERR_BUSY);
+    assert_non_null(strstr(x->why.text, "in use"));
+    ts_slot_close(x->f);
+    assert_int_equal(ts_slot_open(&x->f, x->path, inc, &x->why), TS_OK);
+    ts_slot_close(x->f);
+}
+
 /* Goal: a file cut short, of another disk, or of a later format is refused by name. */
 static void test_open_foreign_file_is_refused(void **state)
 {
@@ -204,6 +217,7 @@ int main(void)
         T(test_open_after_torn_write_gives_old_or_new),
         T(test_open_all_copies_bad_is_corrupt),
         T(test_open_missing_is_not_found),
+        T(test_open_twice_is_busy),
         T(test_open_foreign_file_is_refused),
         T(test_open_misplaced_copy_is_ignored),
     };
