@@ -78,7 +78,7 @@ enum ts_err repl_batch_decode(struct repl_batch *out, struct ts_reader *r)
     b.time.ns = ts_get_u64(&at);
     b.prev = ts_get_hash(&at);
     if (count == 0 || reserved != 0 || b.epoch.v == 0 || b.first.v == 0 ||
-        b.first.v > UINT64_MAX - count) {
+        b.first.v > UINT64_MAX - count || b.time.ns > REPL_BATCH_TIME_MAX) {
         return TS_ERR_MALFORMED;
     }
     b.last = ts_seq_add(b.first, count - 1);

@@ -22,6 +22,10 @@
 #define REPL_PAYLOAD_BYTES_MAX \
     (REPL_BATCH_BYTES_MAX - REPL_BATCH_HEADER_BYTES - REPL_ENTRY_HEADER_BYTES)
 
+/* The latest logical time of a batch: year 2262. The clock stands still there instead of turning
+ * over, whatever a peer's batch says. */
+#define REPL_BATCH_TIME_MAX ((uint64_t)INT64_MAX)
+
 /* What a front-end wants ordered. Borrowed. */
 struct repl_request {
     enum svc_entry_kind kind;

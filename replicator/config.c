@@ -86,6 +86,9 @@ static void leave_primary(struct repl *c, struct repl_effects *fx)
     c->read_ready = c->read_token;
     c->round_running = false;
     c->commit_lazy_at = TS_MONO_NEVER;
+    for (size_t i = 0; i < TS_MEMBERS_MAX; i++) {
+        c->peers[i].stream = REPL_STREAM_OFF; /* what was sent may be cut off here from now on */
+    }
     repl_alarm(c, REPORT_ALARM_NOT_REDUNDANT, false);
     repl_alarm(c, REPORT_ALARM_BLOCKED, false);
 }
@@ -121,8 +124,7 @@ void repl_config_learn(struct repl *c, const struct cfg_config *cfg, struct repl
     if (c->config_known && !ts_epoch_lt(c->config.epoch, cfg->epoch)) {
         return;
     }
-    if (c->op_running && c->op_kind == REPL_EF_REG_CAS && cfg->nonce == c->proposal.nonce &&
-        ts_instance_eq(cfg->proposer, c->o.instance)) {
+    if (c->op_running && c->op_kind == REPL_EF_REG_CAS && cfg_config_eq(cfg, &c->proposal)) {
         repl_reg_abandon(c, fx);
         config_won(c, cfg, fx);
         return;

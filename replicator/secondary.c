@@ -105,7 +105,7 @@ static bool cut_suffix(struct repl *c, struct ts_seq after, struct repl_effects 
     if (ts_seq_lt(after, c->committed.seq)) {
         repl_alarm(c, REPORT_ALARM_DIVERGENCE, true);
         repl_trace(c, fx, TS_TRACE_ALARM_DIVERGENCE, after, c->config.primary.v, after.v);
-        repl_set_role(c, fx, REPL_ROLE_HALTED, REPL_WHY_DIVERGED);
+        repl_halt(c, fx, REPL_WHY_DIVERGED);
         return false;
     }
     if (ts_epoch_eq(c->verified_epoch, c->config.epoch) && ts_seq_lt(after, c->verified.seq)) {

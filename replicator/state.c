@@ -91,8 +91,8 @@ uint64_t repl_jitter(struct repl *c, uint64_t base)
 
 void repl_set_role(struct repl *c, struct repl_effects *fx, enum repl_role role, enum repl_why why)
 {
-    if (c->role == REPL_ROLE_HALTED && role != REPL_ROLE_HALTED && c->disk_failed) {
-        return; /* one failed fsync ends trust (R2.11) */
+    if (c->role == REPL_ROLE_HALTED && role != REPL_ROLE_HALTED) {
+        return; /* for good: one failed fsync ends trust (R2.11), as a divergence does */
     }
     if (c->role != role || c->why != why) {
         repl_trace(c, fx, TS_TRACE_ROLE, (struct ts_seq){0}, role, why);
@@ -100,6 +100,15 @@ void repl_set_role(struct repl *c, struct repl_effects *fx, enum repl_role role,
     c->role = role;
     c->why = why;
     repl_fx(fx, REPL_EF_ROLE);
+}
+
+void repl_halt(struct repl *c, struct repl_effects *fx, enum repl_why why)
+{
+    c->active = false;
+    repl_reg_abandon(c, fx);
+    c->takeover = REPL_TAKEOVER_NONE;
+    repl_fx(fx, REPL_EF_CLOSE_PENDING);
+    repl_set_role(c, fx, REPL_ROLE_HALTED, why);
 }
 
 const char *repl_evidence_name(enum repl_evidence kind)

@@ -139,6 +139,8 @@ bool repl_self_in_sync(const struct repl *c, const struct cfg_config *cfg);
 /* A pause of [base, 2·base) ns. */
 uint64_t repl_jitter(struct repl *c, uint64_t base);
 void repl_set_role(struct repl *c, struct repl_effects *fx, enum repl_role role, enum repl_why why);
+/* Ends all that this replica does, until the process is started again. */
+void repl_halt(struct repl *c, struct repl_effects *fx, enum repl_why why);
 
 /* ---- config.c: what the replica knows of the register ----------------------------- */
 

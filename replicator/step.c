@@ -20,6 +20,7 @@ struct repl_limits repl_limits_default(const struct cfg_timing *timing)
 struct repl *repl_new(const struct repl_options *options)
 {
     ts_assert(options->self.v != 0 && options->instance.v != 0);
+    ts_assert(options->first_time.ns <= REPL_BATCH_TIME_MAX);
     struct repl *c = calloc(1, sizeof(*c));
     if (c == NULL) {
         return NULL;
@@ -50,13 +51,9 @@ void repl_free(struct repl *c)
 static void on_disk_failed(struct repl *c, struct repl_effects *fx)
 {
     c->disk_failed = true;
-    c->active = false;
     repl_alarm(c, REPORT_ALARM_DISK, true);
     repl_trace(c, fx, TS_TRACE_ALARM_DISK, c->persisted, 0, 0);
-    repl_reg_abandon(c, fx);
-    c->takeover = REPL_TAKEOVER_NONE;
-    repl_fx(fx, REPL_EF_CLOSE_PENDING);
-    repl_set_role(c, fx, REPL_ROLE_HALTED, REPL_WHY_DISK);
+    repl_halt(c, fx, REPL_WHY_DISK);
 }
 
 static void on_restore_committed(struct repl *c, const struct repl_event *ev,
@@ -226,10 +223,13 @@ static void on_applied(struct repl *c, const struct repl_event *ev, struct repl_
 
 static void on_tick(struct repl *c, struct repl_effects *fx)
 {
+    if (c->role == REPL_ROLE_HALTED) {
+        return;
+    }
     repl_config_tick(c, fx);
     if (c->role == REPL_ROLE_PRIMARY) {
         repl_primary_tick(c, fx);
-    } else if (c->role != REPL_ROLE_HALTED) {
+    } else {
         repl_secondary_tick(c, fx);
     }
 }
@@ -365,7 +365,9 @@ void repl_batch_at(const struct repl *c, struct ts_seq seq, struct repl_batch *o
 struct ts_ltime repl_logical_now(const struct repl *c, struct ts_mono now)
 {
     /* R2.2: the largest time seen plus the local monotonic time elapsed since. */
-    return (struct ts_ltime){c->last_time.ns + ts_mono_since(c->last_time_at, now)};
+    uint64_t elapsed = ts_mono_since(c->last_time_at, now);
+    uint64_t left = REPL_BATCH_TIME_MAX - c->last_time.ns;
+    return (struct ts_ltime){c->last_time.ns + (elapsed < left ? elapsed : left)};
 }
 
 void repl_status(const struct repl *c, struct repl_status *out)

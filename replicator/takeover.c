@@ -32,7 +32,10 @@ static enum repl_evidence primary_evidence(const struct repl *c)
 
 static bool eligible(const struct repl *c)
 {
-    return repl_self_in_sync(c, &c->config) && c->config.suspect.v == 0;
+    /* A floor that is further ahead was promised to an epoch which the register never decided: as
+     * primary of the next one this replica could not even acknowledge to itself. */
+    return repl_self_in_sync(c, &c->config) && c->config.suspect.v == 0 &&
+           !ts_epoch_lt(ts_epoch_next(c->config.epoch), c->floor);
 }
 
 static void cancel(struct repl *c, struct repl_effects *fx)
@@ -184,6 +187,9 @@ void repl_takeover_advance(struct repl *c, struct repl_effects *fx)
     case REPL_TAKEOVER_SEAL:
         if (!ts_epoch_lt(c->takeover_epoch, c->floor_durable)) {
             break; /* not durable yet */
+        }
+        if (c->op_running) {
+            break; /* a peer spoke of a newer config: its answer comes first */
         }
         repl_trace(c, fx, TS_TRACE_SEALED, repl_log_tail(&c->log).seq, c->takeover_epoch.v, 0);
         if (evidence == REPL_EVIDENCE_NONE) {

@@ -1,0 +1,217 @@
+/* What a peer says may be wrong, late or a lie: the core answers with an error, never with a broken
+ * invariant. Each of these once ended the process. */
+#include "tests/unit/repl_fixture.h"
+
+static void say_position(struct world *w, uint64_t config_epoch, struct repl_pos tail)
+{
+    uint8_t bytes[REPL_MSG_HEAD_MAX];
+    struct ts_writer wr = ts_writer_init(bytes, sizeof(bytes));
+    struct repl_msg_position m = {
+        .config_epoch = {config_epoch}, .incarnation = {102}, .instance = {202}, .tail = tail};
+    repl_msg_position_encode(&m, &wr);
+    message(w, REPL_MSG_POSITION, &wr);
+}
+
+static void say_config(struct world *w, const struct cfg_config *c)
+{
+    uint8_t bytes[REPL_MSG_HEAD_MAX];
+    struct ts_writer wr = ts_writer_init(bytes, sizeof(bytes));
+    repl_msg_config_encode(&(struct repl_msg_config){*c}, &wr);
+    message(w, REPL_MSG_CONFIG, &wr);
+}
+
+/* One batch of `count` no-ops behind `at`, which moves to its end. */
+static void say_append(struct world *w, uint64_t epoch, struct repl_pos *at, size_t count,
+                       uint64_t committed, uint64_t time)
+{
+    uint8_t bytes[1024];
+    struct repl_request noops[8] = {{.kind = SVC_ENTRY_NOOP}};
+    struct ts_writer wr = ts_writer_init(bytes, sizeof(bytes));
+    struct repl_msg_append m = {.epoch = {epoch}, .prev = *at, .committed = {committed}};
+    repl_msg_append_encode(&m, &wr);
+    size_t head = wr.len;
+    repl_batch_encode(&wr, m.epoch, ts_seq_add(at->seq, 1), (struct ts_ltime){time}, at->hash,
+                      noops, count);
+    *at = (struct repl_pos){ts_seq_add(at->seq, count), ts_hash_bytes(bytes + head, wr.len - head)};
+    message(w, REPL_MSG_APPEND, &wr);
+}
+
+static struct repl_status status(const struct world *w)
+{
+    struct repl_status s;
+    repl_status(w->p.core, &s);
+    return s;
+}
+
+static void lose_primary(struct world *w)
+{
+    struct repl_event ev = {.kind = REPL_EV_EVIDENCE, .peer = {PEER}};
+    ev.u.evidence = REPL_EVIDENCE_EXITED;
+    step(w, ev);
+}
+
+/* A secondary of PEER that hears of its primary's end and prepares a takeover. */
+static void begin_takeover(struct world *w)
+{
+    struct cfg_config c = first_config(PEER, false);
+    link_up(w);
+    reg_answer(w, REPL_EV_REG_LOST, &c);
+    lose_primary(w);
+    assert_int_equal(w->op_kind, REPL_EF_REG_PREPARE);
+}
+
+/* Goal: while a takeover waits for its seal, a peer speaks of a newer config: the register is asked
+ * first, one operation at a time, then the takeover goes on. */
+static void test_position_newer_config_during_seal_waits(void **state)
+{
+    struct world *w = *state;
+    struct cfg_config c = first_config(PEER, false);
+    begin_takeover(w);
+    reg_answer(w, REPL_EV_REG_PREPARED, &c);
+    say_position(w, 99, (struct repl_pos){{0}, {0, 0}});
+    assert_int_equal(w->op_kind, REPL_EF_REG_READ);
+    floor_persisted(w);
+    assert_int_equal(w->op_kind, REPL_EF_REG_READ);
+    reg_answer(w, REPL_EV_REG_LOST, &c);
+    assert_int_equal(w->op_kind, REPL_EF_REG_CAS);
+}
+
+/* Goal: only the whole proposal is recognised as one's own, not its nonce under another primary. */
+static void test_config_with_our_nonce_is_not_ours(void **state)
+{
+    struct world *w = *state;
+    struct cfg_config c = first_config(PEER, false);
+    begin_takeover(w);
+    reg_answer(w, REPL_EV_REG_PREPARED, &c);
+    floor_persisted(w);
+    assert_int_equal(w->op_kind, REPL_EF_REG_CAS);
+    c = w->proposal;
+    c.primary.v = PEER;
+    c.in_sync = c.members;
+    say_config(w, &c);
+    assert_int_not_equal(status(w).role, REPL_ROLE_PRIMARY);
+    assert_true(status(w).config.primary.v == PEER);
+}
+
+/* Goal: a conflict with applied entries halts the replica in the midst of a takeover, for good, and
+ * ends the takeover. */
+static void test_divergence_during_takeover_halts(void **state)
+{
+    struct world *w = *state;
+    struct cfg_config c = first_config(PEER, false);
+    struct repl_pos at = {{0}, {0, 0}};
+    link_up(w);
+    reg_answer(w, REPL_EV_REG_LOST, &c);
+    say_append(w, 1, &at, 1, 1, 2000);
+    floor_persisted(w);
+    persisted(w);
+    assert_true(status(w).applied.v == 1);
+    lose_primary(w);
+    assert_int_equal(status(w).role, REPL_ROLE_TAKING_OVER);
+    at = (struct repl_pos){{0}, {0, 0}};
+    say_append(w, 1, &at, 2, 0, 2000); /* another log */
+    assert_int_equal(status(w).role, REPL_ROLE_HALTED);
+    assert_int_equal(status(w).why, REPL_WHY_DIVERGED);
+    reg_answer(w, REPL_EV_REG_PREPARED, &c); /* of the operation that was abandoned */
+    c.epoch.v = 2;
+    say_config(w, &c);
+    w->now.ns += 10 * TS_NS_PER_S;
+    step(w, (struct repl_event){.kind = REPL_EV_TICK});
+    assert_int_equal(status(w).role, REPL_ROLE_HALTED);
+}
+
+/* Goal: a primary that was replaced, lost its log's end and is primary again begins each stream
+ * anew: what it sent before is not in its log any more. */
+static void test_primary_again_after_truncation_streams_anew(void **state)
+{
+    struct world *w = *state;
+    become_primary(w, false);
+    link_up(w);
+    say_position(w, 2, (struct repl_pos){{0}, {0, 0}});
+    struct repl_pos end1 = status(w).tail; /* seq 1, committed */
+    submit(w, 5);                          /* 2..6, sent to the peer, not durable anywhere */
+    assert_string_equal(w->log, "journal:6 append1 ");
+    struct cfg_config c = status(w).config;
+    c.epoch.v = 3;
+    c.primary.v = PEER;
+    c.proposer.v = 202;
+    cfg_set_add(&c.in_sync, (struct cfg_replica){{PEER}, {102}});
+    say_config(w, &c);
+    say_append(w, 3, &end1, 3, 0, 3000000000); /* 2..4 */
+    say_append(w, 3, &end1, 4, 0, 3000000000); /* 5..8: seq 6 is no end of a batch now */
+    assert_true(status(w).tail.seq.v == 8);
+    persisted(w);
+    floor_persisted(w);
+    lose_primary(w);
+    reg_answer(w, REPL_EV_REG_PREPARED, &c);
+    floor_persisted(w);
+    c = w->proposal;
+    reg_answer(w, REPL_EV_REG_WON, &c);
+    assert_int_equal(status(w).role, REPL_ROLE_PRIMARY); /* its no-op, seq 9, is not sent yet */
+    assert_int_equal(strncmp(w->log, "journal:9 config0 apply:2 ", 26), 0);
+    say_position(w, 4, end1);
+    assert_string_equal(w->log, "append1 ");
+}
+
+/* Goal: a batch from the end of time is refused; one from its last moment stops the clock and no
+ * primary that follows. */
+static void test_append_time_at_limit_stops_clock(void **state)
+{
+    struct world *w = *state;
+    struct cfg_config c = first_config(PEER, false);
+    struct repl_pos at = {{0}, {0, 0}};
+    struct repl_pos none = at;
+    link_up(w);
+    reg_answer(w, REPL_EV_REG_LOST, &c);
+    say_append(w, 1, &none, 1, 0, UINT64_MAX);
+    assert_true(status(w).tail.seq.v == 0 && status(w).malformed == 1);
+    say_append(w, 1, &at, 1, 0, REPL_BATCH_TIME_MAX);
+    assert_true(status(w).tail.seq.v == 1);
+    persisted(w);
+    floor_persisted(w);
+    lose_primary(w);
+    reg_answer(w, REPL_EV_REG_PREPARED, &c);
+    floor_persisted(w);
+    c = w->proposal;
+    reg_answer(w, REPL_EV_REG_WON, &c);
+    persisted(w);
+    submit(w, 1);
+    assert_int_equal(w->p.fx.submit, REPL_SUBMIT_ORDERED);
+    assert_true(repl_logical_now(w->p.core, w->now).ns == REPL_BATCH_TIME_MAX);
+}
+
+/* Goal: a durable floor far ahead of the register (an earlier run believed a lie) forbids a
+ * takeover and breaks nothing. */
+static void test_floor_far_ahead_forbids_takeover(void **state)
+{
+    struct world *w = *state;
+    struct repl_options o = {.self = {SELF}, .instance = {203}, .first_time = {1000}, .seed = 3};
+    o.timing = cfg_timing_derive(100 * TS_NS_PER_MS);
+    o.limits = repl_limits_default(&o.timing);
+    repl_free(w->p.core);
+    w->p.core = repl_new(&o);
+    assert_non_null(w->p.core);
+    struct repl_event ev = {.kind = REPL_EV_START};
+    ev.u.start.incarnation.v = 101;
+    ev.u.start.floor.v = 1000;
+    step(w, ev);
+    struct cfg_config c = first_config(SELF, false);
+    reg_answer(w, REPL_EV_REG_LOST, &c);
+    assert_int_equal(status(w).role, REPL_ROLE_SECONDARY);
+    assert_int_equal(status(w).why, REPL_WHY_NOT_IN_SYNC);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(test_position_newer_config_during_seal_waits),
+        T(test_config_with_our_nonce_is_not_ours),
+        T(test_divergence_during_takeover_halts),
+        T(test_primary_again_after_truncation_streams_anew),
+        T(test_append_time_at_limit_stops_clock),
+        T(test_floor_far_ahead_forbids_takeover),
+    };
+#undef T
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
