@@ -150,6 +150,9 @@ void replica_service_close_pending(struct replica *r)
 {
     r->waiting_count = 0;
     r->waiting_head = 0;
+    /* They may be cut off with the log's end: nobody waits for them to be applied. */
+    r->tick_seq.v = 0;
+    r->checkpoint_seq.v = 0;
     r->status_changed = true;
     resp_server_close_unanswered(r->front);
 }
