@@ -87,7 +87,10 @@ void repl_reads_advance(struct repl *c, struct repl_effects *fx)
     uint64_t others = repl_required_mask(c) & ~(1ULL << c->o.self.v);
     /* At most two turns: a round that ends, and the next one that begins. */
     for (int turn = 0; turn < 2; turn++) {
-        if (!c->blocked && c->read_ready == c->read_token) {
+        /* A blocked primary asks as well, once nothing else is missing: until then each answer
+         * would only bring the next question. */
+        bool unblocks = c->blocked && ts_seq_eq(c->committed.seq, repl_log_tail(&c->log).seq);
+        if (!unblocks && c->read_ready == c->read_token) {
             return;
         }
         if (others == 0) {
