@@ -101,6 +101,11 @@ void repl_takeover_won(struct repl *c, struct repl_effects *fx)
     c->active = false;
     c->bump = false;
     c->joining.v = 0;
+    for (size_t i = 0; i < TS_MEMBERS_MAX; i++) {
+        /* Where the streams stood when this replica was primary before says nothing of the log that
+         * it has now: each peer tells its position when it learns of this config. */
+        c->peers[i].stream = REPL_STREAM_OFF;
+    }
     repl_set_role(c, fx, REPL_ROLE_PRIMARY, REPL_WHY_TAKING_OVER);
     repl_config_publish(c, fx);
     try_noop(c, fx);
