@@ -28,7 +28,9 @@ struct repl_peer {
     struct ts_mono evidence_at;
     /* as seen by a primary, in the present epoch */
     enum repl_stream stream;
-    struct repl_pos sent; /* end of what was sent on this link */
+    struct repl_pos sent;       /* end of what was sent on this link */
+    struct repl_pos committed;  /* as its newest position said: a prefix of every log */
+    struct ts_mono fetch_after; /* the journal could not be read: not again before */
     bool acked_valid;
     struct repl_pos acked;
     bool compared; /* a digest was equal, at compared_seq */
@@ -97,7 +99,8 @@ struct repl {
     bool bump; /* a peer refused this epoch: raise it, keep the set (R4.1) */
 
     /* primary */
-    struct ts_nic_id joining; /* required from now on, not proposed yet; 0 = none */
+    struct ts_nic_id joining;   /* required from now on, not proposed yet; 0 = none */
+    struct ts_seq joining_from; /* committed when it became required: all later needs it */
     struct ts_mono joining_since;
     struct ts_mono commit_lazy_at;
     struct ts_mono progress_at; /* since when the oldest waiting request sees no progress */
