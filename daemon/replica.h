@@ -43,8 +43,10 @@ struct replica_peer {
     enum hb_verdict verdict;
     bool running_known; /* the peer's nicd has spoken of its replica */
     bool running;
-    uint8_t starts;   /* low byte of its nicd's start count */
-    bool exited_told; /* evidence stands on nicd's word */
+    uint8_t starts;    /* low byte of its nicd's start count */
+    bool exited_told;  /* evidence stands on nicd's word */
+    bool fetch_failed; /* the core is told so by the next turn */
+    struct ts_seq fetch_after;
 };
 
 struct replica {
@@ -117,6 +119,9 @@ enum ts_err replica_replay(void *arg, const struct journal_batch *batch, struct 
                            struct ts_why *why);
 /* The replica record's opaque bytes: {u8 version, u64 floor}. */
 struct ts_epoch replica_record_floor(struct ts_bytes record);
+
+/* Answers the reads of the journal that could not begin. */
+void replica_fetch_tick(struct replica *r);
 
 /* replica_register.c */
 enum ts_err replica_register_open(struct replica *r, struct ts_why *why) TS_MUST_USE;

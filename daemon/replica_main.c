@@ -92,6 +92,7 @@ static void work(struct replica *r)
     }
     replica_register_tick(r, now);
     replica_peers_tick(r, now);
+    replica_fetch_tick(r);
     if (r->started && !ts_mono_lt(now, repl_deadline(r->core))) {
         struct repl_event tick = {.kind = REPL_EV_TICK};
         replica_feed(r, &tick);

@@ -125,13 +125,38 @@ static void on_fetched(void *arg, enum ts_err err, const struct journal_batch *b
     free(f);
 }
 
+/* This runs within a step of the core, which cannot be answered there. */
+static void fetch_refused(struct replica *r, struct ts_nic_id peer, struct ts_seq after,
+                          enum ts_err err)
+{
+    net_log_limited(&r->start->log, NET_LOG_WARNING, "fetch", "catch-up of a learner: %s",
+                    ts_err_text(err));
+    for (size_t i = 0; i < r->peer_count; i++) {
+        if (ts_nic_eq(r->peers[i].nic, peer)) {
+            r->peers[i].fetch_failed = true;
+            r->peers[i].fetch_after = after;
+        }
+    }
+}
+
+void replica_fetch_tick(struct replica *r)
+{
+    for (size_t i = 0; i < r->peer_count; i++) {
+        struct replica_peer *p = &r->peers[i];
+        if (p->fetch_failed) {
+            struct fetch f = {.r = r, .peer = p->nic, .after = p->fetch_after};
+            p->fetch_failed = false;
+            feed_fetched(&f, (struct ts_bytes){NULL, 0});
+        }
+    }
+}
+
 static void fetch_start(struct fetch *f)
 {
     enum ts_err err =
         journal_read(f->r->journal, ts_seq_add(f->after, 1), f->bytes_max, on_fetched, f);
     if (err != TS_OK) {
-        /* Closing, or more reads than peers: the learner asks again with its next position. */
-        net_log(&f->r->start->log, NET_LOG_WARNING, "catch-up of a learner: %s", ts_err_text(err));
+        fetch_refused(f->r, f->peer, f->after, err); /* closing, or too many reads at once */
         free(f);
     }
 }
@@ -139,10 +164,12 @@ static void fetch_start(struct fetch *f)
 static void on_fetch(void *ctx, struct ts_nic_id peer, struct ts_seq after, size_t bytes_max)
 {
     struct fetch *f = malloc(sizeof(*f));
-    if (f != NULL) {
-        *f = (struct fetch){ctx, peer, after, bytes_max};
-        fetch_start(f);
+    if (f == NULL) {
+        fetch_refused(ctx, peer, after, TS_ERR_NOMEM);
+        return;
     }
+    *f = (struct fetch){ctx, peer, after, bytes_max};
+    fetch_start(f);
 }
 
 static void on_reg(void *ctx, enum repl_effect_kind kind, uint64_t op, struct ts_epoch expected,

@@ -101,7 +101,9 @@ void repl_primary_pump(struct repl *c, struct repl_peer *p, bool always, struct 
     }
     if (ts_seq_lt(p->sent.seq, c->log.base.seq)) {
         /* Behind the window: from the journal, one piece at a time, each acknowledged. */
-        fetch(p, fx);
+        if (!ts_mono_lt(c->now, p->fetch_after)) {
+            fetch(p, fx);
+        }
         return;
     }
     for (int runs = 0; runs < RUNS_MAX; runs++) {
@@ -141,7 +143,8 @@ void repl_primary_on_position(struct repl *c, struct repl_peer *p,
         !ts_incarnation_eq(m->incarnation, p->incarnation)) {
         return;
     }
-    if (c->config_known && ts_epoch_lt(c->config.epoch, m->config_epoch) && !c->op_running) {
+    bool free = !c->op_running && c->takeover == REPL_TAKEOVER_NONE; /* its own steps show it */
+    if (c->config_known && ts_epoch_lt(c->config.epoch, m->config_epoch) && free) {
         /* It knows a newer config: ask the register, not the peer. */
         repl_reg_start(c, fx, REPL_EF_REG_READ, (struct ts_epoch){0}, NULL);
         return;
@@ -167,11 +170,27 @@ void repl_primary_on_position(struct repl *c, struct repl_peer *p,
         return;
     }
     p->sent = start;
+    p->committed = m->committed;
     p->stream = REPL_STREAM_LIVE;
     p->acked_valid = false;
     repl_trace(c, fx, TS_TRACE_LEARNER_START, start.seq, p->nic.v, start.seq.v + 1);
     repl_primary_pump(c, p, true, fx);
     c->round_asked &= ~(1ULL << p->nic.v); /* a round's question may have been lost: ask again */
+}
+
+/* No batch of ours begins where the peer's log ends. Either the journal could not be read, which
+ * the shell has said: it is tried again later. Or the peer's end lies within a batch of ours
+ * (`other`): what it has there conflicts, so it starts where its committed log ends. */
+static void nothing_fetched(struct repl *c, struct repl_peer *p, bool other,
+                            struct repl_effects *fx)
+{
+    p->stream = REPL_STREAM_LIVE;
+    if (other && ts_seq_lt(p->committed.seq, p->sent.seq)) {
+        p->sent = p->committed;
+    } else {
+        p->fetch_after = ts_mono_add(c->now, c->o.timing.failure_timeout);
+    }
+    repl_primary_pump(c, p, false, fx);
 }
 
 void repl_primary_on_fetched(struct repl *c, struct repl_peer *p, const struct repl_event *ev,
@@ -194,7 +213,7 @@ void repl_primary_on_fetched(struct repl *c, struct repl_peer *p, const struct r
         end = (struct repl_pos){b.last, ts_hash_bytes(b.bytes.data, b.bytes.len)};
     }
     if (ts_seq_eq(end.seq, p->sent.seq)) {
-        p->stream = REPL_STREAM_OFF; /* the journal cannot be read: the shell has said why */
+        nothing_fetched(c, p, ev->u.fetched.batches.len > 0, fx);
         return;
     }
     struct ts_bytes whole = {ev->u.fetched.batches.data,
@@ -374,6 +393,12 @@ void repl_primary_tick(struct repl *c, struct repl_effects *fx)
             if (p->used && ts_seq_lt(p->committed_sent, c->committed.seq)) {
                 repl_primary_pump(c, p, true, fx);
             }
+        }
+    }
+    for (size_t i = 0; i < TS_MEMBERS_MAX; i++) {
+        struct repl_peer *p = &c->peers[i];
+        if (p->used && ts_seq_lt(p->sent.seq, c->log.base.seq)) {
+            repl_primary_pump(c, p, false, fx); /* a read of the journal that is due again */
         }
     }
     bool late = !ts_mono_lt(c->now, ts_mono_add(c->progress_at, c->o.limits.blocked_after));

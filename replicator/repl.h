@@ -127,7 +127,8 @@ struct repl_event {
         } applied;
         struct {
             struct ts_seq after;
-            struct ts_bytes batches; /* whole batches, borrowed; empty = not to be had */
+            /* Whole batches, borrowed. Empty: not to be had now. Every FETCH is answered. */
+            struct ts_bytes batches;
         } fetched;
         struct {
             uint64_t op; /* of the REG_* effect it answers */

@@ -344,6 +344,9 @@ struct ts_mono repl_deadline(const struct repl *c)
         if (p->used && p->connected && ts_mono_lt(c->now, p->join_after)) {
             t = earlier(t, p->join_after);
         }
+        if (p->used && p->connected && ts_mono_lt(c->now, p->fetch_after)) {
+            t = earlier(t, p->fetch_after);
+        }
     }
     return t;
 }

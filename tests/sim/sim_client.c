@@ -42,11 +42,12 @@ static void submit(struct sim *s, int client, int node)
     uint8_t payload[8];
     struct ts_writer w = ts_writer_init(payload, sizeof(payload));
     ts_put_u64(&w, id);
-    struct repl_request q = {.kind = SVC_ENTRY_COMMAND, .payload = {payload, sizeof(payload)}};
+    /* Batches of different lengths: two logs that part do not end theirs at the same places. */
+    struct repl_request q[4] = {{.kind = SVC_ENTRY_COMMAND, .payload = {payload, sizeof(payload)}}};
     struct repl_event ev = {.kind = REPL_EV_SUBMIT};
     struct repl_status st;
-    ev.u.submit.requests = &q;
-    ev.u.submit.count = 1;
+    ev.u.submit.requests = q; /* the others are no-ops */
+    ev.u.submit.count = (size_t)sim_rand(s, 1, 4);
     repl_status(r->core, &st);
     *op = (struct sim_client_op){.used = true, .client = client, .id = id, .floor = s->seen};
     op->seq = ts_seq_add(st.tail.seq, 1);

@@ -190,7 +190,8 @@ static void on_fetch(void *ctx, struct ts_nic_id peer, struct ts_seq after, size
                            .a = after.v};
     uint8_t *bytes = malloc(bytes_max);
     ts_assert(bytes != NULL);
-    for (size_t i = 0; i < d->log_count; i++) {
+    bool refused = sim_chance(sim_of(ctx), 5); /* too many reads at once */
+    for (size_t i = 0; i < d->log_count && !refused; i++) {
         if (ts_seq_lt(after, d->log[i].seq) && ev.len + d->log[i].len <= bytes_max &&
             ev.len < 2000) {
             memcpy(bytes + ev.len, d->log[i].bytes, d->log[i].len);
