@@ -159,7 +159,13 @@ static bool take(struct scan *s, const struct cli_event *e)
     return false;
 }
 
-/* When the old primary's process ended, as its own node saw it. */
+static uint64_t apart(uint64_t a, uint64_t b)
+{
+    return a < b ? b - a : a - b;
+}
+
+/* When the old primary's process ended, as its own node saw it: of a process that ends again and
+ * again, the exit next to the takeover. */
 static void find_exit(const struct cfg_cluster *c, const struct cli_history *h,
                       struct cli_failover *f)
 {
@@ -169,7 +175,9 @@ static void find_exit(const struct cfg_cluster *c, const struct cli_history *h,
             ts_nic_eq(c->nodes[e->node].id, f->primary_before) &&
             e->e.source.group.v == c->groups[f->group].id.v &&
             e->e.wall_us + EXIT_BEFORE_US >= f->begin_wall_us &&
-            e->e.wall_us <= f->begin_wall_us + EXIT_AFTER_US) {
+            e->e.wall_us <= f->begin_wall_us + EXIT_AFTER_US &&
+            (!f->exit_seen ||
+             apart(e->e.wall_us, f->begin_wall_us) < apart(f->exit_wall_us, f->begin_wall_us))) {
             f->exit_seen = true;
             f->exit_wall_us = e->e.wall_us;
             f->exit_status = (int32_t)(uint32_t)e->e.trace.b;

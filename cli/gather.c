@@ -286,7 +286,8 @@ bool cli_is_settled(const json_t *merged, char *what, size_t cap)
         }
         const char *state = cli_string(json_object_get(entry, "voter"), "state", "");
         if (strcmp(state, "ready") != 0 && strcmp(state, "none") != 0) {
-            (void)snprintf(what, cap, "the voter of %s is %s", name, state);
+            (void)snprintf(what, cap, "the voter of %s is %s%s", name,
+                           strcmp(state, "clone") == 0 ? "a " : "", state);
             return false;
         }
     }

@@ -245,6 +245,9 @@ static void add_failover(struct cli_history *h)
     struct cli_event exited = event(0, 9, TS_TRACE_PROC_EXITED, 0, 77, (uint64_t)-9);
     exited.e.source.instance.v = 1; /* nicd tells it */
     add(h, exited);
+    exited.e.wall_us += 700 * MS; /* its restart ends, too: no part of this failover */
+    exited.e.trace.b = 1;
+    add(h, exited);
     add(h, event(1, 10, TS_TRACE_EVIDENCE, 4, 1, REPORT_EVIDENCE_REFUSED));
     add(h, event(1, 10, TS_TRACE_EVIDENCE, 4, 1, REPORT_EVIDENCE_EXITED));
     add(h, event(1, 11, TS_TRACE_ROLE, 4, REPORT_TRACE_ROLE_TAKING_OVER, 0));
