@@ -101,11 +101,6 @@ void repl_takeover_won(struct repl *c, struct repl_effects *fx)
     c->active = false;
     c->bump = false;
     c->joining.v = 0;
-    for (size_t i = 0; i < TS_MEMBERS_MAX; i++) {
-        /* Where the streams stood when this replica was primary before says nothing of the log that
-         * it has now: each peer tells its position when it learns of this config. */
-        c->peers[i].stream = REPL_STREAM_OFF;
-    }
     repl_set_role(c, fx, REPL_ROLE_PRIMARY, REPL_WHY_TAKING_OVER);
     repl_config_publish(c, fx);
     try_noop(c, fx);
@@ -211,5 +206,7 @@ void repl_takeover_advance(struct repl *c, struct repl_effects *fx)
 
 struct ts_mono repl_takeover_deadline(const struct repl *c)
 {
-    return c->takeover == REPL_TAKEOVER_WAIT ? c->takeover_at : TS_MONO_NEVER;
+    /* While a register operation runs, its end continues the takeover, not the time. */
+    bool waits = c->takeover == REPL_TAKEOVER_WAIT && !c->op_running;
+    return waits ? c->takeover_at : TS_MONO_NEVER;
 }
