@@ -1,5 +1,5 @@
-/* What a peer says may be wrong, late or a lie: the core answers with an error, never with a broken
- * invariant. Each of these once ended the process. */
+/* What a peer says may be wrong, late or a lie: the core refuses it, and no invariant breaks. Each
+ * of these once broke one. */
 #include "tests/unit/repl_fixture.h"
 
 static void say_position(struct world *w, uint64_t config_epoch, struct repl_pos tail)
