@@ -49,10 +49,7 @@ bool repl_primary_order(struct repl *c, const struct repl_request *requests, siz
     repl_log_append(&c->log, &b);
     c->last_time = time;
     c->last_time_at = c->now;
-    struct repl_effect *e = repl_fx(fx, REPL_EF_JOURNAL_APPEND);
-    e->u.append.batch = b;
-    e->u.append.hash = repl_log_tail(&c->log).hash;
-    e->u.append.committed = c->committed.seq;
+    repl_journal_newest(c, fx);
     for (size_t i = 0; i < TS_MEMBERS_MAX; i++) {
         repl_primary_pump(c, &c->peers[i], false, fx);
     }

@@ -161,9 +161,9 @@ struct repl_effect {
     struct ts_nic_id peer; /* SEND, FETCH */
     union {
         struct {
-            struct repl_batch batch; /* borrowed from the window until the next step */
-            struct ts_hash hash;
-            struct ts_seq committed; /* hint stored beside it */
+            struct ts_seq from;      /* exclusive: whole batches of the window */
+            struct ts_seq to;        /* inclusive */
+            struct ts_seq committed; /* hint stored beside each */
         } append;
         struct repl_pos truncate; /* the log end from now on */
         struct ts_epoch floor;
@@ -225,8 +225,10 @@ void repl_step(struct repl *c, const struct repl_event *ev, struct repl_effects 
 /* When the next TICK is due; TS_MONO_NEVER when none is. */
 struct ts_mono repl_deadline(const struct repl *c);
 
-/* The committed batch that holds `seq`, for an APPLY effect. Asserts that it is in the window. */
-void repl_batch_at(const struct repl *c, struct ts_seq seq, struct repl_batch *out);
+/* The batch that holds `seq` and the hash of its bytes, for an effect that names positions.
+ * Asserts that it is in the window. */
+void repl_batch_at(const struct repl *c, struct ts_seq seq, struct repl_batch *out,
+                   struct ts_hash *hash);
 
 /* Logical time as a primary would stamp it now. */
 struct ts_ltime repl_logical_now(const struct repl *c, struct ts_mono now);

@@ -92,10 +92,7 @@ static bool append(struct repl *c, const struct repl_batch *b, struct repl_effec
         c->last_time = b->time;
         c->last_time_at = c->now;
     }
-    struct repl_effect *e = repl_fx(fx, REPL_EF_JOURNAL_APPEND);
-    e->u.append.batch = mine;
-    e->u.append.hash = repl_log_tail(&c->log).hash;
-    e->u.append.committed = c->committed.seq;
+    repl_journal_newest(c, fx);
     return true;
 }
 

@@ -10,6 +10,20 @@ struct repl_effect *repl_fx(struct repl_effects *fx, enum repl_effect_kind kind)
     return e;
 }
 
+void repl_journal_newest(struct repl *c, struct repl_effects *fx)
+{
+    const struct repl_log_slot *s = repl_log_newest(&c->log);
+    struct repl_effect *last = fx->count == 0 ? NULL : &fx->e[fx->count - 1];
+    ts_assert(s != NULL);
+    if (last == NULL || last->kind != REPL_EF_JOURNAL_APPEND ||
+        last->u.append.to.v + 1 != s->first.v) {
+        last = repl_fx(fx, REPL_EF_JOURNAL_APPEND);
+        last->u.append.from.v = s->first.v - 1;
+        last->u.append.committed = c->committed.seq;
+    }
+    last->u.append.to = s->last;
+}
+
 void repl_trace(struct repl *c, struct repl_effects *fx, enum ts_trace_kind kind, struct ts_seq seq,
                 uint64_t a, uint64_t b)
 {

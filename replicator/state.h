@@ -124,6 +124,8 @@ struct repl {
 
 /* ---- small helpers (state.c) ------------------------------------------------------ */
 
+/* The newest batch goes to the journal; one effect for a run of them. */
+void repl_journal_newest(struct repl *c, struct repl_effects *fx);
 struct repl_effect *repl_fx(struct repl_effects *fx, enum repl_effect_kind kind);
 void repl_trace(struct repl *c, struct repl_effects *fx, enum ts_trace_kind kind, struct ts_seq seq,
                 uint64_t a, uint64_t b);

@@ -351,7 +351,8 @@ struct ts_mono repl_deadline(const struct repl *c)
     return t;
 }
 
-void repl_batch_at(const struct repl *c, struct ts_seq seq, struct repl_batch *out)
+void repl_batch_at(const struct repl *c, struct ts_seq seq, struct repl_batch *out,
+                   struct ts_hash *hash)
 {
     const struct repl_log_slot *s = repl_log_find(&c->log, seq);
     ts_assert(s != NULL);
@@ -363,6 +364,7 @@ void repl_batch_at(const struct repl *c, struct ts_seq seq, struct repl_batch *o
         .time = s->time,
         .prev = s->prev,
     };
+    *hash = s->hash;
 }
 
 struct ts_ltime repl_logical_now(const struct repl *c, struct ts_mono now)

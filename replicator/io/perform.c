@@ -3,13 +3,24 @@
 #include "base/assert.h"
 #include "base/hash.h"
 
+static void append(struct perform *p, const struct repl_effect *e)
+{
+    for (struct ts_seq at = e->u.append.from; ts_seq_lt(at, e->u.append.to);) {
+        struct repl_batch b;
+        struct ts_hash hash;
+        repl_batch_at(p->core, ts_seq_add(at, 1), &b, &hash);
+        ts_assert(b.first.v == at.v + 1 && !ts_seq_lt(e->u.append.to, b.last));
+        p->table->journal_append(p->ctx, &b, hash, e->u.append.committed);
+        at = b.last;
+    }
+}
+
 static void start_disk(struct perform *p, const struct repl_effect *e)
 {
     if (e->kind == REPL_EF_JOURNAL_TRUNCATE) {
         p->table->journal_truncate(p->ctx, e->u.truncate);
     } else if (e->kind == REPL_EF_JOURNAL_APPEND) {
-        p->table->journal_append(p->ctx, &e->u.append.batch, e->u.append.hash,
-                                 e->u.append.committed);
+        append(p, e);
     } else if (e->kind == REPL_EF_PERSIST_FLOOR) {
         p->table->persist_floor(p->ctx, e->u.floor);
     }
@@ -49,7 +60,8 @@ static void apply(struct perform *p, const struct repl_effect *e, struct ts_mono
     struct ts_seq at = e->u.apply.from;
     while (ts_seq_lt(at, e->u.apply.to)) {
         struct repl_batch b;
-        repl_batch_at(p->core, ts_seq_add(at, 1), &b);
+        struct ts_hash hash;
+        repl_batch_at(p->core, ts_seq_add(at, 1), &b, &hash);
         ts_assert(b.first.v == at.v + 1 && !ts_seq_lt(e->u.apply.to, b.last));
         p->digest = apply_batch(p, &b, status.config.epoch, e->u.apply.release);
         struct repl_event applied = {.kind = REPL_EV_APPLIED, .now = now};
