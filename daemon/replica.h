@@ -84,8 +84,9 @@ struct replica {
     size_t waiting_head;
     size_t waiting_count;
     bool status_changed;
-    bool submit_busy;       /* the window was full: the front-end offers again after progress */
-    struct ts_seq tick_seq; /* the newest ordered TICK; one at a time */
+    bool submit_busy;         /* the window was full: the front-end offers again after progress */
+    struct ts_mono own_after; /* an own entry that found the window full is tried again then */
+    struct ts_seq tick_seq;   /* the newest ordered TICK; one at a time */
     struct ts_mono checkpoint_at;
     struct ts_seq checkpoint_seq; /* the newest ordered CHECKPOINT */
 

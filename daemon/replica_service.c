@@ -15,6 +15,9 @@
 #define CHECKPOINT_IDLE_NS (10 * TS_NS_PER_S)
 #define SUBMIT_COUNT_MAX 4096U
 
+/* An own entry that found the log window full waits this long: commits make room. */
+#define OWN_RETRY_NS (5 * TS_NS_PER_MS)
+
 static const struct svc *const SERVICES[] = {&kv_service};
 
 static struct repl_status status_of(const struct replica *r)
@@ -219,7 +222,8 @@ static struct ts_mono tick_due(const struct replica *r, const struct repl_status
         return TS_MONO_NEVER;
     }
     struct ts_ltime logical = repl_logical_now(r->core, now);
-    return next.ns > logical.ns ? ts_mono_add(now, next.ns - logical.ns) : now;
+    struct ts_mono due = next.ns > logical.ns ? ts_mono_add(now, next.ns - logical.ns) : now;
+    return ts_mono_lt(due, r->own_after) ? r->own_after : due;
 }
 
 static struct ts_mono checkpoint_due(const struct replica *r, const struct repl_status *s)
@@ -228,7 +232,9 @@ static struct ts_mono checkpoint_due(const struct replica *r, const struct repl_
         return TS_MONO_NEVER;
     }
     bool busy = ts_seq_lt(r->checkpoint_seq, s->applied);
-    return ts_mono_add(r->checkpoint_at, busy ? CHECKPOINT_BUSY_NS : CHECKPOINT_IDLE_NS);
+    struct ts_mono due =
+        ts_mono_add(r->checkpoint_at, busy ? CHECKPOINT_BUSY_NS : CHECKPOINT_IDLE_NS);
+    return ts_mono_lt(due, r->own_after) ? r->own_after : due;
 }
 
 struct ts_mono replica_service_deadline(const struct replica *r, struct ts_mono now)
@@ -243,8 +249,11 @@ static void order_own(struct replica *r, enum svc_entry_kind kind, struct ts_seq
 {
     struct repl_request q = {.kind = kind};
     struct ts_seq first;
-    if (order(r, &q, 1, &first) == TS_OK) {
+    enum ts_err err = order(r, &q, 1, &first);
+    if (err == TS_OK) {
         *seq = first;
+    } else if (err == TS_ERR_BUSY) {
+        r->own_after = ts_mono_add(net_now(), OWN_RETRY_NS);
     }
 }
 
