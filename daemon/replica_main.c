@@ -255,6 +255,8 @@ int main(int argc, char **argv)
     }
     int status = daemon_start(start, "replica", DAEMON_TAKES_GROUP, argc, argv);
     if (status >= 0) {
+        free(start);
+        free(r);
         return status;
     }
     r->start = start;

@@ -76,7 +76,7 @@ static void reply(struct cfgd_voter *v, uint64_t handle, const struct reg_msg *m
     (void)ignored;
 }
 
-static void step(struct cfgd_voter *v, struct voter_event *ev)
+static void step_once(struct cfgd_voter *v, struct voter_event *ev)
 {
     ts_assert(!v->stepping); /* completions and frames come from the loop, never from within */
     v->stepping = true;
@@ -97,9 +97,14 @@ static void step(struct cfgd_voter *v, struct voter_event *ev)
         }
     }
     v->stepping = false;
+}
+
+static void step(struct cfgd_voter *v, struct voter_event *ev)
+{
+    step_once(v, ev);
     if (v->persist_failed && !voter_has_failed(v->core)) {
         fail(v->d, "its disk takes no more writes; see the line before");
-        step(v, &(struct voter_event){.kind = VOTER_PERSIST_FAILED});
+        step_once(v, &(struct voter_event){.kind = VOTER_PERSIST_FAILED});
     }
 }
 

@@ -108,6 +108,7 @@ int main(int argc, char **argv)
         (argc > 1 && (lab_parse_int(lab_bytes(argv[1]), &rounds) != TS_OK || rounds < 1 ||
                       rounds > ROUNDS_MAX))) {
         fputs("usage: bench_outage [ROUNDS]\n", stderr);
+        free(o);
         return 64;
     }
     start(o, run);

@@ -2,7 +2,6 @@
  * occurs nowhere else, flips a byte of it in every place of the secondary's memory that holds
  * it, and waits for the divergence alarm: the digests of state slices stop agreeing. */
 #include <fcntl.h>
-#include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -74,11 +73,11 @@ static unsigned flip_everywhere(pid_t pid, const char *value)
     FILE *maps = fopen(path, "re");
     assert_non_null(maps);
     while (fgets(line, sizeof line, maps) != NULL) {
-        uint64_t from;
-        uint64_t to;
-        char mode[8];
-        if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %7s", &from, &to, mode) == 3 && mode[0] == 'r' &&
-            mode[1] == 'w' && to - from <= RANGE_MAX) {
+        /* "FROM-TO rw..." */
+        char *end;
+        uint64_t from = strtoull(line, &end, 16);
+        uint64_t to = *end == '-' ? strtoull(end + 1, &end, 16) : from;
+        if (strncmp(end, " rw", 3) == 0 && to - from <= RANGE_MAX) {
             flipped += flip_range(mem, from, to, value);
         }
     }

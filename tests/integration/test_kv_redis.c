@@ -106,10 +106,10 @@ static const char *const oddities[] = {
     "FLUSHALL ASYNC SYNC",
     "TTL",
     "PERSIST a b",
-    "verylongcommandname-verylongcommandname-verylongcommandname-verylongcommandname-"
-    "verylongcommandname-verylongcommandname-verylongcommandname b cccccccccccccccccccccccccc "
-    "cccccccccccccccccccccccccccccccccccccccccccccc ddddddddddddddddddddddddddddddddddddddddddd "
-    "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee fffffffffffffffffffffffffff",
+    ("verylongcommandname-verylongcommandname-verylongcommandname-verylongcommandname-"
+     "verylongcommandname-verylongcommandname-verylongcommandname b cccccccccccccccccccccccccc "
+     "cccccccccccccccccccccccccccccccccccccccccccccc ddddddddddddddddddddddddddddddddddddddddddd "
+     "eeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeeee fffffffffffffffffffffffffff"),
     NULL};
 
 /* Seconds that no other expiry of the run comes near: options compare moments. */
