@@ -1,6 +1,7 @@
 #include "cluster-cfg/io/admin_client.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -139,6 +140,22 @@ static enum ts_err exchange(nng_socket req, const char *url, const char *path, c
     return TS_OK;
 }
 
+static void *close_socket(void *arg)
+{
+    (void)nng_close((nng_socket){(uint32_t)(uintptr_t)arg});
+    return NULL;
+}
+
+/* NNG 1.5.2 may wait for ever in nng_close when the other side vanished in the middle of the
+ * connecting. Nobody waits for it here: at worst a thread and a socket stay until the end. */
+static void close_aside(nng_socket sock)
+{
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, close_socket, (void *)(uintptr_t)sock.id) == 0) {
+        (void)pthread_detach(thread);
+    }
+}
+
 enum ts_err admin_client_ask(const char *dir, json_t *request, unsigned timeout_ms, json_t **reply,
                              struct ts_why *why)
 {
@@ -161,7 +178,7 @@ enum ts_err admin_client_ask(const char *dir, json_t *request, unsigned timeout_
     if (err == TS_ERR_TIMEOUT && check_runs(dir, path, why) != TS_OK) {
         err = TS_ERR_NOT_FOUND; /* it ended meanwhile */
     }
-    (void)nng_close(req);
+    close_aside(req);
     free(text);
     return err;
 }
@@ -228,7 +245,7 @@ enum ts_err admin_stream_next(struct admin_stream *s, unsigned timeout_ms, json_
 void admin_stream_close(struct admin_stream *s)
 {
     if (s != NULL) {
-        (void)nng_close(s->sub);
+        close_aside(s->sub);
         free(s);
     }
 }
