@@ -561,7 +561,9 @@ unsigned proposer_answering(const struct proposer *p, struct ts_mono now)
     for (size_t v = 0; v < p->cfg.voters; v++) {
         const struct proposer_voter *pv = &p->voter[v];
         bool silent = ts_mono_since(pv->asked_at, now) >= SILENT_RETRIES * p->cfg.retry_ns;
-        n += pv->up && !silent && pv->answer != PROPOSER_REFUSED;
+        /* A refusal is news only while somebody asks: nobody would hear that it is over. */
+        bool unable = p->phase != PROPOSER_IDLE && pv->answer == PROPOSER_REFUSED;
+        n += pv->up && !silent && !unable;
     }
     return n;
 }

@@ -208,8 +208,8 @@ bool proposer_is_busy(const struct proposer *p);
 bool proposer_is_prepared(const struct proposer *p);
 /* Voters with a link. */
 unsigned proposer_connected(const struct proposer *p);
-/* Voters with a link that owe no answer for four retries and that did not refuse the newest
- * round as unable (not ready, empty): fewer than proposer_majority is the alarm "no voter
+/* Voters with a link that owe no answer for four retries and that did not refuse the round under
+ * way as unable (not ready, empty): fewer than proposer_majority is the alarm "no voter
  * majority". */
 unsigned proposer_answering(const struct proposer *p, struct ts_mono now);
 unsigned proposer_majority(const struct proposer *p);

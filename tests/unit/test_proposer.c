@@ -220,6 +220,21 @@ static void test_proposer_repeat_refused_then_promise_counts(void **state)
     assert_true(proposer_is_prepared(&f->p));
 }
 
+/* Goal: an operation that is given up while voters are not ready leaves no alarm behind: nobody
+ * would ask them again. Found by the soak: a secondary said "no majority" for ever. */
+static void test_proposer_abandoned_refusals_forgotten(void **state)
+{
+    struct fixture *f = *state;
+    op(f, PROPOSER_OP_PREPARE);
+    nack(f, 0, (struct reg_ballot){0}, REG_NACK_NOT_READY);
+    nack(f, 1, (struct reg_ballot){0}, REG_NACK_NOT_READY);
+    assert_int_equal(proposer_answering(&f->p, f->now), 1);
+    proposer_abandon(&f->p);
+    message(f, 2, &(struct reg_msg){.type = REG_MSG_NACK, .nack = {.reg = REG}});
+    f->now = ts_mono_add(f->now, 100 * RETRY);
+    assert_int_equal(proposer_answering(&f->p, f->now), 3);
+}
+
 /* Goal: a voter that is not ready is asked again soon, without doubling. */
 static void test_proposer_not_ready_asked_again_without_doubling(void **state)
 {
@@ -404,6 +419,7 @@ int main(void)
         WITH(setup, test_proposer_promise_lost_with_connection_bids_again),
         WITH(setup, test_proposer_repeat_refused_then_promise_counts),
         WITH(setup, test_proposer_not_ready_asked_again_without_doubling),
+        WITH(setup, test_proposer_abandoned_refusals_forgotten),
         WITH(setup, test_proposer_outbid_backs_off_bounded),
         WITH(setup, test_proposer_promise_distrusted),
         WITH(setup, test_proposer_highest_accepted_ballot_is_seen),
