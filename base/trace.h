@@ -36,6 +36,8 @@
     X(TS_TRACE_ALARM_CLONE, "alarm-clone", "start", "registered-start") \
     X(TS_TRACE_ALARM_NO_MAJORITY, "alarm-no-voter-majority", "answering", "voters") \
     X(TS_TRACE_ALARM_NOT_REDUNDANT, "alarm-not-redundant", "in-sync", "members") \
+    X(TS_TRACE_ALARM_NO_PRIMARY, "alarm-no-primary", "last-primary", "ms") \
+    X(TS_TRACE_PRIMARY_SEEN, "primary-seen", "primary", "ms-without") \
     /* register */ \
     X(TS_TRACE_VOTER_PROMISED, "voter-promised", "counter", "proposer") \
     X(TS_TRACE_VOTER_ACCEPTED, "voter-accepted", "counter", "proposer") \

@@ -31,7 +31,7 @@ static const char *value_text(const struct cfg_cluster *c, const struct ts_trace
     bool evidence = (t->kind == TS_TRACE_EVIDENCE && strcmp(meaning, "kind") == 0) ||
                     (t->kind == TS_TRACE_IN_SYNC_REMOVE && strcmp(meaning, "reason") == 0);
     if (strcmp(meaning, "peer") == 0 || strcmp(meaning, "primary") == 0 ||
-        strcmp(meaning, "proposer") == 0) {
+        strcmp(meaning, "last-primary") == 0 || strcmp(meaning, "proposer") == 0) {
         struct ts_nic_id id = {(uint16_t)(v <= TS_NODES_MAX ? v : 0)};
         (void)snprintf(out, VALUE_MAX, "%s", admin_node_name(c, id));
     } else if (evidence) {

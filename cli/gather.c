@@ -87,15 +87,13 @@ static void copy(json_t *to, const json_t *from, const char *key)
 
 static void merge_group(json_t *groups, const char *node, const json_t *own)
 {
-    static const char *const CONFIG[] = {"epoch", "primary", "in_sync", "members", "required"};
-    static const char *const REPLICA[] = {"role",     "epoch",    "applied", "committed",
-                                          "last",     "digest",   "waiting", "why",
-                                          "requests", "rejected", "age_ms"};
-    const char *name = cli_string(own, "group", "?");
-    json_t *group = find_by(groups, "group", name);
+    static const char *const CONFIG[] = {"epoch", "in_sync", "members", "required"};
+    static const char *const REPLICA[] = {
+        "role", "epoch",    "applied",  "committed", "last",    "digest",       "waiting",
+        "why",  "requests", "rejected", "age_ms",    "serving", "no_primary_ms"};
+    json_t *group = find_by(groups, "group", cli_string(own, "group", "?"));
     if (group == NULL) {
-        group = json_pack("{s:s,s:I,s:[]}", "group", name, "epoch", (json_int_t)-1, "replicas");
-        (void)json_array_append_new(groups, group);
+        return; /* of another cluster file than ours */
     }
     bool down = strcmp(cli_string(own, "role", ""), "down") == 0;
     bool primary = strcmp(cli_string(own, "role", ""), "primary") == 0;
@@ -106,6 +104,7 @@ static void merge_group(json_t *groups, const char *node, const json_t *own)
         for (size_t i = 0; i < sizeof(CONFIG) / sizeof(CONFIG[0]); i++) {
             copy(group, own, CONFIG[i]);
         }
+        (void)json_object_set(group, "last_primary", json_object_get(own, "primary"));
     }
     json_t *replica = json_pack("{s:s}", "node", node);
     for (size_t i = 0; i < sizeof(REPLICA) / sizeof(REPLICA[0]); i++) {
@@ -138,7 +137,7 @@ static void complete_group(json_t *group)
     int64_t committed = 0;
     if (cli_number(group, "epoch") < 0) {
         (void)json_object_set_new(group, "epoch", json_integer(0));
-        (void)json_object_set_new(group, "primary", json_null());
+        (void)json_object_set_new(group, "last_primary", json_null());
         (void)json_object_set_new(group, "in_sync", json_array());
         (void)json_object_set_new(group, "members", json_array());
         (void)json_object_set_new(group, "required", json_array());
@@ -209,6 +208,83 @@ static void merge_node(json_t *merged, const json_t *answer)
     }
 }
 
+/* The replica that serves as primary: by its own word, else by that of one that follows it while
+ * the primary's own node says nothing of it. NULL without one. */
+static const char *serving_primary(const json_t *group)
+{
+    const json_t *replicas = json_object_get(group, "replicas");
+    const char *last = cli_string(group, "last_primary", NULL);
+    const json_t *own = last == NULL ? NULL : find_by(replicas, "node", last);
+    bool own_word = own != NULL && strcmp(cli_string(own, "role", ""), "silent") != 0;
+    size_t i;
+    json_t *r;
+    json_array_foreach(replicas, i, r)
+    {
+        const char *role = cli_string(r, "role", "");
+        bool follows = strcmp(role, "secondary") == 0 || strcmp(role, "learner") == 0;
+        if (strcmp(role, "primary") == 0) {
+            return cli_string(r, "node", NULL);
+        }
+        if (follows && !own_word && cli_bool(r, "serving") &&
+            cli_number(r, "epoch") == cli_number(group, "epoch")) {
+            return last;
+        }
+    }
+    return NULL;
+}
+
+/* Whether every NIC of the group was asked and no replica there has a word of now to say. */
+static bool is_quiet(const json_t *merged, const struct cfg_cluster *cluster, const json_t *group)
+{
+    const struct cfg_group *g = cfg_cluster_group_by_name(cluster, cli_string(group, "group", "?"));
+    bool quiet = g != NULL;
+    for (size_t i = 0; quiet && i < g->nic_count; i++) {
+        const char *nic = admin_node_name(cluster, g->nics[i]);
+        const json_t *r = find_by(json_object_get(group, "replicas"), "node", nic);
+        const char *role = r == NULL ? "down" : cli_string(r, "role", "");
+        quiet = find_by(json_object_get(merged, "nodes"), "node", nic) != NULL &&
+                (strcmp(role, "down") == 0 || strcmp(role, "silent") == 0);
+    }
+    return quiet;
+}
+
+/* Who serves, or since when nobody does: as long as all who can tell agree. No node may be left
+ * that could raise the alarm; then the answers together do. */
+static void complete_primary(json_t *merged, const struct cfg_cluster *cluster, json_t *group)
+{
+    const char *name = cli_string(group, "group", "?");
+    const char *primary = serving_primary(group);
+    bool quiet = primary == NULL && is_quiet(merged, cluster, group);
+    size_t i;
+    json_t *r;
+    json_t *least = NULL;
+    json_array_foreach(json_object_get(group, "replicas"), i, r)
+    {
+        json_t *ms = json_object_get(r, "no_primary_ms");
+        if (json_is_integer(ms) &&
+            (least == NULL || json_integer_value(ms) < json_integer_value(least))) {
+            least = ms;
+        }
+    }
+    bool unknown = primary == NULL && least == NULL && !quiet;
+    (void)json_object_set_new(group, "serving",
+                              unknown ? json_null() : json_boolean(primary != NULL));
+    (void)json_object_set_new(group, "primary",
+                              primary == NULL ? json_null() : json_string(primary));
+    (void)json_object_set_new(group, "no_primary_ms",
+                              primary != NULL || least == NULL ? json_null() : json_copy(least));
+    if (quiet) {
+        char text[160 + CFG_NAME_MAX];
+        (void)snprintf(
+            text, sizeof(text),
+            "no replica of %s is heard from on any of its NICs: start them with twinstep "
+            "up, or see which program is down or stopped",
+            name);
+        merge_alarm(json_object_get(merged, "alarms"), "status", ADMIN_ALARM_NO_PRIMARY, text,
+                    name);
+    }
+}
+
 /* Equal positions with different digests: what no replica alone may have seen yet. */
 static void compare_digests(json_t *merged, const json_t *group)
 {
@@ -233,12 +309,17 @@ static void compare_digests(json_t *merged, const json_t *group)
     }
 }
 
-json_t *cli_merge(const char *cluster, const json_t *answers)
+json_t *cli_merge(const struct cfg_cluster *cluster, const json_t *answers)
 {
-    json_t *merged = json_pack("{s:i,s:s,s:[],s:[],s:[]}", "version", 1, "cluster", cluster,
+    json_t *merged = json_pack("{s:i,s:s,s:[],s:[],s:[]}", "version", 1, "cluster", cluster->name,
                                "nodes", "groups", "alarms");
     size_t i;
     json_t *entry;
+    for (i = 0; i < cluster->group_count; i++) {
+        entry = json_pack("{s:s,s:I,s:[]}", "group", cluster->groups[i].name, "epoch",
+                          (json_int_t)-1, "replicas");
+        (void)json_array_append_new(json_object_get(merged, "groups"), entry);
+    }
     json_array_foreach(answers, i, entry)
     {
         merge_node(merged, entry);
@@ -246,6 +327,7 @@ json_t *cli_merge(const char *cluster, const json_t *answers)
     json_array_foreach(json_object_get(merged, "groups"), i, entry)
     {
         complete_group(entry);
+        complete_primary(merged, cluster, entry);
         compare_digests(merged, entry);
     }
     return merged;
@@ -254,14 +336,12 @@ json_t *cli_merge(const char *cluster, const json_t *answers)
 static bool group_is_settled(const json_t *group, char *what, size_t cap)
 {
     const char *name = cli_string(group, "group", "?");
-    const char *primary = cli_string(group, "primary", NULL);
-    if (primary == NULL) {
-        (void)snprintf(what, cap, "%s: no primary yet", name);
-        return false;
-    }
-    const json_t *own = find_by(json_object_get(group, "replicas"), "node", primary);
-    if (own != NULL && strcmp(cli_string(own, "role", ""), "primary") != 0) {
-        (void)snprintf(what, cap, "%s: %s takes over", name, primary);
+    const json_t *replicas = json_object_get(group, "replicas");
+    const json_t *next = find_by(replicas, "role", "taking over");
+    if (!json_is_string(json_object_get(group, "primary"))) {
+        (void)snprintf(what, cap, "%s: %s%s", name,
+                       next == NULL ? "no primary yet" : cli_string(next, "node", "?"),
+                       next == NULL ? "" : " takes over");
         return false;
     }
     size_t in_sync = json_array_size(json_object_get(group, "in_sync"));
@@ -293,7 +373,8 @@ bool cli_is_settled(const json_t *merged, char *what, size_t cap)
     }
     json_array_foreach(json_object_get(merged, "groups"), i, entry)
     {
-        if (!group_is_settled(entry, what, cap)) {
+        bool here = json_array_size(json_object_get(entry, "replicas")) > 0;
+        if (here && !group_is_settled(entry, what, cap)) {
             return false;
         }
     }

@@ -22,15 +22,20 @@ size_t cli_answered(const json_t *answers);
 
 /* One picture of the answers to "status":
  *   {"version": 1, "cluster", "nodes": [{"node", "reachable", "error", …the node's status}],
- *    "groups": [{"group", "epoch", "primary", "in_sync", "required", "members", "why",
+ *    "groups": [{"group", "epoch", "serving", "primary", "last_primary", "no_primary_ms",
+ *      "in_sync", "required", "members",
  *      "replicas": [{"node", "role", "applied", "committed", "last", "lag", "digest", "waiting",
  *      "why"}]}],
  *    "alarms": [{"code", "text", "group", "nodes": [who says so]}]}
- * A group's configuration is the one with the highest epoch that any replica knows. Pure. */
-json_t *cli_merge(const char *cluster, const json_t *answers);
+ * A group's configuration is the one with the highest epoch that any replica knows; its primary is
+ * "last_primary". "serving" says whether a primary serves by what the answers tell (null: they
+ * cannot tell), "primary" which, null without one; "no_primary_ms" then is for how long at least
+ * there has been none, null when nobody can tell. Every group of the cluster is there, without
+ * replicas when none of its NICs answered. Pure. */
+json_t *cli_merge(const struct cfg_cluster *cluster, const json_t *answers);
 
-/* Whether every group has an active primary and all members in sync, and every voter that
- * answered votes. Writes what is awaited to `what` otherwise. Pure. */
+/* Whether every group with a replica that answered has an active primary and all members in sync,
+ * and every voter that answered votes. Writes what is awaited to `what` otherwise. Pure. */
 bool cli_is_settled(const json_t *merged, char *what, size_t cap);
 
 #endif

@@ -62,6 +62,29 @@ static void print_replicas(const struct cli *cli, const json_t *group)
     json_decref(rows);
 }
 
+/* Who serves; without one since when, as far as somebody could tell. */
+static void print_primary(const struct cli *cli, const json_t *group)
+{
+    const char *primary = cli_string(group, "primary", NULL);
+    const char *last = cli_string(group, "last_primary", NULL);
+    const json_t *ms = json_object_get(group, "no_primary_ms");
+    if (primary != NULL) {
+        (void)fprintf(cli->out, "primary %s", primary);
+        return;
+    }
+    if (json_is_null(json_object_get(group, "serving"))) {
+        (void)fprintf(cli->out, "primary unknown");
+        return;
+    }
+    (void)fprintf(cli->out, "%sno primary%s", cli_style(cli, CLI_BAD), cli_style(cli, CLI_PLAIN));
+    if (json_is_integer(ms)) {
+        (void)fprintf(cli->out, " seen for %.1f s", (double)json_integer_value(ms) / 1000);
+    }
+    if (last != NULL) {
+        (void)fprintf(cli->out, ", %s was the last", last);
+    }
+}
+
 static void print_groups(const struct cli *cli, const json_t *merged)
 {
     size_t i;
@@ -71,10 +94,10 @@ static void print_groups(const struct cli *cli, const json_t *merged)
         char in_sync[NAMES_MAX];
         char required[NAMES_MAX];
         char members[NAMES_MAX];
-        (void)fprintf(cli->out, "\n%sgroup %s%s  primary %s  epoch %lld\n",
-                      cli_style(cli, CLI_BOLD), cli_string(group, "group", "?"),
-                      cli_style(cli, CLI_PLAIN), cli_string(group, "primary", "unknown"),
-                      (long long)cli_number(group, "epoch"));
+        (void)fprintf(cli->out, "\n%sgroup %s%s  ", cli_style(cli, CLI_BOLD),
+                      cli_string(group, "group", "?"), cli_style(cli, CLI_PLAIN));
+        print_primary(cli, group);
+        (void)fprintf(cli->out, "  epoch %lld\n", (long long)cli_number(group, "epoch"));
         (void)fprintf(cli->out, "  in sync: %s  required: %s  members: %s\n",
                       cli_names(json_object_get(group, "in_sync"), in_sync, NAMES_MAX),
                       cli_names(json_object_get(group, "required"), required, NAMES_MAX),
@@ -251,7 +274,7 @@ static int show(const struct cli *cli, const char *dir, bool as_json)
     }
     json_t *request = json_pack("{s:s}", "cmd", "status");
     json_t *answers = cli_ask_all(dir, &cluster, NULL, request, CLI_ASK_MS);
-    json_t *merged = cli_merge(cluster.name, answers);
+    json_t *merged = cli_merge(&cluster, answers);
     if (as_json) {
         (void)json_dumpf(merged, cli->out, JSON_INDENT(1));
         (void)fputc('\n', cli->out);

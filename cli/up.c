@@ -304,7 +304,7 @@ static json_t *ask_chosen(const struct up *u)
             json_decref(request);
         }
     }
-    json_t *merged = cli_merge(u->cluster.name, all);
+    json_t *merged = cli_merge(&u->cluster, all);
     json_decref(all);
     return merged;
 }

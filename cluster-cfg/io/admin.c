@@ -183,6 +183,10 @@ static json_t *group_json(const struct admin_state *s, const struct cfg_group *g
     set(o, "digest", digest_json(r->digest));
     set(o, "age_ms", age_ms(kept->has, kept->at, now));
     set(o, "peers", replica_peers_json(s, r));
+    const struct admin_primary *p = &s->primary[g->id.v];
+    bool none = p->state == ADMIN_PRIMARY_NONE;
+    set(o, "serving", p->state == ADMIN_PRIMARY_UNKNOWN ? json_null() : json_boolean(!none));
+    set(o, "no_primary_ms", age_ms(none, p->since, now));
     return o;
 }
 

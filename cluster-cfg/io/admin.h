@@ -18,13 +18,17 @@
  *   "peers":     [{"node", "alive", "silent_ms", "paths": [{"address", "up"}]}]
  *   "groups":    [{"group", "role", "epoch", "primary", "in_sync", "required", "members",
  *                "last", "committed", "applied", "instance", "digest", "waiting", "requests",
- * "rejected", "why", "age_ms", "alarms", "peers": [{"node", "connected", "path", "acked"}]}] for
- * each group with a replica here; "role": "down" without a running replica. "epoch" 0: no
- * configuration is known yet "events":    {"oldest", "newest", "unwritten", "unreadable",
- * "reports_refused"} "alarms":    [{"code", "text", "group" (if of one)}] "processes_age_ms",
- * "peers_age_ms": since the last report, null without one events:   "events":
- * [recorder_event_json], "newest", "more": whether others follow. An event's number that is not one
- * above the last one's tells of a gap.
+ *                "rejected", "why", "age_ms", "serving", "no_primary_ms",
+ *                "peers": [{"node", "connected", "path", "acked"}]}]
+ *                for each group with a replica here; "role": "down" without a running replica.
+ *                "primary" is of the configuration, of which "epoch" 0 says that none is known yet;
+ *                "serving": whether a primary serves, as far as this node can know, null when it
+ *                cannot; "no_primary_ms": for how long none has been known, null otherwise
+ *   "events":    {"oldest", "newest", "unwritten", "unreadable", "reports_refused"}
+ *   "alarms":    [{"code", "text", "group" (if of one)}]
+ *   "processes_age_ms", "peers_age_ms": since the last report, null without one
+ * events:   "events": [recorder_event_json], "newest", "more": whether others follow. An event's
+ *           number that is not one above the last one's tells of a gap.
  *
  * Nodes, groups and programs are told by name, identities in hexadecimal text, times in the unit
  * that the key ends with. Unknown keys are to be ignored. */
@@ -53,6 +57,8 @@
 
 /* A report is repeated each 100 ms: after this long its sender is silent. */
 #define ADMIN_SILENT_NS (2 * TS_NS_PER_S)
+
+#define ADMIN_ALARM_NO_PRIMARY "no-primary"
 
 /* X(symbol, name) */
 #define ADMIN_VOTER_LIST(X) \
@@ -84,6 +90,21 @@ struct admin_replica {
     struct report_replica report;
 };
 
+enum admin_primary_state {
+    ADMIN_PRIMARY_UNKNOWN, /* this node cannot know */
+    ADMIN_PRIMARY_SEEN,
+    ADMIN_PRIMARY_NONE, /* none serves, as far as this node hears */
+};
+
+/* Whether a group has a primary; kept by admin_primary_update. */
+struct admin_primary {
+    enum admin_primary_state state;
+    struct ts_mono since;   /* while there is none: since when */
+    struct ts_mono seen;    /* the last time one was seen */
+    bool told;              /* a loss was told and its end was not */
+    struct ts_mono lost_at; /* of the loss that was told */
+};
+
 /* All that a reply is made of; kept by cluster-cfgd. */
 struct admin_state {
     const struct cfg_cluster *cluster; /* config: borrowed */
@@ -101,6 +122,7 @@ struct admin_state {
     struct ts_mono peers_at;
     struct report_peers peers;
     struct admin_replica replica[TS_GROUPS_MAX + 1]; /* by group id */
+    struct admin_primary primary[TS_GROUPS_MAX + 1]; /* by group id */
     uint64_t reports_refused;
 };
 
@@ -113,6 +135,22 @@ char *admin_answer(const struct admin_state *s, struct ts_bytes request, struct 
 json_t *admin_status_json(const struct admin_state *s, struct ts_mono now, uint64_t wall_us);
 /* Its "alarms", new. */
 json_t *admin_alarms_json(const struct admin_state *s, struct ts_mono now);
+
+enum admin_primary_change {
+    ADMIN_PRIMARY_SAME,
+    ADMIN_PRIMARY_LOST, /* none was seen for admin_no_primary_after: once a loss */
+    ADMIN_PRIMARY_BACK, /* one is seen again after that */
+};
+/* Looks again whether this group has a primary; to be called a few times a second. On a change
+ * `lost_ns` is set to the time without one. */
+enum admin_primary_change admin_primary_update(struct admin_state *s, const struct cfg_group *g,
+                                               struct ts_mono now, uint64_t *lost_ns);
+/* Whether the group has had no primary for longer than admin_no_primary_after. */
+bool admin_primary_is_lost(const struct admin_state *s, struct ts_group_id group,
+                           struct ts_mono now);
+/* How long a takeover or a start may take before the lack of a primary is an alarm: a few
+ * failure-timeouts, in nanoseconds. */
+uint64_t admin_no_primary_after(const struct cfg_timing *t);
 /* Whether nicd says that the replica of this group runs; true while nicd has said nothing. */
 bool admin_replica_runs(const struct admin_state *s, struct ts_group_id group);
 /* The name of a node; "?" for none. Borrowed. */

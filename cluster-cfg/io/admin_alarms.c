@@ -143,6 +143,20 @@ static void add_group(const struct admin_state *s, const struct cfg_group *g, st
     }
 }
 
+/* The text bears no name of this node, so that what several nodes say is shown as one alarm. */
+static void add_primary(const struct admin_state *s, const struct cfg_group *g, struct ts_mono now,
+                        json_t *alarms)
+{
+    char text[160 + CFG_NAME_MAX];
+    if (admin_primary_is_lost(s, g->id, now)) {
+        (void)snprintf(text, sizeof(text),
+                       "no primary of %s is heard here: start what is down, mend the network "
+                       "between the nodes; \"why\" tells what a replica waits for",
+                       g->name);
+        add(alarms, ADMIN_ALARM_NO_PRIMARY, g->name, text);
+    }
+}
+
 json_t *admin_alarms_json(const struct admin_state *s, struct ts_mono now)
 {
     json_t *alarms = json_array();
@@ -150,6 +164,7 @@ json_t *admin_alarms_json(const struct admin_state *s, struct ts_mono now)
     add_processes(s, now, alarms);
     add_peers(s, now, alarms);
     for (size_t i = 0; i < s->cluster->group_count; i++) {
+        add_primary(s, &s->cluster->groups[i], now, alarms);
         if (cfg_group_has(&s->cluster->groups[i], s->self->id)) {
             add_group(s, &s->cluster->groups[i], now, alarms);
         }

@@ -120,6 +120,7 @@ enum ts_err cfgd_open(struct cfgd **out, const struct cfgd_options *options, str
     err = err != TS_OK ? err : open_net(d, why);
     err = err != TS_OK ? err : cfgd_voter_open(d, why);
     err = err != TS_OK ? err : open_reports(d, why);
+    err = err != TS_OK ? err : cfgd_primary_open(d, why);
     err = err != TS_OK ? err : admin_server_open(&d->admin, d->o.loop, d->o.dir, on_admin, d, why);
     if (err != TS_OK) {
         cfgd_close(d);
@@ -136,6 +137,7 @@ void cfgd_begin_close(struct cfgd *d)
     }
     d->closing = true;
     cfgd_voter_close(d);
+    cfgd_primary_close(d);
     admin_server_close(d->admin);
     if (d->reports_open) {
         net_dgram_close(&d->reports);

@@ -1,4 +1,5 @@
-/* Parts of cluster-cfgd: cfgd.c composes, cfgd_voter.c votes, cfgd_reports.c listens. */
+/* Parts of cluster-cfgd: cfgd.c composes, cfgd_voter.c votes, cfgd_reports.c listens,
+ * cfgd_primary.c watches over the groups' primaries. */
 #ifndef CLUSTER_CFG_IO_CFGD_INTERNAL_H
 #define CLUSTER_CFG_IO_CFGD_INTERNAL_H
 
@@ -54,6 +55,8 @@ struct cfgd {
     struct recorder *recorder;
     struct admin_server *admin;
     struct admin_state state;
+    uv_timer_t primary_timer;
+    bool primary_open;
 };
 
 /* cfgd.c: an event of this process, or of another one, into the recorder and to subscribers. */
@@ -64,6 +67,10 @@ void cfgd_trace(struct cfgd *d, const struct ts_trace *trace);
 enum ts_err cfgd_voter_open(struct cfgd *d, struct ts_why *why) TS_MUST_USE;
 void cfgd_voter_close(struct cfgd *d);
 void cfgd_voter_paths(struct cfgd *d, const struct report_peers *peers);
+
+/* cfgd_primary.c: tells in events and in the log when a group has no primary for long. */
+enum ts_err cfgd_primary_open(struct cfgd *d, struct ts_why *why) TS_MUST_USE;
+void cfgd_primary_close(struct cfgd *d);
 
 /* cfgd_reports.c */
 void cfgd_on_report(void *arg, struct ts_bytes datagram);

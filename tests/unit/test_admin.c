@@ -223,6 +223,91 @@ static void test_alarms_tell_what_is_wrong(void **state)
     json_decref(o);
 }
 
+static bool has_alarm(struct fixture *f, uint64_t now_ns)
+{
+    json_t *alarms = admin_alarms_json(&f->state, (struct ts_mono){now_ns});
+    size_t i;
+    json_t *a;
+    bool found = false;
+    json_array_foreach(alarms, i, a)
+    {
+        found = found || strcmp(text_at(a, "code"), "no-primary") == 0;
+    }
+    json_decref(alarms);
+    return found;
+}
+
+/* All reports are of now; gives what the look at kv's primary found. */
+static enum admin_primary_change look(struct fixture *f, uint64_t now_ns)
+{
+    struct admin_state *s = &f->state;
+    uint64_t lost_ns = 0;
+    s->procs_at.ns = now_ns;
+    s->peers_at.ns = now_ns;
+    s->replica[1].at.ns = now_ns;
+    return admin_primary_update(s, &f->cluster.groups[0], (struct ts_mono){now_ns}, &lost_ns);
+}
+
+/* Goal: a secondary whose link to the primary is gone knows of no primary; after a few
+ * failure-timeouts that is an alarm, until there is one. */
+static void test_primary_lost_link_becomes_alarm(void **state)
+{
+    struct fixture *f = *state;
+    struct report_replica *r = &f->state.replica[1].report;
+    uint64_t after = admin_no_primary_after(&f->cluster.timing);
+    fill(f);
+    assert_int_equal(look(f, NOW_NS), ADMIN_PRIMARY_SAME);
+    r->role = REPORT_ROLE_SECONDARY;
+    r->config.primary.v = 2;
+    r->peer_count = 1;
+    r->peers[0] = (struct report_replica_peer){.nic = {2}, .connected = true};
+    assert_int_equal(look(f, NOW_NS + after), ADMIN_PRIMARY_SAME);
+    r->peers[0].connected = false;
+    assert_int_equal(look(f, NOW_NS + 2 * after), ADMIN_PRIMARY_SAME);
+    assert_false(has_alarm(f, NOW_NS + 2 * after));
+    assert_int_equal(look(f, NOW_NS + 2 * after + 1), ADMIN_PRIMARY_LOST);
+    assert_int_equal(look(f, NOW_NS + 3 * after), ADMIN_PRIMARY_SAME); /* told once */
+    assert_true(has_alarm(f, NOW_NS + 3 * after));
+    struct ts_mono now = {NOW_NS + 3 * after};
+    json_t *o = admin_status_json(&f->state, now, 123);
+    const json_t *g = json_array_get(json_object_get(o, "groups"), 0);
+    assert_true(json_is_false(json_object_get(g, "serving")));
+    assert_int_equal(json_integer_value(json_object_get(g, "no_primary_ms")),
+                     2 * after / TS_NS_PER_MS);
+    json_decref(o);
+    r->role = REPORT_ROLE_PRIMARY;
+    assert_int_equal(look(f, NOW_NS + 4 * after), ADMIN_PRIMARY_BACK);
+    assert_false(has_alarm(f, NOW_NS + 4 * after));
+}
+
+/* Goal: an arbiter knows that a group has no primary only when no replica runs on any node that
+ * it hears; a replica that runs may be the primary. */
+static void test_primary_seen_from_arbiter_needs_all_down(void **state)
+{
+    struct fixture *f = *state;
+    struct report_peer *p = f->state.peers.p;
+    uint64_t after = admin_no_primary_after(&f->cluster.timing);
+    fill(f);
+    f->state.self = &f->cluster.nodes[2];
+    f->state.replica[1].has = false;
+    p[0] = (struct report_peer){.nic = {1}, .alive = false};
+    p[1] = (struct report_peer){.nic = {2}, .alive = true};
+    for (uint64_t i = 0; i < 3; i++) {
+        assert_int_equal(look(f, NOW_NS + i * after), ADMIN_PRIMARY_SAME);
+        assert_false(has_alarm(f, NOW_NS + i * after));
+    }
+    p[1].replica_known_mask = 2; /* nicd of nic2 says that kv's replica does not run */
+    assert_int_equal(look(f, NOW_NS + 3 * after), ADMIN_PRIMARY_SAME);
+    assert_int_equal(look(f, NOW_NS + 4 * after + 1), ADMIN_PRIMARY_LOST);
+    assert_true(has_alarm(f, NOW_NS + 4 * after + 1));
+    p[1].replica_running_mask = 2;
+    assert_int_equal(look(f, NOW_NS + 5 * after), ADMIN_PRIMARY_SAME);
+    assert_false(has_alarm(f, NOW_NS + 5 * after));
+    p[1].alive = false; /* another loss is told again */
+    assert_int_equal(look(f, NOW_NS + 6 * after), ADMIN_PRIMARY_SAME);
+    assert_int_equal(look(f, NOW_NS + 7 * after + 1), ADMIN_PRIMARY_LOST);
+}
+
 /* Goal: bad requests get a sentence, not silence. */
 static void test_answer_bad_request_says_why(void **state)
 {
@@ -391,6 +476,8 @@ int main(void)
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
         TEST(test_status_of_well_node_has_no_alarm),
         TEST(test_alarms_tell_what_is_wrong),
+        TEST(test_primary_lost_link_becomes_alarm),
+        TEST(test_primary_seen_from_arbiter_needs_all_down),
         TEST(test_answer_bad_request_says_why),
         TEST(test_events_are_paged),
         TEST(test_server_answers_and_publishes),

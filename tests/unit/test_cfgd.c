@@ -301,6 +301,48 @@ static void test_reports_are_kept_and_garbage_is_counted(void **state)
     stop_all(f);
 }
 
+static size_t count_events(const struct fixture *f, enum ts_trace_kind kind)
+{
+    struct recorder_event e[64];
+    size_t n = recorder_read(f->d[0]->recorder, 0, e, 64);
+    size_t found = 0;
+    for (size_t i = 0; i < n; i++) {
+        found += e[i].trace.kind == kind && e[i].source.group.v == 1 ? 1 : 0;
+    }
+    return found;
+}
+
+static bool loss_is_told(const struct fixture *f)
+{
+    return count_events(f, TS_TRACE_ALARM_NO_PRIMARY) == 1;
+}
+
+static bool end_of_loss_is_told(const struct fixture *f)
+{
+    return count_events(f, TS_TRACE_PRIMARY_SEEN) == 1;
+}
+
+static void say_role(struct fixture *f, enum report_role role)
+{
+    struct admin_replica *r = &f->d[0]->state.replica[1];
+    r->has = true;
+    r->at = (struct ts_mono){net_now().ns + 3600 * TS_NS_PER_S}; /* not older than now for long */
+    r->report.role = role;
+}
+
+/* Goal: a group without a primary is told in the events, once, and so is its end. */
+static void test_group_without_primary_is_told_in_events(void **state)
+{
+    struct fixture *f = *state;
+    start(f, 0);
+    say_role(f, REPORT_ROLE_LEARNER);
+    wait_until(f, loss_is_told);
+    say_role(f, REPORT_ROLE_PRIMARY);
+    wait_until(f, end_of_loss_is_told);
+    assert_true(loss_is_told(f));
+    stop_all(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -310,6 +352,7 @@ int main(void)
         TEST(test_voter_with_rolled_back_disk_is_refused),
         TEST(test_voter_without_disk_does_not_vote),
         TEST(test_reports_are_kept_and_garbage_is_counted),
+        TEST(test_group_without_primary_is_told_in_events),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -84,7 +84,8 @@ static int setup(void **state)
     "\"confirmed\": 3, \"voters\": 3}, \"processes\": []," \
     "\"groups\": [{\"group\": \"kv\", \"role\": \"" role "\", \"epoch\": " epoch \
     ", \"primary\": \"nic1\", \"in_sync\": [\"nic1\"], \"members\": [\"nic1\", \"nic2\"], " \
-    "\"required\": [\"nic1\"], \"last\": 9, \"committed\": 8, \"applied\": 9, \"digest\": " \
+    "\"required\": [\"nic1\"], \"serving\": true, \"last\": 9, \"committed\": 8, " \
+    "\"applied\": 9, \"digest\": " \
     "\"" digest "\", \"requests\": 0, \"waiting\": 0, \"rejected\": 0, \"why\": \"waits\"}]," \
     "\"alarms\": [{\"code\": \"path-down\", \"text\": \"path 2 to nic2 (10.0.1.2) is down\"}]}}"
 
@@ -95,7 +96,7 @@ static json_t *merge(const char *answers)
 {
     json_t *json = json_loads(answers, 0, NULL);
     assert_non_null(json);
-    json_t *merged = cli_merge("demo", json);
+    json_t *merged = cli_merge(&cluster, json);
     json_decref(json);
     return merged;
 }
@@ -156,6 +157,77 @@ static void test_merge_superseded_primary_is_not_shown_as_one(void **state)
     const json_t *replicas = json_object_get(group, "replicas");
     assert_string_equal(cli_string(json_array_get(replicas, 0), "role", ""), "primary");
     assert_string_equal(cli_string(json_array_get(replicas, 1), "role", ""), "was primary");
+    json_decref(merged);
+}
+
+/* The group's row of nic2 when nic1 is away: what it waits for, and since when. */
+#define ALONE(role, serving) \
+    "{\"node\": \"nic2\", \"reply\": {\"groups\": [{\"group\": \"kv\", \"role\": \"" role \
+    "\", \"epoch\": 4, \"primary\": \"nic1\", \"age_ms\": 50, \"serving\": " serving "}]}}"
+#define GONE "{\"node\": \"nic1\", \"error\": \"long\", \"state\": \"not running\"}"
+
+/* The heading of the group, and whether the status command itself raises the alarm. */
+static void expect_heading(const char *answers, const char *heading, bool alarm)
+{
+    struct sheet s = {0};
+    json_t *merged = merge(answers);
+    const json_t *alarms = json_object_get(merged, "alarms");
+    size_t i;
+    json_t *a;
+    bool found = false;
+    json_array_foreach(alarms, i, a)
+    {
+        found = found || strcmp(cli_string(a, "code", ""), "no-primary") == 0;
+    }
+    assert_int_equal(found, alarm);
+    sheet_begin(&s);
+    cli_status_print(&s.cli, merged);
+    assert_int_equal(fclose(s.cli.out), 0);
+    if (strstr(s.text, heading) == NULL) {
+        print_error("no \"%s\" in:\n%s\n", heading, s.text);
+    }
+    assert_non_null(strstr(s.text, heading));
+    free(s.text);
+    json_decref(merged);
+}
+
+/* Goal: the heading names a primary only while somebody knows that it serves. */
+static void test_status_heading_without_primary_says_so(void **state)
+{
+    (void)state;
+    expect_heading("[" ALONE("secondary", "false, \"no_primary_ms\": 12345") "," GONE "]",
+                   "group kv  no primary seen for 12.3 s, nic1 was the last  epoch 4\n", false);
+    /* Its own cluster-cfgd is silent, but the replica that follows it knows. */
+    expect_heading("[" ALONE("secondary", "true") "," GONE "]", "group kv  primary nic1  epoch 4\n",
+                   false);
+    /* nic1 may live on a machine that was not asked. */
+    expect_heading("[" ALONE("secondary", "true") "]", "group kv  primary nic1  epoch 4\n", false);
+    expect_heading("[" ALONE("down", "null") "]", "group kv  primary unknown  epoch 0\n", false);
+    expect_heading("[" ALONE("down", "null") "," GONE "]", "group kv  no primary  epoch 0\n", true);
+    expect_heading("[" ARB1 "]", "group kv  primary unknown  epoch 0\n", false);
+    /* What was said long ago does not count, whoever said it. */
+    expect_heading("[" ALONE("primary", "null, \"age_ms\": 9000") "," GONE "]",
+                   "group kv  no primary, nic1 was the last  epoch 4\n", true);
+    expect_heading("[" ALONE("secondary", "true, \"age_ms\": 9000") "," GONE "]",
+                   "group kv  no primary, nic1 was the last  epoch 4\n", true);
+}
+
+/* Goal: for programs, "primary" is null without one, and the last one stands beside it. */
+static void test_merge_without_primary_gives_null_and_since(void **state)
+{
+    (void)state;
+    json_t *merged = merge("[" ALONE("learner", "false, \"no_primary_ms\": 700") "]");
+    const json_t *group = json_array_get(json_object_get(merged, "groups"), 0);
+    assert_true(json_is_null(json_object_get(group, "primary")));
+    assert_true(json_is_false(json_object_get(group, "serving")));
+    assert_string_equal(cli_string(group, "last_primary", ""), "nic1");
+    assert_int_equal(cli_number(group, "no_primary_ms"), 700);
+    json_decref(merged);
+    merged = merge("[" NIC1 "," ALONE("secondary", "false, \"no_primary_ms\": 700") "]");
+    group = json_array_get(json_object_get(merged, "groups"), 0);
+    assert_string_equal(cli_string(group, "primary", ""), "nic1");
+    assert_true(json_is_true(json_object_get(group, "serving")));
+    assert_true(json_is_null(json_object_get(group, "no_primary_ms")));
     json_decref(merged);
 }
 
@@ -474,6 +546,8 @@ int main(void)
         cmocka_unit_test(test_status_print_shows_everything),
         cmocka_unit_test(test_merge_replica_down_does_not_give_config),
         cmocka_unit_test(test_merge_superseded_primary_is_not_shown_as_one),
+        cmocka_unit_test(test_status_heading_without_primary_says_so),
+        cmocka_unit_test(test_merge_without_primary_gives_null_and_since),
         cmocka_unit_test(test_merge_highest_epoch_wins),
         cmocka_unit_test(test_merge_different_digests_are_an_alarm),
         cmocka_unit_test(test_is_settled_names_what_is_awaited),
