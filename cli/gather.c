@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/notes.h"
 #include "cluster-cfg/io/admin.h"
 #include "cluster-cfg/io/admin_client.h"
 #include "cluster-cfg/io/cluster_yaml.h"
@@ -311,8 +312,9 @@ static void compare_digests(json_t *merged, const json_t *group)
 
 json_t *cli_merge(const struct cfg_cluster *cluster, const json_t *answers)
 {
-    json_t *merged = json_pack("{s:i,s:s,s:[],s:[],s:[]}", "version", 1, "cluster", cluster->name,
-                               "nodes", "groups", "alarms");
+    json_t *merged =
+        json_pack("{s:i,s:s,s:[],s:[],s:[],s:o}", "version", 1, "cluster", cluster->name, "nodes",
+                  "groups", "alarms", "notes", cli_notes(cluster));
     size_t i;
     json_t *entry;
     for (i = 0; i < cluster->group_count; i++) {

@@ -26,7 +26,8 @@ size_t cli_answered(const json_t *answers);
  *      "in_sync", "required", "members",
  *      "replicas": [{"node", "role", "applied", "committed", "last", "lag", "digest", "waiting",
  *      "why"}]}],
- *    "alarms": [{"code", "text", "group", "nodes": [who says so]}]}
+ *    "alarms": [{"code", "text", "group", "nodes": [who says so]}],
+ *    "notes": [sentences of cli/notes.h]}
  * A group's configuration is the one with the highest epoch that any replica knows; its primary is
  * "last_primary". "serving" says whether a primary serves by what the answers tell (null: they
  * cannot tell), "primary" which, null without one; "no_primary_ms" then is for how long at least

@@ -246,6 +246,16 @@ static void print_alarms(const struct cli *cli, const json_t *merged)
     json_decref(rows);
 }
 
+static void print_notes(const struct cli *cli, const json_t *merged)
+{
+    size_t i;
+    json_t *note;
+    json_array_foreach(json_object_get(merged, "notes"), i, note)
+    {
+        (void)fprintf(cli->out, "note: %s\n", json_string_value(note));
+    }
+}
+
 void cli_status_print(const struct cli *cli, const json_t *merged)
 {
     const json_t *nodes = json_object_get(merged, "nodes");
@@ -263,6 +273,7 @@ void cli_status_print(const struct cli *cli, const json_t *merged)
     print_processes(cli, merged);
     print_paths_and_voters(cli, merged);
     print_alarms(cli, merged);
+    print_notes(cli, merged);
 }
 
 static int show(const struct cli *cli, const char *dir, bool as_json)

@@ -12,6 +12,7 @@
 #include "cli/cli.h"
 #include "cli/form.h"
 #include "cli/gather.h"
+#include "cli/notes.h"
 #include "cluster-cfg/io/admin_client.h"
 #include "cluster-cfg/io/cluster_yaml.h"
 #include "lab/nodes.h"
@@ -406,6 +407,18 @@ static int start_all(struct up *u)
     return status;
 }
 
+static void warn(const struct up *u)
+{
+    json_t *notes = cli_notes(&u->cluster);
+    size_t i;
+    json_t *note;
+    json_array_foreach(notes, i, note)
+    {
+        (void)cli_fail(u->cli, CLI_OK, "warning: %s: %s", u->config, json_string_value(note));
+    }
+    json_decref(notes);
+}
+
 static int form_and_start(struct up *u)
 {
     struct ts_why why = {0};
@@ -453,7 +466,10 @@ int cli_up(const struct cli *cli, int argc, char **argv)
     if (status < 0) {
         status = load_config(u, fallback);
         status = status != CLI_OK ? status : choose(u, names, count);
-        status = status != CLI_OK ? status : form_and_start(u);
+        if (status == CLI_OK) {
+            warn(u);
+            status = form_and_start(u);
+        }
     }
     free(u);
     return status;

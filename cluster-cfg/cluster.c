@@ -69,6 +69,40 @@ bool cfg_group_has(const struct cfg_group *g, struct ts_nic_id nic)
     return false;
 }
 
+static bool all_on_host(const struct cfg_cluster *c, const struct cfg_group *g, const char *host)
+{
+    for (size_t i = 0; i < g->nic_count; i++) {
+        const struct cfg_node *nic = cfg_cluster_node(c, g->nics[i]);
+        if (nic == NULL || strcmp(nic->host, host) != 0) {
+            return false;
+        }
+    }
+    return g->nic_count > 1;
+}
+
+bool cfg_cluster_host_risk(const struct cfg_cluster *c, size_t index, struct cfg_host_risk *out)
+{
+    ts_assert(index < c->node_count);
+    struct cfg_host_risk r = {.host = c->nodes[index].host};
+    for (size_t i = 0; i < c->node_count; i++) {
+        const struct cfg_node *n = &c->nodes[i];
+        r.voters_all += n->voter ? 1 : 0;
+        if (strcmp(n->host, r.host) == 0) {
+            if (i < index) {
+                return false;
+            }
+            r.nodes++;
+            r.voters += n->voter ? 1 : 0;
+        }
+    }
+    for (size_t i = 0; i < c->group_count && r.group == NULL; i++) {
+        r.group = all_on_host(c, &c->groups[i], r.host) ? &c->groups[i] : NULL;
+    }
+    r.majority = (r.voters_all - r.voters) * 2 <= r.voters_all;
+    *out = r;
+    return r.nodes > 1 && (r.majority || r.group != NULL);
+}
+
 size_t cfg_cluster_voters(const struct cfg_cluster *c, struct ts_nic_id out[TS_VOTERS_MAX])
 {
     size_t n = 0;

@@ -87,6 +87,18 @@ const struct cfg_group *cfg_cluster_group(const struct cfg_cluster *c, struct ts
 const struct cfg_group *cfg_cluster_group_by_name(const struct cfg_cluster *c, const char *name);
 /* Whether the group has a replica on this NIC. */
 bool cfg_group_has(const struct cfg_group *g, struct ts_nic_id nic);
+/* What the failure of a host that carries several nodes would take. */
+struct cfg_host_risk {
+    const char *host; /* borrowed from the cluster */
+    unsigned nodes;   /* that it carries; at least two when there is a risk */
+    unsigned voters;
+    unsigned voters_all;           /* of the cluster */
+    bool majority;                 /* what is left has no majority of voters: all groups stop */
+    const struct cfg_group *group; /* the first that would lose all its several replicas, or NULL */
+};
+/* Looks at the host of the node at `index`. Gives false when that node is not the first one of its
+ * host, or when its failure alone stops nothing that several nodes were there to prevent. */
+bool cfg_cluster_host_risk(const struct cfg_cluster *c, size_t index, struct cfg_host_risk *out);
 /* Writes the ids of the voters to `out` and returns their number. */
 size_t cfg_cluster_voters(const struct cfg_cluster *c, struct ts_nic_id out[TS_VOTERS_MAX]);
 

@@ -6,12 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "cli/event_text.h"
 #include "cli/explain.h"
 #include "cli/gather.h"
+#include "cli/notes.h"
 #include "cli/status.h"
 #include "cluster-cfg/io/cluster_yaml.h"
 #include "lab/nodes_procs.h"
@@ -283,6 +285,69 @@ static void test_is_settled_names_what_is_awaited(void **state)
     }
 }
 
+/* Goal: a host whose failure takes a majority, or all copies, is told in words; several nodes on
+ * one host are no fault by themselves. */
+static void test_notes_one_host_for_too_much_is_told(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        const char *note; /* NULL: none */
+    } CASES[] = {
+#define PAIR(one, two, three) \
+    "cluster: c\nnics:\n  - {name: a, " one "paths: [10.0.0.1]}\n" \
+    "  - {name: b, " two "paths: [10.0.0.2]}\narbiters:\n  - {name: c, " three \
+    "paths: [10.0.0.3]}\ngroups:\n  - {name: kv, service: kv, port: 6379}\n"
+        {PAIR("", "", ""), NULL},
+        {PAIR("host: x, ", "host: y, ", "host: z, "), NULL},
+        {PAIR("host: x, ", "host: y, ", "host: x, "),
+         "host x carries a, c: its failure takes 2 of 3 voters (every group stops); spread them "
+         "over hosts, or correct `host` in the cluster file"},
+        {PAIR("host: x, ", "host: x, ", "host: y, "),
+         "host x carries a, b: its failure takes 2 of 3 voters (every group stops) and all "
+         "replicas of group kv; spread them over hosts, or correct `host` in the cluster file"},
+        {"cluster: c\nnics:\n  - {name: a, host: x, paths: [10.0.0.1]}\n"
+         "  - {name: b, host: x, voter: false, paths: [10.0.0.2]}\narbiters:\n"
+         "  - {name: c, paths: [10.0.0.3]}\n  - {name: d, paths: [10.0.0.4]}\n"
+         "groups:\n  - {name: kv, service: kv, port: 6379}\n",
+         "host x carries a, b: its failure takes all replicas of group kv; spread them over hosts, "
+         "or correct `host` in the cluster file"},
+    };
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+        struct cfg_cluster c;
+        char error[CLUSTER_YAML_ERROR_MAX];
+        struct ts_bytes text = {(const uint8_t *)CASES[i].text, strlen(CASES[i].text)};
+        assert_int_equal(cluster_yaml_parse("c", text, &c, error), TS_OK);
+        json_t *notes = cli_notes(&c);
+        assert_int_equal(json_array_size(notes), CASES[i].note == NULL ? 0 : 1);
+        if (CASES[i].note != NULL) {
+            assert_string_equal(json_string_value(json_array_get(notes, 0)), CASES[i].note);
+        }
+        json_decref(notes);
+    }
+}
+
+/* Goal: `up` says so before it begins. */
+static void test_up_one_host_for_too_much_is_warned_of(void **state)
+{
+    (void)state;
+    static const char TEXT[] = PAIR("host: x, ", "host: y, ", "host: x, ");
+    char file[] = "/tmp/ts-cli-XXXXXX";
+    char *argv[] = {"up", "--config", file, "--dir", "/proc/none", NULL};
+    struct sheet s = {0};
+    int fd = mkstemp(file);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, TEXT, sizeof(TEXT) - 1), sizeof(TEXT) - 1);
+    assert_int_equal(close(fd), 0);
+    sheet_begin(&s);
+    assert_int_equal(cli_up(&s.cli, 5, argv), CLI_FAILED); /* nothing can be made in /proc */
+    assert_int_equal(fclose(s.cli.out), 0);
+    assert_non_null(strstr(s.text, "warning: "));
+    assert_non_null(strstr(s.text, "host x carries a, c: its failure takes 2 of 3 voters"));
+    free(s.text);
+    assert_int_equal(unlink(file), 0);
+}
+
 /* ---- events and failovers ---- */
 
 #define WALL 1800000000000000ULL /* 2027-01-15 08:00:00 UTC */
@@ -551,6 +616,8 @@ int main(void)
         cmocka_unit_test(test_merge_highest_epoch_wins),
         cmocka_unit_test(test_merge_different_digests_are_an_alarm),
         cmocka_unit_test(test_is_settled_names_what_is_awaited),
+        cmocka_unit_test(test_notes_one_host_for_too_much_is_told),
+        cmocka_unit_test(test_up_one_host_for_too_much_is_warned_of),
         cmocka_unit_test(test_explain_print_tells_failover),
         cmocka_unit_test(test_failovers_lost_takeover_is_left_out),
         cmocka_unit_test(test_failovers_evidence_against_secondary_is_ignored),
