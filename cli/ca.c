@@ -2,8 +2,10 @@
 #include <getopt.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cli/cli.h"
+#include "cluster-cfg/cluster.h"
 #include "net/ca.h"
 
 #define DAYS_MAX 3650
@@ -11,14 +13,15 @@
 static void print_help(FILE *out)
 {
     (void)fputs("usage: twinstep ca init --dir CA --cluster NAME\n"
-                "       twinstep ca issue --dir CA --node NAME --out DIR [--days N]\n"
+                "       twinstep ca issue --dir CA --node NAME --out DIR [--days N] [--force]\n"
                 "\n"
                 "init makes an authority in an empty directory. issue makes a node's key and\n"
                 "certificate (ca.pem node.pem node.key heartbeat.key); DIR is the node's tls\n"
                 "directory, RUN/NAME/tls. Whoever has CA/ca.key can join the cluster: keep it off\n"
                 "the nodes. \"twinstep up\" keeps a lab's authority in RUN/ca by itself.\n"
                 "\n"
-                "  --days N  how long the certificate holds, 1 to 3650 (default 365)\n",
+                "  --days N  how long the certificate holds, 1 to 3650 (default 365)\n"
+                "  --force   replace a key and certificate that are in DIR\n",
                 out);
 }
 
@@ -28,19 +31,17 @@ struct ca_args {
     const char *node;
     const char *out;
     unsigned long days;
+    bool force;
 };
 
 /* Gives -1 to go on. */
 static int parse(const struct cli *cli, struct ca_args *a, int argc, char **argv)
 {
     static const struct option OPTIONS[] = {
-        {"dir", required_argument, NULL, 'd'},
-        {"cluster", required_argument, NULL, 'c'},
-        {"node", required_argument, NULL, 'n'},
-        {"out", required_argument, NULL, 'o'},
-        {"days", required_argument, NULL, 'y'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"dir", required_argument, NULL, 'd'},  {"cluster", required_argument, NULL, 'c'},
+        {"node", required_argument, NULL, 'n'}, {"out", required_argument, NULL, 'o'},
+        {"days", required_argument, NULL, 'y'}, {"force", no_argument, NULL, 'f'},
+        {"help", no_argument, NULL, 'h'},       {NULL, 0, NULL, 0},
     };
     int c;
     optind = 1;
@@ -66,6 +67,9 @@ static int parse(const struct cli *cli, struct ca_args *a, int argc, char **argv
                 return cli_fail(cli, CLI_USAGE, "--days %s: give 1 to %d", optarg, DAYS_MAX);
             }
             break;
+        case 'f':
+            a->force = true;
+            break;
         case 'h':
             print_help(cli->out);
             return CLI_OK;
@@ -76,11 +80,43 @@ static int parse(const struct cli *cli, struct ca_args *a, int argc, char **argv
     return optind == argc ? -1 : cli_excess(cli, "ca", argv[optind]);
 }
 
+static int check_name(const struct cli *cli, const char *option, const char *name)
+{
+    return cfg_name_is_valid(name)
+               ? CLI_OK
+               : cli_fail(cli, CLI_USAGE, "%s is \"%.40s\"; " CFG_NAME_RULE, option, name);
+}
+
+/* A running node's key must not go by a slip of the hand. */
+static int check_free(const struct cli *cli, const struct ca_args *a)
+{
+    static const char *const FILES[] = {"node.pem", "node.key", "ca.pem", "heartbeat.key"};
+    for (size_t i = 0; i < sizeof(FILES) / sizeof(FILES[0]) && !a->force; i++) {
+        char path[TS_PATH_MAX];
+        struct ts_why why = {0};
+        struct stat st;
+        if (ts_path(path, &why, a->out, "%s", FILES[i]) != TS_OK) {
+            return cli_fail(cli, CLI_FAILED, "%s", why.text);
+        }
+        if (lstat(path, &st) == 0) {
+            return cli_fail(cli, CLI_FAILED,
+                            "%s exists, and nothing was changed; --force replaces the node's key "
+                            "and certificate there, or name another directory with --out",
+                            path);
+        }
+    }
+    return CLI_OK;
+}
+
 static int init(const struct cli *cli, const struct ca_args *a)
 {
     struct ts_why why = {0};
     if (a->dir == NULL || a->cluster == NULL) {
         return cli_fail(cli, CLI_USAGE, "ca init needs --dir CA and --cluster NAME");
+    }
+    int status = check_name(cli, "--cluster", a->cluster);
+    if (status != CLI_OK) {
+        return status;
     }
     if (ca_init(a->dir, a->cluster, &why) != TS_OK) {
         return cli_fail(cli, CLI_FAILED, "%s", why.text);
@@ -95,6 +131,11 @@ static int issue(const struct cli *cli, const struct ca_args *a)
     struct ts_why why = {0};
     if (a->dir == NULL || a->node == NULL || a->out == NULL) {
         return cli_fail(cli, CLI_USAGE, "ca issue needs --dir CA, --node NAME and --out DIR");
+    }
+    int status = check_name(cli, "--node", a->node);
+    status = status != CLI_OK ? status : check_free(cli, a);
+    if (status != CLI_OK) {
+        return status;
     }
     struct ca_validity validity = ca_validity_days((unsigned)a->days);
     if (ca_issue(a->dir, a->node, a->out, validity, &why) != TS_OK) {

@@ -52,19 +52,18 @@ static bool has_certificates(const char *tls)
     return true;
 }
 
-/* The marker says that all four files were written: without it they are issued again. */
+/* What is complete stays, from whichever authority it came. */
 static enum ts_err issue(const struct cli_form *f, const char *ca, const struct cfg_node *node,
                          struct ts_why *why)
 {
     char tls[TS_PATH_MAX];
     char marker[TS_PATH_MAX];
     enum ts_err err = ts_path(tls, why, f->run, "%s/tls", node->name);
-    err = err != TS_OK ? err : ts_path(marker, why, tls, "issued");
+    err = err != TS_OK ? err : ts_path(marker, why, tls, CA_ISSUED);
     if (err != TS_OK || (access(marker, F_OK) == 0 && has_certificates(tls))) {
         return err;
     }
-    err = ca_issue(ca, node->name, tls, ca_validity_days(CA_NODE_DAYS), why);
-    return err != TS_OK ? err : ts_file_replace(marker, "", 0, FILE_MODE, why);
+    return ca_issue(ca, node->name, tls, ca_validity_days(CA_NODE_DAYS), why);
 }
 
 static enum ts_err make_certificates(const struct cli_form *f, struct ts_why *why)

@@ -19,6 +19,18 @@ struct cfg_timing cfg_timing_derive(uint64_t failure_timeout_ns)
     };
 }
 
+bool cfg_name_is_valid(const char *name)
+{
+    size_t n = 0;
+    bool ok = name[0] >= 'a' && name[0] <= 'z';
+    while (ok && name[n] != '\0') {
+        char c = name[n];
+        ok = n + 1 < CFG_NAME_MAX && ((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-');
+        n++;
+    }
+    return ok;
+}
+
 const struct cfg_node *cfg_cluster_node(const struct cfg_cluster *c, struct ts_nic_id id)
 {
     for (size_t i = 0; i < c->node_count; i++) {

@@ -11,6 +11,7 @@
 #include "cluster-cfg/config.h"
 
 #define CFG_NAME_MAX 32 /* bytes, NUL included: [a-z0-9-], begins with a letter */
+#define CFG_NAME_RULE "write 1 to 31 of a-z, 0-9 and -, a letter first"
 #define CFG_ADDR_MAX 46 /* text of an IPv4 or IPv6 address, NUL included */
 #define CFG_PATH_NAME_MAX 16
 
@@ -80,6 +81,9 @@ static inline uint16_t cfg_port_replica(const struct cfg_cluster *c, struct ts_g
 
 /* `failure_timeout_ns` must lie within CFG_FAILURE_TIMEOUT_MIN..MAX. */
 struct cfg_timing cfg_timing_derive(uint64_t failure_timeout_ns);
+/* Whether a node, host, group or cluster may be called this: it ends in file names, certificates
+ * and host names. CFG_NAME_RULE says it to people. */
+bool cfg_name_is_valid(const char *name);
 /* NULL when there is none. Borrowed from `c`. */
 const struct cfg_node *cfg_cluster_node(const struct cfg_cluster *c, struct ts_nic_id id);
 const struct cfg_node *cfg_cluster_node_by_name(const struct cfg_cluster *c, const char *name);

@@ -306,7 +306,10 @@ static enum ts_err ca_cluster_name(X509 *cert, char out[CA_NAME_MAX + 1], struct
 static enum ts_err ca_write_node(const struct ca_pair *authority, const struct ca_pair *node,
                                  const uint8_t *heartbeat, const char *out_dir, struct ts_why *why)
 {
+    char marker[TS_PATH_MAX];
     enum ts_err err = ts_dir_make(out_dir, 0700, why);
+    err = err != TS_OK ? err : ts_path(marker, why, out_dir, CA_ISSUED);
+    err = err != TS_OK ? err : ts_file_remove(marker, why);
     if (err == TS_OK) {
         err = ca_write_cert(authority->cert, out_dir, "ca.pem", why);
     }
@@ -319,7 +322,7 @@ static enum ts_err ca_write_node(const struct ca_pair *authority, const struct c
     if (err == TS_OK) {
         err = ca_write_cert(node->cert, out_dir, "node.pem", why);
     }
-    return err;
+    return err != TS_OK ? err : ts_file_replace(marker, "", 0, 0600, why);
 }
 
 enum ts_err ca_issue(const char *dir, const char *node, const char *out_dir,

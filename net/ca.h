@@ -1,7 +1,8 @@
 /* The cluster's certificate authority, in a directory that an operator keeps:
  *     ca.key (0600)  ca.pem  heartbeat.key (0600, 32 random bytes for the HMAC of heartbeats)
- * A node gets ca.pem, node.pem, node.key (0600) and heartbeat.key (0600).
- * Files are written aside, synced, renamed, and the directory is synced. */
+ * A node gets ca.pem, node.pem, node.key (0600), heartbeat.key (0600), and as the last one the
+ * empty file `issued`: with it the others are complete. Files are written aside, synced, renamed,
+ * and the directory is synced. */
 #ifndef NET_CA_H
 #define NET_CA_H
 
@@ -11,6 +12,7 @@
 #include "base/io/files.h"
 
 #define CA_HEARTBEAT_KEY_BYTES 32
+#define CA_ISSUED "issued"
 #define CA_NAME_MAX 63 /* bytes of a cluster or node name */
 #define CA_AUTHORITY_DAYS 3650
 #define CA_NODE_DAYS 365
@@ -30,7 +32,7 @@ struct ca_validity ca_validity_days(unsigned days);
  * TS_ERR_LIMIT: the name is empty or longer than CA_NAME_MAX; others as in base/io/files.h. */
 enum ts_err ca_init(const char *dir, const char *cluster, struct ts_why *why) TS_MUST_USE;
 /* Issues a certificate CN = `node`, O = the authority's cluster, for both sides of TLS, with a new
- * key, and writes the four files to `out_dir` (made when missing), replacing older ones. After an
+ * key, and writes the files to `out_dir` (made when missing), replacing older ones. After an
  * interruption: issue again. TS_ERR_NOT_FOUND: no authority in `dir`; TS_ERR_MALFORMED: its files
  * are damaged; TS_ERR_LIMIT: the name; others as in base/io/files.h. */
 enum ts_err ca_issue(const char *dir, const char *node, const char *out_dir,

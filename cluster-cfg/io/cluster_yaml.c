@@ -22,7 +22,6 @@ struct places {
     const yaml_node_t *port[TS_GROUPS_MAX];
 };
 
-/* A name ends in file names, certificates and host names: [a-z][a-z0-9-]*. */
 static void read_name(struct yaml_doc *y, const yaml_node_t *node, const char *what,
                       char out[CFG_NAME_MAX])
 {
@@ -30,18 +29,11 @@ static void read_name(struct yaml_doc *y, const yaml_node_t *node, const char *w
     if (y->failed) {
         return;
     }
-    size_t n = strlen(text);
-    bool ok = n > 0 && n < CFG_NAME_MAX && text[0] >= 'a' && text[0] <= 'z';
-    for (size_t i = 0; i < n && ok; i++) {
-        ok = (text[i] >= 'a' && text[i] <= 'z') || (text[i] >= '0' && text[i] <= '9') ||
-             text[i] == '-';
-    }
-    if (!ok) {
-        yaml_doc_fail(y, node, "%s is \"%.40s\"; write 1 to %d of a-z, 0-9 and -, a letter first",
-                      what, text, CFG_NAME_MAX - 1);
+    if (!cfg_name_is_valid(text)) {
+        yaml_doc_fail(y, node, "%s is \"%.40s\"; " CFG_NAME_RULE, what, text);
         return;
     }
-    memcpy(out, text, n + 1);
+    memcpy(out, text, strlen(text) + 1);
 }
 
 /* "100ms", "2s": digits and a unit without a space. */

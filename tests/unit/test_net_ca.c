@@ -37,6 +37,7 @@ static void test_ca_issue_files_are_private_and_named(void **state)
     assert_int_equal(mode_of(f->ca, "heartbeat.key"), 0600);
     assert_int_equal(mode_of(f->tls_dir[1], "node.key"), 0600);
     assert_int_equal(mode_of(f->tls_dir[1], "heartbeat.key"), 0600);
+    assert_int_equal(mode_of(f->tls_dir[1], "issued"), 0600);
     fx_ok(ca_heartbeat_key(f->ca, key[0], &why), &why);
     fx_ok(ca_heartbeat_key(f->tls_dir[1], key[1], &why), &why);
     fx_ok(ca_heartbeat_key(f->tls_dir[2], key[2], &why), &why);
