@@ -133,6 +133,21 @@ static size_t lower_bound(const struct repl_log *log, struct ts_seq seq)
     return lo;
 }
 
+bool repl_log_has_room(const struct repl_log *log, size_t len, struct ts_seq evictable,
+                       size_t spare)
+{
+    size_t gone = lower_bound(log, evictable);
+    if (gone < log->slot_count && ts_seq_eq(slot_at(log, gone)->last, evictable)) {
+        gone++;
+    }
+    uint64_t before = gone == 0 ? log->base_total : slot_at(log, gone - 1)->total;
+    uint64_t kept = total(log) - before;
+    /* Either what is free is one piece, and less than a batch is wasted at the end of the ring; or
+     * it is two pieces, and the longer one is at least half of it. */
+    return kept + len + spare * REPL_LOG_SPARE_BYTES + REPL_BATCH_BYTES_MAX <= log->bytes_cap &&
+           log->slot_count - gone + 1 + spare <= log->slots_cap;
+}
+
 struct repl_log_slot *repl_log_find(const struct repl_log *log, struct ts_seq seq)
 {
     size_t i = lower_bound(log, seq);

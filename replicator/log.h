@@ -3,11 +3,21 @@
  * A ring of bytes and a ring of slots. Batches lie whole and in order; the oldest are
  * evicted when room is needed and the owner allows it. What left the window is in the
  * journal. `base` is the position before the oldest batch held, so that the chain can be
- * checked across it. */
+ * checked across it.
+ *
+ * A batch never wraps, so up to a batch's length is wasted at the end of the ring, or between the
+ * two pieces that are free: how much fits by chance depends on how the batches came to lie. What a
+ * replica takes must fit again when it restarts from its journal, where they lie differently. So
+ * it asks repl_log_has_room first, which counts on the worst. */
 #ifndef REPLICATOR_LOG_H
 #define REPLICATOR_LOG_H
 
 #include "replicator/batch.h"
+
+/* A spare batch: one entry without a payload. */
+#define REPL_LOG_SPARE_BYTES (REPL_BATCH_HEADER_BYTES + REPL_ENTRY_HEADER_BYTES)
+/* A window of this size has room for a batch of any size when all it holds may be evicted. */
+#define REPL_LOG_BYTES_MIN (3U * (size_t)REPL_BATCH_BYTES_MAX)
 
 struct repl_log_slot {
     struct ts_seq first;
@@ -43,6 +53,11 @@ struct repl_pos repl_log_tail(const struct repl_log *log);
 /* The newest slot; NULL when the window is empty. */
 const struct repl_log_slot *repl_log_newest(const struct repl_log *log);
 
+/* Whether a batch of `len` bytes fits behind all that may not be evicted, wherever that lies, and
+ * leaves room for `spare` batches of REPL_LOG_SPARE_BYTES more. Then repl_log_reserve succeeds, in
+ * this window and in every other of its size that holds the same batches or fewer of the oldest. */
+bool repl_log_has_room(const struct repl_log *log, size_t len, struct ts_seq evictable,
+                       size_t spare);
 /* `len` contiguous bytes for the next batch, evicting the oldest batches whose last seq is
  * at most `evictable`; NULL when that does not make enough room. Nothing is appended yet. */
 uint8_t *repl_log_reserve(struct repl_log *log, size_t len, struct ts_seq evictable);

@@ -8,6 +8,8 @@
 #define RUN_BYTES_MAX (1U << 20)
 /* A pump sends at most this many of them; the next acknowledgement continues. */
 #define RUNS_MAX 4
+/* Batches that a takeover orders before the tail that it found is committed. */
+#define TAKEOVER_SPARE 1
 
 struct ts_seq repl_evictable(const struct repl *c)
 {
@@ -25,10 +27,13 @@ bool repl_primary_order(struct repl *c, const struct repl_request *requests, siz
 {
     ts_assert(c->role == REPL_ROLE_PRIMARY);
     size_t size = repl_batch_size(requests, count);
-    uint8_t *place = repl_log_reserve(&c->log, size, repl_evictable(c));
-    if (place == NULL) {
+    /* What is ordered for clients leaves room for the no-op of the takeover that may follow. */
+    size_t spare = c->active ? TAKEOVER_SPARE : 0;
+    if (!repl_log_has_room(&c->log, size, repl_evictable(c), spare)) {
         return false;
     }
+    uint8_t *place = repl_log_reserve(&c->log, size, repl_evictable(c));
+    ts_assert(place != NULL);
     if (!anything_waits(c)) {
         c->progress_at = c->now;
     }

@@ -52,7 +52,9 @@ enum repl_why {
 };
 
 struct repl_limits {
-    size_t window_bytes; /* log window in memory; at least 2 batches */
+    /* Log window in memory. All of it but one batch's length may be filled with what is not
+     * committed: that much may be wasted by how the batches lie. */
+    size_t window_bytes; /* at least REPL_LOG_BYTES_MIN */
     size_t window_batches;
     size_t join_lag_bytes;  /* a learner this close is required next (R4.6) */
     uint64_t blocked_after; /* ns without progress until waiting clients are let go */

@@ -80,10 +80,12 @@ void repl_secondary_tick(struct repl *c, struct repl_effects *fx)
 /* Appends a batch that follows the tail; false when the window has no room. */
 static bool append(struct repl *c, const struct repl_batch *b, struct repl_effects *fx)
 {
-    uint8_t *place = repl_log_reserve(&c->log, b->bytes.len, repl_evictable(c));
-    if (place == NULL) {
+    /* It must fit again after a restart, however it lies then. */
+    if (!repl_log_has_room(&c->log, b->bytes.len, repl_evictable(c), 0)) {
         return false;
     }
+    uint8_t *place = repl_log_reserve(&c->log, b->bytes.len, repl_evictable(c));
+    ts_assert(place != NULL);
     struct repl_batch mine = *b;
     memcpy(place, b->bytes.data, b->bytes.len);
     mine.bytes.data = place;

@@ -21,6 +21,7 @@ struct repl *repl_new(const struct repl_options *options)
 {
     ts_assert(options->self.v != 0 && options->instance.v != 0);
     ts_assert(options->first_time.ns <= REPL_BATCH_TIME_MAX);
+    ts_assert(options->limits.window_bytes >= REPL_LOG_BYTES_MIN);
     struct repl *c = calloc(1, sizeof(*c));
     if (c == NULL) {
         return NULL;

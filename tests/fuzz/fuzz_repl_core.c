@@ -631,7 +631,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct repl_options o = {.self = {SELF}, .instance = {777}, .first_time = {1000}, .seed = 1};
     o.timing = cfg_timing_derive(100 * TS_NS_PER_MS);
     o.limits = repl_limits_default(&o.timing);
-    o.limits.window_bytes = 2U * REPL_BATCH_BYTES_MAX;
+    o.limits.window_bytes = REPL_LOG_BYTES_MIN;
     o.limits.window_batches = 8;
     w->p = (struct perform){.core = repl_new(&o), .table = &table, .ctx = w};
     ts_assert(w->p.core != NULL);

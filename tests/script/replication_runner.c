@@ -11,6 +11,8 @@
  *   register A                  the register answers A's operation
  *   decide A                    A's proposal is decided, but A is not told
  *   submit A word …             one batch
+ *   fill A KIB …                a batch of one command of so many KiB for each number, until the
+ *                               window is full; full is not the end, a smaller one may still fit
  *   read A | evidence A B KIND | clear A B | tick A | time ms=N
  *   settle [without=A,B]        everything that is under way happens, until nothing is
  *   quiet …                     a command whose trace is not shown
@@ -147,6 +149,24 @@ static void run_submit(struct world *w, size_t i, const struct script_command *c
     }
 }
 
+static void run_fill(struct world *w, size_t i, const struct script_command *cmd)
+{
+    for (int k = 2; k < cmd->count; k++) {
+        size_t len = (size_t)strtoull(cmd->words[k], NULL, 10) << 10;
+        uint8_t *payload = calloc(1, len + 1);
+        ts_assert(payload != NULL && len <= REPL_PAYLOAD_BYTES_MAX);
+        struct repl_request q = {.kind = SVC_ENTRY_COMMAND, .payload = {payload, len}};
+        struct repl_event ev = {.kind = REPL_EV_SUBMIT};
+        ev.u.submit.requests = &q;
+        ev.u.submit.count = 1;
+        world_feed(w, i, &ev);
+        bool ordered = w->r[i].perform.fx.submit == REPL_SUBMIT_ORDERED;
+        script_printf(w->out, "%c: %s KiB %s\n", w->r[i].name, cmd->words[k],
+                      ordered ? "ordered" : "not ordered");
+        free(payload);
+    }
+}
+
 static void run_show(struct world *w, size_t i)
 {
     static const char *const ROLES[] = {"starting", "secondary", "taking over", "primary",
@@ -209,6 +229,8 @@ static bool run_one(struct world *w, const struct script_command *cmd)
         w->decided = r->reg_config;
     } else if (strcmp(verb, "submit") == 0) {
         run_submit(w, i, cmd);
+    } else if (strcmp(verb, "fill") == 0) {
+        run_fill(w, i, cmd);
     } else if (strcmp(verb, "read") == 0) {
         struct repl_event ev = {.kind = REPL_EV_READ};
         ev.u.read_token = ++r->reads;

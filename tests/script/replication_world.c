@@ -209,7 +209,9 @@ static struct ts_hash on_apply(void *ctx, const struct svc_entry *entry, struct 
     }
     script_printf(out_of(ctx), "%c: apply %" PRIu64 "@%" PRIu64 " %s", r->name, entry->seq.v,
                   entry->epoch.v, KINDS[entry->kind]);
-    if (entry->payload.len > 0) {
+    if (entry->payload.len > WORLD_SHOWN_MAX) {
+        script_printf(out_of(ctx), " of %zu bytes", entry->payload.len);
+    } else if (entry->payload.len > 0) {
         script_printf(out_of(ctx), " %.*s", (int)entry->payload.len,
                       (const char *)entry->payload.data);
     }
@@ -278,7 +280,7 @@ void world_boot(struct world *w, size_t i)
         .timing = timing,
         .limits = repl_limits_default(&timing),
     };
-    o.limits.window_bytes = 2U * REPL_BATCH_BYTES_MAX;
+    o.limits.window_bytes = REPL_LOG_BYTES_MIN;
     o.limits.window_batches = 64;
     r->core = repl_new(&o);
     ts_assert(r->core != NULL);
@@ -398,7 +400,7 @@ bool world_register(struct world *w, size_t i, bool prepare_only)
     if (r->reg_kind == REPL_EF_REG_PREPARE) {
         ev.kind = REPL_EV_REG_PREPARED;
     } else if (r->reg_kind == REPL_EF_REG_CAS && (ts_epoch_eq(w->decided.epoch, r->reg_expected) ||
-                                                  w->decided.nonce == r->reg_config.nonce)) {
+                                                  cfg_config_eq(&w->decided, &r->reg_config))) {
         ev.kind = REPL_EV_REG_WON;
         w->decided = r->reg_config;
     }

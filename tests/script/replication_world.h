@@ -10,6 +10,8 @@
 #define WORLD_REPLICAS_MAX 3
 #define WORLD_QUEUE_MAX 256
 #define WORLD_LOG_MAX 512
+/* A longer payload is named by its length in the trace. */
+#define WORLD_SHOWN_MAX 80
 
 struct world_message {
     uint8_t type;

@@ -147,7 +147,7 @@ void sim_replica_start(struct sim *s, int node)
         .timing = timing,
         .limits = repl_limits_default(&timing),
     };
-    o.limits.window_bytes = 2U * REPL_BATCH_BYTES_MAX;
+    o.limits.window_bytes = REPL_LOG_BYTES_MIN;
     o.limits.window_batches = 64; /* small: learners are fed from the journal, too */
     o.limits.join_lag_bytes = 2000;
     r->core = repl_new(&o);

@@ -227,7 +227,7 @@ static inline int setup(void **state)
     struct repl_options o = {.self = {SELF}, .instance = {201}, .first_time = {1000}, .seed = 3};
     o.timing = cfg_timing_derive(100 * TS_NS_PER_MS);
     o.limits = repl_limits_default(&o.timing);
-    o.limits.window_bytes = 2U * REPL_BATCH_BYTES_MAX;
+    o.limits.window_bytes = REPL_LOG_BYTES_MIN;
     o.limits.window_batches = 4;
     w->p = (struct perform){.core = repl_new(&o), .table = &table, .ctx = w};
     assert_non_null(w->p.core);

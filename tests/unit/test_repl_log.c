@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/hash.h"
+#include "base/prng.h"
 #include "replicator/log.h"
 
 #define MIB ((size_t)1 << 20)
@@ -308,6 +309,111 @@ static void test_bytes_after_counts_what_follows(void **state)
     assert_int_equal(repl_log_bytes_after(&x->log, (struct ts_seq){8}), 15 * 500);
 }
 
+/* A batch of `len` bytes and one entry, whatever they are. */
+static bool add_blank(struct repl_log *log, size_t len, struct ts_seq evictable)
+{
+    struct repl_pos tail = repl_log_tail(log);
+    uint8_t *place = repl_log_reserve(log, len, evictable);
+    if (place == NULL) {
+        return false;
+    }
+    memset(place, 0, 16);
+    struct repl_batch b = {.bytes = {place, 16}, .epoch = {1}, .prev = tail.hash};
+    b.first = ts_seq_add(tail.seq, 1);
+    b.last = b.first;
+    b.bytes.len = len;
+    repl_log_append(log, &b);
+    return true;
+}
+
+#define HISTORY_MAX 4000
+
+struct history {
+    struct repl_log log;
+    struct ts_prng prng;
+    size_t len[HISTORY_MAX];
+    struct ts_seq evictable[HISTORY_MAX]; /* when it was appended */
+    size_t count;
+    struct ts_seq committed;
+};
+
+static size_t any_length(struct history *h)
+{
+    size_t max = ts_prng_below(&h->prng, 4) == 0 ? REPL_BATCH_BYTES_MAX : MIB / 2;
+    return REPL_LOG_SPARE_BYTES + ts_prng_below(&h->prng, max - REPL_LOG_SPARE_BYTES + 1);
+}
+
+/* A restart: everything again, into an empty window, and a spare batch behind it. */
+static void check_replay(const struct history *h)
+{
+    struct repl_log log;
+    assert_int_equal(repl_log_init(&log, REPL_LOG_BYTES_MIN, SLOTS), TS_OK);
+    memset(log.bytes, 0, log.bytes_cap);
+    size_t from = h->count > 40 ? h->count - 40 : 0; /* these lie anew: as good as another layout */
+    log.base.seq.v = from;
+    for (size_t i = from; i < h->count; i++) {
+        assert_true(add_blank(&log, h->len[i], h->evictable[i]));
+    }
+    assert_true(repl_log_has_room(&log, REPL_LOG_SPARE_BYTES, h->committed, 0));
+    assert_true(add_blank(&log, REPL_LOG_SPARE_BYTES, h->committed));
+    repl_log_free(&log);
+}
+
+/* Goal: what has_room allowed fits again however it comes to lie, with the spare batch: after any
+ * history of appends, commits and cuts. */
+static void test_has_room_fits_any_layout(void **state)
+{
+    (void)state;
+    struct history *h = calloc(1, sizeof(*h));
+    assert_non_null(h);
+    h->prng = ts_prng_init(5);
+    assert_int_equal(repl_log_init(&h->log, REPL_LOG_BYTES_MIN, SLOTS), TS_OK);
+    memset(h->log.bytes, 0, h->log.bytes_cap);
+    size_t full = 0;
+    while (h->count < HISTORY_MAX && full < 200) {
+        uint64_t dice = ts_prng_below(&h->prng, 40);
+        size_t len = any_length(h);
+        if (repl_log_has_room(&h->log, len, h->committed, 1)) {
+            assert_true(add_blank(&h->log, len, h->committed));
+            h->len[h->count] = len;
+            h->evictable[h->count++] = h->committed;
+        } else if (dice < 4) {
+            check_replay(h);
+            full++;
+        } else if (dice < 8) {
+            h->count = h->committed.v; /* a takeover without it: all of it is cut */
+            repl_log_truncate(&h->log, h->committed);
+        } else {
+            h->committed.v += ts_prng_below(&h->prng, h->count - h->committed.v + 1);
+        }
+    }
+    assert_true(full > 50);
+    repl_log_free(&h->log);
+    free(h);
+}
+
+/* Goal: has_room counts what may not be evicted, in bytes and in slots, and one whole batch for
+ * what is wasted. */
+static void test_has_room_counts_kept(void **state)
+{
+    struct window *x = *state;
+    assert_true(repl_log_has_room(&x->log, REPL_BATCH_BYTES_MAX, NOTHING, 0));
+    assert_false(repl_log_has_room(&x->log, REPL_BATCH_BYTES_MAX, NOTHING, 1));
+    assert_true(add(x, MIB, 2, NOTHING)); /* 1..2 */
+    assert_true(repl_log_has_room(&x->log, 3 * MIB, NOTHING, 0));
+    assert_false(repl_log_has_room(&x->log, 3 * MIB + 1, NOTHING, 0));
+    assert_false(repl_log_has_room(&x->log, 3 * MIB + 1, (struct ts_seq){1}, 0)); /* half of it */
+    assert_true(repl_log_has_room(&x->log, 3 * MIB + 1, (struct ts_seq){2}, 0));
+    assert_true(repl_log_has_room(&x->log, 4 * MIB, ANYTHING, 0));
+    for (int i = 1; i < SLOTS; i++) {
+        assert_true(repl_log_has_room(&x->log, 100, NOTHING, 0));
+        assert_true(add(x, 100, 1, NOTHING));
+    }
+    assert_false(repl_log_has_room(&x->log, 100, NOTHING, 0));
+    assert_true(repl_log_has_room(&x->log, 100, (struct ts_seq){2}, 0));
+    assert_false(repl_log_has_room(&x->log, 100, (struct ts_seq){2}, 1));
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -318,6 +424,7 @@ int main(void)
         T(test_match_gives_each_answer),     T(test_find_gives_batch_of_seq),
         T(test_truncate_frees_suffix),       T(test_run_within_bound_is_whole_batches),
         T(test_run_over_wrap_is_contiguous), T(test_bytes_after_counts_what_follows),
+        T(test_has_room_fits_any_layout),    T(test_has_room_counts_kept),
     };
 #undef T
     return cmocka_run_group_tests(tests, NULL, NULL);
