@@ -3,7 +3,6 @@
 #ifndef TESTS_UNIT_DISK_FIXTURE_H
 #define TESTS_UNIT_DISK_FIXTURE_H
 
-#include <dirent.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,6 +14,7 @@
 #include "base/assert.h"
 #include "base/hash.h"
 #include "base/io/files.h"
+#include "lab/scratch.h"
 #include "replicator/io/journal.h"
 
 /* ---- a directory ---- */
@@ -27,25 +27,11 @@ static inline void disk_make(char dir[TS_PATH_MAX])
     ts_assert(mkdtemp(dir) != NULL);
 }
 
-/* Removes it with what is in it, two levels deep. */
+/* Removes it with all that is in it; ends the test when something is left. */
 static inline void disk_remove(const char *dir)
 {
-    DIR *d = opendir(dir);
-    const struct dirent *e;
-    while (d != NULL && (e = readdir(d)) != NULL) {
-        char path[TS_PATH_MAX];
-        if (e->d_name[0] == '.' || ts_path(path, NULL, dir, "%s", e->d_name) != TS_OK) {
-            continue;
-        }
-        if (unlink(path) != 0) {
-            enum ts_err err = ts_dir_remove(path, NULL);
-            (void)err;
-        }
-    }
-    if (d != NULL) {
-        (void)closedir(d);
-    }
-    (void)rmdir(dir);
+    lab_scratch_remove(dir);
+    ts_assert(access(dir, F_OK) != 0);
 }
 
 static inline void disk_flip(const char *path, long offset)
