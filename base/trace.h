@@ -54,6 +54,7 @@
     X(TS_TRACE_PEER_UP, "peer-up", "peer", "") \
     X(TS_TRACE_OWN_STALL, "own-stall", "ms", "") \
     X(TS_TRACE_PROC_STARTED, "process-started", "pid", "") \
+    X(TS_TRACE_PROC_ENDING, "process-ending", "pid", "") \
     X(TS_TRACE_PROC_EXITED, "process-exited", "pid", "status") \
     X(TS_TRACE_LINK_UP, "link-up", "peer", "path") \
     X(TS_TRACE_LINK_DOWN, "link-down", "peer", "path") \

@@ -11,6 +11,7 @@
 
 #include "base/assert.h"
 #include "base/exit.h"
+#include "base/io/lifeline.h"
 #include "cluster-cfg/report.h"
 #include "daemon/nicd_child.h"
 #include "daemon/nicd_log.h"
@@ -30,12 +31,21 @@ struct output {
     int fd;
 };
 
+/* The watch over one run of a child (base/io/lifeline.h). */
+struct watch {
+    uv_poll_t poll;
+    struct nicd *n;
+    struct ts_lifeline *lifeline;
+    uint32_t pid;
+};
+
 /* What nicd keeps of a process beside the supervisor's state. */
 struct nicd_slot {
     char name[NAME_MAX_BYTES]; /* "replica-kv": of the log file, and for people */
     char program[TS_PATH_MAX];
     const char *argv[ARGS_MAX];
     struct output *output; /* NULL when no run is open */
+    struct watch *watch;   /* NULL: none */
     struct nicd_log log;
 };
 
@@ -245,6 +255,71 @@ static void open_output(struct nicd *n, struct nicd_slot *slot, int fd)
     ts_assert(err == 0);
 }
 
+/* ---- the children's lifelines ---- */
+
+static void on_watch_closed(uv_handle_t *handle)
+{
+    struct watch *w = handle->data;
+    ts_lifeline_close(w->lifeline);
+    free(w);
+}
+
+static void close_watch(struct nicd_slot *slot)
+{
+    if (slot->watch != NULL) {
+        uv_close((uv_handle_t *)&slot->watch->poll, on_watch_closed);
+        slot->watch = NULL;
+    }
+}
+
+/* The child answers nobody any more. The other NICs hear that while the kernel still takes it
+ * apart. */
+static void on_ending(uv_poll_t *handle, int status, int events)
+{
+    const struct watch *w = (const struct watch *)handle->data;
+    struct nicd *n = w->n;
+    struct nicd_effects none;
+    (void)status;
+    (void)events;
+    (void)uv_poll_stop(handle);
+    nicd_supervisor_step(
+        &n->supervisor,
+        &(struct nicd_event){.kind = NICD_EVENT_ENDING, .now = net_now(), .pid = w->pid}, &none);
+    ts_assert(none.count == 0);
+    int proc = nicd_supervisor_find(&n->supervisor, w->pid);
+    if (proc >= 0) {
+        add_trace(n, (uint8_t)proc, TS_TRACE_PROC_ENDING, 0);
+        send_report(n);
+    }
+}
+
+/* Gives the child's fd, or -1: then its end is heard a little later, by SIGCHLD. Only for replicas,
+ * for whose end others wait. */
+static int open_watch(struct nicd *n, uint8_t proc)
+{
+    struct nicd_slot *slot = &n->slots[proc];
+    struct watch *w = (struct watch *)calloc(1, sizeof(*w));
+    int fd = -1;
+    if (n->supervisor.procs[proc].role != REPORT_PROC_REPLICA || w == NULL ||
+        ts_lifeline_open(&w->lifeline, &fd) != TS_OK) {
+        free(w);
+        return -1;
+    }
+    w->n = n;
+    int err = uv_poll_init(n->o.loop, &w->poll, ts_lifeline_event_fd(w->lifeline));
+    w->poll.data = w;
+    if (err != 0) {
+        ts_lifeline_close(w->lifeline);
+        free(w);
+        (void)close(fd);
+        return -1;
+    }
+    err = uv_poll_start(&w->poll, UV_READABLE, on_ending);
+    ts_assert(err == 0);
+    slot->watch = w;
+    return fd;
+}
+
 /* ---- performing the supervisor's effects ---- */
 
 static void spawn(struct nicd *n, uint8_t proc)
@@ -253,7 +328,12 @@ static void spawn(struct nicd *n, uint8_t proc)
     struct nicd_effects none;
     int fd = -1;
     nicd_log_begin(&slot->log);
-    pid_t pid = nicd_child_start((char *const *)(uintptr_t)slot->argv, &fd);
+    int lifeline = open_watch(n, proc);
+    pid_t pid = nicd_child_start((char *const *)(uintptr_t)slot->argv, lifeline, &fd);
+    if (lifeline >= 0) {
+        (void)close(lifeline);
+        slot->watch->pid = pid > 0 ? (uint32_t)pid : 0;
+    }
     struct nicd_event event = {
         .kind = pid > 0 ? NICD_EVENT_STARTED : NICD_EVENT_FAILED,
         .now = net_now(),
@@ -262,6 +342,7 @@ static void spawn(struct nicd *n, uint8_t proc)
     };
     if (pid < 0) {
         net_log(n->o.log, NET_LOG_ERROR, "cannot start %s: %s", slot->name, strerror(errno));
+        close_watch(slot);
     } else {
         open_output(n, slot, fd);
         net_log(n->o.log, NET_LOG_INFO, "started %s (pid %d)", slot->name, (int)pid);
@@ -325,6 +406,7 @@ static void on_gone(struct nicd *n, uint32_t pid, int32_t status)
     if (proc < 0) {
         return; /* an orphan that came to PID 1 */
     }
+    close_watch(&n->slots[proc]);
     nicd_supervisor_step(&n->supervisor,
                          &(struct nicd_event){
                              .kind = NICD_EVENT_EXITED,
@@ -488,6 +570,7 @@ bool nicd_close(struct nicd *n)
     }
     for (uint8_t i = 0; i < n->supervisor.count; i++) {
         read_output(&n->slots[i], true);
+        close_watch(&n->slots[i]);
     }
     n->timer.data = &over;
     int err = uv_timer_start(&n->timer, on_log_wait_over, NICD_LOG_WAIT_NS / TS_NS_PER_MS, 0);

@@ -3,12 +3,42 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "base/io/lifeline.h"
+
+/* The number that the lifeline's fd has in the child. */
+#define LIFELINE_FD 3
+#define LIFELINE_VARIABLE TS_LIFELINE_ENV "=3"
+
+/* The environment with the lifeline's variable: made before the fork, since no memory may be
+ * asked for behind it. NULL without memory. */
+static char **make_environment(void)
+{
+    static char variable[] = LIFELINE_VARIABLE;
+    size_t count = 0;
+    size_t len = 0;
+    while (environ[count] != NULL) {
+        count++;
+    }
+    char **made = calloc(count + 2, sizeof(*made));
+    for (size_t i = 0; i < count && made != NULL; i++) {
+        if (strncmp(environ[i], TS_LIFELINE_ENV "=", strlen(TS_LIFELINE_ENV "=")) != 0) {
+            made[len++] = environ[i];
+        }
+    }
+    if (made != NULL) {
+        made[len] = variable;
+    }
+    return made;
+}
+
 /* In the child, between fork and exec: async-signal-safe calls only. */
-static _Noreturn void become(char *const argv[], pid_t parent, int output)
+static _Noreturn void become(char *const argv[], char *const environment[], pid_t parent,
+                             int lifeline, int output)
 {
     sigset_t none;
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -31,7 +61,13 @@ static _Noreturn void become(char *const argv[], pid_t parent, int output)
     if (dup2(output, STDOUT_FILENO) < 0 || dup2(output, STDERR_FILENO) < 0) {
         _exit(NICD_EXIT_NO_EXEC);
     }
-    (void)execv(argv[0], argv);
+    /* Behind this the other fds count no more: the number may be one of theirs. */
+    if (lifeline == LIFELINE_FD) {
+        (void)fcntl(lifeline, F_SETFD, 0);
+    } else if (lifeline >= 0) {
+        (void)dup2(lifeline, LIFELINE_FD);
+    }
+    (void)execve(argv[0], argv, environment);
     const char *why = strerrordesc_np(errno);
     (void)!write(STDERR_FILENO, "cannot execute ", strlen("cannot execute "));
     (void)!write(STDERR_FILENO, argv[0], strlen(argv[0]));
@@ -41,10 +77,12 @@ static _Noreturn void become(char *const argv[], pid_t parent, int output)
     _exit(NICD_EXIT_NO_EXEC);
 }
 
-pid_t nicd_child_start(char *const argv[], int *output)
+pid_t nicd_child_start(char *const argv[], int lifeline, int *output)
 {
     int ends[2];
-    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) {
+    char **environment = lifeline < 0 ? NULL : make_environment();
+    if ((lifeline >= 0 && environment == NULL) || pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) {
+        free(environment);
         return -1;
     }
     /* The loop's signal handlers write into a pipe that a forked child shares: a signal to the
@@ -57,11 +95,12 @@ pid_t nicd_child_start(char *const argv[], int *output)
     pid_t parent = getpid();
     pid_t pid = fork();
     if (pid == 0) {
-        become(argv, parent, ends[1]);
+        become(argv, lifeline < 0 ? environ : environment, parent, lifeline, ends[1]);
     }
     int saved = errno;
     (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
     (void)close(ends[1]);
+    free(environment);
     if (pid < 0) {
         (void)close(ends[0]);
         errno = saved;

@@ -140,6 +140,7 @@ static void on_started(struct nicd_supervisor *s, const struct nicd_event *event
     p->pid = event->pid;
     p->starts++;
     p->killed = false;
+    p->ending = false;
 }
 
 static void on_stop(struct nicd_supervisor *s, struct ts_mono now, struct nicd_effects *out)
@@ -173,6 +174,12 @@ void nicd_supervisor_step(struct nicd_supervisor *s, const struct nicd_event *ev
         return;
     case NICD_EVENT_FAILED:
         on_gone(s, event->proc, event->now, TS_EXIT_FAILURE);
+        return;
+    case NICD_EVENT_ENDING:
+        found = nicd_supervisor_find(s, event->pid);
+        if (found >= 0) {
+            s->procs[found].ending = true;
+        }
         return;
     case NICD_EVENT_EXITED:
         found = nicd_supervisor_find(s, event->pid);
@@ -219,7 +226,7 @@ void nicd_supervisor_report(const struct nicd_supervisor *s, struct report_procs
         out->p[i] = (struct report_proc){
             .role = p->role,
             .group = p->group,
-            .running = has_process(p),
+            .running = has_process(p) && !p->ending,
             .pid = p->pid,
             .starts = p->starts,
             .last_status = p->last_status,

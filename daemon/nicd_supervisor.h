@@ -47,6 +47,7 @@ struct nicd_proc {
     uint32_t starts;
     int32_t last_status; /* exit status, or -signal */
     bool killed;         /* STOPPING: SIGKILL was sent too */
+    bool ending;         /* RUNNING, STOPPING: it answers nobody any more */
 };
 
 struct nicd_supervisor {
@@ -60,6 +61,8 @@ enum nicd_event_kind {
     NICD_EVENT_TICK,    /* the deadline came */
     NICD_EVENT_STARTED, /* SPAWN of `proc` gave `pid` */
     NICD_EVENT_FAILED,  /* SPAWN of `proc` failed */
+    NICD_EVENT_ENDING,  /* `pid` answers nobody any more: EXITED follows; unknown pids are no error
+                         */
     NICD_EVENT_EXITED,  /* `pid` ended with `status`; unknown pids are no error */
     NICD_EVENT_STOP,    /* stop everything; a second one kills what is left */
 };

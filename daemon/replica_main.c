@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/io/lifeline.h"
 #include "daemon/replica.h"
 
 /* The journal's queue must hold all that the log window may hold, and the cuts in between. */
@@ -247,6 +248,7 @@ int main(int argc, char **argv)
 {
     struct daemon_start *start = calloc(1, sizeof(*start));
     struct replica *r = calloc(1, sizeof(*r));
+    ts_lifeline_hold();
     if (start == NULL || r == NULL) {
         (void)fprintf(stderr, "replica: out of memory\n");
         free(start);

@@ -3,7 +3,6 @@
  *
  *   demo.c         the script: what happens when
  *   demo_screen.c  the timeline and the live line
- *   demo_phases.c  a failover's phases, from the events of the new primary
  *   demo_report.c  the report */
 #ifndef LAB_DEMO_H
 #define LAB_DEMO_H
@@ -15,6 +14,7 @@
 #include "lab/check.h"
 #include "lab/load.h"
 #include "lab/pair.h"
+#include "lab/phases.h"
 
 enum lab_demo_status {
     LAB_DEMO_HELD = 0,          /* every promise was kept */
@@ -34,14 +34,6 @@ enum lab_demo_status lab_demo_run(const struct lab_demo_options *options);
 
 /* ---- shared by the parts ---- */
 
-#define LAB_PHASES_MAX 8
-
-/* One step of a failover, as the new primary saw it. */
-struct lab_phase {
-    const char *name; /* static: "evidence", "seal", … */
-    double ms;        /* since the one before; of the first: since the fault */
-};
-
 struct lab_incident {
     char what[96];         /* "SIGKILL of nic1's replica, the primary" */
     uint64_t at_ns;        /* monotonic */
@@ -51,8 +43,7 @@ struct lab_incident {
     unsigned new_primary;  /* index of the NIC */
     uint64_t epoch_before;
     uint64_t epoch_after;
-    size_t phase_count;
-    struct lab_phase phases[LAB_PHASES_MAX];
+    struct lab_phases phases;
 };
 
 struct lab_screen {
@@ -97,10 +88,6 @@ const char *lab_screen_dim(const struct lab_screen *s);
 const char *lab_screen_plain(const struct lab_screen *s);
 /* 1234567 as "1,234,567". */
 void lab_thousands(uint64_t n, char out[32]);
-
-/* Fills the phases of an incident from the events of the new primary's node; none when they
- * cannot be had. */
-void lab_phases_read(const struct lab_demo *d, struct lab_incident *incident);
 
 /* Prints the report; gives whether all promises were kept. */
 bool lab_demo_report(struct lab_demo *d);

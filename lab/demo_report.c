@@ -15,10 +15,10 @@ static void print_incident(const struct lab_demo *d, const struct lab_incident *
     const struct lab_screen *s = &d->screen;
     printf("  %s%s%s\n", lab_screen_bold(s), i->what, lab_screen_plain(s));
     printf("      clients waited        %.1f ms at most\n", (double)i->outage_ns / 1e6);
-    if (i->phase_count > 0) {
+    if (i->phases.count > 0) {
         printf("      of it                 ");
-        for (size_t p = 0; p < i->phase_count; p++) {
-            printf("%s%s %.1f", p > 0 ? " · " : "", i->phases[p].name, i->phases[p].ms);
+        for (size_t p = 0; p < i->phases.count; p++) {
+            printf("%s%s %.1f", p > 0 ? " · " : "", i->phases.p[p].name, i->phases.p[p].ms);
         }
         printf(" ms\n");
     }

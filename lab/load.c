@@ -47,6 +47,7 @@ struct lab_load {
     atomic_uint in_flight;
     atomic_uint_fast64_t last_ack_ns;
     atomic_uint_fast64_t longest_gap_ns;
+    atomic_uint_fast64_t longest_gap_begin_ns;
     pthread_mutex_t mutex; /* guards nothing but the waiting on `more` */
     pthread_cond_t more;
 };
@@ -84,12 +85,18 @@ static void choose_op(struct worker *w)
     }
 }
 
+static void note_gap(struct lab_load *load, uint64_t last, uint64_t now)
+{
+    if (last != 0 && now - last > atomic_load(&load->longest_gap_ns)) {
+        atomic_store(&load->longest_gap_begin_ns, last);
+        atomic_store(&load->longest_gap_ns, now - last);
+    }
+}
+
 static void note_ack(struct lab_load *load, uint64_t now)
 {
     uint64_t last = atomic_load(&load->last_ack_ns);
-    if (last != 0 && now - last > atomic_load(&load->longest_gap_ns)) {
-        atomic_store(&load->longest_gap_ns, now - last);
-    }
+    note_gap(load, last, now);
     atomic_store(&load->last_ack_ns, now);
     atomic_fetch_add(&load->acknowledged, 1);
     pthread_mutex_lock(&load->mutex);
@@ -205,9 +212,7 @@ static void pulse_cb(uv_timer_t *timer)
     struct lab_load *load = timer->data;
     uint64_t last = atomic_load(&load->last_ack_ns);
     uint64_t now = uv_hrtime();
-    if (last != 0 && now - last > atomic_load(&load->longest_gap_ns)) {
-        atomic_store(&load->longest_gap_ns, now - last);
-    }
+    note_gap(load, last, now);
 }
 
 static void *load_thread(void *arg)
@@ -281,7 +286,8 @@ struct lab_load_now lab_load_now(struct lab_load *load)
                                  .failed = atomic_load(&load->failed),
                                  .in_flight = atomic_load(&load->in_flight),
                                  .last_ack_ns = atomic_load(&load->last_ack_ns),
-                                 .longest_gap_ns = atomic_load(&load->longest_gap_ns)};
+                                 .longest_gap_ns = atomic_load(&load->longest_gap_ns),
+                                 .longest_gap_begin_ns = atomic_load(&load->longest_gap_begin_ns)};
 }
 
 void lab_load_reset_gap(struct lab_load *load)

@@ -49,6 +49,7 @@ struct lab_load_now {
     uint64_t last_ack_ns;    /* uv_hrtime of the newest reply, 0 = none yet */
     uint64_t longest_gap_ns; /* between two replies, the present pause included; since the last
                                 lab_load_reset_gap */
+    uint64_t longest_gap_begin_ns; /* uv_hrtime of the reply before it */
 };
 
 struct lab_load;

@@ -11,6 +11,7 @@
 #include "lab/load.h"
 #include "lab/netns.h"
 #include "lab/pair.h"
+#include "lab/phases.h"
 #include "lab/scratch.h"
 
 #define ROUNDS_DEFAULT 30
@@ -58,6 +59,21 @@ static void start(struct outage *o, const char *run)
     }
 }
 
+/* Where the pause of a round went: the kill, what the new primary did, and the client's return. */
+static void tell_phases(const struct outage *o, const struct lab_load_now *pause,
+                        uint64_t killed_ns, unsigned new_primary)
+{
+    struct lab_phases phases;
+    double told = (double)(killed_ns - pause->longest_gap_begin_ns) / 1e6;
+    lab_phases_read(&o->pair, new_primary, killed_ns, &phases);
+    printf(" last answer to kill %.1f", told);
+    for (size_t i = 0; i < phases.count; i++) {
+        printf(" · %s %.1f", phases.p[i].name, phases.p[i].ms);
+        told += phases.p[i].ms;
+    }
+    printf(" · first answer %.1f\n", (double)pause->longest_gap_ns / 1e6 - told);
+}
+
 /* One SIGKILL; gives the longest pause in milliseconds. */
 static double measure(struct outage *o)
 {
@@ -81,12 +97,15 @@ static double measure(struct outage *o)
     if (!lab_load_wait_acks(o->load, 200, WAIT_MS)) {
         fail(o, "the client is not served after the kill");
     }
-    double ms = (double)lab_load_now(o->load).longest_gap_ns / 1e6;
+    struct lab_load_now pause = lab_load_now(o->load);
+    double ms = (double)pause.longest_gap_ns / 1e6;
     do {
         if (!lab_pair_wait_redundant(&o->pair, WAIT_MS, &state)) {
             fail(o, "redundancy did not come back");
         }
     } while (lab_state_epoch(&state) == epoch);
+    printf("round %2u: %6.2f ms:", o->rounds + 1, ms);
+    tell_phases(o, &pause, f.injected_ns, (unsigned)lab_state_primary(&state));
     return ms;
 }
 
@@ -112,9 +131,9 @@ int main(int argc, char **argv)
         return 64;
     }
     start(o, run);
-    for (o->rounds = 0; o->rounds < (unsigned)rounds; o->rounds++) {
-        o->ms[o->rounds] = measure(o);
-        printf("round %2u: %6.2f ms\n", o->rounds + 1, o->ms[o->rounds]);
+    while (o->rounds < (unsigned)rounds) {
+        double ms = measure(o);
+        o->ms[o->rounds++] = ms;
         fflush(stdout);
     }
     lab_load_stop(o->load);

@@ -190,6 +190,27 @@ static void test_supervisor_stop_goes_by_stages(void **state)
     assert_int_equal(w.out.e[0].kind, NICD_EFFECT_DONE);
 }
 
+/* Goal: a process that answers nobody any more is told as not running before its exit is known, and
+ * is started again only behind that. */
+static void test_supervisor_ending_is_told_before_the_exit(void **state)
+{
+    (void)state;
+    struct world w = started();
+    struct report_procs r;
+    step(&w, (struct nicd_event){.kind = NICD_EVENT_ENDING, .pid = w.s.procs[REPLICA_1].pid});
+    assert_int_equal(w.out.count, 0);
+    nicd_supervisor_report(&w.s, &r);
+    assert_false(r.p[REPLICA_1].running);
+    assert_true(r.p[REPLICA_2].running);
+    end_of(&w, REPLICA_1, -SIGKILL);
+    assert_int_equal(w.out.count, 1);
+    assert_int_equal(w.out.e[0].kind, NICD_EFFECT_SPAWN);
+    step(&w, (struct nicd_event){.kind = NICD_EVENT_STARTED, .proc = REPLICA_1, .pid = 4711});
+    step(&w, (struct nicd_event){.kind = NICD_EVENT_ENDING, .pid = 815}); /* unknown: no error */
+    nicd_supervisor_report(&w.s, &r);
+    assert_true(r.p[REPLICA_1].running);
+}
+
 /* Goal: who ignores TERM is killed after 2 s, and who survives that is given up after 2 s more. */
 static void test_supervisor_stop_kills_the_deaf(void **state)
 {
@@ -236,6 +257,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_supervisor_init_arbiter_has_no_replica),
+        cmocka_unit_test(test_supervisor_ending_is_told_before_the_exit),
         cmocka_unit_test(test_supervisor_crash_loop_backs_off_to_5_s),
         cmocka_unit_test(test_supervisor_stable_run_resets_back_off),
         cmocka_unit_test(test_supervisor_exit_config_waits_5_s),

@@ -1,12 +1,10 @@
-/* A failover's phases. Events bear the machine's monotonic time, which in the demonstration is
- * also the lab's: the first phase can begin with the SIGKILL itself. */
-#include <stdio.h>
+#include "lab/phases.h"
+
 #include <string.h>
 
 #include <jansson.h>
 
 #include "cluster-cfg/io/admin_client.h"
-#include "lab/demo.h"
 
 #define ASK_MS 1000
 
@@ -29,6 +27,7 @@ static const struct {
 };
 
 #define PHASE_COUNT (sizeof phases / sizeof phases[0])
+_Static_assert(PHASE_COUNT <= LAB_PHASES_MAX, "phases must fit");
 
 /* Time of the first event of each kind at or after the fault, up to the first "active". */
 static bool find_times(const json_t *events, uint64_t at_ns, uint64_t times[PHASE_COUNT])
@@ -55,13 +54,13 @@ static bool find_times(const json_t *events, uint64_t at_ns, uint64_t times[PHAS
     return false;
 }
 
-static json_t *ask_events(const struct lab_demo *d, unsigned node)
+static json_t *ask_events(const struct lab_pair *pair, unsigned node)
 {
     char dir[TS_PATH_MAX];
     json_t *reply = NULL;
     uint64_t newest = 0;
-    const char *name = lab_pair_node(&d->pair, node);
-    if (ts_path(dir, NULL, d->pair.run.run, "%s", name) != TS_OK ||
+    const char *name = lab_pair_node(pair, node);
+    if (ts_path(dir, NULL, pair->run.run, "%s", name) != TS_OK ||
         admin_client_get(dir, "status", ASK_MS, &reply, NULL) != TS_OK) {
         return NULL;
     }
@@ -75,20 +74,19 @@ static json_t *ask_events(const struct lab_demo *d, unsigned node)
     return err == TS_OK ? reply : NULL;
 }
 
-void lab_phases_read(const struct lab_demo *d, struct lab_incident *incident)
+void lab_phases_read(const struct lab_pair *pair, unsigned node, uint64_t since_ns,
+                     struct lab_phases *out)
 {
     uint64_t times[PHASE_COUNT] = {0};
-    json_t *reply = ask_events(d, incident->new_primary);
-    if (reply == NULL) {
-        return;
-    }
-    uint64_t before = incident->at_ns;
-    if (find_times(json_object_get(reply, "events"), incident->at_ns, times)) {
+    uint64_t before = since_ns;
+    json_t *reply = ask_events(pair, node);
+    *out = (struct lab_phases){0};
+    if (reply != NULL && find_times(json_object_get(reply, "events"), since_ns, times)) {
         for (size_t p = 0; p < PHASE_COUNT; p++) {
             if (times[p] < before) {
                 continue; /* not told, or out of this order: its time is in the next phase */
             }
-            incident->phases[incident->phase_count++] =
+            out->p[out->count++] =
                 (struct lab_phase){phases[p].name, (double)(times[p] - before) / 1e6};
             before = times[p];
         }
