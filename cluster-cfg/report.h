@@ -151,7 +151,7 @@ const char *report_trace_role_text(uint64_t number);
 #define REPORT_ALARM_LIST(X) \
     X(REPORT_ALARM_DIVERGENCE, 0, "replicas diverged: digests differ at the same seq") \
     X(REPORT_ALARM_NOT_COMPARED, 1, "digests could not be compared") \
-    X(REPORT_ALARM_CHAIN, 2, "a peer acknowledged a different log") \
+    X(REPORT_ALARM_CHAIN, 2, "a peer's log conflicts with this one") \
     X(REPORT_ALARM_NO_MAJORITY, 3, \
       "no majority of voters answers: the next fault stops the group") \
     X(REPORT_ALARM_NOT_REDUNDANT, 4, "fewer replicas in sync than members") \

@@ -138,6 +138,18 @@ static bool find_start(const struct repl *c, const struct repl_msg_position *m,
     return committed == REPL_LOG_SAME || committed == REPL_LOG_EVICTED;
 }
 
+/* The peer's committed log is not a prefix of ours: nothing can be sent that fits it. */
+static void not_a_prefix(struct repl *c, struct repl_peer *p, struct repl_effects *fx)
+{
+    struct ts_seq seq = p->committed.seq;
+    p->stream = REPL_STREAM_OFF;
+    repl_alarm(c, REPORT_ALARM_CHAIN, true);
+    if (!p->diverged) {
+        p->diverged = true;
+        repl_trace(c, fx, TS_TRACE_ALARM_CHAIN, seq, p->nic.v, seq.v);
+    }
+}
+
 void repl_primary_on_position(struct repl *c, struct repl_peer *p,
                               const struct repl_msg_position *m, struct repl_effects *fx)
 {
@@ -163,15 +175,12 @@ void repl_primary_on_position(struct repl *c, struct repl_peer *p,
         return;
     }
     struct repl_pos start;
+    p->committed = m->committed;
     if (!find_start(c, m, &start)) {
-        p->stream = REPL_STREAM_OFF;
-        p->diverged = true;
-        repl_alarm(c, REPORT_ALARM_CHAIN, true);
-        repl_trace(c, fx, TS_TRACE_ALARM_CHAIN, m->committed.seq, p->nic.v, m->committed.seq.v);
+        not_a_prefix(c, p, fx);
         return;
     }
     p->sent = start;
-    p->committed = m->committed;
     p->stream = REPL_STREAM_LIVE;
     p->acked_valid = false;
     repl_trace(c, fx, TS_TRACE_LEARNER_START, start.seq, p->nic.v, start.seq.v + 1);
@@ -181,15 +190,18 @@ void repl_primary_on_position(struct repl *c, struct repl_peer *p,
 
 /* No batch of ours begins where the peer's log ends. Either the journal could not be read, which
  * the shell has said: it is tried again later. Or the peer's end lies within a batch of ours
- * (`other`): what it has there conflicts, so it starts where its committed log ends. */
+ * (`other`): what it has there conflicts, so it starts where its committed log ends; and when that
+ * is such a place, too, the logs have parted before. */
 static void nothing_fetched(struct repl *c, struct repl_peer *p, bool other,
                             struct repl_effects *fx)
 {
     p->stream = REPL_STREAM_LIVE;
-    if (other && ts_seq_lt(p->committed.seq, p->sent.seq)) {
+    if (!other) {
+        p->fetch_after = ts_mono_add(c->now, c->o.timing.failure_timeout);
+    } else if (ts_seq_lt(p->committed.seq, p->sent.seq)) {
         p->sent = p->committed;
     } else {
-        p->fetch_after = ts_mono_add(c->now, c->o.timing.failure_timeout);
+        not_a_prefix(c, p, fx);
     }
     repl_primary_pump(c, p, false, fx);
 }
@@ -204,22 +216,24 @@ void repl_primary_on_fetched(struct repl *c, struct repl_peer *p, const struct r
     struct ts_reader r = ts_reader_init(ev->u.fetched.batches.data, ev->u.fetched.batches.len);
     struct repl_batch b;
     struct repl_pos end = p->sent;
-    while (ts_reader_left(&r) > 0) {
-        if (repl_batch_decode(&b, &r) != TS_OK || b.first.v != end.seq.v + 1) {
+    struct ts_bytes run = {ev->u.fetched.batches.data, 0};
+    bool other = false;
+    while (ts_reader_left(&r) > 0 && repl_batch_decode(&b, &r) == TS_OK) {
+        other = b.first.v != end.seq.v + 1;
+        if (other) {
             break;
         }
-        if (ts_seq_eq(end.seq, p->sent.seq)) {
+        if (run.len == 0) {
             p->sent.hash = b.prev;
         }
         end = (struct repl_pos){b.last, ts_hash_bytes(b.bytes.data, b.bytes.len)};
+        run.len += b.bytes.len;
     }
-    if (ts_seq_eq(end.seq, p->sent.seq)) {
-        nothing_fetched(c, p, ev->u.fetched.batches.len > 0, fx);
+    if (run.len == 0) {
+        nothing_fetched(c, p, other, fx);
         return;
     }
-    struct ts_bytes whole = {ev->u.fetched.batches.data,
-                             (size_t)(b.bytes.data + b.bytes.len - ev->u.fetched.batches.data)};
-    send_append(c, p, whole, fx);
+    send_append(c, p, run, fx);
     p->sent = end;
     p->stream = REPL_STREAM_DRAIN;
 }

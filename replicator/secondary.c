@@ -6,8 +6,9 @@
 #include "base/hash.h"
 #include "replicator/state.h"
 
-/* A position is asked for again at most this often, so that a stream of unfitting batches
- * does not become a storm of rewinds. */
+/* The primary is asked to begin again after such a pause, so that a stream of unfitting batches
+ * does not become a storm of rewinds. It doubles, up to the failure timeout, until something fits.
+ */
 #define REWIND_PAUSE_NS (5 * TS_NS_PER_MS)
 
 void repl_floor_raise(struct repl *c, struct ts_epoch epoch, struct repl_effects *fx)
@@ -61,7 +62,10 @@ static void ask_position(struct repl *c, struct repl_peer *p, bool rewind, struc
         return;
     }
     c->position_at = TS_MONO_NEVER;
-    p->rewind_after = ts_mono_add(c->now, REWIND_PAUSE_NS);
+    uint64_t pause = p->rewind_pause == 0 ? REWIND_PAUSE_NS : 2 * p->rewind_pause;
+    uint64_t max = c->o.timing.failure_timeout;
+    p->rewind_pause = pause < max ? pause : max;
+    p->rewind_after = ts_mono_add(c->now, p->rewind_pause);
     repl_position_send(c, p, rewind, fx);
 }
 
@@ -98,13 +102,20 @@ static bool append(struct repl *c, const struct repl_batch *b, struct repl_effec
     return true;
 }
 
+/* What is applied here conflicts with the primary's log at `seq`: that cannot be cut, and to ask
+ * again would bring the same again (R2.3). */
+static void diverged(struct repl *c, struct ts_seq seq, struct repl_effects *fx)
+{
+    repl_alarm(c, REPORT_ALARM_DIVERGENCE, true);
+    repl_trace(c, fx, TS_TRACE_ALARM_DIVERGENCE, seq, c->config.primary.v, seq.v);
+    repl_halt(c, fx, REPL_WHY_DIVERGED);
+}
+
 /* Cuts a conflicting, unapplied suffix (R2.3); false when the conflict is in applied state. */
 static bool cut_suffix(struct repl *c, struct ts_seq after, struct repl_effects *fx)
 {
     if (ts_seq_lt(after, c->committed.seq)) {
-        repl_alarm(c, REPORT_ALARM_DIVERGENCE, true);
-        repl_trace(c, fx, TS_TRACE_ALARM_DIVERGENCE, after, c->config.primary.v, after.v);
-        repl_halt(c, fx, REPL_WHY_DIVERGED);
+        diverged(c, after, fx);
         return false;
     }
     if (ts_epoch_eq(c->verified_epoch, c->config.epoch) && ts_seq_lt(after, c->verified.seq)) {
@@ -143,6 +154,12 @@ static enum take take_batch(struct repl *c, const struct repl_batch *b, struct r
     if (have == REPL_LOG_SAME || have == REPL_LOG_EVICTED) {
         *at = end; /* had it already */
         return TAKE_OK;
+    }
+    if (!ts_seq_lt(c->log.base.seq, b->first)) {
+        /* It begins with entries that left the window here, so they were applied, and goes on
+         * where a batch ended here, or ends there differently: the logs part before that. */
+        diverged(c, b->first, fx);
+        return TAKE_STOP;
     }
     if (s != NULL) {
         if (repl_log_match(&c->log, *at) != REPL_LOG_SAME) {
@@ -192,6 +209,10 @@ void repl_secondary_on_append(struct repl *c, struct repl_peer *p, const struct 
     }
     repl_floor_raise(c, m->epoch, fx);
     enum repl_log_match prev = repl_log_match(&c->log, m->prev);
+    if (prev == REPL_LOG_OTHER && !ts_seq_lt(c->committed.seq, m->prev.seq)) {
+        diverged(c, m->prev.seq, fx);
+        return;
+    }
     if (prev == REPL_LOG_OTHER || prev == REPL_LOG_BEYOND) {
         ask_position(c, p, prev == REPL_LOG_OTHER, fx);
         return;
@@ -209,6 +230,7 @@ void repl_secondary_on_append(struct repl *c, struct repl_peer *p, const struct 
     /* The chain links whatever we verified to everything before it. */
     if (ts_seq_lt(c->verified.seq, at.seq) && repl_log_match(&c->log, at) == REPL_LOG_SAME) {
         c->verified = at;
+        p->rewind_pause = 0;
     }
     c->commit_told = ts_seq_max(c->commit_told, m->committed);
     if (result == TAKE_GAP || result == TAKE_CONFLICT) {

@@ -38,7 +38,8 @@ struct repl_peer {
     uint64_t confirmed_round;
     struct ts_seq committed_sent;
     struct ts_mono join_after;   /* hysteresis: no new join before */
-    struct ts_mono rewind_after; /* its position is not asked for again before */
+    struct ts_mono rewind_after; /* as a primary it is not told our position again before */
+    uint64_t rewind_pause;       /* ns before that; grows until something fits, 0 = it did */
     bool diverged;
 };
 

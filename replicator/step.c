@@ -125,6 +125,7 @@ static void on_link_up(struct repl *c, const struct repl_event *ev, struct repl_
     p->evidence = REPL_EVIDENCE_NONE;
     p->stream = REPL_STREAM_OFF;
     p->rewind_after = ev->now;
+    p->rewind_pause = 0;
     repl_trace(c, fx, TS_TRACE_LINK_UP, (struct ts_seq){0}, p->nic.v, 0);
     if (c->config_known && c->role == REPL_ROLE_PRIMARY) {
         repl_config_send(c, p, fx);

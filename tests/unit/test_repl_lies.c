@@ -201,6 +201,140 @@ static void test_floor_far_ahead_forbids_takeover(void **state)
     assert_int_equal(status(w).why, REPL_WHY_NOT_IN_SYNC);
 }
 
+/* A secondary of PEER that has applied the entries 1..count, one a batch; `end[i]` is the end of
+ * entry i. */
+static void follow(struct world *w, uint64_t count, struct repl_pos *end)
+{
+    struct cfg_config c = first_config(PEER, false);
+    link_up(w);
+    reg_answer(w, REPL_EV_REG_LOST, &c);
+    end[0] = (struct repl_pos){{0}, {0, 0}};
+    for (uint64_t i = 1; i <= count; i++) {
+        end[i] = end[i - 1];
+        say_append(w, 1, &end[i], 1, i, 2000);
+        floor_persisted(w);
+        persisted(w);
+    }
+    assert_true(status(w).applied.v == count);
+}
+
+static void assert_diverged(const struct world *w)
+{
+    assert_int_equal(status(w).role, REPL_ROLE_HALTED);
+    assert_int_equal(status(w).why, REPL_WHY_DIVERGED);
+    assert_true(status(w).alarms & 1ULL << REPORT_ALARM_DIVERGENCE);
+}
+
+/* Goal: the primary's log differs at a position that is applied here: nothing can be cut, and
+ * asking again gives the same again. The replica halts and says so. */
+static void test_append_behind_other_committed_halts(void **state)
+{
+    struct world *w = *state;
+    struct repl_pos end[4];
+    follow(w, 3, end);
+    struct repl_pos other = end[3];
+    other.hash.lo ^= 1;
+    say_append(w, 1, &other, 1, 3, 2000);
+    assert_diverged(w);
+}
+
+/* Goal: the same for a batch that begins before the window and ends within it, where the log here
+ * has other batches: the entries in its middle have left the window, so they were applied. */
+static void test_append_straddling_window_halts(void **state)
+{
+    struct world *w = *state;
+    struct repl_pos end[8];
+    follow(w, 7, end); /* four slots: 4..7 */
+    struct repl_pos at = end[1];
+    say_append(w, 1, &at, 4, 7, 2000); /* 2..5 */
+    assert_diverged(w);
+}
+
+/* Goal: a position above what is applied may differ: the primary is asked to begin at the committed
+ * end, and the conflict is cut there. */
+static void test_append_behind_other_tail_rewinds(void **state)
+{
+    struct world *w = *state;
+    struct repl_pos end[4];
+    follow(w, 2, end);
+    end[3] = end[2];
+    say_append(w, 1, &end[3], 1, 2, 2000); /* not committed */
+    struct cfg_config c = status(w).config;
+    c.epoch.v = 2; /* another primary's log has something else at 3 */
+    say_config(w, &c);
+    struct repl_pos other = end[3];
+    other.hash.lo ^= 1;
+    w->now.ns += TS_NS_PER_S;
+    say_append(w, 2, &other, 1, 2, 2000);
+    assert_int_equal(w->sent.type, REPL_MSG_POSITION);
+    assert_true(w->sent.u.position.tail.seq.v == 2);
+    say_append(w, 2, &end[2], 2, 2, 2000);
+    assert_true(status(w).tail.seq.v == 4);
+    assert_int_equal(status(w).role, REPL_ROLE_SECONDARY);
+}
+
+/* Goal: a primary whose batches never fit is asked for ever, but ever more seldom. */
+static void test_append_never_fits_is_asked_seldom(void **state)
+{
+    struct world *w = *state;
+    struct repl_pos end[3];
+    follow(w, 2, end);
+    unsigned asked = 0;
+    for (int ms = 0; ms < 1000; ms++) {
+        struct repl_pos beyond = {{9}, {1, 1}};
+        say_append(w, 1, &beyond, 1, 2, 2000); /* a millisecond a step */
+        asked += strstr(w->log, "position") != NULL;
+    }
+    assert_in_range(asked, 8, 30);
+}
+
+/* The journal's answer to a FETCH: one batch of `count` no-ops from `first` on. */
+static void fetched(struct world *w, uint64_t after, uint64_t first, size_t count)
+{
+    uint8_t bytes[512];
+    struct repl_request noops[8] = {{.kind = SVC_ENTRY_NOOP}};
+    struct ts_writer wr = ts_writer_init(bytes, sizeof(bytes));
+    repl_batch_encode(&wr, (struct ts_epoch){2}, (struct ts_seq){first}, (struct ts_ltime){2000},
+                      (struct ts_hash){7, 7}, noops, count);
+    struct repl_event ev = {.kind = REPL_EV_FETCHED, .peer = {PEER}};
+    ev.u.fetched.after.v = after;
+    ev.u.fetched.batches = (struct ts_bytes){bytes, wr.len};
+    step(w, ev);
+}
+
+/* Goal: a learner's committed end lies within a batch of the primary that left the window: its log
+ * is another one. The primary raises the alarm, and does not read the journal for it for ever. */
+static void test_position_within_old_batch_raises_alarm(void **state)
+{
+    struct world *w = *state;
+    become_primary(w, false);
+    submit(w, 4); /* 2..5 */
+    persisted(w);
+    for (int i = 0; i < 6; i++) {
+        submit(w, 1);
+        persisted(w);
+    }
+    link_up(w);
+    uint8_t bytes[REPL_MSG_HEAD_MAX];
+    struct ts_writer wr = ts_writer_init(bytes, sizeof(bytes));
+    struct repl_msg_position m = {.config_epoch = {2}, .incarnation = {102}, .instance = {202}};
+    m.committed = (struct repl_pos){{3}, {1, 1}};
+    m.tail = (struct repl_pos){{4}, {2, 2}};
+    repl_msg_position_encode(&m, &wr);
+    message(w, REPL_MSG_POSITION, &wr);
+    assert_string_equal(w->log, "fetch:4 ");
+    fetched(w, 4, 2, 4);
+    assert_string_equal(w->log, "fetch:3 "); /* its end conflicts: from its committed end */
+    fetched(w, 3, 2, 4);
+    assert_string_equal(w->log, "");
+    assert_true(status(w).alarms & 1ULL << REPORT_ALARM_CHAIN);
+    for (int i = 0; i < 20; i++) {
+        w->now.ns += 100 * TS_NS_PER_MS;
+        step(w, (struct repl_event){.kind = REPL_EV_TICK});
+        assert_null(strstr(w->log, "fetch"));
+    }
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -211,6 +345,11 @@ int main(void)
         T(test_primary_again_after_truncation_streams_anew),
         T(test_append_time_at_limit_stops_clock),
         T(test_floor_far_ahead_forbids_takeover),
+        T(test_append_behind_other_committed_halts),
+        T(test_append_straddling_window_halts),
+        T(test_append_behind_other_tail_rewinds),
+        T(test_append_never_fits_is_asked_seldom),
+        T(test_position_within_old_batch_raises_alarm),
     };
 #undef T
     return cmocka_run_group_tests(tests, NULL, NULL);
