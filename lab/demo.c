@@ -270,10 +270,13 @@ static struct lab_incident *strike(struct lab_demo *d, struct lab_fault *f,
         complain(d, "clients get no answers after the failure");
         return NULL;
     }
-    i->outage_ns = lab_load_now(d->load).longest_gap_ns;
+    struct lab_load_now now = lab_load_now(d->load);
+    i->pause_from_ns = now.longest_gap_begin_ns;
+    i->pause_to_ns = now.longest_gap_begin_ns + now.longest_gap_ns;
     i->new_primary = find_new_primary(d, i->epoch_before);
-    lab_screen_say(&d->screen, "%s answers; clients waited %.1f ms at most",
-                   lab_pair_node(&d->pair, i->new_primary), (double)i->outage_ns / 1e6);
+    uint64_t pause = lab_tenths_ms(i->pause_from_ns, i->pause_to_ns);
+    lab_screen_say(&d->screen, "%s answers; nobody was answered for %" PRIu64 ".%u ms",
+                   lab_pair_node(&d->pair, i->new_primary), pause / 10, (unsigned)(pause % 10));
     /* The events reach the recorder within its next reports. */
     lab_pause_ms(300);
     lab_phases_read(&d->pair, i->new_primary, i->at_ns, &i->phases);

@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "lab/check.h"
 #include "lab/load.h"
@@ -35,12 +36,13 @@ enum lab_demo_status lab_demo_run(const struct lab_demo_options *options);
 /* ---- shared by the parts ---- */
 
 struct lab_incident {
-    char what[96];         /* "SIGKILL of nic1's replica, the primary" */
-    uint64_t at_ns;        /* monotonic */
-    uint64_t outage_ns;    /* the clients' longest pause */
-    uint64_t redundant_ns; /* monotonic, when both replicas were in sync again */
-    uint64_t restart_ns;   /* monotonic, when the NIC was started again; 0 = by its own nicd */
-    unsigned new_primary;  /* index of the NIC */
+    char what[96];          /* "SIGKILL of nic1's replica, the primary" */
+    uint64_t at_ns;         /* monotonic */
+    uint64_t pause_from_ns; /* monotonic, the last answer before the longest pause of all answers */
+    uint64_t pause_to_ns;   /* monotonic, the first one after it */
+    uint64_t redundant_ns;  /* monotonic, when both replicas were in sync again */
+    uint64_t restart_ns;    /* monotonic, when the NIC was started again; 0 = by its own nicd */
+    unsigned new_primary;   /* index of the NIC */
     uint64_t epoch_before;
     uint64_t epoch_after;
     struct lab_phases phases;
@@ -89,6 +91,24 @@ const char *lab_screen_plain(const struct lab_screen *s);
 /* 1234567 as "1,234,567". */
 void lab_thousands(uint64_t n, char out[32]);
 
+/* What the pause of an incident went into. Tenths of a millisecond, as they are printed: what a
+ * reader adds up is what stands there. */
+struct lab_parts {
+    /* The parts divide the pause without rest. When the takeover did not lie in the longest pause,
+     * they divide the time from the fault until the new primary was ready. */
+    bool of_pause;
+    size_t count;
+    struct {
+        const char *name; /* static */
+        uint64_t tenths;
+    } p[LAB_PHASES_MAX + 1];
+};
+/* Pure. */
+void lab_incident_parts(const struct lab_incident *i, struct lab_parts *out);
+/* Time between two instants in tenths of a millisecond. */
+uint64_t lab_tenths_ms(uint64_t from_ns, uint64_t to_ns);
+/* What one failure cost, in lines. */
+void lab_demo_print_incident(FILE *out, const struct lab_demo *d, const struct lab_incident *i);
 /* Prints the report; gives whether all promises were kept. */
 bool lab_demo_report(struct lab_demo *d);
 

@@ -10,26 +10,80 @@ static double seconds_since(uint64_t from_ns, uint64_t to_ns)
     return to_ns > from_ns ? (double)(to_ns - from_ns) / 1e9 : 0;
 }
 
-static void print_incident(const struct lab_demo *d, const struct lab_incident *i)
+uint64_t lab_tenths_ms(uint64_t from_ns, uint64_t to_ns)
+{
+    return to_ns > from_ns ? (to_ns - from_ns + 50000) / 100000 : 0;
+}
+
+/* Each end is rounded, not each length: so the lengths add up. */
+static void add_part(struct lab_parts *parts, const char *name, uint64_t begin, uint64_t *told,
+                     uint64_t end)
+{
+    uint64_t until = lab_tenths_ms(begin, end);
+    parts->p[parts->count].name = name;
+    parts->p[parts->count].tenths = until - *told;
+    parts->count++;
+    *told = until;
+}
+
+void lab_incident_parts(const struct lab_incident *i, struct lab_parts *out)
+{
+    const struct lab_phases *phases = &i->phases;
+    *out = (struct lab_parts){0};
+    if (phases->count == 0) {
+        return;
+    }
+    uint64_t ready = phases->p[phases->count - 1].end_ns;
+    out->of_pause = ready >= i->pause_from_ns && ready <= i->pause_to_ns;
+    uint64_t begin = out->of_pause ? i->pause_from_ns : i->at_ns;
+    uint64_t told = 0;
+    for (size_t p = 0; p < phases->count; p++) {
+        /* What came while the last answers were still under way is in the next part. */
+        if (phases->p[p].end_ns >= begin) {
+            add_part(out, phases->p[p].name, begin, &told, phases->p[p].end_ns);
+        }
+    }
+    if (out->of_pause) {
+        add_part(out, "first answer", begin, &told, i->pause_to_ns);
+    }
+}
+
+static void print_parts(FILE *out, const struct lab_parts *parts)
+{
+    uint64_t sum = 0;
+    for (size_t p = 0; p < parts->count; p++) {
+        uint64_t t = parts->p[p].tenths;
+        fprintf(out, "%s%s %" PRIu64 ".%u", p > 0 ? " + " : "", parts->p[p].name, t / 10,
+                (unsigned)(t % 10));
+        sum += t;
+    }
+    fprintf(out, " = %" PRIu64 ".%u ms\n", sum / 10, (unsigned)(sum % 10));
+}
+
+void lab_demo_print_incident(FILE *out, const struct lab_demo *d, const struct lab_incident *i)
 {
     const struct lab_screen *s = &d->screen;
-    printf("  %s%s%s\n", lab_screen_bold(s), i->what, lab_screen_plain(s));
-    printf("      clients waited        %.1f ms at most\n", (double)i->outage_ns / 1e6);
-    if (i->phases.count > 0) {
-        printf("      of it                 ");
-        for (size_t p = 0; p < i->phases.count; p++) {
-            printf("%s%s %.1f", p > 0 ? " · " : "", i->phases.p[p].name, i->phases.p[p].ms);
-        }
-        printf(" ms\n");
+    uint64_t pause = lab_tenths_ms(i->pause_from_ns, i->pause_to_ns);
+    struct lab_parts parts;
+    lab_incident_parts(i, &parts);
+    fprintf(out, "  %s%s%s\n", lab_screen_bold(s), i->what, lab_screen_plain(s));
+    fprintf(out, "      nobody was answered   for %" PRIu64 ".%u ms\n", pause / 10,
+            (unsigned)(pause % 10));
+    if (parts.count > 0 && !parts.of_pause) {
+        fprintf(out, "      not in that time      the takeover, counted from the SIGKILL:\n");
     }
-    printf("      carried on by         %s, epoch %" PRIu64 " → %" PRIu64 "\n",
-           lab_pair_node(&d->pair, i->new_primary), i->epoch_before, i->epoch_after);
+    if (parts.count > 0) {
+        fprintf(out, "      %-22s", parts.of_pause ? "that is" : "");
+        print_parts(out, &parts);
+    }
+    fprintf(out, "      carried on by         %s, epoch %" PRIu64 " → %" PRIu64 "\n",
+            lab_pair_node(&d->pair, i->new_primary), i->epoch_before, i->epoch_after);
     if (i->restart_ns == 0) {
-        printf("      two copies again      after %.2f s\n",
-               seconds_since(i->at_ns, i->redundant_ns));
+        fprintf(out, "      two copies again      after %.2f s\n",
+                seconds_since(i->at_ns, i->redundant_ns));
     } else {
-        printf("      two copies again      %.2f s after the NIC was switched on again\n",
-               seconds_since(i->restart_ns, i->redundant_ns));
+        fprintf(out, "      two copies again      %.2f s after the NIC was switched on again\n",
+                seconds_since(i->restart_ns, i->redundant_ns));
     }
 }
 
@@ -72,7 +126,7 @@ bool lab_demo_report(struct lab_demo *d)
     bool kept = lab_verdict_ok(&d->verdict);
     lab_screen_title(s, "What the failures cost");
     for (unsigned i = 0; i < d->incident_count; i++) {
-        print_incident(d, &d->incidents[i]);
+        lab_demo_print_incident(stdout, d, &d->incidents[i]);
     }
     lab_screen_title(s, "What clients were promised, and what they got");
     print_promises(d);

@@ -87,7 +87,7 @@ void lab_phases_read(const struct lab_pair *pair, unsigned node, uint64_t since_
                 continue; /* not told, or out of this order: its time is in the next phase */
             }
             out->p[out->count++] =
-                (struct lab_phase){phases[p].name, (double)(times[p] - before) / 1e6};
+                (struct lab_phase){phases[p].name, (double)(times[p] - before) / 1e6, times[p]};
             before = times[p];
         }
     }

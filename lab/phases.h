@@ -14,6 +14,7 @@
 struct lab_phase {
     const char *name; /* static: "noticed", "seal", … */
     double ms;        /* since the one before; of the first: since the fault */
+    uint64_t end_ns;  /* monotonic */
 };
 
 struct lab_phases {
