@@ -189,7 +189,7 @@ struct report_replica {
     uint64_t alarms;           /* bits of enum report_alarm */
     uint64_t requests_waiting; /* ordered, not yet answered */
     uint64_t requests_total;
-    uint64_t rejected_total; /* hostile or malformed inputs refused */
+    uint64_t rejected_total; /* hostile or malformed inputs refused: of clients, peers, strangers */
     char why[160];           /* one sentence on what it waits for; empty when all is well */
     uint8_t peer_count;
     struct report_replica_peer peers[TS_MEMBERS_MAX];

@@ -107,6 +107,9 @@ static void send_state(struct replica *r, struct ts_mono now)
     out.requests_waiting = stats.unanswered;
     out.requests_total = r->requests_total;
     out.rejected_total = s.malformed + r->rejected_reports + stats.protocol_errors;
+    if (r->links != NULL) {
+        out.rejected_total += net_counters_rejected(links_counters(r->links));
+    }
     (void)snprintf(out.why, sizeof(out.why), "%s", report_why_text(s.why));
     fill_peers(r, &s, &out);
     uint8_t bytes[REPORT_BYTES_MAX];

@@ -161,6 +161,19 @@ static void link_log_failure(struct net_link *l, enum net_down reason, const cha
     }
 }
 
+uint64_t net_counters_rejected(const struct net_counters *c)
+{
+    static const enum net_down REASONS[] = {
+        NET_DOWN_TLS,       NET_DOWN_IDENTITY,    NET_DOWN_VERSION,
+        NET_DOWN_MALFORMED, NET_DOWN_OVERSIZED,   NET_DOWN_BUDGET,
+        NET_DOWN_HALF_OPEN, NET_DOWN_CONNECTIONS, NET_DOWN_RATE};
+    uint64_t n = 0;
+    for (size_t i = 0; i < sizeof(REASONS) / sizeof(REASONS[0]); i++) {
+        n += c->refused[REASONS[i]] + c->lost[REASONS[i]] + c->failed[REASONS[i]];
+    }
+    return n;
+}
+
 static void link_count_end(struct net_link *l, enum net_down reason, const char *detail)
 {
     struct net_counters *c = &l->ep->counters;

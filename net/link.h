@@ -90,6 +90,11 @@ struct net_counters {
     uint64_t failed[NET_DOWN_REASONS];  /* dialled links that never came up */
 };
 
+/* Connections that were ended for who made them or for what came in on them: a foreign or expired
+ * certificate, a wrong node, malformed or too many bytes, floods. Peers that are merely away or
+ * slow do not count. */
+uint64_t net_counters_rejected(const struct net_counters *c);
+
 /* Who this side is. Filled by the owner, then net_endpoint_open. */
 struct net_endpoint {
     struct net_env env;     /* config */

@@ -84,6 +84,7 @@ static json_t *voter_json(const struct admin_state *s)
                           (json_int_t)s->voter.start, "confirmed", (int)s->voter.confirmed,
                           "voters", (int)s->voter.voters, "why", s->voter.why);
     set(v, "incarnation", hex64(s->voter.incarnation.v));
+    set(v, "rejected", number(s->voter.rejected));
     set(v, "registers", registers_json(s));
     return v;
 }

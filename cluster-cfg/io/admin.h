@@ -12,7 +12,8 @@
  * version:  "release", "cluster", "node", "pid"
  * status:   "release" "cluster" "node" "id" "arbiter" "pid" "uptime_ms" "wall_us"
  *   "voter":     {"state": "none|registering|ready|failed|clone", "start", "incarnation",
- *                "confirmed", "voters", "why", "registers": [{"group", "epoch", "primary"}]}
+ *                "confirmed", "voters", "why", "rejected",
+ *                "registers": [{"group", "epoch", "primary"}]}
  *                (a register's value at one voter is not a configuration: R1.4)
  *   "processes": [{"program", "group", "running", "pid", "starts", "last_status"}]
  *   "peers":     [{"node", "alive", "silent_ms", "paths": [{"address", "up"}]}]
@@ -81,6 +82,7 @@ struct admin_voter {
     unsigned confirmed; /* voters that confirmed this start, itself included */
     unsigned voters;
     char why[TS_WHY_MAX];
+    uint64_t rejected;        /* connections refused: net_counters_rejected */
     const struct voter *core; /* borrowed; NULL without one */
 };
 

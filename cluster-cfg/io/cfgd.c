@@ -43,7 +43,10 @@ void cfgd_trace(struct cfgd *d, const struct ts_trace *trace)
 
 static char *on_admin(void *arg, struct ts_bytes request)
 {
-    const struct cfgd *d = arg;
+    struct cfgd *d = arg;
+    if (d->voter.server != NULL) {
+        d->state.voter.rejected = net_counters_rejected(voter_server_counters(d->voter.server));
+    }
     return admin_answer(&d->state, request, net_now(), wall_now_us());
 }
 

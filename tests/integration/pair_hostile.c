@@ -15,6 +15,7 @@
 #include <openssl/ssl.h>
 
 #include "base/prng.h"
+#include "cluster-cfg/io/admin_client.h"
 #include "heartbeat/codec.h"
 #include "heartbeat/io/mac.h"
 #include "lab/clock.h"
@@ -24,6 +25,7 @@
 
 #define NOISE_MAX 20000
 #define WAIT_MS 60000
+#define ASK_MS 2000
 
 static struct fixture fixture;
 static struct ts_prng prng;
@@ -206,6 +208,35 @@ static void bad_certificates(unsigned node, unsigned path)
     }
 }
 
+/* The certificate of one node under the name of another. */
+static void wrong_node(unsigned node, unsigned path)
+{
+    uint8_t bytes[NET_FRAME_HEADER + NET_HELLO_PAYLOAD_MAX];
+    uint8_t payload[NET_HELLO_PAYLOAD_MAX];
+    struct ts_writer w = ts_writer_init(payload, sizeof payload);
+    struct net_hello hello = {
+        .version_min = NET_FORMAT_MIN,
+        .version_max = NET_FORMAT_MAX,
+        .node = fixture.pair.cluster.nodes[(node + 1) % LAB_NICS].id,
+        .purpose = NET_PURPOSE_REPLICA,
+        .group = fixture.pair.cluster.groups[0].id,
+        .instance = {ts_prng_next(&prng) | 1},
+        .incarnation = {ts_prng_next(&prng) | 1},
+        .start = 1,
+    };
+    char dir[TS_PATH_MAX];
+    snprintf(hello.cluster, sizeof hello.cluster, "%s", fixture.pair.cluster.name);
+    net_hello_encode(&hello, &w);
+    assert_int_equal(ts_writer_status(&w), TS_OK);
+    struct ts_writer frame = ts_writer_init(bytes, sizeof bytes);
+    net_frame_header(&frame, NET_FRAME_HELLO, (uint32_t)w.len);
+    ts_put_bytes(&frame, payload, w.len);
+    assert_int_equal(ts_writer_status(&frame), TS_OK);
+    assert_int_equal(ts_path(dir, NULL, fixture.run, "stolen"), TS_OK);
+    (void)tls_attack(dir, node, path, replica_port(), bytes, frame.len);
+    (void)tls_attack(dir, node, path, cfg_port_voter(&fixture.pair.cluster), bytes, frame.len);
+}
+
 /* A stolen certificate: who bears it still gets no further than its frames make sense. */
 static void bad_frames(unsigned node, unsigned path)
 {
@@ -256,6 +287,56 @@ static void read_pids(struct pids *p)
     }
 }
 
+/* What the node's programs count as refused: "replica" of its group, or "voter". */
+static uint64_t count_rejected(unsigned node, bool replica)
+{
+    char dir[TS_PATH_MAX];
+    json_t *reply = NULL;
+    assert_int_equal(ts_path(dir, NULL, fixture.run, "%s", lab_pair_node(&fixture.pair, node)),
+                     TS_OK);
+    uint64_t end = lab_now_ns() + WAIT_MS * TS_NS_PER_MS;
+    while (admin_client_get(dir, "status", ASK_MS, &reply, NULL) != TS_OK) {
+        assert_true(lab_now_ns() < end);
+        lab_pause_ms(20);
+    }
+    const json_t *of = replica ? json_array_get(json_object_get(reply, "groups"), 0)
+                               : json_object_get(reply, "voter");
+    uint64_t n = (uint64_t)json_integer_value(json_object_get(of, "rejected"));
+    json_decref(reply);
+    return n;
+}
+
+/* Attacks every address once; each is to be counted at least `each` times by its replica and by
+ * its voter. Nobody else attacks meanwhile. */
+static void expect_counted(attack_fn *attack, uint64_t each)
+{
+    uint64_t before[LAB_NODES][2];
+    for (unsigned i = 0; i < LAB_NODES; i++) {
+        before[i][0] = count_rejected(i, false);
+        before[i][1] = count_rejected(i, true);
+    }
+    on_every_address(attack);
+    for (unsigned i = 0; i < LAB_NODES; i++) {
+        uint64_t end = lab_now_ns() + WAIT_MS * TS_NS_PER_MS;
+        while (count_rejected(i, false) < before[i][0] + 2 * each ||
+               (i < LAB_NICS && count_rejected(i, true) < before[i][1] + 2 * each)) {
+            assert_true(lab_now_ns() < end); /* two paths each */
+            lab_pause_ms(20);
+        }
+    }
+}
+
+/* Goal: who is turned away for a certificate or a name is counted, by replica and voter, not only
+ * logged. */
+static void test_refused_links_are_counted(void **state)
+{
+    (void)state;
+    prng = ts_prng_init(20260102);
+    make_certificates();
+    expect_counted(bad_certificates, 3); /* foreign, expired, none */
+    expect_counted(wrong_node, 1);
+}
+
 /* Refusals that the node's programs wrote to their logs. */
 static unsigned count_in_logs(unsigned node, const char *program, const char *mark)
 {
@@ -283,12 +364,11 @@ static void test_hostile_bytes_refused_service_goes_on(void **state)
     struct lab_state now;
     struct lab_state then;
     prng = ts_prng_init(20260101);
-    make_certificates();
     lab_pair_state(&fixture.pair, &then);
     read_pids(&before);
     struct lab_load *load = fixture_load(&fixture, "hostile");
-    static attack_fn *const attacks[] = {random_bytes, bad_commands,     half_handshakes,
-                                         wrong_key,    bad_certificates, bad_frames};
+    static attack_fn *const attacks[] = {random_bytes,     bad_commands, half_handshakes, wrong_key,
+                                         bad_certificates, wrong_node,   bad_frames};
     for (size_t i = 0; i < sizeof attacks / sizeof attacks[0]; i++) {
         on_every_address(attacks[i]);
         assert_true(lab_load_wait_acks(load, 200, WAIT_MS));
@@ -332,6 +412,7 @@ static int end(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_refused_links_are_counted),
         cmocka_unit_test(test_hostile_bytes_refused_service_goes_on),
     };
     return cmocka_run_group_tests(tests, begin, end);
