@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -18,7 +19,6 @@
  * asked for behind it. NULL without memory. */
 static char **make_environment(void)
 {
-    static char variable[] = LIFELINE_VARIABLE;
     size_t count = 0;
     size_t len = 0;
     while (environ[count] != NULL) {
@@ -31,7 +31,7 @@ static char **make_environment(void)
         }
     }
     if (made != NULL) {
-        made[len] = variable;
+        made[len] = (char *)(uintptr_t)LIFELINE_VARIABLE;
     }
     return made;
 }

@@ -108,7 +108,7 @@ static void end(struct child *c)
 }
 
 /* Goal: a killed child is heard of without asking for its exit. */
-static void test_lifeline_killed(void **state)
+static void test_lifeline_killed_child_is_heard(void **state)
 {
     struct child c;
     (void)state;
@@ -121,7 +121,7 @@ static void test_lifeline_killed(void **state)
 
 /* Goal: the word comes with the end of the main thread, while the process is still there: here
  * another thread keeps it, as one in fdatasync or much memory would. */
-static void test_lifeline_before_the_exit(void **state)
+static void test_lifeline_main_thread_ended_heard_before_exit(void **state)
 {
     struct child c;
     int status;
@@ -134,7 +134,7 @@ static void test_lifeline_before_the_exit(void **state)
 
 /* Goal: a child that ended before it held the lifeline gives no word, and the supervisor is not
  * kept from closing. */
-static void test_lifeline_never_held(void **state)
+static void test_lifeline_never_held_gives_no_word(void **state)
 {
     struct child c;
     (void)state;
@@ -146,7 +146,7 @@ static void test_lifeline_never_held(void **state)
 
 /* Goal: a process without the variable, or with one that names something else, starts all the
  * same. */
-static void test_lifeline_no_variable(void **state)
+static void test_lifeline_without_variable_starts_alone(void **state)
 {
     (void)state;
     ts_lifeline_hold();
@@ -160,10 +160,10 @@ static void test_lifeline_no_variable(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_lifeline_killed),
-        cmocka_unit_test(test_lifeline_before_the_exit),
-        cmocka_unit_test(test_lifeline_never_held),
-        cmocka_unit_test(test_lifeline_no_variable),
+        cmocka_unit_test(test_lifeline_killed_child_is_heard),
+        cmocka_unit_test(test_lifeline_main_thread_ended_heard_before_exit),
+        cmocka_unit_test(test_lifeline_never_held_gives_no_word),
+        cmocka_unit_test(test_lifeline_without_variable_starts_alone),
     };
     return argc > 1 ? play(argv[1]) : cmocka_run_group_tests(tests, NULL, NULL);
 }
