@@ -84,9 +84,11 @@ struct replica {
     size_t waiting_head;
     size_t waiting_count;
     bool status_changed;
-    bool submit_busy;         /* the window was full: the front-end offers again after progress */
-    struct ts_mono own_after; /* an own entry that found the window full is tried again then */
-    struct ts_seq tick_seq;   /* the newest ordered TICK; one at a time */
+    bool holding;              /* clients' commands wait for the takeover, … */
+    struct ts_mono hold_until; /* … at most until then; 0 = it does not take over */
+    bool submit_busy;          /* the window was full: the front-end offers again after progress */
+    struct ts_mono own_after;  /* an own entry that found the window full is tried again then */
+    struct ts_seq tick_seq;    /* the newest ordered TICK; one at a time */
     struct ts_mono checkpoint_at;
     struct ts_seq checkpoint_seq; /* the newest ordered CHECKPOINT */
 
@@ -142,7 +144,7 @@ struct ts_hash replica_service_apply(struct replica *r, const struct svc_entry *
 /* Has the front-end offer what was busy again; after anything that may have made room. */
 void replica_service_resume(struct replica *r);
 void replica_service_close_pending(struct replica *r);
-void replica_service_publish_status(struct replica *r);
+void replica_service_publish_status(struct replica *r, struct ts_mono now);
 
 /* replica_peers.c */
 enum ts_err replica_peers_open(struct replica *r, struct ts_why *why) TS_MUST_USE;

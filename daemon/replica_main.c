@@ -76,7 +76,7 @@ static void end_without_journal(struct replica *r, struct ts_mono now)
     if (s.why != REPL_WHY_DISK) {
         replica_feed(r, &failed);
     }
-    replica_service_publish_status(r);
+    replica_service_publish_status(r, now);
     resp_server_flush(r->front);
     replica_report_flush(r, now, true);
     r->exit_status = TS_EXIT_FAILURE;
@@ -118,7 +118,7 @@ static void on_prepare(uv_prepare_t *h)
     bool changed = r->status_changed;
     if (changed) {
         r->status_changed = false;
-        replica_service_publish_status(r);
+        replica_service_publish_status(r, now);
     }
     resp_server_flush(r->front);
     replica_report_flush(r, now, changed);

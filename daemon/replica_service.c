@@ -188,7 +188,21 @@ static void describe_peers(const struct replica *r, const struct repl_status *s,
     }
 }
 
-void replica_service_publish_status(struct replica *r)
+/* Whether clients' commands wait for the takeover that runs, which takes a few milliseconds: an
+ * error would have each of them wander between two NICs meanwhile. A takeover that takes longer
+ * than a failure-timeout lacks something: then they are told. */
+static bool holds(struct replica *r, const struct repl_status *s, struct ts_mono now)
+{
+    bool rising = s->role == REPL_ROLE_TAKING_OVER || (s->role == REPL_ROLE_PRIMARY && !s->active);
+    if (!rising) {
+        r->hold_until.ns = 0;
+    } else if (r->hold_until.ns == 0) {
+        r->hold_until = ts_mono_add(now, r->start->cluster.timing.failure_timeout);
+    }
+    return rising && ts_mono_lt(now, r->hold_until);
+}
+
+void replica_service_publish_status(struct replica *r, struct ts_mono now)
 {
     struct repl_status s = status_of(r);
     struct resp_server_status out;
@@ -202,12 +216,13 @@ void replica_service_publish_status(struct replica *r)
     describe_peers(r, &s, &out);
     bool led_by_other = s.config_known && !ts_nic_eq(s.config.primary, r->start->node->id) &&
                         s.role == REPL_ROLE_SECONDARY && s.why == REPL_WHY_NONE;
+    r->holding = holds(r, &s, now);
     if (serves(&s)) {
         out.role = RESP_ROLE_PRIMARY;
     } else if (led_by_other) {
         out.role = RESP_ROLE_SECONDARY;
     } else {
-        out.role = RESP_ROLE_UNAVAILABLE;
+        out.role = r->holding ? RESP_ROLE_TAKING_OVER : RESP_ROLE_UNAVAILABLE;
         (void)snprintf(out.reason, sizeof(out.reason), "%s", report_why_text(s.why));
     }
     resp_server_set_status(r->front, &out);
@@ -242,7 +257,8 @@ struct ts_mono replica_service_deadline(const struct replica *r, struct ts_mono 
     struct repl_status s = status_of(r);
     struct ts_mono a = tick_due(r, &s, now);
     struct ts_mono b = checkpoint_due(r, &s);
-    return ts_mono_lt(a, b) ? a : b;
+    a = ts_mono_lt(a, b) ? a : b;
+    return r->holding && ts_mono_lt(r->hold_until, a) ? r->hold_until : a;
 }
 
 static void order_own(struct replica *r, enum svc_entry_kind kind, struct ts_seq *seq)
@@ -267,6 +283,9 @@ void replica_service_turn(struct replica *r, struct ts_mono now)
     if (!ts_mono_lt(now, checkpoint_due(r, &s))) {
         r->checkpoint_at = now;
         order_own(r, SVC_ENTRY_CHECKPOINT, &r->checkpoint_seq);
+    }
+    if (r->holding && !ts_mono_lt(now, r->hold_until)) {
+        r->status_changed = true;
     }
     resp_server_turn(r->front);
 }

@@ -33,6 +33,8 @@ static const char *role_text(enum resp_role role)
         return "primary";
     case RESP_ROLE_SECONDARY:
         return "secondary";
+    case RESP_ROLE_TAKING_OVER:
+        return "taking-over";
     case RESP_ROLE_UNAVAILABLE:
         break;
     }

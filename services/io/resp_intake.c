@@ -118,6 +118,10 @@ static enum intake dispatch(struct resp_conn *c, const struct resp_request *req)
     char text[RESP_ADDR_MAX + RESP_REASON_MAX + 64];
     bool state_command = command != NULL && (command->flags & KV_CMD_LOCAL) == 0;
     bool arity_ok = command != NULL && kv_command_arity_ok(command, req->argc);
+    if (state_command && arity_ok && s->status.role == RESP_ROLE_TAKING_OVER) {
+        resp_list_add(c, RESP_LINK_STARVED);
+        return INTAKE_WAIT;
+    }
     if (state_command && arity_ok && s->status.role == RESP_ROLE_PRIMARY) {
         c->last_command = command->name;
         unsigned kind = command->flags & (KV_CMD_READ | KV_CMD_TIMED);
@@ -162,8 +166,12 @@ size_t resp_intake(struct resp_conn *c, uint8_t *data, size_t len)
     c->paused = false;
     while (at < len && !c->closing && !c->finishing) {
         /* An inline request is unescaped in place, so it cannot be looked at twice. */
+        bool held = s->status.role == RESP_ROLE_TAKING_OVER && data[at] != '*';
         bool waits = c->reads > 0 && data[at] != '*';
-        if (waits || !conn_has_room(c)) {
+        if (held) {
+            resp_list_add(c, RESP_LINK_STARVED);
+        }
+        if (held || waits || !conn_has_room(c)) {
             c->paused = true;
             break;
         }

@@ -252,8 +252,8 @@ static bool round_due(const struct resp_server *s)
 static bool starved_may_go(const struct resp_server *s)
 {
     const struct resp_round *open = &s->rounds[(s->round_sent + 1) % (s->config.rounds_max + 1)];
-    return s->lists[RESP_LINK_STARVED].len > 0 && resp_intake_has_room(s) &&
-           open->bytes.len < s->config.pending_bytes_max;
+    return s->lists[RESP_LINK_STARVED].len > 0 && s->status.role != RESP_ROLE_TAKING_OVER &&
+           resp_intake_has_room(s) && open->bytes.len < s->config.pending_bytes_max;
 }
 
 bool resp_server_has_work(const struct resp_server *s)

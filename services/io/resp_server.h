@@ -83,6 +83,9 @@ enum resp_role {
     RESP_ROLE_UNAVAILABLE = 0, /* no primary is known, or this one cannot serve now */
     RESP_ROLE_PRIMARY,
     RESP_ROLE_SECONDARY,
+    /* About to be the primary, within milliseconds: state commands wait, and what follows them on
+     * their connection, until the status says something else. The owner bounds that time. */
+    RESP_ROLE_TAKING_OVER,
 };
 
 #define RESP_ADDR_MAX 80 /* "HOST:PORT" with its NUL */

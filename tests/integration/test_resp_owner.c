@@ -238,6 +238,41 @@ static void test_role_lost_refuses_what_is_not_in_the_log(void **state)
     close(fresh);
 }
 
+/* Goal: while the owner takes over, state commands wait, with what follows them on the connection,
+ * inline and not; local ones before them are answered. Then they are taken, or refused. */
+static void test_taking_over_holds_commands(void **state)
+{
+    struct owner *o = *state;
+    int array = client(o);
+    int inlined = client(o);
+    int other = client(o);
+    set_role(o, RESP_ROLE_TAKING_OVER);
+    say(array, "*1\r\n$4\r\nPING\r\n*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n*1\r\n$4\r\nPING\r\n");
+    expect(o, array, "+PONG\r\n");
+    say(inlined, "INCR n\r\n");
+    say(inlined, "PING\r\n");
+    say(other, "*1\r\n$4\r\nPING\r\n");
+    expect(o, other, "+PONG\r\n");
+    assert_int_equal(o->taken, 0);
+    assert_false(resp_server_has_work(o->server)); /* no spinning meanwhile */
+    set_role(o, RESP_ROLE_PRIMARY);
+    UNTIL(o, o->taken == 2);
+    answer_one(o);
+    answer_one(o);
+    expect(o, array, ":1\r\n+PONG\r\n");
+    expect(o, inlined, ":2\r\n+PONG\r\n");
+    set_role(o, RESP_ROLE_TAKING_OVER);
+    say(array, "INCR n\r\n");
+    say(other, "*1\r\n$4\r\nPING\r\n");
+    expect(o, other, "+PONG\r\n");
+    close(inlined); /* a client that leaves while it waits */
+    set_role(o, RESP_ROLE_SECONDARY);
+    expect(o, array, "-READONLY primary is 10.0.0.1:6379\r\n");
+    assert_int_equal(o->taken, 2);
+    close(array);
+    close(other);
+}
+
 /* Goal: a busy owner gets the same commands again, in the same order, with the same tokens. */
 static void test_busy_submission_is_kept(void **state)
 {
@@ -349,6 +384,7 @@ int main(void)
         OWNER_TEST(test_role_lost_closes_only_what_is_in_the_log),
         OWNER_TEST(test_role_lost_refuses_what_is_not_in_the_log),
         OWNER_TEST(test_busy_submission_is_kept),
+        OWNER_TEST(test_taking_over_holds_commands),
         OWNER_TEST(test_owner_may_refuse_or_answer_within_submit),
         OWNER_TEST(test_left_client_is_answered_into_the_void),
         OWNER_TEST(test_reads_keep_program_order),
