@@ -14,9 +14,14 @@
 /* The number that the lifeline's fd has in the child. */
 #define LIFELINE_FD 3
 #define LIFELINE_VARIABLE TS_LIFELINE_ENV "=3"
+/* Has malloc ask for huge pages. Clients see a killed replica's connections end when the kernel has
+ * given back its memory: of 70 MB that takes 10 ms and more by small pages. A person's own setting
+ * stands. */
+#define MALLOC_NAME "GLIBC_TUNABLES"
+#define MALLOC_VARIABLE MALLOC_NAME "=glibc.malloc.hugetlb=1"
 
-/* The environment with the lifeline's variable: made before the fork, since no memory may be
- * asked for behind it. NULL without memory. */
+/* The environment of a child with a lifeline: made before the fork, since no memory may be asked
+ * for behind it. NULL without memory. */
 static char **make_environment(void)
 {
     size_t count = 0;
@@ -24,14 +29,15 @@ static char **make_environment(void)
     while (environ[count] != NULL) {
         count++;
     }
-    char **made = calloc(count + 2, sizeof(*made));
+    char **made = calloc(count + 3, sizeof(*made));
     for (size_t i = 0; i < count && made != NULL; i++) {
         if (strncmp(environ[i], TS_LIFELINE_ENV "=", strlen(TS_LIFELINE_ENV "=")) != 0) {
             made[len++] = environ[i];
         }
     }
     if (made != NULL) {
-        made[len] = (char *)(uintptr_t)LIFELINE_VARIABLE;
+        made[len++] = (char *)(uintptr_t)LIFELINE_VARIABLE;
+        made[len] = getenv(MALLOC_NAME) == NULL ? (char *)(uintptr_t)MALLOC_VARIABLE : NULL;
     }
     return made;
 }
