@@ -107,6 +107,7 @@ static void config_won(struct repl *c, const struct cfg_config *cfg, struct repl
 {
     ts_assert(ts_instance_eq(cfg->proposer, c->o.instance) && repl_is_self(c, cfg->primary));
     c->config = *cfg;
+    c->config_from.v = 0;
     repl_trace(c, fx, TS_TRACE_CAS_DONE, (struct ts_seq){0}, 1, cfg->epoch.v);
     repl_trace(c, fx, TS_TRACE_CONFIG, (struct ts_seq){0}, cfg->primary.v,
                cfg_set_mask(&cfg->in_sync));
@@ -119,21 +120,18 @@ static void config_won(struct repl *c, const struct cfg_config *cfg, struct repl
     }
 }
 
-void repl_config_learn(struct repl *c, const struct cfg_config *cfg, struct repl_effects *fx)
+/* Follows `cfg` from now on, whatever this replica was. */
+static void adopt(struct repl *c, const struct cfg_config *cfg, struct ts_nic_id from,
+                  struct repl_effects *fx)
 {
-    if (c->config_known && !ts_epoch_lt(c->config.epoch, cfg->epoch)) {
-        return;
-    }
-    if (c->op_running && c->op_kind == REPL_EF_REG_CAS && cfg_config_eq(cfg, &c->proposal)) {
-        repl_reg_abandon(c, fx);
-        config_won(c, cfg, fx);
-        return;
-    }
     /* A decided value with a higher epoch defeats a proposal conditional on a lower one (R1.4):
-     * only now may it leave the required set. */
+     * only now may it leave the required set. When a peer's word for it was false, this replica is
+     * not primary any more, and has the register asked before it can be that again. */
     repl_reg_abandon(c, fx);
     c->config = *cfg;
     c->config_known = true;
+    c->config_from = from;
+    c->verified_epoch.v = 0; /* one epoch may name a false config and then the decided one */
     repl_trace(c, fx, TS_TRACE_CONFIG, (struct ts_seq){0}, cfg->primary.v,
                cfg_set_mask(&cfg->in_sync));
     learn_members(c);
@@ -145,6 +143,52 @@ void repl_config_learn(struct repl *c, const struct cfg_config *cfg, struct repl
     if (p != NULL && p->connected) {
         repl_position_send(c, p, false, fx);
     }
+}
+
+void repl_config_on_told(struct repl *c, const struct repl_peer *p, const struct cfg_config *cfg,
+                         struct repl_effects *fx)
+{
+    if (!c->config_known || !ts_epoch_lt(c->config.epoch, cfg->epoch)) {
+        return; /* the register is being asked, or it is nothing new */
+    }
+    if (c->op_running && c->op_kind == REPL_EF_REG_CAS && cfg_config_eq(cfg, &c->proposal)) {
+        return; /* our own proposal: the register says so, too, and then it counts */
+    }
+    if (ts_epoch_eq(cfg->epoch, ts_epoch_next(c->config.epoch))) {
+        adopt(c, cfg, p->nic, fx);
+    } else {
+        c->config_asked_for = true;
+    }
+}
+
+void repl_config_advance(struct repl *c, struct repl_effects *fx)
+{
+    if (c->config_asked_for && !c->op_running && c->role != REPL_ROLE_HALTED) {
+        c->config_asked_for = false;
+        repl_reg_start(c, fx, REPL_EF_REG_READ, (struct ts_epoch){0}, NULL);
+    }
+}
+
+/* The register's word. An operation that runs when a peer's word is believed is abandoned, so this
+ * answer is newer than that: a lower epoch in it, or another config of the same, shows that the
+ * peer's was never decided. */
+static void learn(struct repl *c, const struct cfg_config *cfg, struct repl_effects *fx)
+{
+    static const struct ts_nic_id REGISTER = {0};
+    bool newer = !c->config_known || ts_epoch_lt(c->config.epoch, cfg->epoch);
+    if (!newer && c->config_from.v == 0) {
+        return;
+    }
+    if (!newer && cfg_config_eq(cfg, &c->config)) {
+        c->config_from = REGISTER;
+        return;
+    }
+    if (!newer) {
+        c->malformed++;
+        repl_trace(c, fx, TS_TRACE_REJECTED_INPUT, (struct ts_seq){0}, c->config_from.v,
+                   c->malformed);
+    }
+    adopt(c, cfg, REGISTER, fx);
 }
 
 void repl_config_on_reg(struct repl *c, const struct repl_event *ev, struct repl_effects *fx)
@@ -169,7 +213,7 @@ void repl_config_on_reg(struct repl *c, const struct repl_event *ev, struct repl
         /* Somebody else was faster: let them settle before the next attempt (R4.3, ties). */
         c->takeover_at = ts_mono_add(c->now, repl_jitter(c, c->o.timing.tie_delay));
     }
-    repl_config_learn(c, &ev->u.reg.config, fx);
+    learn(c, &ev->u.reg.config, fx);
 }
 
 void repl_config_tick(struct repl *c, struct repl_effects *fx)
@@ -179,15 +223,16 @@ void repl_config_tick(struct repl *c, struct repl_effects *fx)
     }
     c->poll_at = ts_mono_add(c->now, repl_jitter(c, c->o.timing.poll_register));
     struct repl_peer *p = repl_peer(c, c->config.primary);
-    bool led = p != NULL && p->connected && ts_epoch_eq(c->verified_epoch, c->config.epoch);
-    if (led || c->takeover != REPL_TAKEOVER_NONE) {
+    bool connected = p != NULL && p->connected;
+    bool led = connected && ts_epoch_eq(c->verified_epoch, c->config.epoch);
+    if (c->takeover != REPL_TAKEOVER_NONE) {
         return;
     }
-    if (p != NULL && p->connected) {
-        repl_position_send(c, p, false,
-                           fx); /* an earlier one may have come before it was primary */
+    if (connected && !led) {
+        /* An earlier one may have come before it was primary. */
+        repl_position_send(c, p, false, fx);
     }
-    if (!c->op_running) {
-        repl_reg_start(c, fx, REPL_EF_REG_READ, (struct ts_epoch){0}, NULL);
+    if (!led || c->config_from.v != 0) {
+        c->config_asked_for = true;
     }
 }

@@ -33,7 +33,7 @@ struct repl_msg_position {
     struct repl_pos tail;      /* the durable end; equal to committed after a mismatch */
 };
 
-/* A decided config, published by whoever knows it. */
+/* A decided config, published by whoever knows it. The register has the last word. */
 struct repl_msg_config {
     struct cfg_config config;
 };

@@ -157,9 +157,8 @@ void repl_primary_on_position(struct repl *c, struct repl_peer *p,
         !ts_incarnation_eq(m->incarnation, p->incarnation)) {
         return;
     }
-    if (c->config_known && ts_epoch_lt(c->config.epoch, m->config_epoch) && !c->op_running) {
-        /* It knows a newer config: ask the register, not the peer. */
-        repl_reg_start(c, fx, REPL_EF_REG_READ, (struct ts_epoch){0}, NULL);
+    if (c->config_known && ts_epoch_lt(c->config.epoch, m->config_epoch)) {
+        c->config_asked_for = true;
         return;
     }
     if (c->role != REPL_ROLE_PRIMARY) {

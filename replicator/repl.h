@@ -249,6 +249,7 @@ struct repl_status {
     bool blocked; /* clients were let go; nothing is ordered until the log is committed */
     enum repl_why why;
     bool config_known;
+    bool config_told; /* by a peer; the register has not confirmed it yet */
     struct cfg_config config;
     uint64_t required_mask;
     struct ts_epoch floor;

@@ -26,7 +26,7 @@ static void refuse(struct repl *c, struct repl_peer *p, struct ts_epoch epoch,
     if (ts_epoch_lt(m.floor, c->config.epoch)) {
         m.floor = c->config.epoch;
     }
-    if (ts_epoch_lt(epoch, c->config.epoch)) {
+    if (ts_epoch_lt(epoch, c->config.epoch) && c->config_from.v == 0) {
         repl_config_send(c, p, fx); /* it may not know that it was replaced */
     }
     struct ts_writer w = repl_head(fx);

@@ -81,8 +81,10 @@ struct repl {
 
     /* config register */
     bool config_known;
-    struct cfg_config config; /* the newest decided one known */
-    uint64_t op;              /* number of the newest register operation, 0 = none yet */
+    struct cfg_config config;     /* the newest decided one known */
+    struct ts_nic_id config_from; /* whose word that is; 0 = the register's */
+    bool config_asked_for;        /* a peer speaks of a newer one: the register is to be asked */
+    uint64_t op;                  /* number of the newest register operation, 0 = none yet */
     bool op_running;
     enum repl_effect_kind op_kind;
     struct cfg_config proposal; /* valid while a CAS runs */
@@ -153,8 +155,12 @@ void repl_halt(struct repl *c, struct repl_effects *fx, enum repl_why why);
 void repl_reg_start(struct repl *c, struct repl_effects *fx, enum repl_effect_kind kind,
                     struct ts_epoch expected, const struct cfg_config *proposal);
 void repl_reg_abandon(struct repl *c, struct repl_effects *fx);
-/* A decided config came to our knowledge: takes it over when it is newer. */
-void repl_config_learn(struct repl *c, const struct cfg_config *cfg, struct repl_effects *fx);
+/* A peer says that this config was decided. Its word for the next epoch is believed until the
+ * register has been asked; of a later one it only makes this replica ask. */
+void repl_config_on_told(struct repl *c, const struct repl_peer *p, const struct cfg_config *cfg,
+                         struct repl_effects *fx);
+/* Asks the register when a peer gave reason to. */
+void repl_config_advance(struct repl *c, struct repl_effects *fx);
 void repl_config_on_reg(struct repl *c, const struct repl_event *ev, struct repl_effects *fx);
 void repl_config_publish(struct repl *c, struct repl_effects *fx);
 void repl_config_send(struct repl *c, struct repl_peer *p, struct repl_effects *fx);

@@ -172,7 +172,7 @@ static void on_message(struct repl *c, const struct repl_event *ev, struct repl_
         repl_primary_on_position(c, p, &m.u.position, fx);
         break;
     case REPL_MSG_CONFIG:
-        repl_config_learn(c, &m.u.config.config, fx);
+        repl_config_on_told(c, p, &m.u.config.config, fx);
         break;
     case REPL_MSG_APPEND:
         repl_secondary_on_append(c, p, &m.u.append, fx);
@@ -316,6 +316,7 @@ void repl_step(struct repl *c, const struct repl_event *ev, struct repl_effects 
     repl_reads_advance(c, fx);
     repl_membership_advance(c, fx);
     repl_takeover_advance(c, fx);
+    repl_config_advance(c, fx);
 }
 
 static struct ts_mono earlier(struct ts_mono a, struct ts_mono b)
@@ -385,6 +386,7 @@ void repl_status(const struct repl *c, struct repl_status *out)
     out->blocked = c->blocked;
     out->why = c->why;
     out->config_known = c->config_known;
+    out->config_told = c->config_from.v != 0;
     out->config = c->config;
     out->required_mask = c->role == REPL_ROLE_PRIMARY ? repl_required_mask(c) : 0;
     out->floor = c->floor_durable;

@@ -53,6 +53,7 @@ static void begin(struct repl *c, enum repl_evidence why, struct repl_effects *f
 {
     c->takeover = REPL_TAKEOVER_PREPARE;
     c->takeover_why = why;
+    c->config_asked_for = false; /* this asks the register, too */
     repl_set_role(c, fx, REPL_ROLE_TAKING_OVER, REPL_WHY_TAKING_OVER);
     repl_reg_start(c, fx, REPL_EF_REG_PREPARE, (struct ts_epoch){0}, NULL);
 }
@@ -62,8 +63,9 @@ void repl_takeover_on_prepared(struct repl *c, const struct cfg_config *shown,
 {
     ts_assert(c->takeover == REPL_TAKEOVER_PREPARE);
     repl_trace(c, fx, TS_TRACE_PREPARED, (struct ts_seq){0}, shown->epoch.v, 0);
-    if (!ts_epoch_eq(shown->epoch, c->config.epoch)) {
-        /* A value that was only shown decides nothing (R1.4): have it decided, then look again. */
+    if (!cfg_config_eq(shown, &c->config)) {
+        /* A value that was only shown decides nothing (R1.4), and what a peer told of this epoch
+         * may be false: have the register decide, then look again. */
         cancel(c, fx);
         repl_reg_start(c, fx, REPL_EF_REG_READ, (struct ts_epoch){0}, NULL);
         return;

@@ -147,12 +147,38 @@ static void crash_replica(struct sim *s, int node)
                                    .at = s->now + sim_rand(s, 1, 700) * SIM_MS});
 }
 
+/* A NIC hears of a config that was never decided, as if the other one had said so (a bug, a flipped
+ * bit): of the next epoch, or of one far ahead. */
+static void lie(struct sim *s, int node)
+{
+    uint8_t bytes[REPL_MSG_HEAD_MAX];
+    struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
+    struct repl_msg_config m = {s->genesis};
+    struct repl_status st;
+    int from = node == 1 ? 2 : 1;
+    if (!s->replica[node].running || !s->session.up) {
+        return;
+    }
+    repl_status(s->replica[node].core, &st);
+    m.config.epoch.v = st.config.epoch.v + (sim_chance(s, 60) ? 1 : sim_rand(s, 2, 1U << 30));
+    m.config.primary.v = (uint16_t)sim_rand(s, 1, SIM_NICS);
+    m.config.proposer.v = s->replica[m.config.primary.v].life;
+    m.config.nonce = ts_prng_next(&s->prng) | 1;
+    if (sim_chance(s, 50)) {
+        cfg_set_remove(&m.config.in_sync, (struct ts_nic_id){(uint16_t)(3 - m.config.primary.v)});
+    }
+    repl_msg_config_encode(&m, &w);
+    sim_note(s, node, "hears a false config %llu", (unsigned long long)m.config.epoch.v);
+    sim_net_send(s, from, node, REPL_MSG_CONFIG, (struct ts_bytes){bytes, w.len},
+                 (struct ts_bytes){NULL, 0});
+}
+
 static void fault(struct sim *s)
 {
     int nic = (int)sim_rand(s, 1, SIM_NICS);
     int other = nic == 1 ? 2 : 1;
     s->faults++;
-    switch (sim_rand(s, 0, 10)) {
+    switch (sim_rand(s, 0, 11)) {
     case 0:
         crash_replica(s, nic);
         break;
@@ -192,6 +218,9 @@ static void fault(struct sim *s)
                                        .life = s->replica[nic].life,
                                        .peer = other,
                                        .a = sim_rand(s, 0, REPL_EVIDENCE_EXITED)});
+        break;
+    case 10:
+        lie(s, nic);
         break;
     default: /* power loss of everything */
         crash_nic(s, 1, sim_rand(s, 1, 800) * SIM_MS);

@@ -335,6 +335,127 @@ static void test_position_within_old_batch_raises_alarm(void **state)
     }
 }
 
+static void tick_after(struct world *w, uint64_t ms)
+{
+    w->now.ns += ms * TS_NS_PER_MS;
+    step(w, (struct repl_event){.kind = REPL_EV_TICK});
+}
+
+/* Goal: a peer that speaks of a config far ahead strands nobody: the register is asked, and its
+ * answer counts. */
+static void test_config_far_ahead_asks_register(void **state)
+{
+    struct world *w = *state;
+    struct repl_pos end[3];
+    follow(w, 2, end);
+    struct cfg_config known = status(w).config;
+    struct cfg_config lie = known;
+    lie.epoch.v = 1000000000;
+    say_config(w, &lie);
+    assert_true(ts_epoch_eq(status(w).config.epoch, known.epoch));
+    assert_string_equal(w->log, "reg:0 ");
+    assert_int_equal(w->op_kind, REPL_EF_REG_READ);
+    reg_answer(w, REPL_EV_REG_LOST, &known);
+    say_append(w, 1, &end[2], 1, 2, 2000);
+    persisted(w);
+    assert_string_equal(w->log, "ack0 ");
+}
+
+/* Goal: the next config is believed at once, and taken back when the register does not know it. The
+ * primary of the decided one is followed again. */
+static void test_config_next_but_false_is_taken_back(void **state)
+{
+    struct world *w = *state;
+    struct repl_pos end[3];
+    follow(w, 2, end);
+    struct cfg_config known = status(w).config;
+    struct cfg_config lie = known;
+    lie.epoch.v = 2;
+    lie.nonce = 77;
+    lie.in_sync.count = 0;
+    cfg_set_add(&lie.in_sync, (struct cfg_replica){{PEER}, {102}});
+    say_config(w, &lie);
+    assert_true(status(w).config.epoch.v == 2 && status(w).config_told);
+    tick_after(w, 1000);
+    assert_int_equal(w->op_kind, REPL_EF_REG_READ);
+    reg_answer(w, REPL_EV_REG_LOST, &known);
+    assert_true(status(w).config.epoch.v == 1 && !status(w).config_told);
+    assert_true(status(w).malformed == 1);
+    say_append(w, 1, &end[2], 1, 2, 2000);
+    persisted(w);
+    assert_string_equal(w->log, "ack0 ");
+}
+
+/* Goal: the next config is confirmed once, also when its primary leads: not again and again. */
+static void test_config_next_and_true_is_confirmed_once(void **state)
+{
+    struct world *w = *state;
+    struct repl_pos end[4];
+    follow(w, 2, end);
+    struct cfg_config next = status(w).config;
+    next.epoch.v = 2;
+    say_config(w, &next);
+    end[3] = end[2];
+    say_append(w, 2, &end[3], 1, 2, 2000);
+    tick_after(w, 1000);
+    assert_string_equal(w->log, "reg:0 ");
+    reg_answer(w, REPL_EV_REG_LOST, &next);
+    assert_true(status(w).config.epoch.v == 2 && !status(w).config_told);
+    assert_string_equal(w->log, "");
+    tick_after(w, 1000);
+    assert_string_equal(w->log, "");
+}
+
+/* Goal: a primary that a lie made step down takes over from itself. */
+static void test_config_false_to_primary_is_taken_back(void **state)
+{
+    struct world *w = *state;
+    become_primary(w, false);
+    link_up(w);
+    struct cfg_config known = status(w).config;
+    struct cfg_config lie = known;
+    lie.epoch.v = 3;
+    lie.primary.v = PEER;
+    lie.proposer.v = 202;
+    lie.in_sync = lie.members;
+    say_config(w, &lie);
+    assert_int_equal(status(w).role, REPL_ROLE_SECONDARY);
+    tick_after(w, 1000);
+    assert_int_equal(w->op_kind, REPL_EF_REG_READ);
+    reg_answer(w, REPL_EV_REG_LOST, &known);
+    assert_int_equal(w->op_kind, REPL_EF_REG_PREPARE);
+    reg_answer(w, REPL_EV_REG_PREPARED, &known);
+    floor_persisted(w);
+    assert_int_equal(w->op_kind, REPL_EF_REG_CAS);
+    known = w->proposal;
+    reg_answer(w, REPL_EV_REG_WON, &known);
+    persisted(w);
+    assert_true(status(w).active);
+}
+
+/* Goal: who is in sync is what the register shows, not what a peer said under the same epoch. */
+static void test_takeover_on_false_config_asks_register(void **state)
+{
+    struct world *w = *state;
+    struct repl_pos end[3];
+    follow(w, 2, end);
+    struct cfg_config decided = status(w).config;
+    decided.epoch.v = 2;
+    decided.nonce = 5;
+    struct cfg_config lie = decided;
+    decided.in_sync.count = 0;
+    cfg_set_add(&decided.in_sync, (struct cfg_replica){{PEER}, {102}});
+    say_config(w, &lie); /* in sync, it says */
+    lose_primary(w);
+    assert_int_equal(w->op_kind, REPL_EF_REG_PREPARE);
+    reg_answer(w, REPL_EV_REG_PREPARED, &decided);
+    assert_int_equal(w->op_kind, REPL_EF_REG_READ);
+    reg_answer(w, REPL_EV_REG_LOST, &decided);
+    assert_int_equal(w->op_kind, REPL_EF_REG_READ);
+    assert_int_equal(status(w).role, REPL_ROLE_SECONDARY);
+    assert_int_equal(status(w).why, REPL_WHY_NOT_IN_SYNC);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -350,6 +471,11 @@ int main(void)
         T(test_append_behind_other_tail_rewinds),
         T(test_append_never_fits_is_asked_seldom),
         T(test_position_within_old_batch_raises_alarm),
+        T(test_config_far_ahead_asks_register),
+        T(test_config_next_but_false_is_taken_back),
+        T(test_config_next_and_true_is_confirmed_once),
+        T(test_config_false_to_primary_is_taken_back),
+        T(test_takeover_on_false_config_asks_register),
     };
 #undef T
     return cmocka_run_group_tests(tests, NULL, NULL);
