@@ -12,10 +12,17 @@ static void on_signal(uv_signal_t *handle, int signum)
     uv_stop(handle->loop);
 }
 
-/* Unreferenced: they do not keep the loop from ending. */
-static bool catch_signal(uv_loop_t *loop, uv_signal_t *handle, int signum)
+static void on_hangup(uv_signal_t *handle, int signum)
 {
-    if (uv_signal_init(loop, handle) != 0 || uv_signal_start(handle, on_signal, signum) != 0) {
+    struct cfgd *const *d = handle->data;
+    (void)signum;
+    cfgd_renew_certificate(*d);
+}
+
+/* Unreferenced: they do not keep the loop from ending. */
+static bool catch_signal(uv_loop_t *loop, uv_signal_t *handle, uv_signal_cb callback, int signum)
+{
+    if (uv_signal_init(loop, handle) != 0 || uv_signal_start(handle, callback, signum) != 0) {
         return false;
     }
     uv_unref((uv_handle_t *)handle);
@@ -28,10 +35,13 @@ static int run(struct daemon_start *s)
     uv_loop_t loop;
     uv_signal_t term;
     uv_signal_t interrupt;
+    uv_signal_t hangup;
     struct ts_why why = {0};
     struct cfgd *d = NULL;
-    if (uv_loop_init(&loop) != 0 || !catch_signal(&loop, &term, SIGTERM) ||
-        !catch_signal(&loop, &interrupt, SIGINT)) {
+    hangup.data = &d; /* seen by the loop, which runs when it is open */
+    if (uv_loop_init(&loop) != 0 || !catch_signal(&loop, &term, on_signal, SIGTERM) ||
+        !catch_signal(&loop, &interrupt, on_signal, SIGINT) ||
+        !catch_signal(&loop, &hangup, on_hangup, SIGHUP)) {
         net_log(&s->log, NET_LOG_ERROR, "cannot set up the event loop");
         return TS_EXIT_FAILURE;
     }
@@ -49,9 +59,11 @@ static int run(struct daemon_start *s)
         return err == TS_ERR_CONFIG ? TS_EXIT_CONFIG : TS_EXIT_FAILURE;
     }
     (void)uv_run(&loop, UV_RUN_DEFAULT);
+    (void)uv_signal_stop(&hangup);
     cfgd_close(d);
     uv_close((uv_handle_t *)&term, NULL);
     uv_close((uv_handle_t *)&interrupt, NULL);
+    uv_close((uv_handle_t *)&hangup, NULL);
     (void)uv_run(&loop, UV_RUN_DEFAULT);
     return uv_loop_close(&loop) == 0 ? TS_EXIT_OK : TS_EXIT_FAILURE;
 }

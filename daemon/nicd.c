@@ -63,6 +63,7 @@ struct nicd {
     uv_signal_t child;
     uv_signal_t term;
     uv_signal_t interrupt;
+    uv_signal_t hangup;
     uv_timer_t timer;
     struct net_dgram dgram;
     char to_heartbeatd[NET_DGRAM_PATH_MAX];
@@ -451,6 +452,23 @@ static void on_stop(uv_signal_t *handle, int signum)
     arm_timer(n);
 }
 
+/* Certificates were renewed: those who have links take them. heartbeatd has none, and touches no
+ * disk. */
+static void on_hangup(uv_signal_t *handle, int signum)
+{
+    const struct nicd *n = (const struct nicd *)handle->data;
+    unsigned told = 0;
+    for (uint8_t i = 0; i < n->supervisor.count; i++) {
+        const struct nicd_proc *p = &n->supervisor.procs[i];
+        if (p->state == NICD_PROC_RUNNING && p->role != REPORT_PROC_HEARTBEATD) {
+            told += kill((pid_t)p->pid, signum) == 0 ? 1 : 0;
+        }
+    }
+    net_log(n->o.log, NET_LOG_INFO,
+            "signal %d: told %u programs to load their certificates again; their logs say more",
+            signum, told);
+}
+
 /* ---- opening and closing ---- */
 
 static const char *program_of(const struct nicd_proc *p)
@@ -539,6 +557,7 @@ enum ts_err nicd_open(struct nicd **out, const struct nicd_options *options, str
     open_signal(n, &n->child, on_child, SIGCHLD);
     open_signal(n, &n->term, on_stop, SIGTERM);
     open_signal(n, &n->interrupt, on_stop, SIGINT);
+    open_signal(n, &n->hangup, on_hangup, SIGHUP);
     int uv_err = uv_timer_init(n->o.loop, &n->timer);
     ts_assert(uv_err == 0);
     n->timer.data = n;
@@ -584,6 +603,7 @@ bool nicd_close(struct nicd *n)
     uv_close((uv_handle_t *)&n->child, NULL);
     uv_close((uv_handle_t *)&n->term, NULL);
     uv_close((uv_handle_t *)&n->interrupt, NULL);
+    uv_close((uv_handle_t *)&n->hangup, NULL);
     uv_close((uv_handle_t *)&n->timer, NULL);
     net_dgram_close(&n->dgram);
     (void)uv_run(n->o.loop, UV_RUN_DEFAULT);

@@ -33,8 +33,9 @@ struct nicd_options {
     const char *libexec;         /* where the programs are */
 };
 
-/* Starts the programs and watches SIGCHLD, SIGTERM and SIGINT. When all is stopped after one of
- * these (a second one kills), the loop is stopped. Gives `*out`, freed by nicd_close.
+/* Starts the programs and watches SIGCHLD, SIGTERM, SIGINT, and SIGHUP, which it passes on to the
+ * programs with links: they load their certificates again. When all is stopped after SIGTERM or
+ * SIGINT (a second one kills), the loop is stopped. Gives `*out`, freed by nicd_close.
  * TS_ERR_NOMEM, TS_ERR_LIMIT (a path is too long), TS_ERR_SYSTEM. */
 enum ts_err nicd_open(struct nicd **out, const struct nicd_options *options,
                       struct ts_why *why) TS_MUST_USE;

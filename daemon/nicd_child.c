@@ -55,6 +55,8 @@ static _Noreturn void become(char *const argv[], char *const environment[], pid_
     for (int signum = 1; signum < NSIG; signum++) {
         (void)signal(signum, SIG_DFL); /* some cannot be set, and need not */
     }
+    /* Sent when certificates were renewed: it must end nobody who does not look for it yet. */
+    (void)signal(SIGHUP, SIG_IGN);
     (void)sigemptyset(&none);
     (void)sigprocmask(SIG_SETMASK, &none, NULL);
     int null = open("/dev/null", O_RDONLY);

@@ -109,6 +109,7 @@ struct replica {
     uv_check_t check;
     uv_signal_t sigterm;
     uv_signal_t sigint;
+    uv_signal_t sighup;
     int exit_status;
 };
 

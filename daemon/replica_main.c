@@ -133,6 +133,13 @@ static void on_signal(uv_signal_t *h, int number)
     uv_stop(&r->loop);
 }
 
+static void on_hangup(uv_signal_t *h, int number)
+{
+    struct replica *r = h->data;
+    (void)number;
+    net_tls_renew(&r->tls, &r->start->log);
+}
+
 static int fail(struct replica *r, const char *why)
 {
     net_log(&r->start->log, NET_LOG_ERROR, "%s", why);
@@ -225,12 +232,16 @@ static void open_loop(struct replica *r)
     ts_assert(err == 0);
     err = uv_timer_init(&r->loop, &r->timer) | uv_prepare_init(&r->loop, &r->prepare) |
           uv_check_init(&r->loop, &r->check) | uv_signal_init(&r->loop, &r->sigterm) |
-          uv_signal_init(&r->loop, &r->sigint);
+          uv_signal_init(&r->loop, &r->sigint) | uv_signal_init(&r->loop, &r->sighup);
     ts_assert(err == 0);
     r->prepare.data = r;
     r->check.data = r;
     r->sigterm.data = r;
     r->sigint.data = r;
+    r->sighup.data = r;
+    /* Before the certificates are loaded: what is renewed while this starts is loaded again. */
+    err = uv_signal_start(&r->sighup, on_hangup, SIGHUP);
+    ts_assert(err == 0);
     (void)signal(SIGPIPE, SIG_IGN);
 }
 

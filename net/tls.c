@@ -14,6 +14,7 @@
 /* Hardware AES first: 785 MB/s were measured at full records. */
 #define TLS_CIPHERS "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 #define TLS_GROUPS "X25519:P-256"
+#define TLS_DATE_MAX 40
 
 void net_tls_error(const SSL *ssl, char *out, size_t cap)
 {
@@ -200,7 +201,9 @@ static int64_t tls_expiry(const X509 *cert)
     return (int64_t)timegm(&tm);
 }
 
-static enum ts_err tls_load(struct net_tls *t, const char *dir, struct ts_why *why)
+/* `keep`: the names must be these; NULL: any. */
+static enum ts_err tls_load(struct net_tls *t, const char *dir, const struct net_tls_identity *keep,
+                            struct ts_why *why)
 {
     SSL_CTX *ctx = tls_new_ctx();
     if (ctx == NULL) {
@@ -219,6 +222,13 @@ static enum ts_err tls_load(struct net_tls *t, const char *dir, struct ts_why *w
                      "%s/node.pem names no node (CN) and cluster (O) of 1 to %d bytes: issue it "
                      "with `twinstep ca issue`",
                      dir, NET_NAME_MAX - 1);
+    }
+    if (err == TS_OK && keep != NULL &&
+        (strcmp(self.node, keep->node) != 0 || strcmp(self.cluster, keep->cluster) != 0)) {
+        err = ts_why(why, TS_ERR_AUTH,
+                     "%s/node.pem is of node %s of cluster %s, and this is %s of %s: issue this "
+                     "node's with `twinstep ca issue`",
+                     dir, self.node, self.cluster, keep->node, keep->cluster);
     }
     if (err != TS_OK) {
         SSL_CTX_free(ctx);
@@ -239,12 +249,38 @@ enum ts_err net_tls_open(struct net_tls *t, const char *dir, struct ts_why *why)
         return ts_why(why, TS_ERR_LIMIT, "the path %s is longer than %zu bytes", dir,
                       sizeof(t->dir) - 1);
     }
-    return tls_load(t, dir, why);
+    return tls_load(t, dir, NULL, why);
 }
 
 enum ts_err net_tls_reload(struct net_tls *t, struct ts_why *why)
 {
-    return tls_load(t, t->dir, why);
+    struct net_tls_identity self = t->self;
+    return tls_load(t, t->dir, &self, why);
+}
+
+static void tls_date(int64_t s, char out[TLS_DATE_MAX])
+{
+    time_t t = (time_t)s;
+    struct tm tm = {0};
+    if (gmtime_r(&t, &tm) == NULL || strftime(out, TLS_DATE_MAX, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0) {
+        (void)snprintf(out, TLS_DATE_MAX, "an unknown date");
+    }
+}
+
+void net_tls_renew(struct net_tls *t, const struct net_log *log)
+{
+    struct ts_why why = {.text = ""};
+    char date[TLS_DATE_MAX];
+    enum ts_err err = net_tls_reload(t, &why);
+    tls_date(t->not_after, date);
+    if (err == TS_OK) {
+        net_log(log, NET_LOG_INFO, "new links use the certificate of %s that holds until %s",
+                t->self.node, date);
+    } else {
+        net_log(log, NET_LOG_ERROR,
+                "the certificate was not renewed, new links use the one that holds until %s: %s",
+                date, why.text[0] == '\0' ? ts_err_text(err) : why.text);
+    }
 }
 
 void net_tls_close(struct net_tls *t)

@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "base/io/files.h"
 #include "net/frame.h"
+#include "net/log.h"
 
 #define NET_TLS_DIR_MAX 512
 
@@ -35,9 +36,11 @@ struct net_tls {
  * TS_ERR_NOT_FOUND: a file is missing; TS_ERR_AUTH: the files do not fit each other;
  * TS_ERR_MALFORMED: a file is not PEM; TS_ERR_LIMIT: a name is too long; TS_ERR_NOMEM. */
 enum ts_err net_tls_open(struct net_tls *t, const char *dir, struct ts_why *why) TS_MUST_USE;
-/* Loads the directory again for new connections; on failure all stays as it was. Errors as above.
- */
+/* Loads the directory again for new connections; on failure all stays as it was. Errors as above,
+ * and TS_ERR_AUTH when the certificate names another node or cluster than before. Blocks. */
 enum ts_err net_tls_reload(struct net_tls *t, struct ts_why *why) TS_MUST_USE;
+/* The same, and tells in one line of the log what new connections use now: what SIGHUP does. */
+void net_tls_renew(struct net_tls *t, const struct net_log *log);
 /* All connections must have ended. */
 void net_tls_close(struct net_tls *t);
 

@@ -133,6 +133,11 @@ enum ts_err cfgd_open(struct cfgd **out, const struct cfgd_options *options, str
     return TS_OK;
 }
 
+void cfgd_renew_certificate(struct cfgd *d)
+{
+    net_tls_renew(&d->tls, d->o.log);
+}
+
 void cfgd_begin_close(struct cfgd *d)
 {
     if (d->closing) {

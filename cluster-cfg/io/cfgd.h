@@ -32,6 +32,8 @@ struct cfgd_options {
  * pass (an address in use). `why` is the sentence. */
 enum ts_err cfgd_open(struct cfgd **out, const struct cfgd_options *options,
                       struct ts_why *why) TS_MUST_USE;
+/* Loads the node's certificate again, for new links; says in the log what came of it. */
+void cfgd_renew_certificate(struct cfgd *d);
 /* Begins to end everything, without running the loop: for several on one loop. */
 void cfgd_begin_close(struct cfgd *d);
 /* Ends everything: runs the loop until all of it is closed, so other handles there must be

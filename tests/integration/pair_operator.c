@@ -1,5 +1,6 @@
 /* What an operator sees and does, with a running pair and the twinstep command. The tests stand
  * in one order and share the pair. */
+#include <arpa/inet.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -7,8 +8,11 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
+#include <openssl/ssl.h>
 
 #include "lab/clock.h"
 #include "lab/exec.h"
@@ -103,6 +107,156 @@ static void test_status_without_primary_says_so(void **state)
     expect_said("cluster-cfgd kv: primary-seen epoch=");
 }
 
+/* ---- certificates ---- */
+
+#define SERIAL_MAX 48
+
+/* The number of the certificate that a node presents at a port now, in hexadecimal; "" when
+ * nobody answers. */
+static void presented(unsigned node, uint16_t port, char out[SERIAL_MAX])
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
+    struct timeval wait = {.tv_sec = 5};
+    const struct cfg_node *n = &fixture.pair.cluster.nodes[node];
+    SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
+    SSL *ssl = ctx == NULL ? NULL : SSL_new(ctx);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_non_null(ssl);
+    assert_true(fd >= 0);
+    assert_int_equal(inet_pton(AF_INET, n->paths[0], &a.sin_addr), 1);
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof(wait));
+    out[0] = '\0';
+    if (connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0 && SSL_set_fd(ssl, fd) == 1 &&
+        SSL_connect(ssl) == 1) {
+        const X509 *cert = SSL_get0_peer_certificate(ssl);
+        assert_non_null(cert);
+        const ASN1_INTEGER *serial = X509_get0_serialNumber(cert);
+        for (int i = 0; i < ASN1_STRING_length(serial) && 2 * i + 2 < SERIAL_MAX; i++) {
+            snprintf(out + 2 * i, 3, "%02x", ASN1_STRING_get0_data(serial)[i]);
+        }
+    }
+    SSL_free(ssl);
+    SSL_CTX_free(ctx);
+    close(fd);
+}
+
+static uint16_t port_of(bool replica)
+{
+    const struct cfg_cluster *c = &fixture.pair.cluster;
+    return replica ? cfg_port_replica(c, c->groups[0].id) : cfg_port_voter(c);
+}
+
+/* Both ports present one certificate, which is none of `old` (may be ""). */
+static void wait_presented(unsigned node, const char *old, char now[SERIAL_MAX])
+{
+    char other[SERIAL_MAX];
+    uint64_t end = lab_now_ns() + WAIT_MS * TS_NS_PER_MS;
+    do {
+        assert_true(lab_now_ns() < end);
+        lab_pause_ms(20);
+        presented(node, port_of(false), now);
+        presented(node, port_of(true), other);
+    } while (now[0] == '\0' || strcmp(now, other) != 0 || strcmp(now, old) == 0);
+}
+
+/* `twinstep ca issue --force`, with the lab's authority, into the node's directory. */
+static void issue(const char *node)
+{
+    char program[TS_PATH_MAX];
+    char ca[TS_PATH_MAX];
+    char tls[TS_PATH_MAX];
+    struct ts_why why;
+    assert_int_equal(ts_path(program, NULL, fixture.pair.run.bin, "twinstep"), TS_OK);
+    assert_int_equal(ts_path(ca, NULL, fixture.run, "ca"), TS_OK);
+    assert_int_equal(ts_path(tls, NULL, fixture.run, "%s/tls", node), TS_OK);
+    const char *argv[] = {program, "ca",    "issue", "--dir",   ca,  "--node",
+                          node,    "--out", tls,     "--force", NULL};
+    assert_int_equal(lab_exec(argv, NULL, said, sizeof(said), &why), TS_OK);
+}
+
+static void hang_up(const char *node)
+{
+    struct nodes_proc nicd;
+    assert_true(nodes_find(&fixture.pair.run, node, "nicd", NULL, &nicd));
+    assert_true(nodes_signal(&fixture.pair.run, node, &nicd, SIGHUP));
+}
+
+static unsigned count_in_log(const char *node, const char *program, const char *mark)
+{
+    char path[TS_PATH_MAX];
+    char line[2048];
+    unsigned count = 0;
+    assert_int_equal(ts_path(path, NULL, fixture.run, "%s/log/%s.log", node, program), TS_OK);
+    FILE *in = fopen(path, "re");
+    assert_non_null(in);
+    while (fgets(line, sizeof(line), in) != NULL) {
+        count += strstr(line, mark) != NULL;
+    }
+    fclose(in);
+    return count;
+}
+
+static void wait_logged(const char *node, const char *program, const char *mark, unsigned count)
+{
+    uint64_t end = lab_now_ns() + WAIT_MS * TS_NS_PER_MS;
+    while (count_in_log(node, program, mark) < count) {
+        assert_true(lab_now_ns() < end);
+        lab_pause_ms(20);
+    }
+}
+
+/* Goal: a certificate that was renewed is taken at SIGHUP of nicd, by voter and replica, without a
+ * restart; one that does not load leaves the old one in use, and is told. */
+static void test_renewed_certificate_is_taken_at_hangup(void **state)
+{
+    (void)state;
+    static const char *const PROGRAMS[] = {"cluster-cfgd", "replica-kv"};
+    static struct nodes_proc before[NODES_PROCS_MAX];
+    static struct nodes_proc after[NODES_PROCS_MAX];
+    char first[SERIAL_MAX];
+    char second[SERIAL_MAX];
+    char third[SERIAL_MAX];
+    char pem[TS_PATH_MAX];
+    struct lab_state then;
+    struct lab_state now;
+    assert_true(lab_pair_wait_redundant(&fixture.pair, WAIT_MS, &then));
+    unsigned primary = (unsigned)lab_state_primary(&then);
+    const char *name = lab_pair_node(&fixture.pair, primary);
+    size_t count = nodes_procs(&fixture.pair.run, name, before);
+    struct lab_load *load = fixture_load(&fixture, "renewed");
+
+    wait_presented(primary, "", first);
+    issue(name);
+    hang_up(name);
+    wait_presented(primary, first, second);
+
+    assert_int_equal(ts_path(pem, NULL, fixture.run, "%s/tls/node.pem", name), TS_OK);
+    assert_int_equal(ts_file_replace(pem, "none", 4, 0644, NULL), TS_OK);
+    hang_up(name);
+    for (size_t i = 0; i < 2; i++) {
+        wait_logged(name, PROGRAMS[i], "the certificate was not renewed", 1);
+        assert_int_equal(count_in_log(name, PROGRAMS[i], "new links use the certificate of"), 1);
+    }
+    wait_presented(primary, first, third);
+    assert_string_equal(third, second);
+
+    issue(name);
+    hang_up(name);
+    wait_presented(primary, second, third);
+    assert_true(lab_load_wait_acks(load, 200, WAIT_MS));
+    fixture_judge(load);
+    assert_true(lab_pair_wait_redundant(&fixture.pair, WAIT_MS, &now));
+    assert_int_equal(nodes_procs(&fixture.pair.run, name, after), count);
+    for (size_t i = 0; i < count; i++) {
+        assert_int_equal(before[i].pid, after[i].pid);
+    }
+    /* New links with it work: the other NIC comes back to this one. */
+    unsigned other = LAB_NICS - 1 - primary;
+    kill_node(other);
+    start_node(other);
+    assert_true(lab_pair_wait_redundant(&fixture.pair, WAIT_MS, &now));
+}
+
 static int begin(void **state)
 {
     (void)state;
@@ -121,6 +275,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_status_without_primary_says_so),
+        cmocka_unit_test(test_renewed_certificate_is_taken_at_hangup),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

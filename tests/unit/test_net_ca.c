@@ -127,7 +127,7 @@ static void test_net_tls_open_bad_files_are_named(void **state)
     fx_close(f);
 }
 
-/* A reload takes the new certificate; a failing one keeps the old. */
+/* A reload takes the new certificate; a failing one, or another node's, keeps the old. */
 static void test_net_tls_reload_bad_file_keeps_the_old(void **state)
 {
     (void)state;
@@ -141,6 +141,11 @@ static void test_net_tls_reload_bad_file_keeps_the_old(void **state)
     const SSL_CTX *ctx = f->tls[4].ctx;
     assert_int_equal(net_tls_reload(&f->tls[4], &why), TS_ERR_MALFORMED);
     assert_ptr_equal(f->tls[4].ctx, ctx);
+    fx_ok(ca_issue(f->ca, "nic5", f->tls_dir[4], ca_validity_days(9), &why), &why);
+    assert_int_equal(net_tls_reload(&f->tls[4], &why), TS_ERR_AUTH);
+    assert_non_null(strstr(why.text, "is of node nic5 of cluster demo, and this is nic4 of demo"));
+    assert_ptr_equal(f->tls[4].ctx, ctx);
+    assert_string_equal(f->tls[4].self.node, "nic4");
     fx_close(f);
 }
 
