@@ -120,6 +120,17 @@ static void config_won(struct repl *c, const struct cfg_config *cfg, struct repl
     }
 }
 
+/* Whether the primary that we follow has changed nothing but the epoch or the sets: then it goes on
+ * sending where it is. One that ceased to be primary in between begins anew, after our next poll.
+ */
+static bool goes_on(const struct repl *c, const struct cfg_config *next, const struct repl_peer *p)
+{
+    return p->leads && ts_epoch_eq(c->verified_epoch, c->config.epoch) &&
+           ts_epoch_eq(next->epoch, ts_epoch_next(c->config.epoch)) &&
+           ts_nic_eq(next->primary, c->config.primary) &&
+           ts_instance_eq(next->proposer, c->config.proposer);
+}
+
 /* Follows `cfg` from now on, whatever this replica was. */
 static void adopt(struct repl *c, const struct cfg_config *cfg, struct ts_nic_id from,
                   struct repl_effects *fx)
@@ -127,6 +138,8 @@ static void adopt(struct repl *c, const struct cfg_config *cfg, struct ts_nic_id
     /* A decided value with a higher epoch defeats a proposal conditional on a lower one (R1.4):
      * only now may it leave the required set. When a peer's word for it was false, this replica is
      * not primary any more, and has the register asked before it can be that again. */
+    struct repl_peer *p = repl_peer(c, cfg->primary);
+    bool tell_position = p != NULL && p->connected && !goes_on(c, cfg, p);
     repl_reg_abandon(c, fx);
     c->config = *cfg;
     c->config_known = true;
@@ -139,8 +152,7 @@ static void adopt(struct repl *c, const struct cfg_config *cfg, struct ts_nic_id
     c->takeover = REPL_TAKEOVER_NONE;
     c->poll_at = ts_mono_add(c->now, repl_jitter(c, c->o.timing.poll_register));
     repl_set_role(c, fx, REPL_ROLE_SECONDARY, membership_why(c));
-    struct repl_peer *p = repl_peer(c, cfg->primary);
-    if (p != NULL && p->connected) {
+    if (tell_position) {
         repl_position_send(c, p, false, fx);
     }
 }

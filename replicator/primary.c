@@ -98,7 +98,13 @@ static void fetch(struct repl_peer *p, struct repl_effects *fx)
 
 void repl_primary_pump(struct repl *c, struct repl_peer *p, bool always, struct repl_effects *fx)
 {
-    if (!p->used || !p->connected || p->stream != REPL_STREAM_LIVE) {
+    if (!p->used || !p->connected) {
+        return;
+    }
+    if (p->stream != REPL_STREAM_LIVE) {
+        if (p->stream == REPL_STREAM_DRAIN && always) {
+            send_append(c, p, (struct ts_bytes){NULL, 0}, fx);
+        }
         return;
     }
     if (ts_seq_lt(p->sent.seq, c->log.base.seq)) {
@@ -165,7 +171,8 @@ void repl_primary_on_position(struct repl *c, struct repl_peer *p,
         return;
     }
     if (ts_epoch_lt(m->config_epoch, c->config.epoch)) {
-        repl_config_send(c, p, fx);
+        repl_config_send(c, p, fx); /* it tells its position again when it follows us */
+        return;
     }
     if (ts_epoch_lt(c->config.epoch, m->floor)) {
         /* It sealed this epoch, or was primary in a later one that we do not know of: raise the
@@ -179,10 +186,12 @@ void repl_primary_on_position(struct repl *c, struct repl_peer *p,
         not_a_prefix(c, p, fx);
         return;
     }
+    if (p->stream == REPL_STREAM_OFF && cfg_set_find(&c->config.in_sync, p->nic) == NULL) {
+        repl_trace(c, fx, TS_TRACE_LEARNER_START, start.seq, p->nic.v, start.seq.v + 1);
+    }
     p->sent = start;
     p->stream = REPL_STREAM_LIVE;
     p->acked_valid = false;
-    repl_trace(c, fx, TS_TRACE_LEARNER_START, start.seq, p->nic.v, start.seq.v + 1);
     repl_primary_pump(c, p, true, fx);
     c->round_asked &= ~(1ULL << p->nic.v); /* a round's question may have been lost: ask again */
 }

@@ -231,6 +231,7 @@ void repl_secondary_on_append(struct repl *c, struct repl_peer *p, const struct 
     if (ts_seq_lt(c->verified.seq, at.seq) && repl_log_match(&c->log, at) == REPL_LOG_SAME) {
         c->verified = at;
         p->rewind_pause = 0;
+        p->leads = true;
     }
     c->commit_told = ts_seq_max(c->commit_told, m->committed);
     if (result == TAKE_GAP || result == TAKE_CONFLICT) {

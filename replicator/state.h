@@ -24,6 +24,7 @@ struct repl_peer {
     struct ts_instance instance;
     struct ts_incarnation incarnation;
     bool ever_connected; /* since this process started */
+    bool leads;          /* as primary it has sent what fitted, on this link */
     enum repl_evidence evidence;
     struct ts_mono evidence_at;
     /* as seen by a primary, in the present epoch */

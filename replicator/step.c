@@ -120,6 +120,7 @@ static void on_link_up(struct repl *c, const struct repl_event *ev, struct repl_
     }
     p->connected = true;
     p->ever_connected = true;
+    p->leads = false;
     p->instance = ev->u.link.instance;
     p->incarnation = ev->u.link.incarnation;
     p->evidence = REPL_EVIDENCE_NONE;
@@ -140,6 +141,7 @@ static void on_link_down(struct repl *c, const struct repl_event *ev, struct rep
         return;
     }
     p->connected = false;
+    p->leads = false;
     p->stream = REPL_STREAM_OFF;
     repl_trace(c, fx, TS_TRACE_LINK_DOWN, (struct ts_seq){0}, p->nic.v, 0);
 }

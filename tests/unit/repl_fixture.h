@@ -265,4 +265,42 @@ static inline void become_primary(struct world *w, bool alone)
     assert_true(s.active && s.applied.v == 1 && s.config.epoch.v == 2);
 }
 
+static inline struct repl_status status(const struct world *w)
+{
+    struct repl_status s;
+    repl_status(w->p.core, &s);
+    return s;
+}
+
+static inline void tick_after(struct world *w, uint64_t ms)
+{
+    w->now.ns += ms * TS_NS_PER_MS;
+    step(w, (struct repl_event){.kind = REPL_EV_TICK});
+}
+
+static inline void say_position(struct world *w, uint64_t config_epoch, struct repl_pos tail)
+{
+    uint8_t bytes[REPL_MSG_HEAD_MAX];
+    struct ts_writer wr = ts_writer_init(bytes, sizeof(bytes));
+    struct repl_msg_position m = {
+        .config_epoch = {config_epoch}, .incarnation = {102}, .instance = {202}, .tail = tail};
+    repl_msg_position_encode(&m, &wr);
+    message(w, REPL_MSG_POSITION, &wr);
+}
+
+/* The journal's answer to a FETCH: one batch of `count` no-ops from `first` on. */
+static inline void fetched(struct world *w, uint64_t after, uint64_t first, size_t count)
+{
+    uint8_t bytes[512];
+    struct repl_request noops[8] = {{.kind = SVC_ENTRY_NOOP}};
+    struct ts_writer wr = ts_writer_init(bytes, sizeof(bytes));
+    struct ts_hash prev = {first - 1, first - 1}; /* none before the first */
+    repl_batch_encode(&wr, (struct ts_epoch){2}, (struct ts_seq){first}, (struct ts_ltime){2000},
+                      prev, noops, count);
+    struct repl_event ev = {.kind = REPL_EV_FETCHED, .peer = {PEER}};
+    ev.u.fetched.after.v = after;
+    ev.u.fetched.batches = (struct ts_bytes){bytes, wr.len};
+    step(w, ev);
+}
+
 #endif

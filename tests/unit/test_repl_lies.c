@@ -2,16 +2,6 @@
  * of these once broke one. */
 #include "tests/unit/repl_fixture.h"
 
-static void say_position(struct world *w, uint64_t config_epoch, struct repl_pos tail)
-{
-    uint8_t bytes[REPL_MSG_HEAD_MAX];
-    struct ts_writer wr = ts_writer_init(bytes, sizeof(bytes));
-    struct repl_msg_position m = {
-        .config_epoch = {config_epoch}, .incarnation = {102}, .instance = {202}, .tail = tail};
-    repl_msg_position_encode(&m, &wr);
-    message(w, REPL_MSG_POSITION, &wr);
-}
-
 static void say_config(struct world *w, const struct cfg_config *c)
 {
     uint8_t bytes[REPL_MSG_HEAD_MAX];
@@ -34,13 +24,6 @@ static void say_append(struct world *w, uint64_t epoch, struct repl_pos *at, siz
                       noops, count);
     *at = (struct repl_pos){ts_seq_add(at->seq, count), ts_hash_bytes(bytes + head, wr.len - head)};
     message(w, REPL_MSG_APPEND, &wr);
-}
-
-static struct repl_status status(const struct world *w)
-{
-    struct repl_status s;
-    repl_status(w->p.core, &s);
-    return s;
 }
 
 static void lose_primary(struct world *w)
@@ -288,20 +271,6 @@ static void test_append_never_fits_is_asked_seldom(void **state)
     assert_in_range(asked, 8, 30);
 }
 
-/* The journal's answer to a FETCH: one batch of `count` no-ops from `first` on. */
-static void fetched(struct world *w, uint64_t after, uint64_t first, size_t count)
-{
-    uint8_t bytes[512];
-    struct repl_request noops[8] = {{.kind = SVC_ENTRY_NOOP}};
-    struct ts_writer wr = ts_writer_init(bytes, sizeof(bytes));
-    repl_batch_encode(&wr, (struct ts_epoch){2}, (struct ts_seq){first}, (struct ts_ltime){2000},
-                      (struct ts_hash){7, 7}, noops, count);
-    struct repl_event ev = {.kind = REPL_EV_FETCHED, .peer = {PEER}};
-    ev.u.fetched.after.v = after;
-    ev.u.fetched.batches = (struct ts_bytes){bytes, wr.len};
-    step(w, ev);
-}
-
 /* Goal: a learner's committed end lies within a batch of the primary that left the window: its log
  * is another one. The primary raises the alarm, and does not read the journal for it for ever. */
 static void test_position_within_old_batch_raises_alarm(void **state)
@@ -333,12 +302,6 @@ static void test_position_within_old_batch_raises_alarm(void **state)
         step(w, (struct repl_event){.kind = REPL_EV_TICK});
         assert_null(strstr(w->log, "fetch"));
     }
-}
-
-static void tick_after(struct world *w, uint64_t ms)
-{
-    w->now.ns += ms * TS_NS_PER_MS;
-    step(w, (struct repl_event){.kind = REPL_EV_TICK});
 }
 
 /* Goal: a peer that speaks of a config far ahead strands nobody: the register is asked, and its

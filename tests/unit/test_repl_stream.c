@@ -1,0 +1,81 @@
+/* The stream of batches to a peer: where it begins, and that a change of epoch does not disturb it.
+ */
+#include "tests/unit/repl_fixture.h"
+
+/* An active primary of epoch 2 whose window begins behind seq 4; its peer is no longer in sync. */
+static void primary_with_history(struct world *w)
+{
+    become_primary(w, false);
+    for (int i = 0; i < 7; i++) {
+        submit(w, 1);
+        persisted(w);
+    }
+    link_up(w);
+}
+
+/* The peer has sealed the epoch: the primary raises it. */
+static void raise_epoch(struct world *w)
+{
+    uint8_t bytes[REPL_MSG_HEAD_MAX];
+    struct ts_writer wr = ts_writer_init(bytes, sizeof(bytes));
+    struct ts_epoch epoch = status(w).config.epoch;
+    struct repl_msg_refused m = {.epoch = epoch, .floor = ts_epoch_next(epoch)};
+    repl_msg_refused_encode(&m, &wr);
+    message(w, REPL_MSG_REFUSED, &wr);
+    assert_int_equal(w->op_kind, REPL_EF_REG_CAS);
+    struct cfg_config c = w->proposal;
+    reg_answer(w, REPL_EV_REG_WON, &c);
+}
+
+/* Goal: a learner that is fed from the journal hears of the new epoch with a repeat of its
+ * position: what it acknowledges in the new one continues the stream. */
+static void test_epoch_raised_while_draining_goes_on(void **state)
+{
+    struct world *w = *state;
+    primary_with_history(w);
+    say_position(w, 2, (struct repl_pos){{0}, {0, 0}});
+    assert_string_equal(w->log, "fetch:0 ");
+    fetched(w, 0, 1, 2);
+    assert_string_equal(w->log, "append1 ");
+    raise_epoch(w);
+    assert_non_null(strstr(w->log, "config0 append0 "));
+    assert_true(w->sent.u.append.epoch.v == 3 && w->sent.u.append.prev.seq.v == 2);
+}
+
+/* Goal: so does a learner whose batches are just read. */
+static void test_epoch_raised_while_fetching_goes_on(void **state)
+{
+    struct world *w = *state;
+    primary_with_history(w);
+    say_position(w, 2, (struct repl_pos){{0}, {0, 0}});
+    raise_epoch(w);
+    assert_null(strstr(w->log, "append"));
+    fetched(w, 0, 1, 2);
+    assert_string_equal(w->log, "append1 ");
+    assert_true(w->sent.u.append.epoch.v == 3);
+}
+
+/* Goal: a position from before the peer heard of the present config only tells it of that; the
+ * stream begins, once, with the one that follows. */
+static void test_position_of_older_config_starts_nothing(void **state)
+{
+    struct world *w = *state;
+    become_primary(w, false);
+    link_up(w);
+    say_position(w, 1, (struct repl_pos){{0}, {0, 0}});
+    assert_string_equal(w->log, "config0 ");
+    say_position(w, 2, (struct repl_pos){{0}, {0, 0}});
+    assert_string_equal(w->log, "append1 ");
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(test_epoch_raised_while_draining_goes_on),
+        T(test_epoch_raised_while_fetching_goes_on),
+        T(test_position_of_older_config_starts_nothing),
+    };
+#undef T
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
