@@ -153,9 +153,8 @@ static enum ts_err clear_run(const char *run, struct ts_why *why)
         }
         err = lock_mark(run, why);
         err = err != TS_OK ? err : nodes_open(&old, run, why);
-        static const char *const nodes[] = {"nic1", "nic2", "arb1"};
-        for (size_t i = 0; i < sizeof nodes / sizeof nodes[0] && err == TS_OK; i++) {
-            err = nodes_stop(&old, nodes[i], 1000, why);
+        for (size_t i = 0; lab_pair_nodes[i] != NULL && err == TS_OK; i++) {
+            err = nodes_stop(&old, lab_pair_nodes[i], 1000, why);
         }
         if (err != TS_OK) {
             return err;

@@ -18,6 +18,8 @@
 #define BASE_PORT 7400
 #define STOP_GRACE_MS 2000
 
+const char *const lab_pair_nodes[] = {"nic1", "nic2", "arb1", NULL};
+
 const char *lab_pair_node(const struct lab_pair *p, unsigned index)
 {
     ts_assert(index < p->cluster.node_count);
@@ -48,9 +50,8 @@ static enum ts_err write_cluster_file(const struct lab_pair_config *c, const cha
 static enum ts_err stop_nodes(struct lab_pair *p, struct ts_why *why)
 {
     enum ts_err result = TS_OK;
-    static const char *const nodes[] = {"nic1", "nic2", "arb1"};
-    for (size_t i = 0; i < sizeof nodes / sizeof nodes[0]; i++) {
-        enum ts_err err = nodes_stop(&p->run, nodes[i], STOP_GRACE_MS, why);
+    for (size_t i = 0; lab_pair_nodes[i] != NULL; i++) {
+        enum ts_err err = nodes_stop(&p->run, lab_pair_nodes[i], STOP_GRACE_MS, why);
         result = err == TS_OK ? result : err;
     }
     return result;

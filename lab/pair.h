@@ -16,6 +16,8 @@
 #include "lab/resp_client.h"
 
 #define LAB_PAIR_GROUP "kv"
+/* The names of a pair's nodes, NULL behind them: for lab/guard.h. */
+extern const char *const lab_pair_nodes[];
 #define LAB_NICS 2
 #define LAB_NODES (LAB_NICS + 1)
 

@@ -25,6 +25,7 @@ void fixture_begin(struct fixture *f, const char *name)
     }
     assert_int_equal(lab_scratch_make(name, f->run), TS_OK);
     snprintf(config.run, sizeof config.run, "%s", f->run);
+    assert_int_equal(lab_guard_begin(&f->guard, f->run, lab_pair_nodes, &why), TS_OK);
     if (lab_pair_up(&f->pair, &config, &why) != TS_OK) {
         print_error("the pair did not start: %s (logs: %s)\n", why.text, f->run);
         fixture_end(f, false);
@@ -47,6 +48,7 @@ void fixture_end(struct fixture *f, bool good)
         print_error("%s\n", state.crash);
     }
     enum ts_err err = lab_pair_down(&f->pair, &why);
+    lab_guard_end(&f->guard);
     if (err == TS_OK && good) {
         lab_scratch_remove(f->run);
     } else {

@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "lab/guard.h"
 #include "lab/load.h"
 #include "lab/pair.h"
 #include "lab/scratch.h"
@@ -12,6 +13,7 @@
 struct fixture {
     struct lab_pair pair;
     char run[LAB_SCRATCH_MAX];
+    struct lab_guard guard; /* of the nodes, should the test be ended */
     bool own_network;
 };
 

@@ -25,6 +25,11 @@ ts_pair_program(soak soak.c soak_faults.c soak_probe.c)
 add_test(NAME integration/soak COMMAND soak --rounds 5)
 set_tests_properties(integration/soak PROPERTIES TIMEOUT 300 LABELS integration RUN_SERIAL TRUE)
 
+ts_pair_program(soak_ends soak_ends.c)
+add_dependencies(soak_ends soak)
+add_test(NAME integration/soak_ends COMMAND soak_ends)
+set_tests_properties(integration/soak_ends PROPERTIES TIMEOUT 300 LABELS integration RUN_SERIAL TRUE)
+
 add_test(NAME integration/soak-long COMMAND soak --long)
 set_tests_properties(integration/soak-long PROPERTIES TIMEOUT 7200 LABELS "integration;long"
                                                       RUN_SERIAL TRUE)

@@ -13,6 +13,7 @@
 #include "lab/ask.h"
 #include "lab/clock.h"
 #include "lab/exec.h"
+#include "lab/guard.h"
 #include "lab/netns.h"
 #include "lab/pair.h"
 #include "lab/scratch.h"
@@ -26,6 +27,7 @@ struct alone {
     struct nodes_run run;
     struct lab_addrs addrs;
     unsigned net;
+    struct lab_guard guard;
 };
 
 static struct alone alone;
@@ -208,6 +210,8 @@ static int begin(void **state)
     alone.net = lab_netns_enter(&why) == TS_OK ? 77 : lab_pair_free_net(160);
     assert_int_equal(lab_scratch_make("alone", alone.dir), TS_OK);
     assert_int_equal(nodes_open(&alone.run, alone.dir, &why), TS_OK);
+    static const char *const nodes[] = {NODE, NULL};
+    assert_int_equal(lab_guard_begin(&alone.guard, alone.dir, nodes, &why), TS_OK);
     write_cluster("alone.yaml", 6379);
     write_cluster("other.yaml", 6380); /* the second replica's own port for clients */
     shell(NULL, 0, "'%s/twinstep' up --config alone.yaml --dir '%s'", alone.run.bin, alone.run.run);
@@ -226,6 +230,7 @@ static int end(void **state)
         print_error("%s\n", why.text);
         return -1;
     }
+    lab_guard_end(&alone.guard);
     lab_scratch_remove(alone.dir);
     return 0;
 }

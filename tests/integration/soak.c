@@ -329,6 +329,10 @@ static void bring_up(struct soak *s, const struct options *o, char run[LAB_SCRAT
         setenv("LOSTWRITES_ONLY", "/groups/", 1);
         setenv("LD_PRELOAD", o->lost_writes, 1);
     }
+    if (lab_guard_begin(&s->guard, run, lab_pair_nodes, &why) != TS_OK) {
+        fprintf(stderr, "soak: %s\n", why.text);
+        exit(EXIT_STUCK);
+    }
     if (lab_pair_up(&s->pair, &config, &why) != TS_OK) {
         fprintf(stderr, "soak: the pair did not start: %s (logs: %s)\n", why.text, run);
         (void)lab_pair_down(&s->pair, &why);
@@ -378,6 +382,7 @@ int main(int argc, char **argv)
         printf("down: %s\n", why.text);
         t.stuck = true;
     }
+    lab_guard_end(&s->guard);
     printf("%u rounds, %u faults, longest pause %.1f ms\n", t.rounds, t.faults,
            (double)t.worst_gap_ns / 1e6);
     print_verdict("in all", &t.total);

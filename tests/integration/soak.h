@@ -11,6 +11,7 @@
 
 #include "base/prng.h"
 #include "lab/fault.h"
+#include "lab/guard.h"
 #include "lab/load.h"
 #include "lab/pair.h"
 
@@ -40,6 +41,7 @@ enum soak_kind {
 /* What one run shares. */
 struct soak {
     struct lab_pair pair;
+    struct lab_guard guard; /* ends the nodes when the soak is ended */
     struct ts_prng prng;
     bool own_network; /* paths can be cut */
     unsigned freeze_ms_max;
