@@ -11,6 +11,8 @@
  * LOSTWRITES_IGNORE_SYNC=1   fdatasync reports success and carries nothing (a lying disk, or a
  * program that forgot it); any other value: only for files whose path contains it LOSTWRITES_SEED=N
  * of the random choice; default: the process id
+ * LOSTWRITES_FAIL=FILE       while FILE exists, and says "write ERRNO TEXT" or "sync ERRNO TEXT",
+ * that call on a file whose path contains TEXT does nothing and fails with this error
  *
  * Limits: names (creation, rename, removal) and truncation at open are durable at once; dup'ed
  * descriptors, mmap and stdio are not caught. libuv's vectored calls go through syscall(): caught.
@@ -59,6 +61,7 @@ static struct {
     char dir[PATH_BYTES]; /* "" switches the layer off */
     const char *only;     /* NULL: every file under dir */
     const char *ignore_sync;
+    const char *fail; /* NULL: nothing fails */
     unsigned leak_percent;
     uint64_t random;
     struct file *files;
@@ -82,6 +85,7 @@ static void set_up_locked(void)
     }
     layer.only = getenv("LOSTWRITES_ONLY");
     layer.ignore_sync = getenv("LOSTWRITES_IGNORE_SYNC");
+    layer.fail = getenv("LOSTWRITES_FAIL");
     const char *leak = getenv("LOSTWRITES_LEAK");
     layer.leak_percent = leak != NULL ? (unsigned)strtoul(leak, NULL, 10) : 0;
     const char *seed = getenv("LOSTWRITES_SEED");
@@ -179,10 +183,7 @@ static bool under_dir(int fd, char path[PATH_BYTES])
     char link[64];
     (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
     long n = REAL(SYS_readlinkat, AT_FDCWD, link, path, (size_t)PATH_BYTES - 1);
-    if (n < 0) {
-        return false;
-    }
-    path[n] = 0;
+    path[n < 0 ? 0 : n] = 0;
     size_t len = strlen(layer.dir);
     return strncmp(path, layer.dir, len) == 0 && path[len] == '/' &&
            (layer.only == NULL || strstr(path + len, layer.only) != NULL);
@@ -192,6 +193,25 @@ static bool ignores(const char *path)
 {
     const char *v = layer.ignore_sync;
     return v != NULL && v[0] != 0 && (strcmp(v, "1") == 0 || strstr(path, v) != NULL);
+}
+
+/* The error with which this call on the descriptor is to fail now; 0 = none. */
+static int failing(int fd, const char *call)
+{
+    char text[PATH_BYTES] = "";
+    char path[PATH_BYTES];
+    char verb[8];
+    char part[256];
+    int error;
+    if (layer.fail == NULL || !under_dir(fd, path)) {
+        return 0;
+    }
+    int in = (int)REAL(SYS_openat, AT_FDCWD, layer.fail, O_RDONLY | O_CLOEXEC);
+    (void)REAL(SYS_read, in, text, sizeof(text) - 1);
+    (void)REAL(SYS_close, in);
+    bool is_meant = sscanf(text, "%7s %d %255s", verb, &error, part) == 3 &&
+                    strcmp(verb, call) == 0 && strstr(path, part) != NULL;
+    return is_meant ? error : 0;
 }
 
 /* After a successful open: begins to follow the descriptor. */
@@ -461,13 +481,15 @@ static bool write_vector(int fd, const struct iovec *iov, int count, off_t at, s
 {
     lock();
     struct file *f = file_of(fd);
+    int error = f == NULL ? 0 : failing(fd, "write");
     size_t done = 0;
-    for (int i = 0; f != NULL && i < count; i++) {
+    for (int i = 0; f != NULL && error == 0 && i < count; i++) {
         overlay_write(f, fd, iov[i].iov_base, iov[i].iov_len, (size_t)at + done);
         done += iov[i].iov_len;
     }
     unlock();
-    *result = (ssize_t)done;
+    *result = error == 0 ? (ssize_t)done : -1;
+    errno = error == 0 ? errno : error;
     return f != NULL;
 }
 
@@ -486,7 +508,9 @@ static bool write_vector_here(int fd, const struct iovec *iov, int count, ssize_
     if (f == NULL || !write_vector(fd, iov, count, at, result)) {
         return false;
     }
-    (void)REAL(SYS_lseek, fd, at + *result, SEEK_SET);
+    if (*result >= 0) {
+        (void)REAL(SYS_lseek, fd, at + *result, SEEK_SET);
+    }
     return true;
 }
 
@@ -559,25 +583,31 @@ int ftruncate64(int fd, off_t size)
 
 /* ---- syncing ---- */
 
-static bool sync_overlay(int fd, bool may_ignore)
+/* false when the descriptor is not ours. */
+static bool sync_overlay(int fd, bool may_ignore, int *result)
 {
     lock();
     struct file *f = file_of(fd);
-    if (f != NULL && !(may_ignore && f->sync_ignored)) {
+    int error = f == NULL ? 0 : failing(fd, "sync");
+    if (f != NULL && error == 0 && !(may_ignore && f->sync_ignored)) {
         flush(f);
     }
     unlock();
+    *result = error == 0 ? 0 : -1;
+    errno = error == 0 ? errno : error;
     return f != NULL;
 }
 
 int fsync(int fd)
 {
-    return sync_overlay(fd, false) ? 0 : (int)REAL(SYS_fsync, fd);
+    int rc;
+    return sync_overlay(fd, false, &rc) ? rc : (int)REAL(SYS_fsync, fd);
 }
 
 int fdatasync(int fd)
 {
-    return sync_overlay(fd, true) ? 0 : (int)REAL(SYS_fdatasync, fd);
+    int rc;
+    return sync_overlay(fd, true, &rc) ? rc : (int)REAL(SYS_fdatasync, fd);
 }
 
 /* ---- reading ---- */

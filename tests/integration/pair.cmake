@@ -87,6 +87,11 @@ add_test(NAME integration/soak-finds-skip-journal-sync
 add_test(NAME integration/soak-lost-writes
     COMMAND soak --kinds kill-both,kill-primary,kill-primary-nic --faults-a-round 3 --rounds 1
             --lost-writes $<TARGET_FILE:lostwrites>)
-set_tests_properties(integration/soak-finds-ack-before-commit
+# A disk that fails on demand.
+ts_pair_program(pair_disk pair_disk.c)
+target_compile_definitions(pair_disk PRIVATE LOSTWRITES_LIBRARY="$<TARGET_FILE:lostwrites>")
+add_dependencies(pair_disk lostwrites)
+add_test(NAME integration/pair_disk COMMAND pair_disk)
+set_tests_properties(integration/pair_disk integration/soak-finds-ack-before-commit
     integration/soak-finds-skip-journal-sync integration/soak-lost-writes
     PROPERTIES TIMEOUT 300 LABELS "integration" RUN_SERIAL TRUE)
