@@ -84,7 +84,12 @@ static enum ts_err sync_segment(struct journal *j, struct ts_why *why)
 {
     char path[TS_PATH_MAX];
     enum ts_err err = journal_segment_path(path, j->dir, j->end.pos.segment, why);
-    return err != TS_OK ? err : ts_fd_sync(j->end.fd, path, why);
+    if (err == TS_OK && ts_fd_sync(j->end.fd, path, why) != TS_OK) {
+        /* Whatever the reason, a lack of space included: nobody knows what the disk holds now, and
+         * the next sync would not tell. */
+        err = TS_ERR_IO;
+    }
+    return err;
 }
 
 /* ---- groups ---- */
