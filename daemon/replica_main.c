@@ -93,11 +93,11 @@ static void work(struct replica *r)
     }
     replica_register_tick(r, now);
     replica_peers_tick(r, now);
-    replica_fetch_tick(r);
     if (r->started && !ts_mono_lt(now, repl_deadline(r->core))) {
         struct repl_event tick = {.kind = REPL_EV_TICK};
         replica_feed(r, &tick);
     }
+    replica_fetch_tick(r); /* what the steps until now could not begin */
     replica_service_turn(r, now);
 }
 

@@ -15,11 +15,13 @@
  * that call on a file whose path contains TEXT does nothing and fails with this error
  *
  * Limits: names (creation, rename, removal) and truncation at open are durable at once; dup'ed
- * descriptors, mmap and stdio are not caught. libuv's vectored calls go through syscall(): caught.
+ * descriptors, mmap and stdio are not caught. libuv's vectored calls go through syscall(): caught,
+ * in lostwrites_syscall.c.
  */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -32,10 +34,14 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+#include "tests/integration/lostwrites.h"
+
 #define FDS_MAX 65536
 #define PATH_BYTES 4096
 #define PAGE ((size_t)4096)
 #define SECTOR ((size_t)512)
+#define WAITS (-1)
+#define LOOK_AGAIN_MS 5
 
 /* One file under the folder, known by its inode. */
 struct file {
@@ -57,7 +63,7 @@ struct file {
 static struct {
     pthread_mutex_t mutex;
     bool ready;
-    long (*syscall)(long number, ...);
+    lostwrites_real_fn *syscall;
     char dir[PATH_BYTES]; /* "" switches the layer off */
     const char *only;     /* NULL: every file under dir */
     const char *ignore_sync;
@@ -195,7 +201,7 @@ static bool ignores(const char *path)
     return v != NULL && v[0] != 0 && (strcmp(v, "1") == 0 || strstr(path, v) != NULL);
 }
 
-/* The error with which this call on the descriptor is to fail now; 0 = none. */
+/* The error with which this call on the descriptor is to fail now; 0 = none, WAITS = it waits. */
 static int failing(int fd, const char *call)
 {
     char text[PATH_BYTES] = "";
@@ -211,7 +217,10 @@ static int failing(int fd, const char *call)
     (void)REAL(SYS_close, in);
     bool is_meant = sscanf(text, "%7s %d %255s", verb, &error, part) == 3 &&
                     strcmp(verb, call) == 0 && strstr(path, part) != NULL;
-    return is_meant ? error : 0;
+    if (is_meant) {
+        return error == 0 ? WAITS : error;
+    }
+    return 0;
 }
 
 /* After a successful open: begins to follow the descriptor. */
@@ -612,9 +621,29 @@ int fdatasync(int fd)
 
 /* ---- reading ---- */
 
+/* As long as it is to wait, waits. */
+static int read_error(int fd)
+{
+    for (;;) {
+        lock();
+        int error = file_of(fd) == NULL ? 0 : failing(fd, "read");
+        unlock();
+        if (error != WAITS) {
+            return error;
+        }
+        (void)poll(NULL, 0, LOOK_AGAIN_MS); /* until FILE says something else */
+    }
+}
+
 /* false when the descriptor is not ours or its file has no overlay. */
 static bool read_vector(int fd, const struct iovec *iov, int count, off_t at, ssize_t *result)
 {
+    int error = read_error(fd);
+    if (error != 0) {
+        errno = error;
+        *result = -1;
+        return true;
+    }
     lock();
     const struct file *f = file_of(fd);
     bool mine = f != NULL && f->data != NULL;
@@ -640,7 +669,9 @@ static bool read_vector_here(int fd, const struct iovec *iov, int count, ssize_t
     if (!mine || !read_vector(fd, iov, count, at, result)) {
         return false;
     }
-    (void)REAL(SYS_lseek, fd, at + *result, SEEK_SET);
+    if (*result >= 0) {
+        (void)REAL(SYS_lseek, fd, at + *result, SEEK_SET);
+    }
     return true;
 }
 
@@ -746,55 +777,8 @@ off_t lseek64(int fd, off_t offset, int whence)
     return lseek(fd, offset, whence);
 }
 
-/* ---- calls by number ---- */
-
-static long dispatch(long number, const long a[6], bool *mine)
+lostwrites_real_fn *lostwrites_real(void)
 {
-    *mine = true;
-    switch (number) {
-    case SYS_pwritev:
-        return pwritev((int)a[0], (const struct iovec *)a[1], (int)a[2], a[3]);
-    case SYS_pwritev2:
-        return pwritev2((int)a[0], (const struct iovec *)a[1], (int)a[2], a[3], (int)a[5]);
-    case SYS_preadv:
-        return preadv((int)a[0], (const struct iovec *)a[1], (int)a[2], a[3]);
-    case SYS_pwrite64:
-        return pwrite((int)a[0], (const void *)a[1], (size_t)a[2], a[3]);
-    case SYS_pread64:
-        return pread((int)a[0], (void *)a[1], (size_t)a[2], a[3]);
-    case SYS_write:
-        return write((int)a[0], (const void *)a[1], (size_t)a[2]);
-    case SYS_read:
-        return read((int)a[0], (void *)a[1], (size_t)a[2]);
-    case SYS_writev:
-        return writev((int)a[0], (const struct iovec *)a[1], (int)a[2]);
-    case SYS_fsync:
-        return fsync((int)a[0]);
-    case SYS_fdatasync:
-        return fdatasync((int)a[0]);
-    case SYS_ftruncate:
-        return ftruncate((int)a[0], a[1]);
-    case SYS_openat:
-        return open_at((int)a[0], (const char *)a[1], (int)a[2], (mode_t)a[3]);
-    case SYS_close:
-        return close((int)a[0]);
-    default:
-        *mine = false;
-        return 0;
-    }
-}
-
-long syscall(long number, ...)
-{
-    long a[6];
-    va_list ap;
-    va_start(ap, number);
-    for (int i = 0; i < 6; i++) {
-        a[i] = va_arg(ap, long);
-    }
-    va_end(ap);
     ready();
-    bool mine;
-    long rc = dispatch(number, a, &mine);
-    return mine ? rc : REAL(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    return layer.syscall;
 }

@@ -182,6 +182,59 @@ static void test_failed_sync_without_space_ends_trust(void **state)
     mend_disks();
 }
 
+/* Stops the learner's process for so long that the link to it breaks, and lets it go on. */
+static void break_link(unsigned nic)
+{
+    struct nodes_proc proc;
+    if (nodes_find(&fixture.pair.run, name(nic), NULL, LAB_PAIR_GROUP, &proc)) {
+        (void)nodes_signal(&fixture.pair.run, name(nic), &proc, SIGSTOP);
+        lab_pause_ms(150);
+        (void)nodes_signal(&fixture.pair.run, name(nic), &proc, SIGCONT);
+        lab_pause_ms(50);
+    }
+}
+
+/* More than the primary's log window, which is 64 MiB. */
+static void write_much(unsigned primary)
+{
+    struct ts_why why = {{0}};
+    char out[4096];
+    const char *host = fixture.pair.cluster.nodes[primary].paths[0];
+    const char *argv[] = {"redis-benchmark", "-h", host,  "-p", "6379", "-t",    "set", "-d",
+                          "500000",          "-n", "160", "-c", "2",    "--csv", NULL};
+    if (lab_exec(argv, NULL, out, sizeof out, &why) != TS_OK) {
+        print_error("%s\n%s\n", why.text, out);
+        fail();
+    }
+}
+
+/* Goal: a learner far behind catches up although reads of the journal for it fail, although its
+ * link breaks while they are under way, and although so many are left over that new ones are
+ * refused. */
+static void test_catch_up_survives_lost_reads(void **state)
+{
+    (void)state;
+    struct ts_why why = {{0}};
+    unsigned primary = fixture_primary(&fixture);
+    struct lab_load *load = fixture_load(&fixture, "reads");
+    unsigned learner = 1 - primary;
+    assert_int_equal(nodes_stop(&fixture.pair.run, name(learner), GRACE_MS, &why), TS_OK);
+    write_much(primary);
+    break_disk(primary, "read", EIO);
+    assert_int_equal(nodes_start(&fixture.pair.run, name(learner), NULL, &why), TS_OK);
+    wait_lines(primary, "replica-kv", "catch-up of a learner: cannot read", 3);
+    break_disk(primary, "read", 0); /* they hang */
+    uint64_t end = lab_now_ns() + WAIT_MS * TS_NS_PER_MS;
+    while (count_lines(primary, "replica-kv", "catch-up of a learner: busy") == 0) {
+        assert_true(lab_now_ns() < end);
+        break_link(learner);
+    }
+    assert_true(lab_load_wait_acks(load, 100, WAIT_MS)); /* a learner holds up nobody */
+    mend_disks();
+    wait_redundant();
+    fixture_judge(load);
+}
+
 static int begin(void **state)
 {
     const char *base = getenv("TMPDIR");
@@ -209,6 +262,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_full_disk_of_primary_is_used_again),
         cmocka_unit_test(test_full_disk_of_lone_primary_loses_nothing),
+        cmocka_unit_test(test_catch_up_survives_lost_reads),
         cmocka_unit_test(test_failed_sync_of_primary_ends_trust),
         cmocka_unit_test(test_failed_sync_without_space_ends_trust),
     };

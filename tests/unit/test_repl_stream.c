@@ -55,6 +55,54 @@ static void test_epoch_raised_while_fetching_goes_on(void **state)
     assert_true(w->sent.u.append.epoch.v == 3);
 }
 
+static void nothing_fetched(struct world *w, uint64_t after)
+{
+    struct repl_event ev = {.kind = REPL_EV_FETCHED, .peer = {PEER}};
+    ev.u.fetched.after.v = after;
+    step(w, ev);
+}
+
+/* Goal: a read of the journal that failed is tried again, after a pause. */
+static void test_fetch_failed_is_tried_again(void **state)
+{
+    struct world *w = *state;
+    primary_with_history(w);
+    say_position(w, 2, (struct repl_pos){{0}, {0, 0}});
+    nothing_fetched(w, 0);
+    assert_string_equal(w->log, "");
+    tick_after(w, 10);
+    assert_string_equal(w->log, "");
+    assert_false(ts_mono_lt(ts_mono_add(w->now, 100 * TS_NS_PER_MS), repl_deadline(w->p.core)));
+    tick_after(w, 100);
+    assert_string_equal(w->log, "fetch:0 ");
+    fetched(w, 0, 1, 2);
+    assert_string_equal(w->log, "append1 ");
+}
+
+/* Goal: the answer to a read that was begun for an earlier link is not sent where the peer is not;
+ * the stream of the new link reads for itself, and takes either answer once. */
+static void test_fetch_answered_after_link_broke(void **state)
+{
+    struct world *w = *state;
+    primary_with_history(w);
+    say_position(w, 2, (struct repl_pos){{0}, {0, 0}});
+    step(w, (struct repl_event){.kind = REPL_EV_LINK_DOWN, .peer = {PEER}});
+    fetched(w, 0, 1, 2); /* nobody is there */
+    assert_string_equal(w->log, "");
+    link_up(w);
+    fetched(w, 0, 1, 2); /* it has not said where it is */
+    assert_string_equal(w->log, "");
+    say_position(w, 2, (struct repl_pos){{2}, {2, 2}});
+    assert_string_equal(w->log, "fetch:2 ");
+    fetched(w, 0, 1, 2); /* it is further by now */
+    assert_string_equal(w->log, "");
+    fetched(w, 2, 3, 2);
+    assert_string_equal(w->log, "append1 ");
+    assert_true(w->sent.u.append.prev.seq.v == 2);
+    fetched(w, 2, 3, 2);
+    assert_string_equal(w->log, "");
+}
+
 /* Goal: a position from before the peer heard of the present config only tells it of that; the
  * stream begins, once, with the one that follows. */
 static void test_position_of_older_config_starts_nothing(void **state)
@@ -74,6 +122,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_epoch_raised_while_draining_goes_on),
         T(test_epoch_raised_while_fetching_goes_on),
+        T(test_fetch_failed_is_tried_again),
+        T(test_fetch_answered_after_link_broke),
         T(test_position_of_older_config_starts_nothing),
     };
 #undef T
