@@ -150,7 +150,8 @@ void replica_service_publish_status(struct replica *r, struct ts_mono now);
 /* replica_peers.c */
 enum ts_err replica_peers_open(struct replica *r, struct ts_why *why) TS_MUST_USE;
 void replica_peers_open_links(struct replica *r);
-void replica_peers_tick(struct replica *r, struct ts_mono now);
+/* Looks at the detectors. `read_to`: what the peers had sent by then has been read. */
+void replica_peers_tick(struct replica *r, struct ts_mono read_to);
 
 /* replica_report.c */
 void replica_trace(struct replica *r, const struct ts_trace *t);

@@ -92,7 +92,6 @@ static void work(struct replica *r)
         return;
     }
     replica_register_tick(r, now);
-    replica_peers_tick(r, now);
     if (r->started && !ts_mono_lt(now, repl_deadline(r->core))) {
         struct repl_event tick = {.kind = REPL_EV_TICK};
         replica_feed(r, &tick);
@@ -101,9 +100,14 @@ static void work(struct replica *r)
     replica_service_turn(r, now);
 }
 
+/* After all sockets were read, as of the moment when the loop looked which of them can be read:
+ * libuv keeps that one as its time. Only here silence is judged. While this process waits for its
+ * turn later, what its peers send waits in the sockets. */
 static void on_check(uv_check_t *h)
 {
-    work(h->data);
+    struct replica *r = h->data;
+    replica_peers_tick(r, (struct ts_mono){uv_now(&r->loop) * TS_NS_PER_MS});
+    work(r);
 }
 
 /* Before the loop sleeps: replies leave, state is told, the timer is armed. */

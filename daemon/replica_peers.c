@@ -123,23 +123,24 @@ static void on_datagram(void *arg, struct ts_bytes datagram)
 
 /* ---- silence ------------------------------------------------------------------------ */
 
-void replica_peers_tick(struct replica *r, struct ts_mono now)
+void replica_peers_tick(struct replica *r, struct ts_mono read_to)
 {
-    if (!r->started || ts_mono_lt(now, r->watch_at)) {
+    if (!r->started || ts_mono_lt(read_to, r->watch_at)) {
         return;
     }
-    r->watch_at = ts_mono_add(now, r->start->cluster.timing.heartbeat_interval);
+    r->watch_at = ts_mono_add(read_to, r->start->cluster.timing.heartbeat_interval);
     for (size_t i = 0; i < r->peer_count; i++) {
         struct replica_peer *p = &r->peers[i];
         struct ts_mono heard = links_heard(r->links, p->nic);
         if (ts_mono_lt(p->heard, heard)) {
             p->heard = heard;
-            (void)hb_detector_heard(&p->detector, now);
+            (void)hb_detector_heard(&p->detector, heard);
         }
-        uint64_t stall = hb_detector_tick(&p->detector, now);
+        uint64_t stall = hb_detector_tick(&p->detector, read_to);
         if (stall > 0 && i == 0) {
-            replica_trace(r, &(struct ts_trace){
-                                 .kind = TS_TRACE_OWN_STALL, .at = now, .a = stall / TS_NS_PER_MS});
+            replica_trace(r, &(struct ts_trace){.kind = TS_TRACE_OWN_STALL,
+                                                .at = read_to,
+                                                .a = stall / TS_NS_PER_MS});
         }
         enum hb_verdict verdict = hb_detector_verdict(&p->detector);
         if (verdict != p->verdict) {

@@ -12,7 +12,8 @@
  * of the simulator's faults).
  *
  * Use: read all input first (hb_detector_heard for each sign of life), then tick, at
- * hb_detector_deadline or earlier. Neighbours: heartbeat.h runs one a path and one a node; the
+ * hb_detector_deadline or earlier, with the time up to which the input was read: what came in after
+ * that may still wait in a socket. Neighbours: heartbeat.h runs one a path and one a node; the
  * replica runs one a link.
  *
  * Source: the idea of stall-awareness is Lifeguard's (Dadgar, Phillips, Currey, 2017). OURS:
@@ -62,8 +63,8 @@ void hb_detector_init(struct hb_detector *d, uint64_t timeout_ns, uint64_t tick_
                       struct ts_mono now);
 /* A sign of life was read at `now`. Returns true when the verdict changed to HB_ALIVE. */
 bool hb_detector_heard(struct hb_detector *d, struct ts_mono now);
-/* Measures one's own stall since the tick before, and judges. Returns the stall in nanoseconds,
- * 0 when the tick was punctual. */
+/* Measures one's own stall since the tick before, and judges. `now` is the time up to which all
+ * input was read. Returns the stall in nanoseconds, 0 when the tick was punctual. */
 uint64_t hb_detector_tick(struct hb_detector *d, struct ts_mono now);
 
 /* The verdict as of the newest tick or sign of life. */

@@ -212,8 +212,8 @@ struct ts_mono links_heard(const struct links *l, struct ts_nic_id peer)
     struct ts_mono heard = m == NULL ? (struct ts_mono){0} : m->heard;
     for (size_t i = 0; m != NULL && i < LINKS_CONNS_MAX; i++) {
         const struct links_conn *c = &m->conns[i];
-        if (c->member != NULL && c->up && ts_mono_lt(heard, net_link_heard(c->link))) {
-            heard = net_link_heard(c->link);
+        if (c->member != NULL && c->up && ts_mono_lt(heard, links_conn_heard(c))) {
+            heard = links_conn_heard(c);
         }
     }
     return heard;

@@ -108,7 +108,9 @@ bool links_is_up(const struct links *l, struct ts_nic_id peer);
 int links_path(const struct links *l, struct ts_nic_id peer);
 /* Paths on which a live link exists, bit n = path n. */
 uint8_t links_live_mask(const struct links *l, struct ts_nic_id peer);
-/* The newest time a round trip to the peer is proven on any path; 0 when never. */
+/* The newest sign of life of the peer on any path: bytes came in, or a round trip was proven; 0
+ * when there was none. An answer may be late because this process or the peer's waits for its turn;
+ * what the peer sends by itself says enough about whether it lives. */
 struct ts_mono links_heard(const struct links *l, struct ts_nic_id peer);
 /* Bytes gathered for the session and not yet taken by the kernel. */
 uint32_t links_backlog(const struct links *l, struct ts_nic_id peer);

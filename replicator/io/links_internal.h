@@ -80,6 +80,8 @@ struct links_member *links_member_find(const struct links *l, struct ts_nic_id n
 /* Chooses, or asks the peer to; ends a session that is silent everywhere. */
 void links_decide(void *member);
 bool links_path_live(const struct links_member *m, unsigned path);
+/* The newest sign of life on it: bytes came in, or a round trip is proven. */
+struct ts_mono links_conn_heard(const struct links_conn *c);
 bool links_any_live(const struct links_member *m);
 void links_conn_free(struct links_conn *c);
 struct links_conn *links_conn_new(struct links_member *m, struct net_link *link, unsigned path);

@@ -81,9 +81,16 @@ static void links_session_down(struct links_member *m, enum links_down reason)
     l->config.events.on_down(l->config.arg, m->node->id, reason);
 }
 
-static void links_note_heard(struct links_conn *c)
+struct ts_mono links_conn_heard(const struct links_conn *c)
 {
     struct ts_mono heard = net_link_heard(c->link);
+    struct ts_mono received = net_link_received(c->link);
+    return ts_mono_lt(heard, received) ? received : heard;
+}
+
+static void links_note_heard(struct links_conn *c)
+{
+    struct ts_mono heard = links_conn_heard(c);
     if (ts_mono_lt(c->member->heard, heard)) {
         c->member->heard = heard;
     }
@@ -116,14 +123,21 @@ static void links_conn_close(struct links_conn *c, enum links_down reason)
     (void)links_drop(c);
 }
 
-static bool links_is_fresh(const struct links_conn *c, struct ts_mono now, uint64_t limit_ns)
+/* Whether the newest of its signs of life, which the caller names, is younger than the limit. */
+static bool links_is_younger(const struct links_conn *c, struct ts_mono heard, struct ts_mono now,
+                             uint64_t limit_ns)
 {
-    struct ts_mono heard = net_link_heard(c->link);
     const struct links *l = c->member->links;
     if (ts_mono_lt(heard, l->judge_from)) {
         heard = l->judge_from;
     }
     return ts_mono_since(heard, now) < limit_ns;
+}
+
+/* Whether both ways of it work: a round trip was proven lately. */
+static bool links_is_fresh(const struct links_conn *c, struct ts_mono now, uint64_t limit_ns)
+{
+    return links_is_younger(c, net_link_heard(c->link), now, limit_ns);
 }
 
 /* How good a link is: 2 = answers, on a path that nobody doubts; 1 = answers; 0 = silent. */
@@ -234,8 +248,9 @@ static void links_ask(struct links_member *m, struct ts_mono now)
     }
 }
 
-/* Nothing answered on any link for failure_timeout: they are ended, so that new ones are tried
- * (an old TCP connection waits long before it sends again). */
+/* Nothing came in on any link for failure_timeout: they are ended, so that new ones are tried
+ * (an old TCP connection waits long before it sends again). When only the way there is broken, the
+ * peer hears nothing and ends them; a peer that is merely late with its answers does not. */
 static void links_end_silent(struct links_member *m, struct ts_mono now)
 {
     uint64_t limit = m->links->config.cluster->timing.failure_timeout;
@@ -244,7 +259,7 @@ static void links_end_silent(struct links_member *m, struct ts_mono now)
         const struct links_conn *c = &m->conns[i];
         if (c->member != NULL && c->up) {
             any = true;
-            if (links_is_fresh(c, now, limit)) {
+            if (links_is_younger(c, links_conn_heard(c), now, limit)) {
                 return;
             }
         }

@@ -75,6 +75,24 @@ static void test_detector_own_stop_of_5_s_gives_fresh_timeout(void **state)
     assert_int_equal(hb_detector_verdict(&d), HB_SILENT);
 }
 
+/* Goal: a process that has to wait between reading its sockets and ticking judges by what it has
+ * read: it does not count the time in which the peer's message lay in a socket. */
+static void test_detector_tick_as_of_reading_counts_nothing_unread(void **state)
+{
+    (void)state;
+    struct hb_detector d = detector();
+    tick_through(&d, 0, 80);
+    assert_int_equal(hb_detector_tick(&d, at(95)), 0); /* it is 110; a message came in at 96 */
+    assert_int_equal(hb_detector_verdict(&d), HB_ALIVE);
+    assert_false(hb_detector_heard(&d, at(111)));
+    assert_int_equal(hb_detector_tick(&d, at(111)), 0); /* it is 130 */
+    assert_int_equal(hb_detector_tick(&d, at(131)), 0);
+    assert_int_equal(hb_detector_verdict(&d), HB_ALIVE);
+    tick_through(&d, 131, 221);
+    assert_int_equal(hb_detector_tick(&d, at(211)), 0); /* a time from before says nothing */
+    assert_int_equal(hb_detector_verdict(&d), HB_SILENT);
+}
+
 /* Goal: asking between waking up and ticking gives no accusation either. */
 static void test_detector_verdict_before_tick_is_the_old_one(void **state)
 {
@@ -187,6 +205,7 @@ int main(void)
         cmocka_unit_test(test_detector_silence_of_timeout_is_silent),
         cmocka_unit_test(test_detector_heard_after_silence_is_alive_again),
         cmocka_unit_test(test_detector_own_stop_of_5_s_gives_fresh_timeout),
+        cmocka_unit_test(test_detector_tick_as_of_reading_counts_nothing_unread),
         cmocka_unit_test(test_detector_verdict_before_tick_is_the_old_one),
         cmocka_unit_test(test_detector_load_that_delays_both_is_not_silence),
         cmocka_unit_test(test_detector_small_lateness_counts_as_silence),

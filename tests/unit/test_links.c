@@ -349,6 +349,7 @@ struct relayed {
     struct relay *relay[TS_PATHS_MAX][3]; /* [path][towards node] */
     struct side s[3];
     struct pair pair;
+    struct ts_mono cut_at;
 };
 
 static void relayed_open(struct relayed *r)
@@ -477,6 +478,30 @@ static void test_links_all_paths_silent_ends_and_comes_back(void **state)
     relayed_lose(r, 1, false, false);
     fx_until(r->f, pair_both_up, &r->pair);
     relayed_frames_pass(r);
+    relayed_close(r);
+    free(r);
+}
+
+static bool relayed_first_hears(void *arg)
+{
+    const struct relayed *r = arg;
+    return ts_mono_lt(r->cut_at, links_heard(r->s[1].links, r->s[1].peer.nic));
+}
+
+/* What comes in is a sign of life, also while nothing of one's own gets an answer: node 2 asks, and
+ * node 1 hears it. Node 2, which hears nothing, ends the links. */
+static void test_links_what_comes_in_is_heard(void **state)
+{
+    (void)state;
+    struct relayed *r = calloc(1, sizeof(*r));
+    assert_non_null(r);
+    relayed_open(r);
+    relayed_lose(r, 0, true, false);
+    relayed_lose(r, 1, true, false);
+    r->cut_at = net_now();
+    fx_until(r->f, relayed_first_hears, r);
+    fx_until(r->f, relayed_both_down, r);
+    assert_false(ts_mono_lt(r->cut_at, links_heard(r->s[2].links, r->s[2].peer.nic)));
     relayed_close(r);
     free(r);
 }
@@ -622,6 +647,7 @@ int main(void)
         cmocka_unit_test(test_links_path_silent_to_the_higher_node_is_left),
         cmocka_unit_test(test_links_path_silent_to_the_lower_node_is_left),
         cmocka_unit_test(test_links_all_paths_silent_ends_and_comes_back),
+        cmocka_unit_test(test_links_what_comes_in_is_heard),
         cmocka_unit_test(test_links_clone_of_the_peer_is_refused),
         cmocka_unit_test(test_links_random_faults_sessions_stay_consistent),
     };
