@@ -133,7 +133,10 @@ enum report_trace_role {
     X(DISK, 6, "the journal failed: replace the disk") \
     X(DIVERGED, 7, "the applied state conflicts with the primary's log: keep both, call for help") \
     X(SUSPECT, 8, "an unexplained divergence stands: no takeover until it is cleared") \
-    X(TAKING_OVER, 9, "takes over")
+    X(TAKING_OVER, 9, "takes over") \
+    X(FLOOR_AHEAD, 10, \
+      "it promised itself to an epoch that the voters do not know: they were set back; put back " \
+      "their newest disks")
 
 enum report_why {
 #define REPORT_WHY_ENUM(name, number, text) REPORT_WHY_##name = number,

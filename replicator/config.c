@@ -166,7 +166,8 @@ void repl_config_on_told(struct repl *c, const struct repl_peer *p, const struct
     if (c->op_running && c->op_kind == REPL_EF_REG_CAS && cfg_config_eq(cfg, &c->proposal)) {
         return; /* our own proposal: the register says so, too, and then it counts */
     }
-    if (ts_epoch_eq(cfg->epoch, ts_epoch_next(c->config.epoch))) {
+    bool next = ts_epoch_eq(cfg->epoch, ts_epoch_next(c->config.epoch));
+    if (next && c->config_from.v == 0) {
         adopt(c, cfg, p->nic, fx);
     } else {
         c->config_asked_for = true;

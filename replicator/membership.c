@@ -4,6 +4,9 @@
 #include "base/assert.h"
 #include "replicator/state.h"
 
+/* The longest pause between two attempts to take a learner in, in failure-timeouts. */
+#define JOIN_PAUSE_FACTOR_MAX 64
+
 static bool must_leave(const struct repl *c, const struct repl_peer *p)
 {
     const struct cfg_replica *r = cfg_set_find(&c->config.in_sync, p->nic);
@@ -32,11 +35,16 @@ static bool has_caught_up(const struct repl *c, const struct repl_peer *p)
            !ts_seq_lt(p->compared_seq, c->joining_from);
 }
 
+/* Commits waited for it in vain: each time the next attempt is twice as far away, so that a learner
+ * that never keeps up costs little. */
 static void stop_joining(struct repl *c, struct repl_peer *p)
 {
     c->joining.v = 0;
     if (p != NULL) {
-        p->join_after = ts_mono_add(c->now, repl_jitter(c, c->o.timing.failure_timeout));
+        uint64_t max = JOIN_PAUSE_FACTOR_MAX * c->o.timing.failure_timeout;
+        uint64_t pause = p->join_pause == 0 ? c->o.timing.failure_timeout : 2 * p->join_pause;
+        p->join_pause = pause < max ? pause : max;
+        p->join_after = ts_mono_add(c->now, repl_jitter(c, p->join_pause));
     }
 }
 
@@ -52,6 +60,7 @@ static bool joining_done(struct repl *c)
         return false;
     }
     if (has_caught_up(c, p)) {
+        p->join_pause = 0;
         return true;
     }
     struct ts_mono late = ts_mono_add(c->joining_since, c->o.timing.failure_timeout);

@@ -39,6 +39,7 @@ struct repl_peer {
     uint64_t confirmed_round;
     struct ts_seq committed_sent;
     struct ts_mono join_after;   /* hysteresis: no new join before */
+    uint64_t join_pause;         /* ns before that; grows until it joins, 0 = it did */
     struct ts_mono rewind_after; /* as a primary it is not told our position again before */
     uint64_t rewind_pause;       /* ns before that; grows until something fits, 0 = it did */
     bool diverged;
@@ -76,7 +77,7 @@ struct repl {
     struct ts_seq applied;
     struct ts_hash digest;     /* rolling, after digest_seq */
     struct ts_seq digest_seq;  /* follows `applied` within the performing of a step */
-    struct ts_ltime last_time; /* largest logical time seen */
+    struct ts_ltime last_time; /* largest logical time seen; 0 = none yet */
     struct ts_mono last_time_at;
     bool disk_failed;
 

@@ -32,7 +32,6 @@ struct repl *repl_new(const struct repl_options *options)
         free(c);
         return NULL;
     }
-    c->last_time = options->first_time;
     c->prng = ts_prng_init(options->seed);
     c->why = REPL_WHY_REGISTER;
     c->poll_at = TS_MONO_NEVER;
@@ -127,6 +126,7 @@ static void on_link_up(struct repl *c, const struct repl_event *ev, struct repl_
     p->stream = REPL_STREAM_OFF;
     p->rewind_after = ev->now;
     p->rewind_pause = 0;
+    p->join_pause = 0;
     repl_trace(c, fx, TS_TRACE_LINK_UP, (struct ts_seq){0}, p->nic.v, 0);
     if (c->config_known && c->role == REPL_ROLE_PRIMARY) {
         repl_config_send(c, p, fx);
@@ -374,10 +374,12 @@ void repl_batch_at(const struct repl *c, struct ts_seq seq, struct repl_batch *o
 
 struct ts_ltime repl_logical_now(const struct repl *c, struct ts_mono now)
 {
-    /* R2.2: the largest time seen plus the local monotonic time elapsed since. */
+    /* R2.2: the largest time seen plus the local monotonic time elapsed since. This NIC's own clock
+     * counts in an empty log only: the NICs' clocks differ, and the group's time follows one. */
+    struct ts_ltime base = c->last_time.ns == 0 ? c->o.first_time : c->last_time;
     uint64_t elapsed = ts_mono_since(c->last_time_at, now);
-    uint64_t left = REPL_BATCH_TIME_MAX - c->last_time.ns;
-    return (struct ts_ltime){c->last_time.ns + (elapsed < left ? elapsed : left)};
+    uint64_t left = REPL_BATCH_TIME_MAX - base.ns;
+    return (struct ts_ltime){base.ns + (elapsed < left ? elapsed : left)};
 }
 
 void repl_status(const struct repl *c, struct repl_status *out)

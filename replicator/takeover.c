@@ -30,12 +30,17 @@ static enum repl_evidence primary_evidence(const struct repl *c)
     return REPL_EVIDENCE_NONE;
 }
 
+/* A floor further ahead than the next epoch was promised to one that the register does not know. No
+ * single false word leads there, so the register has lost what it decided, and with it who is in
+ * sync. */
+static bool floor_is_ahead(const struct repl *c)
+{
+    return ts_epoch_lt(ts_epoch_next(c->config.epoch), c->floor);
+}
+
 static bool eligible(const struct repl *c)
 {
-    /* A floor that is further ahead was promised to an epoch which the register never decided: as
-     * primary of the next one this replica could not even acknowledge to itself. */
-    return repl_self_in_sync(c, &c->config) && c->config.suspect.v == 0 &&
-           !ts_epoch_lt(ts_epoch_next(c->config.epoch), c->floor);
+    return repl_self_in_sync(c, &c->config) && c->config.suspect.v == 0 && !floor_is_ahead(c);
 }
 
 static void cancel(struct repl *c, struct repl_effects *fx)
@@ -132,7 +137,9 @@ static void tell_why(struct repl *c, enum repl_evidence evidence, struct repl_ef
     }
     why = REPL_WHY_NONE;
     if (evidence != REPL_EVIDENCE_NONE && !eligible(c)) {
-        why = c->config.suspect.v != 0 ? REPL_WHY_SUSPECT : REPL_WHY_NOT_IN_SYNC;
+        why = c->config.suspect.v != 0 ? REPL_WHY_SUSPECT
+              : floor_is_ahead(c)      ? REPL_WHY_FLOOR_AHEAD
+                                       : REPL_WHY_NOT_IN_SYNC;
     }
     if (why != c->why) {
         repl_set_role(c, fx, REPL_ROLE_SECONDARY, why);

@@ -142,7 +142,7 @@ void sim_replica_start(struct sim *s, int node)
     struct repl_options o = {
         .self = {(uint16_t)node},
         .instance = {life},
-        .first_time = {1000 * TS_NS_PER_S},
+        .first_time = {(uint64_t)node * 1000 * TS_NS_PER_S}, /* their clocks differ */
         .seed = ts_prng_next(&s->prng),
         .timing = timing,
         .limits = repl_limits_default(&timing),

@@ -136,6 +136,72 @@ static void test_primary_again_after_truncation_streams_anew(void **state)
     assert_string_equal(w->log, "append1 ");
 }
 
+/* Goal: of false configs one upon the other only the first is believed: the second makes the only
+ * replica in sync ask the register, and it takes over from itself. */
+static void test_config_lies_in_a_row_do_not_strand(void **state)
+{
+    struct world *w = *state;
+    become_primary(w, false);
+    link_up(w);
+    struct cfg_config known = status(w).config;
+    struct repl_pos at = status(w).tail;
+    struct cfg_config lie = known;
+    lie.primary.v = PEER;
+    lie.proposer.v = 202;
+    lie.in_sync = lie.members;
+    for (uint64_t e = 3; e <= 4; e++) {
+        lie.epoch.v = e;
+        say_config(w, &lie);
+        say_append(w, e, &at, 1, 0, 3000000000);
+        persisted(w);
+        floor_persisted(w);
+    }
+    assert_int_equal(w->op_kind, REPL_EF_REG_READ);
+    reg_answer(w, REPL_EV_REG_LOST, &known);
+    assert_int_equal(w->op_kind, REPL_EF_REG_PREPARE);
+    reg_answer(w, REPL_EV_REG_PREPARED, &known);
+    assert_int_equal(w->op_kind, REPL_EF_REG_CAS); /* sealed long since: the floor is 3 */
+    known = w->proposal;
+    reg_answer(w, REPL_EV_REG_WON, &known);
+    persisted(w);
+    assert_true(status(w).active);
+    assert_true(status(w).config.epoch.v == 3);
+}
+
+/* Goal: a NIC's own clock plays no part in a log that has entries: a takeover goes on from the
+ * group's time, also where this NIC's clock is an hour ahead (R2.2). */
+static void test_takeover_own_clock_ahead_keeps_the_groups_time(void **state)
+{
+    struct world *w = *state;
+    struct repl_options o = {.self = {SELF}, .instance = {203}, .seed = 3};
+    struct repl_pos at = {{0}, {0, 0}};
+    struct repl_batch b;
+    struct ts_hash hash;
+    o.first_time.ns = 4600 * TS_NS_PER_S;
+    o.timing = cfg_timing_derive(100 * TS_NS_PER_MS);
+    o.limits = repl_limits_default(&o.timing);
+    repl_free(w->p.core);
+    w->p.core = repl_new(&o);
+    struct repl_event start = {.kind = REPL_EV_START};
+    start.u.start.incarnation.v = 101;
+    step(w, start);
+    struct cfg_config c = first_config(PEER, false);
+    link_up(w);
+    reg_answer(w, REPL_EV_REG_LOST, &c);
+    say_append(w, 1, &at, 1, 1, 1000 * TS_NS_PER_S);
+    floor_persisted(w);
+    persisted(w);
+    lose_primary(w);
+    reg_answer(w, REPL_EV_REG_PREPARED, &c);
+    floor_persisted(w);
+    c = w->proposal;
+    reg_answer(w, REPL_EV_REG_WON, &c);
+    persisted(w);
+    assert_true(status(w).active);
+    repl_batch_at(w->p.core, (struct ts_seq){2}, &b, &hash);
+    assert_true(b.time.ns >= 1000 * TS_NS_PER_S && b.time.ns < 1001 * TS_NS_PER_S);
+}
+
 /* Goal: a batch from the end of time is refused; one from its last moment stops the clock and no
  * primary that follows. */
 static void test_append_time_at_limit_stops_clock(void **state)
@@ -181,7 +247,7 @@ static void test_floor_far_ahead_forbids_takeover(void **state)
     struct cfg_config c = first_config(SELF, false);
     reg_answer(w, REPL_EV_REG_LOST, &c);
     assert_int_equal(status(w).role, REPL_ROLE_SECONDARY);
-    assert_int_equal(status(w).why, REPL_WHY_NOT_IN_SYNC);
+    assert_int_equal(status(w).why, REPL_WHY_FLOOR_AHEAD);
 }
 
 /* A secondary of PEER that has applied the entries 1..count, one a batch; `end[i]` is the end of
@@ -427,6 +493,8 @@ int main(void)
         T(test_config_with_our_nonce_is_not_ours),
         T(test_divergence_during_takeover_halts),
         T(test_primary_again_after_truncation_streams_anew),
+        T(test_config_lies_in_a_row_do_not_strand),
+        T(test_takeover_own_clock_ahead_keeps_the_groups_time),
         T(test_append_time_at_limit_stops_clock),
         T(test_floor_far_ahead_forbids_takeover),
         T(test_append_behind_other_committed_halts),
