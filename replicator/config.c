@@ -122,10 +122,12 @@ static void config_won(struct repl *c, const struct cfg_config *cfg, struct repl
 
 /* Whether the primary that we follow has changed nothing but the epoch or the sets: then it goes on
  * sending where it is. One that ceased to be primary in between begins anew, after our next poll.
- */
-static bool goes_on(const struct repl *c, const struct cfg_config *next, const struct repl_peer *p)
+ * Only at its own word: while the register was asked, what it sent in the new epoch was dropped. */
+static bool goes_on(const struct repl *c, const struct cfg_config *next, const struct repl_peer *p,
+                    struct ts_nic_id from)
 {
-    return p->leads && ts_epoch_eq(c->verified_epoch, c->config.epoch) &&
+    return ts_nic_eq(from, next->primary) && p->leads &&
+           ts_epoch_eq(c->verified_epoch, c->config.epoch) &&
            ts_epoch_eq(next->epoch, ts_epoch_next(c->config.epoch)) &&
            ts_nic_eq(next->primary, c->config.primary) &&
            ts_instance_eq(next->proposer, c->config.proposer);
@@ -139,7 +141,7 @@ static void adopt(struct repl *c, const struct cfg_config *cfg, struct ts_nic_id
      * only now may it leave the required set. When a peer's word for it was false, this replica is
      * not primary any more, and has the register asked before it can be that again. */
     struct repl_peer *p = repl_peer(c, cfg->primary);
-    bool tell_position = p != NULL && p->connected && !goes_on(c, cfg, p);
+    bool tell_position = p != NULL && p->connected && !goes_on(c, cfg, p, from);
     repl_reg_abandon(c, fx);
     c->config = *cfg;
     c->config_known = true;
