@@ -52,32 +52,82 @@ static bool has_certificates(const char *tls)
     return true;
 }
 
-/* What is complete stays, from whichever authority it came. */
-static enum ts_err issue(const struct cli_form *f, const char *ca, const struct cfg_node *node,
-                         struct ts_why *why)
+/* What this formation owes one node. */
+enum owed {
+    OWED_NOTHING, /* it has its certificate, from whichever authority */
+    OWED_ISSUE,
+    OWED_LOST, /* it was formed before: the others know it by an authority, and not by a new one */
+};
+
+static enum ts_err look(const struct cli_form *f, const struct cfg_node *node,
+                        char tls[TS_PATH_MAX], enum owed *out, struct ts_why *why)
 {
-    char tls[TS_PATH_MAX];
     char marker[TS_PATH_MAX];
+    bool before = false;
     enum ts_err err = ts_path(tls, why, f->run, "%s/tls", node->name);
     err = err != TS_OK ? err : ts_path(marker, why, tls, CA_ISSUED);
-    if (err != TS_OK || (access(marker, F_OK) == 0 && has_certificates(tls))) {
+    err = err != TS_OK ? err : format_is_noted(f->run, node, &before, why);
+    if (err != TS_OK) {
         return err;
     }
-    return ca_issue(ca, node->name, tls, ca_validity_days(CA_NODE_DAYS), why);
+    bool has = has_certificates(tls);
+    if (before) {
+        *out = has ? OWED_NOTHING : OWED_LOST;
+    } else {
+        *out = has && access(marker, F_OK) == 0 ? OWED_NOTHING : OWED_ISSUE;
+    }
+    return TS_OK;
+}
+
+/* A lab's authority, which must be the only one of the cluster: it is made by the machine that
+ * forms all nodes, and while none of them has a certificate. */
+static enum ts_err make_authority(const struct cli_form *f, const char *ca,
+                                  const struct cfg_node *node, const char *tls, bool alone,
+                                  struct ts_why *why)
+{
+    char key[TS_PATH_MAX];
+    enum ts_err err = ts_path(key, why, ca, "ca.key");
+    if (err != TS_OK || access(key, F_OK) == 0) {
+        return err;
+    }
+    if (!alone) {
+        return ts_why(why, TS_ERR_NOT_FOUND,
+                      "%s has no certificate in %s, and a new authority would not fit the other "
+                      "nodes: issue it from theirs with twinstep ca issue --dir CA --node %s --out "
+                      "%s",
+                      node->name, tls, node->name, tls);
+    }
+    return ca_init(ca, f->cluster->name, why);
 }
 
 static enum ts_err make_certificates(const struct cli_form *f, struct ts_why *why)
 {
+    enum owed owed[TS_NODES_MAX] = {OWED_NOTHING};
     char ca[TS_PATH_MAX];
-    char key[TS_PATH_MAX];
+    char tls[TS_PATH_MAX];
+    bool alone = true;
     enum ts_err err = ts_path(ca, why, f->run, "ca");
-    err = err != TS_OK ? err : ts_path(key, why, ca, "ca.key");
-    if (err == TS_OK && access(key, F_OK) != 0) {
-        err = ca_init(ca, f->cluster->name, why);
+    for (size_t i = 0; i < f->cluster->node_count && err == TS_OK; i++) {
+        const struct cfg_node *node = &f->cluster->nodes[i];
+        if (f->chosen[i]) {
+            err = look(f, node, tls, &owed[i], why);
+        }
+        alone = alone && f->chosen[i] && owed[i] == OWED_ISSUE;
+        if (err == TS_OK && owed[i] == OWED_LOST) {
+            err = ts_why(why, TS_ERR_NOT_FOUND,
+                         "%s was formed before, and its certificate or keys in %s are missing: put "
+                         "them back, or issue new ones from the cluster's authority (CA; a lab's "
+                         "is %s) with twinstep ca issue --dir CA --node %s --out %s --force",
+                         node->name, tls, ca, node->name, tls);
+        }
     }
     for (size_t i = 0; i < f->cluster->node_count && err == TS_OK; i++) {
-        if (f->chosen[i]) {
-            err = issue(f, ca, &f->cluster->nodes[i], why);
+        const struct cfg_node *node = &f->cluster->nodes[i];
+        if (owed[i] == OWED_ISSUE) {
+            err = ts_path(tls, why, f->run, "%s/tls", node->name);
+            err = err != TS_OK ? err : make_authority(f, ca, node, tls, alone, why);
+            err = err != TS_OK ? err
+                               : ca_issue(ca, node->name, tls, ca_validity_days(CA_NODE_DAYS), why);
         }
     }
     return err;

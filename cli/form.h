@@ -1,5 +1,7 @@
 /* Forming the nodes of this machine in a run directory; what `twinstep up` does before it starts
- * anything. Certificates: RUN/ca is the lab's authority, made when there is none. */
+ * anything. Certificates: RUN/ca is the lab's authority, made when all nodes are formed here and
+ * none has a certificate. What a node has stays, from whichever authority it came; what a formed
+ * node lost is not replaced: TS_ERR_NOT_FOUND. */
 #ifndef CLI_FORM_H
 #define CLI_FORM_H
 

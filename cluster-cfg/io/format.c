@@ -345,23 +345,34 @@ static bool formed_has(const char *formed, const char *name)
     return false;
 }
 
-static enum ts_err check_not_formed(const char *run, const struct cfg_node *node,
-                                    struct ts_why *why)
+enum ts_err format_is_noted(const char *run, const struct cfg_node *node, bool *out,
+                            struct ts_why *why)
 {
     char path[TS_PATH_MAX];
     char *formed;
+    *out = false;
     enum ts_err err = read_formed(run, path, &formed, why);
+    if (err == TS_OK) {
+        *out = formed_has(formed, node->name);
+        free(formed);
+    }
+    return err;
+}
+
+static enum ts_err check_not_formed(const char *run, const struct cfg_node *node,
+                                    struct ts_why *why)
+{
+    bool blank;
+    enum ts_err err = format_is_noted(run, node, &blank, why);
     if (err != TS_OK) {
         return err;
     }
-    bool blank = formed_has(formed, node->name);
-    free(formed);
     if (blank) {
         return ts_why(why, TS_ERR_NOT_FOUND,
-                      "%s was formed before (%s says so) but %s/%s/formatted is gone: a blank disk "
-                      "must not vote or replicate as if it had never run; put the directory back, "
-                      "or run the cluster without this node",
-                      node->name, path, run, node->name);
+                      "%s was formed before (%s/formed says so) but %s/%s/formatted is gone: a "
+                      "blank disk must not vote or replicate as if it had never run; put the "
+                      "directory back, or run the cluster without this node",
+                      node->name, run, run, node->name);
     }
     return TS_OK;
 }

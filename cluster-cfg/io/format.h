@@ -71,6 +71,10 @@ enum ts_err format_finish(const char *run, const struct cfg_cluster *cluster,
                           const bool formed[TS_NODES_MAX], const struct format_env *env,
                           struct ts_why *why) TS_MUST_USE;
 
+/* Whether RUN/formed names the node: its formation was completed. Errors of base/io/files.h. */
+enum ts_err format_is_noted(const char *run, const struct cfg_node *node, bool *out,
+                            struct ts_why *why) TS_MUST_USE;
+
 /* Whether NODE bears the marker of a completed formation. */
 bool format_node_is_complete(const char *run, const struct cfg_node *node);
 

@@ -92,20 +92,39 @@ static char *text_of_file(const char *path)
 }
 
 /* What `up` does before it starts the nodes. */
-static void form(const struct ca_place *p)
+static enum ts_err form(const struct ca_place *p, struct ts_why *why)
 {
     struct cfg_cluster cluster;
     char error[CLUSTER_YAML_ERROR_MAX];
-    struct ts_why why;
-    bool first = false;
     assert_int_equal(ts_file_replace(p->config, CLUSTER, sizeof(CLUSTER) - 1, 0644, NULL), TS_OK);
     assert_int_equal(cluster_yaml_load(p->config, &cluster, error), TS_OK);
     struct cli_form f = {
         .cluster = &cluster, .config = p->config, .run = p->run, .chosen = {true, true, true}};
-    if (cli_form(&f, &first, &why) != TS_OK) {
+    return cli_form(&f, NULL, why);
+}
+
+static void expect_formed(const struct ca_place *p)
+{
+    struct ts_why why;
+    if (form(p, &why) != TS_OK) {
         fail_msg("%s", why.text);
     }
-    assert_true(first);
+}
+
+static void expect_not_formed(const struct ca_place *p, const char *says)
+{
+    struct ts_why why = {{0}};
+    assert_int_equal(form(p, &why), TS_ERR_NOT_FOUND);
+    if (strstr(why.text, says) == NULL) {
+        fail_msg("\"%s\" is missing in: %s", says, why.text);
+    }
+}
+
+static void expect_no_authority(const struct ca_place *p)
+{
+    char ca[TS_PATH_MAX];
+    assert_int_equal(ts_path(ca, NULL, p->run, "ca"), TS_OK);
+    assert_int_equal(access(ca, F_OK), -1);
 }
 
 /* Goal: names are those that the cluster file takes; nothing is made under others. */
@@ -128,8 +147,8 @@ static void test_ca_odd_names_are_refused(void **state)
     lab_scratch_remove(p.dir);
 }
 
-/* Goal: a node's key is replaced only when that is said; `up` keeps what another authority than
- * its own issued, and issues what is missing. */
+/* Goal: a node's key is replaced only when that is said. A second authority beside the one that
+ * issued it is never made: links between their nodes would be refused. */
 static void test_ca_issue_replaces_only_by_force(void **state)
 {
     (void)state;
@@ -148,15 +167,48 @@ static void test_ca_issue_replaces_only_by_force(void **state)
     char *second = text_of_file(p.pem);
     assert_string_not_equal(second, first);
 
-    form(&p);
+    expect_not_formed(&p, "a new authority would not fit the other nodes");
+    expect_no_authority(&p);
+    static const char *const OTHERS[] = {"nic2", "arb1"};
+    for (size_t i = 0; i < 2; i++) {
+        char out[TS_PATH_MAX];
+        assert_int_equal(ts_path(out, NULL, p.run, "%s/tls", OTHERS[i]), TS_OK);
+        const char *const other[] = {"ca",      "issue", "--dir", p.ca, "--node",
+                                     OTHERS[i], "--out", out,     NULL};
+        expect_run(other, CLI_OK, "for 365 days");
+    }
+    expect_formed(&p);
+    expect_no_authority(&p);
     char *third = text_of_file(p.pem);
     assert_string_equal(third, second);
-    (void)snprintf(p.pem, sizeof(p.pem), "%s/nic2/tls/node.pem", p.run);
-    assert_int_equal(access(p.pem, R_OK), 0);
     free(first);
     free(kept);
     free(second);
     free(third);
+    lab_scratch_remove(p.dir);
+}
+
+/* Goal: what a formed node lost is not replaced by something that the other nodes do not know,
+ * whether the lab's authority is still there or not; a second `up` makes no authority. */
+static void test_form_lost_certificate_is_not_replaced(void **state)
+{
+    (void)state;
+    struct ca_place p;
+    char authority[TS_PATH_MAX];
+    ca_place_make(&p);
+    expect_formed(&p);
+    expect_formed(&p);
+    char *first = text_of_file(p.pem);
+    assert_int_equal(ts_path(authority, NULL, p.run, "ca"), TS_OK);
+    assert_int_equal(ts_file_remove(p.pem, NULL), TS_OK);
+    expect_not_formed(&p, "twinstep ca issue --dir CA --node nic1 --out ");
+    lab_scratch_remove(authority);
+    expect_not_formed(&p, "nic1 was formed before");
+    expect_no_authority(&p);
+    assert_int_equal(ts_file_replace(p.pem, first, strlen(first), 0644, NULL), TS_OK);
+    expect_formed(&p);
+    expect_no_authority(&p);
+    free(first);
     lab_scratch_remove(p.dir);
 }
 
@@ -165,6 +217,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ca_odd_names_are_refused),
         cmocka_unit_test(test_ca_issue_replaces_only_by_force),
+        cmocka_unit_test(test_form_lost_certificate_is_not_replaced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
