@@ -1,5 +1,6 @@
 #include "cli/gather.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "cli/cli.h"
@@ -177,7 +178,24 @@ static void merge_alarm(json_t *alarms, const char *node, const char *code, cons
     (void)json_array_append_new(alarms, alarm);
 }
 
-static void merge_node(json_t *merged, const json_t *answer)
+/* A program that ends and is started again reads the file as it is now, the others keep what they
+ * read: nodes that do not agree on the cluster. */
+static void merge_digest(json_t *alarms, const struct cfg_cluster *cluster, const char *node,
+                         const char *digest)
+{
+    char ours[17];
+    char text[160];
+    (void)snprintf(ours, sizeof(ours), "%016" PRIx64, cfg_cluster_digest(cluster));
+    if (digest != NULL && strcmp(digest, ours) != 0) {
+        (void)snprintf(text, sizeof(text),
+                       "%s runs with another cluster file than the one in its run directory now: "
+                       "put that back, or restart with twinstep down and up",
+                       node);
+        merge_alarm(alarms, "status", "cluster-file", text, "");
+    }
+}
+
+static void merge_node(json_t *merged, const struct cfg_cluster *cluster, const json_t *answer)
 {
     const char *name = cli_string(answer, "node", "?");
     const json_t *reply = json_object_get(answer, "reply");
@@ -196,6 +214,7 @@ static void merge_node(json_t *merged, const json_t *answer)
                     gone ? text : cli_string(answer, "error", "?"), "");
         return;
     }
+    merge_digest(alarms, cluster, name, cli_string(reply, "cluster_digest", NULL));
     size_t i;
     json_t *entry;
     json_array_foreach(json_object_get(reply, "groups"), i, entry)
@@ -324,7 +343,7 @@ json_t *cli_merge(const struct cfg_cluster *cluster, const json_t *answers)
     }
     json_array_foreach(answers, i, entry)
     {
-        merge_node(merged, entry);
+        merge_node(merged, cluster, entry);
     }
     json_array_foreach(json_object_get(merged, "groups"), i, entry)
     {

@@ -10,11 +10,11 @@
 #include <unistd.h>
 
 #include "cli/cli.h"
+#include "cli/cluster_file.h"
 #include "cli/form.h"
 #include "cli/gather.h"
 #include "cli/notes.h"
 #include "cluster-cfg/io/admin_client.h"
-#include "cluster-cfg/io/cluster_yaml.h"
 #include "lab/nodes.h"
 #include "net/link.h"
 
@@ -44,7 +44,8 @@ static void print_help(FILE *out)
         "has a primary and all its replicas in sync. At the first start the cluster is formed:\n"
         "directories, certificates, empty disks.\n"
         "\n"
-        "  --config FILE  the cluster file (default ./cluster.yaml; else RUN/cluster.yaml)\n"
+        "  --config FILE  the cluster file (default: RUN/cluster.yaml of a formed cluster, else\n"
+        "                 ./cluster.yaml); another one than before is taken while no node runs\n"
         "  --dir RUN      where the nodes keep their data (default ./run)\n"
         "  --nic NAME     only this NIC or arbiter; may be repeated (default: all)\n"
         "  --timeout S    how long to wait until all is in sync (default 30; 0: do not wait)\n"
@@ -120,24 +121,6 @@ static int parse(struct up *u, int argc, char **argv, const char *names[TS_NODES
         }
     }
     return optind == argc ? -1 : cli_excess(u->cli, "up", argv[optind]);
-}
-
-/* Without --config the file is ./cluster.yaml, or what an earlier `up` copied. */
-static int load_config(struct up *u, char fallback[TS_PATH_MAX])
-{
-    char error[CLUSTER_YAML_ERROR_MAX];
-    if (u->config == NULL) {
-        u->config = CLI_DEFAULT_CONFIG;
-        if (access(u->config, F_OK) != 0 &&
-            ts_path(fallback, NULL, u->dir, "cluster.yaml") == TS_OK &&
-            access(fallback, F_OK) == 0) {
-            u->config = fallback;
-        }
-    }
-    if (cluster_yaml_load(u->config, &u->cluster, error) != TS_OK) {
-        return cli_fail(u->cli, CLI_FAILED, "%s", error);
-    }
-    return CLI_OK;
 }
 
 /* Tells an address of another machine, or a port that another program has, before anything
@@ -433,11 +416,15 @@ static int form_and_start(struct up *u)
     if (err != TS_OK) {
         return cli_fail(u->cli, CLI_FAILED, "%s", why.text);
     }
+    int status = cli_cluster_check(u->cli, &u->run, u->config, &u->cluster);
+    if (status != CLI_OK) {
+        ts_dir_unlock(&lock);
+        return status;
+    }
     struct cli_form form = {.cluster = &u->cluster, .config = u->config, .run = u->run.run};
     memcpy(form.chosen, u->chosen, sizeof(form.chosen));
     bool first = false;
     err = cli_form(&form, &first, &why);
-    int status = CLI_OK;
     if (err != TS_OK) {
         status = cli_fail(u->cli, CLI_FAILED, "%s", why.text);
     } else if (first) {
@@ -455,7 +442,7 @@ int cli_up(const struct cli *cli, int argc, char **argv)
     struct up *u = calloc(1, sizeof(*u));
     const char *names[TS_NODES_MAX];
     size_t count = 0;
-    char fallback[TS_PATH_MAX];
+    char copy[TS_PATH_MAX];
     if (u == NULL) {
         return cli_fail(cli, CLI_FAILED, "out of memory; free some");
     }
@@ -464,7 +451,7 @@ int cli_up(const struct cli *cli, int argc, char **argv)
     u->timeout_s = DEFAULT_TIMEOUT_S;
     int status = parse(u, argc, argv, names, &count);
     if (status < 0) {
-        status = load_config(u, fallback);
+        status = cli_cluster_load(cli, &u->config, u->dir, copy, &u->cluster);
         status = status != CLI_OK ? status : choose(u, names, count);
         if (status == CLI_OK) {
             warn(u);

@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/buf.h"
+#include "base/hash.h"
 
 struct cfg_timing cfg_timing_derive(uint64_t failure_timeout_ns)
 {
@@ -125,4 +127,44 @@ size_t cfg_cluster_voters(const struct cfg_cluster *c, struct ts_nic_id out[TS_V
         }
     }
     return n;
+}
+
+static struct ts_hash add_text(struct ts_hash h, const char *text)
+{
+    return ts_hash_chain(h, text, strlen(text) + 1);
+}
+
+static struct ts_hash add_number(struct ts_hash h, uint64_t number)
+{
+    uint8_t bytes[sizeof(number)];
+    struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
+    ts_put_u64(&w, number);
+    return ts_hash_chain(h, bytes, sizeof(bytes));
+}
+
+uint64_t cfg_cluster_digest(const struct cfg_cluster *c)
+{
+    struct ts_hash h = add_text((struct ts_hash){0}, c->name);
+    h = add_number(h, c->base_port);
+    h = add_number(h, c->timing.failure_timeout);
+    h = add_number(h, c->node_count);
+    for (size_t i = 0; i < c->node_count; i++) {
+        const struct cfg_node *n = &c->nodes[i];
+        h = add_text(add_text(h, n->name), n->host);
+        h = add_number(add_number(h, n->arbiter ? 1 : 0), n->voter ? 1 : 0);
+        h = add_number(h, n->path_count);
+        for (size_t p = 0; p < n->path_count; p++) {
+            h = add_text(h, n->paths[p]);
+        }
+    }
+    for (size_t i = 0; i < c->group_count; i++) {
+        const struct cfg_group *g = &c->groups[i];
+        h = add_text(add_text(h, g->name), g->service);
+        h = add_number(add_number(h, (uint64_t)g->durability), g->client_port);
+        h = add_number(h, g->nic_count);
+        for (size_t m = 0; m < g->nic_count; m++) {
+            h = add_number(h, g->nics[m].v);
+        }
+    }
+    return h.lo == 0 ? 1 : h.lo;
 }

@@ -103,6 +103,9 @@ struct cfg_host_risk {
 /* Looks at the host of the node at `index`. Gives false when that node is not the first one of its
  * host, or when its failure alone stops nothing that several nodes were there to prevent. */
 bool cfg_cluster_host_risk(const struct cfg_cluster *c, size_t index, struct cfg_host_risk *out);
+/* A digest of all that the file says: two files that mean the same have the same one. Never zero;
+ * for comparison within one release only. */
+uint64_t cfg_cluster_digest(const struct cfg_cluster *c);
 /* Writes the ids of the voters to `out` and returns their number. */
 size_t cfg_cluster_voters(const struct cfg_cluster *c, struct ts_nic_id out[TS_VOTERS_MAX]);
 

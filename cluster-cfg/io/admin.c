@@ -214,6 +214,7 @@ json_t *admin_status_json(const struct admin_state *s, struct ts_mono now, uint6
     json_t *o = head(s);
     set(o, "id", json_integer(s->self->id.v));
     set(o, "arbiter", json_boolean(s->self->arbiter));
+    set(o, "cluster_digest", hex64(cfg_cluster_digest(s->cluster)));
     set(o, "uptime_ms", number(ts_mono_since(s->started, now) / TS_NS_PER_MS));
     set(o, "wall_us", number(wall_us));
     set(o, "voter", voter_json(s));

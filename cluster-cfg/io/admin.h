@@ -11,6 +11,7 @@
  *
  * version:  "release", "cluster", "node", "pid"
  * status:   "release" "cluster" "node" "id" "arbiter" "pid" "uptime_ms" "wall_us"
+ *   "cluster_digest": of the cluster file that cluster-cfgd began with (cfg_cluster_digest)
  *   "voter":     {"state": "none|registering|ready|failed|clone", "start", "incarnation",
  *                "confirmed", "voters", "why", "rejected",
  *                "registers": [{"group", "epoch", "primary"}]}

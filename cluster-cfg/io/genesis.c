@@ -78,7 +78,8 @@ static enum ts_err changed(const char *path, struct ts_why *why, const char *wha
 {
     return ts_why(why, TS_ERR_CONFIG,
                   "%s \"%s\" of the cluster file is not as it was when the cluster was formed "
-                  "(%s); undo that change, or use another run directory for a new cluster",
+                  "(%s), and nodes and groups of a formed cluster cannot be changed yet; undo that "
+                  "change, or use another run directory for a new cluster",
                   what, name, path);
 }
 

@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -105,6 +106,76 @@ static void test_status_without_primary_says_so(void **state)
     expect_said("no alarms");
     twinstep("events", NULL);
     expect_said("cluster-cfgd kv: primary-seen epoch=");
+}
+
+/* ---- the cluster file ---- */
+
+/* Runs `twinstep up --dir RUN` with up to two words more; gives whether it ended with status 0. */
+static bool up(const char *word, const char *value)
+{
+    char command[3 * TS_PATH_MAX];
+    struct ts_why why;
+    snprintf(command, sizeof(command), "cd %s && exec %s/twinstep up --dir %s %s %s 2>&1",
+             fixture.run, fixture.pair.run.bin, fixture.run, word, value);
+    const char *argv[] = {"sh", "-c", command, NULL};
+    enum ts_err err = lab_exec(argv, NULL, said, sizeof(said), &why);
+    assert_true(err == TS_OK || err == TS_ERR_REFUSED);
+    return err == TS_OK;
+}
+
+/* The cluster's file with `from` replaced by `to`, written to RUN/file. */
+static void write_changed(const char *file, const char *from, const char *to,
+                          char path[TS_PATH_MAX])
+{
+    uint8_t *text = NULL;
+    size_t len = 0;
+    char now[4096];
+    assert_int_equal(ts_path(path, NULL, fixture.run, "cluster.yaml"), TS_OK);
+    assert_int_equal(ts_file_read(path, sizeof(now), &text, &len, NULL), TS_OK);
+    const char *at = strstr((const char *)text, from);
+    assert_non_null(at);
+    int n = snprintf(now, sizeof(now), "%.*s%s%s", (int)(at - (const char *)text), text, to,
+                     at + strlen(from));
+    assert_true(n > 0 && (size_t)n < sizeof(now));
+    free(text);
+    assert_int_equal(ts_path(path, NULL, fixture.run, "%s", file), TS_OK);
+    assert_int_equal(ts_file_replace(path, now, (size_t)n, 0644, NULL), TS_OK);
+}
+
+/* Goal: a running cluster's file is not replaced, nor is a formed one by that of another cluster;
+ * on a stopped one a change is taken and told. */
+static void test_up_other_cluster_file_is_refused_or_told(void **state)
+{
+    char other[TS_PATH_MAX];
+    char slower[TS_PATH_MAX];
+    char bigger[TS_PATH_MAX];
+    (void)state;
+    write_changed("other.yaml", "cluster: demo", "cluster: another", other);
+    write_changed("slower.yaml", "failure-timeout: 100ms", "failure-timeout: 150ms", slower);
+    write_changed("bigger.yaml", "arbiters:",
+                  "  - {name: nic3, voter: false, paths: [127.9.1.1, "
+                  "127.9.2.1]}\narbiters:",
+                  bigger);
+    (void)fixture_primary(&fixture);
+    assert_true(up("", ""));
+    assert_false(up("--config", slower));
+    expect_said("(failure-timeout 100ms to 150ms), and nic1 runs; end all of them first: twinstep "
+                "down");
+    assert_false(up("--config", other));
+    expect_said("is of the cluster \"demo\" but the cluster file describes \"another\"");
+    assert_false(up("--config", bigger));
+    expect_said("nodes and groups of a formed cluster cannot be changed yet");
+
+    twinstep("down", NULL);
+    assert_false(up("--config", other));
+    assert_true(up("--config", slower));
+    expect_said("cluster file changed: failure-timeout 100ms to 150ms");
+    assert_true(up("", ""));
+    assert_null(strstr(said, "changed"));
+    twinstep("down", NULL);
+    write_changed("quick.yaml", "failure-timeout: 150ms", "failure-timeout: 100ms", slower);
+    assert_true(up("--config", slower));
+    (void)fixture_primary(&fixture);
 }
 
 /* ---- certificates ---- */
@@ -275,6 +346,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_status_without_primary_says_so),
+        cmocka_unit_test(test_up_other_cluster_file_is_refused_or_told),
         cmocka_unit_test(test_renewed_certificate_is_taken_at_hangup),
     };
     return cmocka_run_group_tests(tests, begin, end);

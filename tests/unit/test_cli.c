@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "cli/cluster_file.h"
 #include "cli/event_text.h"
 #include "cli/explain.h"
 #include "cli/gather.h"
@@ -327,6 +328,55 @@ static void test_notes_one_host_for_too_much_is_told(void **state)
     }
 }
 
+/* Reads a cluster file's text. */
+static void read_cluster(const char *text, struct cfg_cluster *out)
+{
+    char error[CLUSTER_YAML_ERROR_MAX];
+    struct ts_bytes bytes = {(const uint8_t *)text, strlen(text)};
+    assert_int_equal(cluster_yaml_parse("c", bytes, out, error), TS_OK);
+}
+
+/* Goal: what another file would change is told in words; what means the same is no change. */
+static void test_cluster_differs_names_each_change(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *now;
+        const char *says; /* "": the same */
+    } CASES[] = {
+        {PAIR("", "", ""), ""},
+        {"# a remark\n" PAIR("host: a, ", "", ""), ""},
+        {"failure-timeout: 200ms\nbase-port: 7600\n" PAIR("", "", ""),
+         "failure-timeout 100ms to 200ms, base-port 7400 to 7600"},
+        {PAIR("host: x, ", "", "voter: true, "), "host of a a to x"},
+        {"cluster: d\nnics:\n  - {name: a, paths: [10.0.0.9]}\n  - {name: b, paths: [10.0.0.2]}\n"
+         "arbiters:\n  - {name: e, paths: [10.0.0.3]}\ngroups:\n"
+         "  - {name: kv, service: kv, port: 6380}\n",
+         "cluster c to d, path 1 of a 10.0.0.1 to 10.0.0.9, no c any more, e is new, "
+         "port of group kv 6379 to 6380"},
+    };
+    struct cfg_cluster before;
+    read_cluster(PAIR("", "", ""), &before);
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+        struct cfg_cluster now;
+        char what[CLI_DIFFERENCE_MAX];
+        read_cluster(CASES[i].now, &now);
+        assert_int_equal(cli_cluster_differs(&before, &now, what), CASES[i].says[0] != '\0');
+        assert_string_equal(what, CASES[i].says);
+    }
+}
+
+/* Goal: a node that runs with another file than the one in its directory is an alarm. */
+static void test_merge_other_cluster_file_is_an_alarm(void **state)
+{
+    (void)state;
+    json_t *merged = merge("[{\"node\": \"nic1\", \"reply\": {\"cluster_digest\": "
+                           "\"00000000000000ff\"}}]");
+    const json_t *alarm = json_array_get(json_object_get(merged, "alarms"), 0);
+    assert_string_equal(cli_string(alarm, "code", ""), "cluster-file");
+    json_decref(merged);
+}
+
 /* Goal: `up` says so before it begins. */
 static void test_up_one_host_for_too_much_is_warned_of(void **state)
 {
@@ -617,6 +667,8 @@ int main(void)
         cmocka_unit_test(test_merge_different_digests_are_an_alarm),
         cmocka_unit_test(test_is_settled_names_what_is_awaited),
         cmocka_unit_test(test_notes_one_host_for_too_much_is_told),
+        cmocka_unit_test(test_cluster_differs_names_each_change),
+        cmocka_unit_test(test_merge_other_cluster_file_is_an_alarm),
         cmocka_unit_test(test_up_one_host_for_too_much_is_warned_of),
         cmocka_unit_test(test_explain_print_tells_failover),
         cmocka_unit_test(test_failovers_lost_takeover_is_left_out),
