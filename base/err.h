@@ -23,7 +23,8 @@
     X(TS_ERR_CONFIG, "the configuration is not valid") \
     X(TS_ERR_REFUSED, "refused by the peer") \
     X(TS_ERR_SYSTEM, "a system call failed") \
-    X(TS_ERR_ABANDONED, "the disk failed once and is not trusted any more")
+    X(TS_ERR_ABANDONED, "the disk failed once and is not trusted any more") \
+    X(TS_ERR_CLONE, "the disk is a clone or a rolled-back image")
 
 enum ts_err {
 #define TS_ERR_ENUM(name, text) name,

@@ -90,8 +90,8 @@ struct reg_owner {
 struct reg_start {
     struct reg_owner owner;
     struct ts_incarnation incarnation; /* of the disk */
-    uint64_t start;                    /* durable start number, raised by every start; >= 1 */
-    struct ts_instance instance;       /* random, of this run */
+    uint64_t start;                    /* durable start number; >= 1 */
+    struct ts_instance instance;       /* random, minted with the number and as durable */
 };
 
 struct reg_prepare {

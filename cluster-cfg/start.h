@@ -2,6 +2,10 @@
  * disk is noticed: a start number that is not above the registered one, or equals it with
  * another instance, is refused.
  *
+ * Number and instance are durable before they are sent. They are raised once the disk remembers
+ * that a majority knows the last ones, and sent again otherwise: so a refused disk stays refused,
+ * however often it is started, and one whose start was cut short is not locked out (adr/0010).
+ *
  * Used by replicas and by voters. The process may act after REGISTERED (a majority). The
  * core goes on until every voter confirmed, since a later majority must know the start also
  * when the first one was the bare minimum. A refusal at any time is final: CLONE.
@@ -24,7 +28,7 @@
 #define START_EFFECTS_MAX (TS_VOTERS_MAX + 2)
 
 struct start_config {
-    struct reg_start start; /* what is registered; start >= 1, raised on the own disk before */
+    struct reg_start start; /* what is registered; start >= 1, durable on the own disk */
     uint8_t voters;         /* 1..TS_VOTERS_MAX; a voter is named by its index 0.. */
     uint8_t self;           /* index of the voter that this process is, or START_NO_SELF */
     uint64_t retry_ns;      /* first re-send; doubles to START_RETRY_FACTOR_MAX × */

@@ -121,6 +121,8 @@ extern const struct perform_table replica_perform_table;
 void replica_journal_callbacks(struct replica *r, struct journal_callbacks *out);
 enum ts_err replica_replay(void *arg, const struct journal_batch *batch, struct ts_seq commit,
                            struct ts_why *why);
+/* The journal takes nothing more: the next turn ends the replica. */
+void replica_disk_trouble(struct replica *r, const char *what, enum ts_err err);
 /* The replica record's opaque bytes: {u8 version, u64 floor}. */
 struct ts_epoch replica_record_floor(struct ts_bytes record);
 
@@ -133,8 +135,9 @@ void replica_register_op(struct replica *r, enum repl_effect_kind kind, uint64_t
                          struct ts_epoch expected, const struct cfg_config *config);
 void replica_register_tick(struct replica *r, struct ts_mono now);
 struct ts_mono replica_register_deadline(const struct replica *r);
-/* Called when the start is registered at a majority: opens the links and starts the core. */
-void replica_on_registered(struct replica *r);
+/* Called when the start is registered at a majority and the disk remembers it (R1.8): opens the
+ * links and starts the core. */
+void replica_on_start_confirmed(struct replica *r);
 
 /* replica_service.c */
 enum ts_err replica_service_open(struct replica *r, struct ts_why *why) TS_MUST_USE;

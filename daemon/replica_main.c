@@ -21,7 +21,7 @@ void replica_feed(struct replica *r, struct repl_event *ev)
     }
 }
 
-void replica_on_registered(struct replica *r)
+void replica_on_start_confirmed(struct replica *r)
 {
     const struct journal_info *info = journal_info(r->journal);
     replica_peers_open_links(r);

@@ -18,7 +18,7 @@ struct ts_epoch replica_record_floor(struct ts_bytes record)
     return (struct ts_epoch){ts_get_u64(&r)};
 }
 
-static void disk_trouble(struct replica *r, const char *what, enum ts_err err)
+void replica_disk_trouble(struct replica *r, const char *what, enum ts_err err)
 {
     if (!r->disk_failed) {
         net_log(&r->start->log, NET_LOG_ERROR, "journal %s: %s: %s", r->group_dir, what,
@@ -41,7 +41,7 @@ static void on_append(void *ctx, const struct repl_batch *b, struct ts_hash hash
     };
     enum ts_err err = journal_append(r->journal, &jb, committed);
     if (err != TS_OK && err != TS_ERR_CLOSED) {
-        disk_trouble(r, "append refused", err);
+        replica_disk_trouble(r, "append refused", err);
     }
 }
 
@@ -50,7 +50,7 @@ static void on_truncate(void *ctx, struct repl_pos end)
     struct replica *r = ctx;
     enum ts_err err = journal_truncate(r->journal, end.seq, end.hash);
     if (err != TS_OK && err != TS_ERR_CLOSED) {
-        disk_trouble(r, "truncation refused", err);
+        replica_disk_trouble(r, "truncation refused", err);
     }
 }
 
@@ -64,7 +64,7 @@ static void on_floor(void *ctx, struct ts_epoch floor)
     ts_assert(!w.failed);
     enum ts_err err = journal_persist_record(r->journal, (struct ts_bytes){bytes, w.len}, floor.v);
     if (err != TS_OK && err != TS_ERR_CLOSED) {
-        disk_trouble(r, "replica record refused", err);
+        replica_disk_trouble(r, "replica record refused", err);
     }
 }
 
@@ -238,9 +238,18 @@ static void on_truncated(void *arg, struct ts_seq after)
 
 static void on_record_persisted(void *arg, uint64_t token)
 {
+    struct replica *r = arg;
+    if (!r->started) {
+        /* Nothing but the confirmed start is written before the core's start. A refusal that came
+         * meanwhile is final. */
+        if (r->registration.state == START_REGISTERED) {
+            replica_on_start_confirmed(r);
+        }
+        return;
+    }
     struct repl_event ev = {.kind = REPL_EV_FLOOR_PERSISTED};
     ev.u.floor.v = token;
-    replica_feed(arg, &ev);
+    replica_feed(r, &ev);
 }
 
 static void on_failed(void *arg, enum ts_err err, const char *text)

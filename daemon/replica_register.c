@@ -1,5 +1,8 @@
 /* The replica's way to the config register: registration of its start (R1.8), then the
  * proposer, both over the standing links to the voters. */
+#include <inttypes.h>
+#include <stdio.h>
+
 #include "base/assert.h"
 #include "daemon/replica.h"
 
@@ -78,6 +81,32 @@ void replica_register_op(struct replica *r, enum repl_effect_kind kind, uint64_t
     proposer_event(r, &ev);
 }
 
+/* The refusal is marked on the disk: it holds also when nobody who knows better is left (R1.8). */
+static void on_clone(struct replica *r, uint64_t registered)
+{
+    char reason[96];
+    (void)snprintf(reason, sizeof(reason),
+                   "it was started %" PRIu64 " times, the voters know of start %" PRIu64,
+                   r->registration.cfg.start.start, registered);
+    ts_dir_refuse(r->group_dir, reason);
+    net_log(
+        &r->start->log, NET_LOG_ERROR,
+        "the disk in %s is a clone or a rolled-back image: %s; this replica does not start. Put "
+        "the original directory back in its place, or remove it and enrol a blank disk",
+        r->group_dir, reason);
+    r->exit_status = TS_EXIT_CONFIG;
+    uv_stop(&r->loop);
+}
+
+/* The links open and the core starts when the disk remembers this start as registered. */
+static void on_registered(struct replica *r)
+{
+    enum ts_err err = journal_confirm_start(r->journal, 0);
+    if (err != TS_OK) {
+        replica_disk_trouble(r, "the start cannot be remembered", err);
+    }
+}
+
 static void start_event(struct replica *r, struct start_event *ev)
 {
     struct start_effects fx;
@@ -90,17 +119,10 @@ static void start_event(struct replica *r, struct start_event *ev)
             send_to_voter(r, e->voter, &e->msg);
             break;
         case START_EFFECT_REGISTERED:
-            replica_on_registered(r);
+            on_registered(r);
             break;
         case START_EFFECT_CLONE:
-            net_log(&r->start->log, NET_LOG_ERROR,
-                    "the disk in %s is a clone or a rolled-back image: it was started %llu times, "
-                    "the voters know of start %llu; this replica does not start. Use the original "
-                    "disk, or remove this one and enrol a blank disk",
-                    r->group_dir, (unsigned long long)r->registration.cfg.start.start,
-                    (unsigned long long)e->msg.refused.registered_start);
-            r->exit_status = TS_EXIT_CONFIG;
-            uv_stop(&r->loop);
+            on_clone(r, e->msg.refused.registered_start);
             break;
         case START_EFFECT_TRACE:
             replica_trace(r, &e->trace);
@@ -193,7 +215,7 @@ enum ts_err replica_register_open(struct replica *r, struct ts_why *why)
                             .node = r->start->node->id},
                   .incarnation = info->incarnation,
                   .start = info->start_number,
-                  .instance = r->instance},
+                  .instance = info->start_instance},
         .voters = r->voter_count,
         .self = START_NO_SELF,
         .retry_ns = cluster->timing.proposer_retry,

@@ -157,10 +157,10 @@ enum ts_err ts_dir_stage_finish(const char *dir, struct ts_why *why)
     return ts_dir_sync(parent, why);
 }
 
-void ts_dir_abandon(const char *dir, const char *reason)
+static void mark(const char *dir, const char *name, const char *reason)
 {
     char path[TS_PATH_MAX];
-    if (ts_path(path, NULL, dir, "abandoned") != TS_OK) {
+    if (ts_path(path, NULL, dir, "%s", name) != TS_OK) {
         return;
     }
     /* Written in place: on a disk that fails already, each further step is one more that may fail,
@@ -176,25 +176,50 @@ void ts_dir_abandon(const char *dir, const char *reason)
     (void)best_effort;
 }
 
-enum ts_err ts_dir_check_abandoned(const char *dir, struct ts_why *why)
+void ts_dir_abandon(const char *dir, const char *reason)
+{
+    mark(dir, "abandoned", reason);
+}
+
+void ts_dir_refuse(const char *dir, const char *reason)
+{
+    mark(dir, "refused", reason);
+}
+
+/* Whether DIR bears the marker `name`; then its text is in `reason`. */
+static bool is_marked(const char *dir, const char *name, char reason[REASON_MAX + 1])
 {
     char path[TS_PATH_MAX];
-    enum ts_err err = ts_path(path, why, dir, "abandoned");
-    if (err != TS_OK) {
-        return err;
-    }
-    uint8_t *reason = NULL;
+    uint8_t *text = NULL;
     size_t len = 0;
-    err = ts_file_read(path, REASON_MAX, &reason, &len, NULL);
-    if (err == TS_ERR_NOT_FOUND) {
-        return TS_OK;
+    (void)snprintf(reason, REASON_MAX + 1, "the reason is unreadable");
+    enum ts_err err = ts_path(path, NULL, dir, "%s", name);
+    if (err == TS_OK) {
+        err = ts_file_read(path, REASON_MAX, &text, &len, NULL);
     }
-    err = ts_why(why, TS_ERR_ABANDONED,
-                 "%s failed before and is not trusted any more (%.300s); replace the disk, remove "
-                 "this directory and enrol a new one",
-                 dir, reason != NULL ? (const char *)reason : "the reason is unreadable");
-    free(reason);
-    return err;
+    if (err == TS_OK) {
+        (void)snprintf(reason, REASON_MAX + 1, "%s", (const char *)text);
+        free(text);
+    }
+    return err != TS_ERR_NOT_FOUND;
+}
+
+enum ts_err ts_dir_check_marks(const char *dir, struct ts_why *why)
+{
+    char reason[REASON_MAX + 1];
+    if (is_marked(dir, "abandoned", reason)) {
+        return ts_why(why, TS_ERR_ABANDONED,
+                      "%s failed before and is not trusted any more (%.300s); replace the disk, "
+                      "remove this directory and enrol a new one",
+                      dir, reason);
+    }
+    if (is_marked(dir, "refused", reason)) {
+        return ts_why(why, TS_ERR_CLONE,
+                      "%s was refused before as a clone or a rolled-back image (%.300s); put the "
+                      "original directory back in its place, or remove it and enrol a blank disk",
+                      dir, reason);
+    }
+    return TS_OK;
 }
 
 /* The pid in the lock file, 0 when it is unreadable. */

@@ -79,8 +79,11 @@ enum ts_err ts_dir_stage_finish(const char *dir, struct ts_why *why) TS_MUST_USE
 /* R2.11: a disk that failed once is never trusted again, also across restarts. Best effort: the
  * marker "DIR/abandoned" is on the disk that failed. `reason` is one sentence. */
 void ts_dir_abandon(const char *dir, const char *reason);
-/* TS_ERR_ABANDONED with the reason when DIR bears the marker. */
-enum ts_err ts_dir_check_abandoned(const char *dir, struct ts_why *why) TS_MUST_USE;
+/* R1.8: a disk that the voters refused once stays refused, whatever they still remember later. The
+ * marker is "DIR/refused"; best effort, too. `reason` is part of a sentence. */
+void ts_dir_refuse(const char *dir, const char *reason);
+/* TS_ERR_ABANDONED or TS_ERR_CLONE, with the reason, when DIR bears a marker. */
+enum ts_err ts_dir_check_marks(const char *dir, struct ts_why *why) TS_MUST_USE;
 
 /* The lock of a data directory: one process at a time. */
 struct ts_dir_lock {

@@ -2,7 +2,8 @@
  * registration of its own start.
  *
  * Order (R1.3, R1.8): a reply leaves only after the core was told that its record is durable;
- * PREPARE and ACCEPT are answered only after this start is registered at a majority. */
+ * PREPARE and ACCEPT are answered only after this start is registered at a majority and the disk
+ * remembers that. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -146,16 +147,23 @@ static void on_request(void *arg, uint64_t handle, const struct net_hello *hello
                 .kind = VOTER_MESSAGE, .from = hello->node, .handle = handle, .msg = &msg});
 }
 
+/* The refusal is marked on the disk: it holds also when nobody who knows better is left (R1.8). */
 static void on_clone(struct cfgd_voter *v, const struct start_effect *e)
 {
     struct admin_voter *a = &v->d->state.voter;
     const struct cfg_node *by = cfg_cluster_node(v->d->o.cluster, v->voter_ids[e->voter]);
+    char dir[TS_PATH_MAX];
+    char reason[160];
+    (void)snprintf(reason, sizeof(reason),
+                   "%s knows its start %" PRIu64 " but this is start %" PRIu64,
+                   by == NULL ? "a voter" : by->name, e->msg.refused.registered_start, a->start);
+    if (ts_path(dir, NULL, v->d->o.dir, "voter") == TS_OK) {
+        ts_dir_refuse(dir, reason);
+    }
     (void)snprintf(a->why, sizeof(a->why),
-                   "the voter's disk is a clone or a rolled-back image: %s knows its start %" PRIu64
-                   " but this is start %" PRIu64
-                   "; end the other copy, or put back the newest state of %s/voter",
-                   by == NULL ? "a voter" : by->name, e->msg.refused.registered_start, a->start,
-                   v->d->o.dir);
+                   "the voter's disk is a clone or a rolled-back image: %s; end the other copy, "
+                   "put the original %s/voter back, or remove it and enrol a blank disk",
+                   reason, v->d->o.dir);
     a->state = ADMIN_VOTER_CLONE;
     net_log(v->d->o.log, NET_LOG_ERROR, "%s", a->why);
     if (!voter_has_failed(v->core)) {
@@ -163,13 +171,22 @@ static void on_clone(struct cfgd_voter *v, const struct start_effect *e)
     }
 }
 
-static void on_registered(struct cfgd_voter *v)
+static void on_confirmed(void *arg)
 {
-    if (v->d->state.voter.state == ADMIN_VOTER_REGISTERING) {
+    struct cfgd_voter *v = arg;
+    if (!v->d->closing && v->d->state.voter.state == ADMIN_VOTER_REGISTERING) {
         v->d->state.voter.state = ADMIN_VOTER_READY;
         net_log(v->d->o.log, NET_LOG_INFO, "start %" PRIu64 " is registered: the voter votes",
                 v->d->state.voter.start);
         step(v, &(struct voter_event){.kind = VOTER_READY});
+    }
+}
+
+static void on_registered(struct cfgd_voter *v)
+{
+    enum ts_err err = voter_store_confirm_start(v->store, on_confirmed, v);
+    if (err != TS_OK) {
+        fail(v->d, "its disk takes no more writes; see the line before");
     }
 }
 
@@ -333,6 +350,7 @@ static bool open_disk(struct cfgd *d)
     }
     if (err != TS_OK) {
         fail(d, why.text);
+        d->state.voter.state = err == TS_ERR_CLONE ? ADMIN_VOTER_CLONE : ADMIN_VOTER_FAILED;
         return false;
     }
     struct voter_limits limits = {.self = d->o.self->id,
@@ -413,7 +431,7 @@ enum ts_err cfgd_voter_open(struct cfgd *d, struct ts_why *why)
         .start = {.owner = {.kind = REG_OWNER_VOTER, .node = d->o.self->id},
                   .incarnation = d->state.voter.incarnation,
                   .start = d->state.voter.start,
-                  .instance = d->instance},
+                  .instance = voter_store_start_instance(v->store)},
         .voters = v->voter_count,
         .self = v->self_index,
         .retry_ns = d->o.cluster->timing.proposer_retry,

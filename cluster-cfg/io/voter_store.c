@@ -7,12 +7,14 @@
 #include "base/assert.h"
 #include "base/io/slot_file.h"
 
-#define IDENTITY_VERSION 1U
-#define IDENTITY_MAX (4U + 8U + 4U + 4U * VOTER_STORE_REGISTERS_MAX)
+#define IDENTITY_VERSION 2U
+#define IDENTITY_MAX (4U + 8U + 8U + 1U + 4U + 4U * VOTER_STORE_REGISTERS_MAX)
 
 /* The voter's own part: which registers must be there, and how often it started. */
 struct identity {
     uint64_t start_number;
+    struct ts_instance start_instance; /* minted with the number; 0 before the first start */
+    bool start_registered;             /* that start is known to a majority of voters */
     uint32_t count;
     uint32_t ids[VOTER_STORE_REGISTERS_MAX];
 };
@@ -85,6 +87,8 @@ static void identity_encode(const struct identity *id, struct ts_writer *w)
 {
     ts_put_u32(w, IDENTITY_VERSION);
     ts_put_u64(w, id->start_number);
+    ts_put_u64(w, id->start_instance.v);
+    ts_put_u8(w, id->start_registered ? 1 : 0);
     ts_put_u32(w, id->count);
     for (uint32_t i = 0; i < id->count; i++) {
         ts_put_u32(w, id->ids[i]);
@@ -95,12 +99,16 @@ static enum ts_err identity_decode(struct identity *id, struct ts_bytes bytes)
 {
     struct ts_reader r = ts_reader_init(bytes.data, bytes.len);
     uint32_t version = ts_get_u32(&r);
-    id->start_number = ts_get_u64(&r);
-    id->count = ts_get_u32(&r);
     if (ts_reader_status(&r) == TS_OK && version != IDENTITY_VERSION) {
         return TS_ERR_VERSION;
     }
-    if (id->count > VOTER_STORE_REGISTERS_MAX) {
+    id->start_number = ts_get_u64(&r);
+    id->start_instance.v = ts_get_u64(&r);
+    uint8_t registered = ts_get_u8(&r);
+    id->start_registered = registered == 1;
+    id->count = ts_get_u32(&r);
+    bool begun = id->start_registered || id->start_instance.v != 0;
+    if (registered > 1 || !begun || id->count > VOTER_STORE_REGISTERS_MAX) {
         return TS_ERR_MALFORMED;
     }
     for (uint32_t i = 0; i < id->count; i++) {
@@ -150,7 +158,7 @@ enum ts_err voter_store_format(const char *dir, struct ts_incarnation incarnatio
                                const struct voter_store_record *initial, size_t count,
                                struct ts_why *why)
 {
-    struct identity id = {0};
+    struct identity id = {.start_registered = true};
     struct ts_bytes starts = {NULL, 0};
     for (size_t i = 0; i < count; i++) {
         if (initial[i].id == VOTER_STORE_STARTS) {
@@ -235,9 +243,16 @@ static enum ts_err open_part(struct voter_store *s, uint32_t id, struct ts_slot_
     return TS_OK;
 }
 
+/* R1.8. A start that is not known to be registered is repeated, not raised: otherwise a rolled-back
+ * image would come closer to acceptance with every start that ends before the voters refuse it. */
 static enum ts_err raise_start_number(struct voter_store *s, struct ts_why *why)
 {
+    if (!s->identity.start_registered) {
+        return TS_OK;
+    }
     s->identity.start_number++;
+    s->identity.start_instance.v = ts_random_id();
+    s->identity.start_registered = false;
     uint8_t mem[IDENTITY_MAX];
     struct ts_writer w = ts_writer_init(mem, sizeof(mem));
     identity_encode(&s->identity, &w);
@@ -262,7 +277,7 @@ static void store_free(struct voter_store *s)
 
 static enum ts_err open_all(struct voter_store *s, struct ts_why *why)
 {
-    enum ts_err err = ts_dir_check_abandoned(s->dir, why);
+    enum ts_err err = ts_dir_check_marks(s->dir, why);
     if (err == TS_OK) {
         err = open_identity(s, why);
     }
@@ -312,6 +327,11 @@ struct ts_incarnation voter_store_incarnation(const struct voter_store *s)
 uint64_t voter_store_start_number(const struct voter_store *s)
 {
     return s->identity.start_number;
+}
+
+struct ts_instance voter_store_start_instance(const struct voter_store *s)
+{
+    return s->identity.start_instance;
 }
 
 size_t voter_store_register_count(const struct voter_store *s)
@@ -411,19 +431,9 @@ static struct ts_slot_file *file_of(struct voter_store *s, uint32_t id)
     return NULL;
 }
 
-enum ts_err voter_store_write(struct voter_store *s, uint32_t id, struct ts_bytes bytes,
-                              voter_store_done_fn *done, void *arg)
+static enum ts_err enqueue(struct voter_store *s, struct ts_slot_file *file, struct ts_bytes bytes,
+                           voter_store_done_fn *done, void *arg)
 {
-    struct ts_slot_file *file = file_of(s, id);
-    if (s->failed || s->closing) {
-        return TS_ERR_CLOSED;
-    }
-    if (file == NULL) {
-        return TS_ERR_NOT_FOUND;
-    }
-    if (bytes.len > part_max(id)) {
-        return TS_ERR_LIMIT;
-    }
     if (s->queue.count == VOTER_STORE_QUEUE_MAX) {
         return TS_ERR_FULL;
     }
@@ -446,6 +456,33 @@ enum ts_err voter_store_write(struct voter_store *s, uint32_t id, struct ts_byte
         start_work(s);
     }
     return TS_OK;
+}
+
+enum ts_err voter_store_write(struct voter_store *s, uint32_t id, struct ts_bytes bytes,
+                              voter_store_done_fn *done, void *arg)
+{
+    struct ts_slot_file *file = file_of(s, id);
+    if (s->failed || s->closing) {
+        return TS_ERR_CLOSED;
+    }
+    if (file == NULL) {
+        return TS_ERR_NOT_FOUND;
+    }
+    return bytes.len > part_max(id) ? TS_ERR_LIMIT : enqueue(s, file, bytes, done, arg);
+}
+
+enum ts_err voter_store_confirm_start(struct voter_store *s, voter_store_done_fn *done, void *arg)
+{
+    if (s->failed || s->closing) {
+        return TS_ERR_CLOSED;
+    }
+    struct identity id = s->identity;
+    id.start_registered = true;
+    uint8_t mem[IDENTITY_MAX];
+    struct ts_writer w = ts_writer_init(mem, sizeof(mem));
+    identity_encode(&id, &w);
+    ts_assert(ts_writer_status(&w) == TS_OK);
+    return enqueue(s, s->identity_file, (struct ts_bytes){mem, w.len}, done, arg);
 }
 
 /* Closing is always told from the loop, never from within voter_store_close. */

@@ -2,9 +2,11 @@
  * for the voter's own identity. The store sees bytes only; what they mean is
  * cluster-cfg/voter.h's.
  *
- *   DIR/identity        {start number, list of registers}
+ *   DIR/identity        {start number and instance, list of registers}
  *   DIR/register-<id>   the record of one register (R1.3)
  *   DIR/starts          the start registrations (R1.8), one record for all
+ *   DIR/abandoned       the marker of a disk that failed once
+ *   DIR/refused         the marker of a disk that the other voters refused (R1.8)
  *
  * All parts bear the voter's incarnation; a missing or foreign one makes the
  * whole disk unusable: a blank disk is never an initial value.
@@ -54,18 +56,21 @@ enum ts_err voter_store_format(const char *dir, struct ts_incarnation incarnatio
                                const struct voter_store_record *initial, size_t count,
                                struct ts_why *why) TS_MUST_USE;
 
-/* Opens the disk, checks that every part is there and of one incarnation, and raises the start
- * number durably (R1.8). Gives `*out`; voter_store_close frees it.
- * TS_ERR_BUSY: another process has it open. TS_ERR_NOT_FOUND: not formatted, or a part is missing.
- * TS_ERR_CORRUPT: a part is damaged or foreign. TS_ERR_ABANDONED: it failed once (R2.11).
- * TS_ERR_IO, TS_ERR_NOSPACE, TS_ERR_SYSTEM. */
+/* Opens the disk, checks that every part is there and of one incarnation, and begins a start
+ * durably (R1.8): the next one when the last was confirmed, otherwise the last one again. Gives
+ * `*out`; voter_store_close frees it. TS_ERR_BUSY: another process has it open. TS_ERR_NOT_FOUND:
+ * not formatted, or a part is missing. TS_ERR_CORRUPT: a part is damaged or foreign.
+ * TS_ERR_ABANDONED: it failed once (R2.11). TS_ERR_CLONE: voters refused it once (R1.8). Either is
+ * remembered by a marker. TS_ERR_IO, TS_ERR_NOSPACE, TS_ERR_SYSTEM. */
 enum ts_err voter_store_open(struct voter_store **out, uv_loop_t *loop, const char *dir,
                              voter_store_failed_fn *failed, void *arg,
                              struct ts_why *why) TS_MUST_USE;
 
 struct ts_incarnation voter_store_incarnation(const struct voter_store *s);
-/* The number of this start; rises by one at each open. The first is 1. */
+/* The number of this start; the first is 1. */
 uint64_t voter_store_start_number(const struct voter_store *s);
+/* The random instance that was minted with that number. */
+struct ts_instance voter_store_start_instance(const struct voter_store *s);
 size_t voter_store_register_count(const struct voter_store *s);
 /* The i-th register as it was on the disk at open; borrowed until close. */
 struct voter_store_record voter_store_register(const struct voter_store *s, size_t i);
@@ -78,6 +83,12 @@ struct ts_bytes voter_store_starts(const struct voter_store *s);
  * TS_ERR_CLOSED: the disk failed before, or close was called. */
 enum ts_err voter_store_write(struct voter_store *s, uint32_t id, struct ts_bytes bytes,
                               voter_store_done_fn *done, void *arg) TS_MUST_USE;
+
+/* Remembers that this start is registered at a majority of voters (R1.8); `done` runs on the loop
+ * when that is durable, and only then the voter may vote: so no two runs vote under one start
+ * number. TS_ERR_FULL, TS_ERR_NOMEM, TS_ERR_CLOSED. */
+enum ts_err voter_store_confirm_start(struct voter_store *s, voter_store_done_fn *done,
+                                      void *arg) TS_MUST_USE;
 
 /* Writes what is queued, delivers its completions, then calls `closed` (may be NULL) on the loop
  * and frees the store. With a hung disk that does not happen: the process may simply exit. */

@@ -11,22 +11,30 @@
 
 #define QUEUE_OPS_DEFAULT 4096U
 #define QUEUE_BYTES_DEFAULT (64U * 1024U * 1024U)
-#define META_VERSION 1U
+#define META_VERSION 2U
 
 void journal_meta_encode(const struct journal_meta *m, struct ts_writer *w)
 {
     ts_put_u32(w, META_VERSION);
     ts_put_u64(w, m->start_number);
     ts_put_u16(w, m->group.v);
+    ts_put_u64(w, m->start_instance.v);
+    ts_put_u8(w, m->start_registered ? 1 : 0);
 }
 
 enum ts_err journal_meta_decode(struct journal_meta *m, struct ts_reader *r)
 {
     uint32_t version = ts_get_u32(r);
-    m->start_number = ts_get_u64(r);
-    m->group.v = ts_get_u16(r);
     if (ts_reader_status(r) == TS_OK && version != META_VERSION) {
         return TS_ERR_VERSION;
+    }
+    m->start_number = ts_get_u64(r);
+    m->group.v = ts_get_u16(r);
+    m->start_instance.v = ts_get_u64(r);
+    uint8_t registered = ts_get_u8(r);
+    m->start_registered = registered == 1;
+    if (registered > 1 || (!m->start_registered && m->start_instance.v == 0)) {
+        ts_reader_fail(r);
     }
     return ts_reader_status(r);
 }
@@ -88,7 +96,8 @@ enum ts_err journal_format(const char *dir, struct ts_incarnation incarnation,
     if (err == TS_OK) {
         uint8_t mem[JOURNAL_META_SIZE + JOURNAL_RECORD_MAX];
         struct ts_bytes joined =
-            join_record(mem, sizeof(mem), &(struct journal_meta){.group = group}, record);
+            join_record(mem, sizeof(mem),
+                        &(struct journal_meta){.group = group, .start_registered = true}, record);
         err = ts_slot_format(path, incarnation, sizeof(mem), joined, why);
     }
     if (err == TS_OK) {
@@ -103,7 +112,7 @@ enum ts_err journal_format(const char *dir, struct ts_incarnation incarnation,
 
 /* ---- open ---- */
 
-/* Reads the record, raises the start number durably, keeps the replica's bytes. */
+/* Reads the record, keeps the replica's bytes. */
 static enum ts_err open_record(struct journal *j, struct ts_why *why)
 {
     char path[TS_PATH_MAX];
@@ -140,6 +149,8 @@ static enum ts_err open_record(struct journal *j, struct ts_why *why)
     j->info.incarnation = ts_slot_incarnation(j->record_file);
     j->info.group = m.group;
     j->info.start_number = m.start_number;
+    j->info.start_instance = m.start_instance;
+    j->start_registered = m.start_registered;
     j->info.repaired = ts_slot_repaired(j->record_file);
     return TS_OK;
 }
@@ -147,13 +158,23 @@ static enum ts_err open_record(struct journal *j, struct ts_why *why)
 static struct ts_bytes record_with_meta(const struct journal *j, uint8_t *out, size_t cap,
                                         struct ts_bytes opaque)
 {
-    struct journal_meta m = {.start_number = j->info.start_number, .group = j->info.group};
+    struct journal_meta m = {.start_number = j->info.start_number,
+                             .group = j->info.group,
+                             .start_instance = j->info.start_instance,
+                             .start_registered = j->start_registered};
     return join_record(out, cap, &m, opaque);
 }
 
+/* R1.8. A start that is not known to be registered is repeated, not raised: otherwise a rolled-back
+ * image would come closer to acceptance with every start that ends before the voters refuse it. */
 static enum ts_err raise_start_number(struct journal *j, struct ts_why *why)
 {
+    if (!j->start_registered) {
+        return TS_OK;
+    }
     j->info.start_number++;
+    j->info.start_instance.v = ts_random_id();
+    j->start_registered = false;
     uint8_t mem[JOURNAL_META_SIZE + JOURNAL_RECORD_MAX];
     struct ts_bytes opaque = {j->record_found, j->record_found_len};
     return ts_slot_write(j->record_file, record_with_meta(j, mem, sizeof(mem), opaque), why);
@@ -234,7 +255,7 @@ enum ts_err journal_open(struct journal **out, uv_loop_t *loop, const char *dir,
     }
     enum ts_err err = take_options(&j->options, options, dir, why);
     if (err == TS_OK) {
-        err = ts_dir_check_abandoned(dir, why);
+        err = ts_dir_check_marks(dir, why);
     }
     if (err == TS_OK) {
         err = open_record(j, why);
@@ -409,6 +430,17 @@ enum ts_err journal_persist_record(struct journal *j, struct ts_bytes bytes, uin
     op->token = token;
     enqueue(j, op);
     return TS_OK;
+}
+
+enum ts_err journal_confirm_start(struct journal *j, uint64_t token)
+{
+    bool before = j->start_registered;
+    j->start_registered = true; /* every later record says so, too */
+    enum ts_err err = journal_persist_record(j, journal_record(j), token);
+    if (err != TS_OK) {
+        j->start_registered = before;
+    }
+    return err;
 }
 
 /* ---- completions ---- */

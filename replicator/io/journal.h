@@ -1,9 +1,10 @@
 /* A replica's input log on disk (R6, R2.11), and its small durable record.
  *
- *   DIR/record          slot file: start number, group, and the replica's opaque
- *                       bytes (acknowledgement floor and such)
+ *   DIR/record          slot file: start number and instance, group, and the replica's
+ *                       opaque bytes (acknowledgement floor and such)
  *   DIR/segment-000001  the log, in prewritten segments; layout: journal_format.h
  *   DIR/abandoned       the marker of a disk that failed once
+ *   DIR/refused         the marker of a disk that the voters refused (R1.8)
  *
  * One thread writes. It has one write in flight: appends that arrive meanwhile
  * form the next group, which costs one pwritev, one header note and one
@@ -84,7 +85,10 @@ typedef enum ts_err journal_replay_fn(void *arg, const struct journal_batch *bat
 struct journal_info {
     struct ts_incarnation incarnation;
     struct ts_group_id group;
-    uint64_t start_number; /* of this start, raised durably at open (R1.8); the first is 1 */
+    /* Of this start (R1.8), durable. Open raises the number and mints an instance when the start
+     * before was confirmed, and gives that one again otherwise; the first number is 1. */
+    uint64_t start_number;
+    struct ts_instance start_instance;
     struct ts_epoch epoch; /* of the last batch, 0 when the log is empty */
     struct ts_seq last;    /* the log end, 0 when empty; durable */
     struct ts_hash hash;   /* chain hash at the log end */
@@ -100,14 +104,15 @@ enum ts_err journal_format(const char *dir, struct ts_incarnation incarnation,
                            struct ts_group_id group, struct ts_bytes record,
                            const struct journal_options *options, struct ts_why *why) TS_MUST_USE;
 
-/* Opens: raises the start number durably, finds the log end, replays every batch through `replay`
- * (may be NULL), makes all of it durable (R2.11), and starts the threads. Blocks; start-up only.
- * Gives `*out`; journal_close frees it. `callbacks` is copied; options may be NULL.
+/* Opens: begins a start durably (R1.8, journal_info), finds the log end, replays every batch
+ * through `replay` (may be NULL), makes all of it durable (R2.11), and starts the threads. Blocks;
+ * start-up only. Gives `*out`; journal_close frees it. `callbacks` is copied; options may be NULL.
  * An unfinished write past the durable position is cut off. A damaged batch at or before it is
  * TS_ERR_CORRUPT: nothing is cut, `why` names the seq, file and offset.
  * TS_ERR_BUSY: another process has it open; nothing was touched.
  * TS_ERR_NOT_FOUND: not formatted, or the record or the first segment is missing (a blank disk).
- * TS_ERR_ABANDONED: it failed once (R2.11). TS_ERR_VERSION, TS_ERR_IO, TS_ERR_NOSPACE,
+ * TS_ERR_ABANDONED: it failed once (R2.11). TS_ERR_CLONE: the voters refused it once (R1.8);
+ * either is remembered by a marker. TS_ERR_VERSION, TS_ERR_IO, TS_ERR_NOSPACE,
  * TS_ERR_NOMEM. */
 enum ts_err journal_open(struct journal **out, uv_loop_t *loop, const char *dir,
                          const struct journal_options *options,
@@ -145,6 +150,11 @@ enum ts_err journal_truncate(struct journal *j, struct ts_seq after,
  * Ordered with the other calls. TS_ERR_LIMIT, TS_ERR_FULL, TS_ERR_CLOSED. */
 enum ts_err journal_persist_record(struct journal *j, struct ts_bytes bytes,
                                    uint64_t token) TS_MUST_USE;
+
+/* Remembers that this start is registered at a majority of voters (R1.8); `record_persisted(token)`
+ * tells when that is durable, and only then the replica may act: so no two runs act under one start
+ * number. Before the first journal_persist_record. TS_ERR_FULL, TS_ERR_CLOSED, TS_ERR_NOMEM. */
+enum ts_err journal_confirm_start(struct journal *j, uint64_t token) TS_MUST_USE;
 
 /* Batches read for a learner, in order, whole, byte-identical to what was appended. `batches` and
  * their bytes are borrowed for the call. With err other than TS_OK count is 0 and `text` says why:

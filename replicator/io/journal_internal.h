@@ -165,6 +165,7 @@ struct journal {
     uv_async_t async;
     uv_thread_t writer_thread;
     uv_thread_t spare_thread;
+    bool start_registered; /* of info.start_number, in the records written from now on */
     bool closing;
     bool finishing; /* the threads are joined */
     bool failed_told;
@@ -204,9 +205,11 @@ struct journal {
 struct journal_meta {
     uint64_t start_number;
     struct ts_group_id group;
+    struct ts_instance start_instance; /* minted with the start number; 0 before the first start */
+    bool start_registered;             /* that start is known to a majority of voters */
 };
 
-#define JOURNAL_META_SIZE 14U
+#define JOURNAL_META_SIZE 23U
 void journal_meta_encode(const struct journal_meta *m, struct ts_writer *w);
 /* TS_ERR_VERSION, TS_ERR_SHORT. What is left in `r` are the replica's bytes. */
 enum ts_err journal_meta_decode(struct journal_meta *m, struct ts_reader *r) TS_MUST_USE;

@@ -9,7 +9,7 @@
 #define DISK_SEGMENT JOURNAL_SEGMENT_BYTES_MIN
 
 enum disk_report_kind {
-    DISK_STARTED = 1,   /* number: the start number */
+    DISK_STARTED = 1,   /* number: the start number, confirmed */
     DISK_PERSISTED = 2, /* number: seq (journal, with its chain hash) or value (slots) */
     DISK_CUT = 3,       /* number: what is behind this seq may go from now on */
     DISK_RECORD = 4,    /* number: the token in the replica record */

@@ -67,7 +67,12 @@ static void on_truncated(void *arg, struct ts_seq after)
 
 static void on_record(void *arg, uint64_t token)
 {
-    (void)arg;
+    struct victim *v = arg;
+    if (token == 0) {
+        uint64_t start = journal_info(v->journal)->start_number;
+        report((struct disk_report){.kind = DISK_STARTED, .number = start});
+        return;
+    }
     report((struct disk_report){.kind = DISK_RECORD, .number = token});
 }
 
@@ -178,7 +183,9 @@ static int run_journal(const char *dir, uint64_t seed)
     struct ts_bytes record = journal_record(v->journal);
     struct ts_reader r = ts_reader_init(record.data, record.len);
     v->token = ts_get_u64(&r);
-    report((struct disk_report){.kind = DISK_STARTED, .number = info->start_number});
+    if (journal_confirm_start(v->journal, 0) != TS_OK) {
+        return 2;
+    }
     prepare.data = v;
     (void)uv_prepare_init(&loop, &prepare);
     (void)uv_prepare_start(&prepare, on_prepare);

@@ -170,6 +170,16 @@ static inline enum ts_err fix_open(struct fix *f)
     return err;
 }
 
+/* As a replica does whose start the voters know. */
+static inline void fix_confirm(struct fix *f)
+{
+    enum ts_err err = journal_confirm_start(f->journal, UINT64_MAX);
+    ts_assert(err == TS_OK);
+    while (f->token != UINT64_MAX && f->failed_calls == 0) {
+        (void)uv_run(&f->loop, UV_RUN_ONCE);
+    }
+}
+
 static inline void fix_close(struct fix *f)
 {
     journal_close(f->journal, fix_closed, f);

@@ -221,7 +221,18 @@ static void test_voter_after_restart_has_next_start(void **state)
     }
 }
 
-/* Goal (R1.8): a voter's disk that was rolled back to an older image is refused, in words. */
+static bool all_started(const struct fixture *f, uint64_t number)
+{
+    bool all = true;
+    for (size_t i = 0; i < NODES; i++) {
+        all = all && f->d[i]->state.voter.start == number;
+    }
+    return all;
+}
+
+/* Goal (R1.8): a voter's disk that was rolled back to an older image is refused, in words, and
+ * stays refused: not by being started alone as often as the original was, nor by the others'
+ * absence. */
 static void test_voter_with_rolled_back_disk_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -230,13 +241,21 @@ static void test_voter_with_rolled_back_disk_is_refused(void **state)
     (void)snprintf(voter, sizeof(voter), "%s/voter", f->dir[0]);
     (void)snprintf(copy, sizeof(copy), "%s/copy", f->run);
     run_command("cp", "-a", voter, copy);
-    for (size_t i = 0; i < NODES; i++) {
-        start(f, i);
+    for (uint64_t round = 1; round <= 2; round++) {
+        for (size_t i = 0; i < NODES; i++) {
+            start(f, i);
+        }
+        wait_until(f, all_confirmed);
+        assert_true(all_started(f, round));
+        stop_all(f);
     }
-    wait_until(f, all_confirmed);
-    stop_all(f);
     run_command("rm", "-rf", "--", voter);
     run_command("mv", "--", copy, voter);
+    for (int alone = 0; alone < 4; alone++) {
+        start(f, 0);
+        assert_int_equal(state_of(f, 0), ADMIN_VOTER_REGISTERING);
+        stop_all(f);
+    }
     for (size_t i = 0; i < NODES; i++) {
         start(f, i);
     }
@@ -244,6 +263,12 @@ static void test_voter_with_rolled_back_disk_is_refused(void **state)
     assert_non_null(strstr(f->d[0]->state.voter.why, "clone or a rolled-back image"));
     assert_true(voter_has_failed(f->d[0]->voter.core));
     stop_all(f);
+    for (int again = 0; again < 3; again++) {
+        start(f, 0);
+        assert_int_equal(state_of(f, 0), ADMIN_VOTER_CLONE);
+        assert_non_null(strstr(f->d[0]->state.voter.why, "clone or a rolled-back image"));
+        stop_all(f);
+    }
 }
 
 /* Goal: without its disk a voter does not vote, and the admin side says why. */

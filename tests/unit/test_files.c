@@ -147,10 +147,19 @@ static void test_dir_lock_held_elsewhere_names_pid(void **state)
 static void test_dir_abandon_is_remembered(void **state)
 {
     struct dir_fix *x = *state;
-    assert_int_equal(ts_dir_check_abandoned(x->dir, &x->why), TS_OK);
+    assert_int_equal(ts_dir_check_marks(x->dir, &x->why), TS_OK);
     ts_dir_abandon(x->dir, "cannot fsync the tea");
-    assert_int_equal(ts_dir_check_abandoned(x->dir, &x->why), TS_ERR_ABANDONED);
+    assert_int_equal(ts_dir_check_marks(x->dir, &x->why), TS_ERR_ABANDONED);
     assert_non_null(strstr(x->why.text, "cannot fsync the tea"));
+}
+
+/* Goal: a refusal by the voters is found again, with its reason (R1.8). */
+static void test_dir_refuse_is_remembered(void **state)
+{
+    struct dir_fix *x = *state;
+    ts_dir_refuse(x->dir, "this is start 2");
+    assert_int_equal(ts_dir_check_marks(x->dir, &x->why), TS_ERR_CLONE);
+    assert_non_null(strstr(x->why.text, "rolled-back image (this is start 2)"));
 }
 
 /* Goal: a path that does not fit is an error, never a shorter path. */
@@ -177,6 +186,7 @@ int main(void)
         T(test_dir_stage_finish_is_all_or_nothing),
         T(test_dir_lock_held_elsewhere_names_pid),
         T(test_dir_abandon_is_remembered),
+        T(test_dir_refuse_is_remembered),
         T(test_path_too_long_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,7 +45,7 @@ static void test_format_twice_is_refused(void **state)
     assert_non_null(strstr(f->why.text, "formatted already"));
 }
 
-/* Goal: what format and open give, and the start number that rises. */
+/* Goal: what format and open give, and the start number that rises once it was confirmed. */
 static void test_open_empty_gives_identity(void **state)
 {
     struct fix *f = *state;
@@ -55,10 +55,50 @@ static void test_open_empty_gives_identity(void **state)
     assert_true(i->start_number == 1);
     assert_true(i->last.v == 0);
     assert_int_equal(journal_record(f->journal).len, 5);
+    fix_confirm(f);
     fix_close(f);
     assert_int_equal(fix_open(f), TS_OK);
     assert_true(journal_info(f->journal)->start_number == 2);
     assert_memory_equal(journal_record(f->journal).data, "floor", 5);
+}
+
+/* Goal (R1.8): a start that the voters do not know is the same one after any number of restarts, so
+ * that a rolled-back image never comes closer to what they know; the one after it is another. */
+static void test_open_unconfirmed_start_is_repeated(void **state)
+{
+    struct fix *f = *state;
+    uint64_t instance = journal_info(f->journal)->start_instance.v;
+    assert_true(instance != 0);
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(journal_persist_record(f->journal, journal_record(f->journal), 7), TS_OK);
+        fix_close(f);
+        assert_int_equal(fix_open(f), TS_OK);
+        assert_true(journal_info(f->journal)->start_number == 1);
+        assert_true(journal_info(f->journal)->start_instance.v == instance);
+    }
+    fix_confirm(f);
+    fix_close(f);
+    assert_int_equal(fix_open(f), TS_OK);
+    assert_true(journal_info(f->journal)->start_number == 2);
+    assert_true(journal_info(f->journal)->start_instance.v != instance);
+    assert_memory_equal(journal_record(f->journal).data, "floor", 5);
+}
+
+/* Goal (R1.8): what the voters refused once is refused, and does not even begin a start. */
+static void test_open_refused_disk_is_clone(void **state)
+{
+    struct fix *f = *state;
+    char path[TS_PATH_MAX];
+    fix_confirm(f);
+    fix_close(f);
+    ts_dir_refuse(f->path, "start 1");
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(fix_open(f), TS_ERR_CLONE);
+    }
+    assert_int_equal(ts_path(path, NULL, f->path, "refused"), TS_OK);
+    assert_int_equal(ts_file_remove(path, NULL), TS_OK);
+    assert_int_equal(fix_open(f), TS_OK);
+    assert_true(journal_info(f->journal)->start_number == 2);
 }
 
 /* Goal: a second process (or journal) on the same directory is refused and changes nothing: the
@@ -72,6 +112,7 @@ static void test_open_twice_is_busy(void **state)
     assert_int_equal(journal_open(&second, &f->loop, f->path, NULL, &cb, NULL, NULL, &f->why),
                      TS_ERR_BUSY);
     assert_null(second);
+    fix_confirm(f);
     assert_int_equal(fix_append(f, 1, 10, 0), TS_OK);
     fix_wait(f);
     fix_close(f);
@@ -265,6 +306,7 @@ static void test_truncate_wrong_hash_fails_without_marker(void **state)
 static void test_persist_record_survives_reopen(void **state)
 {
     struct fix *f = *state;
+    fix_confirm(f);
     for (uint64_t i = 1; i <= 5; i++) {
         uint8_t mem[8];
         struct ts_writer w = ts_writer_init(mem, sizeof(mem));
@@ -384,6 +426,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_open_unformatted_is_not_found, setup, teardown),
         T(test_format_twice_is_refused),
         T(test_open_empty_gives_identity),
+        T(test_open_unconfirmed_start_is_repeated),
+        T(test_open_refused_disk_is_clone),
         T(test_open_twice_is_busy),
         T(test_append_survives_reopen),
         T(test_append_over_segments_survives_reopen),

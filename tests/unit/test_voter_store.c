@@ -104,7 +104,22 @@ static bool is_text(struct ts_bytes b, const char *s)
     return b.len == strlen(s) && memcmp(b.data, s, b.len) == 0;
 }
 
-/* Goal: what was formatted is found, and each open raises the start number (R1.8). */
+static void on_confirmed(void *arg)
+{
+    *(bool *)arg = true;
+}
+
+/* As a voter does whose start the others know. */
+static void confirm(struct store_fix *x)
+{
+    bool confirmed = false;
+    assert_int_equal(voter_store_confirm_start(x->s, on_confirmed, &confirmed), TS_OK);
+    while (!confirmed) {
+        (void)uv_run(&x->loop, UV_RUN_ONCE);
+    }
+}
+
+/* Goal: what was formatted is found, and the start number rises once it was confirmed (R1.8). */
 static void test_open_gives_formatted_records(void **state)
 {
     struct store_fix *x = *state;
@@ -118,8 +133,27 @@ static void test_open_gives_formatted_records(void **state)
         assert_true(is_text(voter_store_register(x->s, 0).bytes, "cluster"));
         assert_true(is_text(voter_store_register(x->s, 1).bytes, "kv"));
         assert_int_equal(voter_store_starts(x->s).len, 0);
+        confirm(x);
         close_store(x);
     }
+}
+
+/* Goal (R1.8): a start that no majority knows is the same one after any number of restarts. */
+static void test_open_unconfirmed_start_is_repeated(void **state)
+{
+    struct store_fix *x = *state;
+    assert_int_equal(open_store(x), TS_OK);
+    uint64_t instance = voter_store_start_instance(x->s).v;
+    for (int i = 0; i < 4; i++) {
+        close_store(x);
+        assert_int_equal(open_store(x), TS_OK);
+        assert_true(voter_store_start_number(x->s) == 1);
+        assert_true(voter_store_start_instance(x->s).v == instance && instance != 0);
+    }
+    confirm(x);
+    close_store(x);
+    ts_dir_refuse(x->path, "start 1");
+    assert_int_equal(open_store(x), TS_ERR_CLONE);
 }
 
 /* Goal: writes complete in the order of the calls and survive. */
@@ -231,8 +265,9 @@ static void test_write_failure_ends_the_voter(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_open_gives_formatted_records),   T(test_write_many_completes_in_order),
-        T(test_write_beyond_limits_is_refused), T(test_open_missing_part_is_refused),
+        T(test_open_gives_formatted_records),       T(test_write_many_completes_in_order),
+        T(test_open_unconfirmed_start_is_repeated), T(test_write_many_completes_in_order),
+        T(test_write_beyond_limits_is_refused),     T(test_open_missing_part_is_refused),
         T(test_write_failure_ends_the_voter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
