@@ -207,17 +207,18 @@ static int failing(int fd, const char *call)
     char text[PATH_BYTES] = "";
     char path[PATH_BYTES];
     char verb[8];
+    char number[16];
     char part[256];
-    int error;
     if (layer.fail == NULL || !under_dir(fd, path)) {
         return 0;
     }
     int in = (int)REAL(SYS_openat, AT_FDCWD, layer.fail, O_RDONLY | O_CLOEXEC);
     (void)REAL(SYS_read, in, text, sizeof(text) - 1);
     (void)REAL(SYS_close, in);
-    bool is_meant = sscanf(text, "%7s %d %255s", verb, &error, part) == 3 &&
+    bool is_meant = sscanf(text, "%7s %15s %255s", verb, number, part) == 3 &&
                     strcmp(verb, call) == 0 && strstr(path, part) != NULL;
     if (is_meant) {
+        int error = (int)strtol(number, NULL, 10);
         return error == 0 ? WAITS : error;
     }
     return 0;

@@ -45,7 +45,7 @@ static inline void kv_close(struct kv_test *t)
 static inline size_t kv_encode(enum resp_version version, const char *line, uint8_t *payload,
                                size_t cap)
 {
-    struct ts_bytes args[KV_TEST_WORDS];
+    struct ts_bytes args[KV_TEST_WORDS] = {{0}};
     size_t argc = 0;
     for (const char *at = line; *at != '\0';) {
         size_t len = strcspn(at, " ");
