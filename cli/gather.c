@@ -1,6 +1,8 @@
 #include "cli/gather.h"
 
 #include <inttypes.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
@@ -9,6 +11,7 @@
 #include "cluster-cfg/io/admin_client.h"
 #include "cluster-cfg/io/cluster_yaml.h"
 #include "cluster-cfg/io/format.h"
+#include "lab/nodes.h"
 
 enum ts_err cli_load_run(const char *run, struct cfg_cluster *cluster, struct ts_why *why)
 {
@@ -28,6 +31,53 @@ enum ts_err cli_load_run(const char *run, struct cfg_cluster *cluster, struct ts
     return err == TS_OK ? TS_OK : ts_why(why, err, "%s", error);
 }
 
+const char *cli_last_line(const char *run, const char *node, const char *program,
+                          char out[CLI_LINE_MAX])
+{
+    char path[TS_PATH_MAX];
+    char tail[4096];
+    out[0] = '\0';
+    if (ts_path(path, NULL, run, "%s/log/%s.log", node, program) != TS_OK) {
+        return out;
+    }
+    FILE *f = fopen(path, "re");
+    if (f == NULL) {
+        return out;
+    }
+    if (fseek(f, -(long)(sizeof(tail) - 1), SEEK_END) != 0) {
+        rewind(f);
+    }
+    size_t n = fread(tail, 1, sizeof(tail) - 1, f);
+    (void)fclose(f);
+    while (n > 0 && tail[n - 1] == '\n') {
+        n--;
+    }
+    tail[n] = '\0';
+    const char *line = strrchr(tail, '\n');
+    (void)snprintf(out, CLI_LINE_MAX, "%.*s", CLI_LINE_MAX - 1, line == NULL ? tail : line + 1);
+    return out;
+}
+
+/* Gives whether the node's nicd runs: then it is not switched off. A cluster-cfgd that does not
+ * stay up can tell nobody why, its log can. */
+static bool explain_silence(const char *run, const char *node, struct ts_why *why)
+{
+    struct nodes_run r = {0};
+    struct nodes_proc proc;
+    char line[CLI_LINE_MAX];
+    char real[PATH_MAX];
+    if (realpath(run, real) == NULL || ts_path(r.run, NULL, "", "%s", real + 1) != TS_OK ||
+        !nodes_is_running(&r, node, NULL)) {
+        return false;
+    }
+    if (!nodes_find(&r, node, "cluster-cfgd", NULL, &proc)) {
+        (void)cli_last_line(run, node, "cluster-cfgd", line);
+        (void)ts_why(why, TS_ERR_REFUSED, "cluster-cfgd of %s does not stay up: %s", node,
+                     line[0] == '\0' ? "see its log" : line);
+    }
+    return true;
+}
+
 static json_t *ask_one(const char *run, const char *node, json_t *request, unsigned timeout_ms)
 {
     char dir[TS_PATH_MAX];
@@ -38,8 +88,9 @@ static json_t *ask_one(const char *run, const char *node, json_t *request, unsig
     if (err == TS_OK) {
         return json_pack("{s:s,s:o}", "node", node, "reply", reply);
     }
+    bool runs = explain_silence(run, node, &why) || err != TS_ERR_NOT_FOUND;
     return json_pack("{s:s,s:s,s:s}", "node", node, "error", why.text, "state",
-                     err == TS_ERR_NOT_FOUND ? "not running" : "silent");
+                     runs ? "silent" : "not running");
 }
 
 json_t *cli_ask_all(const char *run, const struct cfg_cluster *cluster, const char *only,

@@ -20,6 +20,12 @@ json_t *cli_ask_all(const char *run, const struct cfg_cluster *cluster, const ch
 /* How many of them answered. */
 size_t cli_answered(const json_t *answers);
 
+/* The last line that a program of a node logged ("replica-kv", "cluster-cfgd"), cut; "" without
+ * one. Gives `out`. */
+#define CLI_LINE_MAX 400
+const char *cli_last_line(const char *run, const char *node, const char *program,
+                          char out[CLI_LINE_MAX]);
+
 /* One picture of the answers to "status":
  *   {"version": 1, "cluster", "nodes": [{"node", "reachable", "error", …the node's status}],
  *    "groups": [{"group", "epoch", "serving", "primary", "last_primary", "no_primary_ms",

@@ -214,33 +214,6 @@ static void undo(const struct up *u)
     }
 }
 
-/* The last line that a program of a node logged, "" without one. */
-static void last_log_line(const struct up *u, const char *node, const char *program,
-                          char out[WHAT_MAX])
-{
-    char path[TS_PATH_MAX];
-    char tail[4096];
-    out[0] = '\0';
-    if (ts_path(path, NULL, u->run.run, "%s/log/%s.log", node, program) != TS_OK) {
-        return;
-    }
-    FILE *f = fopen(path, "re");
-    if (f == NULL) {
-        return;
-    }
-    if (fseek(f, -(long)(sizeof(tail) - 1), SEEK_END) != 0) {
-        rewind(f);
-    }
-    size_t n = fread(tail, 1, sizeof(tail) - 1, f);
-    (void)fclose(f);
-    while (n > 0 && tail[n - 1] == '\n') {
-        n--;
-    }
-    tail[n] = '\0';
-    const char *line = strrchr(tail, '\n');
-    (void)snprintf(out, WHAT_MAX, "%.*s", WHAT_MAX - 1, line == NULL ? tail : line + 1);
-}
-
 /* Names each process that does not stay up, with its own last words. */
 static void explain_failure(const struct up *u, const json_t *merged)
 {
@@ -255,19 +228,19 @@ static void explain_failure(const struct up *u, const json_t *merged)
         {
             const char *group = cli_string(proc, "group", NULL);
             char program[NODES_PROGRAM_MAX + CFG_NAME_MAX];
-            char line[WHAT_MAX];
+            char line[CLI_LINE_MAX];
             if (cli_bool(proc, "running") && cli_number(proc, "starts") < 3) {
                 continue;
             }
             (void)snprintf(program, sizeof(program), "%s%s%s", cli_string(proc, "program", "?"),
                            group == NULL ? "" : "-", group == NULL ? "" : group);
-            last_log_line(u, name, program, line);
+            cli_last_line(u->run.run, name, program, line);
             (void)fprintf(u->cli->err, "  %s of %s does not stay up: %s\n", program, name,
                           line[0] == '\0' ? "see its log" : line);
         }
         if (!cli_bool(node, "reachable")) {
-            char line[WHAT_MAX];
-            last_log_line(u, name, "cluster-cfgd", line);
+            char line[CLI_LINE_MAX];
+            cli_last_line(u->run.run, name, "cluster-cfgd", line);
             (void)fprintf(u->cli->err, "  cluster-cfgd of %s does not answer: %s\n", name,
                           line[0] == '\0' ? "see its log" : line);
         }

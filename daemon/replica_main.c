@@ -207,7 +207,8 @@ static int open_all(struct replica *r)
     if (n < 0 || m < 0 || k < 0 || (size_t)m >= sizeof(r->group_dir)) {
         return fail(r, "the path of --data is too long");
     }
-    if (net_tls_open(&r->tls, tls_dir, &why) != TS_OK) {
+    if (net_tls_open_as(&r->tls, tls_dir, r->start->node->name, r->start->cluster.name, &why) !=
+        TS_OK) {
         return fail(r, why.text);
     }
     int status = open_core(r);

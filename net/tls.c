@@ -14,7 +14,6 @@
 /* Hardware AES first: 785 MB/s were measured at full records. */
 #define TLS_CIPHERS "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
 #define TLS_GROUPS "X25519:P-256"
-#define TLS_DATE_MAX 40
 
 void net_tls_error(const SSL *ssl, char *out, size_t cap)
 {
@@ -191,10 +190,10 @@ static enum ts_err tls_check_chain(SSL_CTX *ctx, X509 *cert, const char *dir, st
                   dir, dir, X509_verify_cert_error_string(code));
 }
 
-static int64_t tls_expiry(const X509 *cert)
+static int64_t tls_seconds(const ASN1_TIME *date)
 {
     struct tm tm = {0};
-    if (ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) != 1) {
+    if (ASN1_TIME_to_tm(date, &tm) != 1) {
         ERR_clear_error();
         return 0;
     }
@@ -237,11 +236,13 @@ static enum ts_err tls_load(struct net_tls *t, const char *dir, const struct net
     SSL_CTX_free(t->ctx);
     t->ctx = ctx;
     t->self = self;
-    t->not_after = tls_expiry(cert);
+    t->not_before = tls_seconds(X509_get0_notBefore(cert));
+    t->not_after = tls_seconds(X509_get0_notAfter(cert));
     return TS_OK;
 }
 
-enum ts_err net_tls_open(struct net_tls *t, const char *dir, struct ts_why *why)
+static enum ts_err tls_open(struct net_tls *t, const char *dir, const struct net_tls_identity *self,
+                            struct ts_why *why)
 {
     *t = (struct net_tls){.ctx = NULL};
     int n = snprintf(t->dir, sizeof(t->dir), "%s", dir);
@@ -249,7 +250,27 @@ enum ts_err net_tls_open(struct net_tls *t, const char *dir, struct ts_why *why)
         return ts_why(why, TS_ERR_LIMIT, "the path %s is longer than %zu bytes", dir,
                       sizeof(t->dir) - 1);
     }
-    return tls_load(t, dir, NULL, why);
+    return tls_load(t, dir, self, why);
+}
+
+enum ts_err net_tls_open(struct net_tls *t, const char *dir, struct ts_why *why)
+{
+    return tls_open(t, dir, NULL, why);
+}
+
+enum ts_err net_tls_open_as(struct net_tls *t, const char *dir, const char *node,
+                            const char *cluster, struct ts_why *why)
+{
+    struct net_tls_identity self = {.node = ""};
+    int n = snprintf(self.node, sizeof(self.node), "%s", node);
+    int c = snprintf(self.cluster, sizeof(self.cluster), "%s", cluster);
+    if (n < 0 || c < 0 || (size_t)n >= sizeof(self.node) || (size_t)c >= sizeof(self.cluster)) {
+        *t = (struct net_tls){.ctx = NULL};
+        return ts_why(why, TS_ERR_LIMIT,
+                      "the name of node %s or cluster %s is longer than %d bytes", node, cluster,
+                      NET_NAME_MAX - 1);
+    }
+    return tls_open(t, dir, &self, why);
 }
 
 enum ts_err net_tls_reload(struct net_tls *t, struct ts_why *why)
@@ -258,21 +279,23 @@ enum ts_err net_tls_reload(struct net_tls *t, struct ts_why *why)
     return tls_load(t, t->dir, &self, why);
 }
 
-static void tls_date(int64_t s, char out[TLS_DATE_MAX])
+const char *net_tls_date(int64_t s, char out[NET_TLS_DATE_MAX])
 {
     time_t t = (time_t)s;
     struct tm tm = {0};
-    if (gmtime_r(&t, &tm) == NULL || strftime(out, TLS_DATE_MAX, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0) {
-        (void)snprintf(out, TLS_DATE_MAX, "an unknown date");
+    if (gmtime_r(&t, &tm) == NULL ||
+        strftime(out, NET_TLS_DATE_MAX, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0) {
+        (void)snprintf(out, NET_TLS_DATE_MAX, "an unknown date");
     }
+    return out;
 }
 
 void net_tls_renew(struct net_tls *t, const struct net_log *log)
 {
     struct ts_why why = {.text = ""};
-    char date[TLS_DATE_MAX];
+    char date[NET_TLS_DATE_MAX];
     enum ts_err err = net_tls_reload(t, &why);
-    tls_date(t->not_after, date);
+    (void)net_tls_date(t->not_after, date);
     if (err == TS_OK) {
         net_log(log, NET_LOG_INFO, "new links use the certificate of %s that holds until %s",
                 t->self.node, date);

@@ -29,18 +29,28 @@ struct net_tls {
     char dir[NET_TLS_DIR_MAX];
     SSL_CTX *ctx; /* of new connections; each connection keeps the one it began with */
     struct net_tls_identity self; /* of the loaded certificate */
-    int64_t not_after;            /* seconds since the Unix epoch: when it expires */
+    int64_t not_before;           /* seconds since the Unix epoch: from when on it holds */
+    int64_t not_after;            /* when it expires */
 };
+
+/* "2026-01-02T03:04:05Z" */
+#define NET_TLS_DATE_MAX 40
 
 /* Loads `dir`. On failure `why` says which file is wrong and what to do.
  * TS_ERR_NOT_FOUND: a file is missing; TS_ERR_AUTH: the files do not fit each other;
  * TS_ERR_MALFORMED: a file is not PEM; TS_ERR_LIMIT: a name is too long; TS_ERR_NOMEM. */
 enum ts_err net_tls_open(struct net_tls *t, const char *dir, struct ts_why *why) TS_MUST_USE;
+/* The same for a certificate that must be `node`'s of `cluster`; TS_ERR_AUTH when it is another's.
+ * Every peer would refuse that one, and only say so in its own log. */
+enum ts_err net_tls_open_as(struct net_tls *t, const char *dir, const char *node,
+                            const char *cluster, struct ts_why *why) TS_MUST_USE;
 /* Loads the directory again for new connections; on failure all stays as it was. Errors as above,
  * and TS_ERR_AUTH when the certificate names another node or cluster than before. Blocks. */
 enum ts_err net_tls_reload(struct net_tls *t, struct ts_why *why) TS_MUST_USE;
 /* The same, and tells in one line of the log what new connections use now: what SIGHUP does. */
 void net_tls_renew(struct net_tls *t, const struct net_log *log);
+/* A date of a certificate in UTC. Gives `out`. */
+const char *net_tls_date(int64_t s, char out[NET_TLS_DATE_MAX]);
 /* All connections must have ended. */
 void net_tls_close(struct net_tls *t);
 

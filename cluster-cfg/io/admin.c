@@ -217,6 +217,9 @@ json_t *admin_status_json(const struct admin_state *s, struct ts_mono now, uint6
     set(o, "cluster_digest", hex64(cfg_cluster_digest(s->cluster)));
     set(o, "uptime_ms", number(ts_mono_since(s->started, now) / TS_NS_PER_MS));
     set(o, "wall_us", number(wall_us));
+    set(o, "certificate",
+        json_pack("{s:I,s:I}", "from_s", (json_int_t)s->certificate.from_s, "until_s",
+                  (json_int_t)s->certificate.until_s));
     set(o, "voter", voter_json(s));
     set(o, "processes", processes_json(s));
     set(o, "processes_age_ms", age_ms(s->has_procs, s->procs_at, now));
@@ -231,7 +234,7 @@ json_t *admin_status_json(const struct admin_state *s, struct ts_mono now, uint6
     set(events, "unreadable", number(recorder_unreadable(s->recorder)));
     set(events, "reports_refused", number(s->reports_refused));
     set(o, "events", events);
-    set(o, "alarms", admin_alarms_json(s, now));
+    set(o, "alarms", admin_alarms_json(s, now, wall_us));
     return o;
 }
 

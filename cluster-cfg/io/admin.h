@@ -27,6 +27,7 @@
  *                "serving": whether a primary serves, as far as this node can know, null when it
  *                cannot; "no_primary_ms": for how long none has been known, null otherwise
  *   "events":    {"oldest", "newest", "unwritten", "unreadable", "reports_refused"}
+ *   "certificate": {"from_s", "until_s"}: Unix times between which the node's certificate holds
  *   "alarms":    [{"code", "text", "group" (if of one)}]
  *   "processes_age_ms", "peers_age_ms": since the last report, null without one
  * events:   "events": [recorder_event_json], "newest", "more": whether others follow. An event's
@@ -60,6 +61,10 @@
 /* A report is repeated each 100 ms: after this long its sender is silent. */
 #define ADMIN_SILENT_NS (2 * TS_NS_PER_S)
 
+/* How long before its end a certificate is an alarm, and at most this part of its whole time. */
+#define ADMIN_CERTIFICATE_S (14 * 86400)
+#define ADMIN_CERTIFICATE_PART 3
+
 #define ADMIN_ALARM_NO_PRIMARY "no-primary"
 
 /* X(symbol, name) */
@@ -85,6 +90,12 @@ struct admin_voter {
     char why[TS_WHY_MAX];
     uint64_t rejected;        /* connections refused: net_counters_rejected */
     const struct voter *core; /* borrowed; NULL without one */
+};
+
+/* The dates of the node's certificate, seconds since the Unix epoch; `until_s` 0: not known. */
+struct admin_certificate {
+    int64_t from_s;
+    int64_t until_s;
 };
 
 struct admin_replica {
@@ -126,6 +137,7 @@ struct admin_state {
     struct report_peers peers;
     struct admin_replica replica[TS_GROUPS_MAX + 1]; /* by group id */
     struct admin_primary primary[TS_GROUPS_MAX + 1]; /* by group id */
+    struct admin_certificate certificate;
     uint64_t reports_refused;
 };
 
@@ -137,7 +149,7 @@ char *admin_answer(const struct admin_state *s, struct ts_bytes request, struct 
 /* The status reply's object, new. */
 json_t *admin_status_json(const struct admin_state *s, struct ts_mono now, uint64_t wall_us);
 /* Its "alarms", new. */
-json_t *admin_alarms_json(const struct admin_state *s, struct ts_mono now);
+json_t *admin_alarms_json(const struct admin_state *s, struct ts_mono now, uint64_t wall_us);
 
 enum admin_primary_change {
     ADMIN_PRIMARY_SAME,

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cluster-cfg/io/admin.h"
+#include "net/tls.h"
 
 /* "REPORT_ALARM_NO_MAJORITY" gives "no-majority". */
 static void code_of(const char *symbol, char *out, size_t cap)
@@ -157,9 +158,41 @@ static void add_primary(const struct admin_state *s, const struct cfg_group *g, 
     }
 }
 
-json_t *admin_alarms_json(const struct admin_state *s, struct ts_mono now)
+/* Links that stand go on; new ones are refused by the other nodes, who would not say so here. */
+static void add_certificate(const struct admin_state *s, uint64_t wall_us, json_t *alarms)
+{
+    const struct admin_certificate *c = &s->certificate;
+    const char *name = s->self->name;
+    int64_t now = (int64_t)(wall_us / 1000000U);
+    int64_t part = (c->until_s - c->from_s) / ADMIN_CERTIFICATE_PART;
+    int64_t early = part < ADMIN_CERTIFICATE_S ? part : ADMIN_CERTIFICATE_S;
+    char text[320];
+    char date[NET_TLS_DATE_MAX];
+    if (c->until_s == 0) {
+        return;
+    }
+    if (now < c->from_s) {
+        (void)snprintf(text, sizeof(text),
+                       "the certificate of %s holds from %s on only, by this node's clock: set the "
+                       "clock; until then no node takes a new link",
+                       name, net_tls_date(c->from_s, date));
+    } else if (now >= c->until_s - early) {
+        (void)snprintf(
+            text, sizeof(text),
+            "the certificate of %s %s %s%s: issue it again with twinstep ca issue --force "
+            "and send SIGHUP to its nicd",
+            name, now >= c->until_s ? "expired at" : "expires at", net_tls_date(c->until_s, date),
+            now >= c->until_s ? ", and no node takes a new link with it" : "");
+    } else {
+        return;
+    }
+    add(alarms, "certificate", NULL, text);
+}
+
+json_t *admin_alarms_json(const struct admin_state *s, struct ts_mono now, uint64_t wall_us)
 {
     json_t *alarms = json_array();
+    add_certificate(s, wall_us, alarms);
     add_voter(s, alarms);
     add_processes(s, now, alarms);
     add_peers(s, now, alarms);

@@ -80,6 +80,14 @@ static enum ts_err open_reports(struct cfgd *d, struct ts_why *why)
     return err == TS_OK ? TS_OK : ts_why_sys(why, errno, "cannot bind %s", path);
 }
 
+/* An expired certificate does not keep this from starting: clocks may be wrong after a power cut,
+ * and a new one can be loaded while it runs. It is an alarm, beforehand and then. */
+static void keep_dates(struct cfgd *d)
+{
+    d->state.certificate =
+        (struct admin_certificate){.from_s = d->tls.not_before, .until_s = d->tls.not_after};
+}
+
 static enum ts_err open_net(struct cfgd *d, struct ts_why *why)
 {
     enum ts_err err = net_turn_open(&d->turn, d->o.loop);
@@ -92,11 +100,12 @@ static enum ts_err open_net(struct cfgd *d, struct ts_why *why)
     if (err != TS_OK) {
         return err;
     }
-    err = net_tls_open(&d->tls, dir, why);
+    err = net_tls_open_as(&d->tls, dir, d->o.self->name, d->o.cluster->name, why);
     if (err != TS_OK) {
         return TS_ERR_CONFIG;
     }
     d->tls_open = true;
+    keep_dates(d);
     d->env = (struct net_env){.loop = d->o.loop, .turn = &d->turn, .log = d->o.log, .tls = &d->tls};
     return TS_OK;
 }
@@ -136,6 +145,7 @@ enum ts_err cfgd_open(struct cfgd **out, const struct cfgd_options *options, str
 void cfgd_renew_certificate(struct cfgd *d)
 {
     net_tls_renew(&d->tls, d->o.log);
+    keep_dates(d);
 }
 
 void cfgd_begin_close(struct cfgd *d)

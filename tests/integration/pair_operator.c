@@ -17,6 +17,7 @@
 
 #include "lab/clock.h"
 #include "lab/exec.h"
+#include "net/ca.h"
 #include "tests/integration/fixture.h"
 
 #define WAIT_MS 60000
@@ -328,6 +329,58 @@ static void test_renewed_certificate_is_taken_at_hangup(void **state)
     assert_true(lab_pair_wait_redundant(&fixture.pair, WAIT_MS, &now));
 }
 
+static void expect_alarm_gone(const char *code)
+{
+    struct lab_state now;
+    assert_true(lab_pair_wait_redundant(&fixture.pair, WAIT_MS, &now)); /* no alarm at all */
+    assert_false(lab_state_has_alarm(&now, code));
+}
+
+/* Asks `twinstep status` until it says `text`. */
+static void wait_said(const char *text)
+{
+    uint64_t end = lab_now_ns() + WAIT_MS * TS_NS_PER_MS;
+    do {
+        if (lab_now_ns() >= end) {
+            expect_said(text);
+        }
+        lab_pause_ms(100);
+        twinstep("status", NULL);
+    } while (strstr(said, text) == NULL);
+}
+
+/* Goal: a certificate that the other nodes refuse is no riddle: another node's ends the program
+ * with a sentence that `status` shows, an expired one is an alarm; a right one mends both. */
+static void test_status_wrong_certificate_is_told(void **state)
+{
+    char ca[TS_PATH_MAX];
+    char tls[TS_PATH_MAX];
+    struct ts_why why;
+    (void)state;
+    (void)fixture_primary(&fixture);
+    assert_int_equal(ts_path(ca, NULL, fixture.run, "ca"), TS_OK);
+    assert_int_equal(ts_path(tls, NULL, fixture.run, "arb1/tls"), TS_OK);
+    struct ca_validity past = ca_validity_days(1);
+    past.not_before -= 864000;
+    past.not_after -= 864000;
+    assert_int_equal(ca_issue(ca, "arb1", tls, past, &why), TS_OK);
+    hang_up("arb1");
+    wait_alarm("certificate");
+    twinstep("status", NULL);
+    expect_said("the certificate of arb1 expired at ");
+    issue("arb1");
+    hang_up("arb1");
+    expect_alarm_gone("certificate");
+
+    assert_int_equal(ca_issue(ca, "nic1", tls, ca_validity_days(9), &why), TS_OK);
+    kill_node(ARBITER);
+    start_node(ARBITER);
+    wait_said("node.pem is of node nic1 of cluster demo, and this is arb1 of demo");
+    expect_said("cluster-cfgd of arb1 does not stay up: ");
+    issue("arb1");
+    expect_alarm_gone("certificate"); /* nicd tries again by itself */
+}
+
 static int begin(void **state)
 {
     (void)state;
@@ -348,6 +401,7 @@ int main(void)
         cmocka_unit_test(test_status_without_primary_says_so),
         cmocka_unit_test(test_up_other_cluster_file_is_refused_or_told),
         cmocka_unit_test(test_renewed_certificate_is_taken_at_hangup),
+        cmocka_unit_test(test_status_wrong_certificate_is_told),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }

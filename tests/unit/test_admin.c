@@ -171,7 +171,7 @@ static void test_status_of_well_node_has_no_alarm(void **state)
 
 static void assert_alarm(struct fixture *f, const char *code, const char *text)
 {
-    json_t *alarms = admin_alarms_json(&f->state, (struct ts_mono){NOW_NS});
+    json_t *alarms = admin_alarms_json(&f->state, (struct ts_mono){NOW_NS}, 0);
     size_t i;
     json_t *a;
     bool found = false;
@@ -223,9 +223,43 @@ static void test_alarms_tell_what_is_wrong(void **state)
     json_decref(o);
 }
 
+/* Goal: a certificate is told of in time, and when it is too late; one that holds only for days
+ * not from its first day on. */
+static void test_alarm_certificate_expiry_is_told(void **state)
+{
+    struct fixture *f = *state;
+    const int64_t day = 86400;
+    static const struct {
+        int64_t now; /* all in days since 1970 */
+        int64_t from;
+        int64_t until;
+        const char *says; /* NULL: no alarm */
+    } CASES[] = {
+        {100, 0, 365, NULL},
+        {350, 0, 365, NULL},
+        {352, 0, 365, "the certificate of nic1 expires at 1971-01-01T00:00:00Z: issue"},
+        {365, 0, 365, "expired at 1971-01-01T00:00:00Z, and no node takes a new link with it: i"},
+        {1, 0, 9, NULL},
+        {6, 0, 9, "expires at 1970-01-10T00:00:00Z"},
+        {0, 1, 9, "holds from 1970-01-02T00:00:00Z on only, by this node's clock: set the clock"},
+    };
+    fill(f);
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+        uint64_t wall_us = (uint64_t)(CASES[i].now * day) * 1000000U;
+        f->state.certificate =
+            (struct admin_certificate){CASES[i].from * day, CASES[i].until * day};
+        json_t *alarms = admin_alarms_json(&f->state, (struct ts_mono){NOW_NS}, wall_us);
+        assert_int_equal(json_array_size(alarms), CASES[i].says == NULL ? 0 : 1);
+        if (CASES[i].says != NULL) {
+            assert_non_null(strstr(text_at(json_array_get(alarms, 0), "text"), CASES[i].says));
+        }
+        json_decref(alarms);
+    }
+}
+
 static bool has_alarm(struct fixture *f, uint64_t now_ns)
 {
-    json_t *alarms = admin_alarms_json(&f->state, (struct ts_mono){now_ns});
+    json_t *alarms = admin_alarms_json(&f->state, (struct ts_mono){now_ns}, 0);
     size_t i;
     json_t *a;
     bool found = false;
@@ -476,6 +510,7 @@ int main(void)
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
         TEST(test_status_of_well_node_has_no_alarm),
         TEST(test_alarms_tell_what_is_wrong),
+        TEST(test_alarm_certificate_expiry_is_told),
         TEST(test_primary_lost_link_becomes_alarm),
         TEST(test_primary_seen_from_arbiter_needs_all_down),
         TEST(test_answer_bad_request_says_why),

@@ -146,6 +146,13 @@ static void test_net_tls_reload_bad_file_keeps_the_old(void **state)
     assert_non_null(strstr(why.text, "is of node nic5 of cluster demo, and this is nic4 of demo"));
     assert_ptr_equal(f->tls[4].ctx, ctx);
     assert_string_equal(f->tls[4].self.node, "nic4");
+    /* At a start the same is asked for. */
+    struct net_tls tls;
+    assert_int_equal(net_tls_open_as(&tls, f->tls_dir[4], "nic4", "demo", &why), TS_ERR_AUTH);
+    assert_non_null(strstr(why.text, "is of node nic5 of cluster demo, and this is nic4 of demo"));
+    assert_int_equal(net_tls_open_as(&tls, f->tls_dir[4], "nic5", "other", &why), TS_ERR_AUTH);
+    fx_ok(net_tls_open_as(&tls, f->tls_dir[4], "nic5", "demo", &why), &why);
+    net_tls_close(&tls);
     fx_close(f);
 }
 
