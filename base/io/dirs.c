@@ -21,7 +21,7 @@ enum ts_err ts_dir_sync(const char *path, struct ts_why *why)
     }
     enum ts_err err = TS_OK;
     if (fsync(fd) != 0) {
-        err = ts_why_sys(why, errno, "cannot fsync the directory %s", path);
+        err = ts_why_sync(why, errno, "cannot fsync the directory %s", path);
     }
     (void)close(fd);
     return err;

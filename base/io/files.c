@@ -67,21 +67,39 @@ static const char *advice_of_errno(int errnum)
     }
 }
 
+static void say_errno(struct ts_why *why, int errnum, const char *fmt, va_list ap)
+    __attribute__((format(printf, 3, 0)));
+static void say_errno(struct ts_why *why, int errnum, const char *fmt, va_list ap)
+{
+    int n = vsnprintf(why->text, sizeof(why->text), fmt, ap);
+    size_t used = n < 0 ? 0 : (size_t)n;
+    if (used < sizeof(why->text)) {
+        char buf[128];
+        (void)snprintf(why->text + used, sizeof(why->text) - used, ": %s%s",
+                       strerror_r(errnum, buf, sizeof(buf)), advice_of_errno(errnum));
+    }
+}
+
 enum ts_err ts_why_sys(struct ts_why *why, int errnum, const char *fmt, ...)
 {
     if (why != NULL) {
         va_list ap;
         va_start(ap, fmt);
-        int n = vsnprintf(why->text, sizeof(why->text), fmt, ap);
+        say_errno(why, errnum, fmt, ap);
         va_end(ap);
-        size_t used = n < 0 ? 0 : (size_t)n;
-        if (used < sizeof(why->text)) {
-            char buf[128];
-            (void)snprintf(why->text + used, sizeof(why->text) - used, ": %s%s",
-                           strerror_r(errnum, buf, sizeof(buf)), advice_of_errno(errnum));
-        }
     }
     return err_of_errno(errnum);
+}
+
+enum ts_err ts_why_sync(struct ts_why *why, int errnum, const char *fmt, ...)
+{
+    if (why != NULL) {
+        va_list ap;
+        va_start(ap, fmt);
+        say_errno(why, errnum, fmt, ap);
+        va_end(ap);
+    }
+    return TS_ERR_IO;
 }
 
 enum ts_err ts_path(char out[TS_PATH_MAX], struct ts_why *why, const char *dir, const char *fmt,
@@ -198,7 +216,7 @@ static enum ts_err write_aside(const char *aside, const void *data, size_t len, 
         err = ts_fd_write_at(fd, aside, data, len, 0, why);
     }
     if (err == TS_OK && fsync(fd) != 0) {
-        err = ts_why_sys(why, errno, "cannot fsync %s", aside);
+        err = ts_why_sync(why, errno, "cannot fsync %s", aside);
     }
     if (close(fd) != 0 && err == TS_OK) {
         err = ts_why_sys(why, errno, "cannot close %s", aside);
@@ -281,7 +299,7 @@ enum ts_err ts_fd_read_at(int fd, const char *path, void *data, size_t len, uint
 enum ts_err ts_fd_sync(int fd, const char *path, struct ts_why *why)
 {
     if (fdatasync(fd) != 0) {
-        return ts_why_sys(why, errno, "cannot fdatasync %s", path);
+        return ts_why_sync(why, errno, "cannot fdatasync %s", path);
     }
     return TS_OK;
 }

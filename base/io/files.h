@@ -32,6 +32,12 @@ enum ts_err ts_why(struct ts_why *why, enum ts_err err, const char *fmt, ...)
 enum ts_err ts_why_sys(struct ts_why *why, int errnum, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
+/* The same for a failed fsync or fdatasync: TS_ERR_IO whatever the reason, a lack of space or
+ * memory included. Nobody knows what the disk holds then, and the next sync would not tell (R2.11).
+ */
+enum ts_err ts_why_sync(struct ts_why *why, int errnum, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
 /* Writes "dir/name" (name printf-like) to `out`; TS_ERR_LIMIT when it is longer than TS_PATH_MAX.
  */
 enum ts_err ts_path(char out[TS_PATH_MAX], struct ts_why *why, const char *dir, const char *fmt,
@@ -58,10 +64,12 @@ enum ts_err ts_fd_write_at(int fd, const char *path, const void *data, size_t le
                            struct ts_why *why) TS_MUST_USE;
 enum ts_err ts_fd_read_at(int fd, const char *path, void *data, size_t len, uint64_t offset,
                           struct ts_why *why) TS_MUST_USE;
-/* fdatasync. An error means that nothing written through this file may be trusted (R2.11). */
+/* fdatasync. An error is TS_ERR_IO and means that nothing written through this file may be trusted
+ * (R2.11). */
 enum ts_err ts_fd_sync(int fd, const char *path, struct ts_why *why) TS_MUST_USE;
 
-/* fsync of a directory: makes creations, renames and removals in it durable. */
+/* fsync of a directory: makes creations, renames and removals in it durable. TS_ERR_IO when that
+ * failed; otherwise the directory could not be opened. */
 enum ts_err ts_dir_sync(const char *path, struct ts_why *why) TS_MUST_USE;
 /* mkdir -p, durable; parts that exist are left alone. TS_ERR_EXISTS when a part is no directory. */
 enum ts_err ts_dir_make(const char *path, mode_t mode, struct ts_why *why) TS_MUST_USE;

@@ -168,7 +168,7 @@ static enum ts_err repair_slot(struct ts_slot_file *f, unsigned slot, const stru
         uint64_t at = ts_slot_copy_offset(f->copy_size, slot, copy);
         enum ts_err err = ts_fd_write_at(f->fd, f->path, good, f->copy_size, at, why);
         if (err != TS_OK) {
-            return err;
+            return err == TS_ERR_SYSTEM ? TS_ERR_IO : err;
         }
         f->repaired++;
     }
@@ -211,6 +211,12 @@ static enum ts_err load(struct ts_slot_file *f, struct ts_why *why)
     return ts_fd_sync(f->fd, f->path, why);
 }
 
+/* An error before anything is written: TS_ERR_IO is for writes and syncs (R2.11). */
+static enum ts_err not_io(enum ts_err err)
+{
+    return err == TS_ERR_IO ? TS_ERR_SYSTEM : err;
+}
+
 /* Opens the file and learns the size of a copy from the file's size. */
 static enum ts_err open_file(struct ts_slot_file *f, struct ts_why *why)
 {
@@ -222,7 +228,7 @@ static enum ts_err open_file(struct ts_slot_file *f, struct ts_why *why)
                          "%s is missing: this disk is not formatted, or has lost a part; a blank "
                          "disk is never taken for an empty one",
                          f->path)
-                   : ts_why_sys(why, errno, "cannot open %s", f->path);
+                   : not_io(ts_why_sys(why, errno, "cannot open %s", f->path));
     }
     /* The kernel gives the lock up with the process: no crash leaves one behind. */
     if (flock(f->fd, LOCK_EX | LOCK_NB) != 0) {
@@ -231,11 +237,11 @@ static enum ts_err open_file(struct ts_slot_file *f, struct ts_why *why)
                             "%s is in use by another process; end that one first, or choose "
                             "another data directory",
                             f->path)
-                   : ts_why_sys(why, errno, "cannot lock %s", f->path);
+                   : not_io(ts_why_sys(why, errno, "cannot lock %s", f->path));
     }
     struct stat st;
     if (fstat(f->fd, &st) != 0) {
-        return ts_why_sys(why, errno, "cannot look at %s", f->path);
+        return not_io(ts_why_sys(why, errno, "cannot look at %s", f->path));
     }
     size_t copies = TS_SLOT_SLOTS * TS_SLOT_COPIES;
     size_t size_max = copies * ts_slot_copy_size(TS_SLOT_PAYLOAD_LIMIT);

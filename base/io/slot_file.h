@@ -32,7 +32,8 @@ enum ts_err ts_slot_format(const char *path, struct ts_incarnation incarnation, 
  * is not durable). Gives `*out`; ts_slot_close frees it. TS_ERR_NOT_FOUND: no file (not formatted).
  * TS_ERR_BUSY: open already, here or in another process. TS_ERR_CORRUPT: both slots unreadable, a
  * wrong size, or another incarnation than `incarnation` (zero accepts any). TS_ERR_VERSION.
- * TS_ERR_IO. */
+ * TS_ERR_IO: a write or a sync failed, and the file may not be trusted any more (R2.11); what
+ * failed before the first write is TS_ERR_SYSTEM. TS_ERR_NOSPACE, TS_ERR_NOMEM, TS_ERR_SYSTEM. */
 enum ts_err ts_slot_open(struct ts_slot_file **out, const char *path,
                          struct ts_incarnation incarnation, struct ts_why *why) TS_MUST_USE;
 

@@ -190,6 +190,16 @@ enum ts_err voter_store_format(const char *dir, struct ts_incarnation incarnatio
 
 /* ---- open ---- */
 
+/* R2.11: `err` is of a write or a sync; one that found the disk merely full casts no doubt on it.
+ */
+static enum ts_err distrust(const struct voter_store *s, enum ts_err err, const struct ts_why *why)
+{
+    if (err != TS_OK && err != TS_ERR_NOSPACE && err != TS_ERR_NOMEM) {
+        ts_dir_abandon(s->dir, why != NULL ? why->text : ts_err_text(err));
+    }
+    return err;
+}
+
 /* Opens the identity, and learns from it the incarnation and the list of registers. */
 static enum ts_err open_identity(struct voter_store *s, struct ts_why *why)
 {
@@ -199,7 +209,7 @@ static enum ts_err open_identity(struct voter_store *s, struct ts_why *why)
         err = ts_slot_open(&s->identity_file, path, (struct ts_incarnation){0}, why);
     }
     if (err != TS_OK) {
-        return err;
+        return err == TS_ERR_IO ? distrust(s, err, why) : err;
     }
     s->incarnation = ts_slot_incarnation(s->identity_file);
     err = identity_decode(&s->identity, ts_slot_value(s->identity_file));
@@ -229,7 +239,7 @@ static enum ts_err open_part(struct voter_store *s, uint32_t id, struct ts_slot_
         err = ts_slot_open(file, path, s->incarnation, why);
     }
     if (err != TS_OK) {
-        return err;
+        return err == TS_ERR_IO ? distrust(s, err, why) : err;
     }
     struct ts_bytes value = ts_slot_value(*file);
     s->found[index].data = malloc(value.len + 1);
@@ -257,7 +267,8 @@ static enum ts_err raise_start_number(struct voter_store *s, struct ts_why *why)
     struct ts_writer w = ts_writer_init(mem, sizeof(mem));
     identity_encode(&s->identity, &w);
     ts_assert(ts_writer_status(&w) == TS_OK);
-    return ts_slot_write(s->identity_file, (struct ts_bytes){mem, w.len}, why);
+    enum ts_err err = ts_slot_write(s->identity_file, (struct ts_bytes){mem, w.len}, why);
+    return distrust(s, err, why);
 }
 
 static void store_free(struct voter_store *s)

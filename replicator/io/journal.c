@@ -121,7 +121,7 @@ static enum ts_err open_record(struct journal *j, struct ts_why *why)
         err = ts_slot_open(&j->record_file, path, (struct ts_incarnation){0}, why);
     }
     if (err != TS_OK) {
-        return err;
+        return err == TS_ERR_IO ? journal_distrust(j, err, why) : err;
     }
     struct ts_bytes value = ts_slot_value(j->record_file);
     struct ts_reader r = ts_reader_init(value.data, value.len);
@@ -177,7 +177,9 @@ static enum ts_err raise_start_number(struct journal *j, struct ts_why *why)
     j->start_registered = false;
     uint8_t mem[JOURNAL_META_SIZE + JOURNAL_RECORD_MAX];
     struct ts_bytes opaque = {j->record_found, j->record_found_len};
-    return ts_slot_write(j->record_file, record_with_meta(j, mem, sizeof(mem), opaque), why);
+    enum ts_err err =
+        ts_slot_write(j->record_file, record_with_meta(j, mem, sizeof(mem), opaque), why);
+    return journal_distrust(j, err, why);
 }
 
 static void journal_free(struct journal *j)

@@ -17,7 +17,8 @@
  * checks the chain (seq contiguous, prev hash = hash before), never the bytes.
  *
  * After one failed write or fsync nothing more is written, `failed` is called
- * once, and the incarnation is abandoned, also across restarts. A write that finds the
+ * once, and the incarnation is abandoned, also across restarts. One that fails in
+ * journal_open abandons it, too. A write that finds the
  * disk full is told the same way but leaves no marker: nothing that was reported is in doubt. */
 #ifndef REPLICATOR_IO_JOURNAL_H
 #define REPLICATOR_IO_JOURNAL_H

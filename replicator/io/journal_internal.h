@@ -222,6 +222,10 @@ enum ts_err journal_recover(struct journal *j, journal_replay_fn *replay, void *
 /* Writes a note that everything up to the log end is durable; does not sync. */
 enum ts_err journal_write_note(struct journal *j, struct ts_why *why) TS_MUST_USE;
 
+/* R2.11: abandons the directory when `err`, of a write or a sync, casts doubt on the disk; `why`
+ * may be NULL. Returns `err`. */
+enum ts_err journal_distrust(const struct journal *j, enum ts_err err, const struct ts_why *why);
+
 /* ---- the loop's side ---- */
 
 /* Ends the journal when closing, both threads ended and no read is under way. */

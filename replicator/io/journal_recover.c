@@ -315,6 +315,7 @@ static enum ts_err remove_later(struct recovery *v, struct ts_why *why)
         err = journal_segment_path(path, v->j->dir, n, why);
         if (err == TS_OK) {
             err = ts_file_remove(path, why);
+            err = err == TS_ERR_IO ? journal_distrust(v->j, err, why) : err;
         }
     }
     return err;
@@ -333,7 +334,11 @@ static enum ts_err wipe_behind_end(struct recovery *v, struct ts_why *why)
     }
     char path[TS_PATH_MAX];
     enum ts_err err = journal_segment_path(path, v->j->dir, v->end.segment, why);
-    return err != TS_OK ? err : journal_segment_zero(v->fd, path, v->end.offset, last, why);
+    if (err != TS_OK) {
+        return err;
+    }
+    err = journal_segment_zero(v->fd, path, v->end.offset, last, why);
+    return journal_distrust(v->j, err, why);
 }
 
 /* R2.11: what was found may be in the page cache only. */
@@ -352,7 +357,7 @@ static enum ts_err sync_all(const struct recovery *v, struct ts_why *why)
         if (err != TS_OK) {
             return err;
         }
-        err = ts_fd_sync(fd, path, why);
+        err = journal_distrust(v->j, ts_fd_sync(fd, path, why), why);
         (void)close(fd);
         if (err != TS_OK) {
             return err;
@@ -402,7 +407,7 @@ static enum ts_err recover(struct recovery *v, struct ts_why *why)
     take_over_end(v);
     /* From now on all that was found counts as durable; this note needs no sync of its own, since
      * without it a later recovery only claims less. */
-    err = journal_write_note(v->j, why);
+    err = journal_distrust(v->j, journal_write_note(v->j, why), why);
     v->j->note_is_current = err == TS_OK;
     return err;
 }

@@ -58,7 +58,7 @@ static enum ts_err fill_segment(int fd, const char *path, const struct journal_h
         err = ts_fd_write_at(fd, path, mem, w.len, 0, why);
     }
     if (err == TS_OK && fsync(fd) != 0) {
-        err = ts_why_sys(why, errno, "cannot fsync %s", path);
+        err = ts_why_sync(why, errno, "cannot fsync %s", path);
     }
     return err;
 }

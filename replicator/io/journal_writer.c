@@ -84,12 +84,7 @@ static enum ts_err sync_segment(struct journal *j, struct ts_why *why)
 {
     char path[TS_PATH_MAX];
     enum ts_err err = journal_segment_path(path, j->dir, j->end.pos.segment, why);
-    if (err == TS_OK && ts_fd_sync(j->end.fd, path, why) != TS_OK) {
-        /* Whatever the reason, a lack of space included: nobody knows what the disk holds now, and
-         * the next sync would not tell. */
-        err = TS_ERR_IO;
-    }
-    return err;
+    return err != TS_OK ? err : ts_fd_sync(j->end.fd, path, why);
 }
 
 /* ---- groups ---- */
@@ -515,12 +510,18 @@ static bool is_disk_failure(enum ts_err err)
     return err != TS_ERR_NOSPACE && err != TS_ERR_NOMEM && err != TS_ERR_MALFORMED;
 }
 
+enum ts_err journal_distrust(const struct journal *j, enum ts_err err, const struct ts_why *why)
+{
+    if (err != TS_OK && is_disk_failure(err)) {
+        ts_dir_abandon(j->dir, why != NULL ? why->text : ts_err_text(err));
+    }
+    return err;
+}
+
 /* After a failure nothing counts any more, not even what this group may have written (R2.11). */
 static void fail(struct journal *j, enum ts_err err, const struct ts_why *why)
 {
-    if (is_disk_failure(err)) {
-        ts_dir_abandon(j->dir, why->text);
-    }
+    (void)journal_distrust(j, err, why);
     uv_mutex_lock(&j->mutex);
     j->failed = true;
     j->failed_err = err;
