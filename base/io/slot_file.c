@@ -234,8 +234,8 @@ static enum ts_err open_file(struct ts_slot_file *f, struct ts_why *why)
     if (flock(f->fd, LOCK_EX | LOCK_NB) != 0) {
         return errno == EWOULDBLOCK
                    ? ts_why(why, TS_ERR_BUSY,
-                            "%s is in use by another process; end that one first, or choose "
-                            "another data directory",
+                            "%s is in use by another process: one that is ending gives it up by "
+                            "itself; otherwise end it, or choose another data directory",
                             f->path)
                    : not_io(ts_why_sys(why, errno, "cannot lock %s", f->path));
     }

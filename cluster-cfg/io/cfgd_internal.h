@@ -63,7 +63,9 @@ struct cfgd {
 void cfgd_record(struct cfgd *d, struct recorder_source source, const struct ts_trace *trace);
 void cfgd_trace(struct cfgd *d, const struct ts_trace *trace);
 
-/* cfgd_voter.c. A voter that cannot vote is no error: state.voter says why. */
+/* cfgd_voter.c. A voter that cannot vote is no error: state.voter says why. One whose disk is in
+ * use (TS_ERR_BUSY), or wants memory, space or a permission, is: another start may find it mended.
+ */
 enum ts_err cfgd_voter_open(struct cfgd *d, struct ts_why *why) TS_MUST_USE;
 void cfgd_voter_close(struct cfgd *d);
 void cfgd_voter_paths(struct cfgd *d, const struct report_peers *peers);

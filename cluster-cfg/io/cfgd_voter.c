@@ -338,39 +338,55 @@ static enum ts_err restore(struct cfgd_voter *v)
     return err;
 }
 
-/* Opens the disk and fills the core. false: this voter cannot vote, state.voter says why. */
-static bool open_disk(struct cfgd *d)
+/* What passes by itself, or when the operator mends it: the previous process still waits for its
+ * last fdatasync and holds the lock, or memory, space or a permission is wanting. */
+static bool may_pass(enum ts_err err)
+{
+    return err == TS_ERR_BUSY || err == TS_ERR_NOMEM || err == TS_ERR_NOSPACE ||
+           err == TS_ERR_SYSTEM;
+}
+
+/* Opens the disk and fills the core; *usable is false when this voter cannot vote, and state.voter
+ * says why. An error is of the kind that is worth another start. */
+static enum ts_err open_disk(struct cfgd *d, bool *usable, struct ts_why *why)
 {
     struct cfgd_voter *v = &d->voter;
-    struct ts_why why = {0};
     char dir[TS_PATH_MAX];
-    enum ts_err err = ts_path(dir, &why, d->o.dir, "voter");
+    *usable = false;
+    enum ts_err err = ts_path(dir, why, d->o.dir, "voter");
     if (err == TS_OK) {
-        err = voter_store_open(&v->store, d->o.loop, dir, on_store_failed, v, &why);
+        err = voter_store_open(&v->store, d->o.loop, dir, on_store_failed, v, why);
+    }
+    if (may_pass(err)) {
+        return err;
     }
     if (err != TS_OK) {
-        fail(d, why.text);
+        fail(d, why->text);
         d->state.voter.state = err == TS_ERR_CLONE ? ADMIN_VOTER_CLONE : ADMIN_VOTER_FAILED;
-        return false;
+        return TS_OK;
     }
     struct voter_limits limits = {.self = d->o.self->id,
                                   .registers_max = VOTER_REGISTERS_MAX,
                                   .starts_max = VOTER_STARTS_MAX,
                                   .held_max = VOTER_HELD_MAX};
     v->core = voter_new(&limits);
-    err = v->core == NULL ? TS_ERR_NOMEM : restore(v);
+    if (v->core == NULL) {
+        return ts_why(why, TS_ERR_NOMEM, "no memory for the voter in %s; free some", dir);
+    }
+    err = restore(v);
     if (err != TS_OK) {
-        (void)ts_why(&why, err,
+        (void)ts_why(why, err,
                      "%s cannot be read as a voter's disk: %s; put back the disk's "
                      "newest state",
                      dir, ts_err_text(err));
-        fail(d, why.text);
-        return false;
+        fail(d, why->text);
+        return TS_OK;
     }
     d->state.voter.core = v->core;
     d->state.voter.incarnation = voter_store_incarnation(v->store);
     d->state.voter.start = voter_store_start_number(v->store);
-    return true;
+    *usable = true;
+    return TS_OK;
 }
 
 static enum ts_err open_links(struct cfgd *d, struct ts_why *why)
@@ -420,10 +436,12 @@ enum ts_err cfgd_voter_open(struct cfgd *d, struct ts_why *why)
     }
     v->timer_open = true;
     v->timer.data = v;
-    if (!open_disk(d)) {
-        return TS_OK;
+    bool usable = false;
+    enum ts_err err = open_disk(d, &usable, why);
+    if (err != TS_OK || !usable) {
+        return err;
     }
-    enum ts_err err = open_links(d, why);
+    err = open_links(d, why);
     if (err != TS_OK) {
         return err;
     }

@@ -1,11 +1,13 @@
 /* cluster-cfgd in one process: voters start each other, a cloned disk is refused, reports arrive.
  */
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -97,16 +99,21 @@ static int teardown(void **state)
     return 0;
 }
 
-static void start(struct fixture *f, size_t i)
+static enum ts_err try_start(struct fixture *f, size_t i, struct ts_why *why)
 {
-    struct ts_why why = {0};
     struct cfgd_options o = {.loop = &f->loop,
                              .log = &f->log,
                              .cluster = &f->cluster,
                              .self = &f->cluster.nodes[i],
                              .dir = f->dir[i],
                              .release = "test"};
-    if (cfgd_open(&f->d[i], &o, &why) != TS_OK) {
+    return cfgd_open(&f->d[i], &o, why);
+}
+
+static void start(struct fixture *f, size_t i)
+{
+    struct ts_why why = {0};
+    if (try_start(f, i, &why) != TS_OK) {
         fail_msg("%s", why.text);
     }
 }
@@ -284,6 +291,25 @@ static void test_voter_without_disk_does_not_vote(void **state)
     stop_all(f);
 }
 
+/* Goal: a disk that the process before has not given up yet is worth another start: it is no failed
+ * voter. */
+static void test_voter_with_busy_disk_ends_with_an_error(void **state)
+{
+    struct fixture *f = *state;
+    struct ts_why why = {0};
+    char identity[TS_PATH_MAX + 32];
+    (void)snprintf(identity, sizeof(identity), "%s/voter/identity", f->dir[0]);
+    int fd = open(identity, O_RDWR | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(flock(fd, LOCK_EX), 0);
+    assert_int_equal(try_start(f, 0, &why), TS_ERR_BUSY);
+    assert_non_null(strstr(why.text, "in use by another process"));
+    assert_int_equal(close(fd), 0);
+    start(f, 0);
+    assert_int_equal(state_of(f, 0), ADMIN_VOTER_REGISTERING);
+    stop_all(f);
+}
+
 /* Goal: reports of the node's processes are kept, garbage is counted, foreign reports ignored. */
 static void test_reports_are_kept_and_garbage_is_counted(void **state)
 {
@@ -376,6 +402,7 @@ int main(void)
         TEST(test_voter_after_restart_has_next_start),
         TEST(test_voter_with_rolled_back_disk_is_refused),
         TEST(test_voter_without_disk_does_not_vote),
+        TEST(test_voter_with_busy_disk_ends_with_an_error),
         TEST(test_reports_are_kept_and_garbage_is_counted),
         TEST(test_group_without_primary_is_told_in_events),
     };
