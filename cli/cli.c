@@ -1,5 +1,6 @@
 #include "cli/cli.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,17 @@ int cli_fail(const struct cli *cli, int status, const char *format, ...)
     va_end(args);
     (void)fputc('\n', cli->err);
     return status;
+}
+
+int cli_finish(const struct cli *cli, int status)
+{
+    bool before = ferror(cli->out) != 0;
+    if (fflush(cli->out) == 0 && !before) {
+        return status;
+    }
+    const char *why = before ? "an earlier write failed" : strerror(errno);
+    return cli_fail(cli, status == CLI_OK ? CLI_FAILED : status,
+                    "standard output did not take all that was to be printed: %s", why);
 }
 
 int cli_usage(const struct cli *cli, const char *command)

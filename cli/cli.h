@@ -41,6 +41,9 @@ struct cli cli_standard(void);
 /* "twinstep: " and the sentence on err. Gives `status`. */
 int cli_fail(const struct cli *cli, int status, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
+/* What every command ends with: what it printed must have left, or it did not do what it was asked
+ * for. Gives `status`, CLI_FAILED in place of CLI_OK when standard output took not all. */
+int cli_finish(const struct cli *cli, int status);
 /* After getopt_long printed what is wrong: points at --help. Gives CLI_USAGE. */
 int cli_usage(const struct cli *cli, const char *command);
 /* CLI_USAGE and a sentence for an argument that the command does not take. */

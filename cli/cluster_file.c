@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "cli/gather.h"
 #include "cluster-cfg/io/cluster_yaml.h"
 #include "cluster-cfg/io/format.h"
 
@@ -131,8 +132,12 @@ int cli_cluster_load(const struct cli *cli, const char **config, const char *dir
                      char copy[TS_PATH_MAX], struct cfg_cluster *cluster)
 {
     char error[CLUSTER_YAML_ERROR_MAX];
-    bool formed = *config == NULL && ts_path(copy, NULL, dir, CLI_DEFAULT_CONFIG) == TS_OK &&
-                  access(copy, F_OK) == 0;
+    struct ts_why why = {0};
+    bool may = *config == NULL && ts_path(copy, NULL, dir, CLI_DEFAULT_CONFIG) == TS_OK;
+    if (may && cli_is_foreign(dir, copy, &why)) {
+        return cli_fail(cli, CLI_FAILED, "%s", why.text);
+    }
+    bool formed = may && access(copy, F_OK) == 0;
     if (*config == NULL) {
         *config = formed ? copy : CLI_DEFAULT_CONFIG;
     }

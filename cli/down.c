@@ -1,6 +1,5 @@
 /* twinstep down: ends the nodes of this machine. */
 #include <getopt.h>
-#include <string.h>
 
 #include "cli/cli.h"
 #include "cli/gather.h"
@@ -11,13 +10,13 @@
 
 static void print_help(FILE *out)
 {
-    (void)fputs("usage: twinstep down [--dir RUN] [--nic NAME]\n"
+    (void)fputs("usage: twinstep down [--dir RUN] [--nic NAME …]\n"
                 "\n"
                 "Ends this machine's nodes: SIGTERM to each nicd, which ends its children, and\n"
                 "SIGKILL to what is left of them. Data stays; \"twinstep up\" starts them again.\n"
                 "\n"
                 "  --dir RUN   where the nodes keep their data (default ./run)\n"
-                "  --nic NAME  only this NIC or arbiter\n"
+                "  --nic NAME  only this NIC or arbiter; may be repeated (default: all)\n"
                 "\n"
                 "Exit status: 0 none of them runs any more, 1 failed, 2 wrong usage, 3 no cluster "
                 "there.\n",
@@ -25,18 +24,18 @@ static void print_help(FILE *out)
 }
 
 static int stop_nodes(const struct cli *cli, const struct nodes_run *run,
-                      const struct cfg_cluster *cluster, const char *only)
+                      const struct cfg_cluster *cluster, const bool chosen[TS_NODES_MAX])
 {
     int status = CLI_OK;
     for (size_t i = 0; i < cluster->node_count; i++) {
         const char *name = cluster->nodes[i].name;
         struct nodes_proc procs[NODES_PROCS_MAX];
         struct ts_why why = {0};
-        if (only != NULL && strcmp(only, name) != 0) {
+        if (!chosen[i]) {
             continue;
         }
         if (nodes_procs(run, name, procs) == 0) {
-            (void)fprintf(cli->out, "  %-12s does not run\n", name);
+            (void)fprintf(cli->out, "  %-12s does not run here\n", name);
             continue;
         }
         if (nodes_stop(run, name, GRACE_MS, &why) != TS_OK) {
@@ -49,6 +48,24 @@ static int stop_nodes(const struct cli *cli, const struct nodes_run *run,
     return status;
 }
 
+static int stop_chosen(const struct cli *cli, const char *dir, const char *const *names,
+                       size_t count)
+{
+    struct cfg_cluster cluster;
+    struct nodes_run run;
+    struct ts_why why = {0};
+    bool chosen[TS_NODES_MAX];
+    int status = cli_open_run(cli, dir, &cluster);
+    if (status != CLI_OK) {
+        return status;
+    }
+    if (nodes_open(&run, dir, &why) != TS_OK) {
+        return cli_fail(cli, CLI_FAILED, "%s", why.text);
+    }
+    status = cli_choose(cli, &cluster, run.config, names, count, chosen);
+    return status != CLI_OK ? status : stop_nodes(cli, &run, &cluster, chosen);
+}
+
 int cli_down(const struct cli *cli, int argc, char **argv)
 {
     static const struct option OPTIONS[] = {
@@ -58,14 +75,17 @@ int cli_down(const struct cli *cli, int argc, char **argv)
         {NULL, 0, NULL, 0},
     };
     const char *dir = CLI_DEFAULT_DIR;
-    const char *only = NULL;
+    const char *names[TS_NODES_MAX];
+    size_t count = 0;
     int c;
     optind = 1;
     while ((c = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
         if (c == 'd') {
             dir = optarg;
+        } else if (c == 'n' && count == TS_NODES_MAX) {
+            return cli_fail(cli, CLI_USAGE, "--nic is given more than %d times", TS_NODES_MAX);
         } else if (c == 'n') {
-            only = optarg;
+            names[count++] = optarg;
         } else if (c == 'h') {
             print_help(cli->out);
             return CLI_OK;
@@ -73,20 +93,6 @@ int cli_down(const struct cli *cli, int argc, char **argv)
             return cli_usage(cli, "down");
         }
     }
-    if (optind != argc) {
-        return cli_excess(cli, "down", argv[optind]);
-    }
-    struct cfg_cluster cluster;
-    struct nodes_run run;
-    struct ts_why why = {0};
-    if (cli_load_run(dir, &cluster, &why) != TS_OK) {
-        return cli_fail(cli, CLI_UNREACHABLE, "%s", why.text);
-    }
-    if (nodes_open(&run, dir, &why) != TS_OK) {
-        return cli_fail(cli, CLI_FAILED, "%s", why.text);
-    }
-    if (only != NULL && cfg_cluster_node_by_name(&cluster, only) == NULL) {
-        return cli_fail(cli, CLI_USAGE, "%s declares no NIC or arbiter \"%s\"", run.config, only);
-    }
-    return stop_nodes(cli, &run, &cluster, only);
+    return optind == argc ? stop_chosen(cli, dir, names, count)
+                          : cli_excess(cli, "down", argv[optind]);
 }

@@ -141,10 +141,10 @@ static int follow(const struct events_args *a, struct cli_history *h)
 
 static int show(struct events_args *a)
 {
-    struct ts_why why = {0};
     struct cli_history h;
-    if (cli_load_run(a->dir, &a->cluster, &why) != TS_OK) {
-        return cli_fail(a->cli, CLI_UNREACHABLE, "%s", why.text);
+    int status = cli_open_run(a->cli, a->dir, &a->cluster);
+    if (status != CLI_OK) {
+        return status;
     }
     uint64_t from = a->since_us == 0 ? 0 : wall_now_us() - a->since_us;
     if (cli_history_read(a->dir, &a->cluster, from, &h) != TS_OK) {
@@ -153,7 +153,6 @@ static int show(struct events_args *a)
     for (size_t i = 0; i < h.count; i++) {
         print_event(a, &h.events[i]);
     }
-    int status = CLI_OK;
     if (h.nodes_answered == 0) {
         status =
             cli_fail(a->cli, CLI_UNREACHABLE, "no node of %s answers: %s", a->dir, h.unreachable);

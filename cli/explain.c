@@ -178,11 +178,11 @@ static void print_all(const struct explain_args *a, const struct cfg_cluster *cl
 static int show(const struct explain_args *a)
 {
     struct cfg_cluster cluster;
-    struct ts_why why = {0};
     struct cli_history h;
     size_t group = SIZE_MAX;
-    if (cli_load_run(a->dir, &cluster, &why) != TS_OK) {
-        return cli_fail(a->cli, CLI_UNREACHABLE, "%s", why.text);
+    int status = cli_open_run(a->cli, a->dir, &cluster);
+    if (status != CLI_OK) {
+        return status;
     }
     if (a->group != NULL) {
         const struct cfg_group *g = cfg_cluster_group_by_name(&cluster, a->group);
@@ -197,7 +197,6 @@ static int show(const struct explain_args *a)
         free(list);
         return cli_fail(a->cli, CLI_FAILED, "out of memory; free some");
     }
-    int status = CLI_OK;
     if (h.nodes_answered == 0) {
         status =
             cli_fail(a->cli, CLI_UNREACHABLE, "no node of %s answers: %s", a->dir, h.unreachable);

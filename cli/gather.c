@@ -1,17 +1,34 @@
 #include "cli/gather.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-#include "cli/cli.h"
 #include "cli/notes.h"
 #include "cluster-cfg/io/admin.h"
 #include "cluster-cfg/io/admin_client.h"
 #include "cluster-cfg/io/cluster_yaml.h"
 #include "cluster-cfg/io/format.h"
 #include "lab/nodes.h"
+
+bool cli_is_foreign(const char *run, const char *path, struct ts_why *why)
+{
+    struct stat st;
+    if (access(path, R_OK) == 0 || errno != EACCES) {
+        return false;
+    }
+    const struct passwd *owner = stat(run, &st) == 0 ? getpwuid(st.st_uid) : NULL;
+    (void)ts_why(why, TS_ERR_AUTH,
+                 "%s: Permission denied; the nodes in %s are another user's: run it as the owner "
+                 "(%s)",
+                 path, run, owner == NULL ? "root" : owner->pw_name);
+    return true;
+}
 
 enum ts_err cli_load_run(const char *run, struct cfg_cluster *cluster, struct ts_why *why)
 {
@@ -22,6 +39,9 @@ enum ts_err cli_load_run(const char *run, struct cfg_cluster *cluster, struct ts
         return err;
     }
     err = cluster_yaml_load(path, cluster, error);
+    if (err != TS_OK && cli_is_foreign(run, path, why)) {
+        return TS_ERR_AUTH;
+    }
     if (err == TS_ERR_NOT_FOUND) {
         return ts_why(why, err,
                       "no cluster was started in %s; start one with twinstep up, or name its run "
@@ -29,6 +49,32 @@ enum ts_err cli_load_run(const char *run, struct cfg_cluster *cluster, struct ts
                       run);
     }
     return err == TS_OK ? TS_OK : ts_why(why, err, "%s", error);
+}
+
+int cli_open_run(const struct cli *cli, const char *run, struct cfg_cluster *cluster)
+{
+    struct ts_why why = {0};
+    enum ts_err err = cli_load_run(run, cluster, &why);
+    if (err == TS_OK) {
+        return CLI_OK;
+    }
+    return cli_fail(cli, err == TS_ERR_NOT_FOUND ? CLI_UNREACHABLE : CLI_FAILED, "%s", why.text);
+}
+
+int cli_choose(const struct cli *cli, const struct cfg_cluster *cluster, const char *file,
+               const char *const *names, size_t count, bool chosen[TS_NODES_MAX])
+{
+    for (size_t i = 0; i < cluster->node_count; i++) {
+        chosen[i] = count == 0;
+    }
+    for (size_t n = 0; n < count; n++) {
+        const struct cfg_node *node = cfg_cluster_node_by_name(cluster, names[n]);
+        if (node == NULL) {
+            return cli_fail(cli, CLI_USAGE, "%s declares no NIC or arbiter \"%s\"", file, names[n]);
+        }
+        chosen[node - cluster->nodes] = true;
+    }
+    return CLI_OK;
 }
 
 const char *cli_last_line(const char *run, const char *node, const char *program,

@@ -5,11 +5,23 @@
 #include <jansson.h>
 
 #include "base/io/files.h"
+#include "cli/cli.h"
 #include "cluster-cfg/cluster.h"
 
-/* Reads RUN/cluster.yaml. TS_ERR_NOT_FOUND: nothing was ever started in RUN. */
+/* Reads RUN/cluster.yaml. TS_ERR_NOT_FOUND: nothing was ever started in RUN. TS_ERR_AUTH: it is
+ * another user's. */
 enum ts_err cli_load_run(const char *run, struct cfg_cluster *cluster,
                          struct ts_why *why) TS_MUST_USE;
+/* The same for a command: tells an error. Gives CLI_OK, CLI_UNREACHABLE when nothing was ever
+ * started in RUN, else CLI_FAILED. */
+int cli_open_run(const struct cli *cli, const char *run, struct cfg_cluster *cluster);
+/* Whether a file in RUN is kept from this user; `why` then says whose the directory is. */
+bool cli_is_foreign(const char *run, const char *path, struct ts_why *why);
+
+/* The nodes that --nic names, by index; all of them when `count` is 0. `file` is for the sentence.
+ * Gives CLI_OK or CLI_USAGE. */
+int cli_choose(const struct cli *cli, const struct cfg_cluster *cluster, const char *file,
+               const char *const *names, size_t count, bool chosen[TS_NODES_MAX]);
 
 /* Asks each node that was formed in RUN. Gives a new array of
  *   {"node": NAME, "reply": the reply} or {"node": NAME, "error": a sentence, "state":

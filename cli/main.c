@@ -39,7 +39,7 @@ int main(int argc, char **argv)
     bool asks = strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0;
     if (asks && argc == 2) {
         print_help(cli.out);
-        return CLI_OK;
+        return cli_finish(&cli, CLI_OK);
     }
     if (asks) { /* "help COMMAND" is "COMMAND --help" */
         argv[1] = argv[2];
@@ -52,7 +52,7 @@ int main(int argc, char **argv)
             char title[TITLE_MAX]; /* getopt begins its messages with argv[0] */
             (void)snprintf(title, sizeof(title), "twinstep: %s", name);
             argv[1] = title;
-            return COMMANDS[i].run(&cli, argc - 1, argv + 1);
+            return cli_finish(&cli, COMMANDS[i].run(&cli, argc - 1, argv + 1));
         }
     }
     return cli_fail(&cli, CLI_USAGE, "there is no command \"%s\"; \"twinstep --help\" lists them",

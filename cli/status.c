@@ -279,9 +279,9 @@ void cli_status_print(const struct cli *cli, const json_t *merged)
 static int show(const struct cli *cli, const char *dir, bool as_json)
 {
     struct cfg_cluster cluster;
-    struct ts_why why = {0};
-    if (cli_load_run(dir, &cluster, &why) != TS_OK) {
-        return cli_fail(cli, CLI_UNREACHABLE, "%s", why.text);
+    int status = cli_open_run(cli, dir, &cluster);
+    if (status != CLI_OK) {
+        return status;
     }
     json_t *request = json_pack("{s:s}", "cmd", "status");
     json_t *answers = cli_ask_all(dir, &cluster, NULL, request, CLI_ASK_MS);
@@ -292,7 +292,7 @@ static int show(const struct cli *cli, const char *dir, bool as_json)
     } else {
         cli_status_print(cli, merged);
     }
-    int status = json_array_size(json_object_get(merged, "alarms")) == 0 ? CLI_OK : CLI_FAILED;
+    status = json_array_size(json_object_get(merged, "alarms")) == 0 ? CLI_OK : CLI_FAILED;
     if (cli_answered(answers) == 0) {
         status = cli_fail(cli, CLI_UNREACHABLE,
                           "no node of %s answers; start them with twinstep up --dir %s", dir, dir);

@@ -55,23 +55,6 @@ static void print_help(FILE *out)
         out);
 }
 
-static int choose(struct up *u, const char *const *names, size_t count)
-{
-    u->some = count > 0;
-    for (size_t i = 0; i < u->cluster.node_count; i++) {
-        u->chosen[i] = count == 0;
-    }
-    for (size_t n = 0; n < count; n++) {
-        const struct cfg_node *node = cfg_cluster_node_by_name(&u->cluster, names[n]);
-        if (node == NULL) {
-            return cli_fail(u->cli, CLI_USAGE, "%s declares no NIC or arbiter \"%s\"", u->config,
-                            names[n]);
-        }
-        u->chosen[node - u->cluster.nodes] = true;
-    }
-    return CLI_OK;
-}
-
 /* Gives -1 to go on. */
 static int parse(struct up *u, int argc, char **argv, const char *names[TS_NODES_MAX],
                  size_t *count)
@@ -425,7 +408,10 @@ int cli_up(const struct cli *cli, int argc, char **argv)
     int status = parse(u, argc, argv, names, &count);
     if (status < 0) {
         status = cli_cluster_load(cli, &u->config, u->dir, copy, &u->cluster);
-        status = status != CLI_OK ? status : choose(u, names, count);
+        u->some = count > 0;
+        status = status != CLI_OK
+                     ? status
+                     : cli_choose(cli, &u->cluster, u->config, names, count, u->chosen);
         if (status == CLI_OK) {
             warn(u);
             status = form_and_start(u);

@@ -179,6 +179,27 @@ static void test_up_other_cluster_file_is_refused_or_told(void **state)
     (void)fixture_primary(&fixture);
 }
 
+/* Goal: `down` ends each node that is named, and no other. */
+static void test_down_several_nodes_ends_those(void **state)
+{
+    char program[TS_PATH_MAX];
+    struct ts_why why;
+    (void)state;
+    (void)fixture_primary(&fixture);
+    assert_int_equal(ts_path(program, NULL, fixture.pair.run.bin, "twinstep"), TS_OK);
+    const char *argv[] = {program, "down",  "--dir", fixture.run, "--nic",
+                          "nic2",  "--nic", "arb1",  NULL};
+    assert_int_equal(lab_exec(argv, NULL, said, sizeof(said), &why), TS_OK);
+    expect_said("nic2         ended");
+    expect_said("arb1         ended");
+    assert_true(nodes_is_running(&fixture.pair.run, "nic1", NULL));
+    assert_false(nodes_is_running(&fixture.pair.run, "nic2", NULL));
+    assert_false(nodes_is_running(&fixture.pair.run, "arb1", NULL));
+    assert_int_equal(lab_exec(argv, NULL, said, sizeof(said), &why), TS_OK);
+    expect_said("arb1         does not run here");
+    assert_true(up("", ""));
+}
+
 /* ---- certificates ---- */
 
 #define SERIAL_MAX 48
@@ -400,6 +421,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_status_without_primary_says_so),
         cmocka_unit_test(test_up_other_cluster_file_is_refused_or_told),
+        cmocka_unit_test(test_down_several_nodes_ends_those),
         cmocka_unit_test(test_renewed_certificate_is_taken_at_hangup),
         cmocka_unit_test(test_status_wrong_certificate_is_told),
     };

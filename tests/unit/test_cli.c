@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -604,6 +606,49 @@ static void test_procs_match_needs_program_and_directory(void **state)
     }
 }
 
+/* Goal: what did not reach standard output was not done; other statuses stay. */
+static void test_finish_full_output_is_a_failure(void **state)
+{
+    (void)state;
+    struct sheet s = {0};
+    sheet_begin(&s);
+    struct cli cli = {.out = fopen("/dev/full", "we"), .err = s.cli.out};
+    assert_non_null(cli.out);
+    assert_int_equal(cli_finish(&cli, CLI_OK), CLI_OK);
+    assert_true(fputs("text", cli.out) >= 0);
+    assert_int_equal(cli_finish(&cli, CLI_OK), CLI_FAILED);
+    assert_int_equal(cli_finish(&cli, CLI_UNREACHABLE), CLI_UNREACHABLE);
+    (void)fclose(cli.out);
+    assert_int_equal(fclose(s.cli.out), 0);
+    assert_non_null(strstr(s.text, "standard output did not take all that was to be printed: No "
+                                   "space left on device"));
+    free(s.text);
+}
+
+/* Goal: a directory that another user owns is no missing cluster. */
+static void test_open_run_of_another_user_says_so(void **state)
+{
+    (void)state;
+    char dir[] = "/tmp/ts-cli-XXXXXX";
+    struct sheet s = {0};
+    struct cfg_cluster c;
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(chmod(dir, 0), 0);
+    pid_t child = fork();
+    if (child == 0) { /* root may read everything */
+        int status = geteuid() == 0 && setuid(65534) != 0 ? CLI_FAILED : -1;
+        sheet_begin(&s);
+        status = status >= 0 ? status : cli_open_run(&s.cli, dir, &c);
+        (void)fclose(s.cli.out);
+        bool told = strstr(s.text, "run it as the owner (") != NULL;
+        _exit(status == CLI_FAILED && told ? 0 : 1);
+    }
+    int ended = -1;
+    assert_int_equal(waitpid(child, &ended, 0), child);
+    assert_int_equal(ended, 0);
+    assert_int_equal(rmdir(dir), 0);
+}
+
 struct use {
     int (*run)(const struct cli *cli, int argc, char **argv);
     const char *argv[4];
@@ -677,6 +722,8 @@ int main(void)
         cmocka_unit_test(test_event_text_names_nodes_and_reasons),
         cmocka_unit_test(test_history_sort_keeps_each_nodes_order),
         cmocka_unit_test(test_procs_match_needs_program_and_directory),
+        cmocka_unit_test(test_finish_full_output_is_a_failure),
+        cmocka_unit_test(test_open_run_of_another_user_says_so),
         cmocka_unit_test(test_commands_wrong_usage_is_told),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
