@@ -31,7 +31,7 @@ void replica_on_start_confirmed(struct replica *r)
     r->started = true;
     struct repl_event ev = {.kind = REPL_EV_START};
     ev.u.start.incarnation = info->incarnation;
-    ev.u.start.floor = replica_record_floor(journal_record(r->journal));
+    ev.u.start.floor = r->floor;
     replica_feed(r, &ev);
 }
 
@@ -187,6 +187,14 @@ static int open_journal(struct replica *r)
     if (err != TS_OK) {
         int status = fail(r, why.text);
         return err == TS_ERR_BUSY ? TS_EXIT_FAILURE : status;
+    }
+    err = replica_record_floor(journal_record(r->journal), &r->floor);
+    if (err != TS_OK) {
+        (void)ts_why(&why, err,
+                     "%s/record cannot be read as a replica's record: %s. Without what it promised "
+                     "this replica does not start; use the release that wrote it, or a newer one",
+                     r->group_dir, ts_err_text(err));
+        return fail(r, why.text);
     }
     const struct journal_info *info = journal_info(r->journal);
     net_log(&r->start->log, NET_LOG_INFO,

@@ -9,13 +9,19 @@
 #define RECORD_VERSION 1
 #define RECORD_BYTES 9
 
-struct ts_epoch replica_record_floor(struct ts_bytes record)
+enum ts_err replica_record_floor(struct ts_bytes record, struct ts_epoch *floor)
 {
     struct ts_reader r = ts_reader_init(record.data, record.len);
-    if (record.len == 0 || ts_get_u8(&r) != RECORD_VERSION) {
-        return (struct ts_epoch){0}; /* freshly formatted: nothing was promised */
+    floor->v = 0;
+    if (record.len == 0) {
+        return TS_OK; /* freshly formatted: nothing was promised */
     }
-    return (struct ts_epoch){ts_get_u64(&r)};
+    uint8_t version = ts_get_u8(&r);
+    if (version != RECORD_VERSION) {
+        return TS_ERR_VERSION;
+    }
+    floor->v = ts_get_u64(&r);
+    return ts_reader_finish(&r);
 }
 
 void replica_disk_trouble(struct replica *r, const char *what, enum ts_err err)

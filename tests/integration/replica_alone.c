@@ -11,6 +11,7 @@
 
 #include <cmocka.h>
 
+#include "base/io/slot_file.h"
 #include "lab/ask.h"
 #include "lab/clock.h"
 #include "lab/exec.h"
@@ -232,6 +233,43 @@ static void test_blank_directory_is_refused(void **state)
     expect_text("kept", "value");
 }
 
+/* Writes `version` over the first of the replica's own bytes in its record, or cuts them to `len`.
+ */
+static void change_record(uint8_t version, size_t len)
+{
+    char path[TS_PATH_MAX + 64];
+    struct ts_slot_file *f = NULL;
+    uint8_t bytes[4096];
+    (void)snprintf(path, sizeof(path), "%s/" NODE "/groups/kv/record", alone.run.run);
+    assert_int_equal(ts_slot_open(&f, path, (struct ts_incarnation){0}, NULL), TS_OK);
+    struct ts_bytes value = ts_slot_value(f);
+    size_t own = value.len - 9; /* u8 version, u64 floor */
+    assert_true(value.len > 9 && value.len <= sizeof(bytes));
+    memcpy(bytes, value.data, value.len);
+    bytes[own] = version;
+    assert_int_equal(ts_slot_write(f, (struct ts_bytes){bytes, own + len}, NULL), TS_OK);
+    ts_slot_close(f);
+}
+
+/* Goal: a record of another release, or one that ends early, is no floor of 0: what the replica
+ * promised is not known, so it does not start. */
+static void test_unknown_record_is_refused(void **state)
+{
+    (void)state;
+    char out[4096];
+    stop_node();
+    shell(NULL, 0, "cp -r " NODE "/groups/kv kept");
+    for (int i = 0; i < 2; i++) {
+        change_record(i == 0 ? 99 : 1, i == 0 ? 9 : 5);
+        run_replica(out, sizeof(out));
+        assert_non_null(strstr(out, "cannot be read as a replica's record"));
+        assert_non_null(strstr(out, "status 78"));
+        shell(NULL, 0, "rm -r " NODE "/groups/kv && cp -r kept " NODE "/groups/kv");
+    }
+    start_node();
+    expect_text("kept", "value");
+}
+
 static int begin(void **state)
 {
     struct ts_why why = {{0}};
@@ -272,6 +310,7 @@ int main(void)
         cmocka_unit_test(test_restart_keeps_data),
         cmocka_unit_test(test_cloned_directory_is_refused),
         cmocka_unit_test(test_blank_directory_is_refused),
+        cmocka_unit_test(test_unknown_record_is_refused),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
