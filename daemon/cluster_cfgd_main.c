@@ -16,7 +16,10 @@ static void on_hangup(uv_signal_t *handle, int signum)
 {
     struct cfgd *const *d = handle->data;
     (void)signum;
-    cfgd_renew_certificate(*d);
+    /* A start that fails runs the loop, too, to close what it has opened. */
+    if (*d != NULL) {
+        cfgd_renew_certificate(*d);
+    }
 }
 
 /* Unreferenced: they do not keep the loop from ending. */

@@ -270,6 +270,26 @@ static void test_unknown_record_is_refused(void **state)
     expect_text("kept", "value");
 }
 
+/* Goal: SIGHUP while cluster-cfgd's start fails is an end with its sentence, not a crash. It is
+ * sent while the start waits for the authority's certificate, which then is gone. */
+static void test_hangup_while_start_fails(void **state)
+{
+    (void)state;
+    char out[4096];
+    stop_node();
+    shell(out, sizeof(out),
+          "{ mv " NODE "/tls/ca.pem ca.kept; mkfifo " NODE "/tls/ca.pem; "
+          "'%s/cluster-cfgd' --config alone.yaml --node " NODE " --data '%s/" NODE
+          "' > said 2>&1 & p=$!; "
+          "exec 3> " NODE "/tls/ca.pem; kill -HUP $p; rm " NODE "/tls/ca.pem; exec 3>&-; "
+          "wait $p; echo status $?; cat said; mv ca.kept " NODE "/tls/ca.pem; }",
+          alone.run.bin, alone.run.run);
+    print_message("%s", out);
+    assert_non_null(strstr(out, "status 78"));
+    start_node();
+    expect_text("kept", "value");
+}
+
 static int begin(void **state)
 {
     struct ts_why why = {{0}};
@@ -311,6 +331,7 @@ int main(void)
         cmocka_unit_test(test_cloned_directory_is_refused),
         cmocka_unit_test(test_blank_directory_is_refused),
         cmocka_unit_test(test_unknown_record_is_refused),
+        cmocka_unit_test(test_hangup_while_start_fails),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
