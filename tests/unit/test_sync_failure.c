@@ -25,7 +25,7 @@ static struct {
     pthread_t main;
     atomic_int left; /* -1: none fails */
     atomic_bool anywhere;
-    int error;
+    atomic_int error;
 } plan;
 
 static bool fails(void)
@@ -54,7 +54,6 @@ int fdatasync(int fd)
 
 static void fail_after(int left, int error)
 {
-    plan.main = pthread_self();
     plan.error = error;
     plan.left = left;
 }
@@ -223,6 +222,7 @@ static void test_record_failed_sync_abandons(void **state)
 
 int main(void)
 {
+    plan.main = pthread_self(); /* before there are threads that look */
     plan.left = -1;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_journal_open_failed_sync_abandons),
