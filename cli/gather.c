@@ -227,6 +227,20 @@ static void complete_role(json_t *replica, int64_t epoch)
     }
 }
 
+/* What a voter stored last is what an arbiter's machine can tell of a group. It is a record of one
+ * voter, not the configuration (R1.4), and stands apart. */
+static void merge_record(json_t *groups, const char *node, const json_t *reg)
+{
+    json_t *group = find_by(groups, "group", cli_string(reg, "group", "?"));
+    const char *primary = cli_string(reg, "primary", NULL);
+    int64_t known = cli_number(json_object_get(group, "recorded"), "epoch");
+    if (group != NULL && primary != NULL && cli_number(reg, "epoch") > known) {
+        (void)json_object_set_new(group, "recorded",
+                                  json_pack("{s:s,s:I,s:s}", "primary", primary, "epoch",
+                                            (json_int_t)cli_number(reg, "epoch"), "by", node));
+    }
+}
+
 /* Nobody knows a configuration, or everybody is down: empty fields in place of missing ones. */
 static void complete_group(json_t *group)
 {
@@ -317,6 +331,10 @@ static void merge_node(json_t *merged, const struct cfg_cluster *cluster, const 
     json_array_foreach(json_object_get(reply, "groups"), i, entry)
     {
         merge_group(json_object_get(merged, "groups"), name, entry);
+    }
+    json_array_foreach(json_object_get(json_object_get(reply, "voter"), "registers"), i, entry)
+    {
+        merge_record(json_object_get(merged, "groups"), name, entry);
     }
     json_array_foreach(json_object_get(reply, "alarms"), i, entry)
     {
@@ -471,6 +489,21 @@ static bool group_is_settled(const json_t *group, char *what, size_t cap)
     return true;
 }
 
+static bool all_run(const json_t *node, char *what, size_t cap)
+{
+    size_t i;
+    json_t *p;
+    json_array_foreach(json_object_get(node, "processes"), i, p)
+    {
+        if (!cli_bool(p, "running")) {
+            (void)snprintf(what, cap, "%s of %s is down", cli_string(p, "program", "?"),
+                           cli_string(node, "node", "?"));
+            return false;
+        }
+    }
+    return true;
+}
+
 bool cli_is_settled(const json_t *merged, char *what, size_t cap)
 {
     size_t i;
@@ -483,9 +516,21 @@ bool cli_is_settled(const json_t *merged, char *what, size_t cap)
             return false;
         }
         const char *state = cli_string(json_object_get(entry, "voter"), "state", "");
+        if (strcmp(state, "registering") == 0) {
+            (void)snprintf(what, cap,
+                           "the voter of %s waits for a majority of voters (%lld of %lld confirm "
+                           "its start)",
+                           name,
+                           (long long)cli_number(json_object_get(entry, "voter"), "confirmed"),
+                           (long long)cli_number(json_object_get(entry, "voter"), "voters"));
+            return false;
+        }
         if (strcmp(state, "ready") != 0 && strcmp(state, "none") != 0) {
             (void)snprintf(what, cap, "the voter of %s is %s%s", name,
                            strcmp(state, "clone") == 0 ? "a " : "", state);
+            return false;
+        }
+        if (!all_run(entry, what, cap)) {
             return false;
         }
     }

@@ -45,6 +45,8 @@ const char *cli_last_line(const char *run, const char *node, const char *program
  *      "replicas": [{"node", "role", "applied", "committed", "last", "lag", "digest", "waiting",
  *      "why"}]}],
  *    "alarms": [{"code", "text", "group", "nodes": [who says so]}],
+ *      a group also has "recorded": {"primary", "epoch", "by"}, the newest value that a voter which
+ *      answered has stored; missing without one
  *    "notes": [sentences of cli/notes.h]}
  * A group's configuration is the one with the highest epoch that any replica knows; its primary is
  * "last_primary". "serving" says whether a primary serves by what the answers tell (null: they
@@ -54,7 +56,8 @@ const char *cli_last_line(const char *run, const char *node, const char *program
 json_t *cli_merge(const struct cfg_cluster *cluster, const json_t *answers);
 
 /* Whether every group with a replica that answered has an active primary and all members in sync,
- * and every voter that answered votes. Writes what is awaited to `what` otherwise. Pure. */
+ * every voter that answered votes, and no process
+ * is down. Writes what is awaited to `what` otherwise. Pure. */
 bool cli_is_settled(const json_t *merged, char *what, size_t cap);
 
 #endif

@@ -45,5 +45,13 @@ json_t *cli_notes(const struct cfg_cluster *cluster)
                                     r.host, names, voters, group);
         (void)json_array_append_new(notes, note);
     }
+    for (size_t i = 0; i < cluster->group_count; i++) {
+        if (cluster->groups[i].nic_count == 1) {
+            json_t *note = json_sprintf("group %s is not redundant: one NIC; its failure stops the "
+                                        "group, and the loss of its disk loses the data",
+                                        cluster->groups[i].name);
+            (void)json_array_append_new(notes, note);
+        }
+    }
     return notes;
 }

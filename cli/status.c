@@ -72,6 +72,12 @@ static void print_primary(const struct cli *cli, const json_t *group)
         (void)fprintf(cli->out, "primary %s", primary);
         return;
     }
+    const json_t *recorded = json_object_get(group, "recorded");
+    if (json_is_null(json_object_get(group, "serving")) && recorded != NULL) {
+        (void)fprintf(cli->out, "primary %s as the voter of %s recorded",
+                      cli_string(recorded, "primary", "?"), cli_string(recorded, "by", "?"));
+        return;
+    }
     if (json_is_null(json_object_get(group, "serving"))) {
         (void)fprintf(cli->out, "primary unknown");
         return;
@@ -97,7 +103,13 @@ static void print_groups(const struct cli *cli, const json_t *merged)
         (void)fprintf(cli->out, "\n%sgroup %s%s  ", cli_style(cli, CLI_BOLD),
                       cli_string(group, "group", "?"), cli_style(cli, CLI_PLAIN));
         print_primary(cli, group);
-        (void)fprintf(cli->out, "  epoch %lld\n", (long long)cli_number(group, "epoch"));
+        int64_t epoch = cli_number(group, "epoch");
+        epoch = epoch > 0 ? epoch : cli_number(json_object_get(group, "recorded"), "epoch");
+        (void)fprintf(cli->out, "  epoch %lld\n", (long long)epoch);
+        if (json_array_size(json_object_get(group, "replicas")) == 0) {
+            (void)fputs("  none of its NICs is of this machine or answers\n", cli->out);
+            continue;
+        }
         (void)fprintf(cli->out, "  in sync: %s  required: %s  members: %s\n",
                       cli_names(json_object_get(group, "in_sync"), in_sync, NAMES_MAX),
                       cli_names(json_object_get(group, "required"), required, NAMES_MAX),

@@ -1,25 +1,23 @@
 /* twinstep up: form, start, wait. */
-#include <errno.h>
 #include <getopt.h>
-#include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "cli/cli.h"
 #include "cli/cluster_file.h"
 #include "cli/form.h"
 #include "cli/gather.h"
 #include "cli/notes.h"
-#include "cluster-cfg/io/admin_client.h"
+#include "cli/ports.h"
+#include "cluster-cfg/io/format.h"
 #include "lab/nodes.h"
-#include "net/link.h"
 
 #define DEFAULT_TIMEOUT_S 30
 #define POLL_MS 50
+/* How long alarms of the start, like a path not heard yet, may last when all is in sync. */
+#define CALM_MS 10000
 #define WHAT_MAX 200
 
 struct up {
@@ -49,9 +47,10 @@ static void print_help(FILE *out)
         "  --dir RUN      where the nodes keep their data (default ./run)\n"
         "  --nic NAME     only this NIC or arbiter; may be repeated (default: all)\n"
         "  --timeout S    how long to wait until all is in sync (default 30; 0: do not wait)\n"
-        "  --prepare      form only, start nothing: then copy RUN to the other machines\n"
+        "  --prepare      form only, start nothing; tells what to copy to the other machines\n"
         "\n"
-        "Exit status: 0 all in sync, 1 failed, 2 wrong usage.\n",
+        "Exit status: 0 all in sync, 1 failed or alarms (which are told; with --nic, where other\n"
+        "nodes may be started later, they do not count), 2 wrong usage.\n",
         out);
 }
 
@@ -106,63 +105,6 @@ static int parse(struct up *u, int argc, char **argv, const char *names[TS_NODES
     return optind == argc ? -1 : cli_excess(u->cli, "up", argv[optind]);
 }
 
-/* Tells an address of another machine, or a port that another program has, before anything
- * starts: a daemon that cannot listen would only say so in its log. */
-static int check_address(const struct up *u, const struct cfg_node *node, unsigned path,
-                         uint16_t port, const char *whose)
-{
-    struct sockaddr_storage to;
-    if (net_address(node->paths[path], port, &to) != TS_OK) {
-        return CLI_OK;
-    }
-    int fd = socket(to.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) {
-        return CLI_OK; /* the daemons will say what is wrong */
-    }
-    int on = 1;
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    socklen_t len =
-        to.ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
-    int rc = bind(fd, (const struct sockaddr *)&to, len);
-    rc = rc == 0 ? listen(fd, 1) : rc;
-    int error = errno;
-    (void)close(fd);
-    if (rc == 0) {
-        return CLI_OK;
-    }
-    if (error == EADDRNOTAVAIL) {
-        return cli_fail(u->cli, CLI_FAILED,
-                        "%s (path %u of %s) is no address of this machine; add it to an interface, "
-                        "or start only this machine's nodes with --nic",
-                        node->paths[path], path + 1, node->name);
-    }
-    return cli_fail(u->cli, CLI_FAILED,
-                    "%s of %s cannot listen on %s port %u: %s; end what listens there (ss -ltnp "
-                    "shows it), or change the port or address in %s",
-                    whose, node->name, node->paths[path], port, strerror(error), u->config);
-}
-
-static int check_node(const struct up *u, const struct cfg_node *node)
-{
-    int status = CLI_OK;
-    for (unsigned p = 0; p < node->path_count && status == CLI_OK; p++) {
-        if (node->voter) {
-            status = check_address(u, node, p, cfg_port_voter(&u->cluster), "the voter");
-        }
-        for (size_t g = 0; g < u->cluster.group_count && status == CLI_OK; g++) {
-            const struct cfg_group *group = &u->cluster.groups[g];
-            if (cfg_group_has(group, node->id)) {
-                status = check_address(u, node, p, cfg_port_replica(&u->cluster, group->id),
-                                       "a replica");
-                status = status != CLI_OK
-                             ? status
-                             : check_address(u, node, p, group->client_port, group->name);
-            }
-        }
-    }
-    return status;
-}
-
 static int start_node(struct up *u, size_t index)
 {
     const struct cfg_node *node = &u->cluster.nodes[index];
@@ -173,7 +115,7 @@ static int start_node(struct up *u, size_t index)
                       (int)pid);
         return CLI_OK;
     }
-    int status = check_node(u, node);
+    int status = cli_ports_check(u->cli, &u->cluster, node, u->config);
     if (status != CLI_OK) {
         return status;
     }
@@ -260,55 +202,23 @@ static bool chosen_run(const struct up *u, const char **dead)
     return true;
 }
 
-static int wait_settled(const struct up *u)
+static void print_endpoints(const struct up *u, const json_t *merged)
 {
-    char what[WHAT_MAX] = "";
-    char said[WHAT_MAX] = "";
-    struct timespec begin;
-    (void)clock_gettime(CLOCK_MONOTONIC, &begin);
-    for (;;) {
-        const char *dead = NULL;
-        json_t *merged = ask_chosen(u);
-        bool settled = cli_is_settled(merged, what, sizeof(what));
-        struct timespec now;
-        (void)clock_gettime(CLOCK_MONOTONIC, &now);
-        bool late = now.tv_sec - begin.tv_sec >= (time_t)u->timeout_s;
-        bool run = chosen_run(u, &dead);
-        if (!settled && (late || !run)) {
-            if (run) {
-                (void)cli_fail(u->cli, CLI_FAILED,
-                               "after %u s: %s; the nodes go on trying, see "
-                               "twinstep status --dir %s",
-                               u->timeout_s, what, u->dir);
-            } else {
-                (void)cli_fail(u->cli, CLI_FAILED,
-                               "nicd of %s ended; its log is %s/%s/log/nicd.log", dead, u->run.run,
-                               dead);
-            }
-            explain_failure(u, merged);
-        } else if (!settled && strcmp(what, said) != 0) {
-            (void)fprintf(u->cli->out, "  … %s\n", what);
-            (void)fflush(u->cli->out);
-            (void)snprintf(said, sizeof(said), "%s", what);
-        }
-        json_decref(merged);
-        if (settled || late || !run) {
-            return settled ? CLI_OK : CLI_FAILED;
-        }
-        (void)poll(NULL, 0, POLL_MS);
-    }
-}
-
-static void print_endpoints(const struct up *u)
-{
-    json_t *merged = ask_chosen(u);
     size_t i;
     json_t *group;
     json_array_foreach(json_object_get(merged, "groups"), i, group)
     {
         const char *name = cli_string(group, "group", "?");
-        const char *primary = cli_string(group, "primary", "?");
+        const json_t *recorded = json_object_get(group, "recorded");
+        const char *primary = cli_string(group, "primary", NULL);
         char names[WHAT_MAX];
+        if (primary == NULL) { /* no replica of it here */
+            (void)fprintf(u->cli->out, "%s: primary %s, epoch %lld, as the voter of %s recorded\n",
+                          name, cli_string(recorded, "primary", "?"),
+                          (long long)cli_number(recorded, "epoch"),
+                          cli_string(recorded, "by", "?"));
+            continue;
+        }
         const struct cfg_group *g = cfg_cluster_group_by_name(&u->cluster, name);
         const struct cfg_node *node = cfg_cluster_node_by_name(&u->cluster, primary);
         (void)fprintf(u->cli->out, "%s%s%s: primary %s, in sync %s", cli_style(u->cli, CLI_GOOD),
@@ -320,7 +230,90 @@ static void print_endpoints(const struct up *u)
         }
         (void)fputc('\n', u->cli->out);
     }
-    json_decref(merged);
+}
+
+static size_t tell_alarms(const struct up *u, const json_t *merged)
+{
+    const json_t *alarms = json_object_get(merged, "alarms");
+    size_t i;
+    json_t *alarm;
+    json_array_foreach(alarms, i, alarm)
+    {
+        char names[WHAT_MAX];
+        (void)fprintf(u->cli->err, "  alarm %s, seen by %s: %s\n", cli_string(alarm, "code", "?"),
+                      cli_names(json_object_get(alarm, "nodes"), names, sizeof(names)),
+                      cli_string(alarm, "text", "?"));
+    }
+    return json_array_size(alarms);
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000U + (uint64_t)t.tv_nsec / 1000000U;
+}
+
+static int give_up(const struct up *u, const json_t *merged, const char *what, const char *dead)
+{
+    if (dead == NULL) {
+        (void)cli_fail(u->cli, CLI_FAILED,
+                       "after %u s: %s; the nodes go on trying%s, see twinstep status --dir %s",
+                       u->timeout_s, what,
+                       u->some ? ": start those of the other machines, too" : "", u->dir);
+    } else {
+        (void)cli_fail(u->cli, CLI_FAILED, "nicd of %s ended; its log is %s/%s/log/nicd.log", dead,
+                       u->run.run, dead);
+    }
+    explain_failure(u, merged);
+    (void)tell_alarms(u, merged);
+    return CLI_FAILED;
+}
+
+/* All in sync; alarms of the start have had their time to end. What is left is told. Nodes of other
+ * machines may be started later: with --nic an alarm is no failure. */
+static int finish(const struct up *u, const json_t *merged)
+{
+    print_endpoints(u, merged);
+    return tell_alarms(u, merged) == 0 || u->some ? CLI_OK : CLI_FAILED;
+}
+
+static int wait_settled(const struct up *u)
+{
+    char said[WHAT_MAX] = "";
+    uint64_t end = now_ms() + u->timeout_s * 1000U;
+    uint64_t calm = 0; /* when alarms count, once all is in sync */
+    int status = -1;
+    while (status < 0) {
+        char what[WHAT_MAX] = "";
+        const char *dead = NULL;
+        json_t *merged = ask_chosen(u);
+        bool settled = cli_is_settled(merged, what, sizeof(what));
+        bool quiet = json_array_size(json_object_get(merged, "alarms")) == 0;
+        bool run = chosen_run(u, &dead);
+        bool late = now_ms() >= end;
+        if (settled) {
+            (void)snprintf(what, sizeof(what), "all in sync; alarms of the start must end yet");
+        }
+        calm = settled && calm == 0 ? now_ms() + CALM_MS : calm;
+        if (settled && (quiet || late || now_ms() >= calm)) {
+            status = finish(u, merged);
+        } else if (!settled && (late || !run)) {
+            status = give_up(u, merged, what, dead);
+        } else if (strcmp(what, said) != 0) {
+            (void)fprintf(u->cli->out, "  … %s%s\n", what,
+                          !settled && u->some && said[0] == '\0'
+                              ? "; the nodes of other machines are waited for"
+                              : "");
+            (void)fflush(u->cli->out);
+            (void)snprintf(said, sizeof(said), "%s", what);
+        }
+        json_decref(merged);
+        if (status < 0) {
+            (void)poll(NULL, 0, POLL_MS);
+        }
+    }
+    return status;
 }
 
 static int start_all(struct up *u)
@@ -339,11 +332,7 @@ static int start_all(struct up *u)
     if (u->timeout_s == 0) {
         return CLI_OK;
     }
-    status = wait_settled(u);
-    if (status == CLI_OK) {
-        print_endpoints(u);
-    }
-    return status;
+    return wait_settled(u);
 }
 
 static void warn(const struct up *u)
@@ -358,37 +347,86 @@ static void warn(const struct up *u)
     json_decref(notes);
 }
 
+/* After --prepare: what the other machines need. */
+static void print_prepared(const struct up *u)
+{
+    const char *run = u->run.run;
+    (void)fprintf(
+        u->cli->out,
+        "nothing was started. Copy to each machine, over a channel you trust (private keys "
+        "are among it):\n"
+        "  %s/cluster.yaml %s/genesis.json %s/formed and its own %s/NAME\n"
+        "%s/ca stays away from the nodes. Then start each machine's nodes there:\n"
+        "  twinstep up --dir RUN --nic NAME\n",
+        run, run, run, run, run);
+}
+
+/* On a machine that got its own nodes' directories only, the others are not missing. */
+static void suggest_own(const struct up *u)
+{
+    char names[WHAT_MAX] = "";
+    size_t used = 0;
+    size_t here = 0;
+    for (size_t i = 0; i < u->cluster.node_count; i++) {
+        const struct cfg_node *node = &u->cluster.nodes[i];
+        if (format_node_is_complete(u->run.run, node) && used < sizeof(names)) {
+            int n = snprintf(names + used, sizeof(names) - used, " --nic %s", node->name);
+            used += n > 0 ? (size_t)n : 0;
+            here++;
+        }
+    }
+    if (!u->some && here > 0 && here < u->cluster.node_count) {
+        (void)fprintf(u->cli->err,
+                      "If the other nodes belong to other machines: twinstep up --dir "
+                      "%s%s\n",
+                      u->dir, names);
+    }
+}
+
 static int form_and_start(struct up *u)
 {
     struct ts_why why = {0};
+    struct cli_form form = {.cluster = &u->cluster, .config = u->config, .run = u->run.run};
+    bool first = false;
+    int status = cli_cluster_check(u->cli, &u->run, u->config, &u->cluster);
+    if (status != CLI_OK) {
+        return status;
+    }
+    memcpy(form.chosen, u->chosen, sizeof(form.chosen));
+    enum ts_err err = cli_form(&form, &first, &why);
+    if (err != TS_OK) {
+        status = cli_fail(u->cli, CLI_FAILED, "%s", why.text);
+        suggest_own(u);
+        return status;
+    }
+    if (first) {
+        (void)fprintf(u->cli->out, "cluster %s formed in %s\n", u->cluster.name, u->run.run);
+    }
+    if (u->prepare) {
+        print_prepared(u);
+        return CLI_OK;
+    }
+    return start_all(u);
+}
+
+static int lock_and_go(struct up *u)
+{
+    struct ts_why why = {0};
     struct ts_dir_lock lock;
-    enum ts_err err = ts_dir_make(u->dir, 0700, &why);
+    /* Before anything is made: a directory that cannot be used is not left behind. */
+    enum ts_err err = nodes_open(&u->run, u->dir, &why);
+    err = err != TS_OK ? err : ts_dir_make(u->dir, 0700, &why);
     err = err != TS_OK ? err : nodes_open(&u->run, u->dir, &why);
     err = err != TS_OK ? err : ts_dir_lock(&lock, u->run.run, &why);
     if (err == TS_ERR_BUSY) {
-        return cli_fail(u->cli, CLI_FAILED, "another twinstep works in %s; wait for it: %s", u->dir,
-                        why.text);
+        return cli_fail(u->cli, CLI_FAILED,
+                        "another twinstep command works in %s; try again when it has ended",
+                        u->dir);
     }
     if (err != TS_OK) {
         return cli_fail(u->cli, CLI_FAILED, "%s", why.text);
     }
-    int status = cli_cluster_check(u->cli, &u->run, u->config, &u->cluster);
-    if (status != CLI_OK) {
-        ts_dir_unlock(&lock);
-        return status;
-    }
-    struct cli_form form = {.cluster = &u->cluster, .config = u->config, .run = u->run.run};
-    memcpy(form.chosen, u->chosen, sizeof(form.chosen));
-    bool first = false;
-    err = cli_form(&form, &first, &why);
-    if (err != TS_OK) {
-        status = cli_fail(u->cli, CLI_FAILED, "%s", why.text);
-    } else if (first) {
-        (void)fprintf(u->cli->out, "cluster %s formed in %s\n", u->cluster.name, u->run.run);
-    }
-    if (status == CLI_OK && !u->prepare) {
-        status = start_all(u);
-    }
+    int status = form_and_start(u);
     ts_dir_unlock(&lock);
     return status;
 }
@@ -414,7 +452,7 @@ int cli_up(const struct cli *cli, int argc, char **argv)
                      : cli_choose(cli, &u->cluster, u->config, names, count, u->chosen);
         if (status == CLI_OK) {
             warn(u);
-            status = form_and_start(u);
+            status = lock_and_go(u);
         }
     }
     free(u);

@@ -248,6 +248,12 @@ enum ts_err nodes_start(const struct nodes_run *r, const char *node, pid_t *pid,
     if (err != TS_OK) {
         return err;
     }
+    char logs[TS_PATH_MAX]; /* logs may be removed while a node is down, with their directory */
+    err = ts_path(logs, why, dir, "log");
+    err = err != TS_OK ? err : ts_dir_make(logs, 0700, why);
+    if (err != TS_OK) {
+        return err;
+    }
     int fd = open(log, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
     struct stat st;
     if (fd < 0 || fstat(fd, &st) != 0) {

@@ -200,6 +200,34 @@ static void test_down_several_nodes_ends_those(void **state)
     assert_true(up("", ""));
 }
 
+/* Goal: logs may be deleted with their directory; a UDP port that is taken is told beforehand; an
+ * arbiter by itself knows the primary from its voter's record. */
+static void test_up_after_odd_changes_starts_or_says_why(void **state)
+{
+    char log[TS_PATH_MAX];
+    const struct cfg_cluster *c = &fixture.pair.cluster;
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(cfg_port_heartbeat(c))};
+    (void)state;
+    (void)fixture_primary(&fixture);
+    twinstep("down", NULL);
+    assert_int_equal(ts_path(log, NULL, fixture.run, "arb1/log"), TS_OK);
+    lab_scratch_remove(log);
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    assert_true(fd >= 0);
+    assert_int_equal(inet_pton(AF_INET, c->nodes[0].paths[1], &a.sin_addr), 1);
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof(a)), 0);
+    assert_false(up("", ""));
+    expect_said("heartbeatd of nic1 cannot listen on ");
+    expect_said(
+        " UDP port 7402: Address already in use; end what listens there (ss -lunp shows it)");
+    close(fd);
+    assert_true(up("", ""));
+    expect_said("clients: ");
+    assert_true(up("--nic", "arb1"));
+    expect_said("kv: primary nic");
+    expect_said(", as the voter of arb1 recorded\n");
+}
+
 /* ---- certificates ---- */
 
 #define SERIAL_MAX 48
@@ -422,6 +450,7 @@ int main(void)
         cmocka_unit_test(test_status_without_primary_says_so),
         cmocka_unit_test(test_up_other_cluster_file_is_refused_or_told),
         cmocka_unit_test(test_down_several_nodes_ends_those),
+        cmocka_unit_test(test_up_after_odd_changes_starts_or_says_why),
         cmocka_unit_test(test_renewed_certificate_is_taken_at_hangup),
         cmocka_unit_test(test_status_wrong_certificate_is_told),
     };

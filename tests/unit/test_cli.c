@@ -12,7 +12,6 @@
 
 #include <cmocka.h>
 
-#include "cli/cluster_file.h"
 #include "cli/event_text.h"
 #include "cli/explain.h"
 #include "cli/gather.h"
@@ -210,6 +209,12 @@ static void test_status_heading_without_primary_says_so(void **state)
     expect_heading("[" ALONE("down", "null") "]", "group kv  primary unknown  epoch 0\n", false);
     expect_heading("[" ALONE("down", "null") "," GONE "]", "group kv  no primary  epoch 0\n", true);
     expect_heading("[" ARB1 "]", "group kv  primary unknown  epoch 0\n", false);
+    /* An arbiter's machine knows what its voter recorded, and no more. */
+    expect_heading("[{\"node\": \"arb1\", \"reply\": {\"voter\": {\"registers\": [{\"group\": "
+                   "\"kv\", \"epoch\": 7, \"primary\": \"nic2\"}]}}}]",
+                   "group kv  primary nic2 as the voter of arb1 recorded  epoch 7\n"
+                   "  none of its NICs is of this machine or answers\n",
+                   false);
     /* What was said long ago does not count, whoever said it. */
     expect_heading("[" ALONE("primary", "null, \"age_ms\": 9000") "," GONE "]",
                    "group kv  no primary, nic1 was the last  epoch 4\n", true);
@@ -270,8 +275,12 @@ static void test_is_settled_names_what_is_awaited(void **state)
     } CASES[] = {
         {"[" NIC1 "]", NULL},
         {"[" NIC1 "," ARB1 "]", "arb1 does not answer yet"},
-        {"[{\"node\": \"a\", \"reply\": {\"voter\": {\"state\": \"registering\"}}}]",
-         "the voter of a is registering"},
+        {"[{\"node\": \"a\", \"reply\": {\"voter\": {\"state\": \"registering\", "
+         "\"confirmed\": 1, \"voters\": 3}}}]",
+         "the voter of a waits for a majority of voters (1 of 3 confirm its start)"},
+        {"[{\"node\": \"a\", \"reply\": {\"voter\": {\"state\": \"ready\"}, \"processes\": [{"
+         "\"program\": \"heartbeatd\", \"running\": false}]}}]",
+         "heartbeatd of a is down"},
         {"[" NIC2("down", "3", SAME) "]", "kv: no primary yet"},
         {"[" NIC2("secondary", "3", SAME) "]", "kv: 1 of 2 replicas in sync"},
         {"[{\"node\": \"nic1\", \"reply\": {\"voter\": {\"state\": \"none\"}, \"groups\": [{"
@@ -315,6 +324,12 @@ static void test_notes_one_host_for_too_much_is_told(void **state)
          "groups:\n  - {name: kv, service: kv, port: 6379}\n",
          "host x carries a, b: its failure takes all replicas of group kv; spread them over hosts, "
          "or correct `host` in the cluster file"},
+#define ALONE_FILE \
+    "cluster: c\nnics:\n  - {name: a, paths: [10.0.0.1]}\n  - {name: b, paths: [10.0.0.2]}\n" \
+    "  - {name: d, paths: [10.0.0.3]}\ngroups:\n  - {name: kv, service: kv, nics: [b], port: 1}\n"
+        {ALONE_FILE,
+         "group kv is not redundant: one NIC; its failure stops the group, and the loss "
+         "of its disk loses the data"},
     };
     for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
         struct cfg_cluster c;
@@ -330,44 +345,6 @@ static void test_notes_one_host_for_too_much_is_told(void **state)
     }
 }
 
-/* Reads a cluster file's text. */
-static void read_cluster(const char *text, struct cfg_cluster *out)
-{
-    char error[CLUSTER_YAML_ERROR_MAX];
-    struct ts_bytes bytes = {(const uint8_t *)text, strlen(text)};
-    assert_int_equal(cluster_yaml_parse("c", bytes, out, error), TS_OK);
-}
-
-/* Goal: what another file would change is told in words; what means the same is no change. */
-static void test_cluster_differs_names_each_change(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *now;
-        const char *says; /* "": the same */
-    } CASES[] = {
-        {PAIR("", "", ""), ""},
-        {"# a remark\n" PAIR("host: a, ", "", ""), ""},
-        {"failure-timeout: 200ms\nbase-port: 7600\n" PAIR("", "", ""),
-         "failure-timeout 100ms to 200ms, base-port 7400 to 7600"},
-        {PAIR("host: x, ", "", "voter: true, "), "host of a a to x"},
-        {"cluster: d\nnics:\n  - {name: a, paths: [10.0.0.9]}\n  - {name: b, paths: [10.0.0.2]}\n"
-         "arbiters:\n  - {name: e, paths: [10.0.0.3]}\ngroups:\n"
-         "  - {name: kv, service: kv, port: 6380}\n",
-         "cluster c to d, path 1 of a 10.0.0.1 to 10.0.0.9, no c any more, e is new, "
-         "port of group kv 6379 to 6380"},
-    };
-    struct cfg_cluster before;
-    read_cluster(PAIR("", "", ""), &before);
-    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
-        struct cfg_cluster now;
-        char what[CLI_DIFFERENCE_MAX];
-        read_cluster(CASES[i].now, &now);
-        assert_int_equal(cli_cluster_differs(&before, &now, what), CASES[i].says[0] != '\0');
-        assert_string_equal(what, CASES[i].says);
-    }
-}
-
 /* Goal: a node that runs with another file than the one in its directory is an alarm. */
 static void test_merge_other_cluster_file_is_an_alarm(void **state)
 {
@@ -377,27 +354,6 @@ static void test_merge_other_cluster_file_is_an_alarm(void **state)
     const json_t *alarm = json_array_get(json_object_get(merged, "alarms"), 0);
     assert_string_equal(cli_string(alarm, "code", ""), "cluster-file");
     json_decref(merged);
-}
-
-/* Goal: `up` says so before it begins. */
-static void test_up_one_host_for_too_much_is_warned_of(void **state)
-{
-    (void)state;
-    static const char TEXT[] = PAIR("host: x, ", "host: y, ", "host: x, ");
-    char file[] = "/tmp/ts-cli-XXXXXX";
-    char *argv[] = {"up", "--config", file, "--dir", "/proc/none", NULL};
-    struct sheet s = {0};
-    int fd = mkstemp(file);
-    assert_true(fd >= 0);
-    assert_int_equal(write(fd, TEXT, sizeof(TEXT) - 1), sizeof(TEXT) - 1);
-    assert_int_equal(close(fd), 0);
-    sheet_begin(&s);
-    assert_int_equal(cli_up(&s.cli, 5, argv), CLI_FAILED); /* nothing can be made in /proc */
-    assert_int_equal(fclose(s.cli.out), 0);
-    assert_non_null(strstr(s.text, "warning: "));
-    assert_non_null(strstr(s.text, "host x carries a, c: its failure takes 2 of 3 voters"));
-    free(s.text);
-    assert_int_equal(unlink(file), 0);
 }
 
 /* ---- events and failovers ---- */
@@ -712,9 +668,7 @@ int main(void)
         cmocka_unit_test(test_merge_different_digests_are_an_alarm),
         cmocka_unit_test(test_is_settled_names_what_is_awaited),
         cmocka_unit_test(test_notes_one_host_for_too_much_is_told),
-        cmocka_unit_test(test_cluster_differs_names_each_change),
         cmocka_unit_test(test_merge_other_cluster_file_is_an_alarm),
-        cmocka_unit_test(test_up_one_host_for_too_much_is_warned_of),
         cmocka_unit_test(test_explain_print_tells_failover),
         cmocka_unit_test(test_failovers_lost_takeover_is_left_out),
         cmocka_unit_test(test_failovers_evidence_against_secondary_is_ignored),
