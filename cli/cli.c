@@ -142,10 +142,9 @@ const char *cli_time(int64_t wall_us, char out[CLI_TIME_MAX])
     time_t s = (time_t)(wall_us / 1000000);
     struct tm tm;
     char date[CLI_TIME_MAX];
-    if (localtime_r(&s, &tm) == NULL ||
-        strftime(date, sizeof(date), "%Y-%m-%d %H:%M:%S", &tm) == 0) {
+    if (gmtime_r(&s, &tm) == NULL || strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &tm) == 0) {
         (void)snprintf(date, sizeof(date), "?");
     }
-    (void)snprintf(out, CLI_TIME_MAX, "%.30s.%03d", date, (int)(wall_us / 1000 % 1000));
+    (void)snprintf(out, CLI_TIME_MAX, "%.30s.%03dZ", date, (int)(wall_us / 1000 % 1000));
     return out;
 }

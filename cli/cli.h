@@ -70,7 +70,7 @@ const char *cli_names(const json_t *array, char *out, size_t cap);
 const char *cli_string(const json_t *object, const char *key, const char *fallback);
 int64_t cli_number(const json_t *object, const char *key);
 bool cli_bool(const json_t *object, const char *key);
-/* Unix time in microseconds as local "2026-01-02 03:04:05.678". Gives `out`. */
+/* Unix time in microseconds as "2026-01-02T03:04:05.678Z", UTC as in the logs. Gives `out`. */
 #define CLI_TIME_MAX 40
 const char *cli_time(int64_t wall_us, char out[CLI_TIME_MAX]);
 

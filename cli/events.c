@@ -25,9 +25,10 @@ static void print_help(FILE *out)
         "  --dir RUN     where the nodes keep their data (default ./run)\n"
         "  --since TIME  only the last 30s, 5m, 2h or 7d\n"
         "  --follow      go on with what happens (end with Ctrl-C)\n"
-        "  --json        one JSON object a line\n"
+        "  --json        one JSON object a line (see cli/event_text.h)\n"
         "\n"
-        "Exit status: 0 done, 1 a node does not answer, 2 wrong usage, 3 no node answers.\n",
+        "Times are UTC. Exit status: 0 done, 1 a node does not answer, 2 wrong usage, 3 no node\n"
+        "answers, 130 ended by Ctrl-C.\n",
         out);
 }
 
@@ -69,8 +70,7 @@ static void print_event(const struct events_args *a, const struct cli_event *eve
 {
     const char *node = a->cluster.nodes[event->node].name;
     if (a->as_json) {
-        json_t *json = recorder_event_json(&event->e);
-        (void)json_object_set_new(json, "node", json_string(node));
+        json_t *json = cli_event_json(&a->cluster, node, &event->e);
         (void)json_dumpf(json, a->cli->out, JSON_COMPACT);
         (void)fputc('\n', a->cli->out);
         json_decref(json);
@@ -82,32 +82,63 @@ static void print_event(const struct events_args *a, const struct cli_event *eve
                   cli_event_text(&a->cluster, &event->e, text));
 }
 
+/* ---- following ---- */
+
+/* Events that have not had their time yet, so that what several nodes say of one moment is printed
+ * in its order: reports of one node may come a little after those of another. */
+struct follower {
+    const struct events_args *a;
+    struct cli_history *known; /* last_seq says which numbers were read */
+    struct cli_history held;
+    struct admin_stream *streams[TS_NODES_MAX];
+};
+
 /* A number that is not the next one says that some were missed: they are read again. */
-static void take(const struct events_args *a, struct cli_history *h, size_t node,
-                 const json_t *json)
+static void take(struct follower *f, size_t node, const json_t *json)
 {
     struct cli_event event = {.node = (uint8_t)node};
-    if (recorder_event_parse(&event.e, json) != TS_OK || event.e.seq <= h->last_seq[node]) {
+    uint64_t *last = &f->known->last_seq[node];
+    if (recorder_event_parse(&event.e, json) != TS_OK || event.e.seq <= *last) {
         return;
     }
-    if (event.e.seq == h->last_seq[node] + 1) {
-        h->last_seq[node] = event.e.seq;
-        print_event(a, &event);
-        return;
-    }
-    h->count = 0;
-    if (cli_history_more(a->dir, &a->cluster, node, h, NULL) == TS_OK) {
-        for (size_t i = 0; i < h->count; i++) {
-            print_event(a, &h->events[i]);
+    if (event.e.seq == *last + 1) {
+        *last = event.e.seq;
+        if (cli_history_add(&f->held, &event) != TS_OK) {
+            print_event(f->a, &event); /* out of order rather than not at all */
         }
+        return;
     }
+    f->held.last_seq[node] = *last;
+    enum ts_err err = cli_history_more(f->a->dir, &f->a->cluster, node, &f->held, NULL);
+    *last = f->held.last_seq[node];
+    (void)err; /* what could not be read is read when its next event tells of the gap */
 }
 
-/* Until a signal ends the process. */
-static int follow(const struct events_args *a, struct cli_history *h)
+size_t cli_events_due(struct cli_history *held, uint64_t wall_us)
 {
-    struct admin_stream *streams[TS_NODES_MAX] = {NULL};
-    size_t open = 0;
+    size_t n = 0;
+    cli_history_sort(held);
+    /* What lies far ahead bears the time of a clock that was set back since. */
+    while (n < held->count && (held->events[n].e.wall_us + CLI_EVENTS_HOLD_US <= wall_us ||
+                               held->events[n].e.wall_us > wall_us + CLI_EVENTS_HOLD_US)) {
+        n++;
+    }
+    return n;
+}
+
+static void print_due(struct follower *f)
+{
+    size_t n = cli_events_due(&f->held, wall_now_us());
+    for (size_t i = 0; i < n; i++) {
+        print_event(f->a, &f->held.events[i]);
+    }
+    f->held.count -= n;
+    memmove(f->held.events, f->held.events + n, f->held.count * sizeof(*f->held.events));
+}
+
+static int open_streams(struct follower *f)
+{
+    const struct events_args *a = f->a;
     for (size_t i = 0; i < a->cluster.node_count; i++) {
         char dir[TS_PATH_MAX];
         struct ts_why why = {0};
@@ -115,28 +146,35 @@ static int follow(const struct events_args *a, struct cli_history *h)
             continue;
         }
         enum ts_err err = ts_path(dir, &why, a->dir, "%s", a->cluster.nodes[i].name);
-        err = err != TS_OK ? err : admin_stream_open(dir, &streams[i], &why);
+        err = err != TS_OK ? err : admin_stream_open(dir, &f->streams[i], &why);
         if (err != TS_OK) {
             return cli_fail(a->cli, CLI_FAILED, "%s", why.text);
         }
-        open++;
     }
-    while (open > 0) {
+    return CLI_OK;
+}
+
+/* Until a signal ends the process, or nobody reads any more. */
+static int follow(const struct events_args *a, struct cli_history *h)
+{
+    struct follower f = {.a = a, .known = h};
+    int status = open_streams(&f);
+    while (status == CLI_OK) {
         for (size_t i = 0; i < a->cluster.node_count; i++) {
             json_t *json = NULL;
             int taken = 0;
-            while (streams[i] != NULL && taken < TURN_EVENTS &&
-                   admin_stream_next(streams[i], TURN_MS, &json) == TS_OK) {
-                take(a, h, i, json);
+            while (f.streams[i] != NULL && taken < TURN_EVENTS &&
+                   admin_stream_next(f.streams[i], TURN_MS, &json) == TS_OK) {
+                take(&f, i, json);
                 json_decref(json);
                 taken++;
             }
         }
-        if (fflush(a->cli->out) != 0) {
-            return CLI_FAILED; /* nobody reads any more */
-        }
+        print_due(&f);
+        status = fflush(a->cli->out) == 0 ? CLI_OK : CLI_FAILED;
     }
-    return CLI_OK;
+    cli_history_free(&f.held);
+    return status;
 }
 
 static int show(struct events_args *a)

@@ -203,7 +203,8 @@ static int show(const struct explain_args *a)
     } else {
         print_all(a, &cluster, list, cli_failovers(&cluster, &h, group, list, a->last));
         if (h.unreachable[0] != '\0') {
-            (void)cli_fail(a->cli, CLI_OK, "told without a node that does not answer: %s",
+            (void)cli_fail(a->cli, CLI_OK,
+                           "a node does not answer, and what it recorded is missing above: %s",
                            h.unreachable);
         }
     }

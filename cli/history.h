@@ -34,6 +34,10 @@ enum ts_err cli_history_more(const char *run, const struct cfg_cluster *cluster,
 /* Appends one event; used by tests too. */
 enum ts_err cli_history_add(struct cli_history *h, const struct cli_event *e) TS_MUST_USE;
 void cli_history_sort(struct cli_history *h);
+/* `events --follow` holds an event back for this long, for what another node says of before. */
+#define CLI_EVENTS_HOLD_US 200000
+/* Sorts, and gives how many of the first ones may be printed at `wall_us`. Pure. */
+size_t cli_events_due(struct cli_history *held, uint64_t wall_us);
 void cli_history_free(struct cli_history *h);
 
 #endif

@@ -57,7 +57,7 @@ static int setup(void **state)
     char error[CLUSTER_YAML_ERROR_MAX];
     struct ts_bytes text = {(const uint8_t *)CLUSTER, sizeof(CLUSTER) - 1};
     (void)state;
-    if (setenv("TZ", "UTC", 1) != 0) {
+    if (setenv("TZ", "EAST-5", 1) != 0) { /* nothing may depend on it */
         return -1;
     }
     tzset();
@@ -419,9 +419,9 @@ static void test_explain_print_tells_failover(void **state)
     assert_int_equal(cli_failovers(&cluster, &h, SIZE_MAX, list, 4), 1);
     sheet_begin(&s);
     cli_explain_print(&s.cli, &cluster, &list[0]);
-    expect(&s, "kv: nic2 took over from nic1 at 2027-01-15 08:00:00.010, epoch 4 to 5\n"
+    expect(&s, "kv: nic2 took over from nic1 at 2027-01-15T08:00:00.010Z, epoch 4 to 5\n"
                "  why: nic1: its nicd said that the process exited\n"
-               "  nic1's own record: its replica ended by signal 9 at 2027-01-15 08:00:00.009\n"
+               "  nic1's own record: its replica ended by signal 9 at 2027-01-15T08:00:00.009Z\n"
                "  phase                 took      since the start\n"
                "  evidence to decision  1.000 ms  1.000 ms\n"
                "  register prepared     2.000 ms  3.000 ms\n"
@@ -515,6 +515,54 @@ static void test_event_text_names_nodes_and_reasons(void **state)
     e.e.source.group.v = 0;
     assert_string_equal(cli_event_text(&cluster, &e.e, text),
                         "heartbeatd: link-down peer=? path=2");
+}
+
+/* Goal: for programs the same, field by field. */
+static void test_event_json_names_nodes_and_fields(void **state)
+{
+    (void)state;
+    struct cli_event e = event(1, 5, TS_TRACE_CONFIG, 5, 2, 6);
+    json_t *json = cli_event_json(&cluster, "nic2", &e.e);
+    const json_t *fields = json_object_get(json, "fields");
+    assert_string_equal(cli_string(json, "time", ""), "2027-01-15T08:00:00.005Z");
+    assert_string_equal(cli_string(json, "node", ""), "nic2");
+    assert_string_equal(cli_string(json, "program", ""), "replica");
+    assert_string_equal(cli_string(json, "group", ""), "kv");
+    assert_string_equal(cli_string(json, "kind", ""), "config");
+    assert_string_equal(cli_string(fields, "primary", ""), "nic2");
+    assert_int_equal(json_array_size(json_object_get(fields, "in-sync")), 2);
+    json_decref(json);
+    e = event(1, 0, TS_TRACE_EVIDENCE, 4, 1, REPORT_EVIDENCE_SILENT);
+    e.e.source.group.v = 0;
+    json = cli_event_json(&cluster, "nic2", &e.e);
+    fields = json_object_get(json, "fields");
+    assert_true(json_is_null(json_object_get(json, "group")));
+    assert_string_equal(cli_string(fields, "peer", ""), "nic1");
+    assert_string_equal(cli_string(fields, "kind", ""), "silent for the failure timeout");
+    json_decref(json);
+    e = event(1, 0, TS_TRACE_PROC_EXITED, 0, 7, (uint64_t)-9);
+    json = cli_event_json(&cluster, "nic2", &e.e);
+    fields = json_object_get(json, "fields");
+    assert_int_equal(cli_number(fields, "status"), -9);
+    assert_int_equal(cli_number(fields, "pid"), 7);
+    json_decref(json);
+}
+
+/* Goal: an event that another node told later, of before, is printed before. */
+static void test_events_due_waits_for_earlier_ones(void **state)
+{
+    (void)state;
+    struct cli_history h = {0};
+    add(&h, event(0, 100, TS_TRACE_ACTIVE, 1, 0, 0));
+    assert_int_equal(cli_events_due(&h, WALL + 299 * MS), 0);
+    add(&h, event(1, 90, TS_TRACE_ACTIVE, 2, 0, 0));
+    add(&h, event(1, 150, TS_TRACE_ACTIVE, 3, 0, 0));
+    assert_int_equal(cli_events_due(&h, WALL + 300 * MS), 2);
+    assert_int_equal(h.events[0].e.trace.epoch.v, 2);
+    assert_int_equal(h.events[1].e.trace.epoch.v, 1);
+    /* The clock was set back by a second: nothing is held for that long. */
+    assert_int_equal(cli_events_due(&h, WALL - 1000 * MS), 3);
+    cli_history_free(&h);
 }
 
 /* Goal: a clock that went back does not put one node's events out of their order. */
@@ -674,6 +722,8 @@ int main(void)
         cmocka_unit_test(test_failovers_evidence_against_secondary_is_ignored),
         cmocka_unit_test(test_failovers_keeps_the_latest),
         cmocka_unit_test(test_event_text_names_nodes_and_reasons),
+        cmocka_unit_test(test_event_json_names_nodes_and_fields),
+        cmocka_unit_test(test_events_due_waits_for_earlier_ones),
         cmocka_unit_test(test_history_sort_keeps_each_nodes_order),
         cmocka_unit_test(test_procs_match_needs_program_and_directory),
         cmocka_unit_test(test_finish_full_output_is_a_failure),
