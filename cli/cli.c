@@ -14,7 +14,9 @@
 struct cli cli_standard(void)
 {
     const char *no_color = getenv("NO_COLOR");
-    bool wanted = no_color == NULL || no_color[0] == '\0';
+    const char *term = getenv("TERM");
+    bool able = term != NULL && term[0] != '\0' && strcmp(term, "dumb") != 0;
+    bool wanted = able && (no_color == NULL || no_color[0] == '\0');
     return (struct cli){
         .out = stdout, .err = stderr, .colour = wanted && isatty(STDOUT_FILENO) == 1};
 }

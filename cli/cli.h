@@ -35,7 +35,8 @@ struct cli_command {
     int (*run)(const struct cli *cli, int argc, char **argv);
 };
 
-/* The terminal's streams; colours only on a terminal and without NO_COLOR. */
+/* The terminal's streams; colours only on a terminal that knows escapes (TERM is neither
+ * missing nor "dumb"), and without NO_COLOR. */
 struct cli cli_standard(void);
 
 /* "twinstep: " and the sentence on err. Gives `status`. */

@@ -371,8 +371,10 @@ enum lab_demo_status lab_demo_run(const struct lab_demo_options *options)
     struct lab_demo *d = lab_calloc(1, sizeof *d);
     enum lab_demo_status status = LAB_DEMO_FAILED;
     d->options = *options;
-    d->screen.terminal = isatty(STDOUT_FILENO) == 1;
-    d->screen.color = d->screen.terminal && !options->no_color && getenv("NO_COLOR") == NULL;
+    const char *term = getenv("TERM");
+    bool able = term != NULL && term[0] != '\0' && strcmp(term, "dumb") != 0;
+    d->screen.terminal = able && isatty(STDOUT_FILENO) == 1;
+    d->screen.color = d->screen.terminal && !options->no_color;
     d->screen.begin_ns = lab_now_ns();
     catch_signals();
     lab_screen_title(&d->screen, "Two NICs and an arbiter run a key-value service in lockstep");
@@ -382,7 +384,8 @@ enum lab_demo_status lab_demo_run(const struct lab_demo_options *options)
     tear_down(d);
     if (interrupted) {
         puts("interrupted; everything was ended");
-        status = LAB_DEMO_INTERRUPTED;
+        /* The report was printed: its verdict stands. */
+        status = status == LAB_DEMO_FAILED ? LAB_DEMO_INTERRUPTED : status;
     }
     free(d);
     return status;
