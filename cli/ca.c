@@ -21,7 +21,9 @@ static void print_help(FILE *out)
                 "the nodes. \"twinstep up\" keeps a lab's authority in RUN/ca by itself.\n"
                 "\n"
                 "  --days N  how long the certificate holds, 1 to 3650 (default 365)\n"
-                "  --force   replace a key and certificate that are in DIR\n",
+                "  --force   replace a key and certificate that are in DIR\n"
+                "\n"
+                "Exit status: 0 done, 1 failed, 2 wrong usage.\n",
                 out);
 }
 
@@ -44,8 +46,8 @@ static int parse(const struct cli *cli, struct ca_args *a, int argc, char **argv
         {"help", no_argument, NULL, 'h'},       {NULL, 0, NULL, 0},
     };
     int c;
-    optind = 1;
-    while ((c = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
+    optind = 0; /* GNU: from the beginning, whatever was parsed before */
+    while ((c = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
         char *end = NULL;
         switch (c) {
         case 'd':
@@ -151,7 +153,7 @@ int cli_ca(const struct cli *cli, int argc, char **argv)
     if (argc < 2) {
         return cli_fail(cli, CLI_USAGE, "ca needs a word more: init or issue");
     }
-    if (strcmp(argv[1], "--help") == 0) {
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
         print_help(cli->out);
         return CLI_OK;
     }

@@ -32,8 +32,8 @@ int cli_demo(const struct cli *cli, int argc, char **argv)
     };
     struct lab_demo_options options = {.no_color = !cli->colour};
     int c;
-    optind = 1;
-    while ((c = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
+    optind = 0; /* GNU: from the beginning, whatever was parsed before */
+    while ((c = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
         if (c == 'd') {
             options.run = optarg;
         } else if (c == 'k') {

@@ -78,8 +78,8 @@ int cli_down(const struct cli *cli, int argc, char **argv)
     const char *names[TS_NODES_MAX];
     size_t count = 0;
     int c;
-    optind = 1;
-    while ((c = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
+    optind = 0; /* GNU: from the beginning, whatever was parsed before */
+    while ((c = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
         if (c == 'd') {
             dir = optarg;
         } else if (c == 'n' && count == TS_NODES_MAX) {

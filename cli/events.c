@@ -214,8 +214,8 @@ int cli_events(const struct cli *cli, int argc, char **argv)
     };
     struct events_args a = {.cli = cli, .dir = CLI_DEFAULT_DIR};
     int c;
-    optind = 1;
-    while ((c = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
+    optind = 0; /* GNU: from the beginning, whatever was parsed before */
+    while ((c = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
         switch (c) {
         case 'd':
             a.dir = optarg;

@@ -224,8 +224,8 @@ int cli_explain(const struct cli *cli, int argc, char **argv)
     };
     struct explain_args a = {.cli = cli, .dir = CLI_DEFAULT_DIR, .last = LAST_DEFAULT};
     int c;
-    optind = 1;
-    while ((c = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
+    optind = 0; /* GNU: from the beginning, whatever was parsed before */
+    while ((c = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
         char *end = NULL;
         switch (c) {
         case 'd':

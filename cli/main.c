@@ -23,9 +23,11 @@ static void print_help(FILE *out)
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         (void)fprintf(out, "  %-9s %s\n", COMMANDS[i].name, COMMANDS[i].summary);
     }
-    (void)fputs("\n\"twinstep COMMAND --help\" tells its options.\n"
-                "Exit status: 0 done, 1 failed or alarms, 2 wrong usage, 3 no node answers.\n",
-                out);
+    (void)fputs(
+        "\n\"twinstep COMMAND --help\" tells its options.\n"
+        "Exit status: 0 done, 1 failed or alarms, 2 wrong usage, 3 no node answers or no cluster\n"
+        "is there.\n",
+        out);
 }
 
 int main(int argc, char **argv)
@@ -36,7 +38,8 @@ int main(int argc, char **argv)
         return CLI_USAGE;
     }
     char help[] = "--help";
-    bool asks = strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0;
+    bool asks = strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+                strcmp(argv[1], "help") == 0;
     if (asks && argc == 2) {
         print_help(cli.out);
         return cli_finish(&cli, CLI_OK);

@@ -326,8 +326,8 @@ int cli_status(const struct cli *cli, int argc, char **argv)
     const char *dir = CLI_DEFAULT_DIR;
     bool as_json = false;
     int c;
-    optind = 1;
-    while ((c = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
+    optind = 0; /* GNU: from the beginning, whatever was parsed before */
+    while ((c = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
         if (c == 'd') {
             dir = optarg;
         } else if (c == 'j') {

@@ -68,8 +68,8 @@ static int parse(struct up *u, int argc, char **argv, const char *names[TS_NODES
         {NULL, 0, NULL, 0},
     };
     int c;
-    optind = 1;
-    while ((c = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
+    optind = 0; /* GNU: from the beginning, whatever was parsed before */
+    while ((c = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
         char *end = NULL;
         switch (c) {
         case 'c':

@@ -7,11 +7,15 @@
 
 static void print_help(FILE *out)
 {
-    (void)fputs("usage: twinstep version [--dir RUN] [--json]\n"
-                "\n"
-                "Prints the version of this command, and of the nodes that run in RUN (default\n"
-                "./run).\n",
-                out);
+    (void)fputs(
+        "usage: twinstep version [--dir RUN] [--json]\n"
+        "\n"
+        "Prints the version of this command, and of the nodes that run in RUN (default\n"
+        "./run) and answer.\n"
+        "\n"
+        "Exit status: 0 done, also when there is no cluster and no node, 1 failed, 2 wrong\n"
+        "usage.\n",
+        out);
 }
 
 /* An empty array when nothing was ever started there: that is no error here. */
@@ -39,8 +43,8 @@ int cli_version(const struct cli *cli, int argc, char **argv)
     const char *dir = CLI_DEFAULT_DIR;
     bool as_json = false;
     int c;
-    optind = 1;
-    while ((c = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
+    optind = 0; /* GNU: from the beginning, whatever was parsed before */
+    while ((c = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
         if (c == 'd') {
             dir = optarg;
         } else if (c == 'j') {

@@ -13,6 +13,8 @@ static const char *const ROOT_KEYS[] = {"cluster",  "failure-timeout", "base-por
                                         "arbiters", "groups",          NULL};
 static const char *const NODE_KEYS[] = {"name", "host", "paths", "voter", NULL};
 static const char *const GROUP_KEYS[] = {"name", "service", "nics", "port", "durability", NULL};
+/* A node lives in RUN/NAME: these names are files of RUN itself, and "status" speaks in alarms. */
+static const char *const RESERVED[] = {"ca", "demo", "formed", "lock", "run", "status", NULL};
 static const char *const SERVICES[] = {"kv", NULL};
 
 /* The YAML node behind each part, for errors that only show once all is read. */
@@ -120,6 +122,14 @@ static void read_node(struct yaml_doc *y, const yaml_node_t *map, bool arbiter,
     if (!y->failed && cfg_cluster_node_by_name(c, n->name) != NULL) {
         yaml_doc_fail(y, name, "a node named \"%s\" is there already; give each its own name",
                       n->name);
+    }
+    for (size_t i = 0; RESERVED[i] != NULL && !y->failed; i++) {
+        if (strcmp(RESERVED[i], n->name) == 0) {
+            yaml_doc_fail(y, name,
+                          "the name \"%s\" is taken by Twinstep itself in the run directory; give "
+                          "the node another one",
+                          n->name);
+        }
     }
     const yaml_node_t *host = yaml_doc_get(y, map, "host");
     if (host != NULL) {

@@ -63,11 +63,29 @@ static yaml_mark_t problem_mark(const yaml_parser_t *p, struct ts_bytes text)
     return m;
 }
 
+/* libyaml says of a tab that it "cannot start any token": the character is not to be seen. */
+static void fail_syntax(struct yaml_doc *y, const yaml_parser_t *p, struct ts_bytes text)
+{
+    yaml_mark_t mark = problem_mark(p, text);
+    size_t line = 0;
+    size_t at = 0;
+    while (at < text.len && line < mark.line) {
+        line += text.data[at] == '\n' ? 1 : 0;
+        at++;
+    }
+    at += mark.column; /* in front of a tab in an indentation there are but spaces */
+    if (p->error == YAML_SCANNER_ERROR && at < text.len && text.data[at] == '\t') {
+        fail_mark(y, mark, "a tab stands here; YAML is indented with spaces only: replace it");
+        return;
+    }
+    const char *problem = p->problem != NULL ? p->problem : "out of memory";
+    fail_mark(y, mark, "not valid YAML: %s; correct the syntax here", problem);
+}
+
 static void load(struct yaml_doc *y, yaml_parser_t *p, struct ts_bytes text)
 {
     if (yaml_parser_load(p, &y->doc) == 0) {
-        const char *problem = p->problem != NULL ? p->problem : "out of memory";
-        fail_mark(y, problem_mark(p, text), "not valid YAML: %s; correct the syntax here", problem);
+        fail_syntax(y, p, text);
         return;
     }
     y->loaded = true;
@@ -77,8 +95,7 @@ static void load(struct yaml_doc *y, yaml_parser_t *p, struct ts_bytes text)
     }
     yaml_document_t second;
     if (yaml_parser_load(p, &second) == 0) {
-        const char *problem = p->problem != NULL ? p->problem : "out of memory";
-        fail_mark(y, problem_mark(p, text), "not valid YAML: %s; correct the syntax here", problem);
+        fail_syntax(y, p, text);
         return;
     }
     const yaml_node_t *root = yaml_document_get_root_node(&second);

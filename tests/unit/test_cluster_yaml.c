@@ -126,6 +126,14 @@ static const struct bad BAD[] = {
      "c.yaml:3:15: unknown key \"pats\" in a NIC; known are: name, host, paths, voter"},
     {"cluster: demo\nnics:\n  - {paths: [10.0.0.1]}\n",
      "c.yaml:3:5: a NIC has no \"name\"; add it"},
+    {"cluster: demo\nnics:\n\t- {name: a}\n",
+     "c.yaml:3:1: a tab stands here; YAML is indented with spaces only: replace it"},
+    {"cluster: demo\nnics:\n  - {name: ca, paths: [10.0.0.1]}\n",
+     "c.yaml:3:12: the name \"ca\" is taken by Twinstep itself in the run directory; give the node "
+     "another one"},
+    {"cluster: demo\n" NICS "arbiters:\n  - {name: formed, paths: [127.9.9.9]}\n" GROUPS,
+     "c.yaml:6:12: the name \"formed\" is taken by Twinstep itself in the run directory; give the "
+     "node another one"},
     {"cluster: demo\nnics:\n  - {name: a}\n", "c.yaml:3:5: a NIC has no \"paths\"; add it"},
     {"cluster: demo\nnics:\n  - {name: a, paths: []}\n",
      "c.yaml:3:22: a has 0 paths; give it 1 to 4 addresses, one a path"},
