@@ -151,7 +151,7 @@ static bool take(struct scan *s, const struct cli_event *e)
         s->epoch = t->epoch.v != 0 ? t->epoch : s->epoch;
     } else if (t->kind == TS_TRACE_TAIL_COMMITTED) {
         mark(s, CLI_PHASE_TAIL, e);
-        s->f.entries = t->b;
+        s->f.entries += t->b; /* a long tail is committed piece by piece */
     } else if (t->kind == TS_TRACE_ACTIVE && s->running) {
         finish(s, e);
         return true;

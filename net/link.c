@@ -26,7 +26,8 @@ bool link_bytes_reserve(struct link_bytes *b, size_t n)
     if (b->cap - b->len >= n) {
         return true;
     }
-    if (b->pos > 0) {
+    /* Only when that makes much room: a long backlog must not be moved for every frame. */
+    if (b->pos > 0 && b->pos >= b->len - b->pos) {
         memmove(b->data, b->data + b->pos, b->len - b->pos);
         b->len -= b->pos;
         b->pos = 0;

@@ -349,13 +349,19 @@ static void link_on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
     (void)suggested;
     struct net_link *l = handle->data;
-    *buf = uv_buf_init((char *)l->ep->read_buffer, LINK_READ_BYTES);
+    if (l->read_turn != l->ep->env.turn->number) {
+        l->read_turn = l->ep->env.turn->number;
+        l->read_left = LINK_TURN_BYTES;
+    }
+    /* What one peer sends at full speed must not keep the loop from the others, nor from timers:
+     * without a buffer libuv asks again in the next turn. */
+    *buf = uv_buf_init((char *)l->ep->read_buffer, l->read_left > 0 ? LINK_READ_BYTES : 0);
 }
 
 static void link_on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     struct net_link *l = stream->data;
-    if (n == 0 || l->state == LINK_ENDED) {
+    if (n == 0 || n == UV_ENOBUFS || l->state == LINK_ENDED) {
         return;
     }
     if (n < 0) {
@@ -363,6 +369,7 @@ static void link_on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         return;
     }
     l->raw_in += (uint64_t)n;
+    l->read_left -= (size_t)n < l->read_left ? (size_t)n : l->read_left;
     l->ep->counters.bytes_in += (uint64_t)n;
     l->received = net_now();
     if (l->raw_in - l->proven_in >= LINK_STREAM_BYTES) {

@@ -38,7 +38,8 @@ struct net_turn_hook {
 struct net_turn {
     uv_prepare_t prepare;
     uv_check_t check;
-    uv_idle_t idle; /* keeps the loop awake when hooks are left over */
+    uint64_t number; /* of the turn, from 1 on: so that work can be bounded a turn */
+    uv_idle_t idle;  /* keeps the loop awake when hooks are left over */
     struct net_turn_hook *first[NET_TURN_STAGES];
     struct net_turn_hook *last[NET_TURN_STAGES];
 };

@@ -204,6 +204,20 @@ struct ts_bytes repl_log_run(const struct repl_log *log, struct ts_seq after, si
     return run;
 }
 
+size_t repl_log_walk(const struct repl_log *log, struct ts_seq to, size_t max, struct repl_pos *end)
+{
+    size_t bytes = 0;
+    for (size_t i = lower_bound(log, ts_seq_add(end->seq, 1)); i < log->slot_count; i++) {
+        const struct repl_log_slot *s = slot_at(log, i);
+        if (bytes >= max || ts_seq_lt(to, s->last)) {
+            break;
+        }
+        bytes += s->len;
+        *end = (struct repl_pos){s->last, s->hash};
+    }
+    return bytes;
+}
+
 uint64_t repl_log_bytes_after(const struct repl_log *log, struct ts_seq seq)
 {
     size_t i = lower_bound(log, seq);

@@ -83,6 +83,10 @@ void repl_log_truncate(struct repl_log *log, struct ts_seq seq);
  * Empty at the tail. */
 struct ts_bytes repl_log_run(const struct repl_log *log, struct ts_seq after, size_t max,
                              struct repl_pos *last);
+/* Moves `end`, a batch end in the window, over whole batches towards `to`, another one behind it:
+ * as far as `max` bytes reach, and over the batch in which they end. Returns the bytes passed. */
+size_t repl_log_walk(const struct repl_log *log, struct ts_seq to, size_t max,
+                     struct repl_pos *end);
 /* Bytes of the batches after `seq`; everything held when it lies before the window. */
 uint64_t repl_log_bytes_after(const struct repl_log *log, struct ts_seq seq);
 struct ts_bytes repl_log_bytes(const struct repl_log *log, const struct repl_log_slot *slot);

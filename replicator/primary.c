@@ -335,12 +335,19 @@ void repl_apply_to(struct repl *c, struct repl_pos to, struct repl_effects *fx)
     if (!ts_seq_lt(c->committed.seq, to.seq)) {
         return;
     }
+    struct repl_pos end = c->committed;
+    size_t bytes = repl_log_walk(&c->log, to.seq, c->commit_left, &end);
+    c->commit_left -= bytes < c->commit_left ? bytes : c->commit_left;
+    c->commit_more = ts_seq_lt(end.seq, to.seq);
+    if (bytes == 0) {
+        return;
+    }
     struct repl_effect *e = repl_fx(fx, REPL_EF_APPLY);
     e->u.apply.from = c->committed.seq;
-    e->u.apply.to = to.seq;
+    e->u.apply.to = end.seq;
     e->u.apply.release = c->active; /* nobody waits for what a takeover finds in the tail */
-    c->committed = to;
-    c->applied = to.seq;
+    c->committed = end;
+    c->applied = end.seq;
 }
 
 static void commit_as_primary(struct repl *c, struct repl_effects *fx)
@@ -356,7 +363,8 @@ static void commit_as_primary(struct repl *c, struct repl_effects *fx)
             c->commit_lazy_at = ts_mono_add(c->now, c->o.limits.commit_lazy);
         }
         if (c->takeover == REPL_TAKEOVER_TAIL) {
-            repl_trace(c, fx, TS_TRACE_TAIL_COMMITTED, n, before.v + 1, n.v - before.v);
+            struct ts_seq end = c->committed.seq;
+            repl_trace(c, fx, TS_TRACE_TAIL_COMMITTED, end, before.v + 1, end.v - before.v);
         }
     }
     if (c->takeover == REPL_TAKEOVER_TAIL) {
@@ -379,6 +387,7 @@ static struct repl_pos batch_end_at(const struct repl *c, struct ts_seq n)
 
 void repl_commit_advance(struct repl *c, struct repl_effects *fx)
 {
+    c->commit_more = false;
     if (c->role == REPL_ROLE_PRIMARY) {
         commit_as_primary(c, fx);
         return;

@@ -56,7 +56,10 @@ struct repl_limits {
      * committed: that much may be wasted by how the batches lie. */
     size_t window_bytes; /* at least REPL_LOG_BYTES_MIN */
     size_t window_batches;
-    size_t join_lag_bytes;  /* a learner this close is required next (R4.6) */
+    size_t join_lag_bytes; /* a learner this close is required next (R4.6) */
+    /* Bytes of batches that one step commits, or one longer batch: to apply and answer them takes
+     * the shell a few milliseconds at most. */
+    size_t commit_bytes;
     uint64_t blocked_after; /* ns without progress until waiting clients are let go */
     uint64_t commit_lazy;   /* ns until an idle primary repeats its commit position */
 };

@@ -69,6 +69,8 @@ struct repl {
     /* log */
     struct repl_log log;
     struct repl_pos committed;
+    size_t commit_left;       /* bytes that the running step may still commit */
+    bool commit_more;         /* it stopped there: the next tick, which is due at once, goes on */
     struct repl_pos verified; /* identical to the present primary's log up to here */
     struct ts_epoch verified_epoch;
     struct ts_mono position_at; /* when to tell the primary our position again; NEVER = not due */
@@ -193,6 +195,7 @@ void repl_primary_tick(struct repl *c, struct repl_effects *fx);
 /* Batches up to here may leave the window: performed and durable. What this very step applies
  * may not, since performing it comes after the step. */
 struct ts_seq repl_evictable(const struct repl *c);
+/* Commits up to `to`, or as far as the step may: then commit_more is set. */
 void repl_apply_to(struct repl *c, struct repl_pos to, struct repl_effects *fx);
 
 /* ---- secondary.c: append, acknowledge, truncate ------------------------------------ */

@@ -12,6 +12,7 @@ struct repl_limits repl_limits_default(const struct cfg_timing *timing)
         .window_bytes = 64U << 20,
         .window_batches = 65536,
         .join_lag_bytes = 1U << 20,
+        .commit_bytes = 1U << 20,
         .blocked_after = 20 * timing->failure_timeout,
         .commit_lazy = 2 * TS_NS_PER_MS,
     };
@@ -22,6 +23,7 @@ struct repl *repl_new(const struct repl_options *options)
     ts_assert(options->self.v != 0 && options->instance.v != 0);
     ts_assert(options->first_time.ns <= REPL_BATCH_TIME_MAX);
     ts_assert(options->limits.window_bytes >= REPL_LOG_BYTES_MIN);
+    ts_assert(options->limits.commit_bytes > 0);
     struct repl *c = calloc(1, sizeof(*c));
     if (c == NULL) {
         return NULL;
@@ -308,6 +310,8 @@ void repl_step(struct repl *c, const struct repl_event *ev, struct repl_effects 
     fx->head_used = 0;
     fx->submit = REPL_SUBMIT_NONE;
     c->now = ev->now;
+    /* While the journal is read nobody waits: what it says was committed leaves the window. */
+    c->commit_left = ev->kind == REPL_EV_RESTORE_COMMITTED ? SIZE_MAX : c->o.limits.commit_bytes;
     dispatch(c, ev, fx);
     /* These come while a step is performed or the journal is read: nothing more follows. */
     if (ev->kind == REPL_EV_APPLIED || ev->kind == REPL_EV_RESTORE ||
@@ -330,6 +334,9 @@ struct ts_mono repl_deadline(const struct repl *c)
 {
     if (c->role == REPL_ROLE_HALTED) {
         return TS_MONO_NEVER;
+    }
+    if (c->commit_more) {
+        return c->now;
     }
     struct ts_mono t = earlier(c->poll_at, repl_takeover_deadline(c));
     if (c->role != REPL_ROLE_PRIMARY) {

@@ -110,9 +110,10 @@ static void answered(struct resp_conn *c)
     }
 }
 
-static void answer_ordered(struct resp_conn *c, struct ts_bytes reply)
+static void answer_ordered(struct resp_conn *c, struct resp_owner o, struct ts_bytes reply)
 {
-    ts_assert(c->answered < c->ordered);
+    ts_assert(c->answered < c->ordered && c->owed_bound >= o.owed_bound);
+    c->owed_bound -= o.owed_bound;
     put_out(c, reply.data, reply.len);
     c->answered++;
     release_deferred(c);
@@ -127,9 +128,10 @@ void resp_server_reply(struct resp_server *s, uint64_t token, struct ts_bytes re
     ts_assert(token == s->answered_to && token < s->submitted_to);
     struct resp_owner o = s->owners[token & (s->config.unanswered_max - 1)];
     s->answered_to++;
+    s->owed -= o.owed;
     struct resp_conn *c = resp_conn_find(s, o);
     if (c != NULL) {
-        answer_ordered(c, reply);
+        answer_ordered(c, o, reply);
     }
     resp_server_wake(s);
 }
@@ -158,7 +160,88 @@ struct resp_read_item *resp_round_add(struct resp_round *round)
     return &round->items[round->len++];
 }
 
-/* Answers every read of a round: from the state, or with `error` when that is given. */
+/* Answers one read: from the state, or with `error` when that is given. */
+static void answer_read(struct resp_conn *c, struct ts_bytes payload, const char *error)
+{
+    struct resp_server *s = c->server;
+    if (c->out.cap == 0) {
+        c->out = resp_pool_take(s);
+    }
+    size_t before = c->out.len;
+    if (error == NULL) {
+        kv_service.read(s->state, payload, &c->out);
+        s->stats.reads++;
+    } else {
+        struct resp_writer w = resp_writer_init(&c->out, c->version, SIZE_MAX / 4);
+        resp_put_error(&w, error);
+        (void)!resp_writer_finish(&w);
+        s->stats.refused++;
+    }
+    size_t n = c->out.len - before;
+    s->render_left -= n < s->render_left ? n : s->render_left;
+    c->reads--;
+    c->read_bytes -= payload.len;
+    answered(c);
+}
+
+/* Keeps a confirmed read until its client takes what was rendered before. The state that answers
+ * it then is a newer one: all that was committed when it was confirmed is in it (R2.9). */
+static void hold_read(struct resp_conn *c, struct ts_bytes payload)
+{
+    struct svc_out *bytes = &c->held_bytes;
+    if (bytes->cap == 0) {
+        *bytes = resp_pool_take(c->server);
+    }
+    size_t end = c->held_first + c->held_len;
+    if (end == c->held_cap && c->held_first > c->held_cap / 2) {
+        memmove(c->held, c->held + c->held_first, c->held_len * sizeof(*c->held));
+        end -= c->held_first;
+        c->held_first = 0;
+    } else if (end == c->held_cap) {
+        c->held_cap = c->held_cap == 0 ? 16 : c->held_cap * 2;
+        c->held = realloc(c->held, c->held_cap * sizeof(*c->held));
+        ts_assert(c->held != NULL);
+    }
+    if (bytes->cap - bytes->len < payload.len) {
+        resp_arena_grow(bytes, payload.len);
+    }
+    memcpy(bytes->data + bytes->len, payload.data, payload.len);
+    c->held[end] = (struct resp_span){bytes->len, payload.len};
+    bytes->len += payload.len;
+    c->held_len++;
+    resp_conn_output_changed(c); /* listed when it is the turn's bound that it waits for */
+}
+
+/* Answers the oldest held read. */
+static void answer_oldest_held(struct resp_conn *c, const char *error)
+{
+    struct resp_span span = c->held[c->held_first++];
+    c->held_len--;
+    answer_read(c, (struct ts_bytes){c->held_bytes.data + span.at, span.len}, error);
+    if (c->held_len == 0 && !c->closing) {
+        c->held_first = 0;
+        resp_pool_give(c->server, &c->held_bytes);
+    }
+}
+
+void resp_answer_held(struct resp_server *s)
+{
+    char text[RESP_ADDR_MAX + RESP_REASON_MAX + 64];
+    const char *error = NULL;
+    if (s->status.role != RESP_ROLE_PRIMARY) {
+        resp_answer_refusal(s, text, sizeof(text)); /* as all reads that wait for a round */
+        error = text;
+    }
+    struct resp_list *held = &s->lists[RESP_LINK_HELD];
+    while (held->first != NULL && s->render_left > 0) {
+        /* One of each in turn: answering it lists its connection again, behind the others. */
+        struct resp_conn *c = held->first;
+        resp_list_remove(c, RESP_LINK_HELD);
+        answer_oldest_held(c, error);
+    }
+}
+
+/* Answers every read of a round, or holds it; with `error`, when that is given. */
 static void answer_round(struct resp_server *s, struct resp_round *round, const char *error)
 {
     for (size_t i = 0; i < round->len; i++) {
@@ -167,21 +250,13 @@ static void answer_round(struct resp_server *s, struct resp_round *round, const 
         if (c == NULL) {
             continue;
         }
-        if (c->out.cap == 0) {
-            c->out = resp_pool_take(s);
-        }
-        if (error == NULL) {
-            struct ts_bytes payload = {round->bytes.data + item->payload.at, item->payload.len};
-            kv_service.read(s->state, payload, &c->out);
-            s->stats.reads++;
+        struct ts_bytes payload = {round->bytes.data + item->payload.at, item->payload.len};
+        bool room = s->render_left > 0 && c->bytes_total <= s->config.client_output_soft;
+        if (c->held_len > 0 || (error == NULL && !room)) {
+            hold_read(c, payload);
         } else {
-            struct resp_writer w = resp_writer_init(&c->out, c->version, SIZE_MAX / 4);
-            resp_put_error(&w, error);
-            (void)!resp_writer_finish(&w);
-            s->stats.refused++;
+            answer_read(c, payload, error);
         }
-        c->reads--;
-        answered(c);
     }
     round->len = 0;
     round->bytes.len = 0;
@@ -233,7 +308,9 @@ void resp_answer_refuse_pending(struct resp_server *s)
     ts_assert(n > 0 && (size_t)n < sizeof(line));
     uint64_t mask = s->config.unanswered_max - 1;
     for (uint64_t token = s->submitted_to; token < s->next_token; token++) {
-        struct resp_conn *c = resp_conn_find(s, s->owners[token & mask]);
+        struct resp_owner o = s->owners[token & mask];
+        struct resp_conn *c = resp_conn_find(s, o);
+        s->owed -= o.owed;
         if (c == NULL) {
             continue;
         }
@@ -246,7 +323,7 @@ void resp_answer_refuse_pending(struct resp_server *s)
         }
         c->pending--;
         s->stats.refused++;
-        answer_ordered(c, (struct ts_bytes){(const uint8_t *)line, (size_t)n});
+        answer_ordered(c, o, (struct ts_bytes){(const uint8_t *)line, (size_t)n});
     }
     s->pending_first = 0;
     s->pending_len = 0;
@@ -264,7 +341,9 @@ void resp_server_close_unanswered(struct resp_server *s)
 {
     uint64_t mask = s->config.unanswered_max - 1;
     for (; s->answered_to < s->submitted_to; s->answered_to++) {
-        struct resp_conn *c = resp_conn_find(s, s->owners[s->answered_to & mask]);
+        struct resp_owner o = s->owners[s->answered_to & mask];
+        struct resp_conn *c = resp_conn_find(s, o);
+        s->owed -= o.owed;
         if (c != NULL) {
             s->stats.closed_unanswered++;
             resp_conn_close(c);

@@ -110,6 +110,7 @@ static void on_closed(uv_handle_t *handle)
     struct resp_conn *c = handle->data;
     struct resp_server *s = c->server;
     free(c->deferred);
+    free(c->held);
     free(c);
     ts_assert(s->handles > 0);
     s->handles--;
@@ -136,6 +137,7 @@ void resp_conn_close(struct resp_conn *c)
     input_release(c);
     resp_pool_give(s, &c->out);
     resp_pool_give(s, &c->deferred_bytes);
+    resp_pool_give(s, &c->held_bytes);
     if (!c->writing) {
         resp_pool_give(s, &c->sending);
     }
@@ -145,7 +147,7 @@ void resp_conn_close(struct resp_conn *c)
 void resp_conn_finish(struct resp_conn *c)
 {
     bool owed = c->answered < c->ordered || c->reads > 0 || c->deferred_len > 0;
-    if (c->finishing && !owed && c->out.len == 0 && !c->writing) {
+    if (c->finishing && !owed && c->out.len == 0 && c->sending.len == 0) {
         resp_conn_close(c);
     }
 }
@@ -155,7 +157,8 @@ void resp_conn_finish(struct resp_conn *c)
 void resp_conn_output_changed(struct resp_conn *c)
 {
     struct resp_server *s = c->server;
-    size_t total = c->out.len + c->sending.len + (c->deferred_bytes.len - c->deferred_at);
+    size_t total =
+        c->out.len + (c->sending.len - c->sending_at) + (c->deferred_bytes.len - c->deferred_at);
     s->output_bytes = s->output_bytes - c->bytes_total + total;
     c->bytes_total = total;
     if (total > s->config.client_output_hard) {
@@ -163,47 +166,59 @@ void resp_conn_output_changed(struct resp_conn *c)
         resp_conn_close(c);
         return;
     }
-    if (c->out.len > 0 && !c->writing) {
+    if ((c->out.len > 0 || c->sending.len > 0) && !c->writing) {
         resp_list_add(c, RESP_LINK_DIRTY);
+    }
+    if (c->held_len > 0 && total <= s->config.client_output_soft) {
+        resp_list_add(c, RESP_LINK_HELD);
     }
     resp_server_wake(s);
 }
 
-static void after_write(struct resp_conn *c)
+/* Counts `n` more bytes of `sending` as written. */
+static void written(struct resp_conn *c, size_t n)
 {
+    size_t soft = c->server->config.client_output_soft;
+    bool was_paused = c->bytes_total > soft;
+    c->server->stats.bytes_out += n;
+    c->sending_at += n;
+    if (c->sending_at == c->sending.len) {
+        resp_pool_give(c->server, &c->sending);
+        c->sending_at = 0;
+    }
     resp_conn_output_changed(c);
+    if (c->closing) {
+        return;
+    }
     /* Output above the soft bound had paused the parsing. */
-    if (!c->closing && (c->in_len > c->in_at || c->eof)) {
+    if (was_paused && c->bytes_total <= soft && (c->in_len > c->in_at || c->eof)) {
         resp_list_add(c, RESP_LINK_RESUME);
         resp_server_wake(c->server);
     }
-    if (!c->closing) {
-        resp_conn_finish(c);
-    }
+    resp_conn_finish(c);
 }
 
 static void on_written(uv_write_t *req, int status)
 {
     struct resp_conn *c = req->data;
     c->writing = false;
-    c->server->stats.bytes_out += status == 0 ? c->sending.len : 0;
-    resp_pool_give(c->server, &c->sending);
     if (c->closing) {
+        resp_pool_give(c->server, &c->sending);
         return;
     }
     if (status < 0) {
         resp_conn_close(c);
         return;
     }
-    after_write(c);
+    written(c, c->write_len);
 }
 
-/* What the socket did not take at once goes on its own; later replies gather meanwhile. */
-static void write_rest(struct resp_conn *c, size_t from)
+/* The socket takes no more now: a piece waits there until it does; later replies gather. */
+static void write_when_ready(struct resp_conn *c)
 {
-    c->sending = c->out;
-    c->out = (struct svc_out){.max = SIZE_MAX / 2};
-    uv_buf_t buf = uv_buf_init((char *)c->sending.data + from, (unsigned)(c->sending.len - from));
+    size_t left = c->sending.len - c->sending_at;
+    c->write_len = left < RESP_WRITE_WAITING ? left : RESP_WRITE_WAITING;
+    uv_buf_t buf = uv_buf_init((char *)c->sending.data + c->sending_at, (unsigned)c->write_len);
     c->write.data = c;
     if (uv_write(&c->write, (uv_stream_t *)&c->tcp, &buf, 1, on_written) != 0) {
         resp_conn_close(c);
@@ -212,32 +227,37 @@ static void write_rest(struct resp_conn *c, size_t from)
     c->writing = true;
 }
 
-void resp_conn_flush(struct resp_conn *c)
+size_t resp_conn_flush(struct resp_conn *c, size_t most)
 {
     resp_list_remove(c, RESP_LINK_DIRTY);
-    if (c->closing || c->writing || c->out.len == 0) {
-        return;
+    if (c->closing || c->writing) {
+        return 0;
     }
-    uv_buf_t buf = uv_buf_init((char *)c->out.data, (unsigned)c->out.len);
-    int n = uv_try_write((uv_stream_t *)&c->tcp, &buf, 1);
-    if (n < 0 && n != UV_EAGAIN) {
+    if (c->sending.len == 0) {
+        c->sending = c->out;
+        c->out = (struct svc_out){.max = SIZE_MAX / 2};
+    }
+    size_t left = c->sending.len - c->sending_at;
+    size_t n = left < RESP_WRITE_AT_ONCE ? left : RESP_WRITE_AT_ONCE;
+    n = n < most ? n : most;
+    if (n == 0) {
+        return 0;
+    }
+    uv_buf_t buf = uv_buf_init((char *)c->sending.data + c->sending_at, (unsigned)n);
+    int taken = uv_try_write((uv_stream_t *)&c->tcp, &buf, 1);
+    if (taken < 0 && taken != UV_EAGAIN) {
         resp_conn_close(c);
-        return;
+        return 0;
     }
-    size_t done = n > 0 ? (size_t)n : 0;
-    if (done < c->out.len) {
-        write_rest(c, done);
-        return;
+    size_t done = taken > 0 ? (size_t)taken : 0;
+    if (done > 0) {
+        written(c, done); /* lists it again when something is left */
     }
-    c->server->stats.bytes_out += done;
-    bool was_paused = c->bytes_total > c->server->config.client_output_soft;
-    resp_pool_give(c->server, &c->out);
-    if (was_paused) {
-        after_write(c);
-        return;
+    if (done < n && !c->closing) {
+        resp_list_remove(c, RESP_LINK_DIRTY);
+        write_when_ready(c);
     }
-    resp_conn_output_changed(c);
-    resp_conn_finish(c);
+    return done;
 }
 
 /* ---- input ---- */
@@ -247,13 +267,20 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
     (void)suggested;
     struct resp_conn *c = handle->data;
     struct resp_server *s = c->server;
+    if (c->read_turn == s->turn) {
+        *buf = uv_buf_init(NULL, 0); /* the others' turn: libuv asks again in the next one */
+        return;
+    }
+    size_t n = s->read_left < RESP_READ_CHUNK ? s->read_left : RESP_READ_CHUNK;
+    n = n < RESP_TURN_READ_EACH ? RESP_TURN_READ_EACH : n;
     if (c->in_len == c->in_at) {
         /* Nothing is kept: read into the shared buffer, which is free again on return. */
-        *buf = uv_buf_init((char *)s->chunk, RESP_READ_CHUNK);
+        *buf = uv_buf_init((char *)s->chunk, (unsigned)n);
         return;
     }
     input_reserve(c, RESP_INPUT_FIRST);
-    *buf = uv_buf_init((char *)c->in + c->in_len, (unsigned)(c->in_cap - c->in_len));
+    size_t room = c->in_cap - c->in_len;
+    *buf = uv_buf_init((char *)c->in + c->in_len, (unsigned)(room < n ? room : n));
 }
 
 static void take_bytes(struct resp_conn *c, size_t n)
@@ -290,10 +317,13 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     (void)buf;
     struct resp_conn *c = stream->data;
-    if (n == 0 || c->closing) {
+    if (n == 0 || n == UV_ENOBUFS || c->closing) {
         return;
     }
     if (n > 0) {
+        struct resp_server *s = c->server;
+        c->read_turn = s->turn;
+        s->read_left -= (size_t)n < s->read_left ? (size_t)n : s->read_left;
         take_bytes(c, (size_t)n);
     } else if (n == UV_EOF) {
         /* What it sent before is still carried out and answered. */
@@ -361,7 +391,7 @@ static struct resp_conn *conn_new(struct resp_server *s)
     c->last_command = "NULL";
     c->since_ms = uv_now(s->loop);
     c->id = s->next_id++;
-    c->out.max = c->sending.max = c->deferred_bytes.max = SIZE_MAX / 2;
+    c->out.max = c->sending.max = c->deferred_bytes.max = c->held_bytes.max = SIZE_MAX / 2;
     c->index = s->free_slot;
     struct resp_slot *slot = &s->slots[c->index];
     s->free_slot = slot->next_free;

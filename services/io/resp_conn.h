@@ -19,6 +19,18 @@
 #define RESP_INPUT_FIRST (16U * 1024) /* a connection's own input buffer at first */
 #define RESP_INPUT_PAUSE (64U * 1024) /* bytes a paused connection may still read ahead */
 #define RESP_READS_MAX 1024U          /* reads of one connection that wait for rounds */
+/* A turn of the loop takes a few milliseconds at most, whatever the clients send and ask for: the
+ * group's links are served between two turns, and a peer that is not takes this replica for lost.
+ */
+#define RESP_TURN_READ (1024U * 1024)   /* bytes read from all clients; each gets one read a turn */
+#define RESP_TURN_READ_EACH (4U * 1024) /* … of so much when the others have had all of that */
+#define RESP_TURN_RENDER \
+    (1024U * 1024) /* reads' replies rendered; one more may begin within it \
+                    */
+#define RESP_TURN_WRITE (2U * 1024 * 1024) /* bytes written to all clients */
+#define RESP_WRITE_AT_ONCE (256U * 1024)   /* … to one client, … */
+#define RESP_WRITE_WAITING (64U * 1024)    /* … and when its socket has room again */
+#define RESP_OWED_MAX (8U * 1024 * 1024)   /* stored values in the answers of one commit */
 #define RESP_POOL_BYTES_MAX (64U * 1024 * 1024)
 #define RESP_POOL_BUFFER_MAX (256U * 1024)
 #define RESP_POOL_LEN 4096U
@@ -30,6 +42,7 @@ enum resp_link {
     RESP_LINK_DIRTY = 0, /* has output to write */
     RESP_LINK_RESUME,    /* may parse on in the next turn */
     RESP_LINK_STARVED,   /* waits for room in the server's own bounds */
+    RESP_LINK_HELD,      /* has confirmed reads to render, and room for their replies */
     RESP_LINKS,
 };
 
@@ -51,6 +64,12 @@ struct resp_deferred {
     size_t len;
 };
 
+/* A byte string in a growing arena, by offset: the arena may move. */
+struct resp_span {
+    size_t at;
+    size_t len;
+};
+
 struct resp_conn {
     uv_tcp_t tcp;
     uv_write_t write;
@@ -66,12 +85,22 @@ struct resp_conn {
     size_t in_len;
     size_t in_cap;
     struct resp_parser parser;
+    uint64_t read_turn; /* the newest turn in which it was read from */
 
     /* order */
     uint64_t ordered;  /* ordered commands collected so far */
     uint64_t answered; /* of these, answered */
     uint64_t pending;  /* of these, not submitted yet: always the newest */
-    uint32_t reads;    /* reads that wait for a round */
+    size_t owed_bound; /* the most that stored values can add to the answers of `ordered` */
+    size_t coming;     /* the longest payload of these: a value that they may store */
+    uint32_t reads;    /* reads that wait for a round, or were confirmed and are held */
+    size_t read_bytes; /* of their payloads */
+    /* Confirmed reads, rendered as the client takes their replies. */
+    struct svc_out held_bytes;
+    struct resp_span *held; /* owned */
+    size_t held_first;
+    size_t held_len;
+    size_t held_cap;
     struct svc_out deferred_bytes;
     struct resp_deferred *deferred; /* owned */
     size_t deferred_at;             /* of deferred_bytes: bytes that went */
@@ -81,8 +110,10 @@ struct resp_conn {
 
     /* output */
     struct svc_out out;     /* being filled */
-    struct svc_out sending; /* given to uv_write */
-    size_t bytes_total;     /* out + sending + deferred as last counted in the server */
+    struct svc_out sending; /* being written; bytes sending_at..len are left */
+    size_t sending_at;
+    size_t write_len;   /* of the piece that was given to uv_write */
+    size_t bytes_total; /* out + sending + deferred as last counted in the server */
 
     /* state */
     bool reading;   /* uv_read_start is on */
@@ -112,12 +143,8 @@ struct resp_slot {
 struct resp_owner {
     uint32_t index;
     uint32_t gen;
-};
-
-/* A byte string in a growing arena, by offset: the arena may move. */
-struct resp_span {
-    size_t at;
-    size_t len;
+    uint32_t owed;       /* bytes of stored values expected in its answer */
+    uint32_t owed_bound; /* … possible in it */
 };
 
 struct resp_read_item {
@@ -168,8 +195,9 @@ struct resp_server {
     uint64_t answered_to;
     uint64_t submitted_to;
     uint64_t next_token;
+    uint64_t owed; /* bytes of stored values expected in the answers of all of these */
     struct svc_out pending_bytes;
-    struct resp_span *pending; /* unanswered_max, owned */
+    struct resp_span *pending; /* twice unanswered_max, owned: what went is cut off seldom */
     size_t pending_first;
     size_t pending_len;
     bool busy;              /* ops.submit said so: wait for resp_server_resume */
@@ -181,6 +209,11 @@ struct resp_server {
     struct resp_round *rounds; /* ring of rounds_max + 1, owned */
     uint64_t round_answered;
     uint64_t round_sent;
+
+    /* what is left of this turn's bounds */
+    uint64_t turn;
+    size_t read_left;
+    size_t render_left;
 
     /* shared scratch */
     uint8_t *chunk;           /* RESP_READ_CHUNK, owned */
@@ -212,8 +245,9 @@ void resp_conn_finish(struct resp_conn *c);
 void resp_conn_parse_input(struct resp_conn *c);
 /* Starts or stops reading as the connection's input allows. */
 void resp_conn_set_reading(struct resp_conn *c);
-/* Writes what is in `out`. */
-void resp_conn_flush(struct resp_conn *c);
+/* Writes what its socket takes of at most `most` bytes; returns how many that were. What is left
+ * goes in later turns. */
+size_t resp_conn_flush(struct resp_conn *c, size_t most);
 /* Notes that bytes were added to or taken from its output: lists it for the flush, closes it
  * when it holds too much. */
 void resp_conn_output_changed(struct resp_conn *c);
@@ -252,6 +286,8 @@ void resp_answer_refuse_rounds(struct resp_server *s);
 struct resp_round *resp_round_open(struct resp_server *s);
 /* A new item of the round, to be filled in. */
 struct resp_read_item *resp_round_add(struct resp_round *round);
+/* Renders confirmed reads whose clients take their replies, as much as the turn has left. */
+void resp_answer_held(struct resp_server *s);
 /* Makes room for `n` more bytes in an arena. */
 void resp_arena_grow(struct svc_out *arena, size_t n);
 

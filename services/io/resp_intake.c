@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "services/kv/payload.h"
+#include "services/kv/reply_size.h"
 
 /* How a request left the intake. */
 enum intake {
@@ -12,10 +13,16 @@ enum intake {
     INTAKE_WAIT,  /* it must wait where it is; the connection is paused */
 };
 
+static size_t pending_bytes(const struct resp_server *s)
+{
+    size_t gone = s->pending_len > 0 ? s->pending[s->pending_first].at : s->pending_bytes.len;
+    return s->pending_bytes.len - gone;
+}
+
 bool resp_intake_has_room(const struct resp_server *s)
 {
     return s->next_token - s->answered_to < s->config.unanswered_max &&
-           s->pending_bytes.len < s->config.pending_bytes_max;
+           pending_bytes(s) < s->config.pending_bytes_max && s->owed <= RESP_OWED_MAX;
 }
 
 /* Bounds of the connection itself. */
@@ -23,7 +30,17 @@ static bool conn_has_room(const struct resp_conn *c)
 {
     const struct resp_server_config *config = &c->server->config;
     return c->ordered - c->answered < config->client_unanswered_max &&
-           c->bytes_total <= config->client_output_soft && c->reads < RESP_READS_MAX;
+           c->bytes_total <= config->client_output_soft &&
+           c->read_bytes <= config->client_output_soft && c->reads < RESP_READS_MAX;
+}
+
+/* Whether the answer of one more ordered command leaves the connection within its hard bound,
+ * whatever is stored until then: the log does not wait for a client to read. */
+static bool answer_has_room(const struct resp_conn *c, size_t bound)
+{
+    size_t hard = c->server->config.client_output_hard;
+    return bound == 0 || c->ordered == c->answered ||
+           c->bytes_total + c->owed_bound + bound <= hard;
 }
 
 /* Appends the request's payload to an arena. */
@@ -54,11 +71,20 @@ static enum intake collect_ordered(struct resp_conn *c, const struct kv_command 
         return INTAKE_WAIT;
     }
     uint64_t mask = s->config.unanswered_max - 1;
-    ts_assert(s->pending_first + s->pending_len < s->config.unanswered_max);
-    s->pending[s->pending_first + s->pending_len++] =
-        put_payload(&s->pending_bytes, c->version, command->id, req);
-    s->owners[s->next_token & mask] = (struct resp_owner){c->index, c->gen};
+    c->coming = c->ordered == c->answered ? 0 : c->coming;
+    struct kv_reply_size size = kv_reply_size(s->state, command, req->args, req->argc, c->coming);
+    if (!answer_has_room(c, size.bound)) {
+        return INTAKE_WAIT; /* goes on when older ones are answered */
+    }
+    ts_assert(s->pending_first + s->pending_len < 2 * (size_t)s->config.unanswered_max);
+    struct resp_span span = put_payload(&s->pending_bytes, c->version, command->id, req);
+    s->pending[s->pending_first + s->pending_len++] = span;
+    s->owners[s->next_token & mask] =
+        (struct resp_owner){c->index, c->gen, (uint32_t)size.estimate, (uint32_t)size.bound};
     s->next_token++;
+    s->owed += size.estimate;
+    c->owed_bound += size.bound;
+    c->coming = c->coming < span.len ? span.len : c->coming;
     c->ordered++;
     c->pending++;
     return INTAKE_TAKEN;
@@ -74,9 +100,10 @@ static enum intake collect_read(struct resp_conn *c, const struct kv_command *co
         return INTAKE_WAIT;
     }
     struct resp_read_item *item = resp_round_add(round);
-    item->owner = (struct resp_owner){c->index, c->gen};
+    item->owner = (struct resp_owner){.index = c->index, .gen = c->gen};
     item->payload = put_payload(&round->bytes, c->version, command->id, req);
     c->reads++;
+    c->read_bytes += item->payload.len;
     return INTAKE_TAKEN;
 }
 

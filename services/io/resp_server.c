@@ -98,7 +98,7 @@ static bool allocate(struct resp_server *s)
     const struct resp_server_config *c = &s->config;
     s->slots = calloc(c->clients_max, sizeof(*s->slots));
     s->owners = calloc(c->unanswered_max, sizeof(*s->owners));
-    s->pending = calloc(c->unanswered_max, sizeof(*s->pending));
+    s->pending = calloc(2 * (size_t)c->unanswered_max, sizeof(*s->pending));
     s->batch = calloc(c->submit_count_max, sizeof(*s->batch));
     s->rounds = calloc((size_t)c->rounds_max + 1, sizeof(*s->rounds));
     s->chunk = malloc(RESP_READ_CHUNK);
@@ -115,6 +115,13 @@ static bool allocate(struct resp_server *s)
     return true;
 }
 
+static void begin_turn(struct resp_server *s)
+{
+    s->turn++;
+    s->read_left = RESP_TURN_READ;
+    s->render_left = RESP_TURN_RENDER;
+}
+
 struct resp_server *resp_server_create(uv_loop_t *loop, const struct resp_server_ops *ops,
                                        const void *state, const struct resp_server_config *config)
 {
@@ -129,6 +136,7 @@ struct resp_server *resp_server_create(uv_loop_t *loop, const struct resp_server
     s->config = complete(config);
     s->next_id = 1;
     s->answered_to = s->submitted_to = s->next_token = 1;
+    begin_turn(s);
     s->pending_bytes.max = SIZE_MAX / 2;
     s->started_ms = uv_now(loop);
     if (!allocate(s) || uv_idle_init(loop, &s->idle) != 0) {
@@ -259,7 +267,8 @@ static bool starved_may_go(const struct resp_server *s)
 bool resp_server_has_work(const struct resp_server *s)
 {
     return s->lists[RESP_LINK_DIRTY].len > 0 || s->lists[RESP_LINK_RESUME].len > 0 ||
-           (s->pending_len > 0 && !s->busy) || round_due(s) || starved_may_go(s);
+           s->lists[RESP_LINK_HELD].len > 0 || (s->pending_len > 0 && !s->busy) || round_due(s) ||
+           starved_may_go(s);
 }
 
 void resp_server_wake(struct resp_server *s)
@@ -296,8 +305,9 @@ static void resume_connections(struct resp_server *s)
     }
 }
 
-/* The next batch within the bounds of one submit call; at least one payload. */
-static size_t next_batch(struct resp_server *s)
+/* The next batch within the bounds of one submit call; at least one payload. `length` gets the
+ * bytes of all. */
+static size_t next_batch(struct resp_server *s, size_t *length)
 {
     size_t bytes = 0;
     size_t n = 0;
@@ -309,6 +319,7 @@ static size_t next_batch(struct resp_server *s)
         bytes += span->len;
         s->batch[n++] = (struct ts_bytes){s->pending_bytes.data + span->at, span->len};
     }
+    *length = bytes;
     return n;
 }
 
@@ -326,7 +337,8 @@ static void count_submitted(struct resp_server *s, size_t n, bool submitted)
     s->submitted_to = submitted ? first + n : first;
 }
 
-/* Moves what is left to the front, so that the arena does not creep. */
+/* Moves what is left to the front once that is the smaller part, so that the arena does not creep
+ * and a long queue is not moved again with every batch. */
 static void compact_pending(struct resp_server *s)
 {
     if (s->pending_len == 0) {
@@ -334,10 +346,10 @@ static void compact_pending(struct resp_server *s)
         s->pending_bytes.len = 0;
         return;
     }
-    if (s->pending_first == 0) {
+    size_t from = s->pending[s->pending_first].at;
+    if (s->pending_first < s->config.unanswered_max && from < s->pending_bytes.len - from) {
         return;
     }
-    size_t from = s->pending[s->pending_first].at;
     s->pending_bytes.len -= from;
     memmove(s->pending_bytes.data, s->pending_bytes.data + from, s->pending_bytes.len);
     for (size_t i = 0; i < s->pending_len; i++) {
@@ -348,10 +360,11 @@ static void compact_pending(struct resp_server *s)
 }
 
 /* Offers one batch. It counts as submitted before the call, since the owner may answer
- * (or give up) what it takes within the call. */
-static void submit_batch(struct resp_server *s)
+ * (or give up) what it takes within the call. Returns its bytes. */
+static size_t submit_batch(struct resp_server *s)
 {
-    size_t n = next_batch(s);
+    size_t bytes = 0;
+    size_t n = next_batch(s, &bytes);
     uint64_t first = s->submitted_to;
     count_submitted(s, n, true);
     s->in_submit = true;
@@ -371,12 +384,16 @@ static void submit_batch(struct resp_server *s)
         s->refuse_due = false;
         resp_answer_refuse_all(s);
     }
+    return bytes;
 }
 
+/* Submits about one full batch: hashing, keeping and sending it is most of a turn's work. */
 static void submit_pending(struct resp_server *s)
 {
-    while (s->pending_len > 0 && !s->busy) {
-        submit_batch(s);
+    size_t left = s->config.submit_bytes_max;
+    while (s->pending_len > 0 && !s->busy && left > 0) {
+        size_t bytes = submit_batch(s);
+        left -= bytes < left ? bytes : left;
     }
     compact_pending(s);
 }
@@ -398,6 +415,8 @@ void resp_server_turn(struct resp_server *s)
     if (s->destroying) {
         return;
     }
+    begin_turn(s);
+    resp_answer_held(s);
     resume_connections(s);
     s->busy = false;
     submit_pending(s);
@@ -410,9 +429,11 @@ void resp_server_flush(struct resp_server *s)
     if (s->destroying) {
         return;
     }
+    /* Those that are listed again meanwhile, or not reached, wait for the next turn. */
     struct resp_list *dirty = &s->lists[RESP_LINK_DIRTY];
-    for (size_t n = dirty->len; n > 0 && dirty->first != NULL; n--) {
-        resp_conn_flush(dirty->first);
+    size_t left = RESP_TURN_WRITE;
+    for (size_t n = dirty->len; n > 0 && dirty->first != NULL && left > 0; n--) {
+        left -= resp_conn_flush(dirty->first, left);
     }
     resp_server_wake(s);
 }

@@ -26,6 +26,10 @@
  *
  * The process must ignore SIGPIPE: clients vanish while they are being written to.
  *
+ * What one turn reads, submits, renders and writes is bounded (RESP_TURN_…), so that a turn takes a
+ * few milliseconds however long the values are. A confirmed read is rendered only when its client
+ * has taken most of what was rendered before: whoever reads is not closed as a slow reader.
+ *
  * Steady state allocates nothing per request: rings and arenas are reused. */
 #ifndef SERVICES_IO_RESP_SERVER_H
 #define SERVICES_IO_RESP_SERVER_H

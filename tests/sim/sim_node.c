@@ -150,6 +150,7 @@ void sim_replica_start(struct sim *s, int node)
     o.limits.window_bytes = REPL_LOG_BYTES_MIN;
     o.limits.window_batches = 64; /* small: learners are fed from the journal, too */
     o.limits.join_lag_bytes = 2000;
+    o.limits.commit_bytes = 300; /* small: a commit takes several steps */
     r->core = repl_new(&o);
     ts_assert(r->core != NULL);
     r->perform = (struct perform){.core = r->core, .table = &sim_perform_table, .ctx = r};

@@ -1,0 +1,19 @@
+/* How long a command's answer may become, before it is carried out: for those who bound what
+ * they render and keep. */
+#ifndef SERVICES_KV_REPLY_SIZE_H
+#define SERVICES_KV_REPLY_SIZE_H
+
+#include "services/kv/commands.h"
+
+/* Both in bytes, and 0 for a command whose answer holds no stored value. */
+struct kv_reply_size {
+    size_t estimate; /* as the applied state says, and `coming` */
+    size_t bound;    /* whatever the state will be */
+};
+
+/* Of a request args[0..argc) of this command (its name first, its arity checked). `state` is of
+ * kv_service; `coming` is the length of the longest value that may still be stored before it. */
+struct kv_reply_size kv_reply_size(const void *state, const struct kv_command *command,
+                                   const struct ts_bytes *args, size_t argc, size_t coming);
+
+#endif
