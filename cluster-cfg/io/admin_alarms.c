@@ -120,7 +120,7 @@ static void add_group(const struct admin_state *s, const struct cfg_group *g, st
 #undef ROW
     };
     char code[64];
-    char text[160];
+    char text[64 + CFG_NAME_MAX + sizeof(s->replica[0].report.why)];
     const struct admin_replica *r = &s->replica[g->id.v];
     if (!admin_replica_runs(s, g->id)) {
         return; /* told as a process that is down */
