@@ -231,6 +231,47 @@ static void print_paths_and_voters(const struct cli *cli, const json_t *merged)
     json_decref(voters);
 }
 
+static void add_refused(json_t *rows, const char *node, const char *by, const char *what, int64_t n)
+{
+    char count[CELL_MAX];
+    if (n > 0) {
+        cli_row(rows, 4, (const char *const[]){node, by, text_of(n, count), what});
+    }
+}
+
+/* Hostile or malformed input: nothing is broken by it, but somebody sends it. */
+static void print_refused(const struct cli *cli, const json_t *merged)
+{
+    json_t *rows = json_array();
+    size_t i;
+    size_t k;
+    json_t *node;
+    json_t *group;
+    json_t *r;
+    cli_row(rows, 4, (const char *const[]){"node", "refused by", "count", "what"});
+    json_array_foreach(json_object_get(merged, "nodes"), i, node)
+    {
+        const char *name = cli_string(node, "node", "?");
+        add_refused(rows, name, "heartbeatd", "datagrams", cli_number(node, "heartbeats_refused"));
+        add_refused(rows, name, "cluster-cfgd", "links and frames to the voter",
+                    cli_number(json_object_get(node, "voter"), "rejected"));
+        add_refused(rows, name, "cluster-cfgd", "local reports",
+                    cli_number(json_object_get(node, "events"), "reports_refused"));
+    }
+    json_array_foreach(json_object_get(merged, "groups"), i, group)
+    {
+        json_array_foreach(json_object_get(group, "replicas"), k, r)
+        {
+            char by[2 * CELL_MAX];
+            (void)snprintf(by, sizeof(by), "replica %.40s", cli_string(group, "group", "?"));
+            add_refused(rows, cli_string(r, "node", "?"), by, "requests, links and frames",
+                        cli_number(r, "rejected"));
+        }
+    }
+    print_filled(cli, rows);
+    json_decref(rows);
+}
+
 static void print_alarms(const struct cli *cli, const json_t *merged)
 {
     const json_t *alarms = json_object_get(merged, "alarms");
@@ -284,6 +325,7 @@ void cli_status_print(const struct cli *cli, const json_t *merged)
     print_groups(cli, merged);
     print_processes(cli, merged);
     print_paths_and_voters(cli, merged);
+    print_refused(cli, merged);
     print_alarms(cli, merged);
     print_notes(cli, merged);
 }

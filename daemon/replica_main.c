@@ -118,6 +118,7 @@ static void on_prepare(uv_prepare_t *h)
     bool due = !ts_mono_lt(now, r->timer_at);
     if (due) {
         work(r);
+        net_log_tell_held(&r->start->log, now, false);
     }
     bool changed = r->status_changed;
     if (changed) {
@@ -296,6 +297,7 @@ int main(int argc, char **argv)
         return status;
     }
     run(r);
+    net_log_tell_held(&r->start->log, net_now(), true);
     /* The journal's completed writes are durable and everything else may be lost: that is
      * what a replica must survive anyway. The process ends here; the kernel closes the rest. */
     return r->exit_status;

@@ -97,6 +97,24 @@ void net_log(const struct net_log *l, enum net_log_level level, const char *form
     va_end(args);
 }
 
+static void log_held(const struct net_log *l, struct net_log_key *k)
+{
+    if (k->held_back > 0) {
+        net_log(l, NET_LOG_WARNING, "%" PRIu64 " more lines about \"%s\" were not logged",
+                k->held_back, k->key);
+        k->held_back = 0;
+    }
+}
+
+void net_log_tell_held(struct net_log *l, struct ts_mono now, bool end)
+{
+    for (size_t i = 0; l != NULL && i < NET_LOG_KEYS; i++) {
+        if (end || ts_mono_since(l->keys[i].window, now) >= NET_LOG_WINDOW_NS) {
+            log_held(l, &l->keys[i]);
+        }
+    }
+}
+
 /* The slot of `key`; a new key takes a free slot, else the one whose window is the oldest. */
 static struct net_log_key *log_key(struct net_log *l, const char *key)
 {
@@ -110,6 +128,7 @@ static struct net_log_key *log_key(struct net_log *l, const char *key)
             oldest = k;
         }
     }
+    log_held(l, oldest);
     *oldest = (struct net_log_key){.lines = 0};
     (void)snprintf(oldest->key, sizeof(oldest->key), "%s", key);
     return oldest;

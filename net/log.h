@@ -42,8 +42,14 @@ void net_log_init(struct net_log *l, const char *program, const char *node);
 void net_log(const struct net_log *l, enum net_log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 /* The same, at most NET_LOG_BURST lines a window for each `key`; the next line says how many
- * were held back. Loop thread only. Gives whether the line was written. */
+ * were held back, or net_log_tell_held when none follows. Loop thread only. Gives whether the line
+ * was written. */
 bool net_log_limited(struct net_log *l, enum net_log_level level, const char *key,
                      const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* Tells how many lines were held back of each key whose window is over, or with `end`, before the
+ * process ends, of every key: a flood that stopped is not left without its number. To be called now
+ * and then; loop thread only. NULL `l` does nothing. */
+void net_log_tell_held(struct net_log *l, struct ts_mono now, bool end);
 
 #endif

@@ -227,6 +227,11 @@ json_t *admin_status_json(const struct admin_state *s, struct ts_mono now, uint6
     set(o, "peers_age_ms", age_ms(s->has_peers, s->peers_at, now));
     set(o, "own_stall_ms", number(s->has_peers ? s->peers.own_stall_ms : 0));
     set(o, "groups", groups_json(s, now));
+    uint64_t refused = 0;
+    for (size_t i = 0; i < ADMIN_REFUSED_REASONS; i++) {
+        refused += s->heartbeats.count[i];
+    }
+    set(o, "heartbeats_refused", number(refused));
     json_t *events = json_object();
     set(events, "oldest", number(recorder_oldest(s->recorder)));
     set(events, "newest", number(recorder_newest(s->recorder)));

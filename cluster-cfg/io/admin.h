@@ -27,6 +27,7 @@
  *                "serving": whether a primary serves, as far as this node can know, null when it
  *                cannot; "no_primary_ms": for how long none has been known, null otherwise
  *   "events":    {"oldest", "newest", "unwritten", "unreadable", "reports_refused"}
+ *   "heartbeats_refused": datagrams and reports that heartbeatd refused since it started
  *   "certificate": {"from_s", "until_s"}: Unix times between which the node's certificate holds
  *   "alarms":    [{"code", "text", "group" (if of one)}]
  *   "processes_age_ms", "peers_age_ms": since the last report, null without one
@@ -98,6 +99,13 @@ struct admin_certificate {
     int64_t until_s;
 };
 
+/* What heartbeatd has refused since it started, as its traces tell: a number for each reason. */
+#define ADMIN_REFUSED_REASONS 16
+struct admin_refused {
+    struct ts_instance instance; /* of heartbeatd */
+    uint64_t count[ADMIN_REFUSED_REASONS];
+};
+
 struct admin_replica {
     bool has;
     struct ts_mono at;
@@ -139,6 +147,7 @@ struct admin_state {
     struct admin_primary primary[TS_GROUPS_MAX + 1]; /* by group id */
     struct admin_certificate certificate;
     uint64_t reports_refused;
+    struct admin_refused heartbeats;
 };
 
 /* Answers one request: a NUL-terminated text that the caller frees, NULL when memory is short.

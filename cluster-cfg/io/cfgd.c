@@ -154,6 +154,7 @@ void cfgd_begin_close(struct cfgd *d)
         return;
     }
     d->closing = true;
+    net_log_tell_held(d->o.log, net_now(), true);
     cfgd_voter_close(d);
     cfgd_primary_close(d);
     admin_server_close(d->admin);

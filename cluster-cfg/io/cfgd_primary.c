@@ -45,6 +45,7 @@ static void on_timer(uv_timer_t *timer)
     for (size_t i = 0; i < d->o.cluster->group_count; i++) {
         look_at(d, &d->o.cluster->groups[i]);
     }
+    net_log_tell_held(d->o.log, net_now(), false);
 }
 
 enum ts_err cfgd_primary_open(struct cfgd *d, struct ts_why *why)

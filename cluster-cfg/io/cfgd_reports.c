@@ -16,12 +16,27 @@ static void on_replica(struct cfgd *d, const struct report_replica *r)
     kept->at = net_now();
 }
 
+/* Each trace repeats the sum of its reason: a lost one does not matter. */
+static void keep_refused(struct cfgd *d, const struct report_trace *r, const struct ts_trace *t)
+{
+    struct admin_refused *kept = &d->state.heartbeats;
+    if (r->role != REPORT_PROC_HEARTBEATD || t->kind != TS_TRACE_REJECTED_INPUT ||
+        t->a >= ADMIN_REFUSED_REASONS) {
+        return;
+    }
+    if (kept->instance.v != r->instance.v) {
+        *kept = (struct admin_refused){.instance = r->instance};
+    }
+    kept->count[t->a] = t->b;
+}
+
 static void on_trace(struct cfgd *d, const struct report_trace *r)
 {
     struct recorder_source source = {r->role, r->group, r->instance};
     /* A busy machine has many short stalls. They explain no failover and would push out those. */
     uint64_t stall_ms_min = d->o.cluster->timing.path_timeout / TS_NS_PER_MS;
     for (size_t i = 0; i < r->count; i++) {
+        keep_refused(d, r, &r->t[i]);
         if (r->t[i].kind != TS_TRACE_OWN_STALL || r->t[i].a >= stall_ms_min) {
             cfgd_record(d, source, &r->t[i]);
         }

@@ -304,6 +304,7 @@ static void on_timer(uv_timer_t *handle)
     struct ts_mono now = net_now();
     step(d, &(struct hb_event){.kind = HB_EVENT_TICK, .now = now});
     trace_rejections(d, now);
+    net_log_tell_held(d->log, now, false);
     arm_timer(d);
 }
 
@@ -493,11 +494,25 @@ enum ts_err hb_daemon_open(struct hb_daemon **out, const struct hb_daemon_option
     return TS_OK;
 }
 
+static void log_rejections(const struct hb_daemon *d)
+{
+    uint64_t all = 0;
+    for (unsigned i = 0; i < REJECTS; i++) {
+        all += d->rejected[i];
+    }
+    net_log_tell_held(d->log, net_now(), true);
+    if (all > 0) {
+        net_log(d->log, NET_LOG_WARNING, "%" PRIu64 " datagrams and reports were refused in all",
+                all);
+    }
+}
+
 void hb_daemon_close(struct hb_daemon *d)
 {
     if (d == NULL) {
         return;
     }
+    log_rejections(d);
     for (uint8_t i = 0; i < d->path_count; i++) {
         uv_close((uv_handle_t *)&d->paths[i].poll, NULL);
     }

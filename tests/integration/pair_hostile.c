@@ -287,8 +287,7 @@ static void read_pids(struct pids *p)
     }
 }
 
-/* What the node's programs count as refused: "replica" of its group, or "voter". */
-static uint64_t count_rejected(unsigned node, bool replica)
+static json_t *ask_status(unsigned node)
 {
     char dir[TS_PATH_MAX];
     json_t *reply = NULL;
@@ -299,6 +298,29 @@ static uint64_t count_rejected(unsigned node, bool replica)
         assert_true(lab_now_ns() < end);
         lab_pause_ms(20);
     }
+    return reply;
+}
+
+/* heartbeatd tells its numbers once a second. */
+static void wait_heartbeats_counted(unsigned node)
+{
+    uint64_t end = lab_now_ns() + WAIT_MS * TS_NS_PER_MS;
+    for (;;) {
+        json_t *reply = ask_status(node);
+        json_int_t n = json_integer_value(json_object_get(reply, "heartbeats_refused"));
+        json_decref(reply);
+        if (n > 0) {
+            return;
+        }
+        assert_true(lab_now_ns() < end);
+        lab_pause_ms(20);
+    }
+}
+
+/* What the node's programs count as refused: "replica" of its group, or "voter". */
+static uint64_t count_rejected(unsigned node, bool replica)
+{
+    json_t *reply = ask_status(node);
     const json_t *of = replica ? json_array_get(json_object_get(reply, "groups"), 0)
                                : json_object_get(reply, "voter");
     uint64_t n = (uint64_t)json_integer_value(json_object_get(of, "rejected"));
@@ -390,6 +412,7 @@ static void test_hostile_bytes_refused_service_goes_on(void **state)
     for (unsigned i = 0; i < LAB_NODES; i++) {
         unsigned said = count_in_logs(i, "heartbeatd", "refused");
         assert_true(said > 0 && said < 200);
+        wait_heartbeats_counted(i);
         said = count_in_logs(i, "cluster-cfgd", "refused");
         assert_true(said > 0 && said < 200);
     }

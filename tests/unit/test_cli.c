@@ -141,6 +141,25 @@ static void test_status_print_shows_everything(void **state)
     json_decref(merged);
 }
 
+/* Goal: what was refused is told, and only when there is any. */
+static void test_status_print_refused_input_is_told(void **state)
+{
+    (void)state;
+    struct sheet s = {0};
+    json_t *merged =
+        merge("[{\"node\": \"nic1\", \"reply\": {\"heartbeats_refused\": 12, \"voter\": "
+              "{\"rejected\": 0}, \"groups\": [{\"group\": \"kv\", \"role\": "
+              "\"primary\", \"epoch\": 2, \"rejected\": 345}]}}]");
+    sheet_begin(&s);
+    cli_status_print(&s.cli, merged);
+    assert_int_equal(fclose(s.cli.out), 0);
+    assert_non_null(strstr(s.text, "node  refused by  count  what\n"
+                                   "nic1  heartbeatd  12     datagrams\n"
+                                   "nic1  replica kv  345    requests, links and frames\n"));
+    free(s.text);
+    json_decref(merged);
+}
+
 /* Goal: a replica that is down does not speak for the group, however new its last word was. */
 static void test_merge_replica_down_does_not_give_config(void **state)
 {
@@ -712,6 +731,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_status_print_shows_everything),
+        cmocka_unit_test(test_status_print_refused_input_is_told),
         cmocka_unit_test(test_merge_replica_down_does_not_give_config),
         cmocka_unit_test(test_merge_superseded_primary_is_not_shown_as_one),
         cmocka_unit_test(test_status_heading_without_primary_says_so),

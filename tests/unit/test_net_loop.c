@@ -166,12 +166,27 @@ static void test_net_log_limited_after_window_tells_the_number(void **state)
         log.keys[i].window = (struct ts_mono){0};
     }
     assert_true(net_log_limited(&log, NET_LOG_WARNING, "flood", "line"));
+    /* A flood that does not come back is told, too: once, at the end of its window or of all. */
+    net_log_tell_held(&log, net_now(), true);
+    for (unsigned i = 0; i < NET_LOG_BURST + 3; i++) {
+        (void)net_log_limited(&log, NET_LOG_WARNING, "wave", "line");
+    }
+    net_log_tell_held(&log, net_now(), false); /* its window is not over */
+    for (size_t i = 0; i < NET_LOG_KEYS; i++) {
+        log.keys[i].window = (struct ts_mono){0};
+    }
+    net_log_tell_held(&log, (struct ts_mono){NET_LOG_WINDOW_NS}, false);
+    net_log_tell_held(&log, net_now(), true);
     char longest[4096];
     memset(longest, 'y', sizeof(longest));
     longest[sizeof(longest) - 1] = '\0';
     net_log(&log, NET_LOG_INFO, "%s", longest);
     size_t n = log_read(path, text, sizeof(text));
     assert_non_null(strstr(text, "line (7 more like this were not logged)\n"));
+    const char *wave = strstr(text, "3 more lines about \"wave\" were not logged\n");
+    assert_non_null(wave);
+    assert_null(strstr(wave + 1, "more lines about"));
+    assert_null(strstr(text, "more lines about \"flood\""));
     assert_true(n > 0 && text[n - 1] == '\n');
     assert_true(n < 4096);
     (void)close(log.fd);
