@@ -185,7 +185,7 @@ static void test_net_log_limited_after_window_tells_the_number(void **state)
     assert_non_null(strstr(text, "line (7 more like this were not logged)\n"));
     const char *wave = strstr(text, "3 more lines about \"wave\" were not logged\n");
     assert_non_null(wave);
-    assert_null(strstr(wave + 1, "more lines about"));
+    assert_null(strstr(wave + strlen("3 more lines"), "more lines"));
     assert_null(strstr(text, "more lines about \"flood\""));
     assert_true(n > 0 && text[n - 1] == '\n');
     assert_true(n < 4096);
