@@ -171,9 +171,12 @@ static void front_address(const struct replica *r, struct ts_nic_id nic, char ou
     }
 }
 
-static void describe_peers(const struct replica *r, const struct repl_status *s,
-                           struct resp_server_status *out)
+static void describe_members(const struct replica *r, const struct repl_status *s,
+                             struct resp_server_status *out)
 {
+    out->self_in_sync =
+        cfg_set_has(&s->config.in_sync, r->start->node->id, journal_info(r->journal)->incarnation);
+    out->peer_count = 0;
     for (size_t i = 0; i < s->peer_count && out->peer_count < TS_MEMBERS_MAX; i++) {
         const struct cfg_node *n = cfg_cluster_node(&r->start->cluster, s->peers[i].nic);
         if (n == NULL) {
@@ -186,6 +189,12 @@ static void describe_peers(const struct replica *r, const struct repl_status *s,
         p->connected = s->peers[i].connected;
         p->acked_seq = s->peers[i].acked.seq.v;
     }
+}
+
+static void on_describe(void *ctx, struct resp_server_status *status)
+{
+    struct repl_status s = status_of(ctx);
+    describe_members(ctx, &s, status);
 }
 
 /* Whether clients' commands wait for the takeover that runs, which takes a few milliseconds: an
@@ -213,7 +222,7 @@ void replica_service_publish_status(struct replica *r, struct ts_mono now)
     if (s.config_known) {
         front_address(r, s.config.primary, out.primary);
     }
-    describe_peers(r, &s, &out);
+    describe_members(r, &s, &out);
     bool led_by_other = s.config_known && !ts_nic_eq(s.config.primary, r->start->node->id) &&
                         s.role == REPL_ROLE_SECONDARY && s.why == REPL_WHY_NONE;
     r->holding = holds(r, &s, now);
@@ -312,8 +321,11 @@ enum ts_err replica_service_open(struct replica *r, struct ts_why *why)
     (void)snprintf(limits, sizeof(limits), "hash-seed=%llu", (unsigned long long)hash_seed);
     r->out.max = OUT_BYTES_MAX;
     r->state = r->svc->create(limits);
-    struct resp_server_ops ops = {
-        .ctx = r, .submit = on_submit, .read = on_read, .position = on_position};
+    struct resp_server_ops ops = {.ctx = r,
+                                  .submit = on_submit,
+                                  .read = on_read,
+                                  .position = on_position,
+                                  .describe = on_describe};
     struct resp_server_config config = {.submit_count_max = SUBMIT_COUNT_MAX, .version = "0.1.0"};
     r->front = r->state == NULL ? NULL : resp_server_create(&r->loop, &ops, r->state, &config);
     if (r->front == NULL) {

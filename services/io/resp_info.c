@@ -46,6 +46,13 @@ static uint64_t position(const struct resp_server *s)
     return s->ops.position != NULL ? s->ops.position(s->ops.ctx) : 0;
 }
 
+static void refresh(struct resp_server *s)
+{
+    if (s->ops.describe != NULL) {
+        s->ops.describe(s->ops.ctx, &s->status);
+    }
+}
+
 static void add_server(const struct resp_server *s, struct info_text *t)
 {
     uint64_t up = (uv_now(s->loop) - s->started_ms) / 1000;
@@ -112,24 +119,60 @@ static int host_len(const char *address, const char **port)
     return colon != NULL ? (int)(colon - address) : (int)strlen(address);
 }
 
+static unsigned connected_peers(const struct resp_server_status *st)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < st->peer_count; i++) {
+        n += st->peers[i].connected;
+    }
+    return n;
+}
+
+/* What a replica says of its primary, in the words of Redis. */
+static void add_master(const struct resp_server *s, struct info_text *t)
+{
+    const struct resp_server_status *st = &s->status;
+    const char *port = NULL;
+    bool up = false;
+    for (unsigned i = 0; i < st->peer_count; i++) {
+        up = up || (st->peers[i].connected && strcmp(st->peers[i].address, st->primary) == 0);
+    }
+    if (st->primary[0] != '\0') {
+        int n = host_len(st->primary, &port);
+        add(t, "master_host:%.*s\r\nmaster_port:%s\r\n", n, st->primary, port);
+    }
+    add(t, "master_link_status:%s\r\n", up ? "up" : "down");
+    add(t, "master_sync_in_progress:%d\r\n", up && !st->self_in_sync ? 1 : 0);
+    add(t, "slave_repl_offset:%llu\r\n", (unsigned long long)position(s));
+    add(t, "slave_read_only:1\r\n");
+    add(t, "connected_slaves:0\r\n");
+}
+
+static void add_slaves(const struct resp_server_status *st, struct info_text *t)
+{
+    unsigned n = 0;
+    add(t, "connected_slaves:%u\r\n", connected_peers(st));
+    for (unsigned i = 0; i < st->peer_count; i++) {
+        const struct resp_peer *p = &st->peers[i];
+        const char *port = NULL;
+        if (p->connected) {
+            int len = host_len(p->address, &port);
+            add(t, "slave%u:ip=%.*s,port=%s,state=online,offset=%llu,lag=0,name=%s,in_sync=%d\r\n",
+                n++, len, p->address, port, (unsigned long long)p->acked_seq, p->name,
+                p->in_sync ? 1 : 0);
+        }
+    }
+}
+
 static void add_replication(const struct resp_server *s, struct info_text *t)
 {
     const struct resp_server_status *st = &s->status;
     bool primary = st->role == RESP_ROLE_PRIMARY;
     add(t, "role:%s\r\n", primary ? "master" : "slave");
-    if (!primary && st->primary[0] != '\0') {
-        const char *port = NULL;
-        int n = host_len(st->primary, &port);
-        add(t, "master_host:%.*s\r\nmaster_port:%s\r\n", n, st->primary, port);
-    }
-    add(t, "connected_slaves:%u\r\n", st->peer_count);
-    for (unsigned i = 0; i < st->peer_count; i++) {
-        const struct resp_peer *p = &st->peers[i];
-        const char *port = NULL;
-        int n = host_len(p->address, &port);
-        add(t, "slave%u:ip=%.*s,port=%s,state=%s,offset=%llu,name=%s,in_sync=%d\r\n", i, n,
-            p->address, port, p->connected ? "online" : "offline", (unsigned long long)p->acked_seq,
-            p->name, p->in_sync ? 1 : 0);
+    if (primary) {
+        add_slaves(st, t);
+    } else {
+        add_master(s, t);
     }
     add(t, "master_repl_offset:%llu\r\n", (unsigned long long)position(s));
     add(t, "twinstep_group:%s\r\n", st->group);
@@ -191,6 +234,7 @@ static bool section_wanted(const struct resp_request *req, const char *word)
 void resp_local_info(struct resp_server *s, const struct resp_request *req, struct resp_writer *w)
 {
     struct info_text t = {.len = 0};
+    refresh(s);
     for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
         if (section_wanted(req, sections[i].word)) {
             add(&t, "%s%s", t.len > 0 ? "\r\n" : "", sections[i].title);
@@ -205,6 +249,7 @@ void resp_local_role(struct resp_server *s, struct resp_writer *w)
     const struct resp_server_status *st = &s->status;
     const char *port = NULL;
     char host[RESP_ADDR_MAX];
+    refresh(s);
     if (st->role != RESP_ROLE_PRIMARY) {
         int n = host_len(st->primary, &port);
         snprintf(host, sizeof(host), "%.*s", n, st->primary);
@@ -221,9 +266,12 @@ void resp_local_role(struct resp_server *s, struct resp_writer *w)
     resp_put_array(w, 3);
     resp_put_bulk_text(w, "master");
     resp_put_integer(w, (int64_t)position(s));
-    resp_put_array(w, st->peer_count);
+    resp_put_array(w, connected_peers(st));
     for (unsigned i = 0; i < st->peer_count; i++) {
         char offset[24];
+        if (!st->peers[i].connected) {
+            continue;
+        }
         int n = host_len(st->peers[i].address, &port);
         snprintf(host, sizeof(host), "%.*s", n, st->peers[i].address);
         snprintf(offset, sizeof(offset), "%llu", (unsigned long long)st->peers[i].acked_seq);

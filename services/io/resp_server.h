@@ -20,7 +20,7 @@
  *   before the loop blocks (uv_prepare) resp_server_flush   → one write a client
  *
  * and, from anywhere between, feeds it with resp_server_reply, _read_ready, _resume,
- * _set_status and _close_unanswered. None of these calls an op: the ops are called
+ * _set_status and _close_unanswered. None of these calls an op: ops.submit and ops.read are called
  * from resp_server_turn alone, and may call these functions themselves. When there is work left for
  * another turn the server keeps the loop from blocking by itself.
  *
@@ -45,7 +45,10 @@
 #include "services/resp.h"
 #include "services/svc.h"
 
-/* What the server asks of its owner. Called from resp_server_turn only. */
+struct resp_server_status;
+
+/* What the server asks of its owner. submit and read are called from resp_server_turn only, the
+ * others may not call back. */
 struct resp_server_ops {
     void *ctx; /* borrowed, given back in each call */
 
@@ -65,6 +68,10 @@ struct resp_server_ops {
 
     /* The seq of the last applied entry, for INFO and ROLE. May be NULL. */
     uint64_t (*position)(void *ctx);
+
+    /* Brings up to date what `status` says of the group's members (self_in_sync, peers), which
+     * changes without a change of status. Called when INFO or ROLE is answered. May be NULL. */
+    void (*describe)(void *ctx, struct resp_server_status *status);
 };
 
 /* Every bound and its default; 0 in a field means the default. */

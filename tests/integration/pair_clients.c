@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -114,6 +115,48 @@ static void test_redis_benchmark_on_the_primary(void **state)
     }
 }
 
+/* Goal: INFO and ROLE say what is so now: both replicas are in sync, the secondary's position moves
+ * with each write, and the secondary names its primary and has no replicas of its own. */
+static void test_info_and_role_tell_the_present_members(void **state)
+{
+    (void)state;
+    static char out[2][4096];
+    char expected[128];
+    unsigned primary = fixture_primary(&fixture);
+    unsigned long long offset = 0;
+    for (int i = 0; i < 2; i++) {
+        struct ts_why why = {{0}};
+        char command[256];
+        snprintf(command, sizeof command,
+                 "redis-cli -h %s -p 6379 INCR visits && redis-cli -h %s -p 6379 ROLE && "
+                 "redis-cli -h %s -p 6379 INFO replication",
+                 host(primary), host(primary), host(primary));
+        const char *argv[] = {"sh", "-c", command, NULL};
+        assert_int_equal(lab_exec(argv, NULL, out[0], sizeof out[0], &why), TS_OK);
+        snprintf(expected, sizeof expected, "%s\n6379\n", host(1 - primary));
+        const char *role = strstr(out[0], expected);
+        assert_non_null(role);
+        unsigned long long now = strtoull(role + strlen(expected), NULL, 10);
+        assert_true(now > offset);
+        offset = now;
+    }
+    assert_non_null(strstr(out[0], "connected_slaves:1\r"));
+    assert_non_null(strstr(out[0], "state=online,offset="));
+    assert_null(strstr(out[0], "offset=0,"));
+    const char *in_sync = strstr(out[0], "twinstep_in_sync:nic");
+    assert_non_null(in_sync);
+    assert_non_null(memchr(in_sync, ',', strcspn(in_sync, "\r")));
+    struct ts_why why = {{0}};
+    const char *argv[] = {"redis-cli", "-h",   host(1 - primary), "-p",
+                          "6379",      "INFO", "replication",     NULL};
+    assert_int_equal(lab_exec(argv, NULL, out[1], sizeof out[1], &why), TS_OK);
+    assert_non_null(strstr(out[1], "role:slave\r"));
+    assert_non_null(strstr(out[1], "master_link_status:up\r"));
+    assert_non_null(strstr(out[1], "master_sync_in_progress:0\r"));
+    assert_non_null(strstr(out[1], "connected_slaves:0\r"));
+    assert_null(strstr(out[1], "slave0:"));
+}
+
 /* It stops at the first error reply, with the text of it. */
 static void test_redis_benchmark_on_the_secondary_refused(void **state)
 {
@@ -149,6 +192,7 @@ int main(void)
         cmocka_unit_test(test_redis_cli_on_the_primary),
         cmocka_unit_test(test_redis_cli_on_the_secondary_is_sent_on),
         cmocka_unit_test(test_redis_benchmark_on_the_primary),
+        cmocka_unit_test(test_info_and_role_tell_the_present_members),
         cmocka_unit_test(test_redis_benchmark_on_the_secondary_refused),
     };
     return cmocka_run_group_tests(tests, begin, end);
