@@ -118,7 +118,8 @@ enum report_trace_role {
 };
 
 /* Why a replica does not serve: one sentence each, for `status` and for field `b` of the trace
- * "role". The replication core's enum repl_why is made of this list. X(name, number, text) */
+ * "role". The replication core's enum repl_why is made of this list; REGISTER stands in old events
+ * only. X(name, number, text) */
 #define REPORT_WHY_LIST(X) \
     X(NONE, 0, "") \
     X(REGISTER, 1, "no majority of voters answers: start more of them") \
@@ -136,7 +137,8 @@ enum report_trace_role {
     X(TAKING_OVER, 9, "takes over") \
     X(FLOOR_AHEAD, 10, \
       "it promised itself to an epoch that the voters do not know: they were set back; put back " \
-      "their newest disks")
+      "their newest disks") \
+    X(STARTING, 11, "this replica is starting: it asks the voters for the group's config")
 
 enum report_why {
 #define REPORT_WHY_ENUM(name, number, text) REPORT_WHY_##name = number,
@@ -156,7 +158,9 @@ const char *report_trace_role_text(uint64_t number);
     X(REPORT_ALARM_NOT_COMPARED, 1, "digests could not be compared") \
     X(REPORT_ALARM_CHAIN, 2, "a peer's log conflicts with this one") \
     X(REPORT_ALARM_NO_MAJORITY, 3, \
-      "no majority of voters answers: the next fault stops the group") \
+      "no majority of voters answers: no takeover and no removal of a dead replica can be " \
+      "decided " \
+      "now") \
     X(REPORT_ALARM_NOT_REDUNDANT, 4, "fewer replicas in sync than members") \
     X(REPORT_ALARM_DISK, 5, "the journal failed") \
     X(REPORT_ALARM_BLOCKED, 6, "requests wait for a replica or for voters") \

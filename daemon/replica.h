@@ -73,7 +73,9 @@ struct replica {
     uint8_t voter_count;
     struct start registration;
     struct proposer proposer;
-    uint64_t op; /* the core's number of the running operation */
+    struct ts_mono voters_away_at; /* no majority of them answers since then; 0 = one does */
+    bool voters_away;              /* … for so long that people must know */
+    uint64_t op;                   /* the core's number of the running operation */
     enum repl_effect_kind op_kind;
 
     /* service */
@@ -137,6 +139,8 @@ void replica_register_op(struct replica *r, enum repl_effect_kind kind, uint64_t
                          struct ts_epoch expected, const struct cfg_config *config);
 void replica_register_tick(struct replica *r, struct ts_mono now);
 struct ts_mono replica_register_deadline(const struct replica *r);
+/* Notes how long no majority of voters has answered. */
+void replica_register_watch(struct replica *r, struct ts_mono now);
 /* Called when the start is registered at a majority and the disk remembers it (R1.8): opens the
  * links and starts the core. */
 void replica_on_start_confirmed(struct replica *r);
@@ -161,5 +165,9 @@ void replica_peers_tick(struct replica *r, struct ts_mono read_to);
 /* replica_report.c */
 void replica_trace(struct replica *r, const struct ts_trace *t);
 void replica_report_flush(struct replica *r, struct ts_mono now, bool at_once);
+#define REPLICA_WHY_MAX 160
+/* Why this replica does not serve, for people: the core's reason, and the voters that are missing
+ * when it is them it has been waiting for; "" when there is none. */
+void replica_why(const struct replica *r, const struct repl_status *s, char out[REPLICA_WHY_MAX]);
 
 #endif

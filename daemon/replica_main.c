@@ -120,6 +120,9 @@ static void on_prepare(uv_prepare_t *h)
         work(r);
         net_log_tell_held(&r->start->log, now, false);
     }
+    if (r->voters != NULL) {
+        replica_register_watch(r, now);
+    }
     bool changed = r->status_changed;
     if (changed) {
         r->status_changed = false;

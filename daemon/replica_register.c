@@ -6,6 +6,10 @@
 #include "base/assert.h"
 #include "daemon/replica.h"
 
+/* So many failure-timeouts without a majority of voters are no passing matter: links that are being
+ * made at a start take a few milliseconds, and a takeover's rounds, too. */
+#define VOTERS_AWAY_TIMEOUTS 3
+
 static void send_to_voter(struct replica *r, uint8_t voter, const struct reg_msg *msg)
 {
     uint8_t bytes[REG_MSG_PAYLOAD_MAX];
@@ -197,6 +201,20 @@ struct ts_mono replica_register_deadline(const struct replica *r)
     struct ts_mono a = start_deadline(&r->registration);
     struct ts_mono b = proposer_deadline(&r->proposer);
     return ts_mono_lt(a, b) ? a : b;
+}
+
+void replica_register_watch(struct replica *r, struct ts_mono now)
+{
+    bool answers = proposer_answering(&r->proposer, now) >= proposer_majority(&r->proposer);
+    if (answers) {
+        r->voters_away_at.ns = 0;
+    } else if (r->voters_away_at.ns == 0) {
+        r->voters_away_at = now;
+    }
+    uint64_t late = VOTERS_AWAY_TIMEOUTS * r->start->cluster.timing.failure_timeout;
+    bool away = !answers && ts_mono_since(r->voters_away_at, now) >= late;
+    r->status_changed = r->status_changed || away != r->voters_away;
+    r->voters_away = away;
 }
 
 enum ts_err replica_register_open(struct replica *r, struct ts_why *why)

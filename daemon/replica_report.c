@@ -80,6 +80,38 @@ static void fill_peers(const struct replica *r, const struct repl_status *s,
     }
 }
 
+/* ": start NAME, NAME", the voters that have no link. */
+static void add_missing_voters(const struct replica *r, char *out, size_t cap)
+{
+    size_t used = strlen(out);
+    const char *before = ": start ";
+    for (uint8_t i = 0; i < r->voter_count; i++) {
+        const struct cfg_node *n = cfg_cluster_node(&r->start->cluster, r->voter_ids[i]);
+        if (n != NULL && used < cap && !voter_client_is_up(r->voters, r->voter_ids[i])) {
+            (void)snprintf(out + used, cap - used, "%s%s", before, n->name);
+            used = strlen(out);
+            before = ", ";
+        }
+    }
+}
+
+void replica_why(const struct replica *r, const struct repl_status *s, char out[REPLICA_WHY_MAX])
+{
+    const char *text = report_why_text(s->why);
+    bool names = r->voters != NULL && r->voters_away;
+    if (names && s->why == REPL_WHY_STARTING) {
+        text = "no majority of voters answers";
+    } else if (names && s->why == REPL_WHY_TAKING_OVER) {
+        text = "takes over, but no majority of voters answers";
+    } else {
+        names = names && s->why == REPL_WHY_ACK_MISSING;
+    }
+    (void)snprintf(out, REPLICA_WHY_MAX, "%s", text);
+    if (names) {
+        add_missing_voters(r, out, REPLICA_WHY_MAX);
+    }
+}
+
 static void send_state(struct replica *r, struct ts_mono now)
 {
     struct repl_status s;
@@ -110,7 +142,7 @@ static void send_state(struct replica *r, struct ts_mono now)
     if (r->links != NULL) {
         out.rejected_total += net_counters_rejected(links_counters(r->links));
     }
-    (void)snprintf(out.why, sizeof(out.why), "%s", report_why_text(s.why));
+    replica_why(r, &s, out.why);
     fill_peers(r, &s, &out);
     uint8_t bytes[REPORT_BYTES_MAX];
     struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));

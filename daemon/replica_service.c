@@ -232,7 +232,7 @@ void replica_service_publish_status(struct replica *r, struct ts_mono now)
         out.role = RESP_ROLE_SECONDARY;
     } else {
         out.role = r->holding ? RESP_ROLE_TAKING_OVER : RESP_ROLE_UNAVAILABLE;
-        (void)snprintf(out.reason, sizeof(out.reason), "%s", report_why_text(s.why));
+        replica_why(r, &s, out.reason);
     }
     resp_server_set_status(r->front, &out);
 }

@@ -43,7 +43,7 @@ enum repl_role {
     REPL_ROLE_HALTED, /* waits for an operator; `why` says what for */
 };
 
-/* Why a replica does not serve: REPL_WHY_REGISTER, REPL_WHY_NOT_IN_SYNC (R4.7), …; the list and the
+/* Why a replica does not serve: REPL_WHY_STARTING, REPL_WHY_NOT_IN_SYNC (R4.7), …; the list and the
  * sentences (report_why_text) stand in cluster-cfg/report.h. */
 enum repl_why {
 #define REPL_WHY_ENUM(name, number, text) REPL_WHY_##name = number,

@@ -35,7 +35,7 @@ struct repl *repl_new(const struct repl_options *options)
         return NULL;
     }
     c->prng = ts_prng_init(options->seed);
-    c->why = REPL_WHY_REGISTER;
+    c->why = REPL_WHY_STARTING;
     c->poll_at = TS_MONO_NEVER;
     c->commit_lazy_at = TS_MONO_NEVER;
     c->position_at = TS_MONO_NEVER;
