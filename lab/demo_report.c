@@ -131,8 +131,8 @@ bool lab_demo_report(struct lab_demo *d)
     lab_screen_title(s, "What clients were promised, and what they got");
     print_promises(d);
     lab_screen_title(s, "On this machine");
-    printf(
-        "  every write was on two disks before its answer left; links between NICs are TLS 1.3\n");
+    printf("  every write was on the disk of every replica in sync before its answer left; links "
+           "between NICs are TLS 1.3\n");
     if (d->real_time) {
         printf("  failure detection runs with real-time priority\n");
     } else {

@@ -148,7 +148,7 @@ static void add_master(const struct resp_server *s, struct info_text *t)
     add(t, "connected_slaves:0\r\n");
 }
 
-static void add_slaves(const struct resp_server_status *st, struct info_text *t)
+static void add_replicas(const struct resp_server_status *st, struct info_text *t)
 {
     unsigned n = 0;
     add(t, "connected_slaves:%u\r\n", connected_peers(st));
@@ -170,7 +170,7 @@ static void add_replication(const struct resp_server *s, struct info_text *t)
     bool primary = st->role == RESP_ROLE_PRIMARY;
     add(t, "role:%s\r\n", primary ? "master" : "slave");
     if (primary) {
-        add_slaves(st, t);
+        add_replicas(st, t);
     } else {
         add_master(s, t);
     }

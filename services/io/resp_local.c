@@ -164,7 +164,8 @@ static void parameters(const struct resp_server *s, struct parameter out[PARAMET
     memcpy(out, fixed, sizeof(fixed));
     snprintf(out[3].value, sizeof(out[3].value), "%u", s->config.clients_max);
     snprintf(out[4].value, sizeof(out[4].value), "%llu", (unsigned long long)stats.memory_max);
-    snprintf(out[6].value, sizeof(out[6].value), "%u", s->config.limits.bulk_max);
+    /* A longer word is read, and refused by the command that would store it. */
+    snprintf(out[6].value, sizeof(out[6].value), "%llu", (unsigned long long)stats.value_max);
 }
 
 static void run_config_get(const struct resp_server *s, const struct resp_request *req,

@@ -166,6 +166,7 @@ void kv_stats(const void *state, struct kv_stats *out)
         .expires = kv->store.heap_len,
         .memory = kv->store.memory,
         .memory_max = kv->limits.memory_max,
+        .value_max = kv->limits.value_max,
         .expired = kv->expired,
         .hits = kv->hits,
         .misses = kv->misses,

@@ -44,8 +44,9 @@ struct kv_stats {
     uint64_t expires; /* keys that have an expiry */
     uint64_t memory;  /* logical bytes in use */
     uint64_t memory_max;
-    uint64_t expired; /* keys that expired so far */
-    uint64_t hits;    /* applied look-ups that found a key (reads by round do not count) */
+    uint64_t value_max; /* bytes of the longest value that is taken */
+    uint64_t expired;   /* keys that expired so far */
+    uint64_t hits;      /* applied look-ups that found a key (reads by round do not count) */
     uint64_t misses;
     struct ts_ltime time; /* logical time of the last applied entry */
 };

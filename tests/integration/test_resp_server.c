@@ -209,6 +209,10 @@ static void test_redis_clients_work(void **state)
                                 port,        "INFO", "replication", NULL};
     assert_int_equal(run_client(info, out, sizeof(out)), 0);
     assert_non_null(strstr(out, "twinstep_in_sync:nic1,nic2"));
+    int fd = kv_connect(address, h.port); /* what is told of limits is so */
+    kv_expect(fd, "CONFIG GET proto-max-bulk-len\r\n",
+              "*2\r\n$18\r\nproto-max-bulk-len\r\n$6\r\n524288\r\n");
+    close(fd);
     const char *const bench[] = {"redis-benchmark",
                                  "-h",
                                  address,
