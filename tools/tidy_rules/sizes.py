@@ -28,6 +28,8 @@ PREFIXES = {
     "daemon": ("nicd_", "replica_", "daemon_"),
     "cli": ("cli_",),
     "lab": ("lab_",),
+    "tests/lincheck": ("lin_",),
+    "tests/lincheck/io": ("lin_",),
 }
 
 
