@@ -67,6 +67,17 @@ enum lin_method lin_choose_method(struct lin_values *v, const struct lin_part *p
     return is_list(v, p) && values_differ(v, p, LIN_APPEND) ? LIN_BY_LENGTHS : LIN_BY_SEARCH;
 }
 
+static enum lin_verdict judge_joined(struct lin_model *m, const struct lin_part *p,
+                                     struct lin_budget *b)
+{
+    struct lin_part wrong;
+    size_t mark = m->values->arena->used;
+    enum lin_verdict verdict = lin_project(m, p, b, &wrong);
+    lin_arena_return(m->values->arena, mark);
+    m->values->arena->full = false;
+    return verdict == LIN_NOT_LINEARIZABLE ? verdict : lin_search(m, p, b);
+}
+
 enum lin_verdict lin_judge(struct lin_model *m, const struct lin_part *p, struct lin_budget *b)
 {
     switch (p->method) {
@@ -75,7 +86,7 @@ enum lin_verdict lin_judge(struct lin_model *m, const struct lin_part *p, struct
     case LIN_BY_LENGTHS:
         return lin_judge_appends(m, p, b);
     case LIN_BY_SEARCH:
-        return lin_search(m, p, b);
+        return p->keys > 1 ? judge_joined(m, p, b) : lin_search(m, p, b);
     case LIN_METHODS:
         break;
     }
@@ -103,7 +114,10 @@ static void note(struct lin_report *report, const struct lin_part *p, enum lin_v
         worse = report->parts_wrong == 0 && first < report->part_op;
         report->verdict = report->parts_wrong == 0 ? LIN_GAVE_UP : report->verdict;
     }
-    report->part_op = worse ? first : report->part_op;
+    if (worse) {
+        report->part_op = first;
+        report->part_keys = p->keys;
+    }
 }
 
 /* Judges the parts that are searched, or the others. */

@@ -33,4 +33,10 @@ enum lin_verdict lin_judge_appends(struct lin_model *m, const struct lin_part *p
                                    struct lin_budget *b);
 enum lin_verdict lin_search(struct lin_model *m, const struct lin_part *p, struct lin_budget *b);
 
+/* Judges a part of several keys through each of them alone. When one has no linearization, `wrong`
+ * is what it saw, to be judged by a model of one key, in the arena; otherwise the arena holds
+ * nothing that is needed. LIN_LINEARIZABLE says nothing about the whole. */
+enum lin_verdict lin_project(struct lin_model *m, const struct lin_part *p, struct lin_budget *b,
+                             struct lin_part *wrong);
+
 #endif

@@ -85,13 +85,14 @@ static bool sort_items(struct lin *l, struct lin_division *d, uint32_t *above,
     d->items = lin_arena_array(&l->arena, d->count, sizeof *d->items);
     for (size_t i = 0; d->items != NULL && i < d->count; i++) {
         const struct lin_record *r = records[order[i].what];
-        d->items[i] =
-            (struct lin_item){.r = r,
-                              .begin = r->begin,
-                              .end = r->end,
-                              .index = order[i].what,
-                              .mode = r->outcome == LIN_ANSWERED ? LIN_REQUIRED : LIN_OPTIONAL,
-                              .quiet = lin_left_state(r)};
+        enum lin_mode mode = r->outcome == LIN_ANSWERED ? LIN_REQUIRED : LIN_OPTIONAL;
+        d->items[i] = (struct lin_item){.r = r,
+                                        .begin = r->begin,
+                                        .end = r->end,
+                                        .index = order[i].what,
+                                        .mode = (uint8_t)mode,
+                                        .most = (uint8_t)mode,
+                                        .quiet = lin_left_state(r)};
     }
     return d->items != NULL;
 }

@@ -18,6 +18,7 @@ struct trials {
     struct lin_arena *arena;
     uint64_t steps_left;
     bool gave_up; /* some trial had no verdict */
+    bool projected;
 };
 
 /* ---- trials ---- */
@@ -34,9 +35,9 @@ static void weaken(struct lin_item *item)
     put_mode(item, item->quiet ? LIN_ABSENT : LIN_OPTIONAL);
 }
 
-static bool refuted(struct trials *t)
+static bool refuted(struct trials *t, uint64_t steps_max)
 {
-    struct lin_budget b = {.steps_max = t->steps_left / TRIAL_SHARE};
+    struct lin_budget b = {.steps_max = steps_max};
     enum lin_verdict verdict = lin_judge(&t->m, &t->part, &b);
     t->steps_left -= b.steps < t->steps_left ? b.steps : t->steps_left;
     t->gave_up = t->gave_up || verdict == LIN_GAVE_UP;
@@ -49,9 +50,9 @@ static void cut_at(struct trials *t, uint64_t time)
 {
     for (size_t i = 0; i < t->part.count; i++) {
         struct lin_item *item = &t->part.items[i];
-        if (item->begin > time) {
+        if (item->begin > time || item->most == LIN_ABSENT) {
             put_mode(item, LIN_ABSENT);
-        } else if (item->r->end > time) {
+        } else if (item->r->end > time || item->most == LIN_OPTIONAL) {
             weaken(item);
         } else {
             put_mode(item, LIN_REQUIRED);
@@ -77,7 +78,7 @@ static bool cut_shortest(struct trials *t)
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         cut_at(t, ends[middle].major);
-        if (refuted(t)) {
+        if (refuted(t, t->steps_left / TRIAL_SHARE)) {
             high = middle;
         } else {
             low = middle + 1;
@@ -93,7 +94,7 @@ static bool leave_out(struct trials *t, const uint32_t *kept, size_t from, size_
     for (size_t i = from; i < to; i++) {
         weaken(&t->part.items[kept[i]]);
     }
-    if (refuted(t)) {
+    if (refuted(t, t->steps_left / TRIAL_SHARE)) {
         return true;
     }
     for (size_t i = from; i < to; i++) {
@@ -277,10 +278,55 @@ static void find_held(struct trials *t, struct lin_story *story)
     t->arena->full = false;
 }
 
+/* ---- where the last answer may have come from ---- */
+
+/* The value that the operation read, 0 when it read none. */
+static uint32_t value_read(const struct lin_record *r)
+{
+    bool reads = r->command == LIN_GET || (r->command == LIN_SET && (r->flags & LIN_SET_GET) != 0);
+    return reads ? r->result : 0;
+}
+
+/* Whether the operation would write the value into the key; `made` when nobody can tell. */
+static bool writes_value(const struct lin_record *r, uint32_t key, uint32_t value, bool *made)
+{
+    bool writes = false;
+    for (uint32_t i = 0; i < r->key_count; i++) {
+        if (r->words[i] != key) {
+            continue;
+        }
+        *made = *made || r->command == LIN_INCRBY || r->command == LIN_APPEND;
+        writes = writes || ((r->command == LIN_SET || r->command == LIN_MSET) &&
+                            lin_record_values(r)[i] == value);
+    }
+    return writes;
+}
+
+static void find_source(const struct lin *l, const struct lin_record *last, struct lin_story *story)
+{
+    uint32_t value = value_read(last);
+    bool made = false;
+    bool possible = false;
+    story->source = LIN_NONE;
+    if (value == 0) {
+        return;
+    }
+    for (size_t i = 0; i < l->count; i++) {
+        const struct lin_record *r = lin_record_of(l, i);
+        if (writes_value(r, last->words[0], value, &made)) {
+            possible = possible || (r->outcome != LIN_FAILED && r->begin <= last->end);
+            story->source = i;
+        }
+    }
+    story->unwritten = !made && story->source == LIN_NONE;
+    story->source = made || possible ? LIN_NONE : story->source;
+}
+
 /* ---- the story ---- */
 
-static void tell(struct trials *t, struct lin_story *story)
+static void tell(struct lin *l, struct trials *t, struct lin_story *story)
 {
+    const struct lin_record *last = NULL;
     uint64_t last_end = 0;
     size_t required = 0;
     story->part_ops = t->part.count;
@@ -298,12 +344,43 @@ static void tell(struct trials *t, struct lin_story *story)
         if (story->count == 0 || item->end >= last_end) {
             last_end = item->end;
             story->last = story->count;
+            last = item->r;
         }
         story->op[story->count++] = item->index;
     }
     story->minimal = required == story->count && !t->gave_up && t->steps_left > 0;
-    if (t->part.keys == 1 && required == story->count && required <= OTHERS_MAX) {
+    if (t->part.keys > 1) {
+        return;
+    }
+    story->projected = t->projected;
+    for (size_t i = 0; i < t->part.count && t->projected; i++) {
+        if (t->part.items[i].r->key_count > 0) {
+            story->key = lin_value_bytes(&l->values, t->part.items[i].r->words[0]);
+        }
+    }
+    if (last != NULL) {
+        find_source(l, last, story);
+    }
+    if (required == story->count && required <= OTHERS_MAX) {
         find_held(t, story);
+    }
+}
+
+/* A key that refutes a part of several by itself makes the better story. */
+static void take_one_key(struct trials *t)
+{
+    struct lin_part one;
+    struct lin_budget b = {.steps_max = t->steps_left / TRIAL_SHARE};
+    size_t mark = t->arena->used;
+    enum lin_verdict verdict = lin_project(&t->m, &t->part, &b, &one);
+    t->steps_left -= b.steps < t->steps_left ? b.steps : t->steps_left;
+    t->arena->full = false;
+    if (verdict == LIN_NOT_LINEARIZABLE) {
+        t->part = one;
+        t->projected = true;
+        t->m = (struct lin_model){.values = t->m.values};
+    } else {
+        lin_arena_return(t->arena, mark);
     }
 }
 
@@ -325,17 +402,23 @@ bool lin_explain(struct lin *l, size_t part_op, struct lin_story *story)
     struct lin_division d;
     struct trials t = {.arena = &l->arena, .steps_left = l->limits.steps_max};
     lin_end_loan(l);
-    *story = (struct lin_story){0};
+    *story = (struct lin_story){.source = LIN_NONE};
     l->arena.full = false;
     /* All that is taken from here on is lent: the story's bytes lie there. */
     l->scratch = l->arena.used;
-    if (!lin_divide(l, &d) || !find_part(l, &d, part_op, &t) || !refuted(&t)) {
+    if (!lin_divide(l, &d) || !find_part(l, &d, part_op, &t)) {
         l->arena.full = false;
         return false;
     }
-    t.gave_up = false;
+    if (t.part.keys > 1) {
+        take_one_key(&t);
+    }
+    /* The first trial may take what it takes: without it there is no story. */
+    if (!refuted(&t, t.steps_left / 2)) {
+        return false;
+    }
     if (cut_shortest(&t) && shrink(&t)) {
-        tell(&t, story);
+        tell(l, &t, story);
     }
     l->arena.full = false;
     return story->count > 0;

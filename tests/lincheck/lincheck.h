@@ -188,6 +188,7 @@ struct lin_report {
     /* The first operation, by index, of the first part that is wrong; without one, of the first
      * that was given up; LIN_NONE without either. It names the part. */
     size_t part_op;
+    size_t part_keys; /* how many keys that part has */
 };
 
 /* Judges all operations. */
@@ -196,18 +197,24 @@ void lin_check(struct lin *l, struct lin_report *report);
 /* Why a part is not linearizable: a few of its operations that no order explains, whatever effect
  * all its others had. */
 struct lin_story {
-    size_t part_ops; /* operations of the part, failed ones not counted */
-    size_t count;    /* operations of the story, by their begin; LIN_STORY_MAX are kept */
+    size_t part_ops;     /* operations that were looked at, failed ones not counted */
+    bool projected;      /* of a part of several keys, only what `key` saw: it is wrong by itself */
+    struct ts_bytes key; /* with projected; borrowed as lin_view's */
+    size_t count;        /* operations of the story, by their begin; LIN_STORY_MAX are kept */
     size_t op[LIN_STORY_MAX];
-    size_t left_out; /* answered ones of the part that do not matter to the story */
+    size_t left_out; /* answered ones that do not matter to the story */
     size_t unknown;  /* of unknown outcome, tried at every moment and not at all */
-    bool minimal;    /* without any one of them the rest has an order */
+    bool minimal;    /* no operation can be left out of this story */
     size_t last;     /* which of op[] ended last: the answer that has no explanation */
+    size_t source;   /* with a last one that read a value: an operation that would have written it,
+                        but failed, or began too late; LIN_NONE: there is none */
+    bool unwritten;  /* no operation at all writes the value that the last one read */
+
     /* What the only key may have held between the begin and the end of the last one, by the others
      * of the story alone. Given when held_known. */
     bool held_known;
     size_t held_count;
-    struct ts_bytes held[LIN_HELD_MAX]; /* absent: data == NULL; borrowed until the next call */
+    struct ts_bytes held[LIN_HELD_MAX]; /* absent: data == NULL; borrowed as lin_view's */
 };
 
 /* Explains the part that contains operation `part_op`, which must be one that lin_check found

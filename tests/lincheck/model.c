@@ -104,7 +104,7 @@ uint32_t lin_local(const struct lin_model *m, uint32_t key)
     return m->local == NULL ? 0 : m->local[lin_value_at(m->values, key)->key];
 }
 
-static uint32_t read_key(const struct lin_model *m, uint32_t state, uint32_t key)
+uint32_t lin_read_key(const struct lin_model *m, uint32_t state, uint32_t key)
 {
     uint32_t local = lin_local(m, key);
     for (unsigned d = m->depth; d > 0 && state != 0; d--) {
@@ -137,7 +137,7 @@ static uint32_t write_key(struct lin_model *m, uint32_t state, uint32_t key, uin
 static bool step_set(struct lin_model *m, const struct lin_record *r, bool with_result,
                      uint32_t state, uint32_t *next)
 {
-    uint32_t old = read_key(m, state, r->words[0]);
+    uint32_t old = lin_read_key(m, state, r->words[0]);
     bool refused =
         ((r->flags & LIN_SET_NX) != 0 && old != 0) || ((r->flags & LIN_SET_XX) != 0 && old == 0);
     *next = refused ? state : write_key(m, state, r->words[0], *lin_record_values(r));
@@ -155,7 +155,7 @@ static bool step_count(struct lin_model *m, const struct lin_record *r, bool wit
 {
     int64_t there = 0;
     for (uint32_t i = 0; i < r->key_count; i++) {
-        bool found = read_key(m, state, r->words[i]) != 0;
+        bool found = lin_read_key(m, state, r->words[i]) != 0;
         there += found;
         if (found && r->command == LIN_DEL) {
             state = write_key(m, state, r->words[i], 0);
@@ -168,7 +168,7 @@ static bool step_count(struct lin_model *m, const struct lin_record *r, bool wit
 static bool step_incrby(struct lin_model *m, const struct lin_record *r, bool with_result,
                         uint32_t state, uint32_t *next)
 {
-    uint32_t old = read_key(m, state, r->words[0]);
+    uint32_t old = lin_read_key(m, state, r->words[0]);
     int64_t sum = 0;
     bool possible = old == 0 || lin_value_at(m->values, old)->is_number;
     if (possible && old != 0) {
@@ -192,7 +192,7 @@ static bool step_incrby(struct lin_model *m, const struct lin_record *r, bool wi
 static bool step_append(struct lin_model *m, const struct lin_record *r, bool with_result,
                         uint32_t state, uint32_t *next)
 {
-    uint32_t old = read_key(m, state, r->words[0]);
+    uint32_t old = lin_read_key(m, state, r->words[0]);
     uint32_t tail = *lin_record_values(r);
     size_t len = lin_value_len(m->values, old) + lin_value_len(m->values, tail);
     if (with_result && (uint64_t)r->result_integer != len) {
@@ -205,7 +205,7 @@ static bool step_append(struct lin_model *m, const struct lin_record *r, bool wi
 static bool answers_mget(const struct lin_model *m, const struct lin_record *r, uint32_t state)
 {
     for (uint32_t i = 0; i < r->key_count; i++) {
-        if (lin_record_array(r)[i] != read_key(m, state, r->words[i])) {
+        if (lin_record_array(r)[i] != lin_read_key(m, state, r->words[i])) {
             return false;
         }
     }
@@ -218,10 +218,10 @@ static bool step_command(struct lin_model *m, const struct lin_record *r, bool w
     *next = state;
     switch ((enum lin_command)r->command) {
     case LIN_GET:
-        return !with_result || r->result == read_key(m, state, r->words[0]);
+        return !with_result || r->result == lin_read_key(m, state, r->words[0]);
     case LIN_STRLEN:
         return !with_result || (uint64_t)r->result_integer ==
-                                   lin_value_len(m->values, read_key(m, state, r->words[0]));
+                                   lin_value_len(m->values, lin_read_key(m, state, r->words[0]));
     case LIN_MGET:
         return !with_result || answers_mget(m, r, state);
     case LIN_EXISTS:

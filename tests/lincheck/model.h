@@ -54,6 +54,7 @@ struct lin_item {
     uint64_t end;   /* LIN_NEVER when optional */
     uint32_t index; /* in the history */
     uint8_t mode;   /* enum lin_mode */
+    uint8_t most;   /* what it is when all that is known of it counts */
     bool quiet;     /* lin_left_state: never optional */
 };
 
@@ -77,6 +78,8 @@ struct lin_model {
 bool lin_step(struct lin_model *m, const struct lin_record *r, bool with_result, uint32_t state,
               uint32_t *next);
 
+/* The value of a key in a state, from its name's value. */
+uint32_t lin_read_key(const struct lin_model *m, uint32_t state, uint32_t key);
 /* The local number of a key, from its name's value. */
 uint32_t lin_local(const struct lin_model *m, uint32_t key);
 

@@ -16,12 +16,13 @@
  *                effect as soon as the state fits: it is in nobody's way.
  *   optional     Operations of unknown outcome serve a target or are not used: one is never
  *                followed at once by another that makes all its effect invisible; equal ones are
- *                used in the order of their begins (timeline.c); a configuration is passed over
- *                when the same was seen with fewer of them used.
- *   other keys   With several keys, only what shares keys with the target, directly or over
- *                others under way, takes effect before it.
- *   likely first Choices after which the target can follow come before the others. */
-#include "tests/lincheck/search.h"
+ *                used in the order of their begins (timeline.c).
+ *   better ones  A configuration is passed over when the same was seen with fewer optional ones
+ * used and fewer quiet ones to come. other keys   With several keys, only what shares keys with the
+ * target, directly or over others under way, takes effect before it. long reads   A value that
+ * comes once is not replaced before its last GET has begun (hold.c). likely first Choices after
+ * which the target can follow come before the others. */
+#include "tests/lincheck/hold.h"
 
 #include <string.h>
 
@@ -50,6 +51,7 @@ struct search {
     const struct lin_part *part;
     struct lin_budget *budget;
     struct lin_timeline t;
+    struct lin_holds holds;
     size_t key_words; /* 0 with one key */
     struct frame *top;
     struct frame *first; /* the bottom frame, kept when the stack is empty */
@@ -60,6 +62,7 @@ struct search {
     uint32_t state;
     uint32_t pending; /* the optional item that took effect last, when nobody saw it yet */
     uint64_t *set;
+    uint64_t *quiet; /* scratch of is_new */
 };
 
 /* ---- keys ---- */
@@ -141,21 +144,39 @@ static bool hides(const struct search *s, const struct lin_item *item,
 
 /* ---- configurations ---- */
 
+/* The bits of quiet items under way at the event. */
+static void mark_quiet(struct search *s)
+{
+    const struct lin_event *e = &s->t.events[s->event];
+    memset(s->quiet, 0, s->t.required_words * sizeof *s->quiet);
+    for (uint32_t i = 0; i < e->open_count; i++) {
+        uint32_t item = s->t.open[e->open_at + i];
+        if (s->part->items[item].quiet) {
+            lin_bit_set(s->quiet, s->t.bit[item]);
+        }
+    }
+}
+
 static uint64_t hash_configuration(const struct search *s)
 {
     uint64_t h = lin_mix((uint64_t)s->event << 32 | s->state) + lin_mix(s->pending);
     for (size_t i = 0; i < s->t.required_words; i++) {
-        h = lin_mix(h + s->set[i]);
+        h = lin_mix(h + (s->set[i] & ~s->quiet[i]));
     }
     return h;
 }
 
-/* Whether `c` is the present configuration, with no more optional items used. */
+/* Whether `c` is the present configuration but for optional items, of which it used no more, and
+ * quiet ones, of which it has no more to come. */
 static bool covers(const struct search *s, const struct seen *c)
 {
-    if (c->event != s->event || c->state != s->state || c->pending != s->pending ||
-        memcmp(c->set, s->set, s->t.required_words * sizeof *c->set) != 0) {
+    if (c->event != s->event || c->state != s->state || c->pending != s->pending) {
         return false;
+    }
+    for (size_t i = 0; i < s->t.required_words; i++) {
+        if (((c->set[i] ^ s->set[i]) & ~s->quiet[i]) != 0 || (s->set[i] & ~c->set[i]) != 0) {
+            return false;
+        }
     }
     for (size_t i = s->t.required_words; i < s->t.words; i++) {
         if ((c->set[i] & ~s->set[i]) != 0) {
@@ -168,6 +189,7 @@ static bool covers(const struct search *s, const struct seen *c)
 /* Notes the present configuration. False when it need not be looked at, or the arena is full. */
 static bool is_new(struct search *s)
 {
+    mark_quiet(s);
     uint64_t hash = hash_configuration(s);
     size_t at = SIZE_MAX;
     uint32_t ref;
@@ -299,6 +321,7 @@ static bool move(struct search *s)
         uint32_t state;
         uint32_t after;
         if (item == LIN_NOBODY || !may_follow(s, f, item) || !fits(s, item, f->state, &state) ||
+            lin_breaks_hold(&s->holds, item, f->event, f->state, state, f->set) ||
             (item == e->item || fits(s, e->item, state, &after)) != likely) {
             continue;
         }
@@ -340,9 +363,10 @@ enum lin_verdict lin_search(struct lin_model *m, const struct lin_part *p, struc
     enum lin_verdict verdict = LIN_GAVE_UP;
     s.key_words = p->keys > 1 ? (p->keys + 63) / 64 : 0;
     m->values->searching = true;
-    if (lin_timeline(arena, p, &s.t)) {
+    if (lin_timeline(arena, p, &s.t) && lin_holds(arena, &s.t, m, &s.holds)) {
         s.set = lin_arena_array(arena, s.t.words, sizeof *s.set);
-        verdict = s.set == NULL ? LIN_GAVE_UP : run(&s);
+        s.quiet = lin_arena_array(arena, s.t.words, sizeof *s.quiet);
+        verdict = s.set == NULL || s.quiet == NULL ? LIN_GAVE_UP : run(&s);
     }
     m->values->searching = false;
     m->values->passing = (struct lin_table){0};

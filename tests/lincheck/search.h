@@ -27,7 +27,8 @@ struct lin_timeline {
     uint32_t *open;
     uint32_t *optional; /* the optional items, by their begin */
     uint32_t optional_count;
-    uint32_t *bit;  /* of each item */
+    uint32_t *bit;       /* of each item */
+    uint32_t *end_event; /* of each required item */
     uint32_t *twin; /* of each optional item the one before it that does the same; LIN_NOBODY */
     size_t required_words; /* 64-bit words of a set: first those of the required items, */
     size_t words;          /* then those of the optional ones: so many in all */

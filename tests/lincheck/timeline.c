@@ -100,6 +100,7 @@ static bool sweep_events(struct lin_arena *a, struct lin_timeline *t)
                p->items[t->optional[begun]].begin <= p->items[e->item].end) {
             begun++;
         }
+        t->end_event[e->item] = (uint32_t)i;
         e->open_at = used;
         e->open_count = (uint32_t)s.count;
         e->optional_count = begun;
@@ -157,6 +158,7 @@ bool lin_timeline(struct lin_arena *a, const struct lin_part *p, struct lin_time
     *t = (struct lin_timeline){.part = p};
     t->bit = lin_arena_array(a, p->count, sizeof *t->bit);
     t->twin = lin_arena_array(a, p->count, sizeof *t->twin);
-    return t->bit != NULL && t->twin != NULL && sort_events(a, p, t) && list_optional(a, p, t) &&
-           sweep_events(a, t) && find_twins(a, t);
+    t->end_event = lin_arena_array(a, p->count, sizeof *t->end_event);
+    return t->bit != NULL && t->twin != NULL && t->end_event != NULL && sort_events(a, p, t) &&
+           list_optional(a, p, t) && sweep_events(a, t) && find_twins(a, t);
 }

@@ -98,7 +98,8 @@ static void check_story(struct lin *l, const struct tiny_history *h, size_t part
     for (size_t s = 0; s < story.count; s++) {
         assert_true(h->op[story.op[s]].outcome == LIN_ANSWERED);
         weak = story_of(h, &story, s);
-        assert_true(tiny_linearizable(&weak));
+        /* A story of one key of several is minimal for that key; others may be wrong as well. */
+        assert_true(story.projected || tiny_linearizable(&weak));
     }
 }
 

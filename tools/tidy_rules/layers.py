@@ -37,6 +37,7 @@ ALLOWED = {
     # The judge of histories knows nothing of what it judges.
     "tests/lincheck": ("base",),
     "tests/lincheck/io": ("base", "base/io", "tests/lincheck"),
+    "tests/lincheck/tool": ("base", "tests/lincheck", "tests/lincheck/io"),
 }
 
 # A core sees nothing of the system but values, memory and text.
