@@ -307,7 +307,6 @@ static void find_source(const struct lin *l, const struct lin_record *last, stru
     uint32_t value = value_read(last);
     bool made = false;
     bool possible = false;
-    story->source = LIN_NONE;
     if (value == 0) {
         return;
     }
@@ -320,6 +319,37 @@ static void find_source(const struct lin *l, const struct lin_record *last, stru
     }
     story->unwritten = !made && story->source == LIN_NONE;
     story->source = made || possible ? LIN_NONE : story->source;
+}
+
+static bool is_listed(const size_t *list, size_t n, size_t op)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (list[i] == op) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Adds the operation that wrote what `r` read, when it is certain which one that was. */
+static void find_writer(const struct lin *l, const struct lin_record *r, struct lin_story *story)
+{
+    uint32_t value = value_read(r);
+    bool made = false;
+    size_t found = 0;
+    size_t writer = 0;
+    for (size_t i = 0; i < l->count && value != 0; i++) {
+        const struct lin_record *w = lin_record_of(l, i);
+        if (w->outcome != LIN_FAILED && writes_value(w, r->words[0], value, &made)) {
+            writer = i;
+            found++;
+        }
+    }
+    if (found == 1 && !made && story->writer_count < LIN_WRITERS_MAX &&
+        !is_listed(story->op, story->count, writer) &&
+        !is_listed(story->writer, story->writer_count, writer)) {
+        story->writer[story->writer_count++] = writer;
+    }
 }
 
 /* ---- the story ---- */
@@ -360,6 +390,11 @@ static void tell(struct lin *l, struct trials *t, struct lin_story *story)
     }
     if (last != NULL) {
         find_source(l, last, story);
+    }
+    for (size_t i = 0; i < t->part.count && story->source == LIN_NONE; i++) {
+        if (t->part.items[i].mode == LIN_REQUIRED) {
+            find_writer(l, t->part.items[i].r, story);
+        }
     }
     if (required == story->count && required <= OTHERS_MAX) {
         find_held(t, story);

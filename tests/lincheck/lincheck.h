@@ -162,6 +162,7 @@ enum lin_method {
 };
 
 #define LIN_STORY_MAX 64
+#define LIN_WRITERS_MAX 16
 #define LIN_HELD_MAX 8
 #define LIN_NONE SIZE_MAX
 
@@ -202,13 +203,15 @@ struct lin_story {
     struct ts_bytes key; /* with projected; borrowed as lin_view's */
     size_t count;        /* operations of the story, by their begin; LIN_STORY_MAX are kept */
     size_t op[LIN_STORY_MAX];
-    size_t left_out; /* answered ones that do not matter to the story */
-    size_t unknown;  /* of unknown outcome, tried at every moment and not at all */
-    bool minimal;    /* no operation can be left out of this story */
-    size_t last;     /* which of op[] ended last: the answer that has no explanation */
-    size_t source;   /* with a last one that read a value: an operation that would have written it,
-                        but failed, or began too late; LIN_NONE: there is none */
-    bool unwritten;  /* no operation at all writes the value that the last one read */
+    size_t writer_count; /* operations that are not needed, but wrote what the story's ones read: */
+    size_t writer[LIN_WRITERS_MAX]; /* for people */
+    size_t left_out;                /* answered ones that do not matter to the story */
+    size_t unknown;                 /* of unknown outcome, tried at every moment and not at all */
+    bool minimal;                   /* no operation can be left out of this story */
+    size_t last;    /* which of op[] ended last: the answer that has no explanation */
+    size_t source;  /* with a last one that read a value: an operation that would have written it,
+                       but failed, or began too late; LIN_NONE: there is none */
+    bool unwritten; /* no operation at all writes the value that the last one read */
 
     /* What the only key may have held between the begin and the end of the last one, by the others
      * of the story alone. Given when held_known. */

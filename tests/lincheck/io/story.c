@@ -7,7 +7,7 @@
 #include "tests/lincheck/io/text.h"
 
 #define TEXT_MAX 400
-/* A story of more operations is told without the picture. */
+/* A story of more lines is told without the picture. */
 #define PICTURE_MAX 16
 
 void lin_find(struct lin *l, const char *name, struct lin_findings *out)
@@ -50,19 +50,17 @@ static void make_picture(const struct lin_op *ops, size_t n, struct picture *p)
     p->count = kept;
 }
 
-/* "  [---]   ": instants that matter, at equal distances. */
+/* "  [---]   ": instants that matter, at equal distances. What never ended has no bracket there. */
 static void draw(const struct picture *p, const struct lin_op *op, FILE *out)
 {
     for (size_t i = 0; i < p->count; i++) {
         uint64_t t = p->times[i];
-        bool inside = t > op->begin && t < op->end;
-        bool alone = op->begin == op->end && t == op->begin;
-        (void)fputc(alone            ? '|'
-                    : t == op->begin ? '['
-                    : t == op->end   ? ']'
-                    : inside         ? '-'
-                                     : ' ',
-                    out);
+        char c = t > op->begin && t < op->end ? '-' : ' ';
+        c = t == op->begin ? '[' : c;
+        c = t == op->end ? ']' : c;
+        c = t == op->begin && t == op->end ? '|' : c;
+        c = t == LIN_NEVER && t == op->end ? ' ' : c;
+        (void)fputc(c, out);
         (void)fputc(t >= op->begin && t < op->end ? '-' : ' ', out);
     }
 }
@@ -105,43 +103,99 @@ static void print_part(struct lin *l, const struct lin_report *r, FILE *out)
     }
 }
 
-/* The operations of the story; false when there is no room to see them all. */
-static bool view_story(struct lin *l, const struct lin_story *s, struct lin_op *ops)
+/* The lines of a story: its operations and those that wrote what they read, by their begins. */
+struct lines {
+    size_t count;
+    struct lin_op op[LIN_STORY_MAX + LIN_WRITERS_MAX];
+    bool extra[LIN_STORY_MAX + LIN_WRITERS_MAX];
+    struct lin_op last;
+};
+
+/* False when there is no room to see them all. */
+static bool take_line(struct lin *l, size_t index, bool extra, struct lines *lines)
 {
-    for (size_t i = 0; i < s->count; i++) {
-        if (!lin_view(l, s->op[i], &ops[i])) {
-            return false;
-        }
+    struct lin_op op;
+    if (!lin_view(l, index, &op)) {
+        return false;
     }
+    size_t i = lines->count++;
+    for (; i > 0 && lines->op[i - 1].begin > op.begin; i--) {
+        lines->op[i] = lines->op[i - 1];
+        lines->extra[i] = lines->extra[i - 1];
+    }
+    lines->op[i] = op;
+    lines->extra[i] = extra;
     return true;
 }
 
-static void print_operations(const struct lin_story *s, const struct lin_op *ops, FILE *out)
+static bool take_lines(struct lin *l, const struct lin_story *s, struct lines *lines)
+{
+    bool room = true;
+    lines->count = 0;
+    for (size_t i = 0; i < s->count && room; i++) {
+        room = take_line(l, s->op[i], false, lines);
+    }
+    for (size_t i = 0; i < s->writer_count && room; i++) {
+        room = take_line(l, s->writer[i], true, lines);
+    }
+    return room && lin_view(l, s->op[s->last], &lines->last);
+}
+
+/* Columns that a text takes: bytes that begin a character. */
+static int columns(const char *text)
+{
+    int n = 0;
+    for (; *text != '\0'; text++) {
+        n += ((unsigned char)*text & 0xc0) != 0x80;
+    }
+    return n;
+}
+
+/* The text, filled up with blanks to `width` columns. */
+static void print_padded(const char *text, int width, FILE *out)
+{
+    int blanks = width - columns(text);
+    (void)fprintf(out, "%s%*s", text, blanks > 0 ? blanks : 0, "");
+}
+
+static int width_of(const struct lines *lines,
+                    void (*text_of)(const struct lin_op *, char *, size_t), int max)
+{
+    char text[TEXT_MAX];
+    int width = 0;
+    for (size_t i = 0; i < lines->count; i++) {
+        text_of(&lines->op[i], text, sizeof text);
+        width = columns(text) > width ? columns(text) : width;
+    }
+    return width < max ? width : max;
+}
+
+static void print_lines(const struct lines *lines, FILE *out)
 {
     struct picture picture = {0};
-    int command_width = 0;
-    int answer_width = 0;
+    int command_width = width_of(lines, lin_op_text, 60);
+    int answer_width = width_of(lines, lin_answer_text, 40);
     char text[TEXT_MAX];
-    for (size_t i = 0; i < s->count; i++) {
-        lin_op_text(&ops[i], text, sizeof text);
-        command_width = (int)strlen(text) > command_width ? (int)strlen(text) : command_width;
-        lin_answer_text(&ops[i], text, sizeof text);
-        answer_width = (int)strlen(text) > answer_width ? (int)strlen(text) : answer_width;
+    if (lines->count <= PICTURE_MAX) {
+        make_picture(lines->op, lines->count, &picture);
     }
-    command_width = command_width > 60 ? 60 : command_width;
-    answer_width = answer_width > 40 ? 40 : answer_width;
-    if (s->count <= PICTURE_MAX) {
-        make_picture(ops, s->count, &picture);
-    }
-    for (size_t i = 0; i < s->count; i++) {
-        (void)fprintf(out, "  line %-6" PRIu32 " client %-4" PRIu32 " ", ops[i].place,
-                      ops[i].client);
-        draw(&picture, &ops[i], out);
-        lin_op_text(&ops[i], text, sizeof text);
-        (void)fprintf(out, " %-*s", command_width, text);
-        lin_answer_text(&ops[i], text, sizeof text);
-        (void)fprintf(out, "  %-*s  begin +%" PRIu64 ", end +%" PRIu64 "\n", answer_width, text,
-                      ops[i].begin - ops[0].begin, ops[i].end - ops[0].begin);
+    uint64_t start = lines->op[0].begin;
+    for (size_t i = 0; i < lines->count; i++) {
+        const struct lin_op *op = &lines->op[i];
+        (void)fprintf(out, "%c line %-6" PRIu32 " client %-4" PRIu32 " ",
+                      lines->extra[i] ? '~' : ' ', op->place, op->client);
+        draw(&picture, op, out);
+        lin_op_text(op, text, sizeof text);
+        (void)fputs(" ", out);
+        print_padded(text, command_width, out);
+        lin_answer_text(op, text, sizeof text);
+        (void)fputs("  ", out);
+        print_padded(text, answer_width, out);
+        (void)fprintf(out, "  begin +%" PRIu64, op->begin - start);
+        if (op->end != LIN_NEVER) {
+            (void)fprintf(out, ", end +%" PRIu64, op->end - start);
+        }
+        (void)fputs("\n", out);
     }
 }
 
@@ -176,7 +230,7 @@ static void print_reason(struct lin *l, const struct lin_story *s, const struct 
 {
     char text[TEXT_MAX];
     bool source = s->unwritten || s->source != LIN_NONE;
-    if (!source && !s->held_known) {
+    if (!source && !s->held_known && s->count > 1) {
         (void)fprintf(out,
                       "\nNo order of these operations gives all these answers; line %" PRIu32
                       " is the last that ended.\n",
@@ -215,9 +269,9 @@ static void print_rest(const struct lin_story *s, FILE *out)
 static void print_story(struct lin *l, const struct lin_findings *f, FILE *out)
 {
     const struct lin_story *s = &f->story;
-    struct lin_op ops[LIN_STORY_MAX];
+    struct lines lines;
     (void)fputs("\n", out);
-    if (!f->explained || !view_story(l, s, ops)) {
+    if (!f->explained || !take_lines(l, s, &lines)) {
         (void)fputs(
             "The reason could not be found within the limits: give more steps and memory.\n", out);
         return;
@@ -227,11 +281,16 @@ static void print_story(struct lin *l, const struct lin_findings *f, FILE *out)
         lin_key_text(s->key, text, sizeof text);
         (void)fprintf(out, "Key %s is wrong by itself. ", text);
     }
-    (void)fprintf(out, "%zu of %s %zu operations %s to show it:\n\n", s->count,
-                  s->projected ? "its" : "the", s->part_ops,
-                  s->count == 1 ? "suffices" : "suffice");
-    print_operations(s, ops, out);
-    print_reason(l, s, &ops[s->last], out);
+    if (s->count == s->part_ops) {
+        (void)fprintf(out, "It takes %s to show it",
+                      s->count == 1 ? "its only operation" : "all its operations");
+    } else {
+        (void)fprintf(out, "%zu of its %zu operations %s to show it", s->count, s->part_ops,
+                      s->count == 1 ? "suffices" : "suffice");
+    }
+    (void)fputs(s->writer_count > 0 ? " (~ wrote what is read here):\n\n" : ":\n\n", out);
+    print_lines(&lines, out);
+    print_reason(l, s, &lines.last, out);
     print_rest(s, out);
 }
 
@@ -259,7 +318,9 @@ void lin_story_print(struct lin *l, const struct lin_findings *f, FILE *out)
     print_part(l, r, out);
     (void)fputs(" (", out);
     print_scope(r, out);
-    (void)fprintf(out, "; %zu of %zu parts wrong", r->parts_wrong, r->parts);
+    if (r->parts > 1) {
+        (void)fprintf(out, "; %zu of %zu parts wrong", r->parts_wrong, r->parts);
+    }
     if (r->parts_given_up > 0) {
         (void)fprintf(out, ", %zu given up", r->parts_given_up);
     }
@@ -273,6 +334,13 @@ static json_t *story_json(struct lin *l, const struct lin_story *s)
 {
     json_t *operations = json_array();
     json_t *held = json_array();
+    json_t *writers = json_array();
+    for (size_t i = 0; i < s->writer_count; i++) {
+        struct lin_op op;
+        if (lin_view(l, s->writer[i], &op)) {
+            json_array_append_new(writers, lin_op_json(&op));
+        }
+    }
     for (size_t i = 0; i < s->count; i++) {
         struct lin_op op;
         if (lin_view(l, s->op[i], &op)) {
@@ -287,10 +355,10 @@ static json_t *story_json(struct lin *l, const struct lin_story *s)
         json_decref(held);
         held = json_null();
     }
-    json_t *json = json_pack("{s:o,s:I,s:I,s:I,s:I,s:b,s:o}", "operations", operations, "last",
-                             (json_int_t)s->last, "of", (json_int_t)s->part_ops, "left_out",
-                             (json_int_t)s->left_out, "unknown", (json_int_t)s->unknown, "minimal",
-                             s->minimal, "could_hold", held);
+    json_t *json = json_pack(
+        "{s:o,s:o,s:I,s:I,s:I,s:I,s:b,s:o}", "operations", operations, "writers", writers, "last",
+        (json_int_t)s->last, "of", (json_int_t)s->part_ops, "left_out", (json_int_t)s->left_out,
+        "unknown", (json_int_t)s->unknown, "minimal", s->minimal, "could_hold", held);
     struct lin_op source;
     if (s->source != LIN_NONE && lin_view(l, s->source, &source)) {
         json_object_set_new(json, "source", lin_op_json(&source));
