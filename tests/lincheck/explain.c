@@ -9,7 +9,7 @@
 
 /* Others than the last one in a story whose states are told, and their configurations. */
 #define OTHERS_MAX 12
-#define CONFIGS_MAX 4096
+#define CONFIGS_MAX 1024
 #define TRIAL_SHARE 8
 
 struct trials {

@@ -33,6 +33,10 @@ __attribute__((format(printf, 3, 4))) static enum ts_err wrong(struct reader *r,
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     snprintf(r->error, LIN_JSON_ERROR_MAX, "%.200s:%" PRIu32 ": %.280s", r->name, r->line, text);
+    /* A JSON error quotes the text near it. */
+    for (char *c = r->error; *c != '\0'; c++) {
+        *c = (unsigned char)*c < ' ' || *c == 127 ? '?' : *c;
+    }
     return err;
 }
 
