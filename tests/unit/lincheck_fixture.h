@@ -306,7 +306,8 @@ static inline void tiny_lie(struct ts_prng *p, struct tiny_history *h)
         a->result = b->result;
         b->result = swap;
     } else if (a->result.kind == LIN_RESULT_INTEGER) {
-        a->result.integer += (int64_t)ts_prng_below(p, 5) - 2;
+        int64_t by = (int64_t)ts_prng_below(p, 5) - 2;
+        (void)__builtin_add_overflow(a->result.integer, by, &a->result.integer);
     }
 }
 

@@ -160,7 +160,7 @@ static void change(struct ts_prng *p, struct lin_op *op)
     static const uint8_t other[] = "other";
     switch (op->result.kind) {
     case LIN_RESULT_INTEGER:
-        op->result.integer += ts_prng_below(p, 2) == 0 ? 1 : -1;
+        op->result.integer ^= 1 + (int64_t)ts_prng_below(p, 3);
         break;
     case LIN_RESULT_BYTES:
         op->result.bytes = (struct ts_bytes){other, 5};

@@ -123,7 +123,7 @@ static enum ts_err read_command(struct reader *r, const json_t *json, size_t lin
     if (!json_is_array(json)) {
         return wrong(r, TS_ERR_MALFORMED, "\"op\" wants the command's words in an array");
     }
-    enum ts_err err = make_room(r, n, line_bytes);
+    enum ts_err err = make_room(r, n > 0 ? n : 1, line_bytes);
     if (err != TS_OK) {
         return err;
     }
