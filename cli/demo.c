@@ -7,7 +7,7 @@
 static void print_help(FILE *out)
 {
     (void)fputs(
-        "usage: twinstep demo [--dir RUN] [--keep]\n"
+        "usage: twinstep demo [--dir RUN] [--keep] [--history FILE]\n"
         "\n"
         "Starts two NICs and an arbiter on this machine, runs checked load against their\n"
         "key-value service, kills the primary's replica, then a whole NIC, lets it rejoin,\n"
@@ -16,6 +16,8 @@ static void print_help(FILE *out)
         "  --dir RUN  where the nodes keep their data (default ./run/demo); a directory\n"
         "             of an earlier demonstration is replaced, any other is refused\n"
         "  --keep     leave the pair running at the end\n"
+        "  --history FILE\n"
+        "             write what every client asked and was told, for `lincheck FILE`\n"
         "\n"
         "Exit status: 0 every promise held, 1 one was broken, 2 it could not be run,\n"
         "130 interrupted.\n",
@@ -27,6 +29,7 @@ int cli_demo(const struct cli *cli, int argc, char **argv)
     static const struct option OPTIONS[] = {
         {"dir", required_argument, NULL, 'd'},
         {"keep", no_argument, NULL, 'k'},
+        {"history", required_argument, NULL, 'y'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
@@ -38,6 +41,8 @@ int cli_demo(const struct cli *cli, int argc, char **argv)
             options.run = optarg;
         } else if (c == 'k') {
             options.keep = true;
+        } else if (c == 'y') {
+            options.history = optarg;
         } else if (c == 'h') {
             print_help(cli->out);
             return CLI_OK;

@@ -337,16 +337,45 @@ static bool kill_nic(struct lab_demo *d)
     return watch(d, CALM_MS, "all is well");
 }
 
+static bool open_history(struct lab_demo *d)
+{
+    if (d->options.history == NULL) {
+        return true;
+    }
+    d->history = fopen(d->options.history, "we");
+    if (d->history == NULL) {
+        fprintf(stderr, "twinstep demo: cannot write %s: %s\n", d->options.history,
+                strerror(errno));
+    }
+    return d->history != NULL;
+}
+
+/* Also of a load that could not be read back: what clients were told is worth having. */
+static bool write_history(struct lab_demo *d)
+{
+    if (d->history == NULL) {
+        return true;
+    }
+    bool good = lab_load_write_history(d->load, d->history) == TS_OK;
+    good = fclose(d->history) == 0 && good;
+    d->history = NULL;
+    if (!good) {
+        return complain(d, "the history could not be written: is the disk full?");
+    }
+    lab_screen_say(&d->screen, "the history is in %s; lincheck judges it once more",
+                   d->options.history);
+    return true;
+}
+
 static bool judge(struct lab_demo *d)
 {
     uint64_t now = lab_now_ns();
     lab_load_stop(d->load);
     d->load_seconds = (double)(now - d->screen.begin_ns) / 1e9;
     lab_screen_say(&d->screen, "the load ends; everything is read back and checked");
-    if (lab_load_reconcile(d->load, SERVED_MS_MAX, &d->verdict) != TS_OK) {
-        return complain(d, "the data could not be read back");
-    }
-    return true;
+    bool read_back = lab_load_reconcile(d->load, SERVED_MS_MAX, &d->verdict) == TS_OK;
+    bool written = write_history(d);
+    return read_back ? written : complain(d, "the data could not be read back");
 }
 
 static void tear_down(struct lab_demo *d)
@@ -378,7 +407,8 @@ enum lab_demo_status lab_demo_run(const struct lab_demo_options *options)
     d->screen.begin_ns = lab_now_ns();
     catch_signals();
     lab_screen_title(&d->screen, "Two NICs and an arbiter run a key-value service in lockstep");
-    if (start_pair(d) && start_load(d) && kill_replica(d) && kill_nic(d) && judge(d)) {
+    if (open_history(d) && start_pair(d) && start_load(d) && kill_replica(d) && kill_nic(d) &&
+        judge(d)) {
         status = lab_demo_report(d) ? LAB_DEMO_HELD : LAB_DEMO_BROKEN;
     }
     tear_down(d);
@@ -386,6 +416,9 @@ enum lab_demo_status lab_demo_run(const struct lab_demo_options *options)
         puts("interrupted; everything was ended");
         /* The report was printed: its verdict stands. */
         status = status == LAB_DEMO_FAILED ? LAB_DEMO_INTERRUPTED : status;
+    }
+    if (d->history != NULL) {
+        (void)fclose(d->history);
     }
     free(d);
     return status;

@@ -26,7 +26,8 @@ enum lab_demo_status {
 
 struct lab_demo_options {
     const char *run; /* directory; NULL = ./run/demo, or below /tmp when that path is too long */
-    bool keep;       /* leave the nodes running at the end */
+    const char *history; /* file for the load's history; NULL = none is written */
+    bool keep;           /* leave the nodes running at the end */
     bool no_color;
 };
 
@@ -62,6 +63,7 @@ struct lab_demo {
     struct lab_pair pair;
     bool up;
     struct lab_load *load;
+    FILE *history; /* NULL when none is wanted */
     struct lab_screen screen;
     unsigned incident_count;
     struct lab_incident incidents[2];

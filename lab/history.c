@@ -1,7 +1,7 @@
 #include "lab/history.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/assert.h"
 #include "lab/mem.h"
@@ -15,8 +15,25 @@ void lab_history_add(struct lab_history *h, const struct lab_op *op)
     h->ops[h->count++] = *op;
 }
 
+void lab_history_add_content(struct lab_history *h, const struct lab_content *c)
+{
+    h->contents = lab_realloc(h->contents, h->content_count + 1, sizeof *h->contents);
+    struct lab_content *mine = &h->contents[h->content_count++];
+    uint8_t *copy = lab_calloc(c->bytes.len, 1);
+    *mine = *c;
+    if (c->bytes.len > 0) {
+        memcpy(copy, c->bytes.data, c->bytes.len);
+    }
+    mine->bytes.data = copy;
+}
+
 void lab_history_free(struct lab_history *h)
 {
+    for (size_t i = 0; i < h->content_count; i++) {
+        /* Copied by lab_history_add_content: the only writable origin of these bytes. */
+        free((void *)(uintptr_t)h->contents[i].bytes.data);
+    }
+    free(h->contents);
     free(h->ops);
     *h = (struct lab_history){0};
 }
@@ -52,25 +69,6 @@ const char *lab_object_name(enum lab_object object)
 {
     static const char *const names[] = {"list", "register", "counter"};
     return names[object];
-}
-
-enum ts_err lab_history_dump(const struct lab_history *h, FILE *out)
-{
-    static const char *const outcomes[] = {"ok", "failed", "ambiguous"};
-    for (size_t i = 0; i < h->count; i++) {
-        const struct lab_op *op = &h->ops[i];
-        fprintf(out,
-                "{\"client\":%u,\"op\":\"%s\",\"key\":\"%s-%" PRIu32 "\",\"value\":%" PRId64
-                ",\"result\":%" PRId64 ",\"begin_ns\":%" PRIu64,
-                (unsigned)op->client, lab_op_name(op->kind),
-                lab_object_name(lab_op_object(op->kind)), op->key, op->value, op->result,
-                op->begin_ns);
-        if (op->end_ns != LAB_NEVER) {
-            fprintf(out, ",\"end_ns\":%" PRIu64, op->end_ns);
-        }
-        fprintf(out, ",\"outcome\":\"%s\"}\n", outcomes[op->outcome]);
-    }
-    return ferror(out) == 0 ? TS_OK : TS_ERR_IO;
 }
 
 static int compare_u64(const void *a, const void *b)

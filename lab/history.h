@@ -1,12 +1,11 @@
 /* What the load did and what it was told: one record an operation, in the order of their
- * ends. The checkers (lab/check.h) judge it; the dump feeds other checkers. */
+ * ends. The checkers (lab/check.h) judge it; written as JSON (lab/load_keys.h), others do. */
 #ifndef LAB_HISTORY_H
 #define LAB_HISTORY_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
 
 #include "base/err.h"
 #include "lab/resp_client.h"
@@ -44,7 +43,8 @@ enum lab_op_kind {
 struct lab_op {
     uint64_t begin_ns; /* monotonic, before the request was handed to the client */
     uint64_t end_ns;   /* monotonic, when its outcome was known; LAB_NEVER for ambiguous */
-    int64_t value;     /* APPEND: token id; SET: value id; GET: value id read or LAB_NIL */
+    int64_t value;     /* APPEND: token id; SET: value id; GET: value id read or LAB_NIL; COUNT:
+                          LAB_NIL when the key did not exist */
     int64_t result;    /* APPEND, LENGTH: bytes; INCR, COUNT: number; else 0 */
     uint32_t key;      /* number within its object kind */
     uint16_t client;
@@ -52,23 +52,33 @@ struct lab_op {
     uint8_t outcome; /* enum lab_outcome */
 };
 
+/* The whole content of a list, as a GET read it. */
+struct lab_content {
+    uint64_t begin_ns;
+    uint64_t end_ns;
+    struct ts_bytes bytes; /* owned by the history */
+    uint32_t key;          /* number among the lists */
+    uint16_t client;
+    bool nil; /* the key did not exist */
+};
+
 struct lab_history {
     struct lab_op *ops; /* owned */
     size_t count;
     size_t cap;
+    struct lab_content *contents; /* owned */
+    size_t content_count;
 };
 
 void lab_history_add(struct lab_history *h, const struct lab_op *op);
+/* Copies the bytes. */
+void lab_history_add_content(struct lab_history *h, const struct lab_content *c);
 void lab_history_free(struct lab_history *h);
 
 const char *lab_op_name(enum lab_op_kind kind);
 enum lab_object lab_op_object(enum lab_op_kind kind);
 bool lab_op_writes(enum lab_op_kind kind);
 const char *lab_object_name(enum lab_object object);
-
-/* One JSON object a line: {"client","op","key","value","result","begin_ns","end_ns","outcome"};
- * an ambiguous one has no "end_ns". TS_ERR_IO when the stream fails. */
-enum ts_err lab_history_dump(const struct lab_history *h, FILE *out) TS_MUST_USE;
 
 /* Pauses between successive acknowledgements, of all clients together. Nanoseconds. */
 struct lab_gaps {

@@ -356,6 +356,12 @@ const struct lab_history *lab_load_history(const struct lab_load *load)
     return &load->history;
 }
 
+enum ts_err lab_load_write_history(const struct lab_load *load, FILE *out)
+{
+    struct lab_words words = {.tag = load->config.tag, .value_bytes = load->config.value_bytes};
+    return lab_history_write(lab_load_history(load), &words, out);
+}
+
 struct lab_client_stats lab_load_client_stats(const struct lab_load *load)
 {
     ts_assert(load->joined);

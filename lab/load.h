@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "lab/check.h"
 #include "lab/history.h"
@@ -75,6 +76,9 @@ enum ts_err lab_load_reconcile(struct lab_load *load, unsigned timeout_ms,
 
 /* Borrowed; precondition: stopped. */
 const struct lab_history *lab_load_history(const struct lab_load *load);
+/* Writes the history as JSON, one operation a line, the reads of lab_load_reconcile included, for
+ * `lincheck` (tests/lincheck). Precondition: stopped. TS_ERR_IO when the stream fails. */
+enum ts_err lab_load_write_history(const struct lab_load *load, FILE *out) TS_MUST_USE;
 /* Sums over the clients; precondition: stopped. */
 struct lab_client_stats lab_load_client_stats(const struct lab_load *load);
 

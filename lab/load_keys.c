@@ -69,6 +69,7 @@ static bool take_read(struct lab_op *op, const struct lab_reply *reply)
         op->value = nil ? LAB_NIL : value_decode(reply->text);
         return true;
     }
+    op->value = nil ? LAB_NIL : 0;
     op->result = 0;
     return nil || lab_parse_int(reply->text, &op->result) == TS_OK;
 }
@@ -144,6 +145,13 @@ static bool take_content(struct walk *walk, const struct lab_reply *reply)
         memcpy(copy, reply->text.data, reply->text.len);
         list->content = (struct ts_bytes){copy, reply->text.len};
     }
+    struct lab_content content = {.begin_ns = walk->op.begin_ns,
+                                  .end_ns = uv_hrtime(),
+                                  .bytes = list->content,
+                                  .key = list->key,
+                                  .client = walk->back->reader,
+                                  .nil = reply->kind == LAB_REPLY_NIL};
+    lab_history_add_content(walk->back->history, &content);
     return true;
 }
 

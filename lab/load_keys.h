@@ -3,6 +3,8 @@
 #ifndef LAB_LOAD_KEYS_H
 #define LAB_LOAD_KEYS_H
 
+#include <stdio.h>
+
 #include "lab/check.h"
 #include "lab/history.h"
 #include "lab/resp_client.h"
@@ -25,6 +27,17 @@ void lab_request_make(struct lab_request *r, const char *tag, const struct lab_o
 
 /* Reads a reply into op's value or result. False when it cannot be the answer to `op`. */
 bool lab_take_answer(struct lab_op *op, const struct lab_reply *reply);
+
+/* How a load spells its keys and values. */
+struct lab_words {
+    const char *tag;
+    unsigned value_bytes;
+};
+
+/* One JSON object a line, as tests/lincheck/README.md tells: what `lincheck` judges.
+ * TS_ERR_IO when the stream fails. */
+enum ts_err lab_history_write(const struct lab_history *h, const struct lab_words *words,
+                              FILE *out) TS_MUST_USE;
 
 /* Adds up. */
 void lab_client_stats_add(struct lab_client_stats *sum, const struct lab_client_stats *more);

@@ -22,8 +22,14 @@ foreach(name pair_clients pair_large pair_flip pair_hostile pair_operator replic
 endforeach()
 
 ts_pair_program(soak soak.c soak_faults.c soak_probe.c)
-add_test(NAME integration/soak COMMAND soak --rounds 5)
-set_tests_properties(integration/soak PROPERTIES TIMEOUT 300 LABELS integration RUN_SERIAL TRUE)
+set(soak_history ${CMAKE_CURRENT_BINARY_DIR}/soak.jsonl)
+add_test(NAME integration/soak COMMAND soak --rounds 5 --history ${soak_history})
+set_tests_properties(integration/soak PROPERTIES TIMEOUT 300 LABELS integration RUN_SERIAL TRUE
+                                                 FIXTURES_SETUP soak_history)
+# What the soak's clients were told, by another judge than the soak's own.
+add_test(NAME integration/soak-linearizable COMMAND lincheck ${soak_history})
+set_tests_properties(integration/soak-linearizable PROPERTIES TIMEOUT 120 LABELS integration
+                                                   FIXTURES_REQUIRED soak_history)
 
 ts_pair_program(soak_ends soak_ends.c)
 add_dependencies(soak_ends soak)
@@ -76,7 +82,10 @@ endfunction()
 ts_mutant(ack-before-commit replicator/primary.c)
 add_test(NAME integration/soak-finds-ack-before-commit
     COMMAND soak --expect-loss --kinds cut-and-kill --faults-a-round 1 --rounds 10
+            --history ${CMAKE_CURRENT_BINARY_DIR}/lossy.jsonl
             --bin ${CMAKE_BINARY_DIR}/mutants/ack-before-commit/bin)
+add_test(NAME integration/soak-not-linearizable
+    COMMAND sh -c "$<TARGET_FILE:lincheck> ${CMAKE_CURRENT_BINARY_DIR}/lossy.jsonl; test $? -eq 1")
 
 ts_mutant(skip-journal-sync replicator/io/journal_writer.c)
 add_test(NAME integration/soak-finds-skip-journal-sync
@@ -95,3 +104,6 @@ add_test(NAME integration/pair_disk COMMAND pair_disk)
 set_tests_properties(integration/pair_disk integration/soak-finds-ack-before-commit
     integration/soak-finds-skip-journal-sync integration/soak-lost-writes
     PROPERTIES TIMEOUT 300 LABELS "integration" RUN_SERIAL TRUE)
+set_tests_properties(integration/soak-finds-ack-before-commit PROPERTIES FIXTURES_SETUP lossy_history)
+set_tests_properties(integration/soak-not-linearizable
+    PROPERTIES TIMEOUT 120 LABELS "integration" FIXTURES_REQUIRED lossy_history)

@@ -42,7 +42,7 @@ struct options {
     bool expect_loss;
     bool keep;
     const char *bin;
-    const char *dump;
+    const char *history;     /* file for what clients asked and were told; NULL = none is written */
     const char *lost_writes; /* the library of lostwrites.c, NULL = a disk that keeps its word */
 };
 
@@ -57,14 +57,16 @@ struct tally {
 
 static _Noreturn void usage(int status)
 {
-    fputs("soak [--rounds N] [--seed N] [--kinds NAME,…] [--faults-a-round N] [--clients N]\n"
-          "     [--freeze-ms-max N] [--long] [--bin DIR] [--dump FILE] [--keep] [--expect-loss]\n"
-          "     [--lost-writes LIBRARY]\n"
-          "\n"
-          "Exit status: 0 all promises held, 1 one was broken, 2 stuck; with --expect-loss\n"
-          "(for builds that are broken on purpose) 0 when acknowledged writes were lost.\n"
-          "Kinds:",
-          status == 0 ? stdout : stderr);
+    fputs(
+        "soak [--rounds N] [--seed N] [--kinds NAME,…] [--faults-a-round N] [--clients N]\n"
+        "     [--freeze-ms-max N] [--long] [--bin DIR] [--history FILE] [--keep] [--expect-loss]\n"
+        "     [--lost-writes LIBRARY]\n"
+        "\n"
+        "Exit status: 0 all promises held, 1 one was broken, 2 stuck; with --expect-loss\n"
+        "(for builds that are broken on purpose) 0 when acknowledged writes were lost.\n"
+        "--history writes what every client asked and was told, for `lincheck FILE`.\n"
+        "Kinds:",
+        status == 0 ? stdout : stderr);
     for (unsigned k = 0; k < SOAK_KINDS; k++) {
         fprintf(status == 0 ? stdout : stderr, " %s", soak_kind_name(k));
     }
@@ -112,7 +114,7 @@ static struct options parse_options(int argc, char **argv)
                                           {"clients", required_argument, NULL, 'c'},
                                           {"freeze-ms-max", required_argument, NULL, 'z'},
                                           {"bin", required_argument, NULL, 'b'},
-                                          {"dump", required_argument, NULL, 'd'},
+                                          {"history", required_argument, NULL, 'd'},
                                           {"long", no_argument, NULL, 'l'},
                                           {"keep", no_argument, NULL, 'K'},
                                           {"lost-writes", required_argument, NULL, 'w'},
@@ -149,7 +151,7 @@ static struct options parse_options(int argc, char **argv)
             o.bin = optarg;
             break;
         case 'd':
-            o.dump = optarg;
+            o.history = optarg;
             break;
         case 'w':
             o.lost_writes = optarg;
@@ -224,20 +226,6 @@ static void print_verdict(const char *what, const struct lab_verdict *v)
     fflush(stdout);
 }
 
-static void dump(const struct options *o, const struct lab_load *load)
-{
-    if (o->dump == NULL) {
-        return;
-    }
-    FILE *out = fopen(o->dump, "ae");
-    if (out == NULL || lab_history_dump(lab_load_history(load), out) != TS_OK) {
-        perror(o->dump);
-    }
-    if (out != NULL) {
-        fclose(out);
-    }
-}
-
 /* One round. False ends the run: a broken promise, or stuck. */
 static bool run_round(struct soak *s, const struct options *o, struct deck *deck, unsigned faults,
                       struct tally *t)
@@ -257,7 +245,6 @@ static bool run_round(struct soak *s, const struct options *o, struct deck *deck
     }
     t->stuck = t->stuck || !good;
     lab_load_stop(s->load);
-    dump(o, s->load);
     if (lab_load_reconcile(s->load, READ_BACK_MS, &v) != TS_OK) {
         printf("  round %u could not be read back\n", s->round);
         t->stuck = true;
@@ -303,6 +290,26 @@ static void read_all_back(struct tally *t)
             return;
         }
         lab_verdict_add(&t->total, &v);
+    }
+}
+
+/* All rounds in one file: their keys differ. */
+static void write_history(const struct options *o, struct tally *t)
+{
+    if (o->history == NULL) {
+        return;
+    }
+    FILE *out = fopen(o->history, "we");
+    bool good = out != NULL;
+    for (unsigned i = 0; i < t->rounds && good; i++) {
+        good = lab_load_write_history(t->loads[i], out) == TS_OK;
+    }
+    if (out != NULL) {
+        good = fclose(out) == 0 && good;
+    }
+    if (!good) {
+        perror(o->history);
+        t->stuck = true;
     }
 }
 
@@ -378,6 +385,7 @@ int main(int argc, char **argv)
     bring_up(s, &o, run);
     run_rounds(s, &o, &t);
     read_all_back(&t);
+    write_history(&o, &t);
     if (lab_pair_down(&s->pair, &why) != TS_OK) {
         printf("down: %s\n", why.text);
         t.stuck = true;

@@ -551,7 +551,7 @@ static void test_random_falsified_histories_refused(void **state)
     }
 }
 
-/* ---- gaps, dump ---- */
+/* ---- gaps ---- */
 
 static void test_gaps_of_known_pauses(void **state)
 {
@@ -566,24 +566,6 @@ static void test_gaps_of_known_pauses(void **state)
     assert_int_equal(g.max_begin_ns, 50000);
     g = lab_history_gaps(&history, 0, 1500);
     assert_int_equal(g.count, 0);
-}
-
-static void test_dump_one_line_an_operation(void **state)
-{
-    (void)state;
-    set(1, 2, 7);
-    set(3, 0, 8);
-    char *text = NULL;
-    size_t len = 0;
-    FILE *out = open_memstream(&text, &len);
-    assert_non_null(out);
-    assert_int_equal(lab_history_dump(&history, out), TS_OK);
-    fclose(out);
-    assert_string_equal(text, "{\"client\":0,\"op\":\"set\",\"key\":\"register-0\",\"value\":7,"
-                              "\"result\":0,\"begin_ns\":1,\"end_ns\":2,\"outcome\":\"ok\"}\n"
-                              "{\"client\":0,\"op\":\"set\",\"key\":\"register-0\",\"value\":8,"
-                              "\"result\":0,\"begin_ns\":3,\"outcome\":\"ambiguous\"}\n");
-    free(text);
 }
 
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -627,7 +609,6 @@ int main(void)
         T(test_random_true_histories_accepted),
         T(test_random_falsified_histories_refused),
         T(test_gaps_of_known_pauses),
-        T(test_dump_one_line_an_operation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
