@@ -10,6 +10,7 @@
  * began. */
 #include <string.h>
 
+#include "base/assert.h"
 #include "tests/lincheck/check.h"
 
 #define NOBODY UINT32_MAX
@@ -32,6 +33,12 @@ static size_t shown_bytes(const struct list *l, const struct lin_record *r)
     return (size_t)r->result_integer;
 }
 
+static size_t place_shown(const struct list *l, const struct lin_record *r)
+{
+    ts_assert(l->element > 0);
+    return shown_bytes(l, r) / l->element;
+}
+
 /* How many elements were seen. False when a length is none that a list can have. */
 static bool count_places(struct list *l)
 {
@@ -45,9 +52,9 @@ static bool count_places(struct list *l)
         if (item->mode != LIN_REQUIRED) {
             continue;
         }
-        size_t bytes = shown_bytes(l, item->r);
-        size_t n = l->element == 0 ? 0 : bytes / l->element;
-        if (bytes != n * l->element || n > all || (item->r->command == LIN_APPEND && n == 0)) {
+        size_t n = place_shown(l, item->r);
+        if (shown_bytes(l, item->r) != n * l->element || n > all ||
+            (item->r->command == LIN_APPEND && n == 0)) {
             return false;
         }
         l->places = n > l->places ? n : l->places;
@@ -71,7 +78,7 @@ static bool hold_answered(struct list *l)
     for (size_t i = 0; i < l->part->count; i++) {
         const struct lin_item *item = &l->part->items[i];
         if (item->r->command == LIN_APPEND && item->mode == LIN_REQUIRED &&
-            !hold(l, shown_bytes(l, item->r) / l->element, (uint32_t)i)) {
+            !hold(l, place_shown(l, item->r), (uint32_t)i)) {
             return false;
         }
     }
@@ -106,7 +113,7 @@ static bool contents_agree(const struct list *l, uint32_t longest)
             continue;
         }
         struct ts_bytes b = lin_value_bytes(l->values, item->r->result);
-        if (b.len == 0 || memcmp(b.data, all.data, b.len) != 0) {
+        if (b.len == 0 || all.data == NULL || memcmp(b.data, all.data, b.len) != 0) {
             return false;
         }
     }
@@ -164,7 +171,7 @@ static bool rank_of(const struct list *l, size_t i, uint64_t *rank)
         *rank = 2 * (uint64_t)l->place_of[i];
         return l->place_of[i] != 0;
     }
-    *rank = 2 * (uint64_t)(shown_bytes(l, item->r) / l->element) + 1;
+    *rank = 2 * (uint64_t)place_shown(l, item->r) + 1;
     return item->mode == LIN_REQUIRED;
 }
 

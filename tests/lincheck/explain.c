@@ -237,7 +237,7 @@ static bool add_held(struct trials *t, struct lin_story *story, uint32_t *states
 
 static bool tell_held(struct orders *o, uint64_t last_begin, struct lin_story *story)
 {
-    uint32_t states[LIN_HELD_MAX];
+    uint32_t states[LIN_HELD_MAX] = {0};
     o->configs = lin_arena_array(o->t->arena, CONFIGS_MAX, sizeof *o->configs);
     o->edges = lin_arena_array(o->t->arena, (size_t)CONFIGS_MAX * OTHERS_MAX, sizeof *o->edges);
     if (o->configs == NULL || o->edges == NULL || !walk_orders(o)) {

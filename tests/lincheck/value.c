@@ -223,6 +223,7 @@ struct ts_bytes lin_value_bytes(const struct lin_values *v, uint32_t ref)
     size_t left = value->len;
     while (copy != NULL && left > 0) {
         next_piece(&p);
+        ts_assert(p.left > 0 && p.left <= left && p.data != NULL);
         left -= p.left;
         memcpy(copy + left, p.data, p.left);
         p.left = 0;

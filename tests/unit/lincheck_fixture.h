@@ -90,8 +90,9 @@ static inline struct tiny_result tiny_incrby(struct tiny_value *v, int64_t by)
     if ((by > 0 && old > INT64_MAX - by) || (by < 0 && old < INT64_MIN - by)) {
         return (struct tiny_result){.kind = LIN_RESULT_ERROR};
     }
-    v->len = snprintf(v->text, sizeof v->text, "%lld", (long long)(old + by));
-    return (struct tiny_result){.kind = LIN_RESULT_INTEGER, .integer = old + by};
+    int64_t sum = old + by;
+    v->len = snprintf(v->text, sizeof v->text, "%lld", (long long)sum);
+    return (struct tiny_result){.kind = LIN_RESULT_INTEGER, .integer = sum};
 }
 
 static inline struct tiny_result tiny_set(struct tiny_value *v, const struct tiny_op *op)

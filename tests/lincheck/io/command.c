@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -111,9 +112,8 @@ static bool read_number(struct ts_bytes b, int64_t *out)
     }
     memcpy(text, b.data, b.len);
     text[b.len] = '\0';
-    if (sscanf(text, "%" SCNd64, out) != 1) {
-        return false;
-    }
+    *out =
+        strtoll(text, NULL, 10); /* whatever it makes of the text: spelled again it must be equal */
     int n = snprintf(again, sizeof again, "%" PRId64, *out);
     return (size_t)n == b.len && memcmp(again, text, b.len) == 0;
 }

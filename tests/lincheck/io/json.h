@@ -1,5 +1,5 @@
 /* Reads histories: JSON, one object a line. The format is told in LIN_JSON_FORMAT, which
- * `lincheck --help` prints and README.md quotes. */
+ * `lincheck --help` prints. */
 #ifndef TESTS_LINCHECK_IO_JSON_H
 #define TESTS_LINCHECK_IO_JSON_H
 

@@ -100,9 +100,9 @@ static bool read_options(int argc, char **argv, struct options *o)
 
 static int judge(struct lin *l, const struct options *o)
 {
-    static const enum exit_status statuses[] = {[LIN_LINEARIZABLE] = EXIT_LINEARIZABLE,
-                                                [LIN_NOT_LINEARIZABLE] = EXIT_NOT_LINEARIZABLE,
-                                                [LIN_GAVE_UP] = EXIT_GAVE_UP};
+    static const int statuses[] = {[LIN_LINEARIZABLE] = EXIT_LINEARIZABLE,
+                                   [LIN_NOT_LINEARIZABLE] = EXIT_NOT_LINEARIZABLE,
+                                   [LIN_GAVE_UP] = EXIT_GAVE_UP};
     struct lin_findings f;
     lin_find(l, o->file, &f);
     if (o->json) {
