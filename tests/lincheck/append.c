@@ -190,16 +190,13 @@ static enum lin_verdict compare_order(const struct list *l)
     if (order == NULL || !lin_sort(arena, order, n)) {
         return LIN_GAVE_UP;
     }
-    uint64_t below = 0; /* the latest begin of the lower ranks */
-    uint64_t here = 0;  /* and of this one */
+    /* Reads of one rank stand by their begins, so none of them ended before the one ahead began. */
+    uint64_t begun = 0; /* the latest begin of those ahead */
     for (size_t i = 0; i < n; i++) {
-        if (i > 0 && order[i].major != order[i - 1].major) {
-            below = here;
-        }
-        if (l->part->items[order[i].what].end < below) {
+        if (l->part->items[order[i].what].end < begun) {
             return LIN_NOT_LINEARIZABLE;
         }
-        here = order[i].minor > here ? order[i].minor : here;
+        begun = order[i].minor > begun ? order[i].minor : begun;
     }
     return LIN_LINEARIZABLE;
 }

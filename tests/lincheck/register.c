@@ -14,7 +14,6 @@ struct cluster {
     uint64_t last_begin;
     uint64_t write_begin;
     uint32_t value;
-    bool certain; /* it was in the register: acknowledged, read, or the initial state */
 };
 
 struct clusters {
@@ -52,7 +51,7 @@ static bool add_cluster(struct clusters *all, struct cluster c)
 static bool collect_writes(const struct lin_part *p, struct clusters *all)
 {
     all->c = lin_arena_array(all->arena, p->count + 1, sizeof *all->c);
-    if (all->c == NULL || !add_cluster(all, (struct cluster){.certain = true})) {
+    if (all->c == NULL || !add_cluster(all, (struct cluster){0})) {
         return false;
     }
     for (size_t i = 0; i < p->count; i++) {
@@ -63,8 +62,7 @@ static bool collect_writes(const struct lin_part *p, struct clusters *all)
         struct cluster c = {.first_end = moved(item->end),
                             .last_begin = moved(item->begin),
                             .write_begin = moved(item->begin),
-                            .value = *lin_record_values(item->r),
-                            .certain = item->mode == LIN_REQUIRED};
+                            .value = *lin_record_values(item->r)};
         if (!add_cluster(all, c)) {
             return false;
         }
@@ -88,7 +86,6 @@ static bool join_reads(const struct lin_part *p, struct clusters *all)
         }
         c->first_end = end < c->first_end ? end : c->first_end;
         c->last_begin = begin > c->last_begin ? begin : c->last_begin;
-        c->certain = true;
     }
     return true;
 }
@@ -105,7 +102,7 @@ static enum lin_verdict compare_zones(const struct clusters *all)
     }
     for (size_t i = 0; i < all->count; i++) {
         const struct cluster *c = &all->c[i];
-        if (c->certain && c->first_end < c->last_begin) {
+        if (c->first_end < c->last_begin) {
             forward[n++] = (struct lin_sort){c->first_end, c->last_begin, (uint32_t)i};
         }
     }
@@ -121,7 +118,7 @@ static enum lin_verdict compare_zones(const struct clusters *all)
     }
     for (size_t i = 0; i < all->count; i++) {
         const struct cluster *c = &all->c[i];
-        if (!c->certain || c->first_end < c->last_begin) {
+        if (c->first_end < c->last_begin) {
             continue;
         }
         size_t low = 0; /* the forward zones whose first end lies before this last begin */

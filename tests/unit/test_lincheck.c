@@ -337,6 +337,44 @@ static void test_check_long_list_by_search_needs_no_copies(void **state)
     lin_free(l);
 }
 
+/* Two texts of two letters that every hash by powers of a 64-bit number takes for one. */
+static void thue_morse(char *out, size_t n, unsigned first)
+{
+    for (size_t i = 0; i < n; i++) {
+        out[i] = (char)('a' + ((unsigned)__builtin_popcountll(i) + first) % 2);
+    }
+    out[n] = '\0';
+}
+
+static void test_check_values_of_equal_hash_are_told_apart(void **state)
+{
+    (void)state;
+    struct lin *l = new_history(256 * KIB, 10000);
+    char one[4097];
+    char other[4097];
+    thue_morse(one, 4096, 0);
+    thue_morse(other, 4096, 1);
+    add(l, LIN_SET, "k", one, 0, 1, ok);
+    add(l, LIN_GET, "k", NULL, 2, 3, text(one));
+    assert_int_equal(check(l).verdict, LIN_LINEARIZABLE);
+    add(l, LIN_GET, "k", NULL, 4, 5, text(other));
+    assert_int_equal(check(l).verdict, LIN_NOT_LINEARIZABLE);
+    /* Also when they grew in the search. */
+    lin_clear(l);
+    for (int i = 0; i < 64; i++) {
+        char piece[65];
+        memcpy(piece, one + (ptrdiff_t)i * 64, 64);
+        piece[64] = '\0';
+        add(l, LIN_APPEND, "k", piece, (uint64_t)i * 10, (uint64_t)i * 10 + 5, number(i * 64 + 64));
+    }
+    add(l, LIN_GET, "k", NULL, 1000, 1001, text(one));
+    assert_int_equal(check(l).verdict, LIN_LINEARIZABLE);
+    assert_int_equal(check(l).method[LIN_BY_SEARCH], 1); /* pieces come again */
+    add(l, LIN_GET, "k", NULL, 1002, 1003, text(other));
+    assert_int_equal(check(l).verdict, LIN_NOT_LINEARIZABLE);
+    lin_free(l);
+}
+
 static void test_check_methods_are_chosen_by_what_the_keys_saw(void **state)
 {
     (void)state;
@@ -397,6 +435,7 @@ int main(void)
         cmocka_unit_test(test_check_again_and_after_clear_gives_the_same_report),
         cmocka_unit_test(test_check_operations_in_any_order_same_verdict),
         cmocka_unit_test(test_check_long_list_by_search_needs_no_copies),
+        cmocka_unit_test(test_check_values_of_equal_hash_are_told_apart),
         cmocka_unit_test(test_check_methods_are_chosen_by_what_the_keys_saw),
         cmocka_unit_test(test_check_failed_and_unread_keys_have_no_part),
     };
