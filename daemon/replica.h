@@ -5,7 +5,7 @@
  * perform_step; its table (replica_perform.c) acts through the parts below and never calls
  * back into it. Files: replica_main.c (start, stop, turn), replica_perform.c (effects),
  * replica_register.c (start registration, proposer), replica_service.c (front-end, ticks),
- * replica_peers.c (detectors, heartbeatd's word), replica_report.c (status, traces). */
+ * replica_peers.c (peers; its rules: replica_evidence.c), replica_report.c (status, traces). */
 #ifndef DAEMON_REPLICA_H
 #define DAEMON_REPLICA_H
 
@@ -17,7 +17,7 @@
 #include "cluster-cfg/report.h"
 #include "cluster-cfg/start.h"
 #include "daemon/args.h"
-#include "heartbeat/detector.h"
+#include "daemon/replica_evidence.h"
 #include "net/unix_dgram.h"
 #include "replicator/io/journal.h"
 #include "replicator/io/links.h"
@@ -38,13 +38,7 @@ struct replica_waiting {
 /* What this replica knows of one peer besides the links. */
 struct replica_peer {
     struct ts_nic_id nic;
-    struct hb_detector detector; /* of the link */
-    struct ts_mono heard;
-    enum hb_verdict verdict;
-    bool running_known; /* the peer's nicd has spoken of its replica */
-    bool running;
-    uint8_t starts;    /* low byte of its nicd's start count */
-    bool exited_told;  /* evidence stands on nicd's word */
+    struct replica_evidence evidence;
     bool fetch_failed; /* the core is told so by the next turn */
     struct ts_seq fetch_after;
 };

@@ -37,9 +37,7 @@ static void on_link_up(void *arg, const struct links_peer *peer)
     ev.u.link.incarnation = peer->incarnation;
     struct replica_peer *p = find_peer(r, peer->nic);
     if (p != NULL) {
-        struct ts_mono now = net_now();
-        (void)hb_detector_heard(&p->detector, now);
-        p->verdict = HB_ALIVE;
+        replica_evidence_link_up(&p->evidence, net_now());
     }
     replica_feed(r, &ev);
 }
@@ -73,7 +71,6 @@ static void on_frame(void *arg, struct ts_nic_id peer, uint8_t type, struct ts_b
 
 static void on_peer_report(struct replica *r, const struct report_peer *report)
 {
-    uint64_t bit = 1ULL << r->start->group->id.v;
     if (r->voters != NULL) {
         voter_client_path_state(r->voters, report->nic, report->path_up_mask);
     }
@@ -84,26 +81,11 @@ static void on_peer_report(struct replica *r, const struct report_peer *report)
     if (r->links != NULL) {
         links_path_state(r->links, p->nic, report->path_up_mask);
     }
-    if ((report->replica_known_mask & bit) == 0) {
-        return;
-    }
-    bool running = (report->replica_running_mask & bit) != 0;
-    uint8_t starts = report->replica_starts[r->start->group->id.v];
+    enum repl_evidence evidence;
     bool up = r->links != NULL && links_is_up(r->links, p->nic);
-    /* The change counts, not the state: a repeat of the old word must not speak against a
-     * process that has come back meanwhile (R4.3). The count tells of an exit whose word was lost.
-     */
-    bool exited = p->running_known && ((p->running && !running) || (p->starts != starts && !up));
-    if (exited) {
-        p->exited_told = true;
-        feed_evidence(r, p->nic, REPL_EVIDENCE_EXITED);
-    } else if (p->exited_told && running && up) {
-        p->exited_told = false; /* the word came after the process had come back */
-        feed_evidence(r, p->nic, REPL_EVIDENCE_NONE);
+    if (replica_evidence_word(&p->evidence, report, r->start->group->id, up, &evidence)) {
+        feed_evidence(r, p->nic, evidence);
     }
-    p->running_known = true;
-    p->starts = starts;
-    p->running = running;
 }
 
 static void on_datagram(void *arg, struct ts_bytes datagram)
@@ -131,22 +113,17 @@ void replica_peers_tick(struct replica *r, struct ts_mono read_to)
     r->watch_at = ts_mono_add(read_to, r->start->cluster.timing.heartbeat_interval);
     for (size_t i = 0; i < r->peer_count; i++) {
         struct replica_peer *p = &r->peers[i];
-        struct ts_mono heard = links_heard(r->links, p->nic);
-        if (ts_mono_lt(p->heard, heard)) {
-            p->heard = heard;
-            (void)hb_detector_heard(&p->detector, heard);
-        }
-        uint64_t stall = hb_detector_tick(&p->detector, read_to);
+        enum repl_evidence evidence;
+        uint64_t stall = 0;
+        bool changed = replica_evidence_look(&p->evidence, links_heard(r->links, p->nic), read_to,
+                                             &evidence, &stall);
         if (stall > 0 && i == 0) {
             replica_trace(r, &(struct ts_trace){.kind = TS_TRACE_OWN_STALL,
                                                 .at = read_to,
                                                 .a = stall / TS_NS_PER_MS});
         }
-        enum hb_verdict verdict = hb_detector_verdict(&p->detector);
-        if (verdict != p->verdict) {
-            p->verdict = verdict;
-            feed_evidence(r, p->nic,
-                          verdict == HB_SILENT ? REPL_EVIDENCE_SILENT : REPL_EVIDENCE_NONE);
+        if (changed) {
+            feed_evidence(r, p->nic, evidence);
         }
     }
 }
@@ -200,8 +177,7 @@ void replica_peers_open_links(struct replica *r)
         if (!ts_nic_eq(nic, r->start->node->id)) {
             struct replica_peer *p = &r->peers[r->peer_count++];
             p->nic = nic;
-            hb_detector_init(&p->detector, cluster->timing.failure_timeout,
-                             cluster->timing.heartbeat_interval, now);
+            replica_evidence_init(&p->evidence, &cluster->timing, now);
         }
     }
     r->watch_at = now;

@@ -1,312 +1,364 @@
-/* Virtual disks, and the table that perform.c acts through. Operations of one disk become
- * durable in order; a crash keeps a prefix of those not yet confirmed. */
+/* A replica's disk: the journal and its small record.
+ *
+ * As the journal's writing thread does it, one write is in flight; what is asked for meanwhile
+ * forms the next: a run of appends together, a cut or a record alone. They become durable in order.
+ *   - A process that is killed leaves a part of what was in flight in the page cache. The next
+ *     start reads it and makes it durable before anything is said (R2.11).
+ *   - Power that is lost takes any part of that away again: the log keeps a prefix, since a batch
+ *     behind a missing or torn one does not continue the log and is cut off at the next start. What
+ *     was reported as durable stays.
+ *   - A failed fsync ends the disk's use for good. A full disk ends the process only.
+ *   - A disk with a damaged batch before the durable position, a blank one, an abandoned one is
+ *     refused at the start. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
-#include "base/hash.h"
 #include "tests/sim/sim.h"
 
-static struct sim *sim_of(void *ctx)
+static struct sim_disk *disk_of(struct sim *s, int node)
 {
-    return ((struct sim_replica *)ctx)->sim;
+    return &s->node[node].replica.disk;
 }
 
-static int node_of(void *ctx)
+/* ---- lists of writes ------------------------------------------------------------------------ */
+
+static struct sim_op *op_at(const struct sim_ops *l, size_t i)
 {
-    return ((struct sim_replica *)ctx)->node;
+    return &l->op[l->head + i];
 }
 
-/* Counts an effect; true when the process has crashed before it. */
-static bool crashed(void *ctx)
+static void ops_push(struct sim_ops *l, const struct sim_op *op)
 {
-    struct sim_replica *r = ctx;
-    if (r->crash_in > 0 && --r->crash_in == 0) {
-        r->dying = true;
-        sim_note(r->sim, r->node, "crashes in the middle of a step");
-    }
-    return r->dying;
-}
-
-void sim_disk_push(struct sim *s, int node, struct sim_op op)
-{
-    struct sim_disk *d = &s->replica[node].disk;
-    ts_assert(d->op_count < SIM_OPS_MAX);
-    d->ops[(d->op_head + d->op_count++) % SIM_OPS_MAX] = op;
-    uint64_t from = d->busy_until > s->now ? d->busy_until : s->now;
-    uint64_t took = sim_chance(s, 4) ? sim_rand(s, 1, 30) * SIM_MS : sim_rand(s, 60, 400) * 1000;
-    d->busy_until = from + took;
-    sim_push(s, (struct sim_event){.kind = SIM_EV_DISK,
-                                   .at = d->busy_until,
-                                   .node = node,
-                                   .life = s->replica[node].life});
-}
-
-/* Makes the oldest operation durable. */
-static struct sim_op commit_op(struct sim *s, int node)
-{
-    struct sim_disk *d = &s->replica[node].disk;
-    ts_assert(d->op_count > 0);
-    struct sim_op op = d->ops[d->op_head];
-    d->op_head = (d->op_head + 1) % SIM_OPS_MAX;
-    d->op_count--;
-    if (op.kind == SIM_OP_APPEND) {
-        ts_assert(d->log_count < SIM_BATCHES_MAX);
-        d->log[d->log_count++] = op;
-    } else if (op.kind == SIM_OP_TRUNCATE) {
-        while (d->log_count > 0 && ts_seq_lt(op.seq, d->log[d->log_count - 1].seq)) {
-            free(d->log[--d->log_count].bytes);
+    if (l->head + l->count == l->cap) {
+        if (l->head > l->cap / 2) {
+            memmove(l->op, l->op + l->head, l->count * sizeof(*l->op));
+        } else {
+            l->cap = l->cap == 0 ? 64 : 2 * l->cap;
+            struct sim_op *more = malloc(l->cap * sizeof(*more));
+            ts_assert(more != NULL);
+            if (l->count > 0) {
+                memcpy(more, l->op + l->head, l->count * sizeof(*more));
+            }
+            free(l->op);
+            l->op = more;
         }
-    } else {
-        d->floor = op.floor;
+        l->head = 0;
     }
+    l->op[l->head + l->count++] = *op;
+}
+
+static struct sim_op ops_pop(struct sim_ops *l)
+{
+    ts_assert(l->count > 0);
+    l->count--;
+    struct sim_op op = l->op[l->head++];
+    l->head = l->count == 0 ? 0 : l->head;
     return op;
 }
 
-/* A completion for positions that were cut off meanwhile is not told, as the journal does. */
-static bool cut_later(const struct sim_disk *d, struct ts_seq seq)
+static void ops_clear(struct sim *s, struct sim_ops *l)
 {
-    for (size_t i = 0; i < d->op_count; i++) {
-        const struct sim_op *op = &d->ops[(d->op_head + i) % SIM_OPS_MAX];
-        if (op->kind == SIM_OP_TRUNCATE && ts_seq_lt(op->seq, seq)) {
-            return true;
+    while (l->count > 0) {
+        sim_bytes_drop(s, ops_pop(l).bytes);
+    }
+}
+
+static void ops_free(struct sim *s, struct sim_ops *l)
+{
+    ops_clear(s, l);
+    free(l->op);
+    *l = (struct sim_ops){0};
+}
+
+static void image_clear(struct sim *s, struct sim_image *image)
+{
+    ops_clear(s, &image->log);
+    image->floor.v = 0;
+    image->start = 0;
+    image->valid = false;
+}
+
+static void image_copy(struct sim *s, struct sim_image *to, const struct sim_image *from)
+{
+    image_clear(s, to);
+    to->floor = from->floor;
+    to->start = from->start;
+    to->valid = true;
+    for (size_t i = 0; i < from->log.count; i++) {
+        struct sim_op op = *op_at(&from->log, i);
+        op.bytes = sim_bytes_ref(op.bytes);
+        ops_push(&to->log, &op);
+    }
+}
+
+/* ---- becoming durable ----------------------------------------------------------------------- */
+
+/* Takes the operation's bytes. */
+static void make_durable(struct sim *s, struct sim_disk *d, const struct sim_op *op)
+{
+    struct sim_ops *log = &d->durable.log;
+    if (op->kind == SIM_OP_APPEND) {
+        ops_push(log, op);
+    } else if (op->kind == SIM_OP_TRUNCATE) {
+        while (log->count > 0 && ts_seq_lt(op->seq, op_at(log, log->count - 1)->seq)) {
+            log->count--;
+            sim_bytes_drop(s, op_at(log, log->count)->bytes);
+        }
+    } else {
+        d->durable.floor = op->floor;
+    }
+}
+
+/* A random part of a list, from its beginning. */
+static size_t some_of(struct sim *s, size_t count)
+{
+    return count == 0 ? 0 : (size_t)sim_rand(s, 0, count);
+}
+
+static void begin_group(struct sim *s, int node)
+{
+    struct sim_disk *d = disk_of(s, node);
+    if (d->group > 0 || d->queued.count == 0) {
+        return;
+    }
+    enum sim_op_kind kind = op_at(&d->queued, 0)->kind;
+    d->group = 1;
+    while (kind == SIM_OP_APPEND && d->group < d->queued.count &&
+           op_at(&d->queued, d->group)->kind == kind) {
+        d->group++;
+    }
+    uint64_t typical = s->plan.disk_us * (d->slow == 0 ? 1 : d->slow);
+    uint64_t done = s->now + sim_us(s, typical / 2, typical * 2);
+    if (sim_chance_pm(s, 15)) {
+        done += sim_us(s, 1000, 30000); /* as the tails of fsync go */
+    }
+    if (d->stalled_until > s->now) {
+        done += d->stalled_until - s->now;
+    }
+    sim_push(s, &(struct sim_event){.kind = SIM_EV_DISK,
+                                    .at = done,
+                                    .node = (uint8_t)node,
+                                    .proc = SIM_REPLICA,
+                                    .life = s->node[node].proc[SIM_REPLICA].life});
+}
+
+void sim_disk_push(struct sim *s, int node, const struct sim_op *op)
+{
+    struct sim_disk *d = disk_of(s, node);
+    ops_push(&d->queued, op);
+    begin_group(s, node);
+}
+
+static void fail_disk(struct sim *s, int node, bool full)
+{
+    struct sim_disk *d = disk_of(s, node);
+    struct repl_event ev = {.kind = REPL_EV_DISK_FAILED};
+    if (full) {
+        sim_note(s, node, "the journal's disk is full");
+    } else {
+        sim_note(s, node, "the journal's fsync failed: the disk is abandoned");
+        d->abandoned = true;
+        d->lost = true;
+        d->fail_next = false;
+    }
+    uint64_t life = s->node[node].proc[SIM_REPLICA].life;
+    sim_feed(s, node, &ev);
+    if (s->node[node].proc[SIM_REPLICA].life == life) {
+        sim_proc_end(s, node, SIM_REPLICA, 1); /* as the daemon: its end is the word for others */
+    }
+}
+
+/* A completion for positions that were cut off meanwhile is not told, as the journal does. */
+static struct ts_seq told_end(const struct sim_disk *d, struct ts_seq end)
+{
+    for (size_t i = 0; i < d->queued.count; i++) {
+        const struct sim_op *op = op_at(&d->queued, i);
+        if (op->kind == SIM_OP_TRUNCATE) {
+            end = ts_seq_min(end, op->seq);
         }
     }
-    return false;
+    return end;
 }
 
-void sim_disk_complete(struct sim *s, int node)
+void sim_disk_event(struct sim *s, struct sim_event *ev)
 {
-    struct sim_op op = commit_op(s, node);
-    struct repl_event ev = {.kind = REPL_EV_PERSISTED};
-    if (op.kind == SIM_OP_FLOOR) {
-        ev.kind = REPL_EV_FLOOR_PERSISTED;
-        ev.u.floor = op.floor;
+    int node = ev->node;
+    struct sim_disk *d = disk_of(s, node);
+    struct repl_event e = {.kind = REPL_EV_PERSISTED};
+    ts_assert(d->group > 0);
+    enum sim_op_kind kind = op_at(&d->queued, 0)->kind;
+    if (d->stalled_until > s->now) { /* the stall began while the write was in flight */
+        ev->at = d->stalled_until + sim_us(s, 50, 500);
+        sim_push(s, ev);
+        return;
+    }
+    if (d->fail_next && !sim_budget_allows_replica_loss(s, node)) {
+        d->fail_next = false;
+        s->stats.spared[SIM_FAULT_FSYNC_ERROR]++;
+    }
+    if (d->fail_next || d->full_until > s->now) {
+        fail_disk(s, node, !d->fail_next);
+        return;
+    }
+    struct ts_seq end = {0};
+    for (; d->group > 0; d->group--) {
+        struct sim_op op = ops_pop(&d->queued);
+        make_durable(s, d, &op);
+        end = op.seq;
+        e.u.floor = op.floor;
+    }
+    begin_group(s, node);
+    if (kind == SIM_OP_FLOOR) {
+        e.kind = REPL_EV_FLOOR_PERSISTED;
+        sim_feed(s, node, &e);
+    } else if (kind == SIM_OP_APPEND) {
+        end = told_end(d, end);
+        if (end.v > 0) {
+            e.u.persisted = end;
+            sim_feed(s, node, &e);
+        }
+    }
+}
+
+/* ---- ends and starts ------------------------------------------------------------------------ */
+
+void sim_disk_process_ended(struct sim *s, int node)
+{
+    struct sim_disk *d = disk_of(s, node);
+    size_t kept = some_of(s, d->group);
+    for (size_t i = 0; i < kept; i++) {
+        struct sim_op op = ops_pop(&d->queued);
+        ops_push(&d->cached, &op);
+    }
+    ops_clear(s, &d->queued);
+    d->group = 0;
+}
+
+void sim_disk_power_lost(struct sim *s, int node)
+{
+    struct sim_disk *d = disk_of(s, node);
+    size_t kept = some_of(s, d->cached.count);
+    for (size_t i = 0; i < kept; i++) {
+        struct sim_op op = ops_pop(&d->cached);
+        make_durable(s, d, &op);
+    }
+    ops_clear(s, &d->cached);
+}
+
+bool sim_disk_open(struct sim *s, int node)
+{
+    struct sim_disk *d = disk_of(s, node);
+    const char *why = NULL;
+    why = d->damaged ? "a batch before the durable position is damaged" : why;
+    why = d->blank ? "the disk is blank" : why;
+    why = d->abandoned ? "the disk is abandoned" : why;
+    why = d->full_until > s->now ? "the disk is full" : why;
+    if (why != NULL) {
+        sim_note(s, node, "the journal is refused: %s", why);
+        return false;
+    }
+    d->durable.start++; /* R1.8, before anything is read */
+    while (d->cached.count > 0) {
+        struct sim_op op = ops_pop(&d->cached);
+        make_durable(s, d, &op); /* R2.11 */
+    }
+    s->node[node].replica.incarnation = d->incarnation;
+    s->node[node].replica.start_number = d->durable.start;
+    return true;
+}
+
+void sim_disk_replay(struct sim *s, int node)
+{
+    struct sim_disk *d = disk_of(s, node);
+    for (size_t i = 0; i < d->durable.log.count; i++) {
+        const struct sim_op *op = op_at(&d->durable.log, i);
+        struct repl_event ev = {.kind = REPL_EV_RESTORE_COMMITTED};
+        ev.u.committed = op->committed;
         sim_feed(s, node, &ev);
-    } else if (op.kind == SIM_OP_APPEND && !cut_later(&s->replica[node].disk, op.seq)) {
-        ev.u.persisted = op.seq;
+        ev = (struct repl_event){.kind = REPL_EV_RESTORE};
+        ev.u.restore = (struct ts_bytes){op->bytes, op->len};
         sim_feed(s, node, &ev);
     }
 }
 
-void sim_disk_crash(struct sim *s, int node)
+void sim_disk_fetch(struct sim *s, int node, int peer, struct ts_seq after, size_t bytes_max)
 {
-    struct sim_disk *d = &s->replica[node].disk;
-    size_t keep = d->op_count == 0 ? 0 : (size_t)sim_rand(s, 0, d->op_count);
-    while (keep-- > 0) {
-        (void)commit_op(s, node);
+    const struct sim_ops *log = &disk_of(s, node)->durable.log;
+    struct sim_event ev = {.kind = SIM_EV_FETCHED,
+                           .at = s->now + sim_us(s, 100, 2000),
+                           .node = (uint8_t)node,
+                           .proc = SIM_REPLICA,
+                           .life = s->node[node].proc[SIM_REPLICA].life,
+                           .peer = (uint8_t)peer,
+                           .a = after.v};
+    size_t max = bytes_max < 8000 ? bytes_max : 8000; /* small pieces: several reads */
+    size_t lo = 0;
+    size_t hi = log->count;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (ts_seq_lt(after, op_at(log, mid)->seq)) {
+            hi = mid;
+        } else {
+            lo = mid + 1;
+        }
     }
-    while (d->op_count > 0) {
-        free(d->ops[d->op_head].bytes);
-        d->op_head = (d->op_head + 1) % SIM_OPS_MAX;
-        d->op_count--;
+    bool refused = sim_chance_pm(s, 50); /* too many reads at once */
+    size_t end = lo;
+    for (; !refused && end < log->count && (end == lo || ev.len + op_at(log, end)->len <= max);
+         end++) {
+        ev.len += op_at(log, end)->len;
     }
-    d->busy_until = s->now;
+    ev.bytes = sim_bytes_new(s, ev.len);
+    size_t at = 0;
+    for (size_t i = lo; i < end; i++) {
+        memcpy(ev.bytes + at, op_at(log, i)->bytes, op_at(log, i)->len);
+        at += op_at(log, i)->len;
+    }
+    sim_push(s, &ev);
 }
 
-void sim_disk_restore(struct sim *s, int node)
+/* ---- what faults do ------------------------------------------------------------------------- */
+
+void sim_disk_keep_image(struct sim *s, int node)
 {
-    struct sim_disk *d = &s->replica[node].disk;
-    for (size_t i = 0; i < d->log_count; i++) {
-        struct repl_event committed = {.kind = REPL_EV_RESTORE_COMMITTED};
-        struct repl_event ev = {.kind = REPL_EV_RESTORE};
-        committed.u.committed = d->log[i].committed;
-        sim_feed(s, node, &committed);
-        ev.u.restore = (struct ts_bytes){d->log[i].bytes, d->log[i].len};
-        sim_feed(s, node, &ev);
+    struct sim_disk *d = disk_of(s, node);
+    image_copy(s, &d->kept, &d->durable);
+}
+
+void sim_disk_put_image(struct sim *s, int node)
+{
+    struct sim_disk *d = disk_of(s, node);
+    if (d->kept.valid) {
+        ops_clear(s, &d->cached);
+        image_copy(s, &d->durable, &d->kept);
+        d->lost = true;
+        d->old = true;
     }
-    struct repl_event ev = {.kind = REPL_EV_START};
-    ev.u.start.incarnation.v = 100 + (uint64_t)node;
-    ev.u.start.floor = d->floor;
-    sim_feed(s, node, &ev);
+}
+
+void sim_disk_blank(struct sim *s, int node)
+{
+    struct sim_disk *d = disk_of(s, node);
+    ops_clear(s, &d->cached);
+    image_clear(s, &d->durable);
+    d->blank = true;
+    d->lost = true;
+}
+
+void sim_disk_format(struct sim *s, int node)
+{
+    struct sim_disk *d = disk_of(s, node);
+    d->incarnation = s->genesis.members.r[node - 1].incarnation;
+    d->durable.valid = true;
 }
 
 void sim_disk_free(struct sim *s, int node)
 {
-    struct sim_disk *d = &s->replica[node].disk;
-    for (size_t i = 0; i < d->log_count; i++) {
-        free(d->log[i].bytes);
-    }
-    for (size_t i = 0; i < d->op_count; i++) {
-        free(d->ops[(d->op_head + i) % SIM_OPS_MAX].bytes);
-    }
-    free(d->log);
+    struct sim_disk *d = disk_of(s, node);
+    ops_free(s, &d->durable.log);
+    ops_free(s, &d->kept.log);
+    ops_free(s, &d->cached);
+    ops_free(s, &d->queued);
+    *d = (struct sim_disk){0};
 }
-
-/* ---- the table ----------------------------------------------------------------------- */
-
-static void on_append(void *ctx, const struct repl_batch *batch, struct ts_hash hash,
-                      struct ts_seq committed)
-{
-    int node = node_of(ctx);
-    (void)hash;
-    if (crashed(ctx)) {
-        return;
-    }
-    struct sim_op op = {.kind = SIM_OP_APPEND, .seq = batch->last, .committed = committed};
-    op.len = batch->bytes.len;
-    op.bytes = malloc(op.len);
-    ts_assert(op.bytes != NULL);
-    memcpy(op.bytes, batch->bytes.data, op.len);
-    sim_disk_push(sim_of(ctx), node, op);
-}
-
-static void on_truncate(void *ctx, struct repl_pos end)
-{
-    if (!crashed(ctx)) {
-        sim_disk_push(sim_of(ctx), node_of(ctx),
-                      (struct sim_op){.kind = SIM_OP_TRUNCATE, .seq = end.seq});
-    }
-}
-
-static void on_floor(void *ctx, struct ts_epoch floor)
-{
-    if (!crashed(ctx)) {
-        sim_disk_push(sim_of(ctx), node_of(ctx),
-                      (struct sim_op){.kind = SIM_OP_FLOOR, .floor = floor});
-    }
-}
-
-static void on_send(void *ctx, struct ts_nic_id to, uint8_t type, struct ts_bytes head,
-                    struct ts_bytes body)
-{
-    if (!crashed(ctx)) {
-        sim_net_send(sim_of(ctx), node_of(ctx), to.v, type, head, body);
-    }
-}
-
-static void on_fetch(void *ctx, struct ts_nic_id peer, struct ts_seq after, size_t bytes_max)
-{
-    int node = node_of(ctx);
-    struct sim_disk *d = &sim_of(ctx)->replica[node].disk;
-    if (crashed(ctx)) {
-        return;
-    }
-    struct sim_event ev = {.kind = SIM_EV_FETCHED,
-                           .at = sim_of(ctx)->now + sim_rand(sim_of(ctx), 100, 2000) * 1000,
-                           .node = node,
-                           .life = sim_of(ctx)->replica[node].life,
-                           .peer = peer.v,
-                           .a = after.v};
-    uint8_t *bytes = malloc(bytes_max);
-    ts_assert(bytes != NULL);
-    bool refused = sim_chance(sim_of(ctx), 5); /* too many reads at once */
-    for (size_t i = 0; i < d->log_count && !refused; i++) {
-        if (ts_seq_lt(after, d->log[i].seq) && ev.len + d->log[i].len <= bytes_max &&
-            ev.len < 2000) {
-            memcpy(bytes + ev.len, d->log[i].bytes, d->log[i].len);
-            ev.len += d->log[i].len;
-        } else if (ev.len > 0) {
-            break;
-        }
-    }
-    ev.bytes = bytes;
-    sim_note(sim_of(ctx), node, "reads %zu bytes after seq %llu for node %u", ev.len,
-             (unsigned long long)after.v, peer.v);
-    sim_push(sim_of(ctx), ev);
-}
-
-static void on_reg(void *ctx, enum repl_effect_kind kind, uint64_t op, struct ts_epoch expected,
-                   const struct cfg_config *config);
-
-static struct ts_hash on_apply(void *ctx, const struct svc_entry *entry, struct ts_epoch epoch,
-                               bool release)
-{
-    int node = node_of(ctx);
-    struct sim_service *v = &sim_of(ctx)->replica[node].service;
-    if (entry->kind == SVC_ENTRY_COMMAND) {
-        v->count++;
-        v->hash = ts_hash_chain(v->hash, entry->payload.data, entry->payload.len);
-    }
-    if (!(release && crashed(ctx))) {
-        sim_client_applied(sim_of(ctx), node, entry, v->count,
-                           release && !sim_of(ctx)->replica[node].dying, epoch);
-    }
-    return v->hash;
-}
-
-static void on_reads_ready(void *ctx, uint64_t token)
-{
-    if (!crashed(ctx)) {
-        sim_client_reads_ready(sim_of(ctx), node_of(ctx), token);
-    }
-}
-
-static void on_close_pending(void *ctx)
-{
-    sim_client_gone(sim_of(ctx), node_of(ctx));
-}
-
-static void on_role(void *ctx)
-{
-    (void)ctx;
-}
-
-static void on_trace(void *ctx, const struct ts_trace *t)
-{
-    char line[200];
-    if (t->kind == TS_TRACE_ACTIVE) {
-        sim_of(ctx)->takeovers++;
-    }
-    if (t->kind == TS_TRACE_ALARM_DIVERGENCE || t->kind == TS_TRACE_ALARM_CHAIN) {
-        (void)ts_trace_format(t, line, sizeof(line));
-        sim_fail(sim_of(ctx), "node %d: %s", node_of(ctx), line);
-    }
-    if (sim_of(ctx)->trace) {
-        (void)ts_trace_format(t, line, sizeof(line));
-        sim_note(sim_of(ctx), node_of(ctx), "%s", line);
-    }
-}
-
-static void reg_effects(void *ctx, struct proposer_effects *fx);
-
-static void on_reg(void *ctx, enum repl_effect_kind kind, uint64_t op, struct ts_epoch expected,
-                   const struct cfg_config *config)
-{
-    int node = node_of(ctx);
-    struct sim_replica *r = &sim_of(ctx)->replica[node];
-    if (crashed(ctx)) {
-        return;
-    }
-    if (kind == REPL_EF_REG_ABANDON) {
-        proposer_abandon(&r->proposer);
-        return;
-    }
-    struct proposer_event ev = {.kind = PROPOSER_EVENT_OP,
-                                .now = {sim_of(ctx)->now},
-                                .op = PROPOSER_OP_CAS,
-                                .expected = expected,
-                                .config = config};
-    if (kind == REPL_EF_REG_PREPARE) {
-        ev.op = PROPOSER_OP_PREPARE;
-    } else if (kind == REPL_EF_REG_READ) {
-        ev.op = PROPOSER_OP_READ;
-    }
-    r->op = op;
-    struct proposer_effects fx;
-    proposer_step(&r->proposer, &ev, &fx);
-    reg_effects(ctx, &fx);
-}
-
-static void reg_effects(void *ctx, struct proposer_effects *fx)
-{
-    for (size_t i = 0; i < fx->count; i++) {
-        if (fx->e[i].kind == PROPOSER_EFFECT_SEND && !crashed(ctx)) {
-            sim_net_to_voter(sim_of(ctx), node_of(ctx), fx->e[i].voter + 1, &fx->e[i].msg);
-        }
-    }
-}
-
-const struct perform_table sim_perform_table = {
-    .journal_append = on_append,
-    .journal_truncate = on_truncate,
-    .persist_floor = on_floor,
-    .send = on_send,
-    .fetch = on_fetch,
-    .reg = on_reg,
-    .apply = on_apply,
-    .reads_ready = on_reads_ready,
-    .close_pending = on_close_pending,
-    .role = on_role,
-    .trace = on_trace,
-};

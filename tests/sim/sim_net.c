@@ -1,169 +1,212 @@
-/* The network: one ordered session between the replicas, unordered messages to voters. A cut
- * holds back what TCP would repeat; a break loses what was under way. */
-#include <stdlib.h>
+/* Paths between nodes: what they do to datagrams, to streams and to the links to voters.
+ *
+ * A path from one node to another has its faults for each direction alone. Datagrams are lost,
+ * copied, damaged, overtaken, sent again much later. Register messages travel without order, may
+ * be lost, doubled and very late: more than TCP does, and all that a voter and a proposer must
+ * stand. Streams (sim_link.c) keep their order; what is cut or lost only makes them late. */
 #include <string.h>
 
 #include "base/assert.h"
 #include "tests/sim/sim.h"
 
-static uint64_t delay(struct sim *s)
+/* Datagrams that a socket keeps for a process that does not read. */
+#define SOCKET_MAX 64
+
+static const struct sim_path *path_of(const struct sim *s, int from, int to, int path)
 {
-    return sim_chance(s, 5) ? sim_rand(s, 1, 40) * SIM_MS : sim_rand(s, 50, 800) * 1000;
+    return &s->net.path[from][to][path];
 }
 
-static uint8_t *copy2(struct ts_bytes a, struct ts_bytes b, size_t *len)
+bool sim_net_is_cut(const struct sim *s, int from, int to, int path)
 {
-    *len = a.len + b.len;
-    uint8_t *bytes = malloc(*len == 0 ? 1 : *len);
-    ts_assert(bytes != NULL);
-    if (a.len > 0) {
-        memcpy(bytes, a.data, a.len);
+    const struct sim_path *p = path_of(s, from, to, path);
+    if (s->now >= p->cut_until || from == to) {
+        return false;
     }
-    if (b.len > 0) {
-        memcpy(bytes + a.len, b.data, b.len);
-    }
-    return bytes;
+    return p->flap == 0 || (s->now - p->cut_from) / p->flap % 2 == 0;
 }
 
-void sim_net_send(struct sim *s, int from, int to, uint8_t type, struct ts_bytes head,
-                  struct ts_bytes body)
+bool sim_net_path_open(const struct sim *s, int a, int b, int path)
 {
-    struct sim_session *ss = &s->session;
-    sim_note(s, from, "sends %s (%zu bytes) to %d%s", repl_msg_name(type), head.len + body.len, to,
-             ss->up ? "" : ": lost");
-    if (!ss->up) {
+    return !sim_net_is_cut(s, a, b, path) && !sim_net_is_cut(s, b, a, path);
+}
+
+bool sim_net_any_path_open(const struct sim *s, int a, int b)
+{
+    for (int p = 0; p < SIM_PATHS; p++) {
+        if (sim_net_path_open(s, a, b, p)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_bad(const struct sim *s, const struct sim_path *p)
+{
+    return s->now < p->bad_until;
+}
+
+uint64_t sim_net_delay(struct sim *s, int from, int to, int path, size_t len)
+{
+    const struct sim_path *p = path_of(s, from, to, path);
+    uint64_t typical = from == to ? 20 : s->plan.net_us;
+    uint64_t delay = sim_us(s, typical / 2, typical * 2);
+    if (sim_chance_pm(s, 5)) {
+        delay += sim_us(s, 500, 15000); /* a scheduler, a switch's queue */
+    }
+    if (is_bad(s, p)) {
+        delay += p->delay_more > 0 ? sim_rand(s, 0, p->delay_more) : 0;
+        delay += p->bytes_per_ms > 0 ? len * SIM_MS / p->bytes_per_ms : 0;
+    }
+    return delay;
+}
+
+/* ---- datagrams ----------------------------------------------------------------------------- */
+
+static void deliver(struct sim *s, int from, int to, int path, const uint8_t *packet, bool damaged)
+{
+    struct sim_process *p = &s->node[to].proc[SIM_HEARTBEATD];
+    bool waits = p->paused_until > s->now;
+    if (waits && p->backlog >= SOCKET_MAX) {
         return;
     }
-    uint64_t *last = &ss->last_at[from - 1];
-    uint64_t at = s->now + delay(s);
-    if (s->cut[from][to]) {
-        at += 100 * SIM_MS * sim_rand(s, 1, 20); /* repeated by TCP until the cut heals */
+    p->backlog += waits;
+    struct sim_event ev = {.kind = SIM_EV_DATAGRAM,
+                           .at = s->now + sim_net_delay(s, from, to, path, HB_DATAGRAM_BYTES),
+                           .node = (uint8_t)to,
+                           .proc = SIM_HEARTBEATD,
+                           .peer = (uint8_t)from,
+                           .path = (uint8_t)path,
+                           .queued = waits,
+                           .len = HB_DATAGRAM_BYTES};
+    ev.bytes = sim_bytes_copy(s, (struct ts_bytes){packet, HB_DATAGRAM_BYTES},
+                              (struct ts_bytes){NULL, 0});
+    if (damaged) {
+        uint64_t bit = sim_rand(s, 0, 8 * HB_DATAGRAM_BYTES - 1);
+        ev.bytes[bit / 8] = (uint8_t)(ev.bytes[bit / 8] ^ (1U << (bit % 8)));
     }
-    *last = at > *last ? at : *last;
-    struct sim_event ev = {.kind = SIM_EV_REPL_MSG,
-                           .at = *last,
-                           .node = to,
-                           .life = s->replica[to].life,
-                           .peer = from,
-                           .session = ss->id,
-                           .type = type};
-    ev.bytes = copy2(head, body, &ev.len);
-    sim_push(s, ev);
+    sim_push(s, &ev);
 }
 
-static void register_message(struct sim *s, struct sim_event ev, int a, int b,
+static void keep(struct sim *s, int from, int to, int path, const uint8_t *packet)
+{
+    struct sim_kept *k = &s->net.kept[s->net.kept_count++ % SIM_KEPT_MAX];
+    memcpy(k->bytes, packet, HB_DATAGRAM_BYTES);
+    k->from = (uint8_t)from;
+    k->to = (uint8_t)to;
+    k->path = (uint8_t)path;
+}
+
+static void replay(struct sim *s)
+{
+    uint64_t n = s->net.kept_count < SIM_KEPT_MAX ? s->net.kept_count : SIM_KEPT_MAX;
+    if (n > 0) {
+        const struct sim_kept *k = &s->net.kept[sim_rand(s, 0, n - 1)];
+        deliver(s, k->from, k->to, k->path, k->bytes, false);
+    }
+}
+
+void sim_net_datagram(struct sim *s, int from, int to, int path, const uint8_t *bytes)
+{
+    const struct sim_path *p = path_of(s, from, to, path);
+    if ((s->stats.heartbeats & 63) == 0) {
+        keep(s, from, to, path, bytes);
+    }
+    if (sim_net_is_cut(s, from, to, path) || !s->node[to].powered) {
+        return;
+    }
+    if (!is_bad(s, p)) {
+        deliver(s, from, to, path, bytes, false);
+        return;
+    }
+    if (sim_chance_pm(s, p->replay_pm)) {
+        replay(s);
+    }
+    for (int copies = sim_chance_pm(s, p->copy_pm) ? 2 : 1; copies > 0; copies--) {
+        if (!sim_chance_pm(s, p->loss_pm)) {
+            deliver(s, from, to, path, bytes, sim_chance_pm(s, p->damage_pm));
+        }
+    }
+}
+
+/* ---- register messages --------------------------------------------------------------------- */
+
+uint64_t sim_net_handle(int node, enum sim_proc proc, uint64_t life)
+{
+    return life << 16 | (uint64_t)proc << 8 | (uint64_t)node;
+}
+
+/* The path that a link to a voter would use; -1 when none is open. */
+static int open_path(const struct sim *s, int a, int b)
+{
+    for (int p = 0; p < SIM_PATHS; p++) {
+        if (sim_net_path_open(s, a, b, p)) {
+            return p;
+        }
+    }
+    return -1;
+}
+
+static void register_message(struct sim *s, struct sim_event *ev, int from,
                              const struct reg_msg *msg)
 {
     uint8_t bytes[REG_MSG_PAYLOAD_MAX];
     struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
+    int path = open_path(s, from, ev->node);
+    const struct sim_path *p = path_of(s, from, ev->node, path < 0 ? 0 : path);
+    int copies = is_bad(s, p) && sim_chance_pm(s, p->copy_pm) ? 2 : 1;
     reg_msg_encode(msg, &w);
     ts_assert(!w.failed);
-    int copies = s->cut[a][b] || sim_chance(s, 2) ? 0 : 1;
-    copies += copies == 1 && sim_chance(s, 3) ? 1 : 0;
-    for (int i = 0; i < copies; i++) {
-        ev.at = s->now + delay(s) + (sim_chance(s, 2) ? 300 * SIM_MS : 0);
-        ev.type = (uint8_t)msg->type;
-        ev.bytes = copy2((struct ts_bytes){bytes, w.len}, (struct ts_bytes){NULL, 0}, &ev.len);
+    s->stats.register_messages++;
+    ev->type = (uint8_t)msg->type;
+    ev->len = w.len;
+    for (; copies > 0; copies--) {
+        bool lost = path < 0 ? sim_chance_pm(s, 700) : is_bad(s, p) && sim_chance_pm(s, p->loss_pm);
+        if (lost) {
+            continue;
+        }
+        ev->at = s->now + sim_net_delay(s, from, ev->node, path < 0 ? 0 : path, w.len);
+        if (path < 0) {
+            ev->at += sim_us(s, 200000, 3000000); /* TCP sends again when the path is back */
+        }
+        if (s->now < s->net.late_until && sim_chance_pm(s, 250)) {
+            ev->at += sim_rand(s, 0, s->net.late_max);
+        }
+        ev->bytes = sim_bytes_copy(s, (struct ts_bytes){bytes, w.len}, (struct ts_bytes){NULL, 0});
         sim_push(s, ev);
     }
 }
 
-void sim_net_to_voter(struct sim *s, int from, int voter, const struct reg_msg *msg)
+void sim_net_to_voter(struct sim *s, int from, enum sim_proc proc, int voter,
+                      const struct reg_msg *msg)
 {
+    const struct sim_process *me = &s->node[from].proc[proc];
+    uint64_t life = me->voter_life[voter];
+    if (life == 0 || s->node[voter].proc[SIM_CFGD].life != life) {
+        return; /* the connection is gone, whether it is known here or not */
+    }
     struct sim_event ev = {.kind = SIM_EV_TO_VOTER,
-                           .node = voter,
-                           .life = s->voter[voter].life,
-                           .peer = from,
-                           .a = s->replica[from].life};
-    register_message(s, ev, from, voter, msg);
+                           .node = (uint8_t)voter,
+                           .proc = SIM_CFGD,
+                           .life = life,
+                           .peer = (uint8_t)from,
+                           .a = sim_net_handle(from, proc, me->life)};
+    register_message(s, &ev, from, msg);
 }
 
-void sim_net_to_proposer(struct sim *s, int voter, int to, uint64_t life, const struct reg_msg *msg)
+void sim_net_from_voter(struct sim *s, int voter, uint64_t handle, const struct reg_msg *msg)
 {
-    struct sim_event ev = {.kind = SIM_EV_TO_PROPOSER, .node = to, .life = life, .peer = voter};
-    register_message(s, ev, voter, to, msg);
-}
-
-void sim_net_connect(struct sim *s)
-{
-    if (s->session.up || !s->replica[1].running || !s->replica[2].running || s->cut[1][2]) {
-        return;
-    }
-    s->session = (struct sim_session){.id = ++s->sessions, .up = true};
-    for (int n = 1; n <= SIM_NICS; n++) {
-        int peer = n == 1 ? 2 : 1;
-        uint64_t at = s->now + delay(s);
-        s->session.last_at[peer - 1] = at; /* nothing of the peer arrives before the link is up */
-        sim_push(s, (struct sim_event){.kind = SIM_EV_LINK_UP,
-                                       .at = at,
-                                       .node = n,
-                                       .life = s->replica[n].life,
-                                       .peer = peer,
-                                       .session = s->session.id});
-    }
-    sim_note(s, 0, "session %llu", (unsigned long long)s->session.id);
-}
-
-void sim_net_break(struct sim *s, const char *why)
-{
-    if (!s->session.up) {
-        return;
-    }
-    sim_note(s, 0, "session %llu breaks: %s", (unsigned long long)s->session.id, why);
-    s->session.up = false;
-    for (int n = 1; n <= SIM_NICS; n++) {
-        if (s->replica[n].running) {
-            sim_push(s, (struct sim_event){.kind = SIM_EV_LINK_DOWN,
-                                           .at = s->now + delay(s),
-                                           .node = n,
-                                           .life = s->replica[n].life,
-                                           .peer = n == 1 ? 2 : 1,
-                                           .session = s->session.id});
-        }
-    }
-}
-
-void sim_net_cut(struct sim *s, int a, int b)
-{
-    bool one_way = sim_chance(s, 30);
-    s->cut[a][b] = true;
-    s->cut[b][a] = !one_way;
-    sim_note(s, 0, "cut %d -> %d%s", a, b, one_way ? "" : " and back");
-    if (a <= SIM_NICS && b <= SIM_NICS) {
-        for (int n = 1; n <= SIM_NICS; n++) {
-            sim_push(s, (struct sim_event){.kind = SIM_EV_EVIDENCE,
-                                           .at = s->now + 100 * SIM_MS,
-                                           .node = n,
-                                           .life = s->replica[n].life,
-                                           .peer = n == 1 ? 2 : 1,
-                                           .a = REPL_EVIDENCE_SILENT});
-        }
-        if (sim_chance(s, 50)) {
-            sim_net_break(s, "cut");
-        }
-    }
+    struct sim_event ev = {.kind = SIM_EV_FROM_VOTER,
+                           .node = (uint8_t)(handle & 0xff),
+                           .proc = (uint8_t)(handle >> 8 & 0xff),
+                           .life = handle >> 16,
+                           .peer = (uint8_t)voter};
+    register_message(s, &ev, voter, msg);
 }
 
 void sim_net_heal(struct sim *s)
 {
-    memset(s->cut, 0, sizeof(s->cut));
-    sim_note(s, 0, "network heals");
-    sim_net_connect(s);
-}
-
-void sim_net_watch(struct sim *s)
-{
-    sim_net_connect(s);
-    bool heard = s->session.up && !s->cut[1][2] && !s->cut[2][1];
-    for (int n = 1; n <= SIM_NICS && heard; n++) {
-        int peer = n == 1 ? 2 : 1;
-        if (s->replica[n].running && s->replica[peer].paused_until <= s->now) {
-            sim_push(s, (struct sim_event){.kind = SIM_EV_EVIDENCE,
-                                           .at = s->now,
-                                           .node = n,
-                                           .life = s->replica[n].life,
-                                           .peer = peer});
-        }
-    }
-    sim_push(s, (struct sim_event){.kind = SIM_EV_WATCH, .at = s->now + 40 * SIM_MS});
+    memset(s->net.path, 0, sizeof(s->net.path));
+    s->net.late_until = 0;
+    sim_note(s, 0, "all paths are well");
 }

@@ -1,0 +1,131 @@
+/* The fault budget (its text stands in sim.h): whether a disk may be lost for good now. */
+#include "replicator/state.h"
+#include "tests/sim/sim.h"
+
+/* Whether a replica with a good disk, other than `node`, is in this in-sync set. */
+static bool survives(const struct sim *s, const struct cfg_config *cfg, int node)
+{
+    for (size_t i = 0; i < cfg->in_sync.count; i++) {
+        int n = cfg->in_sync.r[i].nic.v;
+        if (n != node && n <= s->nics && !s->node[n].replica.disk.lost) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool value_survives(const struct sim *s, const struct reg_value *value, int node)
+{
+    struct cfg_config cfg;
+    struct ts_reader r = ts_reader_init(value->data, value->len);
+    cfg_config_decode(&cfg, &r);
+    return ts_reader_finish(&r) != TS_OK || survives(s, &cfg, node);
+}
+
+static bool voters_survive(const struct sim *s, int node)
+{
+    for (int v = 1; v <= s->nodes; v++) {
+        const struct sim_cfgd *c = &s->node[v].cfgd;
+        if (!value_survives(s, &c->disk.durable.reg.value, node)) {
+            return false;
+        }
+        const struct voter_register *now = c->core == NULL ? NULL : voter_find(c->core, SIM_GROUP);
+        if (now != NULL && !value_survives(s, &now->value, node)) {
+            return false;
+        }
+        for (size_t i = 0; i < c->disk.op_count; i++) {
+            const struct voter_record *r = &c->disk.ops[i].record;
+            if (r->kind == VOTER_RECORD_REGISTER && !value_survives(s, &r->reg.value, node)) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+static bool proposals_survive(const struct sim *s, int node)
+{
+    for (int n = 1; n <= s->nics; n++) {
+        const struct sim_replica *r = &s->node[n].replica;
+        if (r->core == NULL) {
+            continue;
+        }
+        bool cas = r->core->op_running && r->core->op_kind == REPL_EF_REG_CAS;
+        bool proposes = r->proposer.op == PROPOSER_OP_CAS;
+        if ((cas && !survives(s, &r->core->proposal, node)) ||
+            (proposes && !survives(s, &r->proposer.proposal, node)) ||
+            (r->proposer.has_seen && !survives(s, &r->proposer.seen, node))) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool messages_survive(const struct sim *s, int node)
+{
+    for (size_t i = 0; i < s->queue.count; i++) {
+        const struct sim_event *ev = &s->queue.pool[s->queue.heap[i].slot];
+        struct reg_msg msg;
+        if (ev->kind == SIM_EV_TO_VOTER &&
+            reg_msg_decode(&msg, ev->type, (struct ts_bytes){ev->bytes, ev->len}) == TS_OK &&
+            msg.type == REG_MSG_ACCEPT && !value_survives(s, &msg.accept.value, node)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool sim_budget_allows_replica_loss(const struct sim *s, int node)
+{
+    if (s->options.beyond) {
+        return true;
+    }
+    if (s->node[node].replica.disk.lost) {
+        return false;
+    }
+    return survives(s, &s->checks.decided, node) && voters_survive(s, node) &&
+           proposals_survive(s, node) && messages_survive(s, node);
+}
+
+bool sim_budget_allows_voter_loss(const struct sim *s, int node, bool old_image)
+{
+    int lost = 1;
+    if (s->node[node].cfgd.disk.lost) {
+        return false;
+    }
+    for (int v = 1; v <= s->nodes; v++) {
+        const struct sim_voter_image *d = &s->node[v].cfgd.disk.durable;
+        bool knows = false;
+        if (v == node) {
+            continue;
+        }
+        lost += s->node[v].cfgd.disk.lost;
+        for (size_t i = 0; i < d->start_count; i++) {
+            knows = knows || (d->starts[i].owner.kind == REG_OWNER_VOTER &&
+                              d->starts[i].owner.node.v == node &&
+                              d->starts[i].start >= s->node[node].cfgd.disk.durable.start);
+        }
+        if (old_image && !knows && !s->node[v].cfgd.disk.lost) {
+            return false;
+        }
+    }
+    return (s->options.beyond && !old_image) || lost <= (s->nodes - 1) / 2;
+}
+
+bool sim_budget_group_can_serve(const struct sim *s)
+{
+    int voters = 0;
+    for (int v = 1; v <= s->nodes; v++) {
+        voters += !s->node[v].cfgd.disk.lost;
+    }
+    return voters > s->nodes / 2 && survives(s, &s->checks.decided, 0);
+}
+
+int sim_budget_replicas_left(const struct sim *s)
+{
+    int left = 0;
+    for (int n = 1; n <= s->nics; n++) {
+        left += !s->node[n].replica.disk.lost;
+    }
+    return left;
+}

@@ -1,0 +1,302 @@
+/* What must hold, apart from the load: every applied entry, every released output, every durable
+ * record of a voter and every answer come by here. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/hash.h"
+#include "tests/sim/sim.h"
+
+void sim_check_reset(struct sim *s)
+{
+    struct sim_checks *c = &s->checks;
+    struct sim_entry *entry = c->entry;
+    uint8_t *id_state = c->id_state;
+    size_t entry_cap = c->entry_cap;
+    size_t id_cap = c->id_cap;
+    if (id_state != NULL) {
+        memset(id_state, 0, id_cap);
+    }
+    *c = (struct sim_checks){
+        .entry = entry, .entry_cap = entry_cap, .id_state = id_state, .id_cap = id_cap};
+    c->decided = s->genesis;
+    c->nonce[s->genesis.epoch.v] = s->genesis.nonce + 1;
+}
+
+void sim_check_free(struct sim *s)
+{
+    free(s->checks.entry);
+    free(s->checks.id_state);
+}
+
+/* ---- entries -------------------------------------------------------------------------------- */
+
+static struct sim_entry *entry_at(struct sim_checks *c, uint64_t seq)
+{
+    if (seq >= c->entry_cap) {
+        c->entry_cap = c->entry_cap == 0 ? 8192 : 2 * c->entry_cap;
+        c->entry = realloc(c->entry, c->entry_cap * sizeof(*c->entry));
+        ts_assert(c->entry != NULL && seq < c->entry_cap);
+    }
+    return &c->entry[seq];
+}
+
+static uint8_t *id_state(struct sim_checks *c, uint64_t id)
+{
+    if (id >= c->id_cap) {
+        size_t cap = c->id_cap == 0 ? 8192 : 2 * c->id_cap;
+        c->id_state = realloc(c->id_state, cap);
+        ts_assert(c->id_state != NULL && id < cap);
+        memset(c->id_state + c->id_cap, 0, cap - c->id_cap);
+        c->id_cap = cap;
+    }
+    return &c->id_state[id];
+}
+
+enum { ID_COMMITTED = 1, ID_ANSWERED = 2 };
+
+/* The first replica that applies a position says what stands there. */
+static void note_entry(struct sim *s, int node, const struct svc_entry *e,
+                       const struct sim_entry *mine)
+{
+    struct sim_checks *c = &s->checks;
+    uint64_t seq = e->seq.v;
+    if (seq != c->entries + 1) {
+        sim_fail(s, SIM_CHECK_ORDER, "%s applied seq %llu before anyone applied %llu",
+                 sim_node_name(s, node), (unsigned long long)seq,
+                 (unsigned long long)c->entries + 1);
+    }
+    if (seq > 1 && e->time.ns < entry_at(c, seq - 1)->time) {
+        sim_fail(s, SIM_CHECK_TIME, "logical time went back at seq %llu", (unsigned long long)seq);
+    }
+    if (mine->id != 0 && (*id_state(c, mine->id) & ID_COMMITTED) != 0) {
+        sim_fail(s, SIM_CHECK_TWICE, "request %llu was executed twice, the second time at seq %llu",
+                 (unsigned long long)mine->id, (unsigned long long)seq);
+    }
+    *entry_at(c, seq) = *mine;
+    *id_state(c, mine->id) |= ID_COMMITTED;
+    c->entries = seq;
+}
+
+void sim_check_applied(struct sim *s, int node, const struct svc_entry *e)
+{
+    struct sim_entry mine = {.id = e->request,
+                             .epoch = e->epoch,
+                             .time = e->time.ns,
+                             .payload = ts_hash_bytes(e->payload.data, e->payload.len),
+                             .digest = s->node[node].replica.digest};
+    if (e->seq.v > s->checks.entries) {
+        note_entry(s, node, e, &mine);
+        return;
+    }
+    const struct sim_entry *known = entry_at(&s->checks, e->seq.v);
+    if (known->id != mine.id || known->epoch.v != mine.epoch.v || known->time != mine.time ||
+        !ts_hash_eq(known->payload, mine.payload)) {
+        sim_fail(s, SIM_CHECK_AGREEMENT,
+                 "%s applied request %llu (epoch %llu) at seq %llu, another replica %llu (epoch "
+                 "%llu)",
+                 sim_node_name(s, node), (unsigned long long)mine.id,
+                 (unsigned long long)mine.epoch.v, (unsigned long long)e->seq.v,
+                 (unsigned long long)known->id, (unsigned long long)known->epoch.v);
+    }
+    if (!ts_hash_eq(known->digest, mine.digest)) {
+        sim_fail(s, SIM_CHECK_DIGEST, "%s has other results than another replica at seq %llu",
+                 sim_node_name(s, node), (unsigned long long)e->seq.v);
+    }
+}
+
+/* ---- outputs -------------------------------------------------------------------------------- */
+
+void sim_check_released(struct sim *s, int node, const struct svc_entry *entry,
+                        struct ts_epoch epoch)
+{
+    struct sim_checks *c = &s->checks;
+    uint64_t life = s->node[node].proc[SIM_REPLICA].life;
+    ts_assert(epoch.v < SIM_EPOCHS_MAX);
+    if (c->releaser[epoch.v] != 0 && c->releaser[epoch.v] != life) {
+        sim_fail(s, SIM_CHECK_RELEASE, "two primaries released outputs in epoch %llu: %s is one",
+                 (unsigned long long)epoch.v, sim_node_name(s, node));
+    }
+    if (c->nonce[epoch.v] == 0) {
+        sim_fail(s, SIM_CHECK_RELEASE, "%s released outputs in epoch %llu, which was never decided",
+                 sim_node_name(s, node), (unsigned long long)epoch.v);
+    }
+    c->releaser[epoch.v] = life;
+    if (entry->request != 0) {
+        *id_state(c, entry->request) |= ID_ANSWERED;
+    }
+    /* On its way it may be delayed for long, also beyond a failover. */
+    uint64_t late = sim_chance_pm(s, 10) ? sim_us(s, 1000, 3000000) : sim_us(s, 50, 1000);
+    sim_push(s, &(struct sim_event){
+                    .kind = SIM_EV_CONSUMER, .at = s->now + late, .a = epoch.v, .b = entry->seq.v});
+}
+
+/* R2.7: a consumer with side effects refuses lower epochs and drops what it saw. */
+void sim_check_consumer(struct sim *s, struct ts_epoch epoch, struct ts_seq seq)
+{
+    struct sim_checks *c = &s->checks;
+    if (ts_epoch_lt(epoch, c->consumer_epoch) || !ts_seq_lt(c->consumer_seq, seq)) {
+        c->consumer_refused++;
+        return;
+    }
+    if (seq.v > c->entries || ts_epoch_lt(epoch, entry_at(c, seq.v)->epoch)) {
+        sim_fail(s, SIM_CHECK_RELEASE, "an output of seq %llu in epoch %llu was never committed",
+                 (unsigned long long)seq.v, (unsigned long long)epoch.v);
+    }
+    c->consumer_epoch = epoch;
+    c->consumer_seq = seq;
+    c->consumer_taken++;
+}
+
+void sim_check_answered(struct sim *s, struct sim_record *r, uint64_t position)
+{
+    struct sim_checks *c = &s->checks;
+    bool stale = r->read ? position < r->floor : position <= r->floor;
+    if (stale) {
+        sim_fail(s, SIM_CHECK_STALE,
+                 "%s of client %u was answered at position %llu; %llu had been seen before it began",
+                 r->read ? "a read" : "a write", (unsigned)r->client, (unsigned long long)position,
+                 (unsigned long long)r->floor);
+    }
+    c->seen = position > c->seen ? position : c->seen;
+}
+
+/* ---- the register ---------------------------------------------------------------------------- */
+
+static bool same_members(const struct cfg_set *a, const struct cfg_set *b)
+{
+    for (size_t i = 0; i < a->count; i++) {
+        if (!cfg_set_has(b, a->r[i].nic, a->r[i].incarnation)) {
+            return false;
+        }
+    }
+    return a->count == b->count;
+}
+
+/* A ballot's value is decided: a majority of voters has it on disk. The history is a chain: each
+ * value is the one before, or its successor. */
+static void decided(struct sim *s, struct reg_ballot ballot, const struct cfg_config *cfg)
+{
+    struct sim_checks *c = &s->checks;
+    uint64_t e = cfg->epoch.v;
+    ts_assert(e < SIM_EPOCHS_MAX);
+    if (c->nonce[e] != 0 && c->nonce[e] != cfg->nonce + 1) {
+        sim_fail(s, SIM_CHECK_REGISTER, "two configs with epoch %llu were decided",
+                 (unsigned long long)e);
+    }
+    if (!same_members(&cfg->members, &s->genesis.members)) {
+        sim_fail(s, SIM_CHECK_MEMBERS, "the members changed in epoch %llu", (unsigned long long)e);
+    }
+    bool newest = reg_ballot_cmp(ballot, c->top) > 0;
+    bool chained = newest ? e == c->decided.epoch.v || e == c->decided.epoch.v + 1
+                          : e <= c->decided.epoch.v;
+    if (!chained) {
+        sim_fail(s, SIM_CHECK_REGISTER, "epoch %llu was decided after epoch %llu",
+                 (unsigned long long)e, (unsigned long long)c->decided.epoch.v);
+    }
+    if (c->nonce[e] == 0) {
+        s->stats.epochs++;
+    }
+    c->nonce[e] = cfg->nonce + 1;
+    if (newest) {
+        c->top = ballot;
+        c->decided = *cfg;
+    }
+}
+
+void sim_check_voted(struct sim *s, int voter, const struct voter_register *rec)
+{
+    struct sim_checks *c = &s->checks;
+    struct cfg_config cfg;
+    if (reg_ballot_is_zero(rec->accepted)) {
+        return;
+    }
+    uint64_t n = c->ballot_next < SIM_BALLOTS_MAX ? c->ballot_next : SIM_BALLOTS_MAX;
+    struct sim_ballot *b = NULL;
+    for (uint64_t i = 0; i < n && b == NULL; i++) {
+        if (reg_ballot_cmp(c->ballots[i].ballot, rec->accepted) == 0) {
+            b = &c->ballots[i];
+        }
+    }
+    if (b == NULL) {
+        b = &c->ballots[c->ballot_next++ % SIM_BALLOTS_MAX];
+        *b = (struct sim_ballot){.ballot = rec->accepted};
+    }
+    b->voters |= 1ULL << voter;
+    struct ts_reader r = ts_reader_init(rec->value.data, rec->value.len);
+    cfg_config_decode(&cfg, &r);
+    if (ts_reader_finish(&r) != TS_OK) {
+        sim_fail(s, SIM_CHECK_REGISTER, "voter %d stored what is no config", voter);
+    }
+    if (__builtin_popcountll(b->voters) > s->nodes / 2) {
+        decided(s, rec->accepted, &cfg);
+    }
+}
+
+/* What a replica takes for decided was decided. */
+void sim_check_config(struct sim *s, int node)
+{
+    struct repl_status st;
+    repl_status(s->node[node].replica.core, &st);
+    if (!st.config_known || st.config_told) {
+        return; /* what a peer told may be false */
+    }
+    ts_assert(st.config.epoch.v < SIM_EPOCHS_MAX);
+    if (s->checks.nonce[st.config.epoch.v] != st.config.nonce + 1) {
+        sim_fail(s, SIM_CHECK_REGISTER, "%s follows a config of epoch %llu that was never decided",
+                 sim_node_name(s, node), (unsigned long long)st.config.epoch.v);
+    }
+}
+
+/* R1.8: neither a replica (node) nor a voter (-node) comes back with an old image. */
+void sim_check_registered(struct sim *s, int node)
+{
+    bool old = node > 0 ? s->node[node].replica.disk.old : s->node[-node].cfgd.disk.old;
+    if (old) {
+        sim_fail(s, SIM_CHECK_CLONE, "the %s of %s was let in with an old image of its disk",
+                 node > 0 ? "replica" : "voter", sim_node_name(s, node > 0 ? node : -node));
+    }
+}
+
+/* ---- the end ---------------------------------------------------------------------------------- */
+
+bool sim_check_well(const struct sim *s)
+{
+    uint64_t newest = 0;
+    bool good = false;
+    for (int n = 1; n <= s->nics; n++) {
+        struct repl_status st;
+        if (s->node[n].replica.disk.lost) {
+            continue;
+        }
+        bool serves = sim_replica_serves(s, n, &st);
+        if (s->node[n].replica.core == NULL || !s->node[n].replica.started) {
+            return false;
+        }
+        bool leads = st.role == REPL_ROLE_PRIMARY && st.config.epoch.v == newest;
+        if (st.config.epoch.v > newest || leads) {
+            newest = st.config.epoch.v;
+            good = serves && st.config.in_sync.count == sim_budget_replicas_left(s);
+        }
+    }
+    return good;
+}
+
+void sim_check_end(struct sim *s)
+{
+    struct sim_checks *c = &s->checks;
+    for (uint64_t id = 1; id <= s->load.next_id && id < c->id_cap; id++) {
+        if ((c->id_state[id] & ID_ANSWERED) != 0 && (c->id_state[id] & ID_COMMITTED) == 0) {
+            sim_fail(s, SIM_CHECK_LOST, "acknowledged request %llu is lost",
+                     (unsigned long long)id);
+        }
+    }
+    for (int n = 1; n <= s->nics; n++) {
+        struct repl_status st;
+        if (sim_replica_serves(s, n, &st) && st.config.epoch.v == c->decided.epoch.v &&
+            st.applied.v < c->seen) {
+            sim_fail(s, SIM_CHECK_LOST, "the primary has applied %llu entries; %llu were seen",
+                     (unsigned long long)st.applied.v, (unsigned long long)c->seen);
+        }
+    }
+}

@@ -1,0 +1,422 @@
+/* Carries out the faults of a plan, and heals what is left of them. */
+#include <signal.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "tests/sim/sim.h"
+
+void sim_fault_schedule(struct sim *s)
+{
+    for (size_t i = 0; i < s->plan.fault_count; i++) {
+        const struct sim_fault *f = &s->plan.fault[i];
+        if (!f->off && f->at < s->end_of_faults) {
+            sim_push(s, &(struct sim_event){.kind = SIM_EV_FAULT, .at = f->at, .a = i});
+        }
+    }
+    sim_push(s, &(struct sim_event){.kind = SIM_EV_HEAL, .at = s->end_of_faults});
+}
+
+/* When a fault that begins now ends: with the last of them at the latest. */
+static uint64_t end_of(const struct sim *s, const struct sim_fault *f)
+{
+    uint64_t end = s->now + f->lasts;
+    return end < s->end_of_faults ? end : s->end_of_faults;
+}
+
+static void plan_end(struct sim *s, const struct sim_event *ev, const struct sim_fault *f)
+{
+    sim_push(s, &(struct sim_event){.kind = SIM_EV_FAULT_END, .at = end_of(s, f), .a = ev->a});
+}
+
+/* ---- processes and power ---------------------------------------------------------------------- */
+
+static void power_on_at(struct sim *s, int node, uint64_t at)
+{
+    sim_push(s, &(struct sim_event){.kind = SIM_EV_POWER_ON, .at = at, .node = (uint8_t)node});
+}
+
+static void power_all(struct sim *s, const struct sim_fault *f)
+{
+    for (int n = 1; n <= s->nodes; n++) {
+        sim_nic_power_off(s, n);
+        power_on_at(s, n, s->now + (f->a >> (8 * n) & 0xff) * 4 * SIM_MS);
+    }
+}
+
+static void pause_process(struct sim *s, int node, enum sim_proc proc, uint64_t until)
+{
+    struct sim_process *p = &s->node[node].proc[proc];
+    if (p->life != 0 && p->paused_until < until) {
+        p->paused_until = until;
+    }
+}
+
+static void on_process_fault(struct sim *s, const struct sim_fault *f)
+{
+    struct sim_node *n = &s->node[f->node];
+    switch ((int)f->kind) {
+    case SIM_FAULT_KILL_REPLICA:
+        sim_proc_end(s, f->node, SIM_REPLICA, -SIGKILL);
+        break;
+    case SIM_FAULT_KILL_CFGD:
+        sim_proc_end(s, f->node, SIM_CFGD, -SIGKILL);
+        break;
+    case SIM_FAULT_KILL_HEARTBEATD:
+        sim_proc_end(s, f->node, SIM_HEARTBEATD, -SIGKILL);
+        break;
+    case SIM_FAULT_CRASH_POINT:
+        n->proc[SIM_REPLICA].crash_in = 1 + f->a % 60;
+        break;
+    case SIM_FAULT_CRASH_POINT_VOTER:
+        n->proc[SIM_CFGD].crash_in = 1 + f->a % 12;
+        break;
+    case SIM_FAULT_POWER_NODE:
+        sim_nic_power_off(s, f->node);
+        power_on_at(s, f->node, end_of(s, f));
+        break;
+    case SIM_FAULT_POWER_ALL:
+        power_all(s, f);
+        break;
+    case SIM_FAULT_PAUSE_PROCESS:
+        pause_process(s, f->node, (enum sim_proc)(SIM_HEARTBEATD + f->a % 3), end_of(s, f));
+        break;
+    case SIM_FAULT_PAUSE_NODE:
+        for (int i = SIM_NICD; i < SIM_PROCS; i++) {
+            pause_process(s, f->node, (enum sim_proc)i, end_of(s, f));
+        }
+        break;
+    default:
+        ts_unreachable();
+    }
+}
+
+/* ---- the network ------------------------------------------------------------------------------- */
+
+static void cut(struct sim *s, int from, int to, const struct sim_fault *f, uint64_t flap)
+{
+    for (int path = 0; path < SIM_PATHS; path++) {
+        struct sim_path *p = &s->net.path[from][to][path];
+        if (f->path == SIM_PATHS || f->path == path) {
+            p->cut_from = s->now;
+            p->cut_until = end_of(s, f);
+            p->flap = flap;
+        }
+    }
+}
+
+static void isolate(struct sim *s, const struct sim_fault *f)
+{
+    struct sim_fault all = *f;
+    all.path = SIM_PATHS;
+    for (int n = 1; n <= s->nodes; n++) {
+        if (n != f->node && f->a % 3 != 1) {
+            cut(s, f->node, n, &all, 0);
+        }
+        if (n != f->node && f->a % 3 != 2) {
+            cut(s, n, f->node, &all, 0);
+        }
+    }
+}
+
+static void make_bad(struct sim *s, int from, int to, const struct sim_fault *f)
+{
+    for (int path = 0; path < SIM_PATHS; path++) {
+        struct sim_path *p = &s->net.path[from][to][path];
+        if (f->path != SIM_PATHS && f->path != path) {
+            continue;
+        }
+        p->bad_until = end_of(s, f);
+        if (f->kind == SIM_FAULT_SLOW_PATH) {
+            p->bytes_per_ms = 20 + f->a % 2000;
+            continue;
+        }
+        p->loss_pm = (uint16_t)(f->a % 400);
+        p->copy_pm = (uint16_t)((f->a >> 16) % 300);
+        p->damage_pm = (f->a >> 32) % 2 == 0 ? 0 : (uint16_t)((f->a >> 33) % 20);
+        p->replay_pm = (uint16_t)((f->a >> 48) % 300);
+        p->delay_more = (f->b % 50) * SIM_MS;
+        p->bytes_per_ms = 0;
+    }
+}
+
+static void on_network_fault(struct sim *s, const struct sim_fault *f)
+{
+    switch ((int)f->kind) {
+    case SIM_FAULT_CUT:
+        cut(s, f->node, f->other, f, 0);
+        cut(s, f->other, f->node, f, 0);
+        break;
+    case SIM_FAULT_CUT_ONE_WAY:
+        cut(s, f->node, f->other, f, 0);
+        break;
+    case SIM_FAULT_ISOLATE:
+        isolate(s, f);
+        break;
+    case SIM_FAULT_FLAP:
+        cut(s, f->node, f->other, f, (10 + f->a % 500) * SIM_MS);
+        cut(s, f->other, f->node, f, (10 + f->a % 500) * SIM_MS);
+        break;
+    case SIM_FAULT_BAD_PATH:
+    case SIM_FAULT_SLOW_PATH:
+        make_bad(s, f->node, f->other, f);
+        make_bad(s, f->other, f->node, f);
+        break;
+    case SIM_FAULT_RESET_LINK:
+        sim_link_reset(s, f->node, f->other, f->path == SIM_PATHS ? -1 : f->path);
+        break;
+    case SIM_FAULT_LATE_REGISTER:
+        s->net.late_until = end_of(s, f);
+        s->net.late_max = (f->a % 3 == 0 ? 120 : 1 + f->a % 5) * SIM_S;
+        break;
+    default:
+        ts_unreachable();
+    }
+}
+
+/* ---- disks -------------------------------------------------------------------------------------- */
+
+/* False: the budget does not allow it now. */
+static bool lose_replica_disk(struct sim *s, const struct sim_fault *f)
+{
+    struct sim_disk *d = &s->node[f->node].replica.disk;
+    if (f->kind == SIM_FAULT_FSYNC_ERROR) {
+        d->fail_next = !d->lost; /* the budget is asked when it happens */
+        return !d->lost;
+    }
+    if (!sim_budget_allows_replica_loss(s, f->node)) {
+        return false;
+    }
+    sim_proc_end(s, f->node, SIM_REPLICA, -SIGKILL);
+    if (f->kind == SIM_FAULT_BLANK_DISK) {
+        sim_disk_blank(s, f->node);
+    } else {
+        d->damaged = true;
+        d->lost = true;
+    }
+    return true;
+}
+
+static bool lose_voter_disk(struct sim *s, const struct sim_fault *f)
+{
+    struct sim_voter_disk *d = &s->node[f->node].cfgd.disk;
+    if (!sim_budget_allows_voter_loss(s, f->node, false)) {
+        return false;
+    }
+    d->lost = true;
+    if (f->kind == SIM_FAULT_VOTER_FSYNC) {
+        d->fail_next = true;
+        return true;
+    }
+    sim_proc_end(s, f->node, SIM_CFGD, -SIGKILL);
+    d->blank = true;
+    d->op_count = 0;
+    d->cached = 0;
+    return true;
+}
+
+/* First half of a roll-back: an image is kept, and the process starts anew, so that the voters know
+ * of a later start than the image does. (An image of the present start cannot be told from the
+ * disk itself by a start number: that is outside the budget.) */
+static void keep_old(struct sim *s, const struct sim_fault *f)
+{
+    struct sim_voter_disk *v = &s->node[f->node].cfgd.disk;
+    if (f->kind == SIM_FAULT_VOTER_OLD) {
+        v->kept = v->durable;
+        v->kept.valid = true;
+        sim_proc_end(s, f->node, SIM_CFGD, -SIGKILL);
+    } else {
+        sim_disk_keep_image(s, f->node);
+        sim_proc_end(s, f->node, SIM_REPLICA, -SIGKILL);
+    }
+}
+
+static bool put_old_replica(struct sim *s, int node)
+{
+    struct sim_replica *r = &s->node[node].replica;
+    if (!r->started || r->disk.lost || !r->disk.kept.valid ||
+        r->disk.kept.start >= r->start_number || !sim_budget_allows_replica_loss(s, node)) {
+        return false;
+    }
+    sim_proc_end(s, node, SIM_REPLICA, -SIGKILL);
+    sim_disk_put_image(s, node);
+    sim_note(s, node, "an old image of the replica's disk is put back");
+    return true;
+}
+
+static bool put_old_voter(struct sim *s, int node)
+{
+    struct sim_cfgd *c = &s->node[node].cfgd;
+    if (c->core == NULL || !voter_is_ready(c->core) || !c->disk.kept.valid ||
+        c->disk.kept.start >= c->disk.durable.start ||
+        !sim_budget_allows_voter_loss(s, node, true)) {
+        return false;
+    }
+    sim_proc_end(s, node, SIM_CFGD, -SIGKILL);
+    c->disk.durable = c->disk.kept;
+    c->disk.op_count = 0;
+    c->disk.cached = 0;
+    c->disk.lost = true;
+    c->disk.old = true;
+    sim_note(s, node, "an old image of the voter's disk is put back");
+    return true;
+}
+
+static bool on_disk_fault(struct sim *s, const struct sim_event *ev, const struct sim_fault *f)
+{
+    struct sim_disk *d = &s->node[f->node].replica.disk;
+    switch ((int)f->kind) {
+    case SIM_FAULT_SLOW_DISK:
+        d->slow = 2 + f->a % 40;
+        plan_end(s, ev, f);
+        return true;
+    case SIM_FAULT_STALL_DISK:
+        d->stalled_until = end_of(s, f);
+        return true;
+    case SIM_FAULT_STALL_VOTER:
+        s->node[f->node].cfgd.disk.stalled_until = end_of(s, f);
+        return true;
+    case SIM_FAULT_FULL_DISK:
+        d->full_until = end_of(s, f);
+        return true;
+    case SIM_FAULT_OLD_DISK:
+    case SIM_FAULT_VOTER_OLD:
+        keep_old(s, f);
+        plan_end(s, ev, f);
+        return true;
+    case SIM_FAULT_VOTER_FSYNC:
+    case SIM_FAULT_VOTER_BLANK:
+        return lose_voter_disk(s, f);
+    default:
+        return lose_replica_disk(s, f);
+    }
+}
+
+/* ---- lies ----------------------------------------------------------------------------------------- */
+
+/* A NIC hears of a config that was never decided, as if the other one had said so (a bug, a flipped
+ * bit): of the next epoch, or of one far ahead. */
+static void lie(struct sim *s, const struct sim_fault *f)
+{
+    uint8_t bytes[REPL_MSG_HEAD_MAX];
+    struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
+    struct repl_msg_config m = {s->genesis};
+    struct repl_status st;
+    if (s->node[f->node].replica.core == NULL) {
+        return;
+    }
+    repl_status(s->node[f->node].replica.core, &st);
+    m.config.epoch.v = st.config.epoch.v + (f->a % 10 < 6 ? 1 : 2 + f->a % (1U << 30));
+    m.config.primary.v = (uint16_t)(f->b % (uint64_t)s->nics + 1);
+    m.config.proposer.v = s->node[m.config.primary.v].proc[SIM_REPLICA].life;
+    m.config.nonce = f->b | 1;
+    if (f->b >> 32 & 1) {
+        cfg_set_remove(&m.config.in_sync,
+                       (struct ts_nic_id){(uint16_t)(m.config.primary.v % s->nics + 1)});
+    }
+    repl_msg_config_encode(&m, &w);
+    ts_assert(!w.failed);
+    struct sim_event ev = {.kind = SIM_EV_LIE,
+                           .at = s->now,
+                           .node = f->node,
+                           .proc = SIM_REPLICA,
+                           .peer = f->other,
+                           .type = REPL_MSG_CONFIG,
+                           .len = w.len};
+    ev.bytes = sim_bytes_copy(s, (struct ts_bytes){bytes, w.len}, (struct ts_bytes){NULL, 0});
+    sim_push(s, &ev);
+}
+
+static void on_word_fault(struct sim *s, const struct sim_fault *f)
+{
+    if (f->kind == SIM_FAULT_LIE) {
+        lie(s, f);
+    } else if (f->kind == SIM_FAULT_EVIDENCE) {
+        sim_push(s, &(struct sim_event){.kind = SIM_EV_EVIDENCE,
+                                        .at = s->now,
+                                        .node = f->node,
+                                        .proc = SIM_REPLICA,
+                                        .peer = f->other,
+                                        .a = f->a % (REPL_EVIDENCE_EXITED + 1)});
+    } else {
+        s->node[f->node].wall_offset = (int64_t)(f->a % (7200 * SIM_S)) - (int64_t)(3600 * SIM_S);
+    }
+}
+
+/* ---- all of them ------------------------------------------------------------------------------------ */
+
+static void story(const struct sim *s, const struct sim_fault *f)
+{
+    if (f->kind >= SIM_FAULT_CUT && f->kind <= SIM_FAULT_RESET_LINK) {
+        sim_note(s, 0, "FAULT %s: %s, %s, path %s, %llu ms", sim_fault_name(f->kind),
+                 sim_node_name(s, f->node), sim_node_name(s, f->other),
+                 f->path == SIM_PATHS ? "all" : f->path == 0 ? "0" : "1",
+                 (unsigned long long)(f->lasts / SIM_MS));
+    } else {
+        sim_note(s, 0, "FAULT %s: %s, %llu ms", sim_fault_name(f->kind), sim_node_name(s, f->node),
+                 (unsigned long long)(f->lasts / SIM_MS));
+    }
+}
+
+static void begin(struct sim *s, const struct sim_event *ev)
+{
+    const struct sim_fault *f = &s->plan.fault[ev->a];
+    bool done = true;
+    story(s, f);
+    if (f->kind <= SIM_FAULT_PAUSE_NODE) {
+        on_process_fault(s, f);
+    } else if (f->kind <= SIM_FAULT_LATE_REGISTER) {
+        on_network_fault(s, f);
+    } else if (f->kind <= SIM_FAULT_VOTER_OLD) {
+        done = on_disk_fault(s, ev, f);
+    } else {
+        on_word_fault(s, f);
+    }
+    if (done) {
+        s->stats.faults[f->kind]++;
+    } else {
+        s->stats.spared[f->kind]++;
+        sim_note(s, 0, "  not now: beyond the fault budget");
+    }
+}
+
+static void end(struct sim *s, const struct sim_fault *f)
+{
+    bool done = true;
+    if (f->kind == SIM_FAULT_SLOW_DISK) {
+        s->node[f->node].replica.disk.slow = 1;
+    } else if (f->kind == SIM_FAULT_OLD_DISK) {
+        done = put_old_replica(s, f->node);
+    } else if (f->kind == SIM_FAULT_VOTER_OLD) {
+        done = put_old_voter(s, f->node);
+    }
+    if (!done) {
+        s->stats.spared[f->kind]++;
+    }
+}
+
+static void heal(struct sim *s)
+{
+    sim_note(s, 0, "the faults end");
+    s->healed = true;
+    sim_net_heal(s);
+    for (int n = 1; n <= s->nodes; n++) {
+        struct sim_disk *d = &s->node[n].replica.disk;
+        sim_nic_power_on(s, n);
+        d->slow = 1;
+        d->fail_next = false;
+        for (int i = 0; i < SIM_PROCS; i++) {
+            s->node[n].proc[i].crash_in = 0;
+        }
+    }
+}
+
+void sim_fault_event(struct sim *s, struct sim_event *ev)
+{
+    if (ev->kind == SIM_EV_HEAL) {
+        heal(s);
+    } else if (ev->kind == SIM_EV_FAULT) {
+        begin(s, ev);
+    } else {
+        end(s, &s->plan.fault[ev->a]);
+    }
+}

@@ -1,0 +1,144 @@
+/* heartbeatd: the real core and codec. Authentication is modelled: a checksum stands for the
+ * HMAC, and damage on the way breaks it. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/hash.h"
+#include "tests/sim/sim.h"
+
+#define BACKLOG_MAX 64
+
+static void seal(uint8_t *packet)
+{
+    uint32_t crc = ts_crc32c(packet, HB_SIGNED_BYTES);
+    memset(packet + HB_SIGNED_BYTES, 0, HB_TAG_BYTES);
+    memcpy(packet + HB_SIGNED_BYTES, &crc, sizeof(crc));
+}
+
+static bool sealed(const uint8_t *packet)
+{
+    uint32_t crc = ts_crc32c(packet, HB_SIGNED_BYTES);
+    return memcmp(packet + HB_SIGNED_BYTES, &crc, sizeof(crc)) == 0;
+}
+
+static void send_heartbeat(struct sim *s, int node, const struct hb_effect *e, struct ts_mono now)
+{
+    struct sim_node *n = &s->node[node];
+    struct hb_datagram content;
+    uint8_t packet[HB_DATAGRAM_BYTES];
+    struct ts_writer w = ts_writer_init(packet, HB_SIGNED_BYTES);
+    hb_fill(n->heart, e, now, &content);
+    enum ts_err err = hb_datagram_encode(&content, &w);
+    ts_assert(err == TS_OK);
+    seal(packet);
+    s->stats.heartbeats++;
+    sim_net_datagram(s, node, n->heart->peers[e->peer].nic.v, e->path, packet);
+}
+
+/* To the node's replica; what cluster-cfgd does with it is choose a path, which the model of its
+ * links leaves out. */
+static void publish(struct sim *s, int node, struct ts_mono now)
+{
+    struct sim_node *n = &s->node[node];
+    struct sim_process *to = &n->proc[SIM_REPLICA];
+    if (!n->nic || to->life == 0 || !to->ready || to->backlog > BACKLOG_MAX) {
+        return;
+    }
+    uint8_t bytes[REPORT_BYTES_MAX];
+    struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
+    hb_report(n->heart, now, &s->report);
+    enum ts_err err = report_peers_encode(&s->report, &w);
+    ts_assert(err == TS_OK);
+    to->backlog++;
+    struct sim_event ev = {.kind = SIM_EV_PEERS,
+                           .at = s->now + sim_us(s, 10, 150),
+                           .node = (uint8_t)node,
+                           .proc = SIM_REPLICA,
+                           .life = to->life,
+                           .queued = true,
+                           .len = w.len};
+    ev.bytes = sim_bytes_copy(s, (struct ts_bytes){bytes, w.len}, (struct ts_bytes){NULL, 0});
+    sim_push(s, &ev);
+}
+
+static void step(struct sim *s, int node, struct hb_event *event)
+{
+    struct sim_node *n = &s->node[node];
+    event->now = sim_local(s, node);
+    hb_step(n->heart, event, &s->hb_effects);
+    for (uint16_t i = 0; i < s->hb_effects.count; i++) {
+        const struct hb_effect *e = &s->hb_effects.e[i];
+        if (e->kind == HB_EFFECT_SEND) {
+            send_heartbeat(s, node, e, event->now);
+        } else if (e->kind == HB_EFFECT_PUBLISH) {
+            publish(s, node, event->now);
+        } else {
+            sim_story_trace(s, node, SIM_HEARTBEATD, &e->trace);
+        }
+    }
+    if (event->kind == HB_EVENT_TICK && s->options.invariants) {
+        hb_check_invariants(n->heart);
+    }
+}
+
+static void on_packet(struct sim *s, const struct sim_event *ev)
+{
+    const struct sim_node *n = &s->node[ev->node];
+    struct hb_datagram content;
+    struct ts_bytes packet = {ev->bytes, ev->len};
+    if (hb_datagram_precheck(packet, n->heart->cluster) != TS_OK || !sealed(ev->bytes) ||
+        hb_datagram_decode(&content, packet) != TS_OK) {
+        return;
+    }
+    struct hb_event e = {
+        .kind = HB_EVENT_DATAGRAM, .path = ev->path, .datagram = &content};
+    step(s, ev->node, &e);
+}
+
+void sim_heart_start(struct sim *s, int node)
+{
+    struct sim_node *n = &s->node[node];
+    ts_assert(n->heart == NULL);
+    n->heart = malloc(sizeof(*n->heart));
+    ts_assert(n->heart != NULL);
+    hb_init(n->heart, &s->cluster, (struct ts_nic_id){(uint16_t)node},
+            (struct ts_instance){n->proc[SIM_HEARTBEATD].life}, sim_local(s, node));
+    sim_proc_tick_at(s, node, SIM_HEARTBEATD, hb_deadline(n->heart));
+}
+
+void sim_heart_end(struct sim *s, int node)
+{
+    free(s->node[node].heart);
+    s->node[node].heart = NULL;
+}
+
+void sim_heart_event(struct sim *s, struct sim_event *ev)
+{
+    struct sim_node *n = &s->node[ev->node];
+    struct sim_process *p = &n->proc[SIM_HEARTBEATD];
+    if (ev->kind == SIM_EV_STARTED) {
+        p->ready = true;
+        sim_heart_start(s, ev->node);
+        return;
+    }
+    if (ev->kind == SIM_EV_DATAGRAM) {
+        on_packet(s, ev);
+        return;
+    }
+    if (ev->kind == SIM_EV_PROCS) {
+        if (report_procs_decode(&s->procs, (struct ts_bytes){ev->bytes, ev->len}) != TS_OK) {
+            sim_fail(s, SIM_CHECK_ALARM, "nicd's report does not decode");
+        }
+        struct hb_event e = {.kind = HB_EVENT_PROCS, .procs = &s->procs};
+        step(s, ev->node, &e);
+        return;
+    }
+    if (p->tick_at != ev->a) {
+        return; /* replaced by an earlier one */
+    }
+    p->tick_at = 0;
+    struct hb_event e = {.kind = HB_EVENT_TICK};
+    step(s, ev->node, &e);
+    sim_proc_tick_at(s, ev->node, SIM_HEARTBEATD, hb_deadline(n->heart));
+}

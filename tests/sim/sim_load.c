@@ -1,0 +1,248 @@
+/* Clients and their commands: each waits for its answer, thinks, and goes on. A client whose
+ * connection is closed does not know what became of its command, and never asks. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/hash.h"
+#include "services/kv/commands.h"
+#include "services/kv/kv.h"
+#include "services/kv/payload.h"
+#include "tests/sim/sim.h"
+
+/* Keys 0..3 are registers, 4 and 5 counters, 6 and 7 strings that grow, 8 expires. */
+#define KEY_COUNTER 4
+#define KEY_STRING 6
+#define KEY_EXPIRES 8
+#define PAYLOAD_MAX 64
+
+static void again(struct sim *s, int client, uint64_t after)
+{
+    sim_push(s, &(struct sim_event){
+                    .kind = SIM_EV_CLIENT, .at = s->now + after, .a = (uint64_t)client});
+}
+
+static struct sim_record *new_record(struct sim *s, int client)
+{
+    struct sim_load *l = &s->load;
+    if (l->count == l->cap) {
+        l->cap = l->cap == 0 ? 4096 : 2 * l->cap;
+        l->record = realloc(l->record, l->cap * sizeof(*l->record));
+        ts_assert(l->record != NULL);
+    }
+    struct sim_record *r = &l->record[l->count++];
+    *r = (struct sim_record){.begun = s->now,
+                             .ended = UINT64_MAX,
+                             .client = (uint32_t)client,
+                             .floor = s->checks.seen};
+    return r;
+}
+
+/* What the client asks for. */
+static void draw_command(struct sim *s, struct sim_record *r)
+{
+    uint64_t dice = sim_rand(s, 0, 99);
+    r->read = dice < 35;
+    if (dice < 70) {
+        r->key = (uint8_t)sim_rand(s, 0, KEY_COUNTER - 1);
+        r->command = r->read ? KV_GET : KV_SET;
+        r->key = r->read ? (uint8_t)sim_rand(s, 0, KEY_EXPIRES) : r->key;
+    } else if (dice < 80) {
+        r->key = (uint8_t)sim_rand(s, KEY_COUNTER, KEY_STRING - 1);
+        r->command = KV_INCR;
+    } else if (dice < 90) {
+        r->key = (uint8_t)sim_rand(s, KEY_STRING, KEY_EXPIRES - 1);
+        r->command = KV_APPEND;
+    } else if (dice < 95) {
+        r->key = (uint8_t)sim_rand(s, 0, KEY_COUNTER - 1);
+        r->command = KV_DEL;
+    } else {
+        r->key = KEY_EXPIRES;
+        r->command = dice < 98 ? KV_SET : KV_PEXPIRE;
+    }
+}
+
+static size_t encode(const struct sim_record *r, uint8_t out[PAYLOAD_MAX])
+{
+    char key[8];
+    char value[24];
+    int k = snprintf(key, sizeof(key), "k%u", (unsigned)r->key);
+    int v = snprintf(value, sizeof(value), r->command == KV_APPEND ? "%llu." : "%llu",
+                     r->command == KV_PEXPIRE ? 30ULL : (unsigned long long)r->id);
+    struct ts_bytes args[3] = {{NULL, 0},
+                               {(const uint8_t *)key, (size_t)k},
+                               {(const uint8_t *)value, (size_t)v}};
+    bool has_value =
+        r->command == KV_SET || r->command == KV_APPEND || r->command == KV_PEXPIRE;
+    struct ts_writer w = ts_writer_init(out, PAYLOAD_MAX);
+    kv_payload_encode(&w, RESP_V2, r->command, args, has_value ? 3 : 2);
+    ts_assert(!w.failed);
+    return w.len;
+}
+
+static struct sim_waiting *free_waiting(struct sim_replica *r)
+{
+    for (size_t i = 0; i < SIM_WAITING_MAX; i++) {
+        if (!r->waiting[i].used) {
+            return &r->waiting[i];
+        }
+    }
+    return NULL;
+}
+
+static void submit(struct sim *s, int client, int node, const struct repl_status *st)
+{
+    struct sim_replica *r = &s->node[node].replica;
+    struct sim_client *c = &s->load.client[client];
+    struct sim_record *rec = &s->load.record[c->record];
+    struct sim_waiting *w = free_waiting(r);
+    uint8_t payload[PAYLOAD_MAX];
+    ts_assert(w != NULL);
+    rec->id = ++s->load.next_id;
+    size_t len = encode(rec, payload);
+    /* Batches of different lengths: two logs that part do not end theirs at the same places. */
+    struct repl_request q[4] = {
+        {.kind = SVC_ENTRY_COMMAND, .request = rec->id, .payload = {payload, len}}};
+    struct repl_event ev = {.kind = REPL_EV_SUBMIT};
+    ev.u.submit.requests = q; /* the others are no-ops */
+    ev.u.submit.count = (size_t)sim_rand(s, 1, 4);
+    *w = (struct sim_waiting){.used = true, .record = c->record, .id = rec->id};
+    w->seq = ts_seq_add(st->tail.seq, 1);
+    uint64_t life = s->node[node].proc[SIM_REPLICA].life;
+    sim_feed(s, node, &ev);
+    if (s->node[node].proc[SIM_REPLICA].life != life) {
+        return; /* crashed within the step: its connections were closed */
+    }
+    if (r->perform.fx.submit != REPL_SUBMIT_ORDERED) {
+        w->used = false;
+        rec->refused = true;
+        c->busy = false;
+        s->stats.refused++;
+        again(s, client, 5 * SIM_MS);
+    }
+}
+
+static void read_by_round(struct sim *s, int client, int node)
+{
+    struct sim_replica *r = &s->node[node].replica;
+    struct sim_waiting *w = free_waiting(r);
+    struct repl_event ev = {.kind = REPL_EV_READ};
+    ts_assert(w != NULL);
+    ev.u.read_token = ++r->read_token;
+    *w = (struct sim_waiting){
+        .used = true, .record = s->load.client[client].record, .token = r->read_token};
+    sim_feed(s, node, &ev);
+}
+
+void sim_load_act(struct sim *s, int client)
+{
+    struct sim_client *c = &s->load.client[client];
+    struct repl_status st;
+    if (c->busy) {
+        return;
+    }
+    int node = c->guess;
+    if (sim_paused(s, node, SIM_REPLICA) || !sim_replica_serves(s, node, &st)) {
+        c->guess = node % s->nics + 1;
+        again(s, client, sim_us(s, 1000, 8000));
+        return;
+    }
+    struct sim_record *rec = new_record(s, client);
+    c->busy = true;
+    c->record = (uint32_t)(rec - s->load.record);
+    draw_command(s, rec);
+    if (rec->read) {
+        read_by_round(s, client, node);
+    } else {
+        submit(s, client, node, &st);
+    }
+    if (s->node[node].proc[SIM_REPLICA].life != 0) {
+        /* What the submission asked for has a deadline of its own. */
+        sim_proc_tick_at(s, node, SIM_REPLICA, repl_deadline(s->node[node].replica.core));
+    }
+}
+
+/* The answer is out: from here on anybody may have seen it. */
+static void answered(struct sim *s, struct sim_waiting *w, const struct svc_out *out,
+                     uint64_t position)
+{
+    struct sim_record *rec = &s->load.record[w->record];
+    struct sim_client *c = &s->load.client[rec->client];
+    rec->ended = s->now;
+    rec->answered = true;
+    rec->position = position;
+    rec->reply = ts_hash_bytes(out->data, out->len);
+    size_t n = out->len < sizeof(rec->text) - 1 ? out->len : sizeof(rec->text) - 1;
+    if (n > 0) {
+        memcpy(rec->text, out->data, n);
+    }
+    rec->text[n] = '\0';
+    w->used = false;
+    c->busy = false;
+    sim_check_answered(s, rec, position);
+    again(s, (int)rec->client, sim_rand(s, 0, 2 * s->plan.think));
+}
+
+void sim_load_released(struct sim *s, int node, const struct svc_entry *entry)
+{
+    struct sim_replica *r = &s->node[node].replica;
+    for (size_t i = 0; i < SIM_WAITING_MAX; i++) {
+        struct sim_waiting *w = &r->waiting[i];
+        if (!w->used || w->id == 0 || w->id != entry->request) {
+            continue;
+        }
+        if (w->seq.v != entry->seq.v) {
+            sim_fail(s, SIM_CHECK_ORDER, "request %llu was ordered at %llu and answered at %llu",
+                     (unsigned long long)w->id, (unsigned long long)w->seq.v,
+                     (unsigned long long)entry->seq.v);
+        }
+        s->stats.acked++;
+        answered(s, w, &r->out, entry->seq.v);
+    }
+}
+
+void sim_load_reads_ready(struct sim *s, int node, uint64_t token)
+{
+    struct sim_replica *r = &s->node[node].replica;
+    struct repl_status st;
+    repl_status(r->core, &st);
+    for (size_t i = 0; i < SIM_WAITING_MAX; i++) {
+        struct sim_waiting *w = &r->waiting[i];
+        if (!w->used || w->token == 0 || w->token > token) {
+            continue;
+        }
+        uint8_t payload[PAYLOAD_MAX];
+        size_t len = encode(&s->load.record[w->record], payload);
+        r->out.len = 0;
+        kv_service.read(r->state, (struct ts_bytes){payload, len}, &r->out);
+        s->stats.reads++;
+        answered(s, w, &r->out, st.applied.v);
+    }
+}
+
+void sim_load_closed(struct sim *s, int node)
+{
+    struct sim_replica *r = &s->node[node].replica;
+    for (size_t i = 0; i < SIM_WAITING_MAX; i++) {
+        struct sim_waiting *w = &r->waiting[i];
+        if (w->used) {
+            const struct sim_record *rec = &s->load.record[w->record];
+            w->used = false;
+            s->stats.ambiguous++;
+            s->load.client[rec->client].busy = false;
+            again(s, (int)rec->client, sim_us(s, 100, 3000));
+        }
+    }
+}
+
+void sim_load_start(struct sim *s)
+{
+    s->load.count = 0;
+    s->load.next_id = 0;
+    memset(s->load.client, 0, sizeof(s->load.client));
+    for (int i = 0; i < s->plan.clients; i++) {
+        s->load.client[i].guess = 1;
+        again(s, i, 50 * SIM_MS);
+    }
+}

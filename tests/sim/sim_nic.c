@@ -1,0 +1,319 @@
+/* A node: its clocks, its power, nicd with the real supervisor, pauses and ends of processes. */
+#include <signal.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/exit.h"
+#include "daemon/nicd.h"
+#include "tests/sim/sim.h"
+
+/* ---- clocks ------------------------------------------------------------------------------- */
+
+struct ts_mono sim_local(const struct sim *s, int node)
+{
+    const struct sim_node *n = &s->node[node];
+    int64_t d = (int64_t)(s->now - n->clock_from);
+    return (struct ts_mono){n->clock_base + (uint64_t)(d + d / 1000 * n->drift_ppm / 1000)};
+}
+
+uint64_t sim_when(const struct sim *s, int node, struct ts_mono t)
+{
+    const struct sim_node *n = &s->node[node];
+    if (t.ns <= n->clock_base) {
+        return s->now;
+    }
+    int64_t d = (int64_t)(t.ns - n->clock_base);
+    /* A little late rather than early: the inverse is rounded. */
+    uint64_t at = n->clock_from + (uint64_t)(d - d / 1000 * n->drift_ppm / 1000) + 1000;
+    if (n->drift_ppm != 0) {
+        at += (uint64_t)d / 20000000; /* the square of at most 200 ppm */
+    }
+    return at < s->now ? s->now : at;
+}
+
+/* ---- processes ---------------------------------------------------------------------------- */
+
+bool sim_runs(const struct sim *s, int node, enum sim_proc proc)
+{
+    return s->node[node].proc[proc].life != 0;
+}
+
+bool sim_paused(const struct sim *s, int node, enum sim_proc proc)
+{
+    return s->node[node].proc[proc].paused_until > s->now;
+}
+
+static enum sim_proc proc_of(const struct nicd_proc *p)
+{
+    if (p->role == REPORT_PROC_HEARTBEATD) {
+        return SIM_HEARTBEATD;
+    }
+    return p->role == REPORT_PROC_CLUSTER_CFGD ? SIM_CFGD : SIM_REPLICA;
+}
+
+static const char *proc_name(enum sim_proc proc)
+{
+    static const char *const names[] = {"", "nicd", "heartbeatd", "cluster-cfgd", "replica"};
+    return names[proc];
+}
+
+void sim_proc_tick_at(struct sim *s, int node, enum sim_proc proc, struct ts_mono due)
+{
+    struct sim_process *p = &s->node[node].proc[proc];
+    if (due.ns == UINT64_MAX) {
+        return;
+    }
+    uint64_t at = sim_when(s, node, due);
+    if (p->tick_at != 0 && p->tick_at <= at) {
+        return;
+    }
+    /* libuv counts milliseconds, and wakes a little late. */
+    at = (at > s->now ? at : s->now) + sim_us(s, 20, 1000);
+    if (p->tick_at != 0 && p->tick_at <= at) {
+        return;
+    }
+    p->tick_at = at;
+    sim_push(s, &(struct sim_event){
+                    .kind = proc == SIM_HEARTBEATD ? SIM_EV_HEART_TICK : SIM_EV_TICK,
+                    .at = at,
+                    .node = (uint8_t)node,
+                    .proc = (uint8_t)proc,
+                    .life = p->life,
+                    .a = at,
+                });
+}
+
+bool sim_proc_crashed(struct sim *s, int node, enum sim_proc proc)
+{
+    struct sim_process *p = &s->node[node].proc[proc];
+    if (p->crash_in > 0 && --p->crash_in == 0) {
+        p->dying = true;
+        sim_note(s, node, "%s crashes in the middle of a step", proc_name(proc));
+    }
+    return p->dying;
+}
+
+bool sim_proc_settle(struct sim *s, int node, enum sim_proc proc)
+{
+    struct sim_process *p = &s->node[node].proc[proc];
+    if (p->dying) {
+        sim_proc_end(s, node, proc, -SIGKILL);
+        return true;
+    }
+    if (p->exit_now >= 0) {
+        sim_proc_end(s, node, proc, p->exit_now);
+        return true;
+    }
+    return p->life == 0;
+}
+
+/* Takes the process apart; `power`: it had no time to do anything, nor had its kernel. */
+static void take_apart(struct sim *s, int node, enum sim_proc proc, bool power)
+{
+    struct sim_process *p = &s->node[node].proc[proc];
+    if (proc == SIM_HEARTBEATD) {
+        sim_heart_end(s, node);
+    } else if (proc == SIM_CFGD) {
+        sim_voter_end(s, node);
+    } else if (proc == SIM_REPLICA) {
+        if (power) {
+            sim_link_node_lost(s, node);
+        } else {
+            sim_link_process_ended(s, node);
+        }
+        sim_load_closed(s, node);
+        sim_disk_process_ended(s, node);
+        sim_replica_end(s, node);
+    }
+    *p = (struct sim_process){.exit_now = -1};
+}
+
+void sim_proc_end(struct sim *s, int node, enum sim_proc proc, int32_t status)
+{
+    struct sim_process *p = &s->node[node].proc[proc];
+    if (p->life == 0) {
+        return;
+    }
+    uint32_t pid = p->pid;
+    sim_note(s, node, "%s ends (%s %d)", proc_name(proc), status < 0 ? "killed by signal" : "status",
+             status < 0 ? -status : status);
+    s->stats.crashes++;
+    take_apart(s, node, proc, false);
+    struct sim_event ev = {.kind = SIM_EV_PROC_ENDING,
+                           .at = s->now + sim_us(s, 30, 400),
+                           .node = (uint8_t)node,
+                           .proc = SIM_NICD,
+                           .life = s->node[node].proc[SIM_NICD].life,
+                           .a = pid};
+    if (proc == SIM_REPLICA) { /* it has a lifeline: the others wait for this word */
+        sim_push(s, &ev);
+    }
+    ev.kind = SIM_EV_PROC_EXITED;
+    ev.at += sim_us(s, 300, 8000);
+    ev.b = (uint64_t)(int64_t)status;
+    sim_push(s, &ev);
+}
+
+/* ---- nicd --------------------------------------------------------------------------------- */
+
+static void send_report(struct sim *s, int node)
+{
+    struct sim_node *n = &s->node[node];
+    uint8_t bytes[REPORT_BYTES_MAX];
+    struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
+    nicd_supervisor_report(&n->nicd, &s->procs);
+    s->procs.nic.v = (uint16_t)node;
+    s->procs.p[s->procs.count++] =
+        (struct report_proc){.role = REPORT_PROC_NICD, .running = true, .pid = 1, .starts = 1};
+    enum ts_err err = report_procs_encode(&s->procs, &w);
+    ts_assert(err == TS_OK);
+    n->report_due = sim_local(s, node).ns + NICD_REPORT_NS;
+    struct sim_process *to = &n->proc[SIM_HEARTBEATD];
+    if (to->life == 0 || !to->ready || to->backlog > 16) {
+        return; /* its socket is away, or full */
+    }
+    to->backlog++;
+    struct sim_event ev = {.kind = SIM_EV_PROCS,
+                           .at = s->now + sim_us(s, 10, 150),
+                           .node = (uint8_t)node,
+                           .proc = SIM_HEARTBEATD,
+                           .life = to->life,
+                           .queued = true,
+                           .len = w.len};
+    ev.bytes = sim_bytes_copy(s, (struct ts_bytes){bytes, w.len}, (struct ts_bytes){NULL, 0});
+    sim_push(s, &ev);
+}
+
+static void nicd_step(struct sim *s, int node, struct nicd_event *event);
+
+static void spawn(struct sim *s, int node, uint8_t index)
+{
+    struct sim_node *n = &s->node[node];
+    enum sim_proc proc = proc_of(&n->nicd.procs[index]);
+    struct sim_process *p = &n->proc[proc];
+    ts_assert(p->life == 0);
+    *p = (struct sim_process){.life = ++s->lives, .exit_now = -1};
+    p->pid = (uint32_t)(1000 + p->life);
+    struct nicd_event started = {.kind = NICD_EVENT_STARTED, .proc = index, .pid = p->pid};
+    nicd_step(s, node, &started);
+    sim_push(s, &(struct sim_event){.kind = SIM_EV_STARTED,
+                                    .at = s->now + sim_us(s, 2000, 15000),
+                                    .node = (uint8_t)node,
+                                    .proc = (uint8_t)proc,
+                                    .life = p->life});
+}
+
+static void nicd_step(struct sim *s, int node, struct nicd_event *event)
+{
+    struct nicd_effects fx;
+    event->now = sim_local(s, node);
+    nicd_supervisor_step(&s->node[node].nicd, event, &fx);
+    for (uint8_t i = 0; i < fx.count; i++) {
+        ts_assert(fx.e[i].kind == NICD_EFFECT_SPAWN);
+        spawn(s, node, fx.e[i].proc);
+    }
+}
+
+static void arm_nicd(struct sim *s, int node)
+{
+    struct sim_node *n = &s->node[node];
+    struct ts_mono due = nicd_supervisor_deadline(&n->nicd);
+    if (due.ns > n->report_due) {
+        due.ns = n->report_due;
+    }
+    struct sim_process *p = &n->proc[SIM_NICD];
+    uint64_t at = sim_when(s, node, due) + sim_us(s, 20, 1000);
+    if (p->tick_at != 0 && p->tick_at <= at) {
+        return;
+    }
+    p->tick_at = at;
+    sim_push(s, &(struct sim_event){.kind = SIM_EV_NICD_TICK,
+                                    .at = at,
+                                    .node = (uint8_t)node,
+                                    .proc = SIM_NICD,
+                                    .life = p->life,
+                                    .a = at});
+}
+
+/* A reason that only a person can remove is said at once by every start, so nicd waits long. The
+ * order is nicd.c's: the others hear of an end before the process is started again. */
+static void on_exited(struct sim *s, int node, uint32_t pid, int32_t status)
+{
+    struct sim_node *n = &s->node[node];
+    if (nicd_supervisor_find(&n->nicd, pid) < 0) {
+        return;
+    }
+    struct nicd_effects fx;
+    struct nicd_event ev = {
+        .kind = NICD_EVENT_EXITED, .now = sim_local(s, node), .pid = pid, .status = status};
+    nicd_supervisor_step(&n->nicd, &ev, &fx);
+    send_report(s, node);
+    for (uint8_t i = 0; i < fx.count; i++) {
+        ts_assert(fx.e[i].kind == NICD_EFFECT_SPAWN);
+        spawn(s, node, fx.e[i].proc);
+    }
+    send_report(s, node);
+}
+
+void sim_nic_event(struct sim *s, struct sim_event *ev)
+{
+    struct sim_node *n = &s->node[ev->node];
+    struct sim_process *p = &n->proc[SIM_NICD];
+    if (ev->kind == SIM_EV_NICD_TICK) {
+        if (p->tick_at != ev->a) {
+            return;
+        }
+        p->tick_at = 0;
+        nicd_step(s, ev->node, &(struct nicd_event){.kind = NICD_EVENT_TICK});
+        send_report(s, ev->node);
+    } else if (ev->kind == SIM_EV_PROC_ENDING) {
+        nicd_step(s, ev->node, &(struct nicd_event){.kind = NICD_EVENT_ENDING, .pid = (uint32_t)ev->a});
+        send_report(s, ev->node);
+    } else {
+        on_exited(s, ev->node, (uint32_t)ev->a, (int32_t)(int64_t)ev->b);
+    }
+    arm_nicd(s, ev->node);
+}
+
+/* ---- power -------------------------------------------------------------------------------- */
+
+void sim_nic_power_on(struct sim *s, int node)
+{
+    struct sim_node *n = &s->node[node];
+    if (n->powered) {
+        return;
+    }
+    sim_note(s, node, "power comes on");
+    n->powered = true;
+    n->clock_from = s->now;
+    n->clock_base = sim_rand(s, 1, 1000) * SIM_S; /* clocks of two nodes or boots have nothing in common */
+    for (int i = 0; i < SIM_PROCS; i++) {
+        n->proc[i] = (struct sim_process){.exit_now = -1};
+    }
+    n->proc[SIM_NICD].life = ++s->lives;
+    n->proc[SIM_NICD].ready = true;
+    struct ts_mono now = sim_local(s, node);
+    nicd_supervisor_init(&n->nicd, &s->cluster, (struct ts_nic_id){(uint16_t)node}, now);
+    n->report_due = now.ns;
+    arm_nicd(s, node);
+}
+
+void sim_nic_power_off(struct sim *s, int node)
+{
+    struct sim_node *n = &s->node[node];
+    if (!n->powered) {
+        return;
+    }
+    sim_note(s, node, "power is lost");
+    for (int i = SIM_NICD; i < SIM_PROCS; i++) {
+        if (n->proc[i].life != 0) {
+            s->stats.crashes++;
+            take_apart(s, node, (enum sim_proc)i, true);
+        }
+    }
+    n->powered = false;
+    sim_voter_power_lost(s, node);
+    if (n->nic) {
+        sim_disk_power_lost(s, node);
+    }
+}

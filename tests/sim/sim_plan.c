@@ -1,0 +1,126 @@
+#include "tests/sim/sim_plan.h"
+
+#include <string.h>
+
+#include "base/ids.h"
+#include "base/prng.h"
+
+#define MS TS_NS_PER_MS
+#define COUNT(list) (sizeof(list) / sizeof((list)[0]))
+
+static const char *const NAMES[] = {
+#define FAULT_NAME(symbol, name, weight) name,
+    SIM_FAULT_LIST(FAULT_NAME)
+#undef FAULT_NAME
+};
+
+static const uint64_t WEIGHTS[] = {
+#define FAULT_WEIGHT(symbol, name, weight) weight,
+    SIM_FAULT_LIST(FAULT_WEIGHT)
+#undef FAULT_WEIGHT
+};
+
+const char *sim_fault_name(enum sim_fault_kind kind)
+{
+    return NAMES[kind];
+}
+
+static uint64_t between(struct ts_prng *p, uint64_t lo, uint64_t hi)
+{
+    return lo + ts_prng_below(p, hi - lo + 1);
+}
+
+/* Spread over the orders of magnitude between the two. */
+static uint64_t scaled(struct ts_prng *p, uint64_t lo, uint64_t hi)
+{
+    uint64_t top = lo;
+    while (top < hi && between(p, 0, 2) != 0) {
+        top *= 3;
+    }
+    return between(p, lo, top < hi ? top : hi);
+}
+
+static void draw_cluster(struct sim_plan *plan, struct ts_prng *p)
+{
+    static const uint64_t timeouts_ms[] = {50, 100, 100, 100, 200, 300, 500, 1000};
+    static const uint64_t windows[] = {16, 64, 64, 256};
+    uint64_t shape = between(p, 0, 9);
+    plan->nics = shape < 7 ? 2 : 3;
+    plan->arbiters = shape < 7 ? 1 : shape == 9 ? 2 : 0;
+    plan->failure_timeout = timeouts_ms[between(p, 0, COUNT(timeouts_ms) - 1)] * MS;
+    plan->clients = (int)between(p, 2, 6);
+    plan->think = (uint64_t)(unsigned)plan->clients * TS_NS_PER_S / between(p, 130, 260);
+    plan->net_us = scaled(p, 20, 1000);
+    plan->disk_us = scaled(p, 40, 3000);
+    plan->window = windows[between(p, 0, COUNT(windows) - 1)];
+    plan->drift_ppm = between(p, 0, 200);
+    plan->faults_until = between(p, 3000, 12000) * MS;
+}
+
+static void draw_fault(const struct sim_plan *plan, struct ts_prng *p, struct sim_fault *f)
+{
+    uint64_t nodes = (uint64_t)(plan->nics + plan->arbiters);
+    bool about_nics = f->kind != SIM_FAULT_KILL_CFGD && f->kind != SIM_FAULT_KILL_HEARTBEATD &&
+                      f->kind != SIM_FAULT_CRASH_POINT_VOTER && f->kind != SIM_FAULT_POWER_NODE &&
+                      f->kind != SIM_FAULT_PAUSE_PROCESS && f->kind != SIM_FAULT_PAUSE_NODE &&
+                      f->kind != SIM_FAULT_ISOLATE && f->kind != SIM_FAULT_STALL_VOTER &&
+                      f->kind != SIM_FAULT_VOTER_FSYNC && f->kind != SIM_FAULT_VOTER_BLANK &&
+                      f->kind != SIM_FAULT_VOTER_OLD;
+    bool link = f->kind == SIM_FAULT_RESET_LINK || f->kind == SIM_FAULT_EVIDENCE ||
+                f->kind == SIM_FAULT_LIE;
+    uint64_t among = link ? (uint64_t)plan->nics : nodes;
+    f->node = (uint8_t)between(p, 1, about_nics ? (uint64_t)plan->nics : nodes);
+    f->other = (uint8_t)between(p, 1, among - 1);
+    f->other = (uint8_t)(f->other + (f->other >= f->node));
+    f->path = (uint8_t)between(p, 0, 2 * SIM_PATHS - 1);
+    f->path = f->path > SIM_PATHS ? SIM_PATHS : f->path; /* half of them: all paths */
+    f->lasts = scaled(p, 100, between(p, 0, 9) == 0 ? 30000 : 3000) * MS;
+    f->a = ts_prng_next(p);
+    f->b = ts_prng_next(p);
+}
+
+static enum sim_fault_kind draw_kind(const struct sim_plan *plan, struct ts_prng *p)
+{
+    uint64_t total = 0;
+    for (int k = 0; k < SIM_FAULT_KINDS; k++) {
+        total += (plan->kinds >> k & 1) != 0 ? WEIGHTS[k] : 0;
+    }
+    uint64_t at = ts_prng_below(p, total);
+    for (int k = 0; k < SIM_FAULT_KINDS; k++) {
+        uint64_t weight = (plan->kinds >> k & 1) != 0 ? WEIGHTS[k] : 0;
+        if (at < weight) {
+            return (enum sim_fault_kind)k;
+        }
+        at -= weight;
+    }
+    return SIM_FAULT_KILL_REPLICA;
+}
+
+void sim_plan_draw(struct sim_plan *plan, uint64_t seed, bool beyond)
+{
+    struct ts_prng p = ts_prng_init(seed);
+    memset(plan, 0, sizeof(*plan));
+    plan->seed = seed;
+    draw_cluster(plan, &p);
+    for (int k = 0; k < SIM_FAULT_KINDS; k++) {
+        bool disk = k >= SIM_FAULT_FSYNC_ERROR && k <= SIM_FAULT_VOTER_OLD;
+        if (between(&p, 0, 99) < (disk && beyond ? 80 : 50)) {
+            plan->kinds |= 1ULL << k;
+        }
+    }
+    if (plan->kinds == 0) {
+        plan->kinds = 1ULL << SIM_FAULT_KILL_REPLICA;
+    }
+    uint64_t pause_ms = scaled(&p, 60, 2000);
+    uint64_t at = 100 * MS;
+    while (plan->fault_count < SIM_FAULTS_MAX) {
+        at += between(&p, 1, 2 * pause_ms) * MS;
+        if (at >= plan->faults_until) {
+            break;
+        }
+        struct sim_fault *f = &plan->fault[plan->fault_count++];
+        f->at = at + between(&p, 0, MS);
+        f->kind = draw_kind(plan, &p);
+        draw_fault(plan, &p, f);
+    }
+}

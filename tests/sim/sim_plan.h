@@ -1,0 +1,95 @@
+/* What a seed stands for: a cluster, its scales, and the schedule of its faults.
+ *
+ * Swarm testing: each seed draws which kinds of faults there are at all, and how often. A plan is
+ * explicit: a fault that is left out leaves the others where they are, so that a failing plan
+ * can be made shorter.
+ * Source: A. Groce et al., "Swarm Testing", ISSTA 2012. */
+#ifndef TESTS_SIM_SIM_PLAN_H
+#define TESTS_SIM_SIM_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SIM_NODES_MAX 5
+#define SIM_NICS_MAX 3
+#define SIM_PATHS 2
+#define SIM_CLIENTS_MAX 8
+#define SIM_FAULTS_MAX 400
+
+/* X(symbol, name, weight, may be drawn only once a plan) */
+#define SIM_FAULT_LIST(X) \
+    X(SIM_FAULT_KILL_REPLICA, "kill-replica", 6) \
+    X(SIM_FAULT_KILL_CFGD, "kill-cluster-cfgd", 3) \
+    X(SIM_FAULT_KILL_HEARTBEATD, "kill-heartbeatd", 2) \
+    X(SIM_FAULT_CRASH_POINT, "crash-at-effect", 8) \
+    X(SIM_FAULT_CRASH_POINT_VOTER, "crash-voter-at-effect", 4) \
+    X(SIM_FAULT_POWER_NODE, "power-loss-node", 5) \
+    X(SIM_FAULT_POWER_ALL, "power-loss-all", 3) \
+    X(SIM_FAULT_PAUSE_PROCESS, "pause-process", 5) \
+    X(SIM_FAULT_PAUSE_NODE, "pause-node", 4) \
+    X(SIM_FAULT_CUT, "cut", 6) \
+    X(SIM_FAULT_CUT_ONE_WAY, "cut-one-way", 5) \
+    X(SIM_FAULT_ISOLATE, "isolate-node", 5) \
+    X(SIM_FAULT_FLAP, "flap", 3) \
+    X(SIM_FAULT_BAD_PATH, "bad-path", 5) \
+    X(SIM_FAULT_SLOW_PATH, "slow-path", 2) \
+    X(SIM_FAULT_RESET_LINK, "reset-link", 4) \
+    X(SIM_FAULT_LATE_REGISTER, "late-register-messages", 4) \
+    X(SIM_FAULT_SLOW_DISK, "slow-disk", 3) \
+    X(SIM_FAULT_STALL_DISK, "stall-disk", 4) \
+    X(SIM_FAULT_STALL_VOTER, "stall-voter-disk", 3) \
+    X(SIM_FAULT_FULL_DISK, "full-disk", 2) \
+    X(SIM_FAULT_FSYNC_ERROR, "fsync-error", 1) \
+    X(SIM_FAULT_DAMAGED_DISK, "damaged-disk", 1) \
+    X(SIM_FAULT_BLANK_DISK, "blank-disk", 1) \
+    X(SIM_FAULT_OLD_DISK, "old-disk-image", 2) \
+    X(SIM_FAULT_VOTER_FSYNC, "voter-fsync-error", 1) \
+    X(SIM_FAULT_VOTER_BLANK, "voter-blank-disk", 1) \
+    X(SIM_FAULT_VOTER_OLD, "voter-old-image", 1) \
+    X(SIM_FAULT_EVIDENCE, "random-evidence", 6) \
+    X(SIM_FAULT_LIE, "false-config", 3) \
+    X(SIM_FAULT_WALL_CLOCK, "wall-clock-jump", 2)
+
+enum sim_fault_kind {
+#define SIM_FAULT_ENUM(symbol, name, weight) symbol,
+    SIM_FAULT_LIST(SIM_FAULT_ENUM)
+#undef SIM_FAULT_ENUM
+        SIM_FAULT_KINDS
+};
+const char *sim_fault_name(enum sim_fault_kind kind);
+
+/* One fault; what each field means stands with its kind in sim_fault.c. */
+struct sim_fault {
+    uint64_t at; /* ns of virtual time */
+    uint64_t lasts;
+    enum sim_fault_kind kind;
+    uint8_t node;
+    uint8_t other;
+    uint8_t path; /* SIM_PATHS: all */
+    uint64_t a;
+    uint64_t b;
+    bool off; /* left out: by the search for a shorter plan */
+};
+
+struct sim_plan {
+    uint64_t seed;
+    int nics;
+    int arbiters;
+    uint64_t failure_timeout; /* ns */
+    int clients;
+    uint64_t think;        /* ns, on average */
+    uint64_t net_us;       /* a typical one-way delay, microseconds */
+    uint64_t disk_us;      /* a typical write, microseconds */
+    uint64_t window;       /* batches of the log window */
+    uint64_t drift_ppm;    /* largest */
+    uint64_t faults_until; /* ns */
+    uint64_t kinds;        /* bit = enum sim_fault_kind */
+    size_t fault_count;
+    struct sim_fault fault[SIM_FAULTS_MAX];
+};
+
+/* Draws the plan of a seed. `beyond`: disks are lost more often, and without asking. */
+void sim_plan_draw(struct sim_plan *plan, uint64_t seed, bool beyond);
+
+#endif

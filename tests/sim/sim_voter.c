@@ -1,0 +1,326 @@
+/* cluster-cfgd's voter: the real core and the real registration of its start, on a modelled disk.
+ *
+ * The disk is slot files: each record is written to the slot that is not the newest, both copies,
+ * fdatasync, in the order of the calls. So power that is lost leaves either the record before or
+ * the new one, and of several writes a prefix; a copy that is damaged is repaired from the other. */
+#include <string.h>
+
+#include "base/assert.h"
+#include "tests/sim/sim.h"
+
+static struct sim_cfgd *cfgd_of(struct sim *s, int node)
+{
+    return &s->node[node].cfgd;
+}
+
+/* ---- the disk -------------------------------------------------------------------------------- */
+
+static void write_record(struct sim *s, int node, const struct voter_record *r)
+{
+    struct sim_voter_image *d = &cfgd_of(s, node)->disk.durable;
+    if (r->kind == VOTER_RECORD_REGISTER) {
+        d->reg = r->reg;
+        sim_check_voted(s, node, &r->reg);
+        return;
+    }
+    for (size_t i = 0; i < d->start_count; i++) {
+        if (ts_incarnation_eq(d->starts[i].incarnation, r->start.incarnation)) {
+            d->starts[i] = r->start;
+            return;
+        }
+    }
+    ts_assert(d->start_count < SIM_STARTS_MAX);
+    d->starts[d->start_count++] = r->start;
+}
+
+static uint64_t write_oldest(struct sim *s, int node)
+{
+    struct sim_voter_disk *d = &cfgd_of(s, node)->disk;
+    uint64_t n = d->ops[0].n;
+    write_record(s, node, &d->ops[0].record);
+    d->op_count--;
+    memmove(&d->ops[0], &d->ops[1], d->op_count * sizeof(d->ops[0]));
+    return n;
+}
+
+static void persist(struct sim *s, int node, uint64_t n, const struct voter_record *r)
+{
+    struct sim_voter_disk *d = &cfgd_of(s, node)->disk;
+    ts_assert(d->op_count < sizeof(d->ops) / sizeof(d->ops[0]));
+    d->ops[d->op_count++] = (struct sim_voter_op){n, *r};
+    uint64_t from = d->busy_until > s->now ? d->busy_until : s->now;
+    from = d->stalled_until > from ? d->stalled_until : from;
+    d->busy_until = from + sim_us(s, s->plan.disk_us / 2, 2 * s->plan.disk_us);
+    sim_push(s, &(struct sim_event){.kind = SIM_EV_VOTER_DISK,
+                                    .at = d->busy_until,
+                                    .node = (uint8_t)node,
+                                    .proc = SIM_CFGD,
+                                    .life = s->node[node].proc[SIM_CFGD].life});
+}
+
+void sim_voter_format(struct sim *s, int node, const struct reg_value *value)
+{
+    struct sim_voter_disk *d = &cfgd_of(s, node)->disk;
+    *d = (struct sim_voter_disk){.incarnation = {2000U + (uint64_t)node}};
+    d->durable.valid = true;
+    d->durable.reg = voter_genesis(SIM_GROUP, value);
+}
+
+void sim_voter_power_lost(struct sim *s, int node)
+{
+    struct sim_voter_disk *d = &cfgd_of(s, node)->disk;
+    size_t keep = d->op_count == 0 ? 0 : (size_t)sim_rand(s, 0, d->op_count);
+    while (keep-- > 0) {
+        (void)write_oldest(s, node);
+    }
+    d->op_count = 0;
+    d->cached = 0;
+    d->busy_until = s->now;
+}
+
+/* ---- the core's effects ---------------------------------------------------------------------- */
+
+static void voter_event(struct sim *s, int node, struct voter_event *ev)
+{
+    struct sim_cfgd *c = cfgd_of(s, node);
+    ev->now = sim_local(s, node);
+    voter_step(c->core, ev, &s->voter_effects);
+    for (size_t i = 0; i < s->voter_effects.count; i++) {
+        const struct voter_effect *e = &s->voter_effects.e[i];
+        if (e->kind == VOTER_TRACE) {
+            sim_story_trace(s, node, SIM_CFGD, &e->trace);
+        } else if (sim_proc_crashed(s, node, SIM_CFGD)) {
+            return; /* the process is taken apart when this event is over */
+        } else if (e->kind == VOTER_PERSIST) {
+            persist(s, node, e->persist.n, &e->persist.record);
+        } else {
+            sim_net_from_voter(s, node, e->reply.handle, &e->reply.msg);
+        }
+    }
+    if (s->options.invariants) {
+        voter_check_invariants(c->core);
+    }
+}
+
+static void start_event(struct sim *s, int node, struct start_event *ev)
+{
+    struct sim_cfgd *c = cfgd_of(s, node);
+    struct start_effects fx;
+    if (!c->registering) {
+        return;
+    }
+    ev->now = sim_local(s, node);
+    start_step(&c->start, ev, &fx);
+    for (size_t i = 0; i < fx.count; i++) {
+        const struct start_effect *e = &fx.e[i];
+        if (e->kind == START_EFFECT_SEND) {
+            sim_net_to_voter(s, node, SIM_CFGD, e->voter + 1, &e->msg);
+        } else if (e->kind == START_EFFECT_REGISTERED) {
+            sim_check_registered(s, -node);
+            voter_event(s, node, &(struct voter_event){.kind = VOTER_READY});
+        } else if (e->kind == START_EFFECT_CLONE) {
+            sim_note(s, node, "the voter's disk is a clone or an old image: it does not vote");
+            voter_event(s, node, &(struct voter_event){.kind = VOTER_PERSIST_FAILED});
+        } else {
+            sim_story_trace(s, node, SIM_CFGD, &e->trace);
+        }
+    }
+    sim_proc_tick_at(s, node, SIM_CFGD, start_deadline(&c->start));
+}
+
+static void link_told(struct sim *s, int node, int voter, bool up)
+{
+    struct start_event ev = {.kind = up ? START_EVENT_VOTER_UP : START_EVENT_VOTER_DOWN,
+                             .voter = (uint8_t)(voter - 1)};
+    if (voter != node) {
+        start_event(s, node, &ev);
+    }
+}
+
+/* A link follows what it is made of, after a while: dialling, or a silence. */
+void sim_voter_links(struct sim *s, int node, enum sim_proc proc,
+                     void (*told)(struct sim *s, int node, int voter, bool up))
+{
+    struct sim_process *me = &s->node[node].proc[proc];
+    uint64_t life = me->life;
+    for (int v = 1; v <= s->nodes && me->life == life; v++) {
+        const struct sim_process *there = &s->node[v].proc[SIM_CFGD];
+        bool open = v == node || sim_net_any_path_open(s, node, v);
+        bool listens = s->node[v].powered && there->life != 0 && there->ready;
+        uint64_t now = open && listens ? there->life : 0;
+        if (me->voter_life[v] == now || !sim_chance_pm(s, 250)) {
+            continue;
+        }
+        bool was = me->voter_life[v] != 0;
+        me->voter_life[v] = 0;
+        if (was) {
+            told(s, node, v, false);
+        }
+        if (me->life == life && now != 0 && there->paused_until <= s->now) {
+            me->voter_life[v] = now;
+            told(s, node, v, true);
+        }
+    }
+}
+
+/* ---- the process ------------------------------------------------------------------------------ */
+
+/* Opens the disk and fills the core; what cannot be opened leaves a process without a voter. */
+static bool open_disk(struct sim *s, int node)
+{
+    struct sim_cfgd *c = cfgd_of(s, node);
+    struct sim_voter_disk *d = &c->disk;
+    if (d->blank || d->abandoned) {
+        sim_note(s, node, "the voter's disk is %s: it does not vote",
+                 d->blank ? "blank" : "abandoned");
+        return false;
+    }
+    while (d->cached > 0) { /* read from the page cache, and made durable */
+        (void)write_oldest(s, node);
+        d->cached--;
+    }
+    d->durable.start++;
+    struct voter_limits limits = {.self = {(uint16_t)node},
+                                  .registers_max = 1,
+                                  .starts_max = SIM_STARTS_MAX,
+                                  .held_max = VOTER_HELD_MAX};
+    c->core = voter_new(&limits);
+    ts_assert(c->core != NULL);
+    struct voter_record record = {.kind = VOTER_RECORD_REGISTER, .reg = d->durable.reg};
+    enum ts_err err = voter_restore(c->core, &record);
+    ts_assert(err == TS_OK);
+    for (size_t i = 0; i < d->durable.start_count; i++) {
+        record = (struct voter_record){.kind = VOTER_RECORD_START, .start = d->durable.starts[i]};
+        err = voter_restore(c->core, &record);
+        ts_assert(err == TS_OK);
+    }
+    return true;
+}
+
+static void plan_watch(struct sim *s, int node)
+{
+    sim_push(s, &(struct sim_event){.kind = SIM_EV_WATCH,
+                                    .at = s->now + s->cluster.timing.path_timeout / 2,
+                                    .node = (uint8_t)node,
+                                    .proc = SIM_CFGD,
+                                    .life = s->node[node].proc[SIM_CFGD].life});
+}
+
+void sim_voter_start(struct sim *s, int node)
+{
+    struct sim_cfgd *c = cfgd_of(s, node);
+    struct sim_process *p = &s->node[node].proc[SIM_CFGD];
+    p->ready = true;
+    if (!open_disk(s, node)) {
+        return;
+    }
+    struct start_config cfg = {
+        .start = {.owner = {.kind = REG_OWNER_VOTER, .node = {(uint16_t)node}},
+                  .incarnation = c->disk.incarnation,
+                  .start = c->disk.durable.start,
+                  .instance = {p->life}},
+        .voters = (uint8_t)s->nodes,
+        .self = (uint8_t)(node - 1),
+        .retry_ns = s->cluster.timing.proposer_retry,
+    };
+    start_init(&c->start, &cfg);
+    c->registering = true;
+    c->persisted = 0;
+    start_event(s, node, &(struct start_event){.kind = START_EVENT_BEGIN});
+    plan_watch(s, node);
+}
+
+void sim_voter_end(struct sim *s, int node)
+{
+    struct sim_cfgd *c = cfgd_of(s, node);
+    struct sim_voter_disk *d = &c->disk;
+    voter_free(c->core);
+    c->core = NULL;
+    c->registering = false;
+    /* Of what the worker had in hand, the oldest may have reached the page cache. */
+    if (d->op_count > 0) {
+        d->op_count = sim_chance_pm(s, 500) ? 1 : 0;
+        d->cached = d->op_count;
+    }
+    d->busy_until = s->now;
+}
+
+static void on_disk(struct sim *s, int node)
+{
+    struct sim_voter_disk *d = &cfgd_of(s, node)->disk;
+    if (d->op_count == 0 || cfgd_of(s, node)->core == NULL) {
+        return;
+    }
+    if (d->fail_next) {
+        d->fail_next = false;
+        d->abandoned = true;
+        d->op_count = 0;
+        sim_note(s, node, "the voter's fsync failed: it never votes again");
+        voter_event(s, node, &(struct voter_event){.kind = VOTER_PERSIST_FAILED});
+        return;
+    }
+    if (d->stalled_until > s->now) {
+        sim_push(s, &(struct sim_event){.kind = SIM_EV_VOTER_DISK,
+                                        .at = d->stalled_until,
+                                        .node = (uint8_t)node,
+                                        .proc = SIM_CFGD,
+                                        .life = s->node[node].proc[SIM_CFGD].life});
+        return;
+    }
+    struct voter_event ev = {.kind = VOTER_PERSISTED};
+    ev.n = write_oldest(s, node);
+    voter_event(s, node, &ev);
+}
+
+static void on_message(struct sim *s, struct sim_event *ev)
+{
+    struct sim_cfgd *c = cfgd_of(s, ev->node);
+    struct reg_msg msg;
+    if (reg_msg_decode(&msg, ev->type, (struct ts_bytes){ev->bytes, ev->len}) != TS_OK) {
+        sim_fail(s, SIM_CHECK_ALARM, "a register message does not decode");
+    }
+    if (ev->kind == SIM_EV_FROM_VOTER) {
+        struct start_event e = {
+            .kind = START_EVENT_MESSAGE, .voter = (uint8_t)(ev->peer - 1), .msg = &msg};
+        start_event(s, ev->node, &e);
+    } else if (c->core != NULL) {
+        struct voter_event e = {
+            .kind = VOTER_MESSAGE, .from = {ev->peer}, .handle = ev->a, .msg = &msg};
+        voter_event(s, ev->node, &e);
+    }
+}
+
+void sim_voter_event(struct sim *s, struct sim_event *ev)
+{
+    struct sim_process *p = &s->node[ev->node].proc[SIM_CFGD];
+    const struct sim_cfgd *c = cfgd_of(s, ev->node);
+    switch ((int)ev->kind) {
+    case SIM_EV_STARTED:
+        sim_voter_start(s, ev->node);
+        break;
+    case SIM_EV_VOTER_DISK:
+        on_disk(s, ev->node);
+        break;
+    case SIM_EV_TO_VOTER:
+    case SIM_EV_FROM_VOTER:
+        on_message(s, ev);
+        break;
+    case SIM_EV_WATCH:
+        sim_voter_links(s, ev->node, SIM_CFGD, link_told);
+        plan_watch(s, ev->node);
+        break;
+    case SIM_EV_TICK:
+        if (p->tick_at == ev->a) {
+            p->tick_at = 0;
+            if (start_deadline(&c->start).ns <= sim_local(s, ev->node).ns) {
+                start_event(s, ev->node, &(struct start_event){.kind = START_EVENT_TICK});
+            } else {
+                sim_proc_tick_at(s, ev->node, SIM_CFGD, start_deadline(&c->start));
+            }
+        }
+        break;
+    default:
+        ts_unreachable();
+    }
+    (void)sim_proc_settle(s, ev->node, SIM_CFGD);
+}

@@ -1,0 +1,472 @@
+/* The queue of virtual time, memory that is used again, one run. */
+#include "tests/sim/sim.h"
+
+#include <malloc.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+
+/* How long the group must be well before a run ends. */
+#define WELL_NS (400 * SIM_MS)
+/* Answers that must come after the faults have ended. */
+#define WELL_ANSWERS 10
+
+static const char *const CHECK_NAMES[] = {
+#define CHECK_NAME(symbol, name) name,
+    SIM_CHECK_LIST(CHECK_NAME)
+#undef CHECK_NAME
+};
+
+const char *sim_check_name(enum sim_check c)
+{
+    return CHECK_NAMES[c];
+}
+
+/* The run that is under way: for the cores' assertions, which know no simulator. */
+static struct sim *running;
+
+_Noreturn void ts_assert_fail(const char *cond, const char *file, int line, const char *func)
+{
+    if (running != NULL) {
+        sim_fail(running, SIM_CHECK_ASSERT, "%s:%d: %s: invariant broken: %s", file, line, func,
+                 cond);
+    }
+    fprintf(stderr, "%s:%d: %s: invariant broken: %s\n", file, line, func, cond);
+    abort();
+}
+
+_Noreturn void sim_fail(struct sim *s, enum sim_check check, const char *format, ...)
+{
+    va_list ap;
+    running = NULL;
+    s->failure.check = check;
+    s->failure.at = s->now;
+    va_start(ap, format);
+    (void)vsnprintf(s->failure.text, sizeof(s->failure.text), format, ap);
+    va_end(ap);
+    longjmp(s->escape, 1);
+}
+
+/* ---- chance ------------------------------------------------------------------------------- */
+
+uint64_t sim_rand(struct sim *s, uint64_t lo, uint64_t hi)
+{
+    /* The high half of a product: a hair less uniform than a rejection, and much faster. */
+    uint64_t span = hi - lo + 1;
+    __extension__ typedef unsigned __int128 wide;
+    return lo + (uint64_t)(((wide)ts_prng_next(&s->prng) * span) >> 64);
+}
+
+bool sim_chance_pm(struct sim *s, uint64_t per_mille)
+{
+    return per_mille > 0 && sim_rand(s, 0, 999) < per_mille;
+}
+
+uint64_t sim_us(struct sim *s, uint64_t lo_us, uint64_t hi_us)
+{
+    return sim_rand(s, lo_us * 1000, hi_us * 1000);
+}
+
+/* ---- buffers ------------------------------------------------------------------------------ */
+
+struct buffer {
+    union {
+        struct buffer *next; /* while free */
+        uint64_t refs;
+    };
+    uint64_t class;
+    uint8_t data[];
+};
+
+static const size_t CLASS_BYTES[] = {128, 512, 2048};
+#define CLASSES (sizeof(CLASS_BYTES) / sizeof(CLASS_BYTES[0]))
+
+static struct buffer *buffer_of(uint8_t *bytes)
+{
+    return (struct buffer *)(void *)(bytes - offsetof(struct buffer, data));
+}
+
+uint8_t *sim_bytes_new(struct sim *s, size_t len)
+{
+    size_t class = 0;
+    while (class < CLASSES && len > CLASS_BYTES[class]) {
+        class++;
+    }
+    struct buffer *b = class < CLASSES ? s->free_bytes[class] : NULL;
+    if (b != NULL) {
+        s->free_bytes[class] = b->next;
+    } else {
+        b = malloc(sizeof(*b) + (class < CLASSES ? CLASS_BYTES[class] : len));
+        ts_assert(b != NULL);
+        b->class = class;
+    }
+    b->refs = 1;
+    return b->data;
+}
+
+uint8_t *sim_bytes_ref(uint8_t *bytes)
+{
+    buffer_of(bytes)->refs++;
+    return bytes;
+}
+
+void sim_bytes_drop(struct sim *s, uint8_t *bytes)
+{
+    if (bytes == NULL) {
+        return;
+    }
+    struct buffer *b = buffer_of(bytes);
+    if (--b->refs > 0) {
+        return;
+    }
+    if (b->class == CLASSES) {
+        free(b);
+        return;
+    }
+    b->next = s->free_bytes[b->class];
+    s->free_bytes[b->class] = b;
+}
+
+uint8_t *sim_bytes_copy(struct sim *s, struct ts_bytes a, struct ts_bytes b)
+{
+    uint8_t *bytes = sim_bytes_new(s, a.len + b.len);
+    if (a.len > 0) {
+        memcpy(bytes, a.data, a.len);
+    }
+    if (b.len > 0) {
+        memcpy(bytes + a.len, b.data, b.len);
+    }
+    return bytes;
+}
+
+/* ---- the queue ---------------------------------------------------------------------------- */
+
+static bool before(const struct sim_key *a, const struct sim_key *b)
+{
+    return a->at != b->at ? a->at < b->at : a->order < b->order;
+}
+
+static void grow(struct sim_queue *q)
+{
+    size_t cap = q->pool_cap == 0 ? 1024 : 2 * q->pool_cap;
+    q->pool = realloc(q->pool, cap * sizeof(*q->pool));
+    q->free = realloc(q->free, cap * sizeof(*q->free));
+    q->heap = realloc(q->heap, cap * sizeof(*q->heap));
+    ts_assert(q->pool != NULL && q->free != NULL && q->heap != NULL);
+    for (size_t i = cap; i > q->pool_cap; i--) {
+        q->free[q->free_count++] = (uint32_t)(i - 1);
+    }
+    q->pool_cap = cap;
+}
+
+/* A heap with four children a node: half as deep, and a node's children share cache lines. */
+void sim_push(struct sim *s, const struct sim_event *ev)
+{
+    struct sim_queue *q = &s->queue;
+    if (q->free_count == 0) {
+        grow(q);
+    }
+    struct sim_key key = {ev->at, q->order++, q->free[--q->free_count]};
+    q->pool[key.slot] = *ev;
+    size_t i = q->count++;
+    while (i > 0 && before(&key, &q->heap[(i - 1) / 4])) {
+        q->heap[i] = q->heap[(i - 1) / 4];
+        i = (i - 1) / 4;
+    }
+    q->heap[i] = key;
+}
+
+static struct sim_event pop(struct sim_queue *q)
+{
+    struct sim_key top = q->heap[0];
+    struct sim_key last = q->heap[--q->count];
+    size_t i = 0;
+    for (;;) {
+        size_t child = 4 * i + 1;
+        size_t end = child + 4 < q->count ? child + 4 : q->count;
+        if (child >= q->count) {
+            break;
+        }
+        size_t least = child;
+        for (size_t c = child + 1; c < end; c++) {
+            least = before(&q->heap[c], &q->heap[least]) ? c : least;
+        }
+        if (!before(&q->heap[least], &last)) {
+            break;
+        }
+        q->heap[i] = q->heap[least];
+        i = least;
+    }
+    q->heap[i] = last;
+    q->free[q->free_count++] = top.slot;
+    struct sim_event ev = q->pool[top.slot];
+    ev.at = top.at;
+    return ev;
+}
+
+/* ---- dispatch ----------------------------------------------------------------------------- */
+
+/* False: not now, and the event is kept, or not at all, and it is gone. */
+static bool deliverable(struct sim *s, struct sim_event *ev)
+{
+    if (ev->proc == SIM_WORLD) {
+        return true;
+    }
+    struct sim_process *p = &s->node[ev->node].proc[ev->proc];
+    bool gone = p->life == 0 || (ev->life != 0 && ev->life != p->life);
+    if (!gone && p->paused_until > s->now) {
+        ev->at = p->paused_until;
+        sim_push(s, ev);
+        return false;
+    }
+    if (ev->queued && p->backlog > 0) {
+        p->backlog--;
+    }
+    if (gone || (!p->ready && ev->kind != SIM_EV_STARTED)) {
+        sim_bytes_drop(s, ev->bytes);
+        return false;
+    }
+    return true;
+}
+
+static void dispatch_world(struct sim *s, struct sim_event *ev)
+{
+    if (ev->kind == SIM_EV_CLIENT) {
+        sim_load_act(s, (int)ev->a);
+    } else if (ev->kind == SIM_EV_CONSUMER) {
+        sim_check_consumer(s, (struct ts_epoch){ev->a}, (struct ts_seq){ev->b});
+    } else if (ev->kind == SIM_EV_POWER_ON) {
+        sim_nic_power_on(s, ev->node);
+    } else {
+        sim_fault_event(s, ev);
+    }
+}
+
+void sim_dispatch(struct sim *s, struct sim_event *ev)
+{
+    switch ((enum sim_proc)ev->proc) {
+    case SIM_WORLD:
+        dispatch_world(s, ev);
+        return;
+    case SIM_NICD:
+        sim_nic_event(s, ev);
+        return;
+    case SIM_HEARTBEATD:
+        sim_heart_event(s, ev);
+        return;
+    case SIM_CFGD:
+        sim_voter_event(s, ev);
+        return;
+    case SIM_REPLICA:
+        sim_replica_event(s, ev);
+        return;
+    case SIM_PROCS:
+        break;
+    }
+    ts_unreachable();
+}
+
+/* ---- one run ------------------------------------------------------------------------------ */
+
+static void form_cluster(struct sim *s, const struct sim_plan *plan)
+{
+    s->nics = plan->nics;
+    s->nodes = plan->nics + plan->arbiters;
+    s->cluster = (struct cfg_cluster){.name = "sim",
+                                      .base_port = CFG_BASE_PORT_DEFAULT,
+                                      .timing = cfg_timing_derive(plan->failure_timeout),
+                                      .node_count = (size_t)s->nodes,
+                                      .group_count = 1};
+    struct cfg_group *g = &s->cluster.groups[0];
+    *g = (struct cfg_group){
+        .id = {SIM_GROUP}, .name = "kv", .service = "kv", .nic_count = (uint8_t)s->nics};
+    s->genesis = (struct cfg_config){.epoch = {1}, .primary = {1}, .min_version = 1};
+    for (int n = 1; n <= s->nodes; n++) {
+        struct cfg_node *node = &s->cluster.nodes[n - 1];
+        *node = (struct cfg_node){.id = {(uint16_t)n},
+                                  .arbiter = n > s->nics,
+                                  .voter = true,
+                                  .path_count = SIM_PATHS};
+        bool arbiter = n > s->nics;
+        (void)snprintf(node->name, sizeof(node->name), "%s%d", arbiter ? "arb" : "nic",
+                       arbiter ? n - s->nics : n);
+        if (!arbiter) {
+            g->nics[n - 1] = node->id;
+            struct cfg_replica r = {node->id, {1000U + (uint64_t)n}};
+            cfg_set_add(&s->genesis.in_sync, r);
+            cfg_set_add(&s->genesis.members, r);
+        }
+    }
+}
+
+static void setup(struct sim *s, const struct sim_plan *plan, const struct sim_options *options)
+{
+    s->options = *options;
+    s->seed = plan->seed;
+    s->plan = *plan;
+    s->prng = ts_prng_init(plan->seed ^ 0x5157a3b1c0ffeeULL);
+    s->now = 0;
+    s->lives = 0;
+    s->conns = 0;
+    s->healed = false;
+    s->end_of_faults = plan->faults_until;
+    s->queue.order = 0;
+    s->failure = (struct sim_failure){.check = SIM_CHECK_NONE};
+    memset(&s->net, 0, sizeof(s->net));
+    memset(&s->stats, 0, sizeof(s->stats));
+    form_cluster(s, plan);
+    sim_check_reset(s);
+    struct reg_value value = {0};
+    struct ts_writer w = ts_writer_init(value.data, sizeof(value.data));
+    cfg_config_encode(&s->genesis, &w);
+    value.len = (uint16_t)w.len;
+    for (int n = 1; n <= s->nodes; n++) {
+        struct sim_node *node = &s->node[n];
+        node->id = n;
+        node->nic = n <= s->nics;
+        node->powered = false;
+        int64_t most = (int64_t)plan->drift_ppm;
+        node->drift_ppm = (int64_t)sim_rand(s, 0, (uint64_t)(2 * most)) - most;
+        node->wall_offset = 0;
+        sim_voter_format(s, n, &value);
+        if (node->nic) {
+            node->replica.sim = s;
+            node->replica.node = n;
+            sim_disk_format(s, n);
+        }
+    }
+    for (int n = 1; n <= s->nodes; n++) {
+        sim_nic_power_on(s, n);
+    }
+    sim_load_start(s);
+    sim_fault_schedule(s);
+}
+
+static void teardown(struct sim *s)
+{
+    struct sim_queue *q = &s->queue;
+    running = NULL;
+    for (size_t i = 0; i < q->count; i++) {
+        sim_bytes_drop(s, q->pool[q->heap[i].slot].bytes);
+        q->free[q->free_count++] = q->heap[i].slot;
+    }
+    q->count = 0;
+    sim_link_free(s);
+    for (int n = 1; n <= SIM_NODES_MAX; n++) {
+        sim_heart_end(s, n);
+        sim_voter_end(s, n);
+        sim_replica_end(s, n);
+        sim_disk_free(s, n);
+        memset(s->node[n].proc, 0, sizeof(s->node[n].proc));
+    }
+}
+
+/* Whether the run may end: the group is as well as it can be, and has been for a while. */
+static bool recovered(struct sim *s, uint64_t *well_since, uint64_t *next_look)
+{
+    if (s->now < *next_look) {
+        return false;
+    }
+    *next_look = s->now + 20 * SIM_MS;
+    if (!sim_check_well(s)) {
+        *well_since = 0;
+        return false;
+    }
+    if (*well_since == 0) {
+        *well_since = s->now;
+    }
+    return s->now > *well_since + WELL_NS;
+}
+
+/* Within this virtual time after the faults the group answers and is redundant: nicd's longest
+ * wait, some of the proposers' longest, and the catching up. */
+static uint64_t heal_bound(const struct sim *s)
+{
+    return 20 * SIM_S + 80 * s->cluster.timing.failure_timeout;
+}
+
+static void run(struct sim *s)
+{
+    uint64_t well_since = 0;
+    uint64_t next_look = 0;
+    uint64_t acked_at_heal = 0;
+    while (s->queue.count > 0) {
+        struct sim_event ev = pop(&s->queue);
+        ts_assert(ev.at >= s->now);
+        s->now = ev.at;
+        if (deliverable(s, &ev)) {
+            sim_dispatch(s, &ev);
+            sim_bytes_drop(s, ev.bytes);
+            s->stats.events++;
+        }
+        if (!s->healed) {
+            acked_at_heal = s->stats.acked;
+            continue;
+        }
+        bool serves = sim_budget_group_can_serve(s);
+        if (!serves && s->now > s->end_of_faults + 3 * SIM_S) {
+            s->stats.stopped++;
+            break;
+        }
+        if (serves && recovered(s, &well_since, &next_look) &&
+            s->stats.acked > acked_at_heal + WELL_ANSWERS) {
+            break;
+        }
+        if (serves && s->now > s->end_of_faults + heal_bound(s)) {
+            sim_fail(s, SIM_CHECK_LIVE,
+                     "not redundant and answering %llu ms after the faults ended",
+                     (unsigned long long)(heal_bound(s) / SIM_MS));
+        }
+    }
+    sim_check_end(s);
+}
+
+bool sim_run(struct sim *s, const struct sim_plan *plan, const struct sim_options *options)
+{
+    volatile bool good = false;
+    if (setjmp(s->escape) == 0) {
+        running = s;
+        setup(s, plan, options);
+        run(s);
+        good = true;
+    } else if (options->trace) {
+        sim_story_state(s, stdout);
+    }
+    s->stats.virtual_ns = s->now;
+    teardown(s);
+    return good;
+}
+
+struct sim *sim_new(void)
+{
+    /* Log windows are large and mostly untouched: kept by the allocator from run to run. */
+    (void)mallopt(M_MMAP_MAX, 0);
+    (void)mallopt(M_TRIM_THRESHOLD, 512 << 20);
+    struct sim *s = calloc(1, sizeof(*s));
+    ts_assert(s != NULL);
+    return s;
+}
+
+void sim_free(struct sim *s)
+{
+    sim_check_free(s);
+    for (size_t c = 0; c < CLASSES; c++) {
+        for (struct buffer *b = s->free_bytes[c]; b != NULL;) {
+            struct buffer *next = b->next;
+            free(b);
+            b = next;
+        }
+    }
+    for (struct sim_frame *f = s->free_frames; f != NULL;) {
+        struct sim_frame *next = f->next;
+        free(f);
+        f = next;
+    }
+    free(s->queue.heap);
+    free(s->queue.pool);
+    free(s->queue.free);
+    free(s->load.record);
+    free(s);
+}
