@@ -36,6 +36,9 @@
  *     pair that is: one of the two, while both are in sync.
  *   - the disk of a voter is lost (damaged, blank, an old image): a minority of the voters, and an
  *     old image only when all other voters confirmed every start of it (R1.8's stated limit).
+ *   - an old image is of an earlier start than the registered one (an image of the present start
+ *     cannot be told from the disk itself by a start number), and its process is not ended between
+ *     its start and the refusal (each such end raises the number, unseen).
  * What lost its disk never comes back here: enrolling a new one is a mechanism of its own.
  *
  * The generator keeps to that (sim_budget.c asks, before each such fault). With --beyond disks
@@ -109,8 +112,8 @@ struct sim_event {
     uint8_t peer;
     uint8_t path;
     uint8_t type;
-    bool queued;    /* counted in its process's backlog */
-    uint64_t life;  /* of the process it is for; 0 = whichever runs */
+    bool queued;   /* counted in its process's backlog */
+    uint64_t life; /* of the process it is for; 0 = whichever runs */
     uint64_t a;
     uint64_t b;
     uint8_t *bytes; /* a buffer of sim_bytes_new; goes with the event */
@@ -302,7 +305,7 @@ struct sim_path {
     uint16_t copy_pm;
     uint16_t damage_pm;
     uint16_t replay_pm;
-    uint64_t delay_more; /* at most so much more, at random: this reorders */
+    uint64_t delay_more;   /* at most so much more, at random: this reorders */
     uint64_t bytes_per_ms; /* 0 = any */
 };
 
@@ -436,7 +439,7 @@ struct sim_checks {
     uint64_t entries;
     uint8_t *id_state; /* by request: 1 committed, 2 answered */
     size_t id_cap;
-    uint64_t seen; /* newest position that some completed operation has seen */
+    uint64_t seen;                     /* newest position that some completed operation has seen */
     uint64_t releaser[SIM_EPOCHS_MAX]; /* life of the process that released outputs */
     uint64_t nonce[SIM_EPOCHS_MAX];    /* of the decided config */
     uint64_t expected[SIM_EPOCHS_MAX]; /* by proposal: unused slots are 0 */
@@ -681,6 +684,8 @@ bool sim_budget_allows_replica_loss(const struct sim *s, int node);
 bool sim_budget_allows_voter_loss(const struct sim *s, int node, bool old_image);
 /* Whether somebody is left who may serve, by the decided config and the disks. */
 bool sim_budget_group_can_serve(const struct sim *s);
+/* Whether an old image lies there and has not been refused yet. */
+bool sim_budget_awaits_refusal(const struct sim *s, int node);
 /* How many good replicas a redundant group can have. */
 int sim_budget_replicas_left(const struct sim *s);
 

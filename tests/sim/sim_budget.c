@@ -121,6 +121,13 @@ bool sim_budget_group_can_serve(const struct sim *s)
     return voters > s->nodes / 2 && survives(s, &s->checks.decided, 0);
 }
 
+bool sim_budget_awaits_refusal(const struct sim *s, int node)
+{
+    const struct sim_disk *r = &s->node[node].replica.disk;
+    const struct sim_voter_disk *v = &s->node[node].cfgd.disk;
+    return (r->old && !r->abandoned) || (v->old && !v->abandoned);
+}
+
 int sim_budget_replicas_left(const struct sim *s)
 {
     int left = 0;

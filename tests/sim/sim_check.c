@@ -153,10 +153,11 @@ void sim_check_answered(struct sim *s, struct sim_record *r, uint64_t position)
     struct sim_checks *c = &s->checks;
     bool stale = r->read ? position < r->floor : position <= r->floor;
     if (stale) {
-        sim_fail(s, SIM_CHECK_STALE,
-                 "%s of client %u was answered at position %llu; %llu had been seen before it began",
-                 r->read ? "a read" : "a write", (unsigned)r->client, (unsigned long long)position,
-                 (unsigned long long)r->floor);
+        sim_fail(
+            s, SIM_CHECK_STALE,
+            "%s of client %u was answered at position %llu; %llu had been seen before it began",
+            r->read ? "a read" : "a write", (unsigned)r->client, (unsigned long long)position,
+            (unsigned long long)r->floor);
     }
     c->seen = position > c->seen ? position : c->seen;
 }
@@ -188,8 +189,8 @@ static void decided(struct sim *s, struct reg_ballot ballot, const struct cfg_co
         sim_fail(s, SIM_CHECK_MEMBERS, "the members changed in epoch %llu", (unsigned long long)e);
     }
     bool newest = reg_ballot_cmp(ballot, c->top) > 0;
-    bool chained = newest ? e == c->decided.epoch.v || e == c->decided.epoch.v + 1
-                          : e <= c->decided.epoch.v;
+    bool chained =
+        newest ? e == c->decided.epoch.v || e == c->decided.epoch.v + 1 : e <= c->decided.epoch.v;
     if (!chained) {
         sim_fail(s, SIM_CHECK_REGISTER, "epoch %llu was decided after epoch %llu",
                  (unsigned long long)e, (unsigned long long)c->decided.epoch.v);
@@ -258,7 +259,8 @@ void sim_check_registered(struct sim *s, int node)
     }
 }
 
-/* ---- the end ---------------------------------------------------------------------------------- */
+/* ---- the end ----------------------------------------------------------------------------------
+ */
 
 bool sim_check_well(const struct sim *s)
 {

@@ -28,7 +28,8 @@ static void plan_end(struct sim *s, const struct sim_event *ev, const struct sim
     sim_push(s, &(struct sim_event){.kind = SIM_EV_FAULT_END, .at = end_of(s, f), .a = ev->a});
 }
 
-/* ---- processes and power ---------------------------------------------------------------------- */
+/* ---- processes and power ----------------------------------------------------------------------
+ */
 
 static void power_on_at(struct sim *s, int node, uint64_t at)
 {
@@ -90,7 +91,8 @@ static void on_process_fault(struct sim *s, const struct sim_fault *f)
     }
 }
 
-/* ---- the network ------------------------------------------------------------------------------- */
+/* ---- the network -------------------------------------------------------------------------------
+ */
 
 static void cut(struct sim *s, int from, int to, const struct sim_fault *f, uint64_t flap)
 {
@@ -173,7 +175,8 @@ static void on_network_fault(struct sim *s, const struct sim_fault *f)
     }
 }
 
-/* ---- disks -------------------------------------------------------------------------------------- */
+/* ---- disks --------------------------------------------------------------------------------------
+ */
 
 /* False: the budget does not allow it now. */
 static bool lose_replica_disk(struct sim *s, const struct sim_fault *f)
@@ -291,7 +294,8 @@ static bool on_disk_fault(struct sim *s, const struct sim_event *ev, const struc
     }
 }
 
-/* ---- lies ----------------------------------------------------------------------------------------- */
+/* ---- lies
+ * ----------------------------------------------------------------------------------------- */
 
 /* A NIC hears of a config that was never decided, as if the other one had said so (a bug, a flipped
  * bit): of the next epoch, or of one far ahead. */
@@ -326,7 +330,7 @@ static void lie(struct sim *s, const struct sim_fault *f)
     sim_push(s, &ev);
 }
 
-static void on_word_fault(struct sim *s, const struct sim_fault *f)
+static void on_word_fault(struct sim *s, const struct sim_event *ev, const struct sim_fault *f)
 {
     if (f->kind == SIM_FAULT_LIE) {
         lie(s, f);
@@ -337,19 +341,23 @@ static void on_word_fault(struct sim *s, const struct sim_fault *f)
                                         .proc = SIM_REPLICA,
                                         .peer = f->other,
                                         .a = f->a % (REPL_EVIDENCE_EXITED + 1)});
+        plan_end(s, ev, f);
     } else {
         s->node[f->node].wall_offset = (int64_t)(f->a % (7200 * SIM_S)) - (int64_t)(3600 * SIM_S);
     }
 }
 
-/* ---- all of them ------------------------------------------------------------------------------------ */
+/* ---- all of them
+ * ------------------------------------------------------------------------------------ */
 
 static void story(const struct sim *s, const struct sim_fault *f)
 {
     if (f->kind >= SIM_FAULT_CUT && f->kind <= SIM_FAULT_RESET_LINK) {
         sim_note(s, 0, "FAULT %s: %s, %s, path %s, %llu ms", sim_fault_name(f->kind),
                  sim_node_name(s, f->node), sim_node_name(s, f->other),
-                 f->path == SIM_PATHS ? "all" : f->path == 0 ? "0" : "1",
+                 f->path == SIM_PATHS ? "all"
+                 : f->path == 0       ? "0"
+                                      : "1",
                  (unsigned long long)(f->lasts / SIM_MS));
     } else {
         sim_note(s, 0, "FAULT %s: %s, %llu ms", sim_fault_name(f->kind), sim_node_name(s, f->node),
@@ -357,19 +365,34 @@ static void story(const struct sim *s, const struct sim_fault *f)
     }
 }
 
+/* Whether the fault could end a process that lies under an old image and was not refused yet. */
+static bool spares_old_images(const struct sim *s, const struct sim_fault *f)
+{
+    bool ends = f->kind <= SIM_FAULT_POWER_ALL ||
+                (f->kind >= SIM_FAULT_FULL_DISK && f->kind <= SIM_FAULT_VOTER_OLD);
+    for (int n = 1; ends && n <= s->nodes; n++) {
+        if (sim_budget_awaits_refusal(s, n) && (n == f->node || f->kind == SIM_FAULT_POWER_ALL)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void begin(struct sim *s, const struct sim_event *ev)
 {
     const struct sim_fault *f = &s->plan.fault[ev->a];
     bool done = true;
     story(s, f);
-    if (f->kind <= SIM_FAULT_PAUSE_NODE) {
+    if (spares_old_images(s, f)) {
+        done = false;
+    } else if (f->kind <= SIM_FAULT_PAUSE_NODE) {
         on_process_fault(s, f);
     } else if (f->kind <= SIM_FAULT_LATE_REGISTER) {
         on_network_fault(s, f);
     } else if (f->kind <= SIM_FAULT_VOTER_OLD) {
         done = on_disk_fault(s, ev, f);
     } else {
-        on_word_fault(s, f);
+        on_word_fault(s, ev, f);
     }
     if (done) {
         s->stats.faults[f->kind]++;
@@ -384,6 +407,15 @@ static void end(struct sim *s, const struct sim_fault *f)
     bool done = true;
     if (f->kind == SIM_FAULT_SLOW_DISK) {
         s->node[f->node].replica.disk.slow = 1;
+    } else if (f->kind == SIM_FAULT_EVIDENCE) {
+        /* It takes back what it said, as every detector does that hears the peer again. */
+        sim_push(s, &(struct sim_event){.kind = SIM_EV_EVIDENCE,
+                                        .at = s->now,
+                                        .node = f->node,
+                                        .proc = SIM_REPLICA,
+                                        .peer = f->other});
+    } else if (sim_budget_awaits_refusal(s, f->node)) {
+        done = false;
     } else if (f->kind == SIM_FAULT_OLD_DISK) {
         done = put_old_replica(s, f->node);
     } else if (f->kind == SIM_FAULT_VOTER_OLD) {

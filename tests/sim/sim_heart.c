@@ -91,8 +91,7 @@ static void on_packet(struct sim *s, const struct sim_event *ev)
         hb_datagram_decode(&content, packet) != TS_OK) {
         return;
     }
-    struct hb_event e = {
-        .kind = HB_EVENT_DATAGRAM, .path = ev->path, .datagram = &content};
+    struct hb_event e = {.kind = HB_EVENT_DATAGRAM, .path = ev->path, .datagram = &content};
     step(s, ev->node, &e);
 }
 

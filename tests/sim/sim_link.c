@@ -211,14 +211,14 @@ static void end_conn(struct sim *s, struct sim_pair *p, struct sim_conn *c, int 
     int other = 1 - side;
     if (c->end[other].open) {
         if (tell && !sim_net_is_cut(s, p->node[side], p->node[other], path)) {
-            sim_push(s, &(struct sim_event){
-                            .kind = SIM_EV_LINK_ENDED,
-                            .at = s->now + sim_net_delay(s, p->node[side], p->node[other], path, 64),
-                            .node = (uint8_t)p->node[other],
-                            .proc = SIM_REPLICA,
-                            .life = c->end[other].life,
-                            .peer = (uint8_t)p->node[side],
-                            .a = id});
+            sim_push(s, &(struct sim_event){.kind = SIM_EV_LINK_ENDED,
+                                            .at = s->now + sim_net_delay(s, p->node[side],
+                                                                         p->node[other], path, 64),
+                                            .node = (uint8_t)p->node[other],
+                                            .proc = SIM_REPLICA,
+                                            .life = c->end[other].life,
+                                            .peer = (uint8_t)p->node[side],
+                                            .a = id});
         }
     } else {
         c->used = false;
@@ -409,8 +409,8 @@ static void connect(struct sim *s, struct sim_pair *p, int side, int path)
             p->side[e].backoff[path] = BACKOFF_MIN;
             memset(p->side[e].refused_at, 0, sizeof(p->side[e].refused_at));
         }
-        sim_note(s, p->node[side], "connects to %s on path %d",
-                 sim_node_name(s, p->node[other]), path);
+        sim_note(s, p->node[side], "connects to %s on path %d", sim_node_name(s, p->node[other]),
+                 path);
         decide(s, p, 0);
         return;
     }
@@ -476,14 +476,14 @@ static void close_all(struct sim *s, int node, bool tell)
             if (!c->end[1 - side].open) {
                 c->used = false;
             } else if (tell && !sim_net_is_cut(s, node, peer, c->path)) {
-                sim_push(s, &(struct sim_event){
-                                .kind = SIM_EV_LINK_ENDED,
-                                .at = s->now + sim_net_delay(s, node, peer, c->path, 64),
-                                .node = (uint8_t)peer,
-                                .proc = SIM_REPLICA,
-                                .life = c->end[1 - side].life,
-                                .peer = (uint8_t)node,
-                                .a = c->id});
+                sim_push(
+                    s, &(struct sim_event){.kind = SIM_EV_LINK_ENDED,
+                                           .at = s->now + sim_net_delay(s, node, peer, c->path, 64),
+                                           .node = (uint8_t)peer,
+                                           .proc = SIM_REPLICA,
+                                           .life = c->end[1 - side].life,
+                                           .peer = (uint8_t)node,
+                                           .a = c->id});
             }
         }
     }
@@ -532,7 +532,8 @@ void sim_link_free(struct sim *s)
     memset(s->pair, 0, sizeof(s->pair));
 }
 
-/* ---- what comes in ---------------------------------------------------------------------------- */
+/* ---- what comes in ----------------------------------------------------------------------------
+ */
 
 static void on_activate(struct sim *s, struct sim_pair *p, struct sim_conn *c, uint64_t generation)
 {
@@ -648,7 +649,8 @@ void sim_link_event(struct sim *s, struct sim_event *ev)
     }
 }
 
-/* ---- looks ------------------------------------------------------------------------------------ */
+/* ---- looks ------------------------------------------------------------------------------------
+ */
 
 static void ping(struct sim *s, struct sim_pair *p, int side)
 {

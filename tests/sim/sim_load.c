@@ -19,8 +19,8 @@
 
 static void again(struct sim *s, int client, uint64_t after)
 {
-    sim_push(s, &(struct sim_event){
-                    .kind = SIM_EV_CLIENT, .at = s->now + after, .a = (uint64_t)client});
+    sim_push(
+        s, &(struct sim_event){.kind = SIM_EV_CLIENT, .at = s->now + after, .a = (uint64_t)client});
 }
 
 static struct sim_record *new_record(struct sim *s, int client)
@@ -32,10 +32,8 @@ static struct sim_record *new_record(struct sim *s, int client)
         ts_assert(l->record != NULL);
     }
     struct sim_record *r = &l->record[l->count++];
-    *r = (struct sim_record){.begun = s->now,
-                             .ended = UINT64_MAX,
-                             .client = (uint32_t)client,
-                             .floor = s->checks.seen};
+    *r = (struct sim_record){
+        .begun = s->now, .ended = UINT64_MAX, .client = (uint32_t)client, .floor = s->checks.seen};
     return r;
 }
 
@@ -70,11 +68,9 @@ static size_t encode(const struct sim_record *r, uint8_t out[PAYLOAD_MAX])
     int k = snprintf(key, sizeof(key), "k%u", (unsigned)r->key);
     int v = snprintf(value, sizeof(value), r->command == KV_APPEND ? "%llu." : "%llu",
                      r->command == KV_PEXPIRE ? 30ULL : (unsigned long long)r->id);
-    struct ts_bytes args[3] = {{NULL, 0},
-                               {(const uint8_t *)key, (size_t)k},
-                               {(const uint8_t *)value, (size_t)v}};
-    bool has_value =
-        r->command == KV_SET || r->command == KV_APPEND || r->command == KV_PEXPIRE;
+    struct ts_bytes args[3] = {
+        {NULL, 0}, {(const uint8_t *)key, (size_t)k}, {(const uint8_t *)value, (size_t)v}};
+    bool has_value = r->command == KV_SET || r->command == KV_APPEND || r->command == KV_PEXPIRE;
     struct ts_writer w = ts_writer_init(out, PAYLOAD_MAX);
     kv_payload_encode(&w, RESP_V2, r->command, args, has_value ? 3 : 2);
     ts_assert(!w.failed);

@@ -79,8 +79,8 @@ static void deliver(struct sim *s, int from, int to, int path, const uint8_t *pa
                            .path = (uint8_t)path,
                            .queued = waits,
                            .len = HB_DATAGRAM_BYTES};
-    ev.bytes = sim_bytes_copy(s, (struct ts_bytes){packet, HB_DATAGRAM_BYTES},
-                              (struct ts_bytes){NULL, 0});
+    ev.bytes =
+        sim_bytes_copy(s, (struct ts_bytes){packet, HB_DATAGRAM_BYTES}, (struct ts_bytes){NULL, 0});
     if (damaged) {
         uint64_t bit = sim_rand(s, 0, 8 * HB_DATAGRAM_BYTES - 1);
         ev.bytes[bit / 8] = (uint8_t)(ev.bytes[bit / 8] ^ (1U << (bit % 8)));

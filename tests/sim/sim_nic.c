@@ -135,8 +135,8 @@ void sim_proc_end(struct sim *s, int node, enum sim_proc proc, int32_t status)
         return;
     }
     uint32_t pid = p->pid;
-    sim_note(s, node, "%s ends (%s %d)", proc_name(proc), status < 0 ? "killed by signal" : "status",
-             status < 0 ? -status : status);
+    sim_note(s, node, "%s ends (%s %d)", proc_name(proc),
+             status < 0 ? "killed by signal" : "status", status < 0 ? -status : status);
     s->stats.crashes++;
     take_apart(s, node, proc, false);
     struct sim_event ev = {.kind = SIM_EV_PROC_ENDING,
@@ -267,7 +267,8 @@ void sim_nic_event(struct sim *s, struct sim_event *ev)
         nicd_step(s, ev->node, &(struct nicd_event){.kind = NICD_EVENT_TICK});
         send_report(s, ev->node);
     } else if (ev->kind == SIM_EV_PROC_ENDING) {
-        nicd_step(s, ev->node, &(struct nicd_event){.kind = NICD_EVENT_ENDING, .pid = (uint32_t)ev->a});
+        nicd_step(s, ev->node,
+                  &(struct nicd_event){.kind = NICD_EVENT_ENDING, .pid = (uint32_t)ev->a});
         send_report(s, ev->node);
     } else {
         on_exited(s, ev->node, (uint32_t)ev->a, (int32_t)(int64_t)ev->b);
@@ -286,7 +287,8 @@ void sim_nic_power_on(struct sim *s, int node)
     sim_note(s, node, "power comes on");
     n->powered = true;
     n->clock_from = s->now;
-    n->clock_base = sim_rand(s, 1, 1000) * SIM_S; /* clocks of two nodes or boots have nothing in common */
+    n->clock_base =
+        sim_rand(s, 1, 1000) * SIM_S; /* clocks of two nodes or boots have nothing in common */
     for (int i = 0; i < SIM_PROCS; i++) {
         n->proc[i] = (struct sim_process){.exit_now = -1};
     }

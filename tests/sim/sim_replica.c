@@ -64,7 +64,8 @@ void sim_feed(struct sim *s, int node, struct repl_event *ev)
     }
 }
 
-/* ---- register ---------------------------------------------------------------------------------- */
+/* ---- register ----------------------------------------------------------------------------------
+ */
 
 static void on_done(struct sim *s, int node, const struct proposer_result *result)
 {
@@ -140,6 +141,7 @@ static void start_event(struct sim *s, int node, struct start_event *ev)
             sim_note(s, node, "the disk is a clone or an old image: start %llu, registered %llu",
                      (unsigned long long)r->start_number,
                      (unsigned long long)e->msg.refused.registered_start);
+            r->disk.abandoned = true;
             p->exit_now = TS_EXIT_CONFIG;
         } else {
             sim_story_trace(s, node, SIM_REPLICA, &e->trace);
@@ -171,9 +173,9 @@ static void on_voter_message(struct sim *s, struct sim_event *ev)
     start_event(s, ev->node,
                 &(struct start_event){.kind = START_EVENT_MESSAGE, .voter = voter, .msg = &msg});
     if (s->node[ev->node].proc[SIM_REPLICA].life == life) {
-        proposer_event(s, ev->node,
-                       &(struct proposer_event){
-                           .kind = PROPOSER_EVENT_MESSAGE, .voter = voter, .msg = &msg});
+        proposer_event(
+            s, ev->node,
+            &(struct proposer_event){.kind = PROPOSER_EVENT_MESSAGE, .voter = voter, .msg = &msg});
     }
 }
 
@@ -234,10 +236,8 @@ static void on_reg(void *ctx, enum repl_effect_kind kind, uint64_t op, struct ts
         proposer_abandon(&r->proposer);
         return;
     }
-    struct proposer_event ev = {.kind = PROPOSER_EVENT_OP,
-                                .op = PROPOSER_OP_CAS,
-                                .expected = expected,
-                                .config = config};
+    struct proposer_event ev = {
+        .kind = PROPOSER_EVENT_OP, .op = PROPOSER_OP_CAS, .expected = expected, .config = config};
     if (kind == REPL_EF_REG_PREPARE) {
         ev.op = PROPOSER_OP_PREPARE;
     } else if (kind == REPL_EF_REG_READ) {
@@ -314,7 +314,8 @@ static const struct perform_table TABLE = {
     .trace = on_trace,
 };
 
-/* ---- peers -------------------------------------------------------------------------------------- */
+/* ---- peers --------------------------------------------------------------------------------------
+ */
 
 static void feed_evidence(struct sim *s, int node, int peer, enum repl_evidence kind)
 {
@@ -407,7 +408,8 @@ static void look_at_peers(struct sim *s, int node)
     }
 }
 
-/* ---- own entries ----------------------------------------------------------------------------------- */
+/* ---- own entries
+ * ----------------------------------------------------------------------------------- */
 
 bool sim_replica_serves(const struct sim *s, int node, struct repl_status *st)
 {
@@ -454,16 +456,17 @@ static void service_turn(struct sim *s, int node)
     }
 }
 
-/* ---- the process ------------------------------------------------------------------------------------- */
+/* ---- the process
+ * ------------------------------------------------------------------------------------- */
 
 static void plan_watch(struct sim *s, int node)
 {
-    sim_push(s, &(struct sim_event){
-                    .kind = SIM_EV_WATCH,
-                    .at = s->now + s->cluster.timing.heartbeat_interval + sim_us(s, 10, 900),
-                    .node = (uint8_t)node,
-                    .proc = SIM_REPLICA,
-                    .life = s->node[node].proc[SIM_REPLICA].life});
+    sim_push(s, &(struct sim_event){.kind = SIM_EV_WATCH,
+                                    .at = s->now + s->cluster.timing.heartbeat_interval +
+                                          sim_us(s, 10, 900),
+                                    .node = (uint8_t)node,
+                                    .proc = SIM_REPLICA,
+                                    .life = s->node[node].proc[SIM_REPLICA].life});
 }
 
 static void open_core(struct sim *s, int node)

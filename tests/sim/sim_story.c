@@ -144,7 +144,7 @@ void sim_story_state(const struct sim *s, FILE *out)
     for (int n = 1; n <= s->nodes; n++) {
         const struct sim_cfgd *c = &s->node[n].cfgd;
         fprintf(out, "  %s: voter %s\n", sim_node_name(s, n),
-                c->core == NULL            ? "does not vote"
+                c->core == NULL             ? "does not vote"
                 : voter_has_failed(c->core) ? "has failed"
                 : voter_is_ready(c->core)   ? "votes"
                                             : "waits for its start to be registered");

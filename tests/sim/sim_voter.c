@@ -2,7 +2,8 @@
  *
  * The disk is slot files: each record is written to the slot that is not the newest, both copies,
  * fdatasync, in the order of the calls. So power that is lost leaves either the record before or
- * the new one, and of several writes a prefix; a copy that is damaged is repaired from the other. */
+ * the new one, and of several writes a prefix; a copy that is damaged is repaired from the other.
+ */
 #include <string.h>
 
 #include "base/assert.h"
@@ -120,6 +121,7 @@ static void start_event(struct sim *s, int node, struct start_event *ev)
             voter_event(s, node, &(struct voter_event){.kind = VOTER_READY});
         } else if (e->kind == START_EFFECT_CLONE) {
             sim_note(s, node, "the voter's disk is a clone or an old image: it does not vote");
+            c->disk.abandoned = true;
             voter_event(s, node, &(struct voter_event){.kind = VOTER_PERSIST_FAILED});
         } else {
             sim_story_trace(s, node, SIM_CFGD, &e->trace);
@@ -163,7 +165,8 @@ void sim_voter_links(struct sim *s, int node, enum sim_proc proc,
     }
 }
 
-/* ---- the process ------------------------------------------------------------------------------ */
+/* ---- the process ------------------------------------------------------------------------------
+ */
 
 /* Opens the disk and fills the core; what cannot be opened leaves a process without a voter. */
 static bool open_disk(struct sim *s, int node)

@@ -92,7 +92,7 @@ uint8_t *sim_bytes_new(struct sim *s, size_t len)
 {
     size_t class = 0;
     while (class < CLASSES && len > CLASS_BYTES[class]) {
-        class++;
+        class ++;
     }
     struct buffer *b = class < CLASSES ? s->free_bytes[class] : NULL;
     if (b != NULL) {
@@ -285,10 +285,8 @@ static void form_cluster(struct sim *s, const struct sim_plan *plan)
     s->genesis = (struct cfg_config){.epoch = {1}, .primary = {1}, .min_version = 1};
     for (int n = 1; n <= s->nodes; n++) {
         struct cfg_node *node = &s->cluster.nodes[n - 1];
-        *node = (struct cfg_node){.id = {(uint16_t)n},
-                                  .arbiter = n > s->nics,
-                                  .voter = true,
-                                  .path_count = SIM_PATHS};
+        *node = (struct cfg_node){
+            .id = {(uint16_t)n}, .arbiter = n > s->nics, .voter = true, .path_count = SIM_PATHS};
         bool arbiter = n > s->nics;
         (void)snprintf(node->name, sizeof(node->name), "%s%d", arbiter ? "arb" : "nic",
                        arbiter ? n - s->nics : n);
