@@ -398,7 +398,8 @@ static void look_at_peers(struct sim *s, int node)
         if (!r->peers[peer].used) {
             continue;
         }
-        heard.ns -= s->now - sim_link_heard(s, node, peer);
+        uint64_t age = s->now - sim_link_heard(s, node, peer);
+        heard.ns = heard.ns > age ? heard.ns - age : 0;
         if (replica_evidence_look(&r->peers[peer].evidence, heard, now, &kind, &stall)) {
             feed_evidence(s, node, peer, kind);
         }
