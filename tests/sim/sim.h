@@ -498,7 +498,8 @@ struct sim_failure {
 struct sim_options {
     bool trace;
     bool beyond;
-    bool invariants; /* run the cores' own checks, too */
+    bool invariants;    /* run the cores' own checks, too */
+    bool checkers_only; /* alarms of the cores are no failure */
 };
 
 struct sim {

@@ -1,0 +1,34 @@
+# The simulator is checked: each mutant is the simulator with one rule of the shipped core code
+# removed. mutants/NAME.patch is applied to a copy of its file; the copy brings all symbols of the
+# one in the library, which is then left out. `sim_mutants` counts the seeds until each is caught.
+find_program(PATCH_PROGRAM patch REQUIRED)
+set(sim_mutant_dir ${CMAKE_CURRENT_BINARY_DIR}/mutants)
+add_custom_target(mutants)
+
+function(ts_sim_mutant NAME FILE)
+    set(dir ${sim_mutant_dir}/${NAME})
+    get_filename_component(base ${FILE} NAME)
+    set(patch ${CMAKE_CURRENT_SOURCE_DIR}/mutants/${NAME}.patch)
+    add_custom_command(OUTPUT ${dir}/${base}
+        COMMAND ${CMAKE_COMMAND} -E copy ${CMAKE_SOURCE_DIR}/${FILE} ${dir}/${base}
+        COMMAND ${PATCH_PROGRAM} --quiet --fuzz=0 --no-backup-if-mismatch ${dir}/${base} ${patch}
+        DEPENDS ${CMAKE_SOURCE_DIR}/${FILE} ${patch}
+        VERBATIM)
+    add_executable(sim-${NAME} EXCLUDE_FROM_ALL $<TARGET_OBJECTS:sim_objects> ${dir}/${base})
+    target_link_libraries(sim-${NAME} PRIVATE ${sim_libraries})
+    set_target_properties(sim-${NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${sim_mutant_dir})
+    add_dependencies(mutants sim-${NAME})
+endfunction()
+
+ts_sim_mutant(resume-old-epoch replicator/config.c)
+ts_sim_mutant(ack-hash-ignored replicator/primary.c)
+ts_sim_mutant(add-not-required replicator/primary.c)
+ts_sim_mutant(read-at-once-by-in-sync replicator/reads.c)
+ts_sim_mutant(sealed-accepts-append replicator/secondary.c)
+ts_sim_mutant(seal-not-awaited replicator/takeover.c)
+ts_sim_mutant(no-seal replicator/takeover.c)
+ts_sim_mutant(release-before-removal replicator/primary.c)
+ts_sim_mutant(accepted-not-stored cluster-cfg/voter.c)
+ts_sim_mutant(prepare-defeats cluster-cfg/proposer.c)
+ts_sim_mutant(read-round-reused replicator/reads.c)
+ts_sim_mutant(promise-not-stored cluster-cfg/voter.c)
