@@ -655,7 +655,8 @@ void sim_disk_free(struct sim *s, int node);
 /* ---- sim_load.c -------------------------------------------------------------------------- */
 
 void sim_load_start(struct sim *s);
-void sim_load_act(struct sim *s, int client);
+/* A client's turn; with ev->b its patience with operation b - 1 ends. */
+void sim_load_act(struct sim *s, const struct sim_event *ev);
 void sim_load_released(struct sim *s, int node, const struct svc_entry *entry);
 void sim_load_reads_ready(struct sim *s, int node, uint64_t token);
 /* The replica closes all connections without an answer, or has ended. */

@@ -23,6 +23,23 @@ static void again(struct sim *s, int client, uint64_t after)
         s, &(struct sim_event){.kind = SIM_EV_CLIENT, .at = s->now + after, .a = (uint64_t)client});
 }
 
+/* A client that waits so long gives up: it never hears what became of its command. */
+static uint64_t patience(struct sim *s)
+{
+    uint64_t timeout = s->plan.failure_timeout;
+    return sim_rand(s, timeout / 2, 6 * timeout);
+}
+
+/* What a client waits for was answered, refused or closed. */
+static void set_free(struct sim *s, uint32_t record, uint64_t after)
+{
+    struct sim_client *c = &s->load.client[s->load.record[record].client];
+    if (c->busy && c->record == record) {
+        c->busy = false;
+        again(s, (int)(c - s->load.client), after);
+    }
+}
+
 static struct sim_record *new_record(struct sim *s, int client)
 {
     struct sim_load *l = &s->load;
@@ -87,14 +104,12 @@ static struct sim_waiting *free_waiting(struct sim_replica *r)
     return NULL;
 }
 
-static void submit(struct sim *s, int client, int node, const struct repl_status *st)
+static void submit(struct sim *s, const struct sim_client *c, int node, struct sim_waiting *w,
+                   const struct repl_status *st)
 {
     struct sim_replica *r = &s->node[node].replica;
-    struct sim_client *c = &s->load.client[client];
     struct sim_record *rec = &s->load.record[c->record];
-    struct sim_waiting *w = free_waiting(r);
     uint8_t payload[PAYLOAD_MAX];
-    ts_assert(w != NULL);
     rec->id = ++s->load.next_id;
     size_t len = encode(rec, payload);
     /* Batches of different lengths: two logs that part do not end theirs at the same places. */
@@ -113,47 +128,66 @@ static void submit(struct sim *s, int client, int node, const struct repl_status
     if (r->perform.fx.submit != REPL_SUBMIT_ORDERED) {
         w->used = false;
         rec->refused = true;
-        c->busy = false;
         s->stats.refused++;
-        again(s, client, 5 * SIM_MS);
+        set_free(s, c->record, 5 * SIM_MS);
     }
 }
 
-static void read_by_round(struct sim *s, int client, int node)
+static void read_by_round(struct sim *s, const struct sim_client *c, int node,
+                          struct sim_waiting *w)
 {
     struct sim_replica *r = &s->node[node].replica;
-    struct sim_waiting *w = free_waiting(r);
     struct repl_event ev = {.kind = REPL_EV_READ};
-    ts_assert(w != NULL);
     ev.u.read_token = ++r->read_token;
-    *w = (struct sim_waiting){
-        .used = true, .record = s->load.client[client].record, .token = r->read_token};
+    *w = (struct sim_waiting){.used = true, .record = c->record, .token = r->read_token};
     sim_feed(s, node, &ev);
 }
 
-void sim_load_act(struct sim *s, int client)
+/* The node that the client asks next: where it was last, or now and then another one. */
+static int choose_node(struct sim *s, struct sim_client *c)
 {
-    struct sim_client *c = &s->load.client[client];
+    if (sim_chance_pm(s, 100)) {
+        c->guess = (int)sim_rand(s, 1, (uint64_t)s->nics);
+    }
+    return c->guess;
+}
+
+void sim_load_act(struct sim *s, const struct sim_event *ev)
+{
+    struct sim_client *c = &s->load.client[ev->a];
     struct repl_status st;
+    if (c->busy && (ev->b == 0 || c->record != ev->b - 1)) {
+        return; /* the end of a patience that was not needed */
+    }
+    if (ev->b != 0 && !c->busy) {
+        return;
+    }
     if (c->busy) {
-        return;
+        c->busy = false;
+        c->guess = c->guess % s->nics + 1;
+        s->stats.ambiguous++;
     }
-    int node = c->guess;
-    if (sim_paused(s, node, SIM_REPLICA) || !sim_replica_serves(s, node, &st)) {
+    int node = choose_node(s, c);
+    struct sim_waiting *w = free_waiting(&s->node[node].replica);
+    if (w == NULL || sim_paused(s, node, SIM_REPLICA) || !sim_replica_serves(s, node, &st)) {
         c->guess = node % s->nics + 1;
-        again(s, client, sim_us(s, 1000, 8000));
+        again(s, (int)ev->a, sim_us(s, 1000, 8000));
         return;
     }
-    struct sim_record *rec = new_record(s, client);
+    struct sim_record *rec = new_record(s, (int)ev->a);
     c->busy = true;
     c->record = (uint32_t)(rec - s->load.record);
     draw_command(s, rec);
+    sim_push(s, &(struct sim_event){.kind = SIM_EV_CLIENT,
+                                    .at = s->now + patience(s),
+                                    .a = ev->a,
+                                    .b = (uint64_t)c->record + 1});
     if (rec->read) {
-        read_by_round(s, client, node);
+        read_by_round(s, c, node, w);
     } else {
-        submit(s, client, node, &st);
+        submit(s, c, node, w, &st);
     }
-    if (s->node[node].proc[SIM_REPLICA].life != 0) {
+    if (s->node[node].replica.core != NULL) {
         /* What the submission asked for has a deadline of its own. */
         sim_proc_tick_at(s, node, SIM_REPLICA, repl_deadline(s->node[node].replica.core));
     }
@@ -164,7 +198,6 @@ static void answered(struct sim *s, struct sim_waiting *w, const struct svc_out 
                      uint64_t position)
 {
     struct sim_record *rec = &s->load.record[w->record];
-    struct sim_client *c = &s->load.client[rec->client];
     rec->ended = s->now;
     rec->answered = true;
     rec->position = position;
@@ -175,9 +208,8 @@ static void answered(struct sim *s, struct sim_waiting *w, const struct svc_out 
     }
     rec->text[n] = '\0';
     w->used = false;
-    c->busy = false;
     sim_check_answered(s, rec, position);
-    again(s, (int)rec->client, sim_rand(s, 0, 2 * s->plan.think));
+    set_free(s, w->record, sim_rand(s, 0, 2 * s->plan.think));
 }
 
 void sim_load_released(struct sim *s, int node, const struct svc_entry *entry)
@@ -223,11 +255,9 @@ void sim_load_closed(struct sim *s, int node)
     for (size_t i = 0; i < SIM_WAITING_MAX; i++) {
         struct sim_waiting *w = &r->waiting[i];
         if (w->used) {
-            const struct sim_record *rec = &s->load.record[w->record];
             w->used = false;
             s->stats.ambiguous++;
-            s->load.client[rec->client].busy = false;
-            again(s, (int)rec->client, sim_us(s, 100, 3000));
+            set_free(s, w->record, sim_us(s, 100, 3000));
         }
     }
 }

@@ -74,7 +74,7 @@ static void draw_fault(const struct sim_plan *plan, struct ts_prng *p, struct si
     f->other = (uint8_t)(f->other + (f->other >= f->node));
     f->path = (uint8_t)between(p, 0, 2 * SIM_PATHS - 1);
     f->path = f->path > SIM_PATHS ? SIM_PATHS : f->path; /* half of them: all paths */
-    f->lasts = scaled(p, 100, between(p, 0, 9) == 0 ? 30000 : 3000) * MS;
+    f->lasts = scaled(p, 20, between(p, 0, 9) == 0 ? 30000 : 3000) * MS;
     f->a = ts_prng_next(p);
     f->b = ts_prng_next(p);
 }
@@ -112,9 +112,13 @@ void sim_plan_draw(struct sim_plan *plan, uint64_t seed, bool beyond)
         plan->kinds = 1ULL << SIM_FAULT_KILL_REPLICA;
     }
     uint64_t pause_ms = scaled(&p, 60, 2000);
+    /* Faults come alone, or in bursts: what breaks a rule is often two of them within one round
+     * trip. */
+    uint64_t burst = between(&p, 0, 3) * 25;
     uint64_t at = 100 * MS;
     while (plan->fault_count < SIM_FAULTS_MAX) {
-        at += between(&p, 1, 2 * pause_ms) * MS;
+        bool close = between(&p, 0, 99) < burst;
+        at += close ? between(&p, 0, 20) * MS : between(&p, 1, 2 * pause_ms) * MS;
         if (at >= plan->faults_until) {
             break;
         }

@@ -234,7 +234,7 @@ static bool deliverable(struct sim *s, struct sim_event *ev)
 static void dispatch_world(struct sim *s, struct sim_event *ev)
 {
     if (ev->kind == SIM_EV_CLIENT) {
-        sim_load_act(s, (int)ev->a);
+        sim_load_act(s, ev);
     } else if (ev->kind == SIM_EV_CONSUMER) {
         sim_check_consumer(s, (struct ts_epoch){ev->a}, (struct ts_seq){ev->b});
     } else if (ev->kind == SIM_EV_POWER_ON) {
