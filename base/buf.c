@@ -34,18 +34,15 @@ uint8_t *ts_put_space(struct ts_writer *w, size_t n)
     return p;
 }
 
-static void store_le(uint8_t *p, uint64_t v, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        p[i] = (uint8_t)(v >> (8 * i));
-    }
-}
+/* Integers are little-endian here and on every machine that is supported: a copy of their low
+ * bytes, whose number is known where these are inlined. */
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "little-endian machines only");
 
-static void put_le(struct ts_writer *w, uint64_t v, size_t n)
+static inline __attribute__((always_inline)) void put_le(struct ts_writer *w, uint64_t v, size_t n)
 {
     uint8_t *p = ts_put_space(w, n);
     if (p != NULL) {
-        store_le(p, v, n);
+        memcpy(p, &v, n);
     }
 }
 
@@ -89,7 +86,7 @@ void ts_put_u32_at(struct ts_writer *w, size_t at, uint32_t v)
         return;
     }
     ts_assert(at <= w->len && w->len - at >= 4);
-    store_le(w->data + at, v, 4);
+    memcpy(w->data + at, &v, 4);
 }
 
 struct ts_bytes ts_get_bytes(struct ts_reader *r, size_t n)
@@ -104,12 +101,12 @@ struct ts_bytes ts_get_bytes(struct ts_reader *r, size_t n)
     return b;
 }
 
-static uint64_t get_le(struct ts_reader *r, size_t n)
+static inline __attribute__((always_inline)) uint64_t get_le(struct ts_reader *r, size_t n)
 {
-    struct ts_bytes b = ts_get_bytes(r, n);
     uint64_t v = 0;
-    for (size_t i = 0; i < b.len; i++) {
-        v |= (uint64_t)b.data[i] << (8 * i);
+    struct ts_bytes b = ts_get_bytes(r, n);
+    if (b.data != NULL) {
+        memcpy(&v, b.data, n);
     }
     return v;
 }

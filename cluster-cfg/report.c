@@ -1,5 +1,6 @@
 #include "cluster-cfg/report.h"
 
+#include <stddef.h>
 #include <string.h>
 
 #include "base/assert.h"
@@ -205,12 +206,13 @@ enum ts_err report_peers_decode(struct report_peers *r, struct ts_bytes datagram
     if (err != TS_OK) {
         return err;
     }
-    struct report_peers got = {.nic = get_nic(&rd)};
+    struct report_peers got; /* only what is counted is filled, and copied */
+    got.nic = get_nic(&rd);
     got.own_stall_ms = ts_get_u32(&rd);
     got.count = get_u8_max(&rd, TS_NODES_MAX);
     for (size_t i = 0; i < got.count; i++) {
         struct report_peer *p = &got.p[i];
-        p->nic = get_nic(&rd);
+        *p = (struct report_peer){.nic = get_nic(&rd)};
         p->alive = ts_get_bool(&rd);
         p->path_up_mask = get_u8_max(&rd, (1U << TS_PATHS_MAX) - 1);
         p->instance.v = ts_get_u64(&rd);
@@ -224,7 +226,7 @@ enum ts_err report_peers_decode(struct report_peers *r, struct ts_bytes datagram
     }
     err = close_reader(&rd);
     if (err == TS_OK) {
-        *r = got;
+        memcpy(r, &got, offsetof(struct report_peers, p) + got.count * sizeof(got.p[0]));
     }
     return err;
 }

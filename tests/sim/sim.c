@@ -44,18 +44,17 @@ static double seconds(void)
 
 static void usage(FILE *out)
 {
-    fprintf(out,
-            "usage: sim [options]\n"
-            "  --seed N      the first seed (default 1)\n"
-            "  --seeds N     how many, one after another (default 1)\n"
-            "  --forever     random seeds until one fails or Ctrl-C\n"
-            "  --beyond      lose disks beyond the fault budget: only safety is expected\n"
-            "  --trace       tell what happens\n"
-            "  --json        the summary as JSON\n"
-            "  --no-shrink   do not look for a shorter reproduction of a failure\n"
-            "  --checkers-only  leave failures to the checkers: the cores' own alarms and\n"
-            "                assertions are passed over (for mutants)\n"
-            "exit status: 0 all held, 1 a seed failed, 2 wrong usage\n");
+    fprintf(out, "usage: sim [options]\n"
+                 "  --seed N      the first seed (default 1)\n"
+                 "  --seeds N     how many, one after another (default 1)\n"
+                 "  --forever     random seeds until one fails or Ctrl-C\n"
+                 "  --beyond      lose disks beyond the fault budget: only safety is expected\n"
+                 "  --trace       tell what happens\n"
+                 "  --json        the summary as JSON\n"
+                 "  --no-shrink   do not look for a shorter reproduction of a failure\n"
+                 "  --checkers-only  leave failures to the checkers: the cores' own alarms and\n"
+                 "                assertions are passed over (for mutants)\n"
+                 "exit status: 0 all held, 1 a seed failed, 2 wrong usage\n");
 }
 
 static bool number(const char *text, uint64_t *out)
@@ -170,17 +169,17 @@ static void summary_json(const struct totals *t, double took, uint64_t failed_se
                          const struct sim_failure *failure)
 {
     const struct sim_stats *s = &t->stats;
-    printf("{\"seeds\": %llu, \"masked\": %llu, \"seconds\": %.3f, \"virtual_seconds\": %.3f, \"events\": %llu, "
+    printf("{\"seeds\": %llu, \"masked\": %llu, \"seconds\": %.3f, \"virtual_seconds\": %.3f, "
+           "\"events\": %llu, "
            "\"heartbeats\": %llu, \"acknowledged\": %llu, \"reads\": %llu, \"ambiguous\": %llu, "
            "\"crashes\": %llu, \"takeovers\": %llu, \"epochs\": %llu, \"stopped\": %llu, "
            "\"faults\": {",
            (unsigned long long)t->seeds, (unsigned long long)t->masked, took,
-           (double)s->virtual_ns / 1e9,
-           (unsigned long long)s->events, (unsigned long long)s->heartbeats,
-           (unsigned long long)s->acked, (unsigned long long)s->reads,
-           (unsigned long long)s->ambiguous, (unsigned long long)s->crashes,
-           (unsigned long long)s->takeovers, (unsigned long long)s->epochs,
-           (unsigned long long)s->stopped);
+           (double)s->virtual_ns / 1e9, (unsigned long long)s->events,
+           (unsigned long long)s->heartbeats, (unsigned long long)s->acked,
+           (unsigned long long)s->reads, (unsigned long long)s->ambiguous,
+           (unsigned long long)s->crashes, (unsigned long long)s->takeovers,
+           (unsigned long long)s->epochs, (unsigned long long)s->stopped);
     for (int k = 0; k < SIM_FAULT_KINDS; k++) {
         printf("%s\"%s\": %llu", k == 0 ? "" : ", ", sim_fault_name((enum sim_fault_kind)k),
                (unsigned long long)s->faults[k]);

@@ -271,10 +271,11 @@ bool sim_check_well(const struct sim *s)
         if (s->node[n].replica.disk.lost) {
             continue;
         }
-        bool serves = sim_replica_serves(s, n, &st);
         if (s->node[n].replica.core == NULL || !s->node[n].replica.started) {
             return false;
         }
+        bool serves = sim_replica_serves(s, n, &st);
+        repl_status(s->node[n].replica.core, &st);
         bool leads = st.role == REPL_ROLE_PRIMARY && st.config.epoch.v == newest;
         if (st.config.epoch.v > newest || leads) {
             newest = st.config.epoch.v;

@@ -171,7 +171,7 @@ void sim_load_act(struct sim *s, const struct sim_event *ev)
     struct sim_waiting *w = free_waiting(&s->node[node].replica);
     if (w == NULL || sim_paused(s, node, SIM_REPLICA) || !sim_replica_serves(s, node, &st)) {
         c->guess = node % s->nics + 1;
-        again(s, (int)ev->a, sim_us(s, 1000, 8000));
+        again(s, (int)ev->a, sim_us(s, 1000, 40000));
         return;
     }
     struct sim_record *rec = new_record(s, (int)ev->a);

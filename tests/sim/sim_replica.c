@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/exit.h"
 #include "base/hash.h"
+#include "replicator/state.h"
 #include "services/kv/kv.h"
 #include "tests/sim/sim.h"
 
@@ -416,11 +417,11 @@ static void look_at_peers(struct sim *s, int node)
 bool sim_replica_serves(const struct sim *s, int node, struct repl_status *st)
 {
     const struct sim_replica *r = &s->node[node].replica;
-    if (r->core == NULL || !r->started) {
-        return false;
+    if (r->core == NULL || !r->started || r->core->role != REPL_ROLE_PRIMARY) {
+        return false; /* the usual case, and cheap */
     }
     repl_status(r->core, st);
-    return st->role == REPL_ROLE_PRIMARY && st->active && !st->blocked;
+    return st->active && !st->blocked;
 }
 
 static void order_own(struct sim *s, int node, enum svc_entry_kind kind, struct ts_seq *seq)
