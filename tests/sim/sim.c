@@ -18,6 +18,7 @@ struct args {
     bool forever;
     bool json;
     bool shrink;
+    bool twice;
     struct sim_options options;
 };
 
@@ -52,7 +53,8 @@ static void usage(FILE *out)
                  "  --trace       tell what happens\n"
                  "  --json        the summary as JSON\n"
                  "  --no-shrink   do not look for a shorter reproduction of a failure\n"
-                 "  --checkers-only  leave failures to the checkers: the cores' own alarms and\n"
+                 "  --twice       run each seed twice: both must take the same course\n"
+            "  --checkers-only  leave failures to the checkers: the cores' own alarms and\n"
                  "                assertions are passed over (for mutants)\n"
                  "exit status: 0 all held, 1 a seed failed, 2 wrong usage\n");
 }
@@ -88,6 +90,8 @@ static bool parse(struct args *a, int argc, char **argv)
             a->json = true;
         } else if (strcmp(w, "--no-shrink") == 0) {
             a->shrink = false;
+        } else if (strcmp(w, "--twice") == 0) {
+            a->twice = true;
         } else if (strcmp(w, "--checkers-only") == 0) {
             a->options.invariants = false;
             a->options.checkers_only = true;
@@ -254,6 +258,13 @@ static bool run_all(struct sim *s, const struct args *a, struct sim_plan *plan, 
         sim_plan_draw(plan, a->forever ? random_seed() : a->seed + i, a->options.beyond);
         bool good = sim_run(s, plan, &a->options);
         add(t, &s->stats);
+        uint64_t course = s->stats.course;
+        if (good && a->twice && (!sim_run(s, plan, &a->options) || s->stats.course != course)) {
+            s->failure.check = SIM_CHECK_COURSE;
+            (void)snprintf(s->failure.text, sizeof(s->failure.text),
+                           "the second run of the seed took another course than the first");
+            return false;
+        }
         if (!good && a->options.checkers_only && s->failure.check == SIM_CHECK_ASSERT) {
             t->masked++;
         } else if (!good) {

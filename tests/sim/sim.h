@@ -459,6 +459,7 @@ struct sim_stats {
     uint64_t heartbeats, frames, register_messages;
     uint64_t stopped; /* nobody was left who may serve: as the design says */
     uint64_t virtual_ns;
+    uint64_t course; /* a hash of all that happened, in order */
     uint64_t faults[SIM_FAULT_KINDS];
     uint64_t spared[SIM_FAULT_KINDS]; /* faults that the budget did not allow then */
 };
@@ -479,6 +480,7 @@ struct sim_stats {
     X(SIM_CHECK_CLONE, "old-disks-refused") \
     X(SIM_CHECK_LINEAR, "linearizable") \
     X(SIM_CHECK_LIVE, "liveness") \
+    X(SIM_CHECK_COURSE, "deterministic") \
     X(SIM_CHECK_ALARM, "core-alarm") \
     X(SIM_CHECK_ASSERT, "assertion")
 

@@ -394,6 +394,7 @@ static void run(struct sim *s)
         struct sim_event ev = pop(&s->queue);
         ts_assert(ev.at >= s->now);
         s->now = ev.at;
+        s->stats.course = (s->stats.course ^ (ev.at + (uint64_t)ev.kind)) * 0x9e3779b97f4a7c15ULL;
         if (deliverable(s, &ev)) {
             sim_dispatch(s, &ev);
             sim_bytes_drop(s, ev.bytes);
