@@ -13,8 +13,8 @@ void replica_evidence_link_up(struct replica_evidence *e, struct ts_mono now)
     e->verdict = HB_ALIVE;
 }
 
-bool replica_evidence_look(struct replica_evidence *e, struct ts_mono heard,
-                           struct ts_mono read_to, enum repl_evidence *out, uint64_t *stall_ns)
+bool replica_evidence_look(struct replica_evidence *e, struct ts_mono heard, struct ts_mono read_to,
+                           enum repl_evidence *out, uint64_t *stall_ns)
 {
     if (ts_mono_lt(e->heard, heard)) {
         e->heard = heard;

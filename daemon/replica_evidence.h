@@ -31,8 +31,8 @@ void replica_evidence_link_up(struct replica_evidence *e, struct ts_mono now);
 /* Looks at the link: `heard` is the newest sign of life on it, `read_to` the time up to which all
  * that came in was read. `*stall_ns` is this process's own stall since the look before, 0 when
  * there was none. */
-bool replica_evidence_look(struct replica_evidence *e, struct ts_mono heard,
-                           struct ts_mono read_to, enum repl_evidence *out, uint64_t *stall_ns);
+bool replica_evidence_look(struct replica_evidence *e, struct ts_mono heard, struct ts_mono read_to,
+                           enum repl_evidence *out, uint64_t *stall_ns);
 /* heartbeatd's report: what the peer's nicd says of group `group`'s replica there. `up`: there
  * is a session with it. */
 bool replica_evidence_word(struct replica_evidence *e, const struct report_peer *report,

@@ -54,7 +54,7 @@ static void usage(FILE *out)
                  "  --json        the summary as JSON\n"
                  "  --no-shrink   do not look for a shorter reproduction of a failure\n"
                  "  --twice       run each seed twice: both must take the same course\n"
-            "  --checkers-only  leave failures to the checkers: the cores' own alarms and\n"
+                 "  --checkers-only  leave failures to the checkers: the cores' own alarms and\n"
                  "                assertions are passed over (for mutants)\n"
                  "exit status: 0 all held, 1 a seed failed, 2 wrong usage\n");
 }

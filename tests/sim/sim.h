@@ -337,8 +337,9 @@ struct sim_frame {
 /* One end of a connection, and the stream to it. */
 struct sim_end {
     bool open;
-    uint64_t life;  /* of the process */
-    uint64_t heard; /* newest proven round trip, virtual time */
+    uint64_t life;     /* of the process */
+    uint64_t heard;    /* newest proven round trip, virtual time */
+    uint64_t received; /* newest bytes that came in */
     uint64_t up_at;
     uint64_t asked_at; /* when it last asked for this one to be chosen */
     struct sim_frame *first;

@@ -64,6 +64,12 @@ static bool any_live(const struct sim_pair *p, int side)
     return false;
 }
 
+/* The newest sign of life: bytes came in, or a round trip is proven. */
+static uint64_t newest_sign(const struct sim_end *e)
+{
+    return e->heard > e->received ? e->heard : e->received;
+}
+
 /* ---- frames --------------------------------------------------------------------------------- */
 
 static void drop_frames(struct sim *s, struct sim_end *e)
@@ -206,7 +212,7 @@ static void end_conn(struct sim *s, struct sim_pair *p, struct sim_conn *c, int 
     }
     e->open = false;
     drop_frames(s, e);
-    me->heard = e->heard > me->heard ? e->heard : me->heard;
+    me->heard = newest_sign(e) > me->heard ? newest_sign(e) : me->heard;
     me->wanted = me->wanted == id ? 0 : me->wanted;
     int other = 1 - side;
     if (c->end[other].open) {
@@ -239,12 +245,18 @@ static void end_conn(struct sim *s, struct sim_pair *p, struct sim_conn *c, int 
 
 /* ---- the choice ------------------------------------------------------------------------------ */
 
+static bool is_younger(const struct sim *s, const struct sim_pair *p, int side, uint64_t heard,
+                       uint64_t limit)
+{
+    heard = heard < p->side[side].judge_from ? p->side[side].judge_from : heard;
+    return s->now < heard + limit;
+}
+
+/* Whether both ways of it work. */
 static bool is_fresh(const struct sim *s, const struct sim_pair *p, const struct sim_conn *c,
                      int side, uint64_t limit)
 {
-    uint64_t heard = c->end[side].heard;
-    heard = heard < p->side[side].judge_from ? p->side[side].judge_from : heard;
-    return s->now < heard + limit;
+    return is_younger(s, p, side, c->end[side].heard, limit);
 }
 
 static int score(const struct sim *s, const struct sim_pair *p, const struct sim_conn *c, int side)
@@ -319,7 +331,8 @@ static void decide(struct sim *s, struct sim_pair *p, int side)
     bool all_silent = any_live(p, side);
     for (int i = 0; i < SIM_CONNS_MAX; i++) {
         const struct sim_conn *c = &p->conn[i];
-        if (c->used && c->end[side].open && is_fresh(s, p, c, side, timing(s)->failure_timeout)) {
+        if (c->used && c->end[side].open &&
+            is_younger(s, p, side, newest_sign(&c->end[side]), timing(s)->failure_timeout)) {
             all_silent = false;
         }
     }
@@ -610,6 +623,7 @@ static void on_stream(struct sim *s, struct sim_pair *p, int side, uint64_t id)
             break;
         }
         e->rto = RTO_MIN;
+        e->received = s->now;
         if (s->now < path->bad_until && sim_chance_pm(s, path->damage_pm)) {
             sim_note(s, p->node[side], "TLS refuses damaged bytes of %s: the link ends",
                      sim_node_name(s, p->node[1 - side]));
@@ -658,8 +672,14 @@ static void ping(struct sim *s, struct sim_pair *p, int side)
     int peer = p->node[1 - side];
     for (int i = 0; i < SIM_CONNS_MAX; i++) {
         struct sim_conn *c = &p->conn[i];
-        if (!c->used || !c->end[side].open || !sim_net_path_open(s, me, peer, c->path) ||
-            !s->node[peer].powered) {
+        if (!c->used || !c->end[side].open || !s->node[peer].powered) {
+            continue;
+        }
+        bool runs = c->end[1 - side].open && !sim_paused(s, peer, SIM_REPLICA);
+        if (runs && !sim_net_is_cut(s, peer, me, c->path) && c->end[side].last_due <= s->now) {
+            c->end[side].received = s->now; /* its pings */
+        }
+        if (!sim_net_path_open(s, me, peer, c->path)) {
             continue;
         }
         if (!c->end[1 - side].open) {
@@ -671,7 +691,7 @@ static void ping(struct sim *s, struct sim_pair *p, int side)
         }
         bool stuck = c->end[1 - side].last_due > s->now + timing(s)->path_timeout ||
                      c->end[side].last_due > s->now + timing(s)->path_timeout;
-        if (!sim_paused(s, peer, SIM_REPLICA) && !stuck) {
+        if (runs && !stuck) {
             c->end[side].heard = s->now;
         }
     }
@@ -727,8 +747,8 @@ uint64_t sim_link_heard(const struct sim *s, int node, int peer)
     uint64_t heard = p->side[side].heard;
     for (int i = 0; i < SIM_CONNS_MAX; i++) {
         const struct sim_conn *c = &p->conn[i];
-        if (c->used && c->end[side].open && c->end[side].heard > heard) {
-            heard = c->end[side].heard;
+        if (c->used && c->end[side].open && newest_sign(&c->end[side]) > heard) {
+            heard = newest_sign(&c->end[side]);
         }
     }
     return heard;

@@ -327,7 +327,7 @@ static void setup(struct sim *s, const struct sim_plan *plan, const struct sim_o
         node->powered = false;
         int64_t most = (int64_t)plan->drift_ppm;
         node->drift_ppm = (int64_t)sim_rand(s, 0, (uint64_t)(2 * most)) - most;
-        node->wall_offset = 0;
+        node->wall_offset = (int64_t)sim_rand(s, 0, 7200 * SIM_S) - (int64_t)(3600 * SIM_S);
         sim_voter_format(s, n, &value);
         if (node->nic) {
             node->replica.sim = s;
