@@ -98,6 +98,7 @@ enum sim_event_kind {
     SIM_EV_CONSUMER, /* an output arrives where it has side effects */
     SIM_EV_FAULT,
     SIM_EV_FAULT_END,
+    SIM_EV_FAULT_POINT, /* what a fault waited for has come */
     SIM_EV_HEAL,
     SIM_EV_KINDS
 };
@@ -227,8 +228,11 @@ struct sim_process {
     uint64_t tick_at;  /* of the pending tick event; 0 = none */
     uint32_t backlog;  /* datagrams that wait for it */
     uint64_t crash_in; /* effects until it crashes; 0 = not planned */
-    bool dying;        /* crashed within a step: nothing more has an effect */
-    int32_t exit_now;  /* ends itself after the step, with this status; -1 = no */
+    uint64_t pause_in; /* effects until it stops for `pause_ns`; 0 = not planned */
+    uint64_t pause_ns;
+    uint64_t isolate; /* 1 + number of the fault that its next proposal brings about; 0 = none */
+    bool dying;       /* crashed within a step: nothing more has an effect */
+    int32_t exit_now; /* ends itself after the step, with this status; -1 = no */
     uint64_t voter_life[SIM_NODES_MAX + 1]; /* of cluster-cfgd there, as this one's link knows it */
 };
 
@@ -685,6 +689,8 @@ bool sim_check_well(const struct sim *s);
 
 void sim_fault_schedule(struct sim *s);
 void sim_fault_event(struct sim *s, struct sim_event *ev);
+/* A replica proposes a config: what waits for that comes about soon. */
+void sim_fault_on_proposal(struct sim *s, int node);
 bool sim_budget_allows_replica_loss(const struct sim *s, int node);
 bool sim_budget_allows_voter_loss(const struct sim *s, int node, bool old_image);
 /* Whether somebody is left who may serve, by the decided config and the disks. */

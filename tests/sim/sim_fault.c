@@ -54,6 +54,7 @@ static void pause_process(struct sim *s, int node, enum sim_proc proc, uint64_t 
 
 static void on_process_fault(struct sim *s, const struct sim_fault *f)
 {
+    struct sim_process *replica = &s->node[f->node].proc[SIM_REPLICA];
     struct sim_node *n = &s->node[f->node];
     switch ((int)f->kind) {
     case SIM_FAULT_KILL_REPLICA:
@@ -66,7 +67,11 @@ static void on_process_fault(struct sim *s, const struct sim_fault *f)
         sim_proc_end(s, f->node, SIM_HEARTBEATD, -SIGKILL);
         break;
     case SIM_FAULT_CRASH_POINT:
-        n->proc[SIM_REPLICA].crash_in = 1 + f->a % 60;
+        replica->crash_in = 1 + f->a % 60;
+        break;
+    case SIM_FAULT_PAUSE_POINT:
+        replica->pause_in = 1 + f->a % 60;
+        replica->pause_ns = f->lasts;
         break;
     case SIM_FAULT_CRASH_POINT_VOTER:
         n->proc[SIM_CFGD].crash_in = 1 + f->a % 12;
@@ -141,7 +146,7 @@ static void make_bad(struct sim *s, int from, int to, const struct sim_fault *f)
     }
 }
 
-static void on_network_fault(struct sim *s, const struct sim_fault *f)
+static void on_network_fault(struct sim *s, const struct sim_event *ev, const struct sim_fault *f)
 {
     switch ((int)f->kind) {
     case SIM_FAULT_CUT:
@@ -153,6 +158,9 @@ static void on_network_fault(struct sim *s, const struct sim_fault *f)
         break;
     case SIM_FAULT_ISOLATE:
         isolate(s, f);
+        break;
+    case SIM_FAULT_ISOLATE_POINT:
+        s->node[f->node].proc[SIM_REPLICA].isolate = ev->a + 1;
         break;
     case SIM_FAULT_FLAP:
         cut(s, f->node, f->other, f, (10 + f->a % 500) * SIM_MS);
@@ -388,7 +396,7 @@ static void begin(struct sim *s, const struct sim_event *ev)
     } else if (f->kind <= SIM_FAULT_PAUSE_NODE) {
         on_process_fault(s, f);
     } else if (f->kind <= SIM_FAULT_LATE_REGISTER) {
-        on_network_fault(s, f);
+        on_network_fault(s, ev, f);
     } else if (f->kind <= SIM_FAULT_VOTER_OLD) {
         done = on_disk_fault(s, ev, f);
     } else {
@@ -438,7 +446,22 @@ static void heal(struct sim *s)
         d->fail_next = false;
         for (int i = 0; i < SIM_PROCS; i++) {
             s->node[n].proc[i].crash_in = 0;
+            s->node[n].proc[i].pause_in = 0;
+            s->node[n].proc[i].isolate = 0;
         }
+    }
+}
+
+void sim_fault_on_proposal(struct sim *s, int node)
+{
+    struct sim_process *p = &s->node[node].proc[SIM_REPLICA];
+    if (p->isolate != 0) {
+        /* Within the round trips that a proposal takes. */
+        uint64_t soon = 3 * (s->plan.net_us + s->plan.disk_us);
+        sim_push(s, &(struct sim_event){.kind = SIM_EV_FAULT_POINT,
+                                        .at = s->now + sim_us(s, 0, soon),
+                                        .a = p->isolate - 1});
+        p->isolate = 0;
     }
 }
 
@@ -448,6 +471,10 @@ void sim_fault_event(struct sim *s, struct sim_event *ev)
         heal(s);
     } else if (ev->kind == SIM_EV_FAULT) {
         begin(s, ev);
+    } else if (ev->kind == SIM_EV_FAULT_POINT) {
+        const struct sim_fault *f = &s->plan.fault[ev->a];
+        sim_note(s, 0, "%s proposes a config, and is isolated", sim_node_name(s, f->node));
+        isolate(s, f);
     } else {
         end(s, &s->plan.fault[ev->a]);
     }

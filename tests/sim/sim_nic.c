@@ -90,6 +90,13 @@ bool sim_proc_crashed(struct sim *s, int node, enum sim_proc proc)
         p->dying = true;
         sim_note(s, node, "%s crashes in the middle of a step", proc_name(proc));
     }
+    if (p->pause_in > 0 && --p->pause_in == 0) {
+        /* The step ends; what comes after it waits. */
+        uint64_t until = s->now + p->pause_ns;
+        p->paused_until = until < s->end_of_faults ? until : s->end_of_faults;
+        sim_note(s, node, "%s is stopped for %llu ms", proc_name(proc),
+                 (unsigned long long)(p->pause_ns / SIM_MS));
+    }
     return p->dying;
 }
 

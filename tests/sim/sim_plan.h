@@ -17,13 +17,14 @@
 #define SIM_CLIENTS_MAX 8
 #define SIM_FAULTS_MAX 400
 
-/* X(symbol, name, weight, may be drawn only once a plan) */
+/* X(symbol, name, weight) */
 #define SIM_FAULT_LIST(X) \
     X(SIM_FAULT_KILL_REPLICA, "kill-replica", 6) \
     X(SIM_FAULT_KILL_CFGD, "kill-cluster-cfgd", 3) \
     X(SIM_FAULT_KILL_HEARTBEATD, "kill-heartbeatd", 2) \
     X(SIM_FAULT_CRASH_POINT, "crash-at-effect", 8) \
     X(SIM_FAULT_CRASH_POINT_VOTER, "crash-voter-at-effect", 4) \
+    X(SIM_FAULT_PAUSE_POINT, "pause-at-effect", 4) \
     X(SIM_FAULT_POWER_NODE, "power-loss-node", 5) \
     X(SIM_FAULT_POWER_ALL, "power-loss-all", 3) \
     X(SIM_FAULT_PAUSE_PROCESS, "pause-process", 5) \
@@ -31,6 +32,7 @@
     X(SIM_FAULT_CUT, "cut", 6) \
     X(SIM_FAULT_CUT_ONE_WAY, "cut-one-way", 5) \
     X(SIM_FAULT_ISOLATE, "isolate-node", 5) \
+    X(SIM_FAULT_ISOLATE_POINT, "isolate-at-proposal", 4) \
     X(SIM_FAULT_FLAP, "flap", 3) \
     X(SIM_FAULT_BAD_PATH, "bad-path", 5) \
     X(SIM_FAULT_SLOW_PATH, "slow-path", 2) \

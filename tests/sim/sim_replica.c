@@ -239,6 +239,9 @@ static void on_reg(void *ctx, enum repl_effect_kind kind, uint64_t op, struct ts
     }
     struct proposer_event ev = {
         .kind = PROPOSER_EVENT_OP, .op = PROPOSER_OP_CAS, .expected = expected, .config = config};
+    if (kind == REPL_EF_REG_CAS) {
+        sim_fault_on_proposal(r->sim, r->node);
+    }
     if (kind == REPL_EF_REG_PREPARE) {
         ev.op = PROPOSER_OP_PREPARE;
     } else if (kind == REPL_EF_REG_READ) {
