@@ -146,7 +146,7 @@ static void read_by_round(struct sim *s, const struct sim_client *c, int node,
 /* The node that the client asks next: where it was last, or now and then another one. */
 static int choose_node(struct sim *s, struct sim_client *c)
 {
-    if (sim_chance_pm(s, 100)) {
+    if (sim_chance_pm(s, 200)) {
         c->guess = (int)sim_rand(s, 1, (uint64_t)s->nics);
     }
     return c->guess;

@@ -75,6 +75,10 @@ static void draw_fault(const struct sim_plan *plan, struct ts_prng *p, struct si
     f->path = (uint8_t)between(p, 0, 2 * SIM_PATHS - 1);
     f->path = f->path > SIM_PATHS ? SIM_PATHS : f->path; /* half of them: all paths */
     f->lasts = scaled(p, 20, between(p, 0, 9) == 0 ? 30000 : 3000) * MS;
+    if (f->kind == SIM_FAULT_ISOLATE_POINT) {
+        /* Long enough that the others ask the register, and go on without it. */
+        f->lasts = plan->failure_timeout * between(p, 1, 16);
+    }
     f->a = ts_prng_next(p);
     f->b = ts_prng_next(p);
 }
