@@ -118,6 +118,8 @@ static void add(struct totals *t, const struct sim_stats *s)
     to->frames += s->frames;
     to->register_messages += s->register_messages;
     to->stopped += s->stopped;
+    to->operations += s->operations;
+    to->lin_steps += s->lin_steps;
     to->virtual_ns += s->virtual_ns;
     for (int k = 0; k < SIM_FAULT_KINDS; k++) {
         to->faults[k] += s->faults[k];
@@ -150,14 +152,16 @@ static void summary(const struct totals *t, double took)
 {
     const struct sim_stats *s = &t->stats;
     summary_line(t, took);
-    printf("  %llu events: %llu heartbeats, %llu frames, %llu register messages; %llu writes "
-           "answered, %llu reads, %llu ambiguous, %llu refused; %llu ends of processes, %llu "
-           "epochs\n",
-           (unsigned long long)s->events, (unsigned long long)s->heartbeats,
-           (unsigned long long)s->frames, (unsigned long long)s->register_messages,
-           (unsigned long long)s->acked, (unsigned long long)s->reads,
-           (unsigned long long)s->ambiguous, (unsigned long long)s->refused,
-           (unsigned long long)s->crashes, (unsigned long long)s->epochs);
+    printf(
+        "  %llu events: %llu heartbeats, %llu frames, %llu register messages; %llu writes "
+        "answered, %llu reads, %llu ambiguous, %llu refused; %llu operations judged in %llu steps; "
+        "%llu ends of processes, %llu epochs\n",
+        (unsigned long long)s->events, (unsigned long long)s->heartbeats,
+        (unsigned long long)s->frames, (unsigned long long)s->register_messages,
+        (unsigned long long)s->acked, (unsigned long long)s->reads,
+        (unsigned long long)s->ambiguous, (unsigned long long)s->refused,
+        (unsigned long long)s->operations, (unsigned long long)s->lin_steps,
+        (unsigned long long)s->crashes, (unsigned long long)s->epochs);
     printf("  faults:");
     for (int k = 0; k < SIM_FAULT_KINDS; k++) {
         printf(" %s %llu", sim_fault_name((enum sim_fault_kind)k),

@@ -19,6 +19,7 @@
  *   sim_replica.c  the replica process
  *   sim_load.c     clients
  *   sim_check.c    what must hold, apart from the load
+ *   sim_history.c  the clients' history, judged by tests/lincheck
  *   sim_story.c    the trace as a story
  *   sim_shrink.c   the shortest reproduction of a failure
  *   sim.c          command line
@@ -67,6 +68,7 @@
 #define SIM_GROUP 1 /* the group's id, and its register's */
 
 struct sim;
+struct lin;
 
 /* ---- events ---------------------------------------------------------------------------- */
 
@@ -403,13 +405,14 @@ struct sim_record {
     bool read;
     bool refused; /* certainly not executed */
     bool answered;
-    struct ts_hash reply; /* of its bytes */
-    char text[40];        /* the reply, cut */
+    size_t reply_at; /* its bytes, in the load's */
+    size_t reply_len;
 };
 
 struct sim_client {
     int guess;
     bool busy;
+    unsigned misses; /* tries in a row without a node that serves */
     uint32_t record;
 };
 
@@ -419,6 +422,9 @@ struct sim_load {
     size_t count;
     size_t cap;
     uint64_t next_id;
+    uint8_t *bytes; /* of all replies */
+    size_t bytes_len;
+    size_t bytes_cap;
 };
 
 /* What is known of a committed position, from whoever applied it first. */
@@ -462,7 +468,8 @@ struct sim_checks {
 struct sim_stats {
     uint64_t events, acked, ambiguous, reads, refused, crashes, takeovers, epochs;
     uint64_t heartbeats, frames, register_messages;
-    uint64_t stopped; /* nobody was left who may serve: as the design says */
+    uint64_t operations, lin_steps; /* of clients, that were judged; what that took */
+    uint64_t stopped;               /* nobody was left who may serve: as the design says */
     uint64_t virtual_ns;
     uint64_t course; /* a hash of all that happened, in order */
     uint64_t faults[SIM_FAULT_KINDS];
@@ -537,6 +544,8 @@ struct sim {
     struct report_procs procs;    /* scratch */
     struct hb_effects hb_effects; /* scratch */
     struct voter_effects voter_effects;
+
+    struct lin *history;
 
     struct sim_failure failure;
     jmp_buf escape;
@@ -659,9 +668,22 @@ void sim_disk_put_image(struct sim *s, int node);
 void sim_disk_blank(struct sim *s, int node);
 void sim_disk_free(struct sim *s, int node);
 
+/* ---- sim_history.c ------------------------------------------------------------------------ */
+
+void sim_history_open(struct sim *s);
+void sim_history_close(struct sim *s);
+/* Judges all answers of the run by what the clients saw alone. */
+void sim_history_check(struct sim *s);
+
 /* ---- sim_load.c -------------------------------------------------------------------------- */
 
+/* The key that expires. */
+#define SIM_KEY_EXPIRES 8
+
 void sim_load_start(struct sim *s);
+void sim_load_free(struct sim *s);
+/* Writes the value that this operation brings, if any; gives its length. */
+size_t sim_load_value(const struct sim_record *r, char *out, size_t cap);
 /* A client's turn; with ev->b its patience with operation b - 1 ends. */
 void sim_load_act(struct sim *s, const struct sim_event *ev);
 void sim_load_released(struct sim *s, int node, const struct svc_entry *entry);
@@ -682,6 +704,7 @@ void sim_check_answered(struct sim *s, struct sim_record *r, uint64_t position);
 void sim_check_voted(struct sim *s, int voter, const struct voter_register *rec);
 void sim_check_config(struct sim *s, int node);
 void sim_check_registered(struct sim *s, int node);
+bool sim_check_is_committed(const struct sim *s, uint64_t id);
 void sim_check_end(struct sim *s);
 bool sim_check_well(const struct sim *s);
 

@@ -259,6 +259,11 @@ void sim_check_registered(struct sim *s, int node)
     }
 }
 
+bool sim_check_is_committed(const struct sim *s, uint64_t id)
+{
+    return id < s->checks.id_cap && (s->checks.id_state[id] & ID_COMMITTED) != 0;
+}
+
 /* ---- the end ----------------------------------------------------------------------------------
  */
 

@@ -5,16 +5,16 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "base/hash.h"
 #include "services/kv/commands.h"
 #include "services/kv/kv.h"
 #include "services/kv/payload.h"
 #include "tests/sim/sim.h"
 
-/* Keys 0..3 are registers, 4 and 5 counters, 6 and 7 strings that grow, 8 expires. */
+/* Keys 0..3 are registers (2 and 3 are deleted now and then), 4 and 5 counters, 6 and 7 strings
+ * that grow, 8 expires. */
+#define KEY_DELETED 2
 #define KEY_COUNTER 4
 #define KEY_STRING 6
-#define KEY_EXPIRES 8
 #define PAYLOAD_MAX 64
 
 static void again(struct sim *s, int client, uint64_t after)
@@ -62,20 +62,33 @@ static void draw_command(struct sim *s, struct sim_record *r)
     if (dice < 70) {
         r->key = (uint8_t)sim_rand(s, 0, KEY_COUNTER - 1);
         r->command = r->read ? KV_GET : KV_SET;
-        r->key = r->read ? (uint8_t)sim_rand(s, 0, KEY_EXPIRES) : r->key;
+        r->key = r->read ? (uint8_t)sim_rand(s, 0, SIM_KEY_EXPIRES) : r->key;
+        bool grows = r->key == KEY_STRING || r->key == KEY_STRING + 1;
+        r->command = grows && sim_chance_pm(s, 850) ? KV_STRLEN : r->command;
     } else if (dice < 80) {
         r->key = (uint8_t)sim_rand(s, KEY_COUNTER, KEY_STRING - 1);
         r->command = KV_INCR;
     } else if (dice < 90) {
-        r->key = (uint8_t)sim_rand(s, KEY_STRING, KEY_EXPIRES - 1);
+        r->key = (uint8_t)sim_rand(s, KEY_STRING, SIM_KEY_EXPIRES - 1);
         r->command = KV_APPEND;
     } else if (dice < 95) {
-        r->key = (uint8_t)sim_rand(s, 0, KEY_COUNTER - 1);
+        r->key = (uint8_t)sim_rand(s, KEY_DELETED, KEY_COUNTER - 1);
         r->command = KV_DEL;
     } else {
-        r->key = KEY_EXPIRES;
+        r->key = SIM_KEY_EXPIRES;
         r->command = dice < 98 ? KV_SET : KV_PEXPIRE;
     }
+}
+
+size_t sim_load_value(const struct sim_record *r, char *out, size_t cap)
+{
+    int n = 0;
+    if (r->command == KV_SET || r->command == KV_APPEND) {
+        n = snprintf(out, cap, "%08llu", (unsigned long long)r->id);
+    } else if (r->command == KV_PEXPIRE) {
+        n = snprintf(out, cap, "30");
+    }
+    return (size_t)n;
 }
 
 static size_t encode(const struct sim_record *r, uint8_t out[PAYLOAD_MAX])
@@ -83,13 +96,11 @@ static size_t encode(const struct sim_record *r, uint8_t out[PAYLOAD_MAX])
     char key[8];
     char value[24];
     int k = snprintf(key, sizeof(key), "k%u", (unsigned)r->key);
-    int v = snprintf(value, sizeof(value), r->command == KV_APPEND ? "%llu." : "%llu",
-                     r->command == KV_PEXPIRE ? 30ULL : (unsigned long long)r->id);
+    size_t v = sim_load_value(r, value, sizeof(value));
     struct ts_bytes args[3] = {
-        {NULL, 0}, {(const uint8_t *)key, (size_t)k}, {(const uint8_t *)value, (size_t)v}};
-    bool has_value = r->command == KV_SET || r->command == KV_APPEND || r->command == KV_PEXPIRE;
+        {NULL, 0}, {(const uint8_t *)key, (size_t)k}, {(const uint8_t *)value, v}};
     struct ts_writer w = ts_writer_init(out, PAYLOAD_MAX);
-    kv_payload_encode(&w, RESP_V2, r->command, args, has_value ? 3 : 2);
+    kv_payload_encode(&w, RESP_V2, r->command, args, v > 0 ? 3 : 2);
     ts_assert(!w.failed);
     return w.len;
 }
@@ -171,11 +182,13 @@ void sim_load_act(struct sim *s, const struct sim_event *ev)
     struct sim_waiting *w = free_waiting(&s->node[node].replica);
     if (w == NULL || sim_paused(s, node, SIM_REPLICA) || !sim_replica_serves(s, node, &st)) {
         c->guess = node % s->nics + 1;
-        again(s, (int)ev->a, sim_us(s, 1000, 40000));
+        /* Twice soon, at the other nodes; then more rarely. */
+        again(s, (int)ev->a, sim_us(s, 500, c->misses++ < 2 ? 3000 : 40000));
         return;
     }
     struct sim_record *rec = new_record(s, (int)ev->a);
     c->busy = true;
+    c->misses = 0;
     c->record = (uint32_t)(rec - s->load.record);
     draw_command(s, rec);
     sim_push(s, &(struct sim_event){.kind = SIM_EV_CLIENT,
@@ -193,6 +206,20 @@ void sim_load_act(struct sim *s, const struct sim_event *ev)
     }
 }
 
+static void keep_reply(struct sim *s, struct sim_record *rec, const struct svc_out *out)
+{
+    struct sim_load *l = &s->load;
+    if (l->bytes_len + out->len > l->bytes_cap) {
+        l->bytes_cap = 2 * (l->bytes_cap + out->len);
+        l->bytes = realloc(l->bytes, l->bytes_cap);
+        ts_assert(l->bytes != NULL);
+    }
+    rec->reply_at = l->bytes_len;
+    rec->reply_len = out->len;
+    memcpy(l->bytes + l->bytes_len, out->data, out->len);
+    l->bytes_len += out->len;
+}
+
 /* The answer is out: from here on anybody may have seen it. */
 static void answered(struct sim *s, struct sim_waiting *w, const struct svc_out *out,
                      uint64_t position)
@@ -201,12 +228,7 @@ static void answered(struct sim *s, struct sim_waiting *w, const struct svc_out 
     rec->ended = s->now;
     rec->answered = true;
     rec->position = position;
-    rec->reply = ts_hash_bytes(out->data, out->len);
-    size_t n = out->len < sizeof(rec->text) - 1 ? out->len : sizeof(rec->text) - 1;
-    if (n > 0) {
-        memcpy(rec->text, out->data, n);
-    }
-    rec->text[n] = '\0';
+    keep_reply(s, rec, out);
     w->used = false;
     sim_check_answered(s, rec, position);
     set_free(s, w->record, sim_rand(s, 0, 2 * s->plan.think));
@@ -262,9 +284,16 @@ void sim_load_closed(struct sim *s, int node)
     }
 }
 
+void sim_load_free(struct sim *s)
+{
+    free(s->load.record);
+    free(s->load.bytes);
+}
+
 void sim_load_start(struct sim *s)
 {
     s->load.count = 0;
+    s->load.bytes_len = 0;
     s->load.next_id = 0;
     memset(s->load.client, 0, sizeof(s->load.client));
     for (int i = 0; i < s->plan.clients; i++) {

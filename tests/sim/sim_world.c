@@ -420,6 +420,7 @@ static void run(struct sim *s)
         }
     }
     sim_check_end(s);
+    sim_history_check(s);
 }
 
 bool sim_run(struct sim *s, const struct sim_plan *plan, const struct sim_options *options)
@@ -445,12 +446,15 @@ struct sim *sim_new(void)
     (void)mallopt(M_TRIM_THRESHOLD, 512 << 20);
     struct sim *s = calloc(1, sizeof(*s));
     ts_assert(s != NULL);
+    sim_history_open(s);
     return s;
 }
 
 void sim_free(struct sim *s)
 {
     sim_check_free(s);
+    sim_history_close(s);
+    sim_load_free(s);
     for (size_t c = 0; c < CLASSES; c++) {
         for (struct buffer *b = s->free_bytes[c]; b != NULL;) {
             struct buffer *next = b->next;
@@ -466,6 +470,5 @@ void sim_free(struct sim *s)
     free(s->queue.heap);
     free(s->queue.pool);
     free(s->queue.free);
-    free(s->load.record);
     free(s);
 }
