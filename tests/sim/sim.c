@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/assert.h"
+#include "sim_commit.h"
 #include "tests/sim/sim.h"
 
 #define SHRINK_RUNS 400
@@ -19,6 +20,8 @@ struct args {
     bool json;
     bool shrink;
     bool twice;
+    const char *faults; /* numbers of those that are kept; NULL: all */
+    uint64_t until;     /* ns of virtual time at which the faults end; 0: as drawn */
     struct sim_options options;
 };
 
@@ -50,6 +53,8 @@ static void usage(FILE *out)
                  "  --seeds N     how many, one after another (default 1)\n"
                  "  --forever     random seeds until one fails or Ctrl-C\n"
                  "  --beyond      lose disks beyond the fault budget: only safety is expected\n"
+                 "  --faults L    keep only these of the seed's faults: 3,17,22\n"
+                 "  --until NS    end the faults at this virtual time\n"
                  "  --trace       tell what happens\n"
                  "  --json        the summary as JSON\n"
                  "  --no-shrink   do not look for a shorter reproduction of a failure\n"
@@ -80,6 +85,12 @@ static bool parse(struct args *a, int argc, char **argv)
             if (!number(argv[++i], &a->seeds)) {
                 return false;
             }
+        } else if (strcmp(w, "--until") == 0 && i + 1 < argc) {
+            if (!number(argv[++i], &a->until)) {
+                return false;
+            }
+        } else if (strcmp(w, "--faults") == 0 && i + 1 < argc) {
+            a->faults = argv[++i];
         } else if (strcmp(w, "--forever") == 0) {
             a->forever = true;
         } else if (strcmp(w, "--beyond") == 0) {
@@ -201,8 +212,38 @@ static void summary_json(const struct totals *t, double took, uint64_t failed_se
     printf("}\n");
 }
 
-static void print_plan(const struct sim_plan *plan)
+/* Leaves out what the command line does not keep. */
+static bool keep_faults(struct sim_plan *plan, const struct args *a)
 {
+    plan->faults_until = a->until != 0 ? a->until : plan->faults_until;
+    for (size_t i = 0; a->faults != NULL && i < plan->fault_count; i++) {
+        plan->fault[i].off = true;
+    }
+    for (const char *at = a->faults; at != NULL && *at != '\0';) {
+        char *end = NULL;
+        unsigned long long i = strtoull(at, &end, 10);
+        if (end == at || i >= plan->fault_count || (*end != ',' && *end != '\0')) {
+            return false;
+        }
+        plan->fault[i].off = false;
+        at = *end == ',' ? end + 1 : end;
+    }
+    return true;
+}
+
+static void print_plan(const struct sim_plan *plan, bool beyond)
+{
+    const char *comma = "";
+    fprintf(stderr, "  reproduce: sim --seed %llu%s --until %llu --faults ",
+            (unsigned long long)plan->seed, beyond ? " --beyond" : "",
+            (unsigned long long)plan->faults_until);
+    for (size_t i = 0; i < plan->fault_count; i++) {
+        if (!plan->fault[i].off && plan->fault[i].at < plan->faults_until) {
+            fprintf(stderr, "%s%zu", comma, i);
+            comma = ",";
+        }
+    }
+    fprintf(stderr, "%s --trace\n", *comma == '\0' ? "\"\"" : "");
     fprintf(stderr, "  %d NICs, %d arbiters, failure-timeout %llu ms; faults end at %.4f s\n",
             plan->nics, plan->arbiters, (unsigned long long)(plan->failure_timeout / SIM_MS),
             (double)plan->faults_until / 1e9);
@@ -218,12 +259,10 @@ static void print_plan(const struct sim_plan *plan)
 
 static void report_failure(struct sim *s, struct sim_plan *plan, const struct args *a)
 {
-    const char *commit = getenv("TS_COMMIT");
     fflush(stdout);
     fprintf(stderr, "seed %llu (%s%s): FAILED %s at %.4f s: %s\n", (unsigned long long)plan->seed,
-            commit == NULL ? "version " TS_VERSION ", commit " SIM_COMMIT : commit,
-            a->options.beyond ? ", --beyond" : "", sim_check_name(s->failure.check),
-            (double)s->failure.at / 1e9, s->failure.text);
+            "commit " SIM_COMMIT, a->options.beyond ? ", --beyond" : "",
+            sim_check_name(s->failure.check), (double)s->failure.at / 1e9, s->failure.text);
     fprintf(stderr, "  reproduce: sim --seed %llu%s --trace\n", (unsigned long long)plan->seed,
             a->options.beyond ? " --beyond" : "");
     if (!a->shrink) {
@@ -235,14 +274,7 @@ static void report_failure(struct sim *s, struct sim_plan *plan, const struct ar
     s->options = a->options;
     sim_shrink(s, &shorter, SHRINK_RUNS);
     fprintf(stderr, "  the shortest found that fails with %s:\n", sim_check_name(check));
-    print_plan(&shorter);
-    struct sim_options tell = a->options;
-    tell.trace = a->options.trace;
-    if (tell.trace) {
-        printf("---- the shortest found ----\n");
-        (void)sim_run(s, &shorter, &tell);
-        printf("%s\n", s->failure.text);
-    }
+    print_plan(&shorter, a->options.beyond);
 }
 
 static uint64_t random_seed(void)
@@ -260,6 +292,11 @@ static bool run_all(struct sim *s, const struct args *a, struct sim_plan *plan, 
     double told = begun;
     for (uint64_t i = 0; (a->forever || i < a->seeds) && !interrupted; i++) {
         sim_plan_draw(plan, a->forever ? random_seed() : a->seed + i, a->options.beyond);
+        if (!keep_faults(plan, a)) {
+            fprintf(stderr, "sim: --faults: seed %llu has faults 0 to %zu\n",
+                    (unsigned long long)plan->seed, plan->fault_count - 1);
+            exit(2);
+        }
         bool good = sim_run(s, plan, &a->options);
         add(t, &s->stats);
         uint64_t course = s->stats.course;

@@ -94,12 +94,53 @@ static bool tell(const struct sim *s, int node, const struct ts_trace *t)
     }
 }
 
+/* The same for voters and heartbeatd. */
+static bool tell_others(const struct sim *s, int node, enum sim_proc proc, const struct ts_trace *t)
+{
+    const char *peer = sim_node_name(s, (int)(t->a > SIM_NODES_MAX ? 0 : t->a));
+    const char *proposer = sim_node_name(s, (int)(t->b > SIM_NODES_MAX ? 0 : t->b));
+    unsigned long long a = t->a;
+    unsigned long long b = t->b;
+    switch ((int)t->kind) {
+    case TS_TRACE_VOTER_PROMISED:
+        sim_story_line(s, node, "voter promises ballot %llu to %s", a, proposer);
+        return true;
+    case TS_TRACE_VOTER_ACCEPTED:
+        sim_story_line(s, node, "voter accepts a value in ballot %llu of %s", a, proposer);
+        return true;
+    case TS_TRACE_VOTER_REFUSED:
+        sim_story_line(s, node, "voter refuses ballot %llu: it promised %llu", a, b);
+        return true;
+    case TS_TRACE_START_REGISTERED:
+        if (proc == SIM_CFGD) {
+            return true; /* what matters is the majority, which the process tells */
+        }
+        sim_story_line(s, node, "its start %llu is registered", a);
+        return true;
+    case TS_TRACE_START_REFUSED:
+        sim_story_line(s, node, "voter refuses start %llu: it knows of start %llu", a, b);
+        return true;
+    case TS_TRACE_PATH_UP:
+    case TS_TRACE_PATH_DOWN:
+        sim_story_line(s, node, "path %llu to %s is %s", b, peer,
+                       t->kind == TS_TRACE_PATH_UP ? "up" : "down");
+        return true;
+    case TS_TRACE_PEER_UP:
+    case TS_TRACE_PEER_DOWN:
+        sim_story_line(s, node, "%s is %s", peer,
+                       t->kind == TS_TRACE_PEER_UP ? "alive" : "silent on all paths");
+        return true;
+    default:
+        return false;
+    }
+}
+
 void sim_story_trace(const struct sim *s, int node, enum sim_proc proc, const struct ts_trace *t)
 {
     static const char *const procs[] = {"", "nicd", "heartbeatd", "voter", "replica"};
     char line[200];
     bool dull = t->kind == TS_TRACE_LINK_UP || t->kind == TS_TRACE_LINK_DOWN;
-    if (!s->options.trace || dull || tell(s, node, t)) {
+    if (!s->options.trace || dull || tell(s, node, t) || tell_others(s, node, proc, t)) {
         return;
     }
     (void)ts_trace_format(t, line, sizeof(line));
