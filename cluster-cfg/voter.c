@@ -306,6 +306,11 @@ static void on_start(struct voter *v, const struct voter_event *ev, struct voter
         refuse_start(ev, fx, &s->rec);
         return;
     }
+    if (!v->ready && m->owner.kind == REG_OWNER_REPLICA) {
+        /* Its own disk may be an old image that has forgotten a later start. Voters it must answer,
+         * or none of them could begin; a replica asks again. */
+        return;
+    }
     if (v->held_count == v->limits.held_max ||
         (s == NULL && v->start_count == v->limits.starts_max)) {
         /* No answer: the process asks again, and a full table is for the operator. */

@@ -75,7 +75,8 @@ enum voter_event_kind {
     VOTER_PERSISTED,      /* all persists up to `n` are durable */
     VOTER_PERSIST_FAILED, /* a write or sync failed: the voter is lost and never answers again */
     /* This voter's own start is registered at a majority of voters (start.h). Before it,
-     * PREPARE and ACCEPT are refused (not-ready), START is answered. */
+     * PREPARE and ACCEPT are refused (not-ready), START is answered to voters, and to a replica
+     * only when it is refused: this disk may be an old image that has forgotten a later start. */
     VOTER_READY,
 };
 

@@ -331,6 +331,7 @@ static void lie(struct sim *s, const struct sim_fault *f)
                            .at = s->now,
                            .node = f->node,
                            .proc = SIM_REPLICA,
+                           .life = s->node[f->node].proc[SIM_REPLICA].life,
                            .peer = f->other,
                            .type = REPL_MSG_CONFIG,
                            .len = w.len};
@@ -342,15 +343,16 @@ static void on_word_fault(struct sim *s, const struct sim_event *ev, const struc
 {
     if (f->kind == SIM_FAULT_LIE) {
         lie(s, f);
-    } else if (f->kind == SIM_FAULT_EVIDENCE) {
+    } else if (f->kind == SIM_FAULT_EVIDENCE && sim_runs(s, f->node, SIM_REPLICA)) {
         sim_push(s, &(struct sim_event){.kind = SIM_EV_EVIDENCE,
                                         .at = s->now,
                                         .node = f->node,
                                         .proc = SIM_REPLICA,
+                                        .life = s->node[f->node].proc[SIM_REPLICA].life,
                                         .peer = f->other,
                                         .a = f->a % (REPL_EVIDENCE_EXITED + 1)});
         plan_end(s, ev, f);
-    } else {
+    } else if (f->kind == SIM_FAULT_WALL_CLOCK) {
         s->node[f->node].wall_offset = (int64_t)(f->a % (7200 * SIM_S)) - (int64_t)(3600 * SIM_S);
     }
 }

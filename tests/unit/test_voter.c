@@ -192,6 +192,7 @@ static void test_voter_step_persists_complete_record(void **state)
 static void test_voter_step_starts_full_gives_no_answer(void **state)
 {
     struct fixture *f = *state;
+    ready(f);
     start(f, 21, 1);
     persisted(f, 1);
     start(f, 22, 1);
