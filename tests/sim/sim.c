@@ -82,7 +82,7 @@ static bool parse(struct args *a, int argc, char **argv)
                 return false;
             }
         } else if (strcmp(w, "--seeds") == 0 && i + 1 < argc) {
-            if (!number(argv[++i], &a->seeds)) {
+            if (!number(argv[++i], &a->seeds) || a->seeds == 0) {
                 return false;
             }
         } else if (strcmp(w, "--until") == 0 && i + 1 < argc) {

@@ -48,8 +48,9 @@ static void draw_cluster(struct sim_plan *plan, struct ts_prng *p)
     plan->nics = shape < 7 ? 2 : 3;
     plan->arbiters = shape < 7 ? 1 : shape == 9 ? 2 : 0;
     plan->failure_timeout = timeouts_ms[between(p, 0, COUNT(timeouts_ms) - 1)] * MS;
-    plan->clients = (int)between(p, 2, 6);
-    plan->think = (uint64_t)(unsigned)plan->clients * TS_NS_PER_S / between(p, 200, 400);
+    uint64_t clients = between(p, 2, 6);
+    plan->clients = (int)clients;
+    plan->think = clients * TS_NS_PER_S / between(p, 200, 400);
     plan->net_us = scaled(p, 20, 1000);
     plan->disk_us = scaled(p, 40, 3000);
     plan->window = windows[between(p, 0, COUNT(windows) - 1)];
