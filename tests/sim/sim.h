@@ -38,8 +38,7 @@
  *   - the disk of a voter is lost (damaged, blank, an old image): a minority of the voters, and an
  *     old image only when all other voters confirmed every start of it (R1.8's stated limit).
  *   - an old image is of an earlier start than the registered one (an image of the present start
- *     cannot be told from the disk itself by a start number), and its process is not ended between
- *     its start and the refusal (each such end raises the number, unseen).
+ *     cannot be told from the disk itself by its start, adr/0010).
  * What lost its disk never comes back here: enrolling a new one is a mechanism of its own.
  *
  * The generator keeps to that (sim_budget.c asks, before each such fault). With --beyond disks
@@ -142,7 +141,7 @@ struct sim_queue {
 
 /* ---- a replica's disk -------------------------------------------------------------------- */
 
-enum sim_op_kind { SIM_OP_APPEND, SIM_OP_TRUNCATE, SIM_OP_FLOOR };
+enum sim_op_kind { SIM_OP_APPEND, SIM_OP_TRUNCATE, SIM_OP_FLOOR, SIM_OP_CONFIRM };
 
 /* A write, and once durable a batch of the log. */
 struct sim_op {
@@ -161,12 +160,19 @@ struct sim_ops {
     size_t cap;
 };
 
+/* Of a disk (R1.8, adr/0010): raised when the last one is known at a majority. */
+struct sim_start {
+    uint64_t number;
+    struct ts_instance instance;
+    bool confirmed;
+};
+
 /* What a journal directory holds. */
 struct sim_image {
     bool valid;
     struct sim_ops log; /* batches, in order */
     struct ts_epoch floor;
-    uint64_t start;
+    struct sim_start start;
 };
 
 struct sim_disk {
@@ -177,6 +183,7 @@ struct sim_disk {
     size_t group;
     struct sim_image kept; /* an old image, for a rollback */
     bool abandoned;        /* R2.11 */
+    bool refused;          /* R1.8 */
     bool damaged;          /* a batch before the durable position: refused at open */
     bool blank;
     bool old;  /* an old image lies there */
@@ -193,14 +200,14 @@ struct sim_disk {
 
 struct sim_voter_image {
     bool valid;
-    uint64_t start;
+    struct sim_start start;
     struct voter_register reg;
     struct reg_start starts[SIM_STARTS_MAX];
     size_t start_count;
 };
 
 struct sim_voter_op {
-    uint64_t n;
+    uint64_t n; /* 0: the start is confirmed, without a record */
     struct voter_record record;
 };
 
@@ -215,6 +222,7 @@ struct sim_voter_disk {
     uint64_t stalled_until;
     bool fail_next;
     bool abandoned;
+    bool refused;
     bool blank;
     bool old;
     bool lost;
@@ -271,7 +279,6 @@ struct sim_replica {
     bool started; /* START was fed, links are open */
     uint64_t op;
     struct ts_incarnation incarnation;
-    uint64_t start_number;
     struct sim_peer peers[SIM_NICS_MAX + 1]; /* by node */
     void *state;                             /* of kv */
     struct svc_out out;
@@ -614,6 +621,8 @@ void sim_replica_start(struct sim *s, int node);
 void sim_replica_end(struct sim *s, int node);
 void sim_replica_event(struct sim *s, struct sim_event *ev);
 void sim_feed(struct sim *s, int node, struct repl_event *ev);
+/* The disk remembers that this start is registered. */
+void sim_replica_confirmed(struct sim *s, int node);
 /* The links' callbacks. */
 void sim_replica_link_up(struct sim *s, int node, int peer, uint64_t life);
 void sim_replica_link_down(struct sim *s, int node, int peer);
@@ -655,6 +664,8 @@ void sim_link_free(struct sim *s);
 /* ---- sim_disk.c -------------------------------------------------------------------------- */
 
 void sim_disk_format(struct sim *s, int node);
+/* Begins a start as the journal and the voter's store do. */
+void sim_disk_begin_start(struct sim *s, struct sim_start *start);
 /* Opens the journal as journal_open does: false when it is refused. */
 bool sim_disk_open(struct sim *s, int node);
 void sim_disk_replay(struct sim *s, int node);
@@ -718,8 +729,6 @@ bool sim_budget_allows_replica_loss(const struct sim *s, int node);
 bool sim_budget_allows_voter_loss(const struct sim *s, int node, bool old_image);
 /* Whether somebody is left who may serve, by the decided config and the disks. */
 bool sim_budget_group_can_serve(const struct sim *s);
-/* Whether an old image lies there and has not been refused yet. */
-bool sim_budget_awaits_refusal(const struct sim *s, int node);
 /* How many good replicas a redundant group can have. */
 int sim_budget_replicas_left(const struct sim *s);
 

@@ -103,7 +103,7 @@ bool sim_budget_allows_voter_loss(const struct sim *s, int node, bool old_image)
         for (size_t i = 0; i < d->start_count; i++) {
             knows = knows || (d->starts[i].owner.kind == REG_OWNER_VOTER &&
                               d->starts[i].owner.node.v == node &&
-                              d->starts[i].start >= s->node[node].cfgd.disk.durable.start);
+                              d->starts[i].start >= s->node[node].cfgd.disk.durable.start.number);
         }
         if (old_image && !knows && !s->node[v].cfgd.disk.lost) {
             return false;
@@ -119,13 +119,6 @@ bool sim_budget_group_can_serve(const struct sim *s)
         voters += !s->node[v].cfgd.disk.lost;
     }
     return voters > s->nodes / 2 && survives(s, &s->checks.decided, 0);
-}
-
-bool sim_budget_awaits_refusal(const struct sim *s, int node)
-{
-    const struct sim_disk *r = &s->node[node].replica.disk;
-    const struct sim_voter_disk *v = &s->node[node].cfgd.disk;
-    return (r->old && !r->abandoned) || (v->old && !v->abandoned);
 }
 
 int sim_budget_replicas_left(const struct sim *s)

@@ -75,7 +75,7 @@ static void image_clear(struct sim *s, struct sim_image *image)
 {
     ops_clear(s, &image->log);
     image->floor.v = 0;
-    image->start = 0;
+    image->start = (struct sim_start){.confirmed = true};
     image->valid = false;
 }
 
@@ -105,8 +105,10 @@ static void make_durable(struct sim *s, struct sim_disk *d, const struct sim_op 
             log->count--;
             sim_bytes_drop(s, op_at(log, log->count)->bytes);
         }
-    } else {
+    } else if (op->kind == SIM_OP_FLOOR) {
         d->durable.floor = op->floor;
+    } else {
+        d->durable.start.confirmed = true;
     }
 }
 
@@ -209,7 +211,9 @@ void sim_disk_event(struct sim *s, struct sim_event *ev)
         e.u.floor = op.floor;
     }
     begin_group(s, node);
-    if (kind == SIM_OP_FLOOR) {
+    if (kind == SIM_OP_CONFIRM) {
+        sim_replica_confirmed(s, node);
+    } else if (kind == SIM_OP_FLOOR) {
         e.kind = REPL_EV_FLOOR_PERSISTED;
         sim_feed(s, node, &e);
     } else if (kind == SIM_OP_APPEND) {
@@ -246,6 +250,13 @@ void sim_disk_power_lost(struct sim *s, int node)
     ops_clear(s, &d->cached);
 }
 
+void sim_disk_begin_start(struct sim *s, struct sim_start *start)
+{
+    if (start->confirmed) {
+        *start = (struct sim_start){.number = start->number + 1, .instance = {++s->lives}};
+    }
+}
+
 bool sim_disk_open(struct sim *s, int node)
 {
     struct sim_disk *d = disk_of(s, node);
@@ -253,18 +264,18 @@ bool sim_disk_open(struct sim *s, int node)
     why = d->damaged ? "a batch before the durable position is damaged" : why;
     why = d->blank ? "the disk is blank" : why;
     why = d->abandoned ? "the disk is abandoned" : why;
+    why = d->refused ? "the voters refused the disk" : why;
     why = d->full_until > s->now ? "the disk is full" : why;
     if (why != NULL) {
         sim_note(s, node, "the journal is refused: %s", why);
         return false;
     }
-    d->durable.start++; /* R1.8, before anything is read */
+    sim_disk_begin_start(s, &d->durable.start); /* R1.8, before anything is read */
     while (d->cached.count > 0) {
         struct sim_op op = ops_pop(&d->cached);
         make_durable(s, d, &op); /* R2.11 */
     }
     s->node[node].replica.incarnation = d->incarnation;
-    s->node[node].replica.start_number = d->durable.start;
     return true;
 }
 
@@ -351,6 +362,7 @@ void sim_disk_format(struct sim *s, int node)
     struct sim_disk *d = disk_of(s, node);
     d->incarnation = s->genesis.members.r[node - 1].incarnation;
     d->durable.valid = true;
+    d->durable.start.confirmed = true;
 }
 
 void sim_disk_free(struct sim *s, int node)

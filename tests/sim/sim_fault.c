@@ -245,7 +245,8 @@ static bool put_old_replica(struct sim *s, int node)
 {
     struct sim_replica *r = &s->node[node].replica;
     if (!r->started || r->disk.lost || !r->disk.kept.valid ||
-        r->disk.kept.start >= r->start_number || !sim_budget_allows_replica_loss(s, node)) {
+        r->disk.kept.start.number >= r->disk.durable.start.number ||
+        !sim_budget_allows_replica_loss(s, node)) {
         return false;
     }
     sim_proc_end(s, node, SIM_REPLICA, -SIGKILL);
@@ -258,7 +259,7 @@ static bool put_old_voter(struct sim *s, int node)
 {
     struct sim_cfgd *c = &s->node[node].cfgd;
     if (c->core == NULL || !voter_is_ready(c->core) || !c->disk.kept.valid ||
-        c->disk.kept.start >= c->disk.durable.start ||
+        c->disk.kept.start.number >= c->disk.durable.start.number ||
         !sim_budget_allows_voter_loss(s, node, true)) {
         return false;
     }
@@ -375,27 +376,12 @@ static void story(const struct sim *s, const struct sim_fault *f)
     }
 }
 
-/* Whether the fault could end a process that lies under an old image and was not refused yet. */
-static bool spares_old_images(const struct sim *s, const struct sim_fault *f)
-{
-    bool ends = f->kind <= SIM_FAULT_POWER_ALL ||
-                (f->kind >= SIM_FAULT_FULL_DISK && f->kind <= SIM_FAULT_VOTER_OLD);
-    for (int n = 1; ends && n <= s->nodes; n++) {
-        if (sim_budget_awaits_refusal(s, n) && (n == f->node || f->kind == SIM_FAULT_POWER_ALL)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void begin(struct sim *s, const struct sim_event *ev)
 {
     const struct sim_fault *f = &s->plan.fault[ev->a];
     bool done = true;
     story(s, f);
-    if (spares_old_images(s, f)) {
-        done = false;
-    } else if (f->kind <= SIM_FAULT_PAUSE_NODE) {
+    if (f->kind <= SIM_FAULT_PAUSE_NODE) {
         on_process_fault(s, f);
     } else if (f->kind <= SIM_FAULT_LATE_REGISTER) {
         on_network_fault(s, ev, f);
@@ -424,8 +410,6 @@ static void end(struct sim *s, const struct sim_fault *f)
                                         .node = f->node,
                                         .proc = SIM_REPLICA,
                                         .peer = f->other});
-    } else if (sim_budget_awaits_refusal(s, f->node)) {
-        done = false;
     } else if (f->kind == SIM_FAULT_OLD_DISK) {
         done = put_old_replica(s, f->node);
     } else if (f->kind == SIM_FAULT_VOTER_OLD) {

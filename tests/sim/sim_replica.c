@@ -106,11 +106,10 @@ static void proposer_event(struct sim *s, int node, struct proposer_event *ev)
     }
 }
 
-static void on_registered(struct sim *s, int node)
+void sim_replica_confirmed(struct sim *s, int node)
 {
     struct sim_replica *r = replica_of(s, node);
     struct repl_event ev = {.kind = REPL_EV_START};
-    sim_check_registered(s, node);
     sim_link_open(s, node);
     for (int n = 1; n <= s->nics; n++) {
         r->peers[n].used = n != node;
@@ -137,12 +136,13 @@ static void start_event(struct sim *s, int node, struct start_event *ev)
                 sim_net_to_voter(s, node, SIM_REPLICA, e->voter + 1, &e->msg);
             }
         } else if (e->kind == START_EFFECT_REGISTERED) {
-            on_registered(s, node);
+            sim_check_registered(s, node);
+            sim_disk_push(s, node, &(struct sim_op){.kind = SIM_OP_CONFIRM});
         } else if (e->kind == START_EFFECT_CLONE) {
             sim_note(s, node, "the disk is a clone or an old image: start %llu, registered %llu",
-                     (unsigned long long)r->start_number,
+                     (unsigned long long)r->disk.durable.start.number,
                      (unsigned long long)e->msg.refused.registered_start);
-            r->disk.abandoned = true;
+            r->disk.refused = true;
             p->exit_now = TS_EXIT_CONFIG;
         } else {
             sim_story_trace(s, node, SIM_REPLICA, &e->trace);
@@ -513,8 +513,8 @@ static void open_register(struct sim *s, int node)
                             .group = {SIM_GROUP},
                             .node = {(uint16_t)node}},
                   .incarnation = r->incarnation,
-                  .start = r->start_number,
-                  .instance = instance},
+                  .start = r->disk.durable.start.number,
+                  .instance = r->disk.durable.start.instance},
         .voters = (uint8_t)s->nodes,
         .self = START_NO_SELF,
         .retry_ns = s->cluster.timing.proposer_retry,

@@ -38,7 +38,11 @@ static uint64_t write_oldest(struct sim *s, int node)
 {
     struct sim_voter_disk *d = &cfgd_of(s, node)->disk;
     uint64_t n = d->ops[0].n;
-    write_record(s, node, &d->ops[0].record);
+    if (n == 0) {
+        d->durable.start.confirmed = true;
+    } else {
+        write_record(s, node, &d->ops[0].record);
+    }
     d->op_count--;
     memmove(&d->ops[0], &d->ops[1], d->op_count * sizeof(d->ops[0]));
     return n;
@@ -64,6 +68,7 @@ void sim_voter_format(struct sim *s, int node, const struct reg_value *value)
     struct sim_voter_disk *d = &cfgd_of(s, node)->disk;
     *d = (struct sim_voter_disk){.incarnation = {2000U + (uint64_t)node}};
     d->durable.valid = true;
+    d->durable.start.confirmed = true;
     d->durable.reg = voter_genesis(SIM_GROUP, value);
 }
 
@@ -118,10 +123,10 @@ static void start_event(struct sim *s, int node, struct start_event *ev)
             sim_net_to_voter(s, node, SIM_CFGD, e->voter + 1, &e->msg);
         } else if (e->kind == START_EFFECT_REGISTERED) {
             sim_check_registered(s, -node);
-            voter_event(s, node, &(struct voter_event){.kind = VOTER_READY});
+            persist(s, node, 0, &(struct voter_record){.kind = VOTER_RECORD_START});
         } else if (e->kind == START_EFFECT_CLONE) {
             sim_note(s, node, "the voter's disk is a clone or an old image: it does not vote");
-            c->disk.abandoned = true;
+            c->disk.refused = true;
             voter_event(s, node, &(struct voter_event){.kind = VOTER_PERSIST_FAILED});
         } else {
             sim_story_trace(s, node, SIM_CFGD, &e->trace);
@@ -173,16 +178,18 @@ static bool open_disk(struct sim *s, int node)
 {
     struct sim_cfgd *c = cfgd_of(s, node);
     struct sim_voter_disk *d = &c->disk;
-    if (d->blank || d->abandoned) {
+    if (d->blank || d->abandoned || d->refused) {
         sim_note(s, node, "the voter's disk is %s: it does not vote",
-                 d->blank ? "blank" : "abandoned");
+                 d->blank     ? "blank"
+                 : d->refused ? "refused"
+                              : "abandoned");
         return false;
     }
     while (d->cached > 0) { /* read from the page cache, and made durable */
         (void)write_oldest(s, node);
         d->cached--;
     }
-    d->durable.start++;
+    sim_disk_begin_start(s, &d->durable.start);
     struct voter_limits limits = {.self = {(uint16_t)node},
                                   .registers_max = 1,
                                   .starts_max = SIM_STARTS_MAX,
@@ -220,8 +227,8 @@ void sim_voter_start(struct sim *s, int node)
     struct start_config cfg = {
         .start = {.owner = {.kind = REG_OWNER_VOTER, .node = {(uint16_t)node}},
                   .incarnation = c->disk.incarnation,
-                  .start = c->disk.durable.start,
-                  .instance = {p->life}},
+                  .start = c->disk.durable.start.number,
+                  .instance = c->disk.durable.start.instance},
         .voters = (uint8_t)s->nodes,
         .self = (uint8_t)(node - 1),
         .retry_ns = s->cluster.timing.proposer_retry,
@@ -272,6 +279,7 @@ static void on_disk(struct sim *s, int node)
     }
     struct voter_event ev = {.kind = VOTER_PERSISTED};
     ev.n = write_oldest(s, node);
+    ev.kind = ev.n == 0 ? VOTER_READY : VOTER_PERSISTED;
     voter_event(s, node, &ev);
 }
 
