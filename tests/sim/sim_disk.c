@@ -303,7 +303,7 @@ void sim_disk_fetch(struct sim *s, int node, int peer, struct ts_seq after, size
                            .life = s->node[node].proc[SIM_REPLICA].life,
                            .peer = (uint8_t)peer,
                            .a = after.v};
-    size_t max = bytes_max < 8000 ? bytes_max : 8000; /* small pieces: several reads */
+    size_t max = bytes_max < 40000 ? bytes_max : 40000; /* small pieces: several reads */
     size_t lo = 0;
     size_t hi = log->count;
     while (lo < hi) {
@@ -314,7 +314,7 @@ void sim_disk_fetch(struct sim *s, int node, int peer, struct ts_seq after, size
             lo = mid + 1;
         }
     }
-    bool refused = sim_chance_pm(s, 50); /* too many reads at once */
+    bool refused = sim_chance_pm(s, 20); /* too many reads at once */
     size_t end = lo;
     for (; !refused && end < log->count && (end == lo || ev.len + op_at(log, end)->len <= max);
          end++) {
