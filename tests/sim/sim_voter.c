@@ -155,7 +155,7 @@ void sim_voter_links(struct sim *s, int node, enum sim_proc proc,
         bool open = v == node || sim_net_any_path_open(s, node, v);
         bool listens = s->node[v].powered && there->life != 0 && there->ready;
         uint64_t now = open && listens ? there->life : 0;
-        if (me->voter_life[v] == now || !sim_chance_pm(s, 250)) {
+        if (me->voter_life[v] == now || !sim_chance_pm(s, 600)) {
             continue;
         }
         bool was = me->voter_life[v] != 0;
@@ -210,7 +210,7 @@ static bool open_disk(struct sim *s, int node)
 static void plan_watch(struct sim *s, int node)
 {
     sim_push(s, &(struct sim_event){.kind = SIM_EV_WATCH,
-                                    .at = s->now + s->cluster.timing.path_timeout / 2,
+                                    .at = s->now + s->cluster.timing.heartbeat_interval,
                                     .node = (uint8_t)node,
                                     .proc = SIM_CFGD,
                                     .life = s->node[node].proc[SIM_CFGD].life});
