@@ -1,4 +1,5 @@
 /* The replica: start, one turn of the loop, stop. */
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,11 @@
 /* The journal's queue must hold all that the log window may hold, and the cuts in between. */
 #define JOURNAL_QUEUE_OPS (4U * 65536U)
 #define JOURNAL_QUEUE_BYTES (256U << 20)
+
+/* Blocks shorter than this are taken from the heap, which gives back only what exceeds the second.
+ */
+#define MALLOC_KEEP_BELOW (16 << 20)
+#define MALLOC_KEEP_FREE (256 << 20)
 
 void replica_feed(struct replica *r, struct repl_event *ev)
 {
@@ -272,8 +278,18 @@ static void run(struct replica *r)
     (void)uv_run(&r->loop, UV_RUN_DEFAULT);
 }
 
+/* Large buffers come and go with every long value: batches on their way to the journal, values,
+ * what a link gathers. Memory that is fetched from the kernel anew each time costs milliseconds of
+ * page faults a turn, so what was freed is kept. */
+static void keep_freed_memory(void)
+{
+    (void)mallopt(M_MMAP_THRESHOLD, MALLOC_KEEP_BELOW);
+    (void)mallopt(M_TRIM_THRESHOLD, MALLOC_KEEP_FREE);
+}
+
 int main(int argc, char **argv)
 {
+    keep_freed_memory();
     struct daemon_start *start = calloc(1, sizeof(*start));
     struct replica *r = calloc(1, sizeof(*r));
     ts_lifeline_hold();

@@ -5,14 +5,14 @@
 
 #include "net/link.h"
 
-#define LINK_READ_BYTES (64u << 10)     /* the endpoint's shared read buffer */
-#define LINK_RECORD_BYTES (16u << 10)   /* plain text of one full TLS record */
-#define LINK_BUDGET_BYTES (32u << 10)   /* raw bytes in before a link is up */
-#define LINK_ENCRYPT_BYTES (512u << 10) /* plain text encrypted in one go */
-#define LINK_TURN_BYTES (512u << 10)    /* read from one link in a turn of the loop, about */
-#define LINK_UNSENT_BYTES (512 << 10)   /* taken by the kernel and not yet on the wire */
-#define LINK_STREAM_BYTES (256u << 10)  /* so many bytes in prove that acknowledgements go out */
-#define LINK_KEEP_BYTES (256u << 10)    /* a larger empty buffer is given back */
+#define LINK_READ_BYTES (64u << 10)    /* the endpoint's shared read buffer */
+#define LINK_RECORD_BYTES (16u << 10)  /* plain text of one full TLS record */
+#define LINK_BUDGET_BYTES (32u << 10)  /* raw bytes in before a link is up */
+#define LINK_ENCRYPT_BYTES (1u << 20)  /* plain text encrypted in one go */
+#define LINK_TURN_BYTES (512u << 10)   /* read from one link in a turn of the loop, about */
+#define LINK_UNSENT_BYTES (512 << 10)  /* taken by the kernel and not yet on the wire */
+#define LINK_STREAM_BYTES (256u << 10) /* so many bytes in prove that acknowledgements go out */
+#define LINK_KEEP_BYTES (256u << 10)   /* a larger empty buffer is given back */
 #define LINK_OUTPUT_DEFAULT (64u << 20)
 #define LINK_CONNECT_DEFAULT TS_NS_PER_S
 #define LINK_HANDSHAKE_DEFAULT (2 * TS_NS_PER_S)

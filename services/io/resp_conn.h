@@ -24,6 +24,9 @@
  */
 #define RESP_TURN_READ (1024U * 1024)   /* bytes read from all clients; each gets one read a turn */
 #define RESP_TURN_READ_EACH (4U * 1024) /* … of so much when the others have had all of that */
+#define RESP_TURN_TAKE \
+    (1024U * 1024) /* of commands taken for submission; one more may be longer \
+                    */
 #define RESP_TURN_RENDER \
     (1024U * 1024) /* reads' replies rendered; one more may begin within it \
                     */
@@ -213,6 +216,7 @@ struct resp_server {
     /* what is left of this turn's bounds */
     uint64_t turn;
     size_t read_left;
+    size_t take_left;
     size_t render_left;
 
     /* shared scratch */
@@ -265,7 +269,8 @@ void resp_pool_give(struct resp_server *s, struct svc_out *out);
 size_t resp_intake(struct resp_conn *c, uint8_t *data, size_t len);
 /* Goes on with a connection's own input after it was paused or its client sent its last. */
 void resp_intake_resume(struct resp_conn *c);
-/* Whether the server's own bounds leave room for another ordered command. */
+/* Whether the server's own bounds leave room for another ordered command, in this turn or in the
+ * next one. */
 bool resp_intake_has_room(const struct resp_server *s);
 
 /* ---- answers (resp_answer.c) ---- */

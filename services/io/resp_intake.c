@@ -66,7 +66,7 @@ static enum intake collect_ordered(struct resp_conn *c, const struct kv_command 
     if (c->reads > 0) {
         return INTAKE_WAIT; /* program order: those reads come first */
     }
-    if (!resp_intake_has_room(s)) {
+    if (s->take_left == 0 || !resp_intake_has_room(s)) {
         resp_list_add(c, RESP_LINK_STARVED);
         return INTAKE_WAIT;
     }
@@ -82,6 +82,7 @@ static enum intake collect_ordered(struct resp_conn *c, const struct kv_command 
     s->owners[s->next_token & mask] =
         (struct resp_owner){c->index, c->gen, (uint32_t)size.estimate, (uint32_t)size.bound};
     s->next_token++;
+    s->take_left -= span.len < s->take_left ? span.len : s->take_left;
     s->owed += size.estimate;
     c->owed_bound += size.bound;
     c->coming = c->coming < span.len ? span.len : c->coming;

@@ -57,7 +57,7 @@ static struct resp_server_config complete(const struct resp_server_config *given
     or_default(&c.client_output_hard, 64U * 1024 * 1024);
     or_default(&c.unanswered_max, 131072);
     c.unanswered_max = power_of_two(c.unanswered_max);
-    or_default(&c.pending_bytes_max, 16U * 1024 * 1024);
+    or_default(&c.pending_bytes_max, 4U * 1024 * 1024);
     or_default(&c.submit_count_max, 4096);
     or_default(&c.submit_bytes_max, 1024U * 1024);
     or_default(&c.rounds_max, 8);
@@ -119,6 +119,7 @@ static void begin_turn(struct resp_server *s)
 {
     s->turn++;
     s->read_left = RESP_TURN_READ;
+    s->take_left = RESP_TURN_TAKE;
     s->render_left = RESP_TURN_RENDER;
 }
 
@@ -288,15 +289,13 @@ void resp_server_wake(struct resp_server *s)
 
 static void resume_connections(struct resp_server *s)
 {
-    struct resp_list *starved = &s->lists[RESP_LINK_STARVED];
-    if (starved_may_go(s)) {
-        while (starved->first != NULL) {
-            struct resp_conn *c = starved->first;
-            resp_list_remove(c, RESP_LINK_STARVED);
-            resp_list_add(c, RESP_LINK_RESUME);
-        }
-    }
     /* Those that are listed again meanwhile wait for the next turn. */
+    struct resp_list *starved = &s->lists[RESP_LINK_STARVED];
+    for (size_t n = starved->len; n > 0 && s->take_left > 0 && starved_may_go(s); n--) {
+        struct resp_conn *c = starved->first;
+        resp_list_remove(c, RESP_LINK_STARVED);
+        resp_intake_resume(c);
+    }
     struct resp_list *resume = &s->lists[RESP_LINK_RESUME];
     for (size_t n = resume->len; n > 0 && resume->first != NULL; n--) {
         struct resp_conn *c = resume->first;

@@ -82,7 +82,7 @@ struct resp_server_config {
     uint32_t client_output_soft;    /* bytes: parsing of the connection pauses above it, 1 MiB */
     uint32_t client_output_hard;    /* bytes: the connection is closed above it, 64 MiB */
     uint32_t unanswered_max;        /* ordered commands in all, 131072 (rounded up to 2^n) */
-    uint32_t pending_bytes_max;     /* bytes collected and not yet submitted, 16 MiB */
+    uint32_t pending_bytes_max;     /* bytes collected and not yet submitted, 4 MiB */
     uint32_t submit_count_max;      /* commands of one submit call, 4096 */
     uint32_t submit_bytes_max;      /* payload bytes of one submit call, 1 MiB; one payload that is
                                        longer goes alone */
