@@ -56,19 +56,24 @@ static int run(struct daemon_start *s)
         .dir = s->args.data,
         .release = TS_VERSION,
     };
+    int status = TS_EXIT_OK;
     enum ts_err err = cfgd_open(&d, &options, &why);
     if (err != TS_OK) {
         net_log(&s->log, NET_LOG_ERROR, "%s", why.text);
-        return err == TS_ERR_CONFIG ? TS_EXIT_CONFIG : TS_EXIT_FAILURE;
+        status = err == TS_ERR_CONFIG ? TS_EXIT_CONFIG : TS_EXIT_FAILURE;
+    } else {
+        (void)uv_run(&loop, UV_RUN_DEFAULT);
     }
-    (void)uv_run(&loop, UV_RUN_DEFAULT);
     (void)uv_signal_stop(&hangup);
-    cfgd_close(d);
+    if (d != NULL) {
+        cfgd_close(d);
+    }
     uv_close((uv_handle_t *)&term, NULL);
     uv_close((uv_handle_t *)&interrupt, NULL);
     uv_close((uv_handle_t *)&hangup, NULL);
     (void)uv_run(&loop, UV_RUN_DEFAULT);
-    return uv_loop_close(&loop) == 0 ? TS_EXIT_OK : TS_EXIT_FAILURE;
+    bool closed = uv_loop_close(&loop) == 0;
+    return closed || status != TS_EXIT_OK ? status : TS_EXIT_FAILURE;
 }
 
 int main(int argc, char **argv)
