@@ -56,6 +56,21 @@ static bool is_list(const struct lin_values *v, const struct lin_part *p)
     return element != 0;
 }
 
+/* Increments by one, which never found anything but a number, and reads. */
+static bool is_counter(const struct lin_part *p)
+{
+    bool increments = false;
+    for (size_t i = 0; i < p->count; i++) {
+        const struct lin_record *r = p->items[i].r;
+        bool one = r->command == LIN_INCRBY && r->by == 1 && r->result_kind != LIN_RESULT_ERROR;
+        if (!one && r->command != LIN_GET) {
+            return false;
+        }
+        increments = increments || one;
+    }
+    return increments;
+}
+
 enum lin_method lin_choose_method(struct lin_values *v, const struct lin_part *p)
 {
     if (p->keys > 1) {
@@ -64,7 +79,8 @@ enum lin_method lin_choose_method(struct lin_values *v, const struct lin_part *p
     if (is_register(p) && values_differ(v, p, LIN_SET)) {
         return LIN_BY_ZONES;
     }
-    return is_list(v, p) && values_differ(v, p, LIN_APPEND) ? LIN_BY_LENGTHS : LIN_BY_SEARCH;
+    bool list = is_list(v, p) && values_differ(v, p, LIN_APPEND);
+    return list || is_counter(p) ? LIN_BY_PLACES : LIN_BY_SEARCH;
 }
 
 static enum lin_verdict judge_joined(struct lin_model *m, const struct lin_part *p,
@@ -83,8 +99,8 @@ enum lin_verdict lin_judge(struct lin_model *m, const struct lin_part *p, struct
     switch (p->method) {
     case LIN_BY_ZONES:
         return lin_judge_registers(m, p, b);
-    case LIN_BY_LENGTHS:
-        return lin_judge_appends(m, p, b);
+    case LIN_BY_PLACES:
+        return lin_judge_places(m, p, b);
     case LIN_BY_SEARCH:
         return p->keys > 1 ? judge_joined(m, p, b) : lin_search(m, p, b);
     case LIN_METHODS:

@@ -29,8 +29,8 @@ enum lin_verdict lin_judge(struct lin_model *m, const struct lin_part *p, struct
 /* The same, each by one method; the part must be fit for it. */
 enum lin_verdict lin_judge_registers(struct lin_model *m, const struct lin_part *p,
                                      struct lin_budget *b);
-enum lin_verdict lin_judge_appends(struct lin_model *m, const struct lin_part *p,
-                                   struct lin_budget *b);
+enum lin_verdict lin_judge_places(struct lin_model *m, const struct lin_part *p,
+                                  struct lin_budget *b);
 enum lin_verdict lin_search(struct lin_model *m, const struct lin_part *p, struct lin_budget *b);
 
 /* Judges a part of several keys through each of them alone. When one has no linearization, `wrong`

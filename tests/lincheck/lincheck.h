@@ -18,8 +18,8 @@
  *
  * How a part of the history is judged:
  *   registers  SET of values written once, and GET: exact by zones (register.c)
- *   appends    APPEND of different elements of one length, GET, STRLEN: their lengths fix the
- *              order (append.c)
+ *   places     APPEND of different elements of one length, GET, STRLEN; or INCR by one, GET: the
+ *              lengths and numbers that answers show fix the order (place.c)
  *   searched   everything else (search.c)
  * The same history gives the same verdict, report and number of steps on every machine. */
 #ifndef TESTS_LINCHECK_LINCHECK_H
@@ -155,8 +155,8 @@ enum lin_verdict {
 const char *lin_verdict_name(enum lin_verdict v);
 
 enum lin_method {
-    LIN_BY_ZONES,   /* registers */
-    LIN_BY_LENGTHS, /* appends */
+    LIN_BY_ZONES,  /* registers */
+    LIN_BY_PLACES, /* lists and counters */
     LIN_BY_SEARCH,
     LIN_METHODS
 };

@@ -257,7 +257,7 @@ static inline struct tiny_op tiny_random_op(struct ts_prng *p, const struct tiny
         snprintf(text, sizeof text, "%c%c;", 'a' + (char)number, 'a' + (char)i);
         tiny_text(&op.value[i], kind->unique ? text : texts[ts_prng_below(p, 8)]);
     }
-    op.by = (int64_t)ts_prng_below(p, 4) - 1;
+    op.by = kind->unique ? 1 : (int64_t)ts_prng_below(p, 4) - 1;
     if (op.command == LIN_SET && kind->flags != 0) {
         op.flags = (unsigned)ts_prng_below(p, 8) & kind->flags;
         op.flags &= (op.flags & 3) == 3 ? ~(unsigned)LIN_SET_XX : ~0u;

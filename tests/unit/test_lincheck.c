@@ -314,7 +314,7 @@ static void test_check_operations_in_any_order_same_verdict(void **state)
 static void test_check_long_list_by_search_needs_no_copies(void **state)
 {
     (void)state;
-    /* Elements of two lengths: not what append.c takes. Whole copies of each state would need
+    /* Elements of two lengths: not what place.c takes. Whole copies of each state would need
      * 2000 × 5 KB. */
     struct lin *l = new_history(2048 * KIB, 100000);
     int64_t len = 0;
@@ -395,7 +395,7 @@ static void test_check_methods_are_chosen_by_what_the_keys_saw(void **state)
     assert_int_equal(report.verdict, LIN_LINEARIZABLE);
     assert_int_equal(report.parts, 6);
     assert_int_equal(report.method[LIN_BY_ZONES], 2);
-    assert_int_equal(report.method[LIN_BY_LENGTHS], 1);
+    assert_int_equal(report.method[LIN_BY_PLACES], 1);
     assert_int_equal(report.method[LIN_BY_SEARCH], 3);
     lin_free(l);
 }

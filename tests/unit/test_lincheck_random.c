@@ -8,6 +8,7 @@ static const struct tiny_kind kinds[] = {
     {"registers", 1, 2, {LIN_SET, LIN_GET}, true, 0, 15},
     {"lists", 1, 4, {LIN_APPEND, LIN_APPEND, LIN_GET, LIN_STRLEN}, true, 0, 20},
     {"counters", 1, 3, {LIN_INCRBY, LIN_INCRBY, LIN_GET}, false, 0, 20},
+    {"counters by one", 1, 3, {LIN_INCRBY, LIN_INCRBY, LIN_GET}, true, 0, 25},
     {"registers with repeated values", 1, 3, {LIN_SET, LIN_GET, LIN_DEL}, false, 0, 15},
     {"every command on one key",
      1,
@@ -136,9 +137,9 @@ static void check_kind(const struct tiny_kind *kind, uint64_t seed)
             check_story(l, &h, report.part_op);
         }
     }
-    print_message("%s: %u good, %u bad; by zones %u, by lengths %u, searched %u; %llu steps\n",
+    print_message("%s: %u good, %u bad; by zones %u, by places %u, searched %u; %llu steps\n",
                   kind->name, verdicts[1], verdicts[0], methods[LIN_BY_ZONES],
-                  methods[LIN_BY_LENGTHS], methods[LIN_BY_SEARCH], (unsigned long long)steps);
+                  methods[LIN_BY_PLACES], methods[LIN_BY_SEARCH], (unsigned long long)steps);
     assert_true(verdicts[0] > HISTORIES / 20 && verdicts[1] > HISTORIES / 20);
     lin_free(l);
 }

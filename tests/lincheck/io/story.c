@@ -393,7 +393,7 @@ json_t *lin_story_json(struct lin *l, const struct lin_findings *f)
         (json_int_t)r->unknown, "failed", (json_int_t)r->failed, "keys", (json_int_t)r->keys,
         "parts", "all", (json_int_t)r->parts, "wrong", (json_int_t)r->parts_wrong, "given_up",
         (json_int_t)r->parts_given_up, "methods", "zones", (json_int_t)r->method[LIN_BY_ZONES],
-        "lengths", (json_int_t)r->method[LIN_BY_LENGTHS], "search",
+        "places", (json_int_t)r->method[LIN_BY_PLACES], "search",
         (json_int_t)r->method[LIN_BY_SEARCH], "steps", (json_int_t)r->steps, "memory",
         (json_int_t)r->memory);
     if (json == NULL || r->verdict == LIN_LINEARIZABLE) {

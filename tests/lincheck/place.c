@@ -1,11 +1,12 @@
-/* Lists: APPENDs of different elements of one length, with GET and STRLEN. The list only grows, so
- * the length that an answer shows is a place in the one order of all operations.
+/* What only grows: lists, of APPENDs of different elements of one length, with GET and STRLEN; and
+ * counters, of INCRs by one, with GET. The length, or the number, that an answer shows is a place
+ * in the one order of all operations.
  *
- * Place n is that of the n-th element. An answered APPEND tells its own place; the longest content
- * that was read tells whose the places up to its length are, and every shorter one must be its
- * beginning. Places that nothing tells belong to APPENDs of unknown outcome: the one that began
- * first gets the first of them, the best choice, because all it must not do is begin after
- * something behind it ended. Then the order is fixed, but for reads of one length among
+ * Place n is that of the n-th element or increment. An answered APPEND or INCR tells its own place;
+ * the longest content that was read tells whose the places up to its length are, and every shorter
+ * one must be its beginning. Places that nothing tells belong to operations of unknown outcome: the
+ * one that began first gets the first of them, the best choice, because all it must not do is begin
+ * after something behind it ended. Then the order is fixed, but for reads of one place among
  * themselves, and it is a linearization exactly when nothing ended before something ahead of it
  * began. */
 #include <string.h>
@@ -18,46 +19,72 @@
 struct list {
     struct lin_values *values;
     const struct lin_part *part;
-    size_t element;   /* bytes of one */
-    size_t places;    /* elements that somebody saw */
+    bool counter;     /* not a list */
+    size_t element;   /* bytes of one of a list's */
+    size_t places;    /* elements or increments that somebody saw */
     uint32_t *holder; /* item of each place, from 1 on; NOBODY */
-    size_t *place_of; /* place of each item that is an APPEND, 0 = none yet */
+    size_t *place_of; /* place of each item that adds one, 0 = none yet */
 };
 
-/* The bytes of the list that an answer shows: after an APPEND, at a read. */
-static size_t shown_bytes(const struct list *l, const struct lin_record *r)
+static bool adds(const struct lin_item *item)
 {
-    if (r->command == LIN_GET) {
-        return lin_value_len(l->values, r->result);
+    return item->r->command == LIN_APPEND || item->r->command == LIN_INCRBY;
+}
+
+/* The place that a GET of a counter shows: a positive number, or that the key is absent. */
+static bool number_shown(const struct list *l, uint32_t value, size_t *place)
+{
+    *place = 0;
+    if (value == 0) {
+        return true;
     }
-    return (size_t)r->result_integer;
+    const struct lin_value *v = lin_value_at(l->values, value);
+    *place = v->is_number && v->number > 0 ? (size_t)v->number : 0;
+    return *place > 0;
 }
 
-static size_t place_shown(const struct list *l, const struct lin_record *r)
+/* The place that an answer shows: its own, of what adds one; the last one, of a read. False when it
+ * is none that there can be. */
+static bool place_shown(const struct list *l, const struct lin_record *r, size_t *place)
 {
-    ts_assert(l->element > 0);
-    return shown_bytes(l, r) / l->element;
+    if (l->counter && r->command == LIN_GET) {
+        return number_shown(l, r->result, place);
+    }
+    size_t length =
+        r->command == LIN_GET ? lin_value_len(l->values, r->result) : (size_t)r->result_integer;
+    size_t one = l->counter ? 1 : l->element;
+    ts_assert(one > 0);
+    *place = length / one;
+    return *place * one == length;
 }
 
-/* How many elements were seen. False when a length is none that a list can have. */
+/* The same, of an answer that count_places has found possible. */
+static size_t place_told(const struct list *l, const struct lin_record *r)
+{
+    size_t place;
+    bool possible = place_shown(l, r, &place);
+    ts_assert(possible);
+    return place;
+}
+
+/* How many were seen. False when an answer shows a place that there cannot be. */
 static bool count_places(struct list *l)
 {
-    size_t all = 0; /* APPENDs: no list is longer */
+    size_t all = 0; /* that were asked for: there are no more places */
     for (size_t i = 0; i < l->part->count; i++) {
         const struct lin_item *item = &l->part->items[i];
-        all += item->r->command == LIN_APPEND && item->mode != LIN_ABSENT;
+        all += adds(item) && item->mode != LIN_ABSENT;
     }
     for (size_t i = 0; i < l->part->count; i++) {
         const struct lin_item *item = &l->part->items[i];
+        size_t place;
         if (item->mode != LIN_REQUIRED) {
             continue;
         }
-        size_t n = place_shown(l, item->r);
-        if (shown_bytes(l, item->r) != n * l->element || n > all ||
-            (item->r->command == LIN_APPEND && n == 0)) {
+        if (!place_shown(l, item->r, &place) || place > all || (adds(item) && place == 0)) {
             return false;
         }
-        l->places = n > l->places ? n : l->places;
+        l->places = place > l->places ? place : l->places;
     }
     return true;
 }
@@ -77,8 +104,8 @@ static bool hold_answered(struct list *l)
 {
     for (size_t i = 0; i < l->part->count; i++) {
         const struct lin_item *item = &l->part->items[i];
-        if (item->r->command == LIN_APPEND && item->mode == LIN_REQUIRED &&
-            !hold(l, place_shown(l, item->r), (uint32_t)i)) {
+        if (adds(item) && item->mode == LIN_REQUIRED &&
+            !hold(l, place_told(l, item->r), (uint32_t)i)) {
             return false;
         }
     }
@@ -162,16 +189,18 @@ static bool hold_unknown(struct list *l)
     return true;
 }
 
-/* Where an operation stands in the order: even ranks for APPENDs, odd ones for the reads behind
- * them. False when it is not in it. */
+/* Where an operation stands in the order: even ranks for what adds one, odd ones for the reads
+ * behind. False when it is not in it. */
 static bool rank_of(const struct list *l, size_t i, uint64_t *rank)
 {
     const struct lin_item *item = &l->part->items[i];
-    if (item->r->command == LIN_APPEND) {
+    if (adds(item)) {
         *rank = 2 * (uint64_t)l->place_of[i];
         return l->place_of[i] != 0;
     }
-    *rank = 2 * (uint64_t)place_shown(l, item->r) + 1;
+    if (item->mode == LIN_REQUIRED) {
+        *rank = 2 * (uint64_t)place_told(l, item->r) + 1;
+    }
     return item->mode == LIN_REQUIRED;
 }
 
@@ -229,10 +258,21 @@ static bool take_places(struct list *l)
     return l->holder != NULL && l->place_of != NULL;
 }
 
+/* What contents tell of a list. */
+static bool take_contents(struct list *l, const struct lin_table *by_element)
+{
+    uint32_t longest = longest_content(l);
+    return contents_agree(l, longest) && hold_content(l, longest, by_element);
+}
+
 static enum lin_verdict judge(struct list *l)
 {
     struct lin_table by_element = {0};
-    if (!index_elements(l, &by_element)) {
+    l->counter = true;
+    for (size_t i = 0; i < l->part->count; i++) {
+        l->counter = l->counter && l->part->items[i].r->command != LIN_APPEND;
+    }
+    if (!l->counter && !index_elements(l, &by_element)) {
         return LIN_GAVE_UP;
     }
     if (!count_places(l)) {
@@ -241,16 +281,14 @@ static enum lin_verdict judge(struct list *l)
     if (!take_places(l)) {
         return LIN_GAVE_UP;
     }
-    uint32_t longest = longest_content(l);
-    if (!contents_agree(l, longest) || !hold_answered(l) ||
-        !hold_content(l, longest, &by_element) || !hold_unknown(l)) {
+    if (!hold_answered(l) || (!l->counter && !take_contents(l, &by_element)) || !hold_unknown(l)) {
         return LIN_NOT_LINEARIZABLE;
     }
     return compare_order(l);
 }
 
-enum lin_verdict lin_judge_appends(struct lin_model *m, const struct lin_part *p,
-                                   struct lin_budget *b)
+enum lin_verdict lin_judge_places(struct lin_model *m, const struct lin_part *p,
+                                  struct lin_budget *b)
 {
     struct list l = {.values = m->values, .part = p};
     size_t mark = m->values->arena->used;
