@@ -209,12 +209,46 @@ static void test_check_counters_of_the_lab_no_less_sharp(void **state)
     compare(LAB_COUNTER, false);
 }
 
+/* Bytes that no SET or APPEND of the load wrote are told as such, whatever they are. */
+static void test_history_write_foreign_bytes_are_refuted(void **state)
+{
+    (void)state;
+    static const uint8_t foreign[] = "t0000000\xff\"";
+    struct lin_limits limits = {.memory_max = (size_t)1 << 20, .steps_max = 1000000};
+    struct lin *lin = lin_new(&limits);
+    struct lab_op get = {.begin_ns = 5, .end_ns = 6, .kind = LAB_OP_GET, .value = LAB_NIL};
+    struct load l = {.object = LAB_REGISTER};
+    char *text;
+    assert_non_null(lin);
+    lab_history_add(&l.history, &get);
+    assert_int_equal(judge_written(lin, &l, &text), LIN_LINEARIZABLE);
+    free(text);
+    get.value = LAB_UNKNOWN_VALUE;
+    lab_history_add(&l.history, &get);
+    assert_int_equal(judge_written(lin, &l, &text), LIN_NOT_LINEARIZABLE);
+    free(text);
+    lab_history_free(&l.history);
+    struct lab_op append = {
+        .begin_ns = 1, .end_ns = 2, .kind = LAB_OP_APPEND, .value = 1, .result = LAB_TOKEN_BYTES};
+    struct lab_content content = {.begin_ns = 7, .end_ns = 8, .bytes = {foreign, LAB_TOKEN_BYTES}};
+    lab_history_add(&l.history, &append);
+    assert_int_equal(judge_written(lin, &l, &text), LIN_LINEARIZABLE);
+    free(text);
+    lab_history_add_content(&l.history, &content);
+    assert_int_equal(judge_written(lin, &l, &text), LIN_NOT_LINEARIZABLE);
+    assert_non_null(strstr(text, "{\"hex\":\"7430303030303030ff22\"}"));
+    free(text);
+    lab_history_free(&l.history);
+    lin_free(lin);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_check_registers_of_the_lab_same_verdicts),
         cmocka_unit_test(test_check_lists_of_the_lab_same_verdicts),
         cmocka_unit_test(test_check_counters_of_the_lab_no_less_sharp),
+        cmocka_unit_test(test_history_write_foreign_bytes_are_refuted),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
