@@ -141,6 +141,9 @@ void replica_on_start_confirmed(struct replica *r);
 
 /* replica_service.c */
 enum ts_err replica_service_open(struct replica *r, struct ts_why *why) TS_MUST_USE;
+/* Listens for clients. Last of all: the kernel takes connections from here on, and who comes waits
+ * until the loop runs. */
+enum ts_err replica_service_listen(struct replica *r, struct ts_why *why) TS_MUST_USE;
 void replica_service_turn(struct replica *r, struct ts_mono now);
 struct ts_mono replica_service_deadline(const struct replica *r, struct ts_mono now);
 struct ts_hash replica_service_apply(struct replica *r, const struct svc_entry *entry,

@@ -234,17 +234,18 @@ static int open_all(struct replica *r)
         return status;
     }
     enum ts_err err = replica_service_open(r, &why);
+    if (err == TS_OK) {
+        status = open_journal(r);
+        if (status != TS_EXIT_OK) {
+            return status;
+        }
+        err = replica_peers_open(r, &why);
+    }
+    err = err != TS_OK ? err : replica_register_open(r, &why);
+    err = err != TS_OK ? err : replica_service_listen(r, &why);
     if (err != TS_OK) {
         (void)fail(r, why.text);
         return err == TS_ERR_CONFIG ? TS_EXIT_CONFIG : TS_EXIT_FAILURE;
-    }
-    status = open_journal(r);
-    if (status != TS_EXIT_OK) {
-        return status;
-    }
-    if (replica_peers_open(r, &why) != TS_OK || replica_register_open(r, &why) != TS_OK) {
-        (void)fail(r, why.text);
-        return TS_EXIT_FAILURE;
     }
     return TS_EXIT_OK;
 }

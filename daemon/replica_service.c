@@ -331,9 +331,16 @@ enum ts_err replica_service_open(struct replica *r, struct ts_why *why)
     if (r->front == NULL) {
         return ts_why(why, TS_ERR_NOMEM, "out of memory for service %s", r->svc->name);
     }
+    return TS_OK;
+}
+
+enum ts_err replica_service_listen(struct replica *r, struct ts_why *why)
+{
+    const struct cfg_group *group = r->start->group;
     for (uint8_t i = 0; i < r->start->node->path_count; i++) {
         int uv_error = 0;
-        err = resp_server_listen(r->front, r->start->node->paths[i], group->client_port, &uv_error);
+        enum ts_err err =
+            resp_server_listen(r->front, r->start->node->paths[i], group->client_port, &uv_error);
         if (err != TS_OK) {
             (void)ts_why(why, err,
                          "cannot listen for clients on %s:%u: %s; free the port or change "

@@ -152,6 +152,7 @@ static void adopt(struct repl *c, const struct cfg_config *cfg, struct ts_nic_id
     learn_members(c);
     leave_primary(c, fx);
     c->takeover = REPL_TAKEOVER_NONE;
+    c->takeover_at.ns = 0; /* what was waited for was about another config */
     c->poll_at = ts_mono_add(c->now, repl_jitter(c, c->o.timing.poll_register));
     repl_set_role(c, fx, REPL_ROLE_SECONDARY, membership_why(c));
     if (tell_position) {
@@ -225,10 +226,12 @@ void repl_config_on_reg(struct repl *c, const struct repl_event *ev, struct repl
     }
     if (kind == REPL_EF_REG_CAS) {
         repl_trace(c, fx, TS_TRACE_CAS_DONE, (struct ts_seq){0}, 0, ev->u.reg.config.epoch.v);
+    }
+    learn(c, &ev->u.reg.config, fx);
+    if (kind == REPL_EF_REG_CAS) {
         /* Somebody else was faster: let them settle before the next attempt (R4.3, ties). */
         c->takeover_at = ts_mono_add(c->now, repl_jitter(c, c->o.timing.tie_delay));
     }
-    learn(c, &ev->u.reg.config, fx);
 }
 
 void repl_config_tick(struct repl *c, struct repl_effects *fx)

@@ -49,6 +49,7 @@ static void cancel(struct repl *c, struct repl_effects *fx)
         repl_reg_abandon(c, fx);
     }
     c->takeover = REPL_TAKEOVER_NONE;
+    c->takeover_at.ns = 0; /* the next evidence is another matter */
     if (c->role == REPL_ROLE_TAKING_OVER) {
         repl_set_role(c, fx, REPL_ROLE_SECONDARY, REPL_WHY_NONE);
     }
