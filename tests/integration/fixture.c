@@ -5,42 +5,19 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
 #include "lab/netns.h"
 
 #define WAIT_MS 60000
+#define FAILURE_TIMEOUT_MS 100
 
-void fixture_begin(struct fixture *f, const char *name)
+/* Ends the pair; its data stay for a look unless all was well. */
+static void take_down(bool good)
 {
-    struct ts_why why = {{0}};
-    struct lab_pair_config config = {.net = 77, .failure_timeout_ms = 100};
-    struct lab_state state;
-    char text[1024];
-    f->own_network = lab_netns_enter(&why) == TS_OK;
-    if (!f->own_network) {
-        print_message("%s\n", why.text);
-        config.net = lab_pair_free_net(120);
-    }
-    assert_int_equal(lab_scratch_make(name, f->run), TS_OK);
-    snprintf(config.run, sizeof config.run, "%s", f->run);
-    assert_int_equal(lab_guard_begin(&f->guard, f->run, lab_pair_nodes, &why), TS_OK);
-    if (lab_pair_up(&f->pair, &config, &why) != TS_OK) {
-        print_error("the pair did not start: %s (logs: %s)\n", why.text, f->run);
-        fixture_end(f, false);
-        fail();
-    }
-    if (!lab_pair_wait_redundant(&f->pair, WAIT_MS, &state)) {
-        lab_state_text(&f->pair, &state, text, sizeof text);
-        print_error("the pair never got in sync: %s (logs: %s)\n", text, f->run);
-        fixture_end(f, false);
-        fail();
-    }
-}
-
-void fixture_end(struct fixture *f, bool good)
-{
+    struct fixture *f = &fixture;
     struct ts_why why = {{0}};
     struct lab_state state;
     lab_pair_state(&f->pair, &state);
@@ -49,7 +26,7 @@ void fixture_end(struct fixture *f, bool good)
     }
     enum ts_err err = lab_pair_down(&f->pair, &why);
     lab_guard_end(&f->guard);
-    if (err == TS_OK && good) {
+    if (err == TS_OK && good && getenv("TS_KEEP_DATA") == NULL) {
         lab_scratch_remove(f->run);
     } else {
         print_error("data and logs: %s %s\n", f->run, why.text);
@@ -58,6 +35,46 @@ void fixture_end(struct fixture *f, bool good)
         assert_string_equal(state.crash, "");
         assert_int_equal(err, TS_OK);
     }
+}
+
+int fixture_set_up(void **unused)
+{
+    struct fixture *f = &fixture;
+    struct ts_why why = {{0}};
+    struct lab_pair_config config = {.net = 77, .failure_timeout_ms = FAILURE_TIMEOUT_MS};
+    struct lab_state state;
+    char text[1024];
+    (void)unused;
+    if (f->timeout_ms != 0) {
+        config.failure_timeout_ms = f->timeout_ms;
+    }
+    f->own_network = lab_netns_enter(&why) == TS_OK;
+    if (!f->own_network) {
+        print_message("%s\n", why.text);
+        config.net = lab_pair_free_net(120);
+    }
+    assert_int_equal(lab_scratch_make(f->name, f->run), TS_OK);
+    snprintf(config.run, sizeof config.run, "%s", f->run);
+    assert_int_equal(lab_guard_begin(&f->guard, f->run, lab_pair_nodes, &why), TS_OK);
+    if (lab_pair_up(&f->pair, &config, &why) != TS_OK) {
+        print_error("the pair did not start: %s (logs: %s)\n", why.text, f->run);
+        take_down(false);
+        fail();
+    }
+    if (!lab_pair_wait_redundant(&f->pair, WAIT_MS, &state)) {
+        lab_state_text(&f->pair, &state, text, sizeof text);
+        print_error("the pair never got in sync: %s (logs: %s)\n", text, f->run);
+        take_down(false);
+        fail();
+    }
+    return 0;
+}
+
+int fixture_tear_down(void **unused)
+{
+    (void)unused;
+    take_down(true);
+    return 0;
 }
 
 unsigned fixture_primary(const struct fixture *f)

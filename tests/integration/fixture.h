@@ -10,17 +10,37 @@
 #include "lab/pair.h"
 #include "lab/scratch.h"
 
+/* The failure timeout of a test in which nobody may fail over: a sanitizer makes each turn of a
+ * loop ten times as long, and that is no failure. */
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define FIXTURE_CALM_MS 1000
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
+#define FIXTURE_CALM_MS 1000
+#endif
+#endif
+#ifndef FIXTURE_CALM_MS
+#define FIXTURE_CALM_MS 100
+#endif
+
 struct fixture {
+    const char *name;    /* config: of the data directory */
+    unsigned timeout_ms; /* the failure timeout; 0: 100 */
+
     struct lab_pair pair;
     char run[LAB_SCRATCH_MAX];
     struct lab_guard guard; /* of the nodes, should the test be ended */
     bool own_network;
 };
 
-/* Starts the pair and waits until it is redundant. Call before any thread exists. */
-void fixture_begin(struct fixture *f, const char *name);
-/* Ends the pair; its data go when `good`, and stay for a look otherwise. */
-void fixture_end(struct fixture *f, bool good);
+/* The program's pair, which it defines with its name. */
+extern struct fixture fixture;
+
+/* Set-up of cmocka's group: starts the pair and waits until it is redundant. Before any thread. */
+int fixture_set_up(void **state);
+/* Tear-down: ends the pair, demands that no process of it crashed, removes its data (they stay for
+ * a look with TS_KEEP_DATA in the environment). */
+int fixture_tear_down(void **state);
 
 /* The index of the primary's NIC, once the pair is redundant. */
 unsigned fixture_primary(const struct fixture *f);

@@ -13,7 +13,7 @@
 #include "lab/exec.h"
 #include "tests/integration/fixture.h"
 
-static struct fixture fixture;
+struct fixture fixture = {.name = "clients", .timeout_ms = FIXTURE_CALM_MS};
 
 static const char *host(unsigned nic)
 {
@@ -172,20 +172,6 @@ static void test_redis_benchmark_on_the_secondary_refused(void **state)
     assert_non_null(strstr(out, "READONLY primary is"));
 }
 
-static int begin(void **state)
-{
-    (void)state;
-    fixture_begin(&fixture, "clients");
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    fixture_end(&fixture, true);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -195,5 +181,5 @@ int main(void)
         cmocka_unit_test(test_info_and_role_tell_the_present_members),
         cmocka_unit_test(test_redis_benchmark_on_the_secondary_refused),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, fixture_set_up, fixture_tear_down);
 }

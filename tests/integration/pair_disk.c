@@ -23,7 +23,7 @@
 #define WAIT_MS 30000
 #define GRACE_MS 5000
 
-static struct fixture fixture;
+struct fixture fixture = {.name = "baddisk"};
 static char order_dir[LAB_SCRATCH_MAX];
 static char order[TS_PATH_MAX]; /* the file that tells the disks what to fail */
 
@@ -238,23 +238,20 @@ static void test_catch_up_survives_lost_reads(void **state)
 static int begin(void **state)
 {
     const char *base = getenv("TMPDIR");
-    (void)state;
     assert_int_equal(lab_scratch_make("order", order_dir), TS_OK);
     snprintf(order, sizeof order, "%s/order", order_dir);
     setenv("LOSTWRITES_DIR", base == NULL ? "/tmp" : base, 1);
     setenv("LOSTWRITES_ONLY", "/groups/", 1);
     setenv("LOSTWRITES_FAIL", order, 1);
     setenv("LD_PRELOAD", LOSTWRITES_LIBRARY, 1);
-    fixture_begin(&fixture, "baddisk");
-    return 0;
+    return fixture_set_up(state);
 }
 
 static int end(void **state)
 {
-    (void)state;
-    fixture_end(&fixture, true);
+    int failed = fixture_tear_down(state);
     lab_scratch_remove(order_dir);
-    return 0;
+    return failed;
 }
 
 int main(void)

@@ -24,7 +24,7 @@
 /* A sanitizer's shadow memory takes terabytes of addresses, which hold no value. */
 #define RANGE_MAX (1ULL << 34)
 
-static struct fixture fixture;
+struct fixture fixture = {.name = "flip"};
 
 /* Random letters: found again only where this value lies. */
 static void make_value(char value[VALUE_BYTES + 1])
@@ -115,24 +115,10 @@ static void test_flipped_byte_raises_the_divergence_alarm(void **state)
     lab_load_free(load);
 }
 
-static int begin(void **state)
-{
-    (void)state;
-    fixture_begin(&fixture, "flip");
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    fixture_end(&fixture, true);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_flipped_byte_raises_the_divergence_alarm),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, fixture_set_up, fixture_tear_down);
 }

@@ -27,7 +27,7 @@
 #define WAIT_MS 60000
 #define ASK_MS 2000
 
-static struct fixture fixture;
+struct fixture fixture = {.name = "hostile"};
 static struct ts_prng prng;
 static uint8_t noise[NOISE_MAX];
 
@@ -418,25 +418,11 @@ static void test_hostile_bytes_refused_service_goes_on(void **state)
     }
 }
 
-static int begin(void **state)
-{
-    (void)state;
-    fixture_begin(&fixture, "hostile");
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    fixture_end(&fixture, true);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_refused_links_are_counted),
         cmocka_unit_test(test_hostile_bytes_refused_service_goes_on),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, fixture_set_up, fixture_tear_down);
 }

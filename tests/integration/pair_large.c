@@ -22,7 +22,7 @@
 #define PIPELINE 300
 #define ROUNDS 3
 
-static struct fixture fixture;
+struct fixture fixture = {.name = "large", .timeout_ms = FIXTURE_CALM_MS};
 
 static uint64_t epoch_now(void)
 {
@@ -131,20 +131,6 @@ static void test_one_pipeline_of_the_longest_values(void **state)
     expect_calm(before, host);
 }
 
-static int begin(void **state)
-{
-    (void)state;
-    fixture_begin(&fixture, "large");
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    fixture_end(&fixture, true);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -152,5 +138,5 @@ int main(void)
         cmocka_unit_test(test_gets_of_the_longest_values_in_pipelines),
         cmocka_unit_test(test_one_pipeline_of_the_longest_values),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, fixture_set_up, fixture_tear_down);
 }

@@ -23,7 +23,7 @@
 #define WAIT_MS 60000
 #define ARBITER 2 /* index of the arbiter's node */
 
-static struct fixture fixture;
+struct fixture fixture = {.name = "operator"};
 static char said[64 * 1024];
 
 /* Runs `twinstep WORD --dir RUN [option]`; `said` has what it printed, however it ended. */
@@ -454,20 +454,6 @@ static void test_status_wrong_certificate_is_told(void **state)
     expect_alarm_gone("certificate"); /* nicd tries again by itself */
 }
 
-static int begin(void **state)
-{
-    (void)state;
-    fixture_begin(&fixture, "operator");
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    fixture_end(&fixture, true);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -478,5 +464,5 @@ int main(void)
         cmocka_unit_test(test_renewed_certificate_is_taken_at_hangup),
         cmocka_unit_test(test_status_wrong_certificate_is_told),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, fixture_set_up, fixture_tear_down);
 }

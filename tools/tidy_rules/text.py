@@ -20,6 +20,11 @@ URL_HOSTS = re.compile(r"(^|\.)(apache|debian|doi|example|github|ietf|kernel|ope
                        r"|^(localhost|127(\.\d+){3})$")
 
 
+# What a fuzzer, a debugger, patch or a compiler leaves in the folder where it ran.
+LEFT_FILES = re.compile(r"(^|/)((crash|leak|oom|timeout|slow-unit)-[^/]*|core(\.\d+)?|a\.out"
+                        r"|[^/]*\.(orig|rej|o|a|so|gcda|gcno|profraw|log))$")
+
+
 def our_files(tree):
     return [f for f in tree.files.values() if not VERBATIM.match(f.path)]
 
@@ -30,6 +35,13 @@ def check_left_overs(tree):
             match = LEFT_OVERS.search(line)
             if match:
                 yield Finding(file.path, number, f"a left-over: {match.group().strip()}")
+
+
+def check_left_files(tree):
+    for path in tree.paths:
+        if LEFT_FILES.search(path) and os.path.isfile(os.path.join(tree.root, path)):
+            yield Finding(path, 1, "a file that a tool left behind (a fuzzer's find belongs into "
+                          "tests/fuzz/corpus, with a name that says what it is)")
 
 
 def check_white_space(tree):
@@ -89,6 +101,9 @@ def check_words(tree):
 
 
 RULES = [
+    Rule("left-files", "no file that a tool left behind", check_left_files,
+         bad=[{"crash-fuzz_resp": "x"}, {"base/buf.c.orig": "int x;\n"}],
+         good=[{"tests/unit/test_crash.c": "int x;\n", "base/core.h": "int x;\n"}]),
     Rule("left-overs", "no reminders, no dead code", check_left_overs,
          bad=[{"net/x.c": "/* TO" "DO: more */\n"}, {"docs/x.md": "This is not yet imple"
                                                        "mented.\n"},

@@ -66,10 +66,11 @@ class File:
 
 
 class Tree:
-    """All text files under a root, by relative path."""
+    """All text files under a root, by relative path; `paths` are those of the others too."""
 
     def __init__(self, root, paths):
         self.root = root
+        self.paths = sorted(paths)
         self.files = {}
         for path in sorted(paths):
             full = os.path.join(root, path)
