@@ -21,15 +21,15 @@
 #define VALUE KV_VALUE_MAX_DEFAULT
 #define PIPELINE 300
 #define ROUNDS 3
+#define WAIT_MS 60000
 
 struct fixture fixture = {.name = "large", .timeout_ms = FIXTURE_CALM_MS};
 
 static uint64_t epoch_now(void)
 {
     struct lab_state state;
-    unsigned primary = fixture_primary(&fixture);
-    lab_pair_state(&fixture.pair, &state);
-    return state.replica[primary].epoch;
+    assert_true(lab_pair_wait_redundant(&fixture.pair, WAIT_MS, &state));
+    return state.replica[lab_state_primary(&state)].epoch;
 }
 
 static void sh(const char *command, char *out, size_t cap)
