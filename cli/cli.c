@@ -1,6 +1,7 @@
 #include "cli/cli.h"
 
 #include <errno.h>
+#include <getopt.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +55,36 @@ int cli_excess(const struct cli *cli, const char *command, const char *argument)
 {
     return cli_fail(cli, CLI_USAGE, "%s takes no \"%s\"; \"twinstep %s --help\" tells its options",
                     command, argument, command);
+}
+
+bool cli_question(const struct cli *cli, const char *command, void (*help)(FILE *out), int argc,
+                  char **argv, struct cli_question *out, int *status)
+{
+    static const struct option OPTIONS[] = {
+        {"dir", required_argument, NULL, 'd'},
+        {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    int c;
+    *out = (struct cli_question){.dir = CLI_DEFAULT_DIR};
+    optind = 0; /* GNU: from the beginning, whatever was parsed before */
+    while ((c = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
+        if (c == 'd') {
+            out->dir = optarg;
+        } else if (c == 'j') {
+            out->as_json = true;
+        } else if (c == 'h') {
+            help(cli->out);
+            *status = CLI_OK;
+            return false;
+        } else {
+            *status = cli_usage(cli, command);
+            return false;
+        }
+    }
+    *status = optind == argc ? CLI_OK : cli_excess(cli, command, argv[optind]);
+    return optind == argc;
 }
 
 const char *cli_style(const struct cli *cli, enum cli_style style)

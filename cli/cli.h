@@ -50,6 +50,15 @@ int cli_usage(const struct cli *cli, const char *command);
 /* CLI_USAGE and a sentence for an argument that the command does not take. */
 int cli_excess(const struct cli *cli, const char *command, const char *argument);
 
+/* The options of a command that only asks the nodes of one directory: --dir, --json, --help. */
+struct cli_question {
+    const char *dir; /* borrowed from argv */
+    bool as_json;
+};
+/* False when there is nothing more to do: then `status` is what the command exits with. */
+bool cli_question(const struct cli *cli, const char *command, void (*help)(FILE *out), int argc,
+                  char **argv, struct cli_question *out, int *status);
+
 /* Escape codes, "" without colours. Static storage. */
 enum cli_style {
     CLI_PLAIN,

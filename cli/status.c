@@ -1,7 +1,6 @@
 /* twinstep status. */
 #include "cli/status.h"
 
-#include <getopt.h>
 #include <string.h>
 
 #include "cli/gather.h"
@@ -359,27 +358,9 @@ static int show(const struct cli *cli, const char *dir, bool as_json)
 
 int cli_status(const struct cli *cli, int argc, char **argv)
 {
-    static const struct option OPTIONS[] = {
-        {"dir", required_argument, NULL, 'd'},
-        {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
-    };
-    const char *dir = CLI_DEFAULT_DIR;
-    bool as_json = false;
-    int c;
-    optind = 0; /* GNU: from the beginning, whatever was parsed before */
-    while ((c = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
-        if (c == 'd') {
-            dir = optarg;
-        } else if (c == 'j') {
-            as_json = true;
-        } else if (c == 'h') {
-            print_help(cli->out);
-            return CLI_OK;
-        } else {
-            return cli_usage(cli, "status");
-        }
-    }
-    return optind == argc ? show(cli, dir, as_json) : cli_excess(cli, "status", argv[optind]);
+    struct cli_question q;
+    int status;
+    return cli_question(cli, "status", print_help, argc, argv, &q, &status)
+               ? show(cli, q.dir, q.as_json)
+               : status;
 }

@@ -1,6 +1,4 @@
 /* twinstep version: of this command and of the running nodes. */
-#include <getopt.h>
-
 #include "cli/cli.h"
 #include "cli/gather.h"
 #include "cluster-cfg/io/admin.h"
@@ -34,49 +32,29 @@ static json_t *ask(const char *dir)
 
 int cli_version(const struct cli *cli, int argc, char **argv)
 {
-    static const struct option OPTIONS[] = {
-        {"dir", required_argument, NULL, 'd'},
-        {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
-    };
-    const char *dir = CLI_DEFAULT_DIR;
-    bool as_json = false;
-    int c;
-    optind = 0; /* GNU: from the beginning, whatever was parsed before */
-    while ((c = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
-        if (c == 'd') {
-            dir = optarg;
-        } else if (c == 'j') {
-            as_json = true;
-        } else if (c == 'h') {
-            print_help(cli->out);
-            return CLI_OK;
-        } else {
-            return cli_usage(cli, "version");
-        }
+    struct cli_question q;
+    int status;
+    if (!cli_question(cli, "version", print_help, argc, argv, &q, &status)) {
+        return status;
     }
-    if (optind != argc) {
-        return cli_excess(cli, "version", argv[optind]);
-    }
-    json_t *answers = ask(dir);
+    json_t *answers = ask(q.dir);
     json_t *nodes = json_array();
     size_t i;
     json_t *answer;
-    if (!as_json) {
+    if (!q.as_json) {
         (void)fprintf(cli->out, "twinstep %s (admin protocol %d)\n", TS_VERSION, ADMIN_VERSION);
     }
     json_array_foreach(answers, i, answer)
     {
         const char *node = cli_string(answer, "node", "?");
         const char *release = cli_string(json_object_get(answer, "reply"), "release", NULL);
-        if (!as_json) {
+        if (!q.as_json) {
             (void)fprintf(cli->out, "  %-12s %s\n", node, release == NULL ? "-" : release);
         }
         (void)json_array_append_new(nodes,
                                     json_pack("{s:s,s:s?}", "node", node, "release", release));
     }
-    if (as_json) {
+    if (q.as_json) {
         json_t *o = json_pack("{s:i,s:s,s:i,s:O}", "version", 1, "release", TS_VERSION,
                               "admin_protocol", ADMIN_VERSION, "nodes", nodes);
         (void)json_dumpf(o, cli->out, JSON_INDENT(1));

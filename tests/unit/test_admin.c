@@ -1,8 +1,5 @@
 /* The admin protocol: what a node says of itself, and that its sockets survive rude clients. */
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,21 +8,12 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <cmocka.h>
+#include "tests/unit/cli_fixture.h"
 
 #include "cluster-cfg/io/admin.h"
 #include "cluster-cfg/io/admin_client.h"
 #include "cluster-cfg/io/admin_server.h"
 #include "cluster-cfg/io/cluster_yaml.h"
-
-static const char CLUSTER[] = "cluster: demo\n"
-                              "nics:\n"
-                              "  - {name: nic1, paths: [10.0.0.1, 10.0.1.1]}\n"
-                              "  - {name: nic2, paths: [10.0.0.2, 10.0.1.2]}\n"
-                              "arbiters:\n"
-                              "  - {name: arb1, paths: [10.0.0.3, 10.0.1.3]}\n"
-                              "groups:\n"
-                              "  - {name: kv, service: kv, port: 6379}\n";
 
 #define NOW_NS (100 * TS_NS_PER_S)
 #define ASK_MS 20000

@@ -1,8 +1,4 @@
 /* What twinstep prints, from canned answers and events. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -10,7 +6,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <cmocka.h>
+#include "tests/unit/cli_fixture.h"
 
 #include "cli/event_text.h"
 #include "cli/explain.h"
@@ -20,30 +16,7 @@
 #include "cluster-cfg/io/cluster_yaml.h"
 #include "lab/nodes_procs.h"
 
-static const char CLUSTER[] = "cluster: demo\n"
-                              "nics:\n"
-                              "  - {name: nic1, paths: [10.0.0.1, 10.0.1.1]}\n"
-                              "  - {name: nic2, paths: [10.0.0.2, 10.0.1.2]}\n"
-                              "arbiters:\n"
-                              "  - {name: arb1, paths: [10.0.0.3, 10.0.1.3]}\n"
-                              "groups:\n"
-                              "  - {name: kv, service: kv, port: 6379}\n";
-
 static struct cfg_cluster cluster;
-
-/* What was printed to it; compared and freed by expect(). */
-struct sheet {
-    struct cli cli;
-    char *text;
-    size_t len;
-};
-
-static void sheet_begin(struct sheet *s)
-{
-    s->cli.out = open_memstream(&s->text, &s->len);
-    s->cli.err = s->cli.out;
-    assert_non_null(s->cli.out);
-}
 
 static void expect(struct sheet *s, const char *text)
 {

@@ -1,47 +1,19 @@
 /* twinstep up, as far as it comes without starting a node. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
+#include "tests/unit/cli_fixture.h"
 
 #include "cli/cluster_file.h"
 #include "cluster-cfg/io/cluster_yaml.h"
 #include "lab/scratch.h"
-
-static const char CLUSTER[] = "cluster: demo\n"
-                              "nics:\n"
-                              "  - {name: nic1, paths: [10.0.0.1, 10.0.1.1]}\n"
-                              "  - {name: nic2, paths: [10.0.0.2, 10.0.1.2]}\n"
-                              "arbiters:\n"
-                              "  - {name: arb1, paths: [10.0.0.3, 10.0.1.3]}\n"
-                              "groups:\n"
-                              "  - {name: kv, service: kv, port: 6379}\n";
 
 /* A pair with an arbiter, with more keys for each of its nodes. */
 #define PAIR(one, two, three) \
     "cluster: c\nnics:\n  - {name: a, " one "paths: [10.0.0.1]}\n" \
     "  - {name: b, " two "paths: [10.0.0.2]}\narbiters:\n  - {name: c, " three \
     "paths: [10.0.0.3]}\ngroups:\n  - {name: kv, service: kv, port: 6379}\n"
-
-/* What was printed to it; the text is to be freed. */
-struct sheet {
-    struct cli cli;
-    char *text;
-    size_t len;
-};
-
-static void sheet_begin(struct sheet *s)
-{
-    s->cli.out = open_memstream(&s->text, &s->len);
-    s->cli.err = s->cli.out;
-    assert_non_null(s->cli.out);
-}
 
 /* Reads a cluster file's text. */
 static void read_cluster(const char *text, struct cfg_cluster *out)
