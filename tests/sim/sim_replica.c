@@ -491,6 +491,7 @@ static void open_core(struct sim *s, int node)
     o.limits.window_bytes = REPL_LOG_BYTES_MIN;
     o.limits.window_batches = s->plan.window; /* small: learners are fed from the journal, too */
     o.limits.join_lag_bytes = WINDOW_JOIN_LAG;
+    o.limits.commit_bytes = s->plan.commit_bytes; /* a long tail takes several steps */
     r->core = repl_new(&o);
     char limits[64];
     (void)snprintf(limits, sizeof(limits), "hash-seed=%llu",
