@@ -14,7 +14,6 @@ struct cfg_timing cfg_timing_derive(uint64_t failure_timeout_ns)
         .failure_timeout = failure_timeout_ns,
         .heartbeat_interval = failure_timeout_ns / 10,
         .path_timeout = failure_timeout_ns / 2,
-        .path_patience = failure_timeout_ns * 5,
         .link_ping_interval = failure_timeout_ns / 5,
         .tie_delay = failure_timeout_ns / 5,
         .proposer_retry = failure_timeout_ns / 2,

@@ -49,8 +49,6 @@ struct cfg_timing {
     uint64_t failure_timeout;    /* the one that is set; default 100 ms, 20 ms..60 s */
     uint64_t heartbeat_interval; /* failure_timeout / 10: UDP, every path */
     uint64_t path_timeout;       /* failure_timeout / 2: a silent path is left */
-    uint64_t path_patience;      /* failure_timeout × 5: a link that is silent although heartbeats
-                                    pass its path (its peer is busy, its queue long) is left */
     uint64_t link_ping_interval; /* failure_timeout / 5: replica to replica */
     uint64_t tie_delay;          /* failure_timeout / 5: what a secondary waits more on silence */
     uint64_t proposer_retry;     /* failure_timeout / 2: first; doubles to 20 × */

@@ -72,8 +72,7 @@ static bool voter_path_is_up(const struct voter_peer *v, unsigned path)
     return (v->path_up_mask >> path & 1) != 0;
 }
 
-/* Whether the voter answered lately on the link in use. On a path that heartbeats pass, its
- * silence is the voter's own: another link would hear no more. */
+/* Whether the voter answered on the link in use within path_timeout. */
 static bool voter_is_fresh(const struct voter_peer *v, struct ts_mono now)
 {
     if (v->current == NULL) {
@@ -83,9 +82,7 @@ static bool voter_is_fresh(const struct voter_peer *v, struct ts_mono now)
     if (ts_mono_lt(heard, v->client->judge_from)) {
         heard = v->client->judge_from;
     }
-    const struct cfg_timing *timing = &v->client->config.cluster->timing;
-    bool up = voter_path_is_up(v, v->current->index);
-    return ts_mono_since(heard, now) < (up ? timing->path_patience : timing->path_timeout);
+    return ts_mono_since(heard, now) < v->client->config.cluster->timing.path_timeout;
 }
 
 /* Whether heartbeatd calls the path in use down and another one up. */

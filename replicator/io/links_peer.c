@@ -140,16 +140,14 @@ static bool links_is_fresh(const struct links_conn *c, struct ts_mono now, uint6
     return links_is_younger(c, net_link_heard(c->link), now, limit_ns);
 }
 
-/* How good a link is: 2 = answers, on a path that nobody doubts; 1 = answers; 0 = silent. On a path
- * that heartbeats pass, silence is the peer's or a long queue's: moving would mend neither. */
+/* How good a link is: 2 = answers, on a path that nobody doubts; 1 = answers; 0 = silent. */
 static int links_score(const struct links_conn *c, struct ts_mono now)
 {
     const struct links_member *m = c->member;
-    const struct cfg_timing *timing = &m->links->config.cluster->timing;
-    bool up = (m->path_up_mask >> c->path & 1) != 0;
-    if (!links_is_fresh(c, now, up ? timing->path_patience : timing->path_timeout)) {
+    if (!links_is_fresh(c, now, m->links->config.cluster->timing.path_timeout)) {
         return 0;
     }
+    bool up = (m->path_up_mask >> c->path & 1) != 0;
     return up && ts_mono_lt(m->doubt_until[c->path], now) ? 2 : 1;
 }
 
@@ -488,7 +486,7 @@ static void links_on_request(struct links_conn *c)
     if (present == NULL || present == c || present->path == c->path) {
         return;
     }
-    uint64_t while_ns = m->links->config.cluster->timing.path_patience;
+    uint64_t while_ns = m->links->config.cluster->timing.failure_timeout * 5;
     m->doubt_until[present->path] = ts_mono_add(net_now(), while_ns);
     links_decide(m);
 }

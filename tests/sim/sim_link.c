@@ -262,10 +262,10 @@ static bool is_fresh(const struct sim *s, const struct sim_pair *p, const struct
 static int score(const struct sim *s, const struct sim_pair *p, const struct sim_conn *c, int side)
 {
     const struct sim_side *me = &p->side[side];
-    bool up = (me->path_up_mask >> c->path & 1) != 0;
-    if (!is_fresh(s, p, c, side, up ? timing(s)->path_patience : timing(s)->path_timeout)) {
+    if (!is_fresh(s, p, c, side, timing(s)->path_timeout)) {
         return 0;
     }
+    bool up = (me->path_up_mask >> c->path & 1) != 0;
     return up && me->doubt_until[c->path] < s->now ? 2 : 1;
 }
 
@@ -575,7 +575,7 @@ static void on_request(struct sim *s, struct sim_pair *p, const struct sim_conn 
     if (present == NULL || present == c || present->path == c->path) {
         return;
     }
-    me->doubt_until[present->path] = s->now + timing(s)->path_patience;
+    me->doubt_until[present->path] = s->now + 5 * timing(s)->failure_timeout;
     decide(s, p, 0);
 }
 

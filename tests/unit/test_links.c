@@ -418,29 +418,18 @@ static bool relayed_moved(void *arg)
            links_path(r->s[2].links, r->s[2].peer.nic) == 1;
 }
 
-/* The detector's word on path 0, to those who hear nothing on it. */
-static void relayed_tell(struct relayed *r, bool forth, bool back)
-{
-    links_path_state(r->s[2].links, r->s[2].peer.nic, forth ? 2 : 3);
-    links_path_state(r->s[1].links, r->s[1].peer.nic, back ? 2 : 3);
-}
-
 /* A path that falls silent, wholly or in one direction, is left for the other one. */
-static void silent_path_is_left(bool forth, bool back, bool detected)
+static void silent_path_is_left(bool forth, bool back)
 {
     struct relayed *r = calloc(1, sizeof(*r));
     assert_non_null(r);
     relayed_open(r);
     relayed_lose(r, 0, forth, back);
-    if (detected) {
-        relayed_tell(r, forth, back);
-    }
     fx_until(r->f, relayed_moved, r);
     assert_int_equal(r->s[1].refusals, 0);
     relayed_frames_pass(r);
     /* The path comes back: it is live again, and the session stays where it is. */
     relayed_lose(r, 0, false, false);
-    relayed_tell(r, false, false);
     unsigned ups = r->s[1].ups;
     fx_until(r->f, pair_both_paths_live, &r->pair);
     relayed_frames_pass(r);
@@ -452,55 +441,19 @@ static void silent_path_is_left(bool forth, bool back, bool detected)
 static void test_links_silent_path_is_left(void **state)
 {
     (void)state;
-    silent_path_is_left(true, true, true);
+    silent_path_is_left(true, true);
 }
 
 static void test_links_path_silent_to_the_higher_node_is_left(void **state)
 {
     (void)state;
-    silent_path_is_left(true, false, true);
+    silent_path_is_left(true, false);
 }
 
 static void test_links_path_silent_to_the_lower_node_is_left(void **state)
 {
     (void)state;
-    silent_path_is_left(false, true, true);
-}
-
-/* Heartbeats pass and the link does not: it takes longer, and is left too. */
-static void test_links_path_that_passes_only_heartbeats_is_left(void **state)
-{
-    (void)state;
-    silent_path_is_left(true, true, false);
-}
-
-static bool relayed_later(void *arg)
-{
-    const struct relayed *r = arg;
-    uint64_t twice = r->f->cluster.timing.path_timeout * 2;
-    return ts_mono_since(r->cut_at, net_now()) > twice;
-}
-
-/* A link that is late on a path that heartbeats pass stays: a busy peer or a long queue is late on
- * the other one too, once the session has moved there. */
-static void test_links_late_link_on_a_live_path_stays(void **state)
-{
-    (void)state;
-    struct relayed *r = calloc(1, sizeof(*r));
-    assert_non_null(r);
-    relayed_open(r);
-    unsigned ups = r->s[1].ups;
-    r->cut_at = net_now();
-    relayed_lose(r, 0, true, true);
-    fx_until(r->f, relayed_later, r);
-    relayed_lose(r, 0, false, false);
-    relayed_frames_pass(r);
-    /* This test itself may have been stopped for longer than the links wait. */
-    if (ts_mono_since(r->cut_at, net_now()) < r->f->cluster.timing.path_patience) {
-        assert_int_equal(r->s[1].ups, ups);
-    }
-    relayed_close(r);
-    free(r);
+    silent_path_is_left(false, true);
 }
 
 static bool relayed_both_down(void *arg)
@@ -693,8 +646,6 @@ int main(void)
         cmocka_unit_test(test_links_silent_path_is_left),
         cmocka_unit_test(test_links_path_silent_to_the_higher_node_is_left),
         cmocka_unit_test(test_links_path_silent_to_the_lower_node_is_left),
-        cmocka_unit_test(test_links_path_that_passes_only_heartbeats_is_left),
-        cmocka_unit_test(test_links_late_link_on_a_live_path_stays),
         cmocka_unit_test(test_links_all_paths_silent_ends_and_comes_back),
         cmocka_unit_test(test_links_what_comes_in_is_heard),
         cmocka_unit_test(test_links_clone_of_the_peer_is_refused),
