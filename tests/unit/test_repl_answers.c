@@ -1,0 +1,157 @@
+/* A primary and its secondary: which acknowledgements (R2.3) and confirmations (R2.9) count. */
+#include "tests/unit/repl_fixture.h"
+
+static struct repl_pos own_end(const struct world *w)
+{
+    struct repl_batch b;
+    struct repl_pos end = {.seq = status(w).tail.seq};
+    repl_batch_at(w->p.core, end.seq, &b, &end.hash);
+    return end;
+}
+
+static void say_ack(struct world *w, const struct repl_msg_ack *m)
+{
+    uint8_t bytes[REPL_MSG_HEAD_MAX];
+    struct ts_writer wr = ts_writer_init(bytes, sizeof(bytes));
+    repl_msg_ack_encode(m, &wr);
+    message(w, REPL_MSG_ACK, &wr);
+}
+
+static void say_confirmed(struct world *w, const struct repl_msg_confirmed *m)
+{
+    uint8_t bytes[REPL_MSG_HEAD_MAX];
+    struct ts_writer wr = ts_writer_init(bytes, sizeof(bytes));
+    repl_msg_confirmed_encode(m, &wr);
+    message(w, REPL_MSG_CONFIRMED, &wr);
+}
+
+/* What the peer rightly says of everything that is in the log. */
+static struct repl_msg_ack true_ack(const struct world *w)
+{
+    return (struct repl_msg_ack){.epoch = status(w).config.epoch,
+                                 .incarnation = {102},
+                                 .instance = {202},
+                                 .pos = own_end(w),
+                                 .applied = status(w).applied,
+                                 .digest = w->p.digest};
+}
+
+/* An active primary with the peer in sync, in epoch 3. */
+static void with_secondary(struct world *w)
+{
+    become_primary(w, false);
+    link_up(w);
+    say_position(w, 2, (struct repl_pos){{0}, {0, 0}});
+    struct repl_msg_ack m = true_ack(w);
+    say_ack(w, &m);
+    assert_int_equal(w->op_kind, REPL_EF_REG_CAS);
+    struct cfg_config c = w->proposal;
+    assert_int_equal(c.in_sync.count, 2);
+    reg_answer(w, REPL_EV_REG_WON, &c);
+    floor_persisted(w);
+    assert_int_equal(status(w).required_mask, 1U << SELF | 1U << PEER);
+}
+
+/* Goal: an entry waits for the secondary's word in this epoch, of its process and its disk, on this
+ * log; what resembles it moves nothing. */
+static void test_ack_counts_only_when_all_matches(void **state)
+{
+    struct world *w = *state;
+    with_secondary(w);
+    submit(w, 1);
+    persisted(w);
+    struct ts_seq before = status(w).applied;
+    struct repl_msg_ack right = true_ack(w);
+    struct repl_msg_ack wrong[5] = {right, right, right, right, right};
+    wrong[0].epoch.v--;
+    wrong[1].epoch.v++;
+    wrong[2].instance.v++;
+    wrong[3].incarnation.v++;
+    wrong[4].pos.hash.lo ^= 1;
+    for (size_t i = 0; i < 5; i++) {
+        say_ack(w, &wrong[i]);
+        assert_int_equal(status(w).applied.v, before.v);
+    }
+    say_ack(w, &right);
+    assert_int_equal(status(w).applied.v, before.v + 1);
+    assert_true(w->released);
+}
+
+/* Goal: what a process acknowledged is its word alone: the next one's log may lack it. */
+static void test_ack_of_a_process_ends_with_it(void **state)
+{
+    struct world *w = *state;
+    with_secondary(w);
+    submit(w, 1);
+    struct repl_msg_ack right = true_ack(w);
+    say_ack(w, &right);
+    struct ts_seq before = status(w).applied;
+    struct repl_event ev = {.kind = REPL_EV_LINK_DOWN, .peer = {PEER}};
+    step(w, ev);
+    ev.kind = REPL_EV_LINK_UP;
+    ev.u.link.instance.v = 203;
+    ev.u.link.incarnation.v = 102;
+    step(w, ev);
+    persisted(w); /* only the secondary's word is missing now */
+    assert_int_equal(status(w).applied.v, before.v);
+    right.instance.v = 203;
+    say_ack(w, &right);
+    assert_int_equal(status(w).applied.v, before.v + 1);
+}
+
+/* Goal: a read waits for the confirmation of its round, by the secondary's process and disk. */
+static void test_confirmation_counts_only_when_all_matches(void **state)
+{
+    struct world *w = *state;
+    with_secondary(w);
+    struct repl_event ev = {.kind = REPL_EV_READ};
+    ev.u.read_token = 1;
+    step(w, ev);
+    assert_string_equal(w->log, "confirm0 ");
+    struct repl_msg_confirmed right = {.epoch = status(w).config.epoch,
+                                       .asker = {201},
+                                       .round = w->sent.u.confirm.round,
+                                       .incarnation = {102},
+                                       .instance = {202}};
+    struct repl_msg_confirmed wrong[5] = {right, right, right, right, right};
+    wrong[0].epoch.v--;
+    wrong[1].asker.v++;
+    wrong[2].round--;
+    wrong[3].incarnation.v++;
+    wrong[4].instance.v++;
+    for (size_t i = 0; i < 5; i++) {
+        say_confirmed(w, &wrong[i]);
+        assert_string_equal(w->log, "");
+    }
+    say_confirmed(w, &right);
+    assert_string_equal(w->log, "reads:1 ");
+}
+
+/* Goal: a secondary whose disk was exchanged leaves the in-sync set, however well it answers. */
+static void test_other_disk_leaves_in_sync(void **state)
+{
+    struct world *w = *state;
+    with_secondary(w);
+    struct repl_event ev = {.kind = REPL_EV_LINK_DOWN, .peer = {PEER}};
+    step(w, ev);
+    ev.kind = REPL_EV_LINK_UP;
+    ev.u.link.instance.v = 203;
+    ev.u.link.incarnation.v = 999;
+    w->op_kind = REPL_EF_REG_READ;
+    step(w, ev);
+    assert_int_equal(w->op_kind, REPL_EF_REG_CAS);
+    assert_int_equal(w->proposal.in_sync.count, 1);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(test_ack_counts_only_when_all_matches),
+        T(test_ack_of_a_process_ends_with_it),
+        T(test_confirmation_counts_only_when_all_matches),
+        T(test_other_disk_leaves_in_sync),
+    };
+#undef T
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
