@@ -26,16 +26,12 @@
     X(TS_TRACE_TRUNCATED, "truncated", "after-seq", "entries") \
     X(TS_TRACE_LEARNER_START, "learner-start", "peer", "from-seq") \
     X(TS_TRACE_CONFIG, "config", "primary", "in-sync-mask") \
-    X(TS_TRACE_WAIT, "wait", "reason", "") \
-    X(TS_TRACE_STALE_DROPPED, "stale-dropped", "peer", "kind") \
     /* alarms */ \
     X(TS_TRACE_ALARM_DIVERGENCE, "alarm-divergence", "peer", "at-seq") \
     X(TS_TRACE_ALARM_NOT_COMPARED, "alarm-not-compared", "peer", "at-seq") \
     X(TS_TRACE_ALARM_CHAIN, "alarm-chain", "peer", "at-seq") \
     X(TS_TRACE_ALARM_DISK, "alarm-disk", "errno", "") \
     X(TS_TRACE_ALARM_CLONE, "alarm-clone", "start", "registered-start") \
-    X(TS_TRACE_ALARM_NO_MAJORITY, "alarm-no-voter-majority", "answering", "voters") \
-    X(TS_TRACE_ALARM_NOT_REDUNDANT, "alarm-not-redundant", "in-sync", "members") \
     X(TS_TRACE_ALARM_NO_PRIMARY, "alarm-no-primary", "last-primary", "ms") \
     X(TS_TRACE_PRIMARY_SEEN, "primary-seen", "primary", "ms-without") \
     /* register */ \
@@ -58,7 +54,6 @@
     X(TS_TRACE_PROC_EXITED, "process-exited", "pid", "status") \
     X(TS_TRACE_LINK_UP, "link-up", "peer", "path") \
     X(TS_TRACE_LINK_DOWN, "link-down", "peer", "path") \
-    X(TS_TRACE_LINK_REFUSED, "link-refused", "peer", "path") \
     X(TS_TRACE_REJECTED_INPUT, "rejected-input", "source", "count")
 
 enum ts_trace_kind {

@@ -13,7 +13,6 @@
 #define CFG_NAME_MAX 32 /* bytes, NUL included: [a-z0-9-], begins with a letter */
 #define CFG_NAME_RULE "write 1 to 31 of a-z, 0-9 and -, a letter first"
 #define CFG_ADDR_MAX 46 /* text of an IPv4 or IPv6 address, NUL included */
-#define CFG_PATH_NAME_MAX 16
 
 /* Limits and defaults of the cluster file. */
 #define CFG_FAILURE_TIMEOUT_MIN (20 * TS_NS_PER_MS)

@@ -32,7 +32,6 @@ enum reg_msg_type {
 #undef REG_MSG_ENUM
 };
 
-#define REG_MSG_TYPE_MIN 16
 #define REG_MSG_TYPE_MAX 31
 
 /* Why a voter did not promise or accept. X(symbol, value, name) */

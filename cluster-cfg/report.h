@@ -164,7 +164,6 @@ const char *report_trace_role_text(uint64_t number);
     X(REPORT_ALARM_NOT_REDUNDANT, 4, "fewer replicas in sync than members") \
     X(REPORT_ALARM_DISK, 5, "the journal failed") \
     X(REPORT_ALARM_BLOCKED, 6, "requests wait for a replica or for voters") \
-    X(REPORT_ALARM_CLONE, 7, "the disk is a clone or a rolled-back image") \
     X(REPORT_ALARM_VOTER_LOST, 8, "a voter does not answer")
 
 enum report_alarm {

@@ -16,11 +16,6 @@ uint64_t lab_now_ns(void)
     return read_clock(CLOCK_MONOTONIC);
 }
 
-uint64_t lab_wall_us(void)
-{
-    return read_clock(CLOCK_REALTIME) / TS_NS_PER_US;
-}
-
 void lab_pause_us(uint64_t us)
 {
     uint64_t ns = us * TS_NS_PER_US;

@@ -7,8 +7,6 @@
 
 /* Monotonic nanoseconds, as the load's. */
 uint64_t lab_now_ns(void);
-/* Microseconds since the Unix epoch. */
-uint64_t lab_wall_us(void);
 /* Shorter when a signal comes. */
 void lab_pause_us(uint64_t us);
 void lab_pause_ms(uint64_t ms);

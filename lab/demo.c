@@ -34,11 +34,6 @@ static void on_signal(int signo)
     interrupted = 1;
 }
 
-bool lab_demo_interrupted(void)
-{
-    return interrupted != 0;
-}
-
 static void catch_signals(void)
 {
     struct sigaction action = {.sa_handler = on_signal};

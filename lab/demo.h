@@ -72,9 +72,6 @@ struct lab_demo {
     bool real_time; /* heartbeatd got its real-time priority */
 };
 
-/* Whether Ctrl-C was pressed. */
-bool lab_demo_interrupted(void);
-
 /* A line of the timeline; printf-like. */
 void lab_screen_say(struct lab_screen *s, const char *format, ...)
     __attribute__((format(printf, 2, 3)));

@@ -455,8 +455,3 @@ const struct lab_client_stats *lab_client_stats(const struct lab_client *c)
 {
     return &c->stats;
 }
-
-bool lab_client_in_flight(const struct lab_client *c)
-{
-    return c->phase == WAITING;
-}

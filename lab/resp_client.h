@@ -78,7 +78,5 @@ void lab_client_send(struct lab_client *c, const struct ts_bytes *argv, size_t a
 void lab_client_close(struct lab_client *c);
 
 const struct lab_client_stats *lab_client_stats(const struct lab_client *c);
-/* Whether a request was written whose outcome is not known yet. */
-bool lab_client_in_flight(const struct lab_client *c);
 
 #endif

@@ -320,11 +320,6 @@ void net_link_set_arg(struct net_link *link, void *arg)
     link->arg = arg;
 }
 
-bool net_link_is_up(const struct net_link *link)
-{
-    return link->state == LINK_UP;
-}
-
 bool net_link_is_dialled(const struct net_link *link)
 {
     return link->dialled;

@@ -151,7 +151,6 @@ enum ts_err net_link_send2(struct net_link *link, uint8_t type, struct ts_bytes 
 void net_link_ping(struct net_link *link);
 
 /* Queries. */
-bool net_link_is_up(const struct net_link *link);
 bool net_link_is_dialled(const struct net_link *link);
 /* The peer's HELLO; only of a link that is up. Borrowed. */
 const struct net_hello *net_link_peer(const struct net_link *link);

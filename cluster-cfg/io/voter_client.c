@@ -465,8 +465,3 @@ int voter_client_path(const struct voter_client *c, struct ts_nic_id voter)
     const struct voter_peer *v = voter_find(c, voter);
     return v == NULL || v->current == NULL ? -1 : (int)v->current->index;
 }
-
-const struct net_counters *voter_client_counters(const struct voter_client *c)
-{
-    return &c->ep.counters;
-}

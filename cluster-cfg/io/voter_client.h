@@ -55,6 +55,5 @@ void voter_client_path_state(struct voter_client *c, struct ts_nic_id voter, uin
 bool voter_client_is_up(const struct voter_client *c, struct ts_nic_id voter);
 /* The link's path; -1 without one. */
 int voter_client_path(const struct voter_client *c, struct ts_nic_id voter);
-const struct net_counters *voter_client_counters(const struct voter_client *c);
 
 #endif

@@ -306,17 +306,6 @@ struct ts_seq journal_persisted(const struct journal *j)
     return j->persisted;
 }
 
-uint64_t journal_waiting_ns(struct journal *j, struct ts_mono now)
-{
-    uv_mutex_lock(&j->mutex);
-    uint64_t since = j->in_flight_ns;
-    if (since == 0 && j->queue.head != NULL) {
-        since = j->queue.head->queued_ns;
-    }
-    uv_mutex_unlock(&j->mutex);
-    return since == 0 || now.ns < since ? 0 : now.ns - since;
-}
-
 /* ---- calls ---- */
 
 /* Whether a call with `len` bytes can be taken now. */

@@ -128,9 +128,6 @@ struct ts_bytes journal_record(const struct journal *j);
 size_t journal_batch_max(const struct journal *j);
 /* The durable log end: what the last completion told, less what a later truncation cuts off. */
 struct ts_seq journal_persisted(const struct journal *j);
-/* How long the oldest call not yet completed has waited, nanoseconds; 0 when there is none. The
- * canary of a stalled disk (R4.4). `now` is uv_hrtime(). */
-uint64_t journal_waiting_ns(struct journal *j, struct ts_mono now);
 
 /* Appends a batch; `commit` is the committed position known now. Copies the bytes, returns at once;
  * `persisted` tells when it is durable.

@@ -1,6 +1,6 @@
-/* What the disk alone does: 512 bytes into a prewritten file and fdatasync, again and again, as a
- * journal writes. A pause of a service that waits for its disk is read beside these figures. Prints
- * one JSON line. */
+/* What the disk alone does: 512 bytes into a prewritten file and fdatasync, again and again, the
+ * least that a journal does. A pause of a service that waits for its disk is read beside these
+ * figures. Prints one JSON line. */
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>

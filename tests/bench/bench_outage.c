@@ -79,7 +79,9 @@ static void tell_parts(struct outage *o, const struct lab_load_now *pause, uint6
         uint64_t ready = i.phases.p[i.phases.count - 1].end_ns;
         o->ready_ms[o->ready++] = (double)(ready - killed_ns) / 1e6;
     }
-    if (!parts.of_pause) {
+    if (parts.count == 0) {
+        printf(" the new primary's events could not be read");
+    } else if (!parts.of_pause) {
         printf(" began %.1f ms after the kill: not the takeover, which was",
                ((double)i.pause_from_ns - (double)killed_ns) / 1e6);
     }
@@ -167,7 +169,7 @@ int main(int argc, char **argv)
     if (lab_load_reconcile(o->load, WAIT_MS, &v) != TS_OK || !lab_verdict_ok(&v)) {
         fail(o, "the run broke a promise or could not be read back: its figures are worth nothing");
     }
-    printf("{\"rounds\":%u", o->rounds);
+    printf("{\"rounds\":%u,\"rounds_told\":%u", o->rounds, o->ready);
     print_spread("", o->ms, o->rounds);
     print_spread("ready_", o->ready_ms, o->ready);
     printf("}\n");

@@ -14,29 +14,6 @@
 #define WAIT_MS 60000
 #define FAILURE_TIMEOUT_MS 100
 
-/* Ends the pair; its data stay for a look unless all was well. */
-static void take_down(bool good)
-{
-    struct fixture *f = &fixture;
-    struct ts_why why = {{0}};
-    struct lab_state state;
-    lab_pair_state(&f->pair, &state);
-    if (state.crash[0] != '\0') {
-        print_error("%s\n", state.crash);
-    }
-    enum ts_err err = lab_pair_down(&f->pair, &why);
-    lab_guard_end(&f->guard);
-    if (err == TS_OK && good && getenv("TS_KEEP_DATA") == NULL) {
-        lab_scratch_remove(f->run);
-    } else {
-        print_error("data and logs: %s %s\n", f->run, why.text);
-    }
-    if (good) {
-        assert_string_equal(state.crash, "");
-        assert_int_equal(err, TS_OK);
-    }
-}
-
 int fixture_set_up(void **unused)
 {
     struct fixture *f = &fixture;
@@ -56,25 +33,37 @@ int fixture_set_up(void **unused)
     assert_int_equal(lab_scratch_make(f->name, f->run), TS_OK);
     snprintf(config.run, sizeof config.run, "%s", f->run);
     assert_int_equal(lab_guard_begin(&f->guard, f->run, lab_pair_nodes, &why), TS_OK);
+    f->started = true;
     if (lab_pair_up(&f->pair, &config, &why) != TS_OK) {
-        print_error("the pair did not start: %s (logs: %s)\n", why.text, f->run);
-        take_down(false);
+        print_error("the pair did not start: %s\n", why.text);
         fail();
     }
     if (!lab_pair_wait_redundant(&f->pair, WAIT_MS, &state)) {
         lab_state_text(&f->pair, &state, text, sizeof text);
-        print_error("the pair never got in sync: %s (logs: %s)\n", text, f->run);
-        take_down(false);
+        print_error("the pair never got in sync: %s\n", text);
         fail();
     }
     return 0;
 }
 
-int fixture_tear_down(void **unused)
+int fixture_finish(int failed)
 {
-    (void)unused;
-    take_down(true);
-    return 0;
+    struct fixture *f = &fixture;
+    struct ts_why why = {{0}};
+    struct lab_state state;
+    if (!f->started) {
+        return 1;
+    }
+    lab_pair_state(&f->pair, &state);
+    enum ts_err err = lab_pair_down(&f->pair, &why);
+    lab_guard_end(&f->guard);
+    bool good = failed == 0 && err == TS_OK && state.crash[0] == '\0';
+    if (good && getenv("TS_KEEP_DATA") == NULL) {
+        lab_scratch_remove(f->run);
+    } else {
+        fprintf(stderr, "data and logs: %s %s %s\n", f->run, why.text, state.crash);
+    }
+    return good ? 0 : 1;
 }
 
 unsigned fixture_primary(const struct fixture *f)

@@ -28,6 +28,7 @@ struct fixture {
     unsigned timeout_ms; /* the failure timeout; 0: 100 */
 
     struct lab_pair pair;
+    bool started;
     char run[LAB_SCRATCH_MAX];
     struct lab_guard guard; /* of the nodes, should the test be ended */
     bool own_network;
@@ -38,9 +39,12 @@ extern struct fixture fixture;
 
 /* Set-up of cmocka's group: starts the pair and waits until it is redundant. Before any thread. */
 int fixture_set_up(void **state);
-/* Tear-down: ends the pair, demands that no process of it crashed, removes its data (they stay for
- * a look with TS_KEEP_DATA in the environment). */
-int fixture_tear_down(void **state);
+/* Ends the pair behind the group, whose result is `failed`; gives the program's exit status. Data
+ * and logs stay when a test failed or a process of the pair crashed; TS_KEEP_DATA in the
+ * environment keeps them always. */
+int fixture_finish(int failed);
+/* Runs the tests on the program's pair; main's result. */
+#define fixture_run(tests) fixture_finish(cmocka_run_group_tests(tests, fixture_set_up, NULL))
 
 /* The index of the primary's NIC, once the pair is redundant. */
 unsigned fixture_primary(const struct fixture *f);

@@ -181,5 +181,5 @@ int main(void)
         cmocka_unit_test(test_info_and_role_tell_the_present_members),
         cmocka_unit_test(test_redis_benchmark_on_the_secondary_refused),
     };
-    return cmocka_run_group_tests(tests, fixture_set_up, fixture_tear_down);
+    return fixture_run(tests);
 }

@@ -247,13 +247,6 @@ static int begin(void **state)
     return fixture_set_up(state);
 }
 
-static int end(void **state)
-{
-    int failed = fixture_tear_down(state);
-    lab_scratch_remove(order_dir);
-    return failed;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -263,5 +256,7 @@ int main(void)
         cmocka_unit_test(test_failed_sync_of_primary_ends_trust),
         cmocka_unit_test(test_failed_sync_without_space_ends_trust),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    int status = fixture_finish(cmocka_run_group_tests(tests, begin, NULL));
+    lab_scratch_remove(order_dir);
+    return status;
 }

@@ -120,5 +120,5 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_flipped_byte_raises_the_divergence_alarm),
     };
-    return cmocka_run_group_tests(tests, fixture_set_up, fixture_tear_down);
+    return fixture_run(tests);
 }

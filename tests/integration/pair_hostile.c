@@ -424,5 +424,5 @@ int main(void)
         cmocka_unit_test(test_refused_links_are_counted),
         cmocka_unit_test(test_hostile_bytes_refused_service_goes_on),
     };
-    return cmocka_run_group_tests(tests, fixture_set_up, fixture_tear_down);
+    return fixture_run(tests);
 }

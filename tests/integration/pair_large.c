@@ -138,5 +138,5 @@ int main(void)
         cmocka_unit_test(test_gets_of_the_longest_values_in_pipelines),
         cmocka_unit_test(test_one_pipeline_of_the_longest_values),
     };
-    return cmocka_run_group_tests(tests, fixture_set_up, fixture_tear_down);
+    return fixture_run(tests);
 }

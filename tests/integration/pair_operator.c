@@ -464,5 +464,5 @@ int main(void)
         cmocka_unit_test(test_renewed_certificate_is_taken_at_hangup),
         cmocka_unit_test(test_status_wrong_certificate_is_told),
     };
-    return cmocka_run_group_tests(tests, fixture_set_up, fixture_tear_down);
+    return fixture_run(tests);
 }
