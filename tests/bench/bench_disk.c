@@ -57,11 +57,12 @@ static enum ts_err run(int fd, const char *path, uint64_t seconds, struct ts_why
     }
     if (err == TS_OK && n > 0) {
         double took = (double)(uv_hrtime() - begin) / 1e9;
+        uint64_t middle = n / 2;
+        uint64_t late = (uint64_t)n * 99 / 100;
         qsort(samples, n, sizeof samples[0], compare);
         printf("{\"syncs\":%" PRIu32 ",\"seconds\":%.1f,\"p50_ms\":%.3f,\"p99_ms\":%.3f,"
                "\"max_ms\":%.1f,\"over_20ms\":%" PRIu64 "}\n",
-               n, took, (double)samples[n / 2] / 1e6,
-               (double)samples[(uint32_t)((uint64_t)n * 99 / 100)] / 1e6,
+               n, took, (double)samples[middle] / 1e6, (double)samples[late] / 1e6,
                (double)samples[n - 1] / 1e6, stalls);
     }
     return err;
