@@ -68,7 +68,8 @@ function(ts_mutant NAME FILE)
     add_executable(replica-${NAME} ${sources} ${dir}/${base})
     target_link_libraries(replica-${NAME} PRIVATE ${libraries})
     set_target_properties(replica-${NAME} PROPERTIES OUTPUT_NAME replica
-                                                     RUNTIME_OUTPUT_DIRECTORY ${dir}/bin)
+                                                     RUNTIME_OUTPUT_DIRECTORY ${dir}/bin
+                                                     EXPORT_COMPILE_COMMANDS OFF)
     # nicd finds the programs beside itself, so a symbolic link would lead it back.
     set(links "")
     foreach(program nicd heartbeatd cluster-cfgd twinstep)

@@ -22,7 +22,9 @@ function(ts_sim_mutant NAME FILE)
         VERBATIM)
     add_executable(sim-${NAME} EXCLUDE_FROM_ALL $<TARGET_OBJECTS:sim_objects> ${dir}/${base})
     target_link_libraries(sim-${NAME} PRIVATE ${sim_libraries})
-    set_target_properties(sim-${NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${sim_mutant_dir})
+    # Nobody checks the style of what is broken on purpose.
+    set_target_properties(sim-${NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${sim_mutant_dir}
+                                                 EXPORT_COMPILE_COMMANDS OFF)
     add_dependencies(mutants sim-${NAME})
 endfunction()
 

@@ -714,7 +714,7 @@ void sim_check_answered(struct sim *s, struct sim_record *r, uint64_t position);
 /* A voter's record is durable. */
 void sim_check_voted(struct sim *s, int voter, const struct voter_register *rec);
 void sim_check_config(struct sim *s, int node);
-void sim_check_registered(struct sim *s, int node);
+void sim_check_registered(struct sim *s, int node, enum sim_proc proc);
 bool sim_check_is_committed(const struct sim *s, uint64_t id);
 void sim_check_end(struct sim *s);
 bool sim_check_well(const struct sim *s);

@@ -249,13 +249,14 @@ void sim_check_config(struct sim *s, int node)
     }
 }
 
-/* R1.8: neither a replica (node) nor a voter (-node) comes back with an old image. */
-void sim_check_registered(struct sim *s, int node)
+/* R1.8: neither a replica nor a voter comes back with an old image. */
+void sim_check_registered(struct sim *s, int node, enum sim_proc proc)
 {
-    bool old = node > 0 ? s->node[node].replica.disk.old : s->node[-node].cfgd.disk.old;
+    bool replica = proc == SIM_REPLICA;
+    bool old = replica ? s->node[node].replica.disk.old : s->node[node].cfgd.disk.old;
     if (old) {
         sim_fail(s, SIM_CHECK_CLONE, "the %s of %s was let in with an old image of its disk",
-                 node > 0 ? "replica" : "voter", sim_node_name(s, node > 0 ? node : -node));
+                 replica ? "replica" : "voter", sim_node_name(s, node));
     }
 }
 

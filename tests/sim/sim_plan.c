@@ -62,7 +62,7 @@ static void draw_cluster(struct sim_plan *plan, struct ts_prng *p)
 
 static void draw_fault(const struct sim_plan *plan, struct ts_prng *p, struct sim_fault *f)
 {
-    uint64_t nodes = (uint64_t)(plan->nics + plan->arbiters);
+    uint64_t nodes = (uint64_t)plan->nics + (uint64_t)plan->arbiters;
     bool about_nics = f->kind != SIM_FAULT_KILL_CFGD && f->kind != SIM_FAULT_KILL_HEARTBEATD &&
                       f->kind != SIM_FAULT_CRASH_POINT_VOTER && f->kind != SIM_FAULT_POWER_NODE &&
                       f->kind != SIM_FAULT_PAUSE_PROCESS && f->kind != SIM_FAULT_PAUSE_NODE &&

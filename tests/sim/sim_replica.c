@@ -136,7 +136,7 @@ static void start_event(struct sim *s, int node, struct start_event *ev)
                 sim_net_to_voter(s, node, SIM_REPLICA, e->voter + 1, &e->msg);
             }
         } else if (e->kind == START_EFFECT_REGISTERED) {
-            sim_check_registered(s, node);
+            sim_check_registered(s, node, SIM_REPLICA);
             sim_disk_push(s, node, &(struct sim_op){.kind = SIM_OP_CONFIRM});
         } else if (e->kind == START_EFFECT_CLONE) {
             sim_note(s, node, "the disk is a clone or an old image: start %llu, registered %llu",

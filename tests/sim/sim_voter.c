@@ -122,7 +122,7 @@ static void start_event(struct sim *s, int node, struct start_event *ev)
         if (e->kind == START_EFFECT_SEND) {
             sim_net_to_voter(s, node, SIM_CFGD, e->voter + 1, &e->msg);
         } else if (e->kind == START_EFFECT_REGISTERED) {
-            sim_check_registered(s, -node);
+            sim_check_registered(s, node, SIM_CFGD);
             persist(s, node, 0, &(struct voter_record){.kind = VOTER_RECORD_START});
         } else if (e->kind == START_EFFECT_CLONE) {
             sim_note(s, node, "the voter's disk is a clone or an old image: it does not vote");

@@ -98,7 +98,8 @@ uint8_t *sim_bytes_new(struct sim *s, size_t len)
     if (b != NULL) {
         s->free_bytes[class] = b->next;
     } else {
-        b = malloc(sizeof(*b) + (class < CLASSES ? CLASS_BYTES[class] : len));
+        size_t bytes = class < CLASSES ? CLASS_BYTES[class] : len;
+        b = malloc(sizeof(*b) + bytes);
         ts_assert(b != NULL);
         b->class = class;
     }
