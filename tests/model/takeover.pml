@@ -17,7 +17,10 @@
  *
  * Left out, since it would change nothing here: the prepare of R4 step 1 (an outdated epoch makes
  * the swap fail), the no-op of step 4 (it is for the clock), the evidence for a takeover (any time
- * will do), and the cancelling of a sealed takeover (to go no further is the same).
+ * will do), the cancelling of a sealed takeover (to go no further is the same), and the time between
+ * requiring a learner and publishing it (what counts is that it has all that is committed when it is
+ * proposed, and is required from then on). Not covered: blank disks and new incarnations, `memory`
+ * durability, snapshots, a third NIC, divergence.
  *
  * A macro named after a rule removes that rule: run_model lists them. */
 
