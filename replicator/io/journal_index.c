@@ -130,25 +130,24 @@ static enum ts_err fill_window(struct journal_cursor *c, size_t need, struct ts_
 static enum ts_err decode_here(struct journal_cursor *c, struct journal_record *r,
                                struct ts_why *why)
 {
-    size_t need = JOURNAL_RECORD_HEADER;
-    if (c->offset > c->size || c->size - c->offset < need) {
+    if (c->offset > c->size || c->size - c->offset < JOURNAL_RECORD_HEADER) {
         return TS_ERR_CORRUPT;
     }
     for (;;) {
         size_t skip = c->offset - c->window_at;
         bool inside = c->window_len > 0 && c->offset >= c->window_at && skip < c->window_len;
-        enum ts_err err = TS_ERR_SHORT;
-        if (inside && c->window_len - skip >= need) {
-            err = journal_record_decode(r, c->window + skip, c->window_len - skip);
+        size_t have = inside ? c->window_len - skip : 0;
+        if (have >= JOURNAL_RECORD_HEADER) {
+            enum ts_err err = journal_record_decode(r, c->window + skip, have);
+            if (err != TS_ERR_SHORT) {
+                return err == TS_OK ? TS_OK : TS_ERR_CORRUPT;
+            }
+            if (have == c->size - c->offset) {
+                return TS_ERR_CORRUPT; /* it ends behind its segment */
+            }
         }
-        bool complete = inside && c->window_at + c->window_len == c->size;
-        if (err != TS_ERR_SHORT || (complete && c->window_at == c->offset)) {
-            return err == TS_OK ? TS_OK : TS_ERR_CORRUPT;
-        }
-        if (inside && c->window_at == c->offset) {
-            need = c->window_len * 2;
-        }
-        err = fill_window(c, need, why);
+        size_t need = inside && skip == 0 ? c->window_len * 2 : JOURNAL_RECORD_HEADER;
+        enum ts_err err = fill_window(c, need, why);
         if (err != TS_OK) {
             return err;
         }

@@ -1,6 +1,7 @@
 #include "tests/integration/fixture.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -22,8 +23,8 @@ int fixture_set_up(void **unused)
     struct lab_state state;
     char text[1024];
     (void)unused;
-    if (f->timeout_ms != 0) {
-        config.failure_timeout_ms = f->timeout_ms;
+    if (f->calm) {
+        config.failure_timeout_ms = FIXTURE_CALM_MS;
     }
     f->own_network = lab_netns_enter(&why) == TS_OK;
     if (!f->own_network) {
@@ -71,6 +72,22 @@ unsigned fixture_primary(const struct fixture *f)
     struct lab_state state;
     assert_true(lab_pair_wait_redundant(&f->pair, WAIT_MS, &state));
     return (unsigned)lab_state_primary(&state);
+}
+
+void fixture_kill_node(unsigned index)
+{
+    const char *name = lab_pair_node(&fixture.pair, index);
+    assert_true(nodes_signal_all(&fixture.pair.run, name, SIGKILL) > 0);
+    assert_true(nodes_wait_gone(&fixture.pair.run, name, WAIT_MS));
+}
+
+void fixture_start_node(unsigned index)
+{
+    struct ts_why why = {{0}};
+    if (nodes_start(&fixture.pair.run, lab_pair_node(&fixture.pair, index), NULL, &why) != TS_OK) {
+        print_error("%s\n", why.text);
+        fail();
+    }
 }
 
 struct lab_load *fixture_load(const struct fixture *f, const char *tag)

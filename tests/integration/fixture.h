@@ -10,22 +10,9 @@
 #include "lab/pair.h"
 #include "lab/scratch.h"
 
-/* The failure timeout of a test in which nobody may fail over: a sanitizer makes each turn of a
- * loop ten times as long, and that is no failure. */
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define FIXTURE_CALM_MS 1000
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer) || __has_feature(address_sanitizer)
-#define FIXTURE_CALM_MS 1000
-#endif
-#endif
-#ifndef FIXTURE_CALM_MS
-#define FIXTURE_CALM_MS 100
-#endif
-
 struct fixture {
-    const char *name;    /* config: of the data directory */
-    unsigned timeout_ms; /* the failure timeout; 0: 100 */
+    const char *name; /* config: of the data directory */
+    bool calm;        /* nobody may fail over: a failure timeout of FIXTURE_CALM_MS, else 100 */
 
     struct lab_pair pair;
     bool started;
@@ -48,6 +35,9 @@ int fixture_finish(int failed);
 
 /* The index of the primary's NIC, once the pair is redundant. */
 unsigned fixture_primary(const struct fixture *f);
+/* SIGKILLs every process of a node, and starts it again. */
+void fixture_kill_node(unsigned index);
+void fixture_start_node(unsigned index);
 /* A load that already gets answers. */
 struct lab_load *fixture_load(const struct fixture *f, const char *tag);
 /* Stops the load, reads back, demands that every promise held, frees it. */

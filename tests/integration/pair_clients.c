@@ -13,7 +13,7 @@
 #include "lab/exec.h"
 #include "tests/integration/fixture.h"
 
-struct fixture fixture = {.name = "clients", .timeout_ms = FIXTURE_CALM_MS};
+struct fixture fixture = {.name = "clients", .calm = true};
 
 static const char *host(unsigned nic)
 {

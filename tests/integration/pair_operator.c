@@ -45,22 +45,6 @@ static void expect_said(const char *text)
     }
 }
 
-static void kill_node(unsigned index)
-{
-    const char *name = lab_pair_node(&fixture.pair, index);
-    assert_true(nodes_signal_all(&fixture.pair.run, name, SIGKILL) > 0);
-    assert_true(nodes_wait_gone(&fixture.pair.run, name, WAIT_MS));
-}
-
-static void start_node(unsigned index)
-{
-    struct ts_why why = {{0}};
-    if (nodes_start(&fixture.pair.run, lab_pair_node(&fixture.pair, index), NULL, &why) != TS_OK) {
-        print_error("%s\n", why.text);
-        fail();
-    }
-}
-
 static void wait_alarm(const char *code)
 {
     struct lab_state now;
@@ -103,8 +87,8 @@ static void test_status_without_primary_says_so(void **state)
     (void)state;
     unsigned primary = fixture_primary(&fixture);
     const char *name = lab_pair_node(&fixture.pair, primary);
-    kill_node(ARBITER);
-    kill_node(primary);
+    fixture_kill_node(ARBITER);
+    fixture_kill_node(primary);
     wait_alarm("no-primary");
     twinstep("status", NULL);
     expect_said("group kv  no primary seen for ");
@@ -121,8 +105,8 @@ static void test_status_without_primary_says_so(void **state)
     snprintf(text, sizeof(text), "last-primary=%s ", name);
     expect_said(text);
 
-    start_node(ARBITER);
-    start_node(primary);
+    fixture_start_node(ARBITER);
+    fixture_start_node(primary);
     primary = fixture_primary(&fixture);
     twinstep("status", NULL);
     snprintf(text, sizeof(text), "group kv  primary %s  epoch ",
@@ -397,8 +381,8 @@ static void test_renewed_certificate_is_taken_at_hangup(void **state)
     }
     /* New links with it work: the other NIC comes back to this one. */
     unsigned other = LAB_NICS - 1 - primary;
-    kill_node(other);
-    start_node(other);
+    fixture_kill_node(other);
+    fixture_start_node(other);
     assert_true(lab_pair_wait_redundant(&fixture.pair, WAIT_MS, &now));
 }
 
@@ -446,8 +430,8 @@ static void test_status_wrong_certificate_is_told(void **state)
     expect_alarm_gone("certificate");
 
     assert_int_equal(ca_issue(ca, "nic1", tls, ca_validity_days(9), &why), TS_OK);
-    kill_node(ARBITER);
-    start_node(ARBITER);
+    fixture_kill_node(ARBITER);
+    fixture_start_node(ARBITER);
     wait_said("node.pem is of node nic1 of cluster demo, and this is arb1 of demo");
     expect_said("cluster-cfgd of arb1 does not stay up: ");
     issue("arb1");

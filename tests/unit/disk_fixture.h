@@ -63,6 +63,7 @@ static inline void disk_copy(const char *from, const char *to)
 struct fix {
     char dir[TS_PATH_MAX];  /* the test's own */
     char path[TS_PATH_MAX]; /* the journal's, in it */
+    uint32_t segment_bytes;
     uv_loop_t loop;
     struct journal *journal;
     /* what the test appended */
@@ -135,7 +136,7 @@ static inline enum ts_err fix_replay(void *arg, const struct journal_batch *b, s
 
 static inline void fix_init(struct fix *f)
 {
-    *f = (struct fix){0};
+    *f = (struct fix){.segment_bytes = FIX_SEGMENT};
     disk_make(f->dir);
     enum ts_err err = ts_path(f->path, NULL, f->dir, "journal");
     ts_assert(err == TS_OK);
@@ -144,14 +145,14 @@ static inline void fix_init(struct fix *f)
 
 static inline enum ts_err fix_format(struct fix *f)
 {
-    struct journal_options o = {.segment_bytes = FIX_SEGMENT};
+    struct journal_options o = {.segment_bytes = f->segment_bytes};
     return journal_format(f->path, (struct ts_incarnation){77}, (struct ts_group_id){3},
                           (struct ts_bytes){(const uint8_t *)"floor", 5}, &o, &f->why);
 }
 
 static inline enum ts_err fix_open(struct fix *f)
 {
-    struct journal_options o = {.segment_bytes = FIX_SEGMENT};
+    struct journal_options o = {.segment_bytes = f->segment_bytes};
     struct journal_callbacks cb = {.persisted = fix_persisted,
                                    .truncated = fix_truncated,
                                    .record_persisted = fix_record,

@@ -22,6 +22,15 @@ static int setup_open(void **state)
     return fix_format(f) == TS_OK && fix_open(f) == TS_OK ? 0 : -1;
 }
 
+/* Segments that batches of every allowed length share. */
+static int setup_large(void **state)
+{
+    (void)setup(state);
+    struct fix *f = *state;
+    f->segment_bytes = 5U << 20;
+    return fix_format(f) == TS_OK && fix_open(f) == TS_OK ? 0 : -1;
+}
+
 static int teardown(void **state)
 {
     fix_free(*state);
@@ -387,6 +396,33 @@ static void test_read_gives_whole_log_in_order(void **state)
     }
 }
 
+/* Goal: long batches are read, and cut behind, wherever they lie in their segment; the last one of
+ * a segment is mostly longer than what follows it there. */
+static void test_long_batches_are_read_and_cut(void **state)
+{
+    struct fix *f = *state;
+    struct ts_hash ends[48];
+    size_t len = 1;
+    for (size_t i = 0; i < 48; i++) {
+        assert_int_equal(fix_append(f, 1, len, (uint8_t)i), TS_OK);
+        ends[i] = f->hash;
+        fix_wait(f);
+        len = (len * 3 + 77777) % (1U << 20);
+    }
+    for (uint64_t seq = 1; seq <= 48; seq++) {
+        struct read_result r = read_from(f, seq, 1);
+        assert_int_equal(r.err, TS_OK);
+        assert_true(r.first.v == seq && r.count == 1);
+    }
+    fix_close(f);
+    assert_int_equal(fix_open(f), TS_OK);
+    assert_true(f->replayed.v == 48);
+    for (size_t i = 48; i-- > 0;) {
+        cut_to(f, (struct ts_seq){i + 1}, ends[i]);
+        assert_int_equal(f->failed_calls, 0);
+    }
+}
+
 /* Goal: a read that a truncation overtakes asks to be repeated. */
 static void test_read_during_truncate_is_busy(void **state)
 {
@@ -439,6 +475,7 @@ int main(void)
         T(test_truncate_wrong_hash_fails_without_marker),
         T(test_persist_record_survives_reopen),
         T(test_read_gives_whole_log_in_order),
+        cmocka_unit_test_setup_teardown(test_long_batches_are_read_and_cut, setup_large, teardown),
         T(test_read_during_truncate_is_busy),
         T(test_journal_close_drains),
     };
