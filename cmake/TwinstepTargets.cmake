@@ -44,3 +44,16 @@ function(ts_program NAME)
     target_compile_options(${NAME} PRIVATE ${TS_WARNINGS})
     set_target_properties(${NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 endfunction()
+
+# A copy of FILE (from the root) in DIR, with PATCH applied: a mutant's source. VAR gets its path. It
+# brings all symbols of the file in the library, which is then left out.
+function(ts_patched_copy VAR FILE PATCH DIR)
+    find_program(PATCH_PROGRAM patch REQUIRED)
+    get_filename_component(base ${FILE} NAME)
+    add_custom_command(OUTPUT ${DIR}/${base}
+        COMMAND ${CMAKE_COMMAND} -E copy ${CMAKE_SOURCE_DIR}/${FILE} ${DIR}/${base}
+        COMMAND ${PATCH_PROGRAM} --quiet --fuzz=0 --no-backup-if-mismatch ${DIR}/${base} ${PATCH}
+        DEPENDS ${CMAKE_SOURCE_DIR}/${FILE} ${PATCH}
+        VERBATIM)
+    set(${VAR} ${DIR}/${base} PARENT_SCOPE)
+endfunction()

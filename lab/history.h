@@ -80,16 +80,4 @@ enum lab_object lab_op_object(enum lab_op_kind kind);
 bool lab_op_writes(enum lab_op_kind kind);
 const char *lab_object_name(enum lab_object object);
 
-/* Pauses between successive acknowledgements, of all clients together. Nanoseconds. */
-struct lab_gaps {
-    size_t count;
-    uint64_t p50_ns;
-    uint64_t p99_ns;
-    uint64_t max_ns;
-    uint64_t max_begin_ns; /* when the longest one began */
-};
-
-/* Over the acknowledgements that ended within [from_ns, to_ns]; zeros when fewer than two did. */
-struct lab_gaps lab_history_gaps(const struct lab_history *h, uint64_t from_ns, uint64_t to_ns);
-
 #endif

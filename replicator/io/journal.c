@@ -333,7 +333,6 @@ static struct journal_op *new_op(const struct journal *j, enum journal_op_kind k
         memset(op, 0, sizeof(*op));
         op->kind = kind;
         op->cuts = j->cuts;
-        op->queued_ns = uv_hrtime();
         op->len = len;
     }
     return op;

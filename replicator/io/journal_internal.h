@@ -37,9 +37,8 @@ enum journal_op_kind {
 struct journal_op {
     struct journal_op *next;
     enum journal_op_kind kind;
-    uint64_t cuts;      /* truncations called before this */
-    uint64_t queued_ns; /* uv_hrtime of the call */
-    struct ts_seq seq;  /* append: the batch's last; truncate: after */
+    uint64_t cuts;     /* truncations called before this */
+    struct ts_seq seq; /* append: the batch's last; truncate: after */
     struct ts_hash hash;
     uint64_t token;            /* record */
     struct journal_record rec; /* append: what is to be sealed */
@@ -186,7 +185,6 @@ struct journal {
     bool writer_ended;
     struct journal_ops queue;
     struct journal_ops done;
-    uint64_t in_flight_ns; /* queued_ns of the oldest call being written, 0 = none */
     bool failed;
     enum ts_err failed_err;
     struct ts_why failed_why;

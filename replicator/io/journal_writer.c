@@ -526,21 +526,19 @@ static void fail(struct journal *j, enum ts_err err, const struct ts_why *why)
     j->failed = true;
     j->failed_err = err;
     j->failed_why = *why;
-    j->in_flight_ns = 0;
     journal_ops_free(&j->queue);
     uv_mutex_unlock(&j->mutex);
     (void)uv_async_send(&j->async);
 }
 
 /* Hands finished calls to the loop. */
-static void publish(struct journal *j, struct journal_ops *done, const struct journal_ops *left)
+static void publish(struct journal *j, struct journal_ops *done)
 {
     uv_mutex_lock(&j->mutex);
     struct journal_op *op;
     while ((op = journal_ops_pop(done)) != NULL) {
         journal_ops_push(&j->done, op);
     }
-    j->in_flight_ns = left->head != NULL ? left->head->queued_ns : 0;
     uv_mutex_unlock(&j->mutex);
     (void)uv_async_send(&j->async);
 }
@@ -555,7 +553,7 @@ static void do_all(struct journal *j, struct journal_ops *ops)
     while (ops->head != NULL && err == TS_OK) {
         err = do_some(j, ops, &done, &why);
         if (err == TS_OK) {
-            publish(j, &done, ops);
+            publish(j, &done);
         }
     }
     if (err != TS_OK) {
@@ -609,7 +607,6 @@ void journal_writer_main(void *arg)
         while ((op = journal_ops_pop(&j->queue)) != NULL) {
             journal_ops_push(&ops, op);
         }
-        j->in_flight_ns = ops.head->queued_ns;
         uv_mutex_unlock(&j->mutex);
         do_all(j, &ops);
         uv_mutex_lock(&j->mutex);

@@ -57,22 +57,14 @@ endif()
 #
 # mutants/NAME.patch is applied to a copy of its file, and a `replica` with it is linked in a
 # directory of its own beside copies of the other programs. The soak must find out what it does.
-find_program(PATCH_PROGRAM patch REQUIRED)
-
 function(ts_mutant NAME FILE)
     set(dir ${CMAKE_BINARY_DIR}/mutants/${NAME})
-    get_filename_component(base ${FILE} NAME)
-    set(patch ${CMAKE_CURRENT_SOURCE_DIR}/mutants/${NAME}.patch)
-    add_custom_command(OUTPUT ${dir}/${base}
-        COMMAND ${CMAKE_COMMAND} -E copy ${CMAKE_SOURCE_DIR}/${FILE} ${dir}/${base}
-        COMMAND ${PATCH_PROGRAM} --quiet --fuzz=0 --no-backup-if-mismatch ${dir}/${base} ${patch}
-        DEPENDS ${CMAKE_SOURCE_DIR}/${FILE} ${patch}
-        VERBATIM)
+    ts_patched_copy(copy ${FILE} ${CMAKE_CURRENT_SOURCE_DIR}/mutants/${NAME}.patch ${dir})
     # The patched file brings all symbols of the one in the library, which is then left out.
     get_target_property(sources replica SOURCES)
     list(TRANSFORM sources PREPEND ${CMAKE_SOURCE_DIR}/daemon/)
     get_target_property(libraries replica LINK_LIBRARIES)
-    add_executable(replica-${NAME} ${sources} ${dir}/${base})
+    add_executable(replica-${NAME} ${sources} ${copy})
     target_link_libraries(replica-${NAME} PRIVATE ${libraries})
     set_target_properties(replica-${NAME} PROPERTIES OUTPUT_NAME replica
                                                      RUNTIME_OUTPUT_DIRECTORY ${dir}/bin

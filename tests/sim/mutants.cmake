@@ -1,7 +1,6 @@
 # The simulator is checked: each mutant is the simulator with one rule of the shipped core code
 # removed. mutants/NAME.patch is applied to a copy of its file; the copy brings all symbols of the
 # one in the library, which is then left out. `sim_mutants` counts the seeds until each is caught.
-find_program(PATCH_PROGRAM patch REQUIRED)
 # SURVIVES names the reason when removing that one rule changes nothing that anybody could see.
 set(sim_mutant_dir ${CMAKE_CURRENT_BINARY_DIR}/mutants)
 set(sim_survivors "")
@@ -13,14 +12,8 @@ function(ts_sim_mutant NAME FILE)
         set(sim_survivors ${sim_survivors} --survives "${NAME}=${ARG_SURVIVES}" PARENT_SCOPE)
     endif()
     set(dir ${sim_mutant_dir}/${NAME})
-    get_filename_component(base ${FILE} NAME)
-    set(patch ${CMAKE_CURRENT_SOURCE_DIR}/mutants/${NAME}.patch)
-    add_custom_command(OUTPUT ${dir}/${base}
-        COMMAND ${CMAKE_COMMAND} -E copy ${CMAKE_SOURCE_DIR}/${FILE} ${dir}/${base}
-        COMMAND ${PATCH_PROGRAM} --quiet --fuzz=0 --no-backup-if-mismatch ${dir}/${base} ${patch}
-        DEPENDS ${CMAKE_SOURCE_DIR}/${FILE} ${patch}
-        VERBATIM)
-    add_executable(sim-${NAME} EXCLUDE_FROM_ALL $<TARGET_OBJECTS:sim_objects> ${dir}/${base})
+    ts_patched_copy(copy ${FILE} ${CMAKE_CURRENT_SOURCE_DIR}/mutants/${NAME}.patch ${dir})
+    add_executable(sim-${NAME} EXCLUDE_FROM_ALL $<TARGET_OBJECTS:sim_objects> ${copy})
     target_link_libraries(sim-${NAME} PRIVATE ${sim_libraries})
     # Nobody checks the style of what is broken on purpose.
     set_target_properties(sim-${NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${sim_mutant_dir}

@@ -1,34 +1,13 @@
 /* twinstep ca: which names it takes, and that it replaces nothing unasked. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
+#include "tests/unit/cli_fixture.h"
 
-#include "cli/cli.h"
 #include "cli/form.h"
 #include "cluster-cfg/io/cluster_yaml.h"
 #include "lab/scratch.h"
-
-static const char CLUSTER[] = "cluster: demo\n"
-                              "nics:\n"
-                              "  - {name: nic1, paths: [10.0.0.1]}\n"
-                              "  - {name: nic2, paths: [10.0.0.2]}\n"
-                              "arbiters:\n"
-                              "  - {name: arb1, paths: [10.0.0.3]}\n"
-                              "groups:\n"
-                              "  - {name: kv, service: kv, port: 6379}\n";
-
-/* What a command printed. */
-struct sheet {
-    struct cli cli;
-    char *text;
-    size_t len;
-};
 
 /* Runs `ca` and gives its status; `s->text` is what it said, for the caller to free. */
 static int run(struct sheet *s, const char *const *words)
@@ -39,9 +18,7 @@ static int run(struct sheet *s, const char *const *words)
         argv[argc] = strdup(words[argc]);
         argc++;
     }
-    s->cli.out = open_memstream(&s->text, &s->len);
-    s->cli.err = s->cli.out;
-    assert_non_null(s->cli.out);
+    sheet_begin(s);
     int status = cli_ca(&s->cli, argc, argv);
     assert_int_equal(fclose(s->cli.out), 0);
     while (argc > 0) {

@@ -551,23 +551,6 @@ static void test_random_falsified_histories_refused(void **state)
     }
 }
 
-/* ---- gaps ---- */
-
-static void test_gaps_of_known_pauses(void **state)
-{
-    (void)state;
-    for (uint64_t i = 1; i <= 100; i++) {
-        set(i, 1000 * i + (i > 50 ? 70000 : 0), (int64_t)i);
-    }
-    struct lab_gaps g = lab_history_gaps(&history, 0, UINT64_MAX);
-    assert_int_equal(g.count, 99);
-    assert_int_equal(g.p50_ns, 1000);
-    assert_int_equal(g.max_ns, 71000);
-    assert_int_equal(g.max_begin_ns, 50000);
-    g = lab_history_gaps(&history, 0, 1500);
-    assert_int_equal(g.count, 0);
-}
-
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -608,7 +591,6 @@ int main(void)
         T(test_list_not_read_back_is_disorder),
         T(test_random_true_histories_accepted),
         T(test_random_falsified_histories_refused),
-        T(test_gaps_of_known_pauses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
