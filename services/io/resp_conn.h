@@ -24,12 +24,9 @@
  */
 #define RESP_TURN_READ (1024U * 1024)   /* bytes read from all clients; each gets one read a turn */
 #define RESP_TURN_READ_EACH (4U * 1024) /* … of so much when the others have had all of that */
-#define RESP_TURN_TAKE \
-    (1024U * 1024) /* of commands taken for submission; one more may be longer \
-                    */
-#define RESP_TURN_RENDER \
-    (1024U * 1024) /* reads' replies rendered; one more may begin within it \
-                    */
+/* Of commands taken for submission, and of reads' replies rendered: one more may be longer. */
+#define RESP_TURN_TAKE (1024U * 1024)
+#define RESP_TURN_RENDER (1024U * 1024)
 #define RESP_TURN_WRITE (2U * 1024 * 1024) /* bytes written to all clients */
 #define RESP_WRITE_AT_ONCE (256U * 1024)   /* … to one client, … */
 #define RESP_WRITE_WAITING (64U * 1024)    /* … and when its socket has room again */
