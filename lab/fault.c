@@ -5,10 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "base/assert.h"
+#include "lab/pidfd.h"
 
 enum ts_err lab_fault_inject(struct lab_fault *f, struct ts_why *why)
 {
@@ -80,16 +79,14 @@ static bool same_process(const struct nodes_proc *proc, char *state)
 bool lab_wait_exit(const struct nodes_proc *proc, unsigned timeout_ms)
 {
     char state;
-    int fd = (int)syscall(SYS_pidfd_open, proc->pid, 0);
+    int fd = lab_pidfd_open(proc->pid);
     if (fd < 0 || !same_process(proc, &state) || state == 'Z') {
-        if (fd >= 0) {
-            close(fd);
-        }
+        lab_pidfd_close(fd);
         return true;
     }
     struct pollfd p = {.fd = fd, .events = POLLIN};
     int rc = poll(&p, 1, (int)timeout_ms);
-    close(fd);
+    lab_pidfd_close(fd);
     return rc == 1;
 }
 

@@ -11,6 +11,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lab/pidfd.h"
+
 static const char *const PROGRAMS[] = {"nicd", "heartbeatd", "cluster-cfgd", "replica", NULL};
 
 static bool is_program(const char *path, char out[NODES_PROGRAM_MAX])
@@ -160,7 +162,7 @@ bool nodes_signal(const struct nodes_run *r, const char *node, const struct node
     char dir[TS_PATH_MAX];
     struct nodes_proc now;
     /* The handle keeps the pid from being given to another process between look and signal. */
-    int fd = (int)syscall(SYS_pidfd_open, proc->pid, 0);
+    int fd = lab_pidfd_open(proc->pid);
     if (fd < 0 && errno != ENOSYS) {
         return false;
     }
@@ -171,9 +173,7 @@ bool nodes_signal(const struct nodes_run *r, const char *node, const struct node
         sent = fd >= 0 ? syscall(SYS_pidfd_send_signal, fd, signal, NULL, 0) == 0
                        : kill(proc->pid, signal) == 0;
     }
-    if (fd >= 0) {
-        (void)close(fd);
-    }
+    lab_pidfd_close(fd);
     return sent;
 }
 
