@@ -6,7 +6,8 @@
  * supervisor, the kv service, and every codec that a message passes. What is modelled, a file
  * each:
  *
- *   sim_world.c    the queue of virtual time, memory, one run
+ *   sim_world.c    one run, memory that is used again
+ *   sim_queue.c    the queue of virtual time
  *   sim_plan.c     swarm: which faults a seed has, how often, in which cluster; its schedule
  *   sim_fault.c    carries a schedule out, keeps to the fault budget, heals
  *   sim_budget.c   the fault budget: what the design survives
@@ -61,6 +62,7 @@
 #include "heartbeat/heartbeat.h"
 #include "replicator/io/perform.h"
 #include "tests/sim/sim_plan.h"
+#include "tests/sim/sim_queue.h"
 
 #define SIM_MS TS_NS_PER_MS
 #define SIM_S TS_NS_PER_S
@@ -68,76 +70,6 @@
 
 struct sim;
 struct lin;
-
-/* ---- events ---------------------------------------------------------------------------- */
-
-enum sim_event_kind {
-    /* for a process */
-    SIM_EV_STARTED,     /* its main begins */
-    SIM_EV_DATAGRAM,    /* heartbeatd: from the network */
-    SIM_EV_PROCS,       /* heartbeatd: nicd's report */
-    SIM_EV_HEART_TICK,  /* heartbeatd */
-    SIM_EV_PEERS,       /* replica: heartbeatd's report */
-    SIM_EV_WATCH,       /* replica, cluster-cfgd: looks at its links */
-    SIM_EV_TICK,        /* replica, cluster-cfgd: a core's deadline */
-    SIM_EV_STREAM,      /* replica: a link has bytes */
-    SIM_EV_LINK_ENDED,  /* replica: a connection ended */
-    SIM_EV_DIAL,        /* replica: tries a path */
-    SIM_EV_DISK,        /* replica: the journal's write is done */
-    SIM_EV_FETCHED,     /* replica: the journal's read is done */
-    SIM_EV_EVIDENCE,    /* replica: a detector that answers at random */
-    SIM_EV_LIE,         /* replica: a peer's message that it never sent */
-    SIM_EV_VOTER_DISK,  /* cluster-cfgd */
-    SIM_EV_TO_VOTER,    /* cluster-cfgd: a register message */
-    SIM_EV_FROM_VOTER,  /* replica, cluster-cfgd: a register message */
-    SIM_EV_PROC_ENDING, /* nicd */
-    SIM_EV_PROC_EXITED, /* nicd */
-    SIM_EV_NICD_TICK,   /* nicd */
-    /* for the world */
-    SIM_EV_POWER_ON,
-    SIM_EV_CLIENT,
-    SIM_EV_CONSUMER, /* an output arrives where it has side effects */
-    SIM_EV_FAULT,
-    SIM_EV_FAULT_END,
-    SIM_EV_FAULT_POINT, /* what a fault waited for has come */
-    SIM_EV_HEAL,
-    SIM_EV_KINDS
-};
-
-enum sim_proc { SIM_WORLD, SIM_NICD, SIM_HEARTBEATD, SIM_CFGD, SIM_REPLICA, SIM_PROCS };
-
-struct sim_event {
-    uint64_t at;
-    enum sim_event_kind kind;
-    uint8_t node;
-    uint8_t proc; /* enum sim_proc */
-    uint8_t peer;
-    uint8_t path;
-    uint8_t type;
-    bool queued;   /* counted in its process's backlog */
-    uint64_t life; /* of the process it is for; 0 = whichever runs */
-    uint64_t a;
-    uint64_t b;
-    uint8_t *bytes; /* a buffer of sim_bytes_new; goes with the event */
-    size_t len;
-};
-
-struct sim_key {
-    uint64_t at;
-    uint64_t order;
-    uint32_t slot;
-};
-
-struct sim_queue {
-    struct sim_key *heap;
-    size_t count;
-    size_t cap;
-    struct sim_event *pool;
-    uint32_t *free;
-    size_t free_count;
-    size_t pool_cap;
-    uint64_t order;
-};
 
 /* ---- a replica's disk -------------------------------------------------------------------- */
 

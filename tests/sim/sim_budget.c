@@ -63,8 +63,9 @@ static bool proposals_survive(const struct sim *s, int node)
 
 static bool messages_survive(const struct sim *s, int node)
 {
-    for (size_t i = 0; i < s->queue.count; i++) {
-        const struct sim_event *ev = &s->queue.pool[s->queue.heap[i].slot];
+    size_t i = 0;
+    const struct sim_event *ev;
+    while ((ev = sim_queue_next(&s->queue, &i)) != NULL) {
         struct reg_msg msg;
         if (ev->kind == SIM_EV_TO_VOTER &&
             reg_msg_decode(&msg, ev->type, (struct ts_bytes){ev->bytes, ev->len}) == TS_OK &&

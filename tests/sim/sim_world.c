@@ -1,4 +1,4 @@
-/* The queue of virtual time, memory that is used again, one run. */
+/* One run, and memory that is used again. */
 #include "tests/sim/sim.h"
 
 #include <malloc.h>
@@ -142,72 +142,12 @@ uint8_t *sim_bytes_copy(struct sim *s, struct ts_bytes a, struct ts_bytes b)
     return bytes;
 }
 
-/* ---- the queue ---------------------------------------------------------------------------- */
+/* ---- events ------------------------------------------------------------------------------- */
 
-static bool before(const struct sim_key *a, const struct sim_key *b)
-{
-    return a->at != b->at ? a->at < b->at : a->order < b->order;
-}
-
-static void grow(struct sim_queue *q)
-{
-    size_t cap = q->pool_cap == 0 ? 1024 : 2 * q->pool_cap;
-    q->pool = realloc(q->pool, cap * sizeof(*q->pool));
-    q->free = realloc(q->free, cap * sizeof(*q->free));
-    q->heap = realloc(q->heap, cap * sizeof(*q->heap));
-    ts_assert(q->pool != NULL && q->free != NULL && q->heap != NULL);
-    for (size_t i = cap; i > q->pool_cap; i--) {
-        q->free[q->free_count++] = (uint32_t)(i - 1);
-    }
-    q->pool_cap = cap;
-}
-
-/* A heap with four children a node: half as deep, and a node's children share cache lines. */
 void sim_push(struct sim *s, const struct sim_event *ev)
 {
-    struct sim_queue *q = &s->queue;
-    if (q->free_count == 0) {
-        grow(q);
-    }
-    struct sim_key key = {ev->at, q->order++, q->free[--q->free_count]};
-    q->pool[key.slot] = *ev;
-    size_t i = q->count++;
-    while (i > 0 && before(&key, &q->heap[(i - 1) / 4])) {
-        q->heap[i] = q->heap[(i - 1) / 4];
-        i = (i - 1) / 4;
-    }
-    q->heap[i] = key;
+    sim_queue_push(&s->queue, ev);
 }
-
-static struct sim_event pop(struct sim_queue *q)
-{
-    struct sim_key top = q->heap[0];
-    struct sim_key last = q->heap[--q->count];
-    size_t i = 0;
-    for (;;) {
-        size_t child = 4 * i + 1;
-        size_t end = child + 4 < q->count ? child + 4 : q->count;
-        if (child >= q->count) {
-            break;
-        }
-        size_t least = child;
-        for (size_t c = child + 1; c < end; c++) {
-            least = before(&q->heap[c], &q->heap[least]) ? c : least;
-        }
-        if (!before(&q->heap[least], &last)) {
-            break;
-        }
-        q->heap[i] = q->heap[least];
-        i = least;
-    }
-    q->heap[i] = last;
-    q->free[q->free_count++] = top.slot;
-    struct sim_event ev = q->pool[top.slot];
-    ev.at = top.at;
-    return ev;
-}
-
-/* ---- dispatch ----------------------------------------------------------------------------- */
 
 /* False: not now, and the event is kept, or not at all, and it is gone. */
 static bool deliverable(struct sim *s, struct sim_event *ev)
@@ -311,7 +251,6 @@ static void setup(struct sim *s, const struct sim_plan *plan, const struct sim_o
     s->conns = 0;
     s->healed = false;
     s->end_of_faults = plan->faults_until;
-    s->queue.order = 0;
     s->failure = (struct sim_failure){.check = SIM_CHECK_NONE};
     memset(&s->net, 0, sizeof(s->net));
     memset(&s->stats, 0, sizeof(s->stats));
@@ -345,13 +284,13 @@ static void setup(struct sim *s, const struct sim_plan *plan, const struct sim_o
 
 static void teardown(struct sim *s)
 {
-    struct sim_queue *q = &s->queue;
+    size_t i = 0;
+    const struct sim_event *ev;
     running = NULL;
-    for (size_t i = 0; i < q->count; i++) {
-        sim_bytes_drop(s, q->pool[q->heap[i].slot].bytes);
-        q->free[q->free_count++] = q->heap[i].slot;
+    while ((ev = sim_queue_next(&s->queue, &i)) != NULL) {
+        sim_bytes_drop(s, ev->bytes);
     }
-    q->count = 0;
+    sim_queue_reset(&s->queue);
     sim_link_free(s);
     for (int n = 1; n <= SIM_NODES_MAX; n++) {
         sim_heart_end(s, n);
@@ -386,21 +325,27 @@ static uint64_t heal_bound(const struct sim *s)
     return 20 * SIM_S + 80 * s->cluster.timing.failure_timeout;
 }
 
+static void step(struct sim *s, struct sim_event *ev)
+{
+    ts_assert(ev->at >= s->now);
+    s->now = ev->at;
+    s->stats.course = (s->stats.course ^ (ev->at + (uint64_t)ev->kind)) * 0x9e3779b97f4a7c15ULL;
+    if (deliverable(s, ev)) {
+        sim_dispatch(s, ev);
+        sim_bytes_drop(s, ev->bytes);
+        s->stats.events++;
+    }
+}
+
 static void run(struct sim *s)
 {
     uint64_t well_since = 0;
     uint64_t next_look = 0;
     uint64_t acked_at_heal = 0;
-    while (s->queue.count > 0) {
-        struct sim_event ev = pop(&s->queue);
-        ts_assert(ev.at >= s->now);
-        s->now = ev.at;
-        s->stats.course = (s->stats.course ^ (ev.at + (uint64_t)ev.kind)) * 0x9e3779b97f4a7c15ULL;
-        if (deliverable(s, &ev)) {
-            sim_dispatch(s, &ev);
-            sim_bytes_drop(s, ev.bytes);
-            s->stats.events++;
-        }
+    struct sim_item *item;
+    while ((item = sim_queue_pop(&s->queue)) != NULL) {
+        step(s, &item->ev);
+        sim_queue_give_back(&s->queue, item);
         if (!s->healed) {
             acked_at_heal = s->stats.acked;
             continue;
@@ -468,8 +413,6 @@ void sim_free(struct sim *s)
         free(f);
         f = next;
     }
-    free(s->queue.heap);
-    free(s->queue.pool);
-    free(s->queue.free);
+    sim_queue_free(&s->queue);
     free(s);
 }
