@@ -1,5 +1,4 @@
 /* The directory half of base/io/files.h. */
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -9,34 +8,35 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/io/disk.h"
 #include "base/io/files.h"
 
 #define REASON_MAX 600
 
 enum ts_err ts_dir_sync(const char *path, struct ts_why *why)
 {
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int fd = ts_disk_open(path, O_RDONLY | O_DIRECTORY, 0);
     if (fd < 0) {
         return ts_why_sys(why, errno, "cannot open the directory %s", path);
     }
     enum ts_err err = TS_OK;
-    if (fsync(fd) != 0) {
+    if (ts_disk_sync(fd) != 0) {
         err = ts_why_sync(why, errno, "cannot fsync the directory %s", path);
     }
-    (void)close(fd);
+    (void)ts_disk_close(fd);
     return err;
 }
 
 /* Makes one part and its name in the parent durable; the parent exists. */
 static enum ts_err make_one(const char *path, mode_t mode, struct ts_why *why)
 {
-    struct stat st;
-    if (stat(path, &st) == 0) {
-        return S_ISDIR(st.st_mode) ? TS_OK
-                                   : ts_why(why, TS_ERR_EXISTS,
-                                            "%s exists and is not a directory; move it away", path);
+    bool is_dir = false;
+    if (ts_disk_exists(path, &is_dir) == 0) {
+        return is_dir ? TS_OK
+                      : ts_why(why, TS_ERR_EXISTS, "%s exists and is not a directory; move it away",
+                               path);
     }
-    if (mkdir(path, mode) != 0 && errno != EEXIST) {
+    if (ts_disk_make_dir(path, mode) != 0 && errno != EEXIST) {
         return ts_why_sys(why, errno, "cannot create the directory %s", path);
     }
     char parent[TS_PATH_MAX + 4];
@@ -68,27 +68,34 @@ enum ts_err ts_dir_make(const char *path, mode_t mode, struct ts_why *why)
     return make_one(part, mode, why);
 }
 
+/* What a listing is for, and what came of it. */
+struct listing {
+    const char *path;
+    enum ts_err err;
+    struct ts_why *why;
+};
+
+static int remove_name(void *arg, const char *name)
+{
+    struct listing *l = arg;
+    char path[TS_PATH_MAX];
+    l->err = ts_path(path, l->why, l->path, "%s", name);
+    if (l->err == TS_OK && ts_disk_unlink(path) != 0) {
+        l->err = ts_why_sys(l->why, errno, "cannot remove %s", path);
+    }
+    return l->err == TS_OK ? 0 : 1;
+}
+
 enum ts_err ts_dir_remove(const char *path, struct ts_why *why)
 {
-    DIR *d = opendir(path);
-    if (d == NULL) {
+    struct listing l = {.path = path, .why = why};
+    if (ts_disk_list(path, remove_name, &l) < 0) {
         return errno == ENOENT ? TS_OK : ts_why_sys(why, errno, "cannot open %s", path);
     }
-    enum ts_err err = TS_OK;
-    const struct dirent *e;
-    while (err == TS_OK && (e = readdir(d)) != NULL) {
-        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) {
-            continue;
-        }
-        if (unlinkat(dirfd(d), e->d_name, 0) != 0) {
-            err = ts_why_sys(why, errno, "cannot remove %s/%s", path, e->d_name);
-        }
+    if (l.err == TS_OK && ts_disk_remove_dir(path) != 0) {
+        l.err = ts_why_sys(why, errno, "cannot remove the directory %s", path);
     }
-    (void)closedir(d);
-    if (err == TS_OK && rmdir(path) != 0) {
-        err = ts_why_sys(why, errno, "cannot remove the directory %s", path);
-    }
-    return err;
+    return l.err;
 }
 
 static enum ts_err staging_path(const char *dir, char staging[TS_PATH_MAX], struct ts_why *why)
@@ -101,29 +108,24 @@ static enum ts_err staging_path(const char *dir, char staging[TS_PATH_MAX], stru
     return TS_OK;
 }
 
+static int is_in_the_way(void *arg, const char *name)
+{
+    struct listing *l = arg;
+    l->err = ts_why(l->why, TS_ERR_EXISTS,
+                    "%s is formatted already (it contains %s); it is never overwritten: remove "
+                    "it yourself only if its data may be lost",
+                    l->path, name);
+    return 1;
+}
+
 /* TS_OK when `dir` is missing or an empty directory. */
 static enum ts_err check_free(const char *dir, struct ts_why *why)
 {
-    DIR *d = opendir(dir);
-    if (d == NULL && errno == ENOENT) {
-        return TS_OK;
-    }
-    if (d == NULL) {
+    struct listing l = {.path = dir, .why = why};
+    if (ts_disk_list(dir, is_in_the_way, &l) < 0 && errno != ENOENT) {
         return ts_why_sys(why, errno, "cannot open %s", dir);
     }
-    enum ts_err err = TS_OK;
-    const struct dirent *e;
-    while (err == TS_OK && (e = readdir(d)) != NULL) {
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) {
-            err =
-                ts_why(why, TS_ERR_EXISTS,
-                       "%s is formatted already (it contains %s); it is never overwritten: remove "
-                       "it yourself only if its data may be lost",
-                       dir, e->d_name);
-        }
-    }
-    (void)closedir(d);
-    return err;
+    return l.err;
 }
 
 enum ts_err ts_dir_stage_begin(const char *dir, char staging[TS_PATH_MAX], struct ts_why *why)
@@ -149,7 +151,7 @@ enum ts_err ts_dir_stage_finish(const char *dir, struct ts_why *why)
         return err;
     }
     /* rename replaces an empty directory, and refuses a filled one. */
-    if (rename(path, dir) != 0) {
+    if (ts_disk_rename(path, dir) != 0) {
         return ts_why_sys(why, errno, "cannot rename %s to %s", path, dir);
     }
     char parent[TS_PATH_MAX + 4];
@@ -165,12 +167,12 @@ static void mark(const char *dir, const char *name, const char *reason)
     }
     /* Written in place: on a disk that fails already, each further step is one more that may fail,
      * and the name alone carries the meaning. */
-    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    int fd = ts_disk_open(path, O_WRONLY | O_CREAT, 0600);
     if (fd >= 0) {
         if (ts_fd_write_at(fd, path, reason, strnlen(reason, REASON_MAX), 0, NULL) == TS_OK) {
-            (void)fsync(fd);
+            (void)ts_disk_sync(fd);
         }
-        (void)close(fd);
+        (void)ts_disk_close(fd);
     }
     enum ts_err best_effort = ts_dir_sync(dir, NULL);
     (void)best_effort;
@@ -190,18 +192,20 @@ void ts_dir_refuse(const char *dir, const char *reason)
 static bool is_marked(const char *dir, const char *name, char reason[REASON_MAX + 1])
 {
     char path[TS_PATH_MAX];
-    uint8_t *text = NULL;
-    size_t len = 0;
     (void)snprintf(reason, REASON_MAX + 1, "the reason is unreadable");
-    enum ts_err err = ts_path(path, NULL, dir, "%s", name);
-    if (err == TS_OK) {
-        err = ts_file_read(path, REASON_MAX, &text, &len, NULL);
+    if (ts_path(path, NULL, dir, "%s", name) != TS_OK) {
+        return true;
     }
-    if (err == TS_OK) {
-        (void)snprintf(reason, REASON_MAX + 1, "%s", (const char *)text);
-        free(text);
+    int fd = ts_disk_open(path, O_RDONLY, 0);
+    if (fd < 0) {
+        return errno != ENOENT && errno != ENOTDIR;
     }
-    return err != TS_ERR_NOT_FOUND;
+    ssize_t n = ts_disk_read(fd, reason, REASON_MAX, 0);
+    if (n > 0) {
+        reason[n] = 0;
+    }
+    (void)ts_disk_close(fd);
+    return true;
 }
 
 enum ts_err ts_dir_check_marks(const char *dir, struct ts_why *why)

@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "base/io/disk.h"
 
 enum ts_err ts_why(struct ts_why *why, enum ts_err err, const char *fmt, ...)
 {
@@ -204,21 +204,21 @@ static enum ts_err sync_parent(const char *path, struct ts_why *why)
 static enum ts_err write_aside(const char *aside, const void *data, size_t len, mode_t mode,
                                struct ts_why *why)
 {
-    int fd = open(aside, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int fd = ts_disk_open(aside, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     if (fd < 0) {
         return ts_why_sys(why, errno, "cannot create %s", aside);
     }
     enum ts_err err = TS_OK;
-    if (fchmod(fd, mode) != 0) {
+    if (ts_disk_set_mode(fd, mode) != 0) {
         err = ts_why_sys(why, errno, "cannot set the permissions of %s", aside);
     }
     if (err == TS_OK) {
         err = ts_fd_write_at(fd, aside, data, len, 0, why);
     }
-    if (err == TS_OK && fsync(fd) != 0) {
+    if (err == TS_OK && ts_disk_sync(fd) != 0) {
         err = ts_why_sync(why, errno, "cannot fsync %s", aside);
     }
-    if (close(fd) != 0 && err == TS_OK) {
+    if (ts_disk_close(fd) != 0 && err == TS_OK) {
         err = ts_why_sys(why, errno, "cannot close %s", aside);
     }
     return err;
@@ -235,12 +235,12 @@ enum ts_err ts_file_replace(const char *path, const void *data, size_t len, mode
     }
     enum ts_err err = write_aside(aside, data, len, mode, why);
     if (err != TS_OK) {
-        (void)unlink(aside);
+        (void)ts_disk_unlink(aside);
         return err;
     }
-    if (rename(aside, path) != 0) {
+    if (ts_disk_rename(aside, path) != 0) {
         err = ts_why_sys(why, errno, "cannot rename %s to %s", aside, path);
-        (void)unlink(aside);
+        (void)ts_disk_unlink(aside);
         return err;
     }
     return sync_parent(path, why);
@@ -248,7 +248,7 @@ enum ts_err ts_file_replace(const char *path, const void *data, size_t len, mode
 
 enum ts_err ts_file_remove(const char *path, struct ts_why *why)
 {
-    if (unlink(path) != 0) {
+    if (ts_disk_unlink(path) != 0) {
         return errno == ENOENT ? TS_OK : ts_why_sys(why, errno, "cannot remove %s", path);
     }
     return sync_parent(path, why);
@@ -260,7 +260,7 @@ enum ts_err ts_fd_write_at(int fd, const char *path, const void *data, size_t le
     const uint8_t *p = data;
     size_t done = 0;
     while (done < len) {
-        ssize_t n = pwrite(fd, p + done, len - done, (off_t)(offset + done));
+        ssize_t n = ts_disk_write(fd, p + done, len - done, offset + done);
         if (n < 0 && errno == EINTR) {
             continue;
         }
@@ -279,7 +279,7 @@ enum ts_err ts_fd_read_at(int fd, const char *path, void *data, size_t len, uint
     uint8_t *p = data;
     size_t done = 0;
     while (done < len) {
-        ssize_t n = pread(fd, p + done, len - done, (off_t)(offset + done));
+        ssize_t n = ts_disk_read(fd, p + done, len - done, offset + done);
         if (n < 0 && errno == EINTR) {
             continue;
         }
@@ -298,19 +298,8 @@ enum ts_err ts_fd_read_at(int fd, const char *path, void *data, size_t len, uint
 
 enum ts_err ts_fd_sync(int fd, const char *path, struct ts_why *why)
 {
-    if (fdatasync(fd) != 0) {
+    if (ts_disk_sync_data(fd) != 0) {
         return ts_why_sync(why, errno, "cannot fdatasync %s", path);
     }
     return TS_OK;
-}
-
-uint64_t ts_random_id(void)
-{
-    uint64_t id = 0;
-    while (id == 0) {
-        ssize_t n = getrandom(&id, sizeof(id), 0);
-        /* Requests up to 256 bytes are neither cut short nor refused on a running system. */
-        ts_assert(n == (ssize_t)sizeof(id) || (n < 0 && errno == EINTR));
-    }
-    return id;
 }

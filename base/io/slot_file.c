@@ -6,11 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/assert.h"
+#include "base/io/disk.h"
 #include "base/io/slot_format.h"
 
 /* Format writes one record into each slot, so that a slot is never blank afterwards. */
@@ -71,8 +69,7 @@ enum ts_err ts_slot_format(const char *path, struct ts_incarnation incarnation, 
             "(at most %u)",
             path, first.len, payload_max, TS_SLOT_PAYLOAD_LIMIT);
     }
-    struct stat st;
-    if (lstat(path, &st) == 0) {
+    if (ts_disk_exists(path, NULL) == 0) {
         return ts_why(why, TS_ERR_EXISTS, "%s is formatted already; it is never overwritten", path);
     }
     size_t copy_size = ts_slot_copy_size(payload_max);
@@ -220,7 +217,7 @@ static enum ts_err not_io(enum ts_err err)
 /* Opens the file and learns the size of a copy from the file's size. */
 static enum ts_err open_file(struct ts_slot_file *f, struct ts_why *why)
 {
-    f->fd = open(f->path, O_RDWR | O_CLOEXEC);
+    f->fd = ts_disk_open(f->path, O_RDWR, 0);
     if (f->fd < 0) {
         return errno == ENOENT
                    ? ts_why(
@@ -231,7 +228,7 @@ static enum ts_err open_file(struct ts_slot_file *f, struct ts_why *why)
                    : not_io(ts_why_sys(why, errno, "cannot open %s", f->path));
     }
     /* The kernel gives the lock up with the process: no crash leaves one behind. */
-    if (flock(f->fd, LOCK_EX | LOCK_NB) != 0) {
+    if (ts_disk_lock(f->fd) != 0) {
         return errno == EWOULDBLOCK
                    ? ts_why(why, TS_ERR_BUSY,
                             "%s is in use by another process: one that is ending gives it up by "
@@ -239,20 +236,19 @@ static enum ts_err open_file(struct ts_slot_file *f, struct ts_why *why)
                             f->path)
                    : not_io(ts_why_sys(why, errno, "cannot lock %s", f->path));
     }
-    struct stat st;
-    if (fstat(f->fd, &st) != 0) {
+    uint64_t size = 0;
+    if (ts_disk_size(f->fd, &size) != 0) {
         return not_io(ts_why_sys(why, errno, "cannot look at %s", f->path));
     }
     size_t copies = TS_SLOT_SLOTS * TS_SLOT_COPIES;
     size_t size_max = copies * ts_slot_copy_size(TS_SLOT_PAYLOAD_LIMIT);
-    if (st.st_size <= 0 || (uint64_t)st.st_size > size_max ||
-        (size_t)st.st_size % (copies * TS_SLOT_BLOCK) != 0) {
+    if (size == 0 || size > size_max || size % (copies * TS_SLOT_BLOCK) != 0) {
         return ts_why(why, TS_ERR_CORRUPT,
-                      "%s has a size of %lld bytes, which no slot file has; it was cut or "
+                      "%s has a size of %" PRIu64 " bytes, which no slot file has; it was cut or "
                       "overwritten: put the right file back, or enrol a new disk",
-                      f->path, (long long)st.st_size);
+                      f->path, size);
     }
-    f->copy_size = (size_t)st.st_size / copies;
+    f->copy_size = (size_t)size / copies;
     f->value = malloc(f->copy_size);
     f->scratch = malloc(f->copy_size);
     if (f->value == NULL || f->scratch == NULL) {
@@ -347,7 +343,7 @@ void ts_slot_close(struct ts_slot_file *f)
         return;
     }
     if (f->fd >= 0) {
-        (void)close(f->fd);
+        (void)ts_disk_close(f->fd);
     }
     free(f->value);
     free(f->scratch);

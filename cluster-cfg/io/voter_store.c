@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/io/slot_file.h"
+#include "net/work.h"
 
 #define IDENTITY_VERSION 2U
 #define IDENTITY_MAX (4U + 8U + 8U + 1U + 4U + 4U * VOTER_STORE_REGISTERS_MAX)
@@ -56,7 +57,7 @@ struct voter_store {
         size_t len;
     } found[VOTER_STORE_REGISTERS_MAX + 1]; /* the last one: the start registrations */
     /* loop */
-    uv_work_t work;
+    struct net_work work;
     bool working;
     bool closing;
     bool failed;
@@ -317,7 +318,6 @@ enum ts_err voter_store_open(struct voter_store **out, uv_loop_t *loop, const ch
     s->loop = loop;
     s->failed_cb = failed;
     s->failed_arg = arg;
-    s->work.data = s;
     memcpy(s->dir, dir, len + 1);
     list_init(&s->queue);
     list_init(&s->group);
@@ -366,9 +366,9 @@ struct ts_bytes voter_store_starts(const struct voter_store *s)
 /* ---- write ---- */
 
 /* On a worker thread: the whole group, in order; stops at the first error. */
-static void work_write(uv_work_t *work)
+static void work_write(void *arg)
 {
-    struct voter_store *s = work->data;
+    struct voter_store *s = arg;
     s->group_err = TS_OK;
     for (struct pending *p = s->group.head; p != NULL; p = p->next) {
         s->group_err = ts_slot_write(p->file, (struct ts_bytes){p->data, p->len}, &s->group_why);
@@ -379,7 +379,7 @@ static void work_write(uv_work_t *work)
     }
 }
 
-static void work_done(uv_work_t *work, int status);
+static void work_done(void *arg);
 
 static void start_work(struct voter_store *s)
 {
@@ -390,8 +390,7 @@ static void start_work(struct voter_store *s)
     s->group = s->queue;
     list_init(&s->queue);
     s->working = true;
-    int rc = uv_queue_work(s->loop, &s->work, work_write, work_done);
-    ts_assert(rc == 0);
+    net_work_queue(s->loop, &s->work, work_write, work_done, s);
 }
 
 static void finish_close(struct voter_store *s)
@@ -406,10 +405,9 @@ static void finish_close(struct voter_store *s)
 
 /* On the loop. A group that failed completes nothing: which of its writes reached the disk is not
  * worth knowing, the voter is lost (R2.11). */
-static void work_done(uv_work_t *work, int status)
+static void work_done(void *arg)
 {
-    struct voter_store *s = work->data;
-    ts_assert(status == 0);
+    struct voter_store *s = arg;
     struct pending_list group = s->group;
     list_init(&s->group);
     for (struct pending *p = group.head; p != NULL && s->group_err == TS_OK; p = p->next) {
@@ -497,15 +495,14 @@ enum ts_err voter_store_confirm_start(struct voter_store *s, voter_store_done_fn
 }
 
 /* Closing is always told from the loop, never from within voter_store_close. */
-static void work_nothing(uv_work_t *work)
+static void work_nothing(void *arg)
 {
-    (void)work;
+    (void)arg;
 }
 
-static void closed_idle(uv_work_t *work, int status)
+static void closed_idle(void *arg)
 {
-    (void)status;
-    finish_close(work->data);
+    finish_close(arg);
 }
 
 void voter_store_close(struct voter_store *s, void (*closed)(void *arg), void *arg)
@@ -515,7 +512,6 @@ void voter_store_close(struct voter_store *s, void (*closed)(void *arg), void *a
     s->closed_cb = closed;
     s->closed_arg = arg;
     if (!s->working) {
-        int rc = uv_queue_work(s->loop, &s->work, work_nothing, closed_idle);
-        ts_assert(rc == 0);
+        net_work_queue(s->loop, &s->work, work_nothing, closed_idle, s);
     }
 }

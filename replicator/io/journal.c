@@ -4,9 +4,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/assert.h"
+#include "base/io/disk.h"
 #include "replicator/io/journal_internal.h"
 
 #define QUEUE_OPS_DEFAULT 4096U
@@ -182,21 +182,20 @@ static enum ts_err raise_start_number(struct journal *j, struct ts_why *why)
     return journal_distrust(j, err, why);
 }
 
-static void journal_free(struct journal *j)
+void journal_free(struct journal *j)
 {
     ts_slot_close(j->record_file);
     if (j->end.fd >= 0) {
-        (void)close(j->end.fd);
+        (void)ts_disk_close(j->end.fd);
     }
     if (j->spare.fd >= 0) {
-        (void)close(j->spare.fd);
+        (void)ts_disk_close(j->spare.fd);
     }
     journal_ops_free(&j->queue);
+    journal_ops_free(&j->taken);
     journal_ops_free(&j->done);
     free(j->index.entries);
-    uv_cond_destroy(&j->spare.changed);
-    uv_cond_destroy(&j->work);
-    uv_mutex_destroy(&j->mutex);
+    journal_threads_destroy(j);
     free(j);
 }
 
@@ -208,38 +207,15 @@ static struct journal *journal_new(uv_loop_t *loop, const char *dir,
         return NULL;
     }
     memcpy(j->dir, dir, strlen(dir) + 1);
-    j->loop_handle = loop;
     j->callbacks = *callbacks;
     j->end.fd = -1;
     j->spare.fd = -1;
     j->cut_min.v = UINT64_MAX;
     journal_ops_init(&j->queue);
+    journal_ops_init(&j->taken);
     journal_ops_init(&j->done);
-    int rc = uv_mutex_init(&j->mutex);
-    rc = rc == 0 ? uv_cond_init(&j->work) : rc;
-    rc = rc == 0 ? uv_cond_init(&j->spare.changed) : rc;
-    ts_assert(rc == 0); /* they fail for want of memory only, and nothing has started yet */
+    journal_threads_init(j, loop);
     return j;
-}
-
-static void on_async(uv_async_t *async);
-
-static enum ts_err start_threads(struct journal *j, struct ts_why *why)
-{
-    int rc = uv_async_init(j->loop_handle, &j->async, on_async);
-    if (rc != 0) {
-        return ts_why(why, TS_ERR_SYSTEM, "cannot watch the journal's thread: %s", uv_strerror(rc));
-    }
-    j->async.data = j;
-    if (j->spare.state == JOURNAL_SPARE_NONE) {
-        journal_spare_request(j, j->end.pos.segment + 1);
-    }
-    rc = uv_thread_create(&j->writer_thread, journal_writer_main, j);
-    /* A process that cannot start a thread at its start cannot run. */
-    ts_assert(rc == 0);
-    rc = uv_thread_create(&j->spare_thread, journal_spare_main, j);
-    ts_assert(rc == 0);
-    return TS_OK;
 }
 
 enum ts_err journal_open(struct journal **out, uv_loop_t *loop, const char *dir,
@@ -269,8 +245,11 @@ enum ts_err journal_open(struct journal **out, uv_loop_t *loop, const char *dir,
         /* Last of what can refuse: a disk that is refused has not started. */
         err = raise_start_number(j, why);
     }
+    if (err == TS_OK && j->spare.state == JOURNAL_SPARE_NONE) {
+        journal_spare_request(j, j->end.pos.segment + 1);
+    }
     if (err == TS_OK) {
-        err = start_threads(j, why);
+        err = journal_threads_start(j, why);
     }
     if (err != TS_OK) {
         journal_free(j);
@@ -314,7 +293,7 @@ static enum ts_err admit(struct journal *j, size_t len)
     if (j->closing) {
         return TS_ERR_CLOSED;
     }
-    uv_mutex_lock(&j->mutex);
+    journal_lock(j);
     enum ts_err err = TS_OK;
     if (j->failed) {
         err = TS_ERR_CLOSED;
@@ -322,7 +301,7 @@ static enum ts_err admit(struct journal *j, size_t len)
                (j->queue.count > 0 && j->queue.bytes + len > j->options.queue_bytes_max)) {
         err = TS_ERR_FULL;
     }
-    uv_mutex_unlock(&j->mutex);
+    journal_unlock(j);
     return err;
 }
 
@@ -340,10 +319,10 @@ static struct journal_op *new_op(const struct journal *j, enum journal_op_kind k
 
 static void enqueue(struct journal *j, struct journal_op *op)
 {
-    uv_mutex_lock(&j->mutex);
+    journal_lock(j);
     journal_ops_push(&j->queue, op);
-    uv_cond_signal(&j->work);
-    uv_mutex_unlock(&j->mutex);
+    journal_wake_writer(j);
+    journal_unlock(j);
 }
 
 enum ts_err journal_append(struct journal *j, const struct journal_batch *batch,
@@ -485,31 +464,27 @@ static void tell_all(struct journal *j, struct journal_ops *done)
     }
 }
 
-static void on_async(uv_async_t *async)
+void journal_deliver(struct journal *j)
 {
-    struct journal *j = async->data;
-    struct journal_ops done;
-    journal_ops_init(&done);
-    uv_mutex_lock(&j->mutex);
-    struct journal_op *op;
-    while ((op = journal_ops_pop(&j->done)) != NULL) {
-        journal_ops_push(&done, op);
+    journal_lock(j);
+    struct journal_ops done = j->done;
+    if (done.head == NULL) {
+        journal_ops_init(&done);
     }
+    journal_ops_init(&j->done);
     bool failed = j->failed && !j->failed_told;
-    uv_mutex_unlock(&j->mutex);
+    journal_unlock(j);
     tell_all(j, &done);
     if (failed) {
         j->failed_told = true;
         j->callbacks.failed(j->callbacks.arg, j->failed_err, j->failed_why.text);
     }
-    journal_maybe_finish(j);
 }
 
 /* ---- close ---- */
 
-static void on_closed(uv_handle_t *handle)
+void journal_finish(struct journal *j)
 {
-    struct journal *j = handle->data;
     void (*closed)(void *arg) = j->closed_cb;
     void *arg = j->closed_arg;
     journal_free(j);
@@ -523,23 +498,21 @@ void journal_maybe_finish(struct journal *j)
     if (!j->closing || j->finishing) {
         return;
     }
-    uv_mutex_lock(&j->mutex);
+    journal_lock(j);
     bool writer_ended = j->writer_ended;
     if (writer_ended && !j->spare.stop) {
         /* Only now: the writer may have needed one more segment. */
         j->spare.stop = true;
-        uv_cond_broadcast(&j->spare.changed);
+        journal_spare_changed(j);
     }
     bool spare_ended = j->spare.state == JOURNAL_SPARE_STOPPED;
     bool told = j->done.head == NULL;
-    uv_mutex_unlock(&j->mutex);
+    journal_unlock(j);
     if (!writer_ended || !spare_ended || !told || j->reads > 0) {
         return;
     }
     j->finishing = true;
-    (void)uv_thread_join(&j->writer_thread);
-    (void)uv_thread_join(&j->spare_thread);
-    uv_close((uv_handle_t *)&j->async, on_closed);
+    journal_threads_end(j);
 }
 
 void journal_close(struct journal *j, void (*closed)(void *arg), void *arg)
@@ -548,8 +521,8 @@ void journal_close(struct journal *j, void (*closed)(void *arg), void *arg)
     j->closing = true;
     j->closed_cb = closed;
     j->closed_arg = arg;
-    uv_mutex_lock(&j->mutex);
+    journal_lock(j);
     j->stop = true;
-    uv_cond_signal(&j->work);
-    uv_mutex_unlock(&j->mutex);
+    journal_wake_writer(j);
+    journal_unlock(j);
 }

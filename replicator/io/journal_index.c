@@ -4,10 +4,9 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/assert.h"
+#include "base/io/disk.h"
 #include "replicator/io/journal_internal.h"
 
 #define WINDOW_MIN (256U * 1024U)
@@ -70,7 +69,7 @@ void journal_cursor_init(struct journal_cursor *c, const char *dir, uint64_t seg
 void journal_cursor_close(struct journal_cursor *c)
 {
     if (c->fd >= 0) {
-        (void)close(c->fd);
+        (void)ts_disk_close(c->fd);
     }
     free(c->window);
     c->fd = -1;
@@ -85,19 +84,18 @@ static enum ts_err open_segment(struct journal_cursor *c, struct ts_why *why)
         return err;
     }
     if (c->fd >= 0) {
-        (void)close(c->fd);
+        (void)ts_disk_close(c->fd);
     }
     c->window_len = 0;
-    c->fd = open(path, O_RDONLY | O_CLOEXEC);
-    struct stat st;
-    if (c->fd < 0 || fstat(c->fd, &st) != 0) {
+    c->fd = ts_disk_open(path, O_RDONLY, 0);
+    uint64_t bytes = 0;
+    if (c->fd < 0 || ts_disk_size(c->fd, &bytes) != 0) {
         return ts_why_sys(why, errno, "cannot open %s", path);
     }
-    if (st.st_size < (off_t)JOURNAL_SEGMENT_BYTES_MIN ||
-        st.st_size > (off_t)JOURNAL_SEGMENT_BYTES_MAX) {
+    if (bytes < JOURNAL_SEGMENT_BYTES_MIN || bytes > JOURNAL_SEGMENT_BYTES_MAX) {
         return ts_why(why, TS_ERR_CORRUPT, "%s was cut or overwritten while in use", path);
     }
-    c->size = (uint32_t)st.st_size;
+    c->size = (uint32_t)bytes;
     return TS_OK;
 }
 
@@ -178,7 +176,7 @@ enum ts_err journal_cursor_next(struct journal_cursor *c, struct journal_record 
         if (r->kind == JOURNAL_KIND_BATCH) {
             return TS_OK;
         }
-        (void)close(c->fd);
+        (void)ts_disk_close(c->fd);
         c->fd = -1;
         c->segment++;
         c->offset = JOURNAL_DATA_START;

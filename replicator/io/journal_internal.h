@@ -1,12 +1,14 @@
-/* What the journal's own files share; nobody else includes this.
+/* What the journal's own files share; nobody else includes this but the simulator.
  *
  *   journal.c          the loop's side: calls, completions, open and close
  *   journal_format.c   bytes
  *   journal_recover.c  finding the log end at open
- *   journal_writer.c   the writing thread: groups, notes, truncation, failure
- *   journal_segment.c  segment files, and the thread that prepares the next one
+ *   journal_writer.c   the writing thread's turns: groups, notes, truncation, failure
+ *   journal_segment.c  segment files, and preparing the next one
  *   journal_index.c    where a seq stands; reading a range
  *   journal_read.c     journal_read on the loop's worker threads
+ *   journal_threads.c  the threads that take these turns, the lock, the way back to the loop; the
+ *                      simulator brings its own
  *
  * Owners: `loop` fields belong to the loop's thread, `thread` fields to the
  * writing thread, `shared` fields to whoever holds the mutex. Before the threads
@@ -17,6 +19,7 @@
 #include <uv.h>
 
 #include "base/io/slot_file.h"
+#include "net/work.h"
 #include "replicator/io/journal.h"
 #include "replicator/io/journal_format.h"
 
@@ -140,19 +143,30 @@ struct journal_spare {
     int fd; /* -1 unless READY */
     enum ts_err err;
     struct ts_why why;
-    uv_cond_t changed;
+};
+
+/* What journal_threads.c needs. */
+struct journal_threads {
+    uv_loop_t *loop;
+    uv_async_t async;
+    uv_thread_t writer;
+    uv_thread_t spare;
+    uv_mutex_t mutex;
+    uv_cond_t work; /* the queue is not empty, or stop */
+    uv_cond_t spare_changed;
 };
 
 struct journal_end {
     struct journal_position pos;
-    int fd;              /* of pos.segment */
-    uint32_t size;       /* of pos.segment */
-    uint64_t note_count; /* counter of the last note */
+    int fd;                 /* of pos.segment */
+    uint32_t size;          /* of pos.segment */
+    uint64_t note_count;    /* counter of the last note */
+    char path[TS_PATH_MAX]; /* of pos.segment */
 };
 
 struct journal {
     /* config */
-    uv_loop_t *loop_handle;
+    struct journal_threads threads;
     char dir[TS_PATH_MAX];
     struct journal_callbacks callbacks;
     struct journal_options options;
@@ -161,9 +175,6 @@ struct journal {
     size_t record_found_len;
 
     /* loop */
-    uv_async_t async;
-    uv_thread_t writer_thread;
-    uv_thread_t spare_thread;
     bool start_registered; /* of info.start_number, in the records written from now on */
     bool closing;
     bool finishing; /* the threads are joined */
@@ -179,8 +190,6 @@ struct journal {
     void *closed_arg;
 
     /* shared */
-    uv_mutex_t mutex;
-    uv_cond_t work; /* the queue is not empty, or stop */
     bool stop;
     bool writer_ended;
     struct journal_ops queue;
@@ -192,7 +201,8 @@ struct journal {
     struct journal_spare spare;
 
     /* thread */
-    struct journal_end end; /* where the next record goes */
+    struct journal_end end;   /* where the next record goes */
+    struct journal_ops taken; /* from the queue, in hand */
     struct ts_slot_file *record_file;
     bool note_is_current; /* the last note says that all is durable */
     struct journal_note note;
@@ -219,20 +229,58 @@ enum ts_err journal_recover(struct journal *j, journal_replay_fn *replay, void *
 
 /* Writes a note that everything up to the log end is durable; does not sync. */
 enum ts_err journal_write_note(struct journal *j, struct ts_why *why) TS_MUST_USE;
+/* Keeps the path of the segment that the log ends in, which is open. */
+void journal_name_end(struct journal *j);
 
 /* R2.11: abandons the directory when `err`, of a write or a sync, casts doubt on the disk; `why`
  * may be NULL. Returns `err`. */
 enum ts_err journal_distrust(const struct journal *j, enum ts_err err, const struct ts_why *why);
 
+/* ---- turns of the threads ---- */
+
+/* Takes what is queued; gives whether anything is in hand now. Mutex held. */
+bool journal_write_take(struct journal *j);
+/* Carries out one piece of what is in hand (a group of appends, a truncation, a record) and hands
+ * it back to the loop, or fails the journal. Gives whether more is in hand. */
+bool journal_write_some(struct journal *j);
+/* Whether a note is worth writing once nothing has come for JOURNAL_IDLE_NOTE_NS. Mutex held. */
+bool journal_idle_note_due(const struct journal *j);
+/* Nothing came for a while: notes that all of it is durable, without a sync. It costs nothing and
+ * tells a later recovery, after a mere kill, that the last group was acknowledged. */
+void journal_write_idle_note(struct journal *j);
+/* Prepares the spare segment that is WANTED. */
+void journal_spare_prepare(struct journal *j);
+/* Asks for segment `number`. Mutex held. */
+void journal_spare_request(struct journal *j, uint64_t number);
+
 /* ---- the loop's side ---- */
 
+/* Delivers what the threads handed back. */
+void journal_deliver(struct journal *j);
 /* Ends the journal when closing, both threads ended and no read is under way. */
 void journal_maybe_finish(struct journal *j);
+/* The threads have ended and are joined: frees the journal and tells that it is closed. */
+void journal_finish(struct journal *j);
+/* Frees the journal without a word; no thread of it runs. */
+void journal_free(struct journal *j);
 
-/* Thread bodies; arg is the journal. */
-void journal_writer_main(void *arg);
-void journal_spare_main(void *arg);
-/* Asks for the segment after `number`. Mutex held. */
-void journal_spare_request(struct journal *j, uint64_t number);
+/* ---- threads (journal_threads.c) ---- */
+
+void journal_threads_init(struct journal *j, uv_loop_t *loop);
+void journal_threads_destroy(struct journal *j);
+/* Starts the writing thread and the preparing one. TS_ERR_SYSTEM. */
+enum ts_err journal_threads_start(struct journal *j, struct ts_why *why) TS_MUST_USE;
+/* Both have ended: joins them, then calls journal_finish from the loop. */
+void journal_threads_end(struct journal *j);
+void journal_lock(struct journal *j);
+void journal_unlock(struct journal *j);
+/* The queue or `stop` changed. Mutex held. */
+void journal_wake_writer(struct journal *j);
+/* journal_deliver shall run. */
+void journal_wake_loop(struct journal *j);
+/* The spare's state changed. Mutex held. */
+void journal_spare_changed(struct journal *j);
+/* Waits for that. Mutex held. */
+void journal_await_spare(struct journal *j);
 
 #endif

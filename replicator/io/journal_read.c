@@ -10,7 +10,7 @@
 #define READ_BATCHES_MAX 4096U
 
 struct read_req {
-    uv_work_t work;
+    struct net_work work;
     struct journal *j;
     journal_read_fn *done;
     void *arg;
@@ -94,9 +94,9 @@ static enum ts_err take_batch(struct read_req *q, const struct journal_batch *b)
     return TS_OK;
 }
 
-static void work_read(uv_work_t *work)
+static void work_read(void *arg)
 {
-    struct read_req *q = work->data;
+    struct read_req *q = arg;
     struct journal_cursor c;
     journal_cursor_init(&c, q->j->dir, q->start.segment, q->start.offset);
     struct ts_seq at = {q->from.v - 1};
@@ -116,11 +116,10 @@ static void work_read(uv_work_t *work)
     journal_cursor_close(&c);
 }
 
-static void read_done(uv_work_t *work, int status)
+static void read_done(void *arg)
 {
-    struct read_req *q = work->data;
+    struct read_req *q = arg;
     struct journal *j = q->j;
-    ts_assert(status == 0);
     if (q->cuts != j->cuts) {
         q->err = ts_why(&q->why, TS_ERR_BUSY, "the journal was cut while it was read; read again");
     }
@@ -159,12 +158,10 @@ enum ts_err journal_read(struct journal *j, struct ts_seq from, size_t bytes_max
     q->to = j->persisted;
     q->bytes_max = bytes_max;
     q->cuts = j->cuts;
-    uv_mutex_lock(&j->mutex);
+    journal_lock(j);
     q->start = journal_index_find(&j->index, q->from);
-    uv_mutex_unlock(&j->mutex);
-    q->work.data = q;
+    journal_unlock(j);
     j->reads++;
-    int rc = uv_queue_work(j->loop_handle, &q->work, work_read, read_done);
-    ts_assert(rc == 0);
+    net_work_queue(j->threads.loop, &q->work, work_read, read_done, q);
     return TS_OK;
 }

@@ -9,15 +9,14 @@
  * never be taken for a continuation later.
  * Source: Alagappan et al., "Protocol-Aware Recovery for Consensus-Based
  * Storage", FAST'18 (telling a torn write from a corrupt one). */
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/assert.h"
+#include "base/io/disk.h"
 #include "replicator/io/journal_internal.h"
 
 /* Everything found on the way. */
@@ -56,43 +55,50 @@ static bool is_unfinished(const char *name)
     return strncmp(name, "segment-", 8) == 0 && len > 4 && strcmp(name + len - 4, ".new") == 0;
 }
 
+/* What the names in a directory tell. */
+struct names {
+    const char *dir;
+    uint64_t highest;
+    uint64_t count;
+    enum ts_err err;
+    struct ts_why *why;
+};
+
 /* Counts the segments, finds the highest, removes half-prepared ones. */
-static enum ts_err scan_names(const char *dir, uint64_t *highest, uint64_t *count,
-                              struct ts_why *why)
+static int look_at_name(void *arg, const char *name)
 {
-    DIR *d = opendir(dir);
-    if (d == NULL) {
-        return ts_why_sys(why, errno, "cannot open the journal %s", dir);
-    }
-    enum ts_err err = TS_OK;
-    const struct dirent *e;
-    while (err == TS_OK && (e = readdir(d)) != NULL) {
-        uint64_t n = number_of_name(e->d_name);
-        *count += n != 0 ? 1 : 0;
-        *highest = n > *highest ? n : *highest;
-        if (is_unfinished(e->d_name) && unlinkat(dirfd(d), e->d_name, 0) != 0) {
-            err = ts_why_sys(why, errno, "cannot remove %s/%s", dir, e->d_name);
+    struct names *l = arg;
+    uint64_t n = number_of_name(name);
+    l->count += n != 0 ? 1 : 0;
+    l->highest = n > l->highest ? n : l->highest;
+    if (is_unfinished(name)) {
+        char path[TS_PATH_MAX];
+        l->err = ts_path(path, l->why, l->dir, "%s", name);
+        if (l->err == TS_OK && ts_disk_unlink(path) != 0) {
+            l->err = ts_why_sys(l->why, errno, "cannot remove %s", path);
         }
     }
-    (void)closedir(d);
-    return err;
+    return l->err == TS_OK ? 0 : 1;
 }
 
 static enum ts_err find_segments(struct recovery *v, struct ts_why *why)
 {
-    uint64_t count = 0;
-    enum ts_err err = scan_names(v->j->dir, &v->last_segment, &count, why);
-    if (err != TS_OK) {
-        return err;
+    struct names l = {.dir = v->j->dir, .why = why};
+    if (ts_disk_list(v->j->dir, look_at_name, &l) < 0) {
+        return ts_why_sys(why, errno, "cannot open the journal %s", v->j->dir);
     }
+    if (l.err != TS_OK) {
+        return l.err;
+    }
+    v->last_segment = l.highest;
     for (uint64_t n = JOURNAL_FIRST_SEGMENT; n <= v->last_segment || n == JOURNAL_FIRST_SEGMENT;
          n++) {
         char path[TS_PATH_MAX];
-        err = journal_segment_path(path, v->j->dir, n, why);
+        enum ts_err err = journal_segment_path(path, v->j->dir, n, why);
         if (err != TS_OK) {
             return err;
         }
-        if (access(path, F_OK) == 0) {
+        if (ts_disk_exists(path, NULL) == 0) {
             continue;
         }
         return n == JOURNAL_FIRST_SEGMENT
@@ -107,7 +113,7 @@ static enum ts_err find_segments(struct recovery *v, struct ts_why *why)
                          "replica be rebuilt from its peer, on a new disk",
                          path);
     }
-    ts_assert(count >= 1);
+    ts_assert(l.count >= 1);
     return TS_OK;
 }
 
@@ -116,7 +122,7 @@ static enum ts_err find_segments(struct recovery *v, struct ts_why *why)
 static void close_segment(struct recovery *v)
 {
     if (v->fd >= 0) {
-        (void)close(v->fd);
+        (void)ts_disk_close(v->fd);
         v->fd = -1;
     }
     free(v->data);
@@ -358,7 +364,7 @@ static enum ts_err sync_all(const struct recovery *v, struct ts_why *why)
             return err;
         }
         err = journal_distrust(v->j, ts_fd_sync(fd, path, why), why);
-        (void)close(fd);
+        (void)ts_disk_close(fd);
         if (err != TS_OK) {
             return err;
         }
@@ -374,6 +380,7 @@ static void take_over_end(struct recovery *v)
                                   .size = v->size,
                                   .note_count = v->has_note ? v->note.counter : 0};
     v->fd = -1;
+    journal_name_end(j);
     j->info.epoch = v->end.epoch;
     j->info.last = v->end.seq;
     j->info.hash = v->end.hash;

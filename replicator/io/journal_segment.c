@@ -1,15 +1,14 @@
-/* Segment files, and the thread that prepares the next one: to fill 16 MiB with
- * zeros and to fsync them takes tens of milliseconds, for which no append may wait. */
+/* Segment files, and preparing the next one ahead: to fill 16 MiB with zeros and to fsync them
+ * takes tens of milliseconds, for which no append may wait. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/assert.h"
+#include "base/io/disk.h"
 #include "replicator/io/journal_internal.h"
 
 #define ZERO_CHUNK (256U * 1024U)
@@ -57,7 +56,7 @@ static enum ts_err fill_segment(int fd, const char *path, const struct journal_h
     if (err == TS_OK) {
         err = ts_fd_write_at(fd, path, mem, w.len, 0, why);
     }
-    if (err == TS_OK && fsync(fd) != 0) {
+    if (err == TS_OK && ts_disk_sync(fd) != 0) {
         err = ts_why_sync(why, errno, "cannot fsync %s", path);
     }
     return err;
@@ -75,23 +74,23 @@ enum ts_err journal_segment_create(const char *dir, const struct journal_header 
     if (err != TS_OK) {
         return err;
     }
-    int f = open(aside, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    int f = ts_disk_open(aside, O_RDWR | O_CREAT | O_TRUNC, 0600);
     if (f < 0) {
         return ts_why_sys(why, errno, "cannot create %s", aside);
     }
     err = fill_segment(f, aside, h, why);
-    if (err == TS_OK && rename(aside, path) != 0) {
+    if (err == TS_OK && ts_disk_rename(aside, path) != 0) {
         err = ts_why_sys(why, errno, "cannot rename %s", aside);
     }
     if (err == TS_OK) {
         err = ts_dir_sync(dir, why);
     } else {
-        (void)unlink(aside);
+        (void)ts_disk_unlink(aside);
     }
     if (err == TS_OK && fd != NULL) {
         *fd = f;
     } else {
-        (void)close(f);
+        (void)ts_disk_close(f);
     }
     return err;
 }
@@ -152,26 +151,26 @@ enum ts_err journal_segment_open(const char *dir, const struct journal_header *w
     if (err != TS_OK) {
         return err;
     }
-    int f = open(path, O_RDWR | O_CLOEXEC);
+    int f = ts_disk_open(path, O_RDWR, 0);
     if (f < 0) {
         return ts_why_sys(why, errno, "cannot open %s", path);
     }
     struct journal_header h = {0};
-    struct stat st = {0};
+    uint64_t bytes = 0;
     err = read_header(f, path, &h, why);
     if (err == TS_OK) {
         err = check_header(path, &h, want, why);
     }
-    if (err == TS_OK && (fstat(f, &st) != 0 || st.st_size != (off_t)h.size)) {
+    if (err == TS_OK && (ts_disk_size(f, &bytes) != 0 || bytes != h.size)) {
         err =
             ts_why(why, TS_ERR_CORRUPT,
-                   "%s has %lld bytes and should have %" PRIu32
+                   "%s has %" PRIu64 " bytes and should have %" PRIu32
                    "; it was cut or overwritten: nothing was changed, let this replica be rebuilt "
                    "from its peer, on a new disk",
-                   path, (long long)st.st_size, h.size);
+                   path, bytes, h.size);
     }
     if (err != TS_OK) {
-        (void)close(f);
+        (void)ts_disk_close(f);
         return err;
     }
     *fd = f;
@@ -185,37 +184,28 @@ void journal_spare_request(struct journal *j, uint64_t number)
     ts_assert(s->state == JOURNAL_SPARE_NONE || s->state == JOURNAL_SPARE_FAILED);
     s->state = JOURNAL_SPARE_WANTED;
     s->number = number;
-    uv_cond_broadcast(&s->changed);
+    journal_spare_changed(j);
 }
 
-void journal_spare_main(void *arg)
+void journal_spare_prepare(struct journal *j)
 {
-    struct journal *j = arg;
     struct journal_spare *s = &j->spare;
-    uv_mutex_lock(&j->mutex);
-    while (!s->stop) {
-        if (s->state != JOURNAL_SPARE_WANTED) {
-            uv_cond_wait(&s->changed, &j->mutex);
-            continue;
-        }
-        struct journal_header h = {.incarnation = j->info.incarnation,
-                                   .group = j->info.group,
-                                   .number = s->number,
-                                   .size = j->options.segment_bytes};
-        uv_mutex_unlock(&j->mutex);
-        struct ts_why why = {{0}};
-        int fd = -1;
-        enum ts_err err = journal_segment_create(j->dir, &h, &fd, &why);
-        uv_mutex_lock(&j->mutex);
-        s->fd = fd;
-        s->size = h.size;
-        s->err = err;
-        s->why = why;
-        s->state = err == TS_OK ? JOURNAL_SPARE_READY : JOURNAL_SPARE_FAILED;
-        uv_cond_broadcast(&s->changed);
-    }
-    s->state = JOURNAL_SPARE_STOPPED;
-    uv_cond_broadcast(&s->changed);
-    uv_mutex_unlock(&j->mutex);
-    (void)uv_async_send(&j->async);
+    struct ts_why why = {{0}};
+    int fd = -1;
+    journal_lock(j);
+    ts_assert(s->state == JOURNAL_SPARE_WANTED);
+    struct journal_header h = {.incarnation = j->info.incarnation,
+                               .group = j->info.group,
+                               .number = s->number,
+                               .size = j->options.segment_bytes};
+    journal_unlock(j);
+    enum ts_err err = journal_segment_create(j->dir, &h, &fd, &why);
+    journal_lock(j);
+    s->fd = fd;
+    s->size = h.size;
+    s->err = err;
+    s->why = why;
+    s->state = err == TS_OK ? JOURNAL_SPARE_READY : JOURNAL_SPARE_FAILED;
+    journal_spare_changed(j);
+    journal_unlock(j);
 }

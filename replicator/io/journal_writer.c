@@ -1,14 +1,13 @@
-/* The writing thread: takes what is queued, writes it as one group, syncs once,
- * hands it back. Nothing here runs on the loop but the list helpers. */
+/* What the writing thread does: takes what is queued, writes it as one group, syncs once, hands it
+ * back. Nothing here runs on the loop but the list helpers. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/uio.h>
-#include <unistd.h>
 
 #include "base/assert.h"
+#include "base/io/disk.h"
 #include "replicator/io/journal_internal.h"
 
 void journal_ops_init(struct journal_ops *l)
@@ -42,6 +41,19 @@ struct journal_op *journal_ops_pop(struct journal_ops *l)
     return op;
 }
 
+/* Moves all of `from` behind `to`. */
+static void move_ops(struct journal_ops *to, struct journal_ops *from)
+{
+    if (from->head == NULL) {
+        return;
+    }
+    *to->tail = from->head;
+    to->tail = from->tail;
+    to->count += from->count;
+    to->bytes += from->bytes;
+    journal_ops_init(from);
+}
+
 void journal_ops_free(struct journal_ops *l)
 {
     struct journal_op *op;
@@ -63,12 +75,7 @@ static enum ts_err write_note(struct journal *j, struct ts_why *why)
     struct ts_writer w = ts_writer_init(j->note_block, sizeof(j->note_block));
     journal_note_encode(&j->note, &w);
     ts_assert(ts_writer_status(&w) == TS_OK);
-    char path[TS_PATH_MAX];
-    enum ts_err err = journal_segment_path(path, j->dir, j->end.pos.segment, why);
-    if (err != TS_OK) {
-        return err;
-    }
-    return ts_fd_write_at(j->end.fd, path, j->note_block, sizeof(j->note_block),
+    return ts_fd_write_at(j->end.fd, j->end.path, j->note_block, sizeof(j->note_block),
                           journal_note_offset(j->note.counter), why);
 }
 
@@ -82,9 +89,7 @@ enum ts_err journal_write_note(struct journal *j, struct ts_why *why)
 
 static enum ts_err sync_segment(struct journal *j, struct ts_why *why)
 {
-    char path[TS_PATH_MAX];
-    enum ts_err err = journal_segment_path(path, j->dir, j->end.pos.segment, why);
-    return err != TS_OK ? err : ts_fd_sync(j->end.fd, path, why);
+    return ts_fd_sync(j->end.fd, j->end.path, why);
 }
 
 /* ---- groups ---- */
@@ -186,7 +191,7 @@ static enum ts_err write_vector(struct journal *j, struct group *g, struct ts_wh
     struct iovec *iov = g->iov;
     int count = g->count;
     while (count > 0) {
-        ssize_t n = pwritev(j->end.fd, iov, count, (off_t)at);
+        ssize_t n = ts_disk_write_vector(j->end.fd, iov, count, at);
         if (n < 0 && errno == EINTR) {
             continue;
         }
@@ -229,9 +234,9 @@ static enum ts_err write_group(struct journal *j, struct group *g, struct ts_why
 
 static bool spare_is_ready(struct journal *j)
 {
-    uv_mutex_lock(&j->mutex);
+    journal_lock(j);
     bool ready = j->spare.state == JOURNAL_SPARE_READY;
-    uv_mutex_unlock(&j->mutex);
+    journal_unlock(j);
     return ready;
 }
 
@@ -241,13 +246,13 @@ static enum ts_err await_spare(struct journal *j, struct ts_why *why)
 {
     struct journal_spare *s = &j->spare;
     bool retried = false;
-    uv_mutex_lock(&j->mutex);
+    journal_lock(j);
     while (s->state == JOURNAL_SPARE_WANTED || (s->state == JOURNAL_SPARE_FAILED && !retried)) {
         if (s->state == JOURNAL_SPARE_FAILED) {
             journal_spare_request(j, s->number);
             retried = true;
         } else {
-            uv_cond_wait(&s->changed, &j->mutex);
+            journal_await_spare(j);
         }
     }
     enum ts_err err = TS_OK;
@@ -257,37 +262,45 @@ static enum ts_err await_spare(struct journal *j, struct ts_why *why)
     }
     /* The preparing thread ends after this one. */
     ts_assert(s->state == JOURNAL_SPARE_READY || s->state == JOURNAL_SPARE_FAILED);
-    uv_mutex_unlock(&j->mutex);
+    journal_unlock(j);
     return err;
+}
+
+/* The end's segment is open, so its name is known to fit. */
+void journal_name_end(struct journal *j)
+{
+    enum ts_err err = journal_segment_path(j->end.path, j->dir, j->end.pos.segment, NULL);
+    ts_assert(err == TS_OK);
 }
 
 /* Goes on in the segment that is ready, and asks for the one after it. */
 static void switch_segment(struct journal *j)
 {
     struct journal_spare *s = &j->spare;
-    uv_mutex_lock(&j->mutex);
+    journal_lock(j);
     ts_assert(s->state == JOURNAL_SPARE_READY && s->number == j->end.pos.segment + 1);
-    (void)close(j->end.fd);
+    (void)ts_disk_close(j->end.fd);
     j->end.fd = s->fd;
     j->end.size = s->size;
     j->end.pos.segment = s->number;
     j->end.pos.offset = JOURNAL_DATA_START;
+    journal_name_end(j);
     s->fd = -1;
     s->state = JOURNAL_SPARE_NONE;
     journal_spare_request(j, j->end.pos.segment + 1);
-    uv_mutex_unlock(&j->mutex);
+    journal_unlock(j);
 }
 
 /* What was written is durable now: readers may find it. */
 static void index_taken(struct journal *j, const struct journal_ops *taken, uint32_t offset,
                         uint64_t segment)
 {
-    uv_mutex_lock(&j->mutex);
+    journal_lock(j);
     for (const struct journal_op *op = taken->head; op != NULL; op = op->next) {
         journal_index_add(&j->index, op->rec.batch.first, segment, offset);
         offset += (uint32_t)(op->len + op->rec.pad);
     }
-    uv_mutex_unlock(&j->mutex);
+    journal_unlock(j);
 }
 
 /* Writes the appends at the head of `ops` (at least one), as many as go into one group, and moves
@@ -324,10 +337,7 @@ static enum ts_err do_appends(struct journal *j, struct journal_ops *ops, struct
     if (err == TS_OK) {
         index_taken(j, &taken, offset, segment);
     }
-    struct journal_op *op;
-    while ((op = journal_ops_pop(&taken)) != NULL) {
-        journal_ops_push(done, op);
-    }
+    move_ops(done, &taken);
     if (err == TS_OK && full) {
         switch_segment(j);
     }
@@ -343,9 +353,9 @@ static enum ts_err find_cut(struct journal *j, const struct journal_op *op,
     *cut =
         (struct journal_position){.segment = JOURNAL_FIRST_SEGMENT, .offset = JOURNAL_DATA_START};
     struct journal_cursor c;
-    uv_mutex_lock(&j->mutex);
+    journal_lock(j);
     struct journal_index_entry at = journal_index_find(&j->index, op->seq);
-    uv_mutex_unlock(&j->mutex);
+    journal_unlock(j);
     journal_cursor_init(&c, j->dir, at.segment, at.offset);
     enum ts_err err = TS_OK;
     while (err == TS_OK && cut->seq.v < op->seq.v) {
@@ -374,18 +384,18 @@ static enum ts_err find_cut(struct journal *j, const struct journal_op *op,
 static void drop_spare(struct journal *j)
 {
     struct journal_spare *s = &j->spare;
-    uv_mutex_lock(&j->mutex);
+    journal_lock(j);
     while (s->state == JOURNAL_SPARE_WANTED) {
-        uv_cond_wait(&s->changed, &j->mutex);
+        journal_await_spare(j);
     }
     if (s->fd >= 0) {
-        (void)close(s->fd);
+        (void)ts_disk_close(s->fd);
         s->fd = -1;
     }
     if (s->state != JOURNAL_SPARE_STOPPED) {
         s->state = JOURNAL_SPARE_NONE;
     }
-    uv_mutex_unlock(&j->mutex);
+    journal_unlock(j);
 }
 
 /* Removes segments from..to; those that are missing are fine. */
@@ -420,12 +430,13 @@ static enum ts_err go_back_to(struct journal *j, const struct journal_position *
         if (err != TS_OK) {
             return err;
         }
-        (void)close(j->end.fd);
+        (void)ts_disk_close(j->end.fd);
         j->end.fd = fd;
         j->end.size = size;
         *written_to = size;
     }
     j->end.pos = *cut;
+    journal_name_end(j);
     return TS_OK;
 }
 
@@ -439,26 +450,22 @@ static enum ts_err do_truncate(struct journal *j, const struct journal_op *op, s
     struct journal_position cut;
     uint64_t last_segment = j->end.pos.segment;
     uint32_t written_to = 0;
-    char path[TS_PATH_MAX];
     enum ts_err err = find_cut(j, op, &cut, why);
-    if (err == TS_OK) {
-        err = journal_segment_path(path, j->dir, cut.segment, why);
-    }
     if (err == TS_OK) {
         err = go_back_to(j, &cut, &written_to, why);
     }
     if (err != TS_OK) {
         return err;
     }
-    uv_mutex_lock(&j->mutex);
+    journal_lock(j);
     journal_index_cut(&j->index, op->seq);
-    uv_mutex_unlock(&j->mutex);
+    journal_unlock(j);
     err = journal_write_note(j, why);
     if (err == TS_OK) {
         err = sync_segment(j, why);
     }
     if (err == TS_OK) {
-        err = journal_segment_zero(j->end.fd, path, cut.offset, written_to, why);
+        err = journal_segment_zero(j->end.fd, j->end.path, cut.offset, written_to, why);
     }
     if (err == TS_OK) {
         err = sync_segment(j, why);
@@ -466,17 +473,17 @@ static enum ts_err do_truncate(struct journal *j, const struct journal_op *op, s
     if (err == TS_OK && cut.segment != last_segment) {
         drop_spare(j);
         err = remove_segments(j, cut.segment + 1, last_segment + 1, why);
-        uv_mutex_lock(&j->mutex);
+        journal_lock(j);
         if (j->spare.state == JOURNAL_SPARE_NONE) {
             journal_spare_request(j, cut.segment + 1);
         }
-        uv_mutex_unlock(&j->mutex);
+        journal_unlock(j);
     }
     j->note_is_current = err == TS_OK;
     return err;
 }
 
-/* ---- the thread ---- */
+/* ---- a turn ---- */
 
 static enum ts_err do_record(struct journal *j, const struct journal_op *op, struct ts_why *why)
 {
@@ -522,50 +529,52 @@ enum ts_err journal_distrust(const struct journal *j, enum ts_err err, const str
 static void fail(struct journal *j, enum ts_err err, const struct ts_why *why)
 {
     (void)journal_distrust(j, err, why);
-    uv_mutex_lock(&j->mutex);
+    journal_ops_free(&j->taken);
+    journal_lock(j);
     j->failed = true;
     j->failed_err = err;
     j->failed_why = *why;
     journal_ops_free(&j->queue);
-    uv_mutex_unlock(&j->mutex);
-    (void)uv_async_send(&j->async);
+    journal_unlock(j);
+    journal_wake_loop(j);
 }
 
 /* Hands finished calls to the loop. */
 static void publish(struct journal *j, struct journal_ops *done)
 {
-    uv_mutex_lock(&j->mutex);
-    struct journal_op *op;
-    while ((op = journal_ops_pop(done)) != NULL) {
-        journal_ops_push(&j->done, op);
-    }
-    uv_mutex_unlock(&j->mutex);
-    (void)uv_async_send(&j->async);
+    journal_lock(j);
+    move_ops(&j->done, done);
+    journal_unlock(j);
+    journal_wake_loop(j);
 }
 
-/* Writes all of `ops`, group by group. */
-static void do_all(struct journal *j, struct journal_ops *ops)
+bool journal_write_take(struct journal *j)
+{
+    move_ops(&j->taken, &j->queue);
+    return j->taken.head != NULL;
+}
+
+bool journal_write_some(struct journal *j)
 {
     struct ts_why why = {{0}};
-    enum ts_err err = TS_OK;
     struct journal_ops done;
     journal_ops_init(&done);
-    while (ops->head != NULL && err == TS_OK) {
-        err = do_some(j, ops, &done, &why);
-        if (err == TS_OK) {
-            publish(j, &done);
-        }
-    }
-    if (err != TS_OK) {
+    enum ts_err err = do_some(j, &j->taken, &done, &why);
+    if (err == TS_OK) {
+        publish(j, &done);
+    } else {
         journal_ops_free(&done);
-        journal_ops_free(ops);
         fail(j, err, &why);
     }
+    return j->taken.head != NULL;
 }
 
-/* Nothing came for a while: note that all of it is durable, without a sync. It costs nothing and
- * tells a later recovery, after a mere kill, that the last group was acknowledged. */
-static void note_idle(struct journal *j)
+bool journal_idle_note_due(const struct journal *j)
+{
+    return !j->note_is_current && !j->failed;
+}
+
+void journal_write_idle_note(struct journal *j)
 {
     struct ts_why why = {{0}};
     enum ts_err err = journal_write_note(j, &why);
@@ -573,45 +582,4 @@ static void note_idle(struct journal *j)
     if (err != TS_OK) {
         fail(j, err, &why);
     }
-}
-
-/* Waits for work; mutex held. */
-static bool wait_for_work(struct journal *j)
-{
-    if (j->note_is_current || j->failed) {
-        uv_cond_wait(&j->work, &j->mutex);
-        return true;
-    }
-    return uv_cond_timedwait(&j->work, &j->mutex, JOURNAL_IDLE_NOTE_NS) == 0;
-}
-
-void journal_writer_main(void *arg)
-{
-    struct journal *j = arg;
-    uv_mutex_lock(&j->mutex);
-    for (;;) {
-        if (j->queue.head == NULL) {
-            if (j->stop) {
-                break;
-            }
-            if (!wait_for_work(j)) {
-                uv_mutex_unlock(&j->mutex);
-                note_idle(j);
-                uv_mutex_lock(&j->mutex);
-            }
-            continue;
-        }
-        struct journal_ops ops;
-        journal_ops_init(&ops);
-        struct journal_op *op;
-        while ((op = journal_ops_pop(&j->queue)) != NULL) {
-            journal_ops_push(&ops, op);
-        }
-        uv_mutex_unlock(&j->mutex);
-        do_all(j, &ops);
-        uv_mutex_lock(&j->mutex);
-    }
-    j->writer_ended = true;
-    uv_mutex_unlock(&j->mutex);
-    (void)uv_async_send(&j->async);
 }
