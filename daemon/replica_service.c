@@ -130,9 +130,6 @@ static void release_output(struct replica *r, struct ts_seq seq)
 
 struct ts_hash replica_service_apply(struct replica *r, const struct svc_entry *entry, bool release)
 {
-    if (entry->kind == SVC_ENTRY_NOOP) {
-        return (struct ts_hash){0, 0};
-    }
     r->out.len = 0;
     r->svc->apply(r->state, entry, &r->out);
     if (release && entry->kind == SVC_ENTRY_COMMAND) {

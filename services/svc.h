@@ -17,7 +17,7 @@
 #include "base/ids.h"
 
 enum svc_entry_kind {
-    SVC_ENTRY_NOOP = 0,       /* a takeover's first entry: only time moves; no service call */
+    SVC_ENTRY_NOOP = 0,       /* a takeover's first entry: only time moves */
     SVC_ENTRY_COMMAND = 1,    /* opaque bytes of a client */
     SVC_ENTRY_TICK = 2,       /* time moves: expire what is due */
     SVC_ENTRY_CHECKPOINT = 3, /* fold a slice of the state into the digest (R5.1) */
@@ -56,8 +56,8 @@ struct svc {
     void *(*create)(const char *limits);
     void (*destroy)(void *state);
 
-    /* Executes one committed entry, in order, and writes its answer to `out` (nothing for
-     * TICK). CHECKPOINT writes the digest of the next slice of the state.
+    /* Executes one committed entry, in order, and writes its answer to `out` (nothing for NOOP
+     * and TICK). CHECKPOINT writes the digest of the next slice of the state.
      * Never fails: a command that cannot be carried out answers with an error reply, the
      * same on every replica. */
     void (*apply)(void *state, const struct svc_entry *entry, struct svc_out *out);

@@ -20,6 +20,7 @@
  *   sim_replica.c  the replica process
  *   sim_load.c     clients
  *   sim_check.c    what must hold, apart from the load
+ *   sim_clock.c    … of logical time, and of the key that expires
  *   sim_history.c  the clients' history, judged by tests/lincheck
  *   sim_story.c    the trace as a story
  *   sim_shrink.c   the shortest reproduction of a failure
@@ -366,6 +367,22 @@ struct sim_load {
     size_t bytes_cap;
 };
 
+/* What is known of a request, by its id. */
+struct sim_request {
+    uint64_t ordered_at; /* virtual time */
+    uint32_t record;     /* in the load's history */
+    bool committed;
+    bool answered;
+    bool refused;
+};
+
+/* What the key that expires holds from a position on. */
+struct sim_value {
+    uint64_t seq;
+    uint64_t id;        /* of the request that set it, 0 = nothing */
+    uint64_t expire_ms; /* logical time; 0 = never */
+};
+
 /* What is known of a committed position, from whoever applied it first. */
 struct sim_entry {
     uint64_t id;
@@ -377,25 +394,42 @@ struct sim_entry {
 
 #define SIM_EPOCHS_MAX 8192
 #define SIM_BALLOTS_MAX 64
+#define SIM_DEFEATED_MAX 64
 
 struct sim_ballot {
     struct reg_ballot ballot;
+    struct ts_epoch epoch; /* of the value it carries */
+    uint64_t nonce;
     uint64_t voters; /* bit = node */
+};
+
+/* A proposal that its proposer was told to have lost. */
+struct sim_defeated {
+    struct ts_epoch epoch;
+    uint64_t nonce;
 };
 
 struct sim_checks {
     struct sim_entry *entry; /* by seq */
     size_t entry_cap;
     uint64_t entries;
-    uint8_t *id_state; /* by request: 1 committed, 2 answered */
-    size_t id_cap;
-    uint64_t seen;                     /* newest position that some completed operation has seen */
+    struct sim_request *request; /* by id */
+    size_t request_cap;
+    struct sim_value *value; /* of the key that expires, by position */
+    size_t value_count;
+    size_t value_cap;
+    uint64_t timed;   /* position of the newest request, whose time the next one's follows */
+    uint64_t lead;    /* of logical time over virtual time, in any entry: the largest, … */
+    uint64_t lead_at; /* … and when that was ordered; 0 = none was */
+    uint64_t seen;    /* newest position that some completed operation has seen */
     uint64_t releaser[SIM_EPOCHS_MAX]; /* life of the process that released outputs */
     uint64_t nonce[SIM_EPOCHS_MAX];    /* of the decided config */
     uint64_t expected[SIM_EPOCHS_MAX]; /* by proposal: unused slots are 0 */
     uint64_t epochs;                   /* highest touched */
     struct sim_ballot ballots[SIM_BALLOTS_MAX];
     uint64_t ballot_next;
+    struct sim_defeated defeated[SIM_DEFEATED_MAX];
+    uint64_t defeated_count;
     struct reg_ballot top; /* the highest ballot that decided */
     struct cfg_config decided;
     struct ts_epoch consumer_epoch; /* of an external consumer of outputs (R2.7) */
@@ -426,7 +460,11 @@ struct sim_stats {
     X(SIM_CHECK_RELEASE, "one-primary-releases") \
     X(SIM_CHECK_REGISTER, "register-chain") \
     X(SIM_CHECK_MEMBERS, "members") \
+    X(SIM_CHECK_REFUSED, "refused-not-executed") \
+    X(SIM_CHECK_CLOSED, "answered-or-closed") \
     X(SIM_CHECK_TIME, "logical-time") \
+    X(SIM_CHECK_EXPIRY, "expiry") \
+    X(SIM_CHECK_FAILOVER, "no-needless-failover") \
     X(SIM_CHECK_DIGEST, "digests") \
     X(SIM_CHECK_CLONE, "old-disks-refused") \
     X(SIM_CHECK_LINEAR, "linearizable") \
@@ -643,13 +681,30 @@ void sim_check_released(struct sim *s, int node, const struct svc_entry *entry,
                         struct ts_epoch epoch);
 void sim_check_consumer(struct sim *s, struct ts_epoch epoch, struct ts_seq seq);
 void sim_check_answered(struct sim *s, struct sim_record *r, uint64_t position);
+/* A client's request is in a log, or was refused: an error means that it is in none (R2.8). */
+void sim_check_ordered(struct sim *s, uint64_t id, uint32_t record);
+void sim_check_refused(struct sim *s, uint64_t id);
+/* A replica's role changed: who cannot answer has closed the connections that waited (R2.8). */
+void sim_check_role(struct sim *s, int node);
 /* A voter's record is durable. */
 void sim_check_voted(struct sim *s, int voter, const struct voter_register *rec);
+/* A compare-and-swap of `proposal` was told to be lost to `value`. */
+void sim_check_defeated(struct sim *s, const struct cfg_config *proposal,
+                        const struct cfg_config *value);
 void sim_check_config(struct sim *s, int node);
 void sim_check_registered(struct sim *s, int node, enum sim_proc proc);
 bool sim_check_is_committed(const struct sim *s, uint64_t id);
 void sim_check_end(struct sim *s);
 bool sim_check_well(const struct sim *s);
+
+/* ---- sim_clock.c ------------------------------------------------------------------------- */
+
+/* A primary has ordered an entry of this time now. */
+void sim_clock_ordered(struct sim *s, struct ts_ltime time);
+/* A position's entry is known. */
+void sim_clock_applied(struct sim *s, const struct svc_entry *e);
+/* A read of the key that expires was answered at this position. */
+void sim_clock_answered(struct sim *s, const struct sim_record *r, struct ts_bytes reply);
 
 /* ---- sim_fault.c, sim_budget.c ------------------------------------------------------------- */
 

@@ -10,15 +10,16 @@
 void sim_check_reset(struct sim *s)
 {
     struct sim_checks *c = &s->checks;
-    struct sim_entry *entry = c->entry;
-    uint8_t *id_state = c->id_state;
-    size_t entry_cap = c->entry_cap;
-    size_t id_cap = c->id_cap;
-    if (id_state != NULL) {
-        memset(id_state, 0, id_cap);
+    struct sim_checks old = *c;
+    if (old.request != NULL) {
+        memset(old.request, 0, old.request_cap * sizeof(*old.request));
     }
-    *c = (struct sim_checks){
-        .entry = entry, .entry_cap = entry_cap, .id_state = id_state, .id_cap = id_cap};
+    *c = (struct sim_checks){.entry = old.entry,
+                             .entry_cap = old.entry_cap,
+                             .request = old.request,
+                             .request_cap = old.request_cap,
+                             .value = old.value,
+                             .value_cap = old.value_cap};
     c->decided = s->genesis;
     c->nonce[s->genesis.epoch.v] = s->genesis.nonce + 1;
 }
@@ -26,7 +27,8 @@ void sim_check_reset(struct sim *s)
 void sim_check_free(struct sim *s)
 {
     free(s->checks.entry);
-    free(s->checks.id_state);
+    free(s->checks.request);
+    free(s->checks.value);
 }
 
 /* ---- entries -------------------------------------------------------------------------------- */
@@ -41,19 +43,27 @@ static struct sim_entry *entry_at(struct sim_checks *c, uint64_t seq)
     return &c->entry[seq];
 }
 
-static uint8_t *id_state(struct sim_checks *c, uint64_t id)
+static struct sim_request *request_at(struct sim_checks *c, uint64_t id)
 {
-    if (id >= c->id_cap) {
-        size_t cap = c->id_cap == 0 ? 8192 : 2 * c->id_cap;
-        c->id_state = realloc(c->id_state, cap);
-        ts_assert(c->id_state != NULL && id < cap);
-        memset(c->id_state + c->id_cap, 0, cap - c->id_cap);
-        c->id_cap = cap;
+    if (id >= c->request_cap) {
+        size_t cap = c->request_cap == 0 ? 8192 : 2 * c->request_cap;
+        c->request = realloc(c->request, cap * sizeof(*c->request));
+        ts_assert(c->request != NULL && id < cap);
+        memset(c->request + c->request_cap, 0, (cap - c->request_cap) * sizeof(*c->request));
+        c->request_cap = cap;
     }
-    return &c->id_state[id];
+    return &c->request[id];
 }
 
-enum { ID_COMMITTED = 1, ID_ANSWERED = 2 };
+void sim_check_ordered(struct sim *s, uint64_t id, uint32_t record)
+{
+    *request_at(&s->checks, id) = (struct sim_request){.ordered_at = s->now, .record = record};
+}
+
+void sim_check_refused(struct sim *s, uint64_t id)
+{
+    request_at(&s->checks, id)->refused = true;
+}
 
 /* The first replica that applies a position says what stands there. */
 static void note_entry(struct sim *s, int node, const struct svc_entry *e,
@@ -69,13 +79,19 @@ static void note_entry(struct sim *s, int node, const struct svc_entry *e,
     if (seq > 1 && e->time.ns < entry_at(c, seq - 1)->time) {
         sim_fail(s, SIM_CHECK_TIME, "logical time went back at seq %llu", (unsigned long long)seq);
     }
-    if (mine->id != 0 && (*id_state(c, mine->id) & ID_COMMITTED) != 0) {
+    struct sim_request *request = request_at(c, mine->id);
+    if (request->refused) {
+        sim_fail(s, SIM_CHECK_REFUSED, "request %llu was refused, and executed at seq %llu",
+                 (unsigned long long)mine->id, (unsigned long long)seq);
+    }
+    if (mine->id != 0 && request->committed) {
         sim_fail(s, SIM_CHECK_TWICE, "request %llu was executed twice, the second time at seq %llu",
                  (unsigned long long)mine->id, (unsigned long long)seq);
     }
     *entry_at(c, seq) = *mine;
-    *id_state(c, mine->id) |= ID_COMMITTED;
+    request->committed = true;
     c->entries = seq;
+    sim_clock_applied(s, e);
 }
 
 void sim_check_applied(struct sim *s, int node, const struct svc_entry *e)
@@ -112,7 +128,14 @@ void sim_check_released(struct sim *s, int node, const struct svc_entry *entry,
 {
     struct sim_checks *c = &s->checks;
     uint64_t life = s->node[node].proc[SIM_REPLICA].life;
+    struct repl_status st;
     ts_assert(epoch.v < SIM_EPOCHS_MAX);
+    repl_status(s->node[node].replica.core, &st);
+    if (epoch.v != st.config.epoch.v) {
+        sim_fail(s, SIM_CHECK_RELEASE, "%s leads in epoch %llu and released an output as of %llu",
+                 sim_node_name(s, node), (unsigned long long)st.config.epoch.v,
+                 (unsigned long long)epoch.v);
+    }
     if (c->releaser[epoch.v] != 0 && c->releaser[epoch.v] != life) {
         sim_fail(s, SIM_CHECK_RELEASE, "two primaries released outputs in epoch %llu: %s is one",
                  (unsigned long long)epoch.v, sim_node_name(s, node));
@@ -123,7 +146,7 @@ void sim_check_released(struct sim *s, int node, const struct svc_entry *entry,
     }
     c->releaser[epoch.v] = life;
     if (entry->request != 0) {
-        *id_state(c, entry->request) |= ID_ANSWERED;
+        request_at(c, entry->request)->answered = true;
     }
     /* On its way it may be delayed for long, also beyond a failover. */
     uint64_t late = sim_chance_pm(s, 10) ? sim_us(s, 1000, 3000000) : sim_us(s, 50, 1000);
@@ -146,6 +169,21 @@ void sim_check_consumer(struct sim *s, struct ts_epoch epoch, struct ts_seq seq)
     c->consumer_epoch = epoch;
     c->consumer_seq = seq;
     c->consumer_taken++;
+}
+
+void sim_check_role(struct sim *s, int node)
+{
+    const struct sim_replica *r = &s->node[node].replica;
+    struct repl_status st;
+    if (sim_replica_serves(s, node, &st)) {
+        return;
+    }
+    for (size_t i = 0; i < SIM_WAITING_MAX; i++) {
+        if (r->waiting[i].used) {
+            sim_fail(s, SIM_CHECK_CLOSED, "%s cannot answer any more, and client %u still waits",
+                     sim_node_name(s, node), s->load.record[r->waiting[i].record].client);
+        }
+    }
 }
 
 void sim_check_answered(struct sim *s, struct sim_record *r, uint64_t position)
@@ -188,6 +226,12 @@ static void decided(struct sim *s, struct reg_ballot ballot, const struct cfg_co
     if (!same_members(&cfg->members, &s->genesis.members)) {
         sim_fail(s, SIM_CHECK_MEMBERS, "the members changed in epoch %llu", (unsigned long long)e);
     }
+    for (uint64_t i = 0; i < SIM_DEFEATED_MAX && i < c->defeated_count; i++) {
+        if (c->nonce[e] == 0 && c->defeated[i].epoch.v == e && c->defeated[i].nonce == cfg->nonce) {
+            sim_fail(s, SIM_CHECK_REGISTER, "epoch %llu was decided after its proposer lost",
+                     (unsigned long long)e);
+        }
+    }
     bool newest = reg_ballot_cmp(ballot, c->top) > 0;
     bool chained =
         newest ? e == c->decided.epoch.v || e == c->decided.epoch.v + 1 : e <= c->decided.epoch.v;
@@ -205,32 +249,56 @@ static void decided(struct sim *s, struct reg_ballot ballot, const struct cfg_co
     }
 }
 
+static struct sim_ballot *ballot_of(struct sim_checks *c, struct reg_ballot ballot,
+                                    const struct cfg_config *cfg)
+{
+    uint64_t n = c->ballot_next < SIM_BALLOTS_MAX ? c->ballot_next : SIM_BALLOTS_MAX;
+    for (uint64_t i = 0; i < n; i++) {
+        if (reg_ballot_cmp(c->ballots[i].ballot, ballot) == 0) {
+            return &c->ballots[i];
+        }
+    }
+    struct sim_ballot *b = &c->ballots[c->ballot_next++ % SIM_BALLOTS_MAX];
+    *b = (struct sim_ballot){.ballot = ballot, .epoch = cfg->epoch, .nonce = cfg->nonce};
+    return b;
+}
+
 void sim_check_voted(struct sim *s, int voter, const struct voter_register *rec)
 {
-    struct sim_checks *c = &s->checks;
     struct cfg_config cfg;
     if (reg_ballot_is_zero(rec->accepted)) {
         return;
     }
-    uint64_t n = c->ballot_next < SIM_BALLOTS_MAX ? c->ballot_next : SIM_BALLOTS_MAX;
-    struct sim_ballot *b = NULL;
-    for (uint64_t i = 0; i < n && b == NULL; i++) {
-        if (reg_ballot_cmp(c->ballots[i].ballot, rec->accepted) == 0) {
-            b = &c->ballots[i];
-        }
-    }
-    if (b == NULL) {
-        b = &c->ballots[c->ballot_next++ % SIM_BALLOTS_MAX];
-        *b = (struct sim_ballot){.ballot = rec->accepted};
-    }
-    b->voters |= 1ULL << voter;
     struct ts_reader r = ts_reader_init(rec->value.data, rec->value.len);
     cfg_config_decode(&cfg, &r);
     if (ts_reader_finish(&r) != TS_OK) {
         sim_fail(s, SIM_CHECK_REGISTER, "voter %d stored what is no config", voter);
     }
+    struct sim_ballot *b = ballot_of(&s->checks, rec->accepted, &cfg);
+    if (!ts_epoch_eq(b->epoch, cfg.epoch) || b->nonce != cfg.nonce) {
+        sim_fail(s, SIM_CHECK_REGISTER, "a ballot carries two values, of epochs %llu and %llu",
+                 (unsigned long long)b->epoch.v, (unsigned long long)cfg.epoch.v);
+    }
+    b->voters |= 1ULL << voter;
     if (__builtin_popcountll(b->voters) > s->nodes / 2) {
         decided(s, rec->accepted, &cfg);
+    }
+}
+
+/* R1.4: what is told to be lost was not decided, and never will be; unless a later config was
+ * decided behind it. */
+void sim_check_defeated(struct sim *s, const struct cfg_config *proposal,
+                        const struct cfg_config *value)
+{
+    struct sim_checks *c = &s->checks;
+    uint64_t e = proposal->epoch.v;
+    ts_assert(e < SIM_EPOCHS_MAX);
+    if (c->nonce[e] != proposal->nonce + 1) {
+        c->defeated[c->defeated_count++ % SIM_DEFEATED_MAX] =
+            (struct sim_defeated){proposal->epoch, proposal->nonce};
+    } else if (!ts_epoch_lt(proposal->epoch, value->epoch)) {
+        sim_fail(s, SIM_CHECK_REGISTER, "epoch %llu is decided, and its proposer was told it lost",
+                 (unsigned long long)e);
     }
 }
 
@@ -262,7 +330,7 @@ void sim_check_registered(struct sim *s, int node, enum sim_proc proc)
 
 bool sim_check_is_committed(const struct sim *s, uint64_t id)
 {
-    return id < s->checks.id_cap && (s->checks.id_state[id] & ID_COMMITTED) != 0;
+    return id < s->checks.request_cap && s->checks.request[id].committed;
 }
 
 /* ---- the end ----------------------------------------------------------------------------------
@@ -294,8 +362,8 @@ bool sim_check_well(const struct sim *s)
 void sim_check_end(struct sim *s)
 {
     struct sim_checks *c = &s->checks;
-    for (uint64_t id = 1; id <= s->load.next_id && id < c->id_cap; id++) {
-        if ((c->id_state[id] & ID_ANSWERED) != 0 && (c->id_state[id] & ID_COMMITTED) == 0) {
+    for (uint64_t id = 1; id <= s->load.next_id && id < c->request_cap; id++) {
+        if (c->request[id].answered && !c->request[id].committed) {
             sim_fail(s, SIM_CHECK_LOST, "acknowledged request %llu is lost",
                      (unsigned long long)id);
         }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "replicator/state.h"
 #include "services/kv/commands.h"
 #include "services/kv/kv.h"
 #include "services/kv/payload.h"
@@ -131,6 +132,7 @@ static void submit(struct sim *s, const struct sim_client *c, int node, struct s
     ev.u.submit.count = (size_t)sim_rand(s, 1, 4);
     *w = (struct sim_waiting){.used = true, .record = c->record, .id = rec->id};
     w->seq = ts_seq_add(st->tail.seq, 1);
+    sim_check_ordered(s, rec->id, c->record);
     uint64_t life = s->node[node].proc[SIM_REPLICA].life;
     sim_feed(s, node, &ev);
     if (s->node[node].proc[SIM_REPLICA].life != life) {
@@ -139,9 +141,12 @@ static void submit(struct sim *s, const struct sim_client *c, int node, struct s
     if (r->perform.fx.submit != REPL_SUBMIT_ORDERED) {
         w->used = false;
         rec->refused = true;
+        sim_check_refused(s, rec->id);
         s->stats.refused++;
         set_free(s, c->record, 5 * SIM_MS);
+        return;
     }
+    sim_clock_ordered(s, r->core->last_time);
 }
 
 static void read_by_round(struct sim *s, const struct sim_client *c, int node,
@@ -231,6 +236,7 @@ static void answered(struct sim *s, struct sim_waiting *w, const struct svc_out 
     keep_reply(s, rec, out);
     w->used = false;
     sim_check_answered(s, rec, position);
+    sim_clock_answered(s, rec, (struct ts_bytes){out->data, out->len});
     set_free(s, w->record, sim_rand(s, 0, 2 * s->plan.think));
 }
 

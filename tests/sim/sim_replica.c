@@ -75,6 +75,8 @@ static void on_done(struct sim *s, int node, const struct proposer_result *resul
         ev.kind = REPL_EV_REG_PREPARED;
     } else if (result->outcome == PROPOSER_WON) {
         ev.kind = REPL_EV_REG_WON;
+    } else if (result->op == PROPOSER_OP_CAS) {
+        sim_check_defeated(s, &replica_of(s, node)->proposer.proposal, &result->value);
     }
     ev.u.reg.op = replica_of(s, node)->op;
     ev.u.reg.config = result->value;
@@ -256,12 +258,9 @@ static struct ts_hash on_apply(void *ctx, const struct svc_entry *entry, struct 
 {
     struct sim_replica *r = ctx;
     struct sim *s = r->sim;
-    struct ts_hash out = {0, 0};
     r->out.len = 0;
-    if (entry->kind != SVC_ENTRY_NOOP) {
-        kv_service.apply(r->state, entry, &r->out);
-        out = ts_hash_bytes(r->out.data, r->out.len);
-    }
+    kv_service.apply(r->state, entry, &r->out);
+    struct ts_hash out = ts_hash_bytes(r->out.data, r->out.len);
     uint64_t parts[3] = {entry->seq.v, out.lo, out.hi};
     r->digest = ts_hash_chain(r->digest, parts, sizeof(parts));
     sim_check_applied(s, r->node, entry);
@@ -289,7 +288,7 @@ static void on_close_pending(void *ctx)
 
 static void on_role(void *ctx)
 {
-    (void)ctx;
+    sim_check_role(sim_of(ctx), node_of(ctx));
 }
 
 static void on_trace(void *ctx, const struct ts_trace *t)
