@@ -1,7 +1,5 @@
 #include "base/buf.h"
 
-#include <string.h>
-
 #include "base/assert.h"
 
 enum ts_err ts_writer_status(const struct ts_writer *w)
@@ -34,10 +32,7 @@ uint8_t *ts_put_space(struct ts_writer *w, size_t n)
     return p;
 }
 
-/* Integers are little-endian here and on every machine that is supported: a copy of their low
- * bytes, whose number is known where these are inlined. */
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "little-endian machines only");
-
+/* The low bytes, whose number is known where this is inlined. */
 static inline __attribute__((always_inline)) void put_le(struct ts_writer *w, uint64_t v, size_t n)
 {
     uint8_t *p = ts_put_space(w, n);
@@ -87,48 +82,6 @@ void ts_put_u32_at(struct ts_writer *w, size_t at, uint32_t v)
     }
     ts_assert(at <= w->len && w->len - at >= 4);
     memcpy(w->data + at, &v, 4);
-}
-
-struct ts_bytes ts_get_bytes(struct ts_reader *r, size_t n)
-{
-    ts_assert(r->pos <= r->len);
-    if (r->failed || r->len - r->pos < n) {
-        r->failed = true;
-        return (struct ts_bytes){NULL, 0};
-    }
-    struct ts_bytes b = {r->data + r->pos, n};
-    r->pos += n;
-    return b;
-}
-
-static inline __attribute__((always_inline)) uint64_t get_le(struct ts_reader *r, size_t n)
-{
-    uint64_t v = 0;
-    struct ts_bytes b = ts_get_bytes(r, n);
-    if (b.data != NULL) {
-        memcpy(&v, b.data, n);
-    }
-    return v;
-}
-
-uint8_t ts_get_u8(struct ts_reader *r)
-{
-    return (uint8_t)get_le(r, 1);
-}
-
-uint16_t ts_get_u16(struct ts_reader *r)
-{
-    return (uint16_t)get_le(r, 2);
-}
-
-uint32_t ts_get_u32(struct ts_reader *r)
-{
-    return (uint32_t)get_le(r, 4);
-}
-
-uint64_t ts_get_u64(struct ts_reader *r)
-{
-    return get_le(r, 8);
 }
 
 struct ts_hash ts_get_hash(struct ts_reader *r)

@@ -10,7 +10,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
+#include "base/assert.h"
 #include "base/err.h"
 #include "base/ids.h"
 
@@ -62,13 +64,54 @@ void ts_put_hash(struct ts_writer *w, struct ts_hash h);
 /* Overwrites 4 bytes at `at`, which must have been written before. */
 void ts_put_u32_at(struct ts_writer *w, size_t at, uint32_t v);
 
-uint8_t ts_get_u8(struct ts_reader *r);
-uint16_t ts_get_u16(struct ts_reader *r);
-uint32_t ts_get_u32(struct ts_reader *r);
-uint64_t ts_get_u64(struct ts_reader *r);
-struct ts_hash ts_get_hash(struct ts_reader *r);
 /* The next `n` bytes, borrowed from the reader's data; {NULL, 0} when they are not there. */
-struct ts_bytes ts_get_bytes(struct ts_reader *r, size_t n);
+static inline struct ts_bytes ts_get_bytes(struct ts_reader *r, size_t n)
+{
+    ts_assert(r->pos <= r->len);
+    if (r->failed || r->len - r->pos < n) {
+        r->failed = true;
+        return (struct ts_bytes){NULL, 0};
+    }
+    struct ts_bytes b = {r->data + r->pos, n};
+    r->pos += n;
+    return b;
+}
+
+/* Integers are little-endian here and on every machine that is supported: a copy of their low
+ * bytes, whose number is known where this is inlined. */
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "little-endian machines only");
+
+static inline uint64_t ts_get_le(struct ts_reader *r, size_t n)
+{
+    uint64_t v = 0;
+    struct ts_bytes b = ts_get_bytes(r, n);
+    if (b.data != NULL) {
+        memcpy(&v, b.data, n);
+    }
+    return v;
+}
+
+static inline uint8_t ts_get_u8(struct ts_reader *r)
+{
+    return (uint8_t)ts_get_le(r, 1);
+}
+
+static inline uint16_t ts_get_u16(struct ts_reader *r)
+{
+    return (uint16_t)ts_get_le(r, 2);
+}
+
+static inline uint32_t ts_get_u32(struct ts_reader *r)
+{
+    return (uint32_t)ts_get_le(r, 4);
+}
+
+static inline uint64_t ts_get_u64(struct ts_reader *r)
+{
+    return ts_get_le(r, 8);
+}
+
+struct ts_hash ts_get_hash(struct ts_reader *r);
 /* 0 or 1; any other byte fails the reader. */
 bool ts_get_bool(struct ts_reader *r);
 /* Marks the reader failed: for a field whose value is out of its range. */

@@ -156,10 +156,12 @@ enum ts_err report_procs_decode(struct report_procs *r, struct ts_bytes datagram
     if (err != TS_OK) {
         return err;
     }
-    struct report_procs got = {.nic = get_nic(&rd)};
+    struct report_procs got; /* only what is counted is filled, and copied */
+    got.nic = get_nic(&rd);
     got.count = get_u8_max(&rd, REPORT_PROCS_MAX);
     for (size_t i = 0; i < got.count; i++) {
         struct report_proc *p = &got.p[i];
+        *p = (struct report_proc){0};
         p->role = (enum report_proc_role)get_u8_max(&rd, REPORT_PROC_REPLICA);
         p->group = get_group(&rd);
         p->running = ts_get_bool(&rd);
@@ -173,7 +175,7 @@ enum ts_err report_procs_decode(struct report_procs *r, struct ts_bytes datagram
     }
     err = close_reader(&rd);
     if (err == TS_OK) {
-        *r = got;
+        memcpy(r, &got, offsetof(struct report_procs, p) + got.count * sizeof(got.p[0]));
     }
     return err;
 }

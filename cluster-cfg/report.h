@@ -215,7 +215,8 @@ struct report_trace {
 
 /* Codecs, encode beside decode. An encoding begins {u8 version, u8 kind}. The decoders refuse
  * counts, enums and strings out of range (TS_ERR_MALFORMED), other versions (TS_ERR_VERSION).
- * Peek gives the kind, REPORT_NONE when it is none. On an error `r` is unchanged. */
+ * Peek gives the kind, REPORT_NONE when it is none. On an error `r` is unchanged; otherwise what
+ * lies behind a count is undefined. */
 enum report_kind report_peek(struct ts_bytes datagram);
 enum ts_err report_procs_encode(const struct report_procs *r, struct ts_writer *w) TS_MUST_USE;
 enum ts_err report_procs_decode(struct report_procs *r, struct ts_bytes datagram) TS_MUST_USE;

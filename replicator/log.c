@@ -122,6 +122,14 @@ static size_t lower_bound(const struct repl_log *log, struct ts_seq seq)
 {
     size_t lo = 0;
     size_t hi = log->slot_count;
+    /* Most look at the end: from there, in growing steps, then between the last two. */
+    for (size_t back = 1; back <= hi && lo == 0; back *= 2) {
+        if (ts_seq_lt(slot_at(log, log->slot_count - back)->last, seq)) {
+            lo = log->slot_count - back + 1;
+        } else {
+            hi = log->slot_count - back;
+        }
+    }
     while (lo < hi) {
         size_t mid = lo + (hi - lo) / 2;
         if (ts_seq_lt(slot_at(log, mid)->last, seq)) {

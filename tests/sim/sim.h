@@ -660,11 +660,15 @@ void sim_history_check(struct sim *s);
 
 /* The key that expires. */
 #define SIM_KEY_EXPIRES 8
+/* Digits of a value. */
+#define SIM_VALUE_MAX 8
 
 void sim_load_start(struct sim *s);
 void sim_load_free(struct sim *s);
-/* Writes the value that this operation brings, if any; gives its length. */
-size_t sim_load_value(const struct sim_record *r, char *out, size_t cap);
+/* The operation's key. */
+struct ts_bytes sim_load_key(const struct sim_record *r);
+/* The value that this operation brings, written to `out` if need be; empty: none. */
+struct ts_bytes sim_load_value(const struct sim_record *r, uint8_t out[SIM_VALUE_MAX]);
 /* A client's turn; with ev->b its patience with operation b - 1 ends. */
 void sim_load_act(struct sim *s, const struct sim_event *ev);
 void sim_load_released(struct sim *s, int node, const struct svc_entry *entry);

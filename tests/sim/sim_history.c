@@ -70,11 +70,9 @@ static bool speaks(const struct sim *s, const struct sim_record *r)
 
 static void add(struct sim *s, const struct sim_record *r, uint32_t place)
 {
-    char key[8];
-    char value[24];
-    int k = snprintf(key, sizeof(key), "k%u", (unsigned)r->key);
-    struct ts_bytes keys = {(const uint8_t *)key, (size_t)k};
-    struct ts_bytes values = {(const uint8_t *)value, sim_load_value(r, value, sizeof(value))};
+    uint8_t value[SIM_VALUE_MAX];
+    struct ts_bytes keys = sim_load_key(r);
+    struct ts_bytes values = sim_load_value(r, value);
     struct lin_op op = {.begin = r->begun,
                         .end = r->answered ? r->ended : LIN_NEVER,
                         .client = r->client,
