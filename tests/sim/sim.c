@@ -12,6 +12,7 @@
 
 #define SHRINK_RUNS 400
 #define SUMMARY_SECONDS 5.0
+#define COVERAGE_SECONDS 60.0 /* with --forever: asking takes a second */
 
 struct args {
     uint64_t seed;
@@ -20,6 +21,8 @@ struct args {
     bool json;
     bool shrink;
     bool twice;
+    bool coverage;
+    bool uncovered;
     const char *faults; /* numbers of those that are kept; NULL: all */
     uint64_t until;     /* ns of virtual time at which the faults end; 0: as drawn */
     struct sim_options options;
@@ -48,20 +51,25 @@ static double seconds(void)
 
 static void usage(FILE *out)
 {
-    fprintf(out, "usage: sim [options]\n"
-                 "  --seed N      the first seed (default 1)\n"
-                 "  --seeds N     how many, one after another (default 1)\n"
-                 "  --forever     random seeds until one fails or Ctrl-C\n"
-                 "  --beyond      lose disks beyond the fault budget: only safety is expected\n"
-                 "  --faults L    keep only these of the seed's faults: 3,17,22\n"
-                 "  --until NS    end the faults at this virtual time\n"
-                 "  --trace       tell what happens\n"
-                 "  --json        the summary as JSON\n"
-                 "  --no-shrink   do not look for a shorter reproduction of a failure\n"
-                 "  --twice       run each seed twice: both must take the same course\n"
-                 "  --checkers-only  leave failures to the checkers: the cores' own alarms and\n"
-                 "                assertions are passed over (for mutants)\n"
-                 "exit status: 0 all held, 1 a seed failed, 2 wrong usage\n");
+    fprintf(out,
+            "usage: sim [options]\n"
+            "  --seed N      the first seed (default 1)\n"
+            "  --seeds N     how many, one after another (default 1)\n"
+            "  --forever     random seeds until one fails or Ctrl-C\n"
+            "  --beyond      lose disks beyond the fault budget: only safety is expected\n"
+            "  --faults L    keep only these of the seed's faults: 3,17,22\n"
+            "  --until NS    end the faults at this virtual time\n"
+            "  --trace       tell what happens\n"
+            "  --json        the summary as JSON\n"
+            "  --no-shrink   do not look for a shorter reproduction of a failure\n"
+            "  --twice       run each seed twice: both must take the same course\n"
+            "  --coverage    how many branches of the cores were taken (gcc; the program beside\n"
+            "                this one, sim-coverage, is started in its place and is slower);\n"
+            "                branches of assertions (ts_assert) do not count\n"
+            "  --uncovered   the same, and the lines whose branches were not all taken\n"
+            "  --checkers-only  leave failures to the checkers: the cores' own alarms and\n"
+            "                assertions are passed over (for mutants)\n"
+            "exit status: 0 all held, 1 a seed failed, 2 wrong usage\n");
 }
 
 static bool number(const char *text, uint64_t *out)
@@ -103,6 +111,11 @@ static bool parse(struct args *a, int argc, char **argv)
             a->shrink = false;
         } else if (strcmp(w, "--twice") == 0) {
             a->twice = true;
+        } else if (strcmp(w, "--coverage") == 0) {
+            a->coverage = true;
+        } else if (strcmp(w, "--uncovered") == 0) {
+            a->coverage = true;
+            a->uncovered = true;
         } else if (strcmp(w, "--checkers-only") == 0) {
             a->options.invariants = false;
             a->options.checkers_only = true;
@@ -184,9 +197,11 @@ static void summary(const struct totals *t, double took)
     printf("\n");
 }
 
-static void summary_json(const struct totals *t, double took, uint64_t failed_seed,
-                         const struct sim_failure *failure)
+/* False when the coverage cannot be told. */
+static bool summary_json(const struct totals *t, double took, uint64_t failed_seed,
+                         const struct sim_failure *failure, const char *coverage)
 {
+    bool told = true;
     const struct sim_stats *s = &t->stats;
     printf("{\"seeds\": %llu, \"masked\": %llu, \"seconds\": %.3f, \"virtual_seconds\": %.3f, "
            "\"events\": %llu, "
@@ -209,7 +224,12 @@ static void summary_json(const struct totals *t, double took, uint64_t failed_se
                (unsigned long long)failed_seed, (unsigned long long)t->seeds,
                sim_check_name(failure->check));
     }
+    if (coverage != NULL) {
+        printf(", \"coverage\": ");
+        told = sim_coverage_tell(coverage, "--json");
+    }
     printf("}\n");
+    return told;
 }
 
 /* Leaves out what the command line does not keep. */
@@ -287,9 +307,11 @@ static uint64_t random_seed(void)
 
 /* Gives the number of the failed seed's plan in *plan, and false. */
 static bool run_all(struct sim *s, const struct args *a, struct sim_plan *plan, struct totals *t,
-                    double begun)
+                    const char *coverage)
 {
+    double begun = seconds();
     double told = begun;
+    double told_coverage = begun;
     for (uint64_t i = 0; (a->forever || i < a->seeds) && !interrupted; i++) {
         sim_plan_draw(plan, a->forever ? random_seed() : a->seed + i, a->options.beyond);
         if (!keep_faults(plan, a)) {
@@ -316,8 +338,24 @@ static bool run_all(struct sim *s, const struct args *a, struct sim_plan *plan, 
             told = now;
             summary_line(t, now - begun);
         }
+        if (a->forever && coverage != NULL && now - told_coverage > COVERAGE_SECONDS) {
+            told_coverage = now;
+            (void)sim_coverage_tell(coverage, "--line");
+        }
     }
     return true;
+}
+
+/* False when the coverage cannot be told. */
+static bool tell(const struct args *a, const struct totals *t, double took, uint64_t seed,
+                 const struct sim_failure *failure, const char *coverage)
+{
+    if (a->json) {
+        return summary_json(t, took, seed, failure, coverage);
+    }
+    summary(t, took);
+    return coverage == NULL || ((!a->uncovered || sim_coverage_tell(coverage, "--uncovered")) &&
+                                sim_coverage_tell(coverage, "--table"));
 }
 
 int main(int argc, char **argv)
@@ -333,24 +371,32 @@ int main(int argc, char **argv)
         usage(stderr);
         return 2;
     }
+    char directory[SIM_COVERAGE_DIRECTORY_BYTES];
+    const char *coverage = a.coverage ? directory : NULL;
+    if (a.coverage && !sim_coverage_counts()) {
+        sim_coverage_exec(argv);
+        return 2;
+    }
+    if (a.coverage && !sim_coverage_begin(directory)) {
+        return 2;
+    }
     (void)signal(SIGINT, on_interrupt);
     struct sim *s = sim_new();
     double begun = seconds();
-    bool good = run_all(s, &a, &plan, &totals, begun);
+    bool good = run_all(s, &a, &plan, &totals, coverage);
     double took = seconds() - begun;
     struct sim_failure failure = s->failure;
     if (!good) {
         report_failure(s, &plan, &a);
     }
-    if (a.json) {
-        summary_json(&totals, took, plan.seed, good ? NULL : &failure);
-    } else {
-        summary(&totals, took);
-    }
+    bool told = tell(&a, &totals, took, plan.seed, good ? NULL : &failure, coverage);
     sim_free(s);
+    if (coverage != NULL) {
+        sim_coverage_end(coverage);
+    }
     if (good && totals.seeds >= 50 && (totals.stats.takeovers == 0 || totals.stats.acked == 0)) {
         fprintf(stderr, "sim: nothing happened\n");
         return 1;
     }
-    return good ? 0 : 1;
+    return good && told ? 0 : 1;
 }

@@ -24,6 +24,7 @@
  *   sim_history.c  the clients' history, judged by tests/lincheck
  *   sim_story.c    the trace as a story
  *   sim_shrink.c   the shortest reproduction of a failure
+ *   sim_coverage.c the branches of the cores that were taken
  *   sim.c          command line
  *
  * ---- the fault budget ----
@@ -736,5 +737,21 @@ const char *sim_node_name(const struct sim *s, int node);
 
 /* Looks for a shorter plan that fails, too, by at most `runs` runs; leaves it in *plan. */
 void sim_shrink(struct sim *s, struct sim_plan *plan, unsigned runs);
+
+/* ---- sim_coverage.c ---------------------------------------------------------------------- */
+
+#define SIM_COVERAGE_DIRECTORY_BYTES 32
+
+/* Whether this is the program whose cores count their branches. */
+bool sim_coverage_counts(void);
+/* Starts that program in place of this one. Returns when it cannot, having said why. */
+void sim_coverage_exec(char **argv);
+/* Makes a directory for the counters. False: it cannot, and said why. */
+bool sim_coverage_begin(char directory[SIM_COVERAGE_DIRECTORY_BYTES]);
+/* Prints what was taken until now, as the script tests/sim/sim_coverage does when told `how`.
+ * False: it cannot, and said why. */
+bool sim_coverage_tell(const char *directory, const char *how);
+/* Removes the directory. */
+void sim_coverage_end(const char *directory);
 
 #endif
