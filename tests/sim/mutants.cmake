@@ -45,6 +45,7 @@ ts_sim_mutant(blank-voter-answers cluster-cfg/voter.c SURVIVES
 ts_sim_mutant(voter-votes-unconfirmed cluster-cfg/voter.c)
 ts_sim_mutant(old-start-registered cluster-cfg/voter.c)
 ts_sim_mutant(start-instance-ignored cluster-cfg/voter.c)
+ts_sim_mutant(unready-voter-registers cluster-cfg/voter.c)
 ts_sim_mutant(start-by-one-voter cluster-cfg/start.c)
 ts_sim_mutant(register-without-majority cluster-cfg/proposer.c)
 ts_sim_mutant(older-accepted-value-taken cluster-cfg/proposer.c)

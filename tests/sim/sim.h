@@ -10,6 +10,8 @@
  *   sim_queue.c    the queue of virtual time
  *   sim_plan.c     swarm: which faults a seed has, how often, in which cluster; its schedule
  *   sim_fault.c    carries a schedule out, keeps to the fault budget, heals
+ *   sim_moment.c   faults that wait for a moment: a proposal, a seal, a round of reads
+ *   sim_rollback.c old images of disks
  *   sim_budget.c   the fault budget: what the design survives
  *   sim_net.c      paths: loss, delay, order, copies, damage, partitions; datagrams, voters' links
  *   sim_link.c     TCP links between replicas: dial, choice of the path, sessions
@@ -174,7 +176,6 @@ struct sim_process {
     uint64_t crash_in; /* effects until it crashes; 0 = not planned */
     uint64_t pause_in; /* effects until it stops for `pause_ns`; 0 = not planned */
     uint64_t pause_ns;
-    uint64_t isolate; /* 1 + number of the fault that its next proposal brings about; 0 = none */
     bool dying;       /* crashed within a step: nothing more has an effect */
     int32_t exit_now; /* ends itself after the step, with this status; -1 = no */
     uint64_t voter_life[SIM_NODES_MAX + 1]; /* of cluster-cfgd there, as this one's link knows it */
@@ -359,6 +360,9 @@ struct sim_client {
 
 struct sim_load {
     struct sim_client client[SIM_CLIENTS_MAX];
+    uint64_t
+        focus_until; /* until then half of the clients stay with this node, the others do not, … */
+    int focus;       /* … and all are in a hurry */
     struct sim_record *record;
     size_t count;
     size_t cap;
@@ -513,6 +517,7 @@ struct sim {
     int nics;
     struct sim_node node[SIM_NODES_MAX + 1]; /* by id */
     struct sim_net net;
+    size_t armed[SIM_MOMENTS];          /* 1 + number of the fault that waits for it; 0 = none */
     struct sim_pair pair[SIM_NICS_MAX]; /* (1,2), (1,3), (2,3) */
     uint64_t conns;
     struct sim_load load;
@@ -670,6 +675,8 @@ void sim_load_free(struct sim *s);
 struct ts_bytes sim_load_key(const struct sim_record *r);
 /* The value that this operation brings, written to `out` if need be; empty: none. */
 struct ts_bytes sim_load_value(const struct sim_record *r, uint8_t out[SIM_VALUE_MAX]);
+/* A command reaches a replica that did not read when it was sent. */
+void sim_load_arrived(struct sim *s, const struct sim_event *ev);
 /* A client's turn; with ev->b its patience with operation b - 1 ends. */
 void sim_load_act(struct sim *s, const struct sim_event *ev);
 void sim_load_released(struct sim *s, int node, const struct svc_entry *entry);
@@ -715,8 +722,27 @@ void sim_clock_answered(struct sim *s, const struct sim_record *r, struct ts_byt
 
 void sim_fault_schedule(struct sim *s);
 void sim_fault_event(struct sim *s, struct sim_event *ev);
-/* A replica proposes a config: what waits for that comes about soon. */
-void sim_fault_on_proposal(struct sim *s, int node);
+/* ---- sim_moment.c: faults that wait for a moment ------------------------------------------- */
+
+void sim_moment_arm(struct sim *s, size_t fault);
+/* A replica is there: what waits for that comes about soon. */
+void sim_moment_came(struct sim *s, int node, enum sim_moment moment);
+void sim_moment_traced(struct sim *s, int node, const struct ts_trace *t);
+void sim_moment_blow(struct sim *s, const struct sim_event *ev);
+/* ---- sim_rollback.c: old images -----------------------------------------------------------------
+ */
+
+void sim_rollback_keep(struct sim *s, int node, enum sim_proc proc);
+/* Puts the image back; false when the fault budget does not allow it. */
+bool sim_rollback_replica(struct sim *s, int node);
+bool sim_rollback_voter(struct sim *s, int node);
+void sim_rollback_begin(struct sim *s, size_t fault);
+void sim_rollback_goes_on(struct sim *s, const struct sim_event *ev);
+
+/* For both. */
+void sim_fault_isolate(struct sim *s, const struct sim_fault *f);
+uint64_t sim_fault_end(const struct sim *s, const struct sim_fault *f);
+
 bool sim_budget_allows_replica_loss(const struct sim *s, int node);
 bool sim_budget_allows_voter_loss(const struct sim *s, int node, bool old_image);
 /* Whether somebody is left who may serve, by the decided config and the disks. */

@@ -17,7 +17,7 @@ void sim_fault_schedule(struct sim *s)
 }
 
 /* When a fault that begins now ends: with the last of them at the latest. */
-static uint64_t end_of(const struct sim *s, const struct sim_fault *f)
+uint64_t sim_fault_end(const struct sim *s, const struct sim_fault *f)
 {
     uint64_t end = s->now + f->lasts;
     return end < s->end_of_faults ? end : s->end_of_faults;
@@ -25,7 +25,8 @@ static uint64_t end_of(const struct sim *s, const struct sim_fault *f)
 
 static void plan_end(struct sim *s, const struct sim_event *ev, const struct sim_fault *f)
 {
-    sim_push(s, &(struct sim_event){.kind = SIM_EV_FAULT_END, .at = end_of(s, f), .a = ev->a});
+    sim_push(s,
+             &(struct sim_event){.kind = SIM_EV_FAULT_END, .at = sim_fault_end(s, f), .a = ev->a});
 }
 
 /* ---- processes and power ----------------------------------------------------------------------
@@ -78,17 +79,17 @@ static void on_process_fault(struct sim *s, const struct sim_fault *f)
         break;
     case SIM_FAULT_POWER_NODE:
         sim_nic_power_off(s, f->node);
-        power_on_at(s, f->node, end_of(s, f));
+        power_on_at(s, f->node, sim_fault_end(s, f));
         break;
     case SIM_FAULT_POWER_ALL:
         power_all(s, f);
         break;
     case SIM_FAULT_PAUSE_PROCESS:
-        pause_process(s, f->node, (enum sim_proc)(SIM_HEARTBEATD + f->a % 3), end_of(s, f));
+        pause_process(s, f->node, (enum sim_proc)(SIM_HEARTBEATD + f->a % 3), sim_fault_end(s, f));
         break;
     case SIM_FAULT_PAUSE_NODE:
         for (int i = SIM_NICD; i < SIM_PROCS; i++) {
-            pause_process(s, f->node, (enum sim_proc)i, end_of(s, f));
+            pause_process(s, f->node, (enum sim_proc)i, sim_fault_end(s, f));
         }
         break;
     default:
@@ -105,13 +106,13 @@ static void cut(struct sim *s, int from, int to, const struct sim_fault *f, uint
         struct sim_path *p = &s->net.path[from][to][path];
         if (f->path == SIM_PATHS || f->path == path) {
             p->cut_from = s->now;
-            p->cut_until = end_of(s, f);
+            p->cut_until = sim_fault_end(s, f);
             p->flap = flap;
         }
     }
 }
 
-static void isolate(struct sim *s, const struct sim_fault *f)
+void sim_fault_isolate(struct sim *s, const struct sim_fault *f)
 {
     struct sim_fault all = *f;
     all.path = SIM_PATHS;
@@ -132,7 +133,7 @@ static void make_bad(struct sim *s, int from, int to, const struct sim_fault *f)
         if (f->path != SIM_PATHS && f->path != path) {
             continue;
         }
-        p->bad_until = end_of(s, f);
+        p->bad_until = sim_fault_end(s, f);
         if (f->kind == SIM_FAULT_SLOW_PATH) {
             p->bytes_per_ms = 20 + f->a % 2000;
             continue;
@@ -157,10 +158,10 @@ static void on_network_fault(struct sim *s, const struct sim_event *ev, const st
         cut(s, f->node, f->other, f, 0);
         break;
     case SIM_FAULT_ISOLATE:
-        isolate(s, f);
+        sim_fault_isolate(s, f);
         break;
-    case SIM_FAULT_ISOLATE_POINT:
-        s->node[f->node].proc[SIM_REPLICA].isolate = ev->a + 1;
+    case SIM_FAULT_MOMENT:
+        sim_moment_arm(s, ev->a);
         break;
     case SIM_FAULT_FLAP:
         cut(s, f->node, f->other, f, (10 + f->a % 500) * SIM_MS);
@@ -175,7 +176,7 @@ static void on_network_fault(struct sim *s, const struct sim_event *ev, const st
         sim_link_reset(s, f->node, f->other, f->path == SIM_PATHS ? -1 : f->path);
         break;
     case SIM_FAULT_LATE_REGISTER:
-        s->net.late_until = end_of(s, f);
+        s->net.late_until = sim_fault_end(s, f);
         s->net.late_max = (f->a % 3 == 0 ? 120 : 1 + f->a % 5) * SIM_S;
         break;
     default:
@@ -225,54 +226,6 @@ static bool lose_voter_disk(struct sim *s, const struct sim_fault *f)
     return true;
 }
 
-/* First half of a roll-back: an image is kept, and the process starts anew, so that the voters know
- * of a later start than the image does. (An image of the present start cannot be told from the
- * disk itself by a start number: that is outside the budget.) */
-static void keep_old(struct sim *s, const struct sim_fault *f)
-{
-    struct sim_voter_disk *v = &s->node[f->node].cfgd.disk;
-    if (f->kind == SIM_FAULT_VOTER_OLD) {
-        v->kept = v->durable;
-        v->kept.valid = true;
-        sim_proc_end(s, f->node, SIM_CFGD, -SIGKILL);
-    } else {
-        sim_disk_keep_image(s, f->node);
-        sim_proc_end(s, f->node, SIM_REPLICA, -SIGKILL);
-    }
-}
-
-static bool put_old_replica(struct sim *s, int node)
-{
-    struct sim_replica *r = &s->node[node].replica;
-    if (!r->started || r->disk.lost || !r->disk.kept.valid ||
-        r->disk.kept.start.number >= r->disk.durable.start.number ||
-        !sim_budget_allows_replica_loss(s, node)) {
-        return false;
-    }
-    sim_proc_end(s, node, SIM_REPLICA, -SIGKILL);
-    sim_disk_put_image(s, node);
-    sim_note(s, node, "an old image of the replica's disk is put back");
-    return true;
-}
-
-static bool put_old_voter(struct sim *s, int node)
-{
-    struct sim_cfgd *c = &s->node[node].cfgd;
-    if (c->core == NULL || !voter_is_ready(c->core) || !c->disk.kept.valid ||
-        c->disk.kept.start.number >= c->disk.durable.start.number ||
-        !sim_budget_allows_voter_loss(s, node, true)) {
-        return false;
-    }
-    sim_proc_end(s, node, SIM_CFGD, -SIGKILL);
-    c->disk.durable = c->disk.kept;
-    c->disk.op_count = 0;
-    c->disk.cached = 0;
-    c->disk.lost = true;
-    c->disk.old = true;
-    sim_note(s, node, "an old image of the voter's disk is put back");
-    return true;
-}
-
 static bool on_disk_fault(struct sim *s, const struct sim_event *ev, const struct sim_fault *f)
 {
     struct sim_disk *d = &s->node[f->node].replica.disk;
@@ -282,18 +235,21 @@ static bool on_disk_fault(struct sim *s, const struct sim_event *ev, const struc
         plan_end(s, ev, f);
         return true;
     case SIM_FAULT_STALL_DISK:
-        d->stalled_until = end_of(s, f);
+        d->stalled_until = sim_fault_end(s, f);
         return true;
     case SIM_FAULT_STALL_VOTER:
-        s->node[f->node].cfgd.disk.stalled_until = end_of(s, f);
+        s->node[f->node].cfgd.disk.stalled_until = sim_fault_end(s, f);
         return true;
     case SIM_FAULT_FULL_DISK:
-        d->full_until = end_of(s, f);
+        d->full_until = sim_fault_end(s, f);
         return true;
     case SIM_FAULT_OLD_DISK:
     case SIM_FAULT_VOTER_OLD:
-        keep_old(s, f);
+        sim_rollback_keep(s, f->node, f->kind == SIM_FAULT_VOTER_OLD ? SIM_CFGD : SIM_REPLICA);
         plan_end(s, ev, f);
+        return true;
+    case SIM_FAULT_OLD_TOGETHER:
+        sim_rollback_begin(s, ev->a);
         return true;
     case SIM_FAULT_VOTER_FSYNC:
     case SIM_FAULT_VOTER_BLANK:
@@ -385,7 +341,7 @@ static void begin(struct sim *s, const struct sim_event *ev)
         on_process_fault(s, f);
     } else if (f->kind <= SIM_FAULT_LATE_REGISTER) {
         on_network_fault(s, ev, f);
-    } else if (f->kind <= SIM_FAULT_VOTER_OLD) {
+    } else if (f->kind <= SIM_FAULT_OLD_TOGETHER) {
         done = on_disk_fault(s, ev, f);
     } else {
         on_word_fault(s, ev, f);
@@ -411,9 +367,9 @@ static void end(struct sim *s, const struct sim_fault *f)
                                         .proc = SIM_REPLICA,
                                         .peer = f->other});
     } else if (f->kind == SIM_FAULT_OLD_DISK) {
-        done = put_old_replica(s, f->node);
+        done = sim_rollback_replica(s, f->node);
     } else if (f->kind == SIM_FAULT_VOTER_OLD) {
-        done = put_old_voter(s, f->node);
+        done = sim_rollback_voter(s, f->node);
     }
     if (!done) {
         s->stats.spared[f->kind]++;
@@ -423,6 +379,7 @@ static void end(struct sim *s, const struct sim_fault *f)
 static void heal(struct sim *s)
 {
     sim_note(s, 0, "the faults end");
+    memset(s->armed, 0, sizeof(s->armed));
     s->healed = true;
     sim_net_heal(s);
     for (int n = 1; n <= s->nodes; n++) {
@@ -433,21 +390,7 @@ static void heal(struct sim *s)
         for (int i = 0; i < SIM_PROCS; i++) {
             s->node[n].proc[i].crash_in = 0;
             s->node[n].proc[i].pause_in = 0;
-            s->node[n].proc[i].isolate = 0;
         }
-    }
-}
-
-void sim_fault_on_proposal(struct sim *s, int node)
-{
-    struct sim_process *p = &s->node[node].proc[SIM_REPLICA];
-    if (p->isolate != 0) {
-        /* Within the round trips that a proposal takes. */
-        uint64_t soon = 3 * (s->plan.net_us + s->plan.disk_us);
-        sim_push(s, &(struct sim_event){.kind = SIM_EV_FAULT_POINT,
-                                        .at = s->now + sim_us(s, 0, soon),
-                                        .a = p->isolate - 1});
-        p->isolate = 0;
     }
 }
 
@@ -458,9 +401,11 @@ void sim_fault_event(struct sim *s, struct sim_event *ev)
     } else if (ev->kind == SIM_EV_FAULT) {
         begin(s, ev);
     } else if (ev->kind == SIM_EV_FAULT_POINT) {
-        const struct sim_fault *f = &s->plan.fault[ev->a];
-        sim_note(s, 0, "%s proposes a config, and is isolated", sim_node_name(s, f->node));
-        isolate(s, f);
+        if (s->plan.fault[ev->a].kind == SIM_FAULT_MOMENT) {
+            sim_moment_blow(s, ev);
+        } else {
+            sim_rollback_goes_on(s, ev);
+        }
     } else {
         end(s, &s->plan.fault[ev->a]);
     }

@@ -30,6 +30,23 @@ static uint64_t patience(struct sim *s)
     return sim_rand(s, timeout / 2, 6 * timeout);
 }
 
+static bool focused(const struct sim *s)
+{
+    return s->now < s->load.focus_until;
+}
+
+/* Whether this client stays with the node that something happens to. */
+static bool in_focus(const struct sim *s, int client)
+{
+    return focused(s) && client % 2 == 0;
+}
+
+static uint64_t think(struct sim *s)
+{
+    uint64_t most = 2 * s->plan.think;
+    return sim_rand(s, 0, focused(s) ? most / 8 : most);
+}
+
 /* What a client waits for was answered, refused or closed. */
 static void set_free(struct sim *s, uint32_t record, uint64_t after)
 {
@@ -58,6 +75,9 @@ static struct sim_record *new_record(struct sim *s, int client)
 static void draw_command(struct sim *s, struct sim_record *r)
 {
     uint64_t dice = sim_rand(s, 0, 99);
+    if (in_focus(s, (int)r->client) && sim_chance_pm(s, 500)) {
+        dice = dice % 35; /* more reads, where a write may be in the way of them */
+    }
     r->read = dice < 35;
     if (dice < 70) {
         r->key = (uint8_t)sim_rand(s, 0, KEY_COUNTER - 1);
@@ -170,10 +190,74 @@ static void read_by_round(struct sim *s, const struct sim_client *c, int node,
 /* The node that the client asks next: where it was last, or now and then another one. */
 static int choose_node(struct sim *s, struct sim_client *c)
 {
+    int client = (int)(c - s->load.client);
+    if (focused(s) && sim_chance_pm(s, 700)) {
+        return in_focus(s, client) ? s->load.focus : s->load.focus % s->nics + 1;
+    }
     if (sim_chance_pm(s, 200)) {
         c->guess = (int)sim_rand(s, 1, (uint64_t)s->nics);
     }
     return c->guess;
+}
+
+/* The client's command has reached a replica that reads it. */
+static void execute(struct sim *s, const struct sim_client *c, int node,
+                    const struct repl_status *st)
+{
+    struct sim_waiting *w = free_waiting(&s->node[node].replica);
+    if (w == NULL) {
+        set_free(s, c->record, 5 * SIM_MS); /* closed, without an answer */
+        return;
+    }
+    if (s->load.record[c->record].read) {
+        read_by_round(s, c, node, w);
+    } else {
+        submit(s, c, node, w, st);
+    }
+    if (s->node[node].replica.core != NULL) {
+        /* What the submission asked for has a deadline of its own. */
+        sim_proc_tick_at(s, node, SIM_REPLICA, repl_deadline(s->node[node].replica.core));
+    }
+}
+
+void sim_load_arrived(struct sim *s, const struct sim_event *ev)
+{
+    struct sim_client *c = &s->load.client[ev->a];
+    struct repl_status st;
+    if (!c->busy || c->record != ev->b) {
+        return; /* the client has gone */
+    }
+    if (sim_replica_serves(s, ev->node, &st)) {
+        execute(s, c, ev->node, &st);
+    } else {
+        set_free(s, c->record, sim_us(s, 100, 3000));
+    }
+}
+
+/* The client begins a command, at a node that serves or did when it was stopped. */
+static void begin(struct sim *s, struct sim_client *c, int node, const struct repl_status *st)
+{
+    int client = (int)(c - s->load.client);
+    struct sim_record *rec = new_record(s, client);
+    c->busy = true;
+    c->misses = 0;
+    c->record = (uint32_t)(rec - s->load.record);
+    draw_command(s, rec);
+    sim_push(s, &(struct sim_event){.kind = SIM_EV_CLIENT,
+                                    .at = s->now + patience(s),
+                                    .a = (uint64_t)client,
+                                    .b = (uint64_t)c->record + 1});
+    if (!sim_paused(s, node, SIM_REPLICA)) {
+        execute(s, c, node, st);
+        return;
+    }
+    sim_push(s, &(struct sim_event){.kind = SIM_EV_ARRIVED,
+                                    .at = s->now,
+                                    .node = (uint8_t)node,
+                                    .proc = SIM_REPLICA,
+                                    .life = s->node[node].proc[SIM_REPLICA].life,
+                                    .a = (uint64_t)client,
+                                    .b = c->record});
 }
 
 void sim_load_act(struct sim *s, const struct sim_event *ev)
@@ -192,31 +276,16 @@ void sim_load_act(struct sim *s, const struct sim_event *ev)
         s->stats.ambiguous++;
     }
     int node = choose_node(s, c);
-    struct sim_waiting *w = free_waiting(&s->node[node].replica);
-    if (w == NULL || sim_paused(s, node, SIM_REPLICA) || !sim_replica_serves(s, node, &st)) {
+    /* Nobody knows of a replica that is stopped before it answers nothing; mostly one finds out. */
+    bool waits = sim_paused(s, node, SIM_REPLICA) && !sim_chance_pm(s, focused(s) ? 700 : 200);
+    if (waits || free_waiting(&s->node[node].replica) == NULL ||
+        !sim_replica_serves(s, node, &st)) {
         c->guess = node % s->nics + 1;
         /* Twice soon, at the other nodes; then more rarely. */
         again(s, (int)ev->a, sim_us(s, 500, c->misses++ < 2 ? 3000 : 40000));
         return;
     }
-    struct sim_record *rec = new_record(s, (int)ev->a);
-    c->busy = true;
-    c->misses = 0;
-    c->record = (uint32_t)(rec - s->load.record);
-    draw_command(s, rec);
-    sim_push(s, &(struct sim_event){.kind = SIM_EV_CLIENT,
-                                    .at = s->now + patience(s),
-                                    .a = ev->a,
-                                    .b = (uint64_t)c->record + 1});
-    if (rec->read) {
-        read_by_round(s, c, node, w);
-    } else {
-        submit(s, c, node, w, &st);
-    }
-    if (s->node[node].replica.core != NULL) {
-        /* What the submission asked for has a deadline of its own. */
-        sim_proc_tick_at(s, node, SIM_REPLICA, repl_deadline(s->node[node].replica.core));
-    }
+    begin(s, c, node, &st);
 }
 
 static void keep_reply(struct sim *s, struct sim_record *rec, const struct svc_out *out)
@@ -245,7 +314,7 @@ static void answered(struct sim *s, struct sim_waiting *w, const struct svc_out 
     w->used = false;
     sim_check_answered(s, rec, position);
     sim_clock_answered(s, rec, (struct ts_bytes){out->data, out->len});
-    set_free(s, w->record, sim_rand(s, 0, 2 * s->plan.think));
+    set_free(s, w->record, think(s));
 }
 
 void sim_load_released(struct sim *s, int node, const struct svc_entry *entry)
@@ -309,6 +378,7 @@ void sim_load_start(struct sim *s)
     s->load.count = 0;
     s->load.bytes_len = 0;
     s->load.next_id = 0;
+    s->load.focus_until = 0;
     memset(s->load.client, 0, sizeof(s->load.client));
     for (int i = 0; i < s->plan.clients; i++) {
         s->load.client[i].guess = 1;

@@ -68,7 +68,7 @@ static void draw_fault(const struct sim_plan *plan, struct ts_prng *p, struct si
                       f->kind != SIM_FAULT_PAUSE_PROCESS && f->kind != SIM_FAULT_PAUSE_NODE &&
                       f->kind != SIM_FAULT_ISOLATE && f->kind != SIM_FAULT_STALL_VOTER &&
                       f->kind != SIM_FAULT_VOTER_FSYNC && f->kind != SIM_FAULT_VOTER_BLANK &&
-                      f->kind != SIM_FAULT_VOTER_OLD;
+                      f->kind != SIM_FAULT_VOTER_OLD && f->kind != SIM_FAULT_OLD_TOGETHER;
     bool link = f->kind == SIM_FAULT_RESET_LINK || f->kind == SIM_FAULT_EVIDENCE ||
                 f->kind == SIM_FAULT_LIE;
     uint64_t among = link ? (uint64_t)plan->nics : nodes;
@@ -78,7 +78,7 @@ static void draw_fault(const struct sim_plan *plan, struct ts_prng *p, struct si
     f->path = (uint8_t)between(p, 0, 2 * SIM_PATHS - 1);
     f->path = f->path > SIM_PATHS ? SIM_PATHS : f->path; /* half of them: all paths */
     f->lasts = scaled(p, 20, between(p, 0, 9) == 0 ? 30000 : 3000) * MS;
-    if (f->kind == SIM_FAULT_ISOLATE_POINT) {
+    if (f->kind == SIM_FAULT_MOMENT) {
         /* Long enough that the others ask the register, and go on without it. */
         f->lasts = plan->failure_timeout * between(p, 1, 16);
     }
@@ -110,7 +110,7 @@ void sim_plan_draw(struct sim_plan *plan, uint64_t seed, bool beyond)
     plan->seed = seed;
     draw_cluster(plan, &p);
     for (int k = 0; k < SIM_FAULT_KINDS; k++) {
-        bool disk = k >= SIM_FAULT_FSYNC_ERROR && k <= SIM_FAULT_VOTER_OLD;
+        bool disk = k >= SIM_FAULT_FSYNC_ERROR && k <= SIM_FAULT_OLD_TOGETHER;
         if (between(&p, 0, 99) < (disk && beyond ? 80 : 50)) {
             plan->kinds |= 1ULL << k;
         }

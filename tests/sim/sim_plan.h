@@ -32,7 +32,7 @@
     X(SIM_FAULT_CUT, "cut", 6) \
     X(SIM_FAULT_CUT_ONE_WAY, "cut-one-way", 5) \
     X(SIM_FAULT_ISOLATE, "isolate-node", 5) \
-    X(SIM_FAULT_ISOLATE_POINT, "isolate-at-proposal", 4) \
+    X(SIM_FAULT_MOMENT, "at-a-moment", 20) \
     X(SIM_FAULT_FLAP, "flap", 3) \
     X(SIM_FAULT_BAD_PATH, "bad-path", 5) \
     X(SIM_FAULT_SLOW_PATH, "slow-path", 2) \
@@ -46,12 +46,55 @@
     X(SIM_FAULT_DAMAGED_DISK, "damaged-disk", 1) \
     X(SIM_FAULT_BLANK_DISK, "blank-disk", 1) \
     X(SIM_FAULT_OLD_DISK, "old-disk-image", 2) \
-    X(SIM_FAULT_VOTER_FSYNC, "voter-fsync-error", 1) \
+    X(SIM_FAULT_VOTER_FSYNC, "voter-fsync-error", 2) \
     X(SIM_FAULT_VOTER_BLANK, "voter-blank-disk", 1) \
     X(SIM_FAULT_VOTER_OLD, "voter-old-image", 1) \
+    X(SIM_FAULT_OLD_TOGETHER, "old-images-together", 2) \
     X(SIM_FAULT_EVIDENCE, "random-evidence", 6) \
     X(SIM_FAULT_LIE, "false-config", 3) \
     X(SIM_FAULT_WALL_CLOCK, "wall-clock-jump", 2)
+
+/* What a fault can wait for: the next time that a replica is there. X(symbol, name) */
+#define SIM_MOMENT_LIST(X) \
+    X(SIM_MOMENT_PROPOSAL, "proposes a config") \
+    X(SIM_MOMENT_JOINING, "requires a learner") \
+    X(SIM_MOMENT_REMOVAL, "removes a replica") \
+    X(SIM_MOMENT_PREPARED, "has prepared") \
+    X(SIM_MOMENT_SEALED, "has sealed") \
+    X(SIM_MOMENT_DECIDED, "hears what became of its proposal") \
+    X(SIM_MOMENT_TAIL, "commits what it found") \
+    X(SIM_MOMENT_ACTIVE, "serves") \
+    X(SIM_MOMENT_LEARNER, "streams to a learner") \
+    X(SIM_MOMENT_CUT, "cuts its log") \
+    X(SIM_MOMENT_REFUSED, "is refused") \
+    X(SIM_MOMENT_READS, "asks for confirmations")
+
+enum sim_moment {
+#define SIM_MOMENT_ENUM(symbol, name) symbol,
+    SIM_MOMENT_LIST(SIM_MOMENT_ENUM)
+#undef SIM_MOMENT_ENUM
+        SIM_MOMENTS
+};
+
+/* What happens to that replica then. X(symbol, name) */
+#define SIM_BLOW_LIST(X) \
+    X(SIM_BLOW_ISOLATE, "is isolated") \
+    X(SIM_BLOW_KILL, "is killed") \
+    X(SIM_BLOW_CRASH, "crashes soon") \
+    X(SIM_BLOW_SLOW_CRASH, "is heard late, and crashes soon") \
+    X(SIM_BLOW_POWER, "loses power") \
+    X(SIM_BLOW_PAUSE, "stops for a while") \
+    X(SIM_BLOW_DOUBT, "is taken for lost") \
+    X(SIM_BLOW_SLOW_DOUBT, "is taken for lost, and hears it late") \
+    X(SIM_BLOW_DUEL, "takes another for lost as that does it, while a voter restarts") \
+    X(SIM_BLOW_LATE, "waits for the voters")
+
+enum sim_blow {
+#define SIM_BLOW_ENUM(symbol, name) symbol,
+    SIM_BLOW_LIST(SIM_BLOW_ENUM)
+#undef SIM_BLOW_ENUM
+        SIM_BLOWS
+};
 
 enum sim_fault_kind {
 #define SIM_FAULT_ENUM(symbol, name, weight) symbol,

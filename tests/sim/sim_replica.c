@@ -216,6 +216,9 @@ static void on_floor(void *ctx, struct ts_epoch floor)
 static void on_send(void *ctx, struct ts_nic_id to, uint8_t type, struct ts_bytes head,
                     struct ts_bytes body)
 {
+    if (type == REPL_MSG_CONFIRM) {
+        sim_moment_came(sim_of(ctx), node_of(ctx), SIM_MOMENT_READS);
+    }
     if (!crashed(ctx)) {
         sim_link_send(sim_of(ctx), node_of(ctx), to.v, type, head, body);
     }
@@ -241,9 +244,6 @@ static void on_reg(void *ctx, enum repl_effect_kind kind, uint64_t op, struct ts
     }
     struct proposer_event ev = {
         .kind = PROPOSER_EVENT_OP, .op = PROPOSER_OP_CAS, .expected = expected, .config = config};
-    if (kind == REPL_EF_REG_CAS) {
-        sim_fault_on_proposal(r->sim, r->node);
-    }
     if (kind == REPL_EF_REG_PREPARE) {
         ev.op = PROPOSER_OP_PREPARE;
     } else if (kind == REPL_EF_REG_READ) {
@@ -296,6 +296,7 @@ static void on_trace(void *ctx, const struct ts_trace *t)
     struct sim *s = sim_of(ctx);
     s->stats.takeovers += t->kind == TS_TRACE_ACTIVE;
     sim_story_trace(s, node_of(ctx), SIM_REPLICA, t);
+    sim_moment_traced(s, node_of(ctx), t);
     bool alarm = t->kind == TS_TRACE_ALARM_DIVERGENCE || t->kind == TS_TRACE_ALARM_CHAIN;
     if (alarm && !s->options.checkers_only) {
         char line[200];
@@ -652,6 +653,9 @@ static void dispatch(struct sim *s, struct sim_event *ev)
         break;
     case SIM_EV_EVIDENCE:
         feed_evidence(s, ev->node, ev->peer, (enum repl_evidence)ev->a);
+        break;
+    case SIM_EV_ARRIVED:
+        sim_load_arrived(s, ev);
         break;
     case SIM_EV_LIE:
         if (sim_link_is_up(s, ev->node, ev->peer)) {

@@ -158,7 +158,8 @@ static bool deliverable(struct sim *s, struct sim_event *ev)
     struct sim_process *p = &s->node[ev->node].proc[ev->proc];
     bool gone = p->life == 0 || (ev->life != 0 && ev->life != p->life);
     if (!gone && p->paused_until > s->now) {
-        ev->at = p->paused_until;
+        /* Between sockets there is no order: what a client sends may be read before a link. */
+        ev->at = p->paused_until + (ev->kind == SIM_EV_STREAM ? sim_us(s, 0, 50) : 0);
         sim_push(s, ev);
         return false;
     }
@@ -253,6 +254,7 @@ static void setup(struct sim *s, const struct sim_plan *plan, const struct sim_o
     s->end_of_faults = plan->faults_until;
     s->failure = (struct sim_failure){.check = SIM_CHECK_NONE};
     memset(&s->net, 0, sizeof(s->net));
+    memset(s->armed, 0, sizeof(s->armed));
     memset(&s->stats, 0, sizeof(s->stats));
     form_cluster(s, plan);
     sim_check_reset(s);

@@ -1,0 +1,216 @@
+/* Faults that wait for a moment. What breaks a rule is mostly a fault within the few round trips in
+ * which the rule matters: at random they rarely meet. So a fault can wait until the next replica
+ * is there, and strikes it within these round trips; meanwhile the clients are in a hurry, half of
+ * them at that replica and the others not. */
+#include <signal.h>
+
+#include "base/assert.h"
+#include "tests/sim/sim.h"
+
+static const char *const MOMENTS[] = {
+#define MOMENT_NAME(symbol, name) name,
+    SIM_MOMENT_LIST(MOMENT_NAME)
+#undef MOMENT_NAME
+};
+
+static const char *const BLOWS[] = {
+#define BLOW_NAME(symbol, name) name,
+    SIM_BLOW_LIST(BLOW_NAME)
+#undef BLOW_NAME
+};
+
+static enum sim_moment moment_of(const struct sim_fault *f)
+{
+    return (enum sim_moment)((f->a >> 32) % SIM_MOMENTS);
+}
+
+/* A third of them are isolations: there are more ways for those to go than for the others. */
+static enum sim_blow blow_of(const struct sim_fault *f)
+{
+    return f->b % 3 == 0 ? SIM_BLOW_ISOLATE : (enum sim_blow)((f->b >> 32) % SIM_BLOWS);
+}
+
+void sim_moment_arm(struct sim *s, size_t fault)
+{
+    s->armed[moment_of(&s->plan.fault[fault])] = fault + 1;
+}
+
+void sim_moment_came(struct sim *s, int node, enum sim_moment moment)
+{
+    if (s->armed[moment] == 0) {
+        return;
+    }
+    /* At once, or within the round trips that the moment takes. */
+    uint64_t trips = 3 * (s->plan.net_us + s->plan.disk_us);
+    uint64_t soon = sim_chance_pm(s, 300) ? 0 : sim_us(s, 0, trips);
+    sim_push(s, &(struct sim_event){.kind = SIM_EV_FAULT_POINT,
+                                    .at = s->now + soon,
+                                    .peer = (uint8_t)node,
+                                    .a = s->armed[moment] - 1});
+    s->armed[moment] = 0;
+}
+
+void sim_moment_traced(struct sim *s, int node, const struct ts_trace *t)
+{
+    static const struct {
+        enum ts_trace_kind kind;
+        enum sim_moment moment;
+    } of[] = {
+        {TS_TRACE_CAS_SENT, SIM_MOMENT_PROPOSAL},      {TS_TRACE_IN_SYNC_ADD, SIM_MOMENT_JOINING},
+        {TS_TRACE_IN_SYNC_REMOVE, SIM_MOMENT_REMOVAL}, {TS_TRACE_PREPARED, SIM_MOMENT_PREPARED},
+        {TS_TRACE_SEALED, SIM_MOMENT_SEALED},          {TS_TRACE_CAS_DONE, SIM_MOMENT_DECIDED},
+        {TS_TRACE_TAIL_COMMITTED, SIM_MOMENT_TAIL},    {TS_TRACE_ACTIVE, SIM_MOMENT_ACTIVE},
+        {TS_TRACE_LEARNER_START, SIM_MOMENT_LEARNER},  {TS_TRACE_TRUNCATED, SIM_MOMENT_CUT},
+        {TS_TRACE_REFUSED, SIM_MOMENT_REFUSED},
+    };
+    for (size_t i = 0; i < sizeof(of) / sizeof(of[0]); i++) {
+        if (of[i].kind == t->kind) {
+            sim_moment_came(s, node, of[i].moment);
+        }
+    }
+}
+
+/* ---- blows ---------------------------------------------------------------------------------- */
+
+/* `node` takes `peer` for lost, until the fault ends. */
+static void doubt(struct sim *s, int node, int peer, const struct sim_fault *f)
+{
+    struct sim_event ev = {.kind = SIM_EV_EVIDENCE,
+                           .at = s->now,
+                           .node = (uint8_t)node,
+                           .proc = SIM_REPLICA,
+                           .life = s->node[node].proc[SIM_REPLICA].life,
+                           .peer = (uint8_t)peer,
+                           .a = REPL_EVIDENCE_EXITED};
+    if (ev.life == 0) {
+        return;
+    }
+    sim_push(s, &ev);
+    ev.at = sim_fault_end(s, f);
+    ev.a = REPL_EVIDENCE_NONE;
+    sim_push(s, &ev);
+}
+
+static void doubt_by_all(struct sim *s, const struct sim_fault *f)
+{
+    for (int n = 1; n <= s->nics; n++) {
+        if (n != f->node) {
+            doubt(s, n, f->node, f);
+        }
+    }
+}
+
+/* What goes from one to the other is late. */
+static void delay(struct sim *s, int from, int to, const struct sim_fault *f)
+{
+    for (int path = 0; path < SIM_PATHS; path++) {
+        struct sim_path *p = &s->net.path[from][to][path];
+        p->bad_until = sim_fault_end(s, f);
+        p->delay_more = s->plan.failure_timeout / 4 + f->b % s->plan.failure_timeout;
+        p->loss_pm = p->copy_pm = p->damage_pm = p->replay_pm = 0;
+        p->bytes_per_ms = 0;
+    }
+}
+
+static void delay_all(struct sim *s, const struct sim_fault *f, bool inwards)
+{
+    for (int n = 1; n <= s->nics; n++) {
+        if (n != f->node) {
+            delay(s, inwards ? n : f->node, inwards ? f->node : n, f);
+        }
+    }
+}
+
+/* Two proposers at once, while a voter forgets what it has not made durable, and what the first
+ * seals takes long. */
+static void duel(struct sim *s, const struct sim_fault *f)
+{
+    int other = f->node % s->nics + 1;
+    doubt(s, f->node, other, f);
+    doubt(s, other, f->node, f);
+    sim_proc_end(s, 1 + (int)((f->a >> 16) % (uint64_t)s->nodes), SIM_CFGD, -SIGKILL);
+    struct sim_disk *d = &s->node[f->node].replica.disk;
+    d->stalled_until = s->now + (f->a >> 24) % (s->plan.failure_timeout / 2);
+}
+
+static void stop(struct sim *s, const struct sim_fault *f)
+{
+    struct sim_process *p = &s->node[f->node].proc[SIM_REPLICA];
+    if (p->life != 0 && p->paused_until < sim_fault_end(s, f)) {
+        p->paused_until = sim_fault_end(s, f);
+    }
+}
+
+static void lose_power(struct sim *s, const struct sim_fault *f)
+{
+    sim_nic_power_off(s, f->node);
+    sim_push(s, &(struct sim_event){
+                    .kind = SIM_EV_POWER_ON, .at = sim_fault_end(s, f), .node = f->node});
+}
+
+/* Mostly from everybody, and often for so long that the others ask the register, find themselves in
+ * sync, and go on without it. */
+static void isolate(struct sim *s, const struct sim_fault *f)
+{
+    struct sim_fault longer = *f;
+    longer.a = (f->a & 3) == 0 ? f->a >> 2 : 0;
+    longer.lasts = (f->a & 4) == 0 ? f->lasts : f->lasts / 2 + 10 * s->plan.failure_timeout;
+    s->load.focus_until = sim_fault_end(s, &longer);
+    sim_fault_isolate(s, &longer);
+}
+
+static void strike(struct sim *s, const struct sim_fault *f)
+{
+    struct sim_process *p = &s->node[f->node].proc[SIM_REPLICA];
+    switch (blow_of(f)) {
+    case SIM_BLOW_ISOLATE:
+        isolate(s, f);
+        break;
+    case SIM_BLOW_KILL:
+        sim_proc_end(s, f->node, SIM_REPLICA, -SIGKILL);
+        break;
+    case SIM_BLOW_SLOW_CRASH:
+        delay_all(s, f, false);
+        p->crash_in = 1 + (f->a >> 16) % 60;
+        break;
+    case SIM_BLOW_CRASH:
+        p->crash_in = 1 + (f->a >> 16) % 12;
+        break;
+    case SIM_BLOW_POWER:
+        lose_power(s, f);
+        break;
+    case SIM_BLOW_PAUSE:
+        stop(s, f);
+        break;
+    case SIM_BLOW_SLOW_DOUBT:
+        delay_all(s, f, true);
+        doubt_by_all(s, f);
+        break;
+    case SIM_BLOW_DOUBT:
+        doubt_by_all(s, f);
+        break;
+    case SIM_BLOW_DUEL:
+        duel(s, f);
+        break;
+    case SIM_BLOW_LATE:
+        s->net.late_until = sim_fault_end(s, f);
+        s->net.late_max = (1 + f->a % 5) * SIM_S;
+        break;
+    case SIM_BLOWS:
+        ts_unreachable();
+    }
+}
+
+void sim_moment_blow(struct sim *s, const struct sim_event *ev)
+{
+    struct sim_fault f = s->plan.fault[ev->a];
+    if (s->healed) {
+        return;
+    }
+    f.node = ev->peer;
+    sim_note(s, 0, "MOMENT %s %s, and %s: %llu ms", sim_node_name(s, f.node),
+             MOMENTS[moment_of(&f)], BLOWS[blow_of(&f)], (unsigned long long)(f.lasts / SIM_MS));
+    s->load.focus = f.node;
+    s->load.focus_until = sim_fault_end(s, &f);
+    strike(s, &f);
+}
