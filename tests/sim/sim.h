@@ -16,6 +16,8 @@
  *   sim_net.c      paths: loss, delay, order, copies, damage, partitions; datagrams, voters' links
  *   sim_link.c     TCP links between replicas: dial, choice of the path, sessions
  *   sim_disk.c     a replica's journal and record; power loss, errors, images
+ *   sim_stray.c, sim_stray_register.c: messages that nobody sent like this, or now, or to whom
+ *                  they come
  *   sim_voter.c    cluster-cfgd's voter, its disk and its start
  *   sim_heart.c    heartbeatd
  *   sim_nic.c      a node: clocks, pauses, nicd, power
@@ -67,10 +69,12 @@
 #include "replicator/io/perform.h"
 #include "tests/sim/sim_plan.h"
 #include "tests/sim/sim_queue.h"
+#include "tests/sim/sim_stray.h"
 
 #define SIM_MS TS_NS_PER_MS
 #define SIM_S TS_NS_PER_S
-#define SIM_GROUP 1 /* the group's id, and its register's */
+#define SIM_GROUP 1       /* the group's id, and its register's */
+#define SIM_GROUP_EMPTY 2 /* voters list this one, too, which was never formed */
 
 struct sim;
 struct lin;
@@ -370,6 +374,9 @@ struct sim_load {
     uint8_t *bytes; /* of all replies */
     size_t bytes_len;
     size_t bytes_cap;
+    unsigned long_left; /* so many of the next batches may carry */
+    size_t long_max;    /* so many bytes more, at most */
+    uint8_t *zeros;
 };
 
 /* What is known of a request, by its id. */
@@ -517,7 +524,9 @@ struct sim {
     int nics;
     struct sim_node node[SIM_NODES_MAX + 1]; /* by id */
     struct sim_net net;
-    size_t armed[SIM_MOMENTS];          /* 1 + number of the fault that waits for it; 0 = none */
+    size_t armed[SIM_MOMENTS]; /* 1 + number of the fault that waits for it; 0 = none */
+    struct sim_stray stray;
+    bool stray_heard; /* what a replica just hears is a stray: its alarms are right */
     struct sim_pair pair[SIM_NICS_MAX]; /* (1,2), (1,3), (2,3) */
     uint64_t conns;
     struct sim_load load;
@@ -579,6 +588,9 @@ bool sim_paused(const struct sim *s, int node, enum sim_proc proc);
 void sim_heart_start(struct sim *s, int node);
 void sim_heart_end(struct sim *s, int node);
 void sim_heart_event(struct sim *s, struct sim_event *ev);
+/* Faults: datagrams that are not heartbeats, without the cluster's key or with it; and such as are
+ * not for this node. */
+void sim_heart_garbage(struct sim *s, int node);
 
 /* ---- sim_voter.c ------------------------------------------------------------------------- */
 
@@ -671,6 +683,8 @@ void sim_history_check(struct sim *s);
 
 void sim_load_start(struct sim *s);
 void sim_load_free(struct sim *s);
+/* Fault: entries are long for a while. */
+void sim_load_long(struct sim *s, uint64_t how);
 /* The operation's key. */
 struct ts_bytes sim_load_key(const struct sim_record *r);
 /* The value that this operation brings, written to `out` if need be; empty: none. */

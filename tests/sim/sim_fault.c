@@ -278,6 +278,15 @@ static void lie(struct sim *s, const struct sim_fault *f)
     m.config.primary.v = (uint16_t)(f->b % (uint64_t)s->nics + 1);
     m.config.proposer.v = s->node[m.config.primary.v].proc[SIM_REPLICA].life;
     m.config.nonce = f->b | 1;
+    m.config.suspect.v = (f->b >> 34 & 7) == 0;
+    if ((f->b >> 37 & 7) == 0 && m.config.primary.v != f->node) {
+        struct ts_nic_id self = {f->node};
+        cfg_set_remove(&m.config.in_sync, self);
+        cfg_set_remove(&m.config.members, self);
+        if (f->b >> 40 & 1) { /* its disk was replaced, rather */
+            cfg_set_add(&m.config.members, (struct cfg_replica){self, {1}});
+        }
+    }
     if (f->b >> 32 & 1) {
         cfg_set_remove(&m.config.in_sync,
                        (struct ts_nic_id){(uint16_t)(m.config.primary.v % s->nics + 1)});
@@ -309,6 +318,15 @@ static void on_word_fault(struct sim *s, const struct sim_event *ev, const struc
                                         .peer = f->other,
                                         .a = f->a % (REPL_EVIDENCE_EXITED + 1)});
         plan_end(s, ev, f);
+    } else if (f->kind == SIM_FAULT_GARBAGE) {
+        sim_stray_garbage_frames(s, f->node, f->other);
+        sim_stray_garbage_registers(s, (int)(f->a % (uint64_t)s->nodes) + 1);
+        sim_heart_garbage(s, (int)(f->b % (uint64_t)s->nodes) + 1);
+    } else if (f->kind == SIM_FAULT_STRAY) {
+        sim_stray_old_frames(s, f->node, f->other);
+        sim_stray_old_registers(s, (int)(f->a % (uint64_t)s->nodes) + 1);
+    } else if (f->kind == SIM_FAULT_LONG) {
+        sim_load_long(s, f->a);
     } else if (f->kind == SIM_FAULT_WALL_CLOCK) {
         s->node[f->node].wall_offset = (int64_t)(f->a % (7200 * SIM_S)) - (int64_t)(3600 * SIM_S);
     }

@@ -8,18 +8,26 @@
 #include "tests/sim/sim.h"
 
 #define BACKLOG_MAX 64
+#define GARBAGE 40
+
+static void tag_of(const uint8_t *packet, uint8_t tag[HB_TAG_BYTES])
+{
+    uint32_t crc = ts_crc32c(packet, HB_SIGNED_BYTES);
+    memset(tag, 0, HB_TAG_BYTES);
+    memcpy(tag, &crc, sizeof(crc));
+}
 
 static void seal(uint8_t *packet)
 {
-    uint32_t crc = ts_crc32c(packet, HB_SIGNED_BYTES);
-    memset(packet + HB_SIGNED_BYTES, 0, HB_TAG_BYTES);
-    memcpy(packet + HB_SIGNED_BYTES, &crc, sizeof(crc));
+    tag_of(packet, packet + HB_SIGNED_BYTES);
 }
 
+/* As hb_tag_eq, which takes its time on purpose: too much for every datagram here. */
 static bool sealed(const uint8_t *packet)
 {
-    uint32_t crc = ts_crc32c(packet, HB_SIGNED_BYTES);
-    return memcmp(packet + HB_SIGNED_BYTES, &crc, sizeof(crc)) == 0;
+    uint8_t tag[HB_TAG_BYTES];
+    tag_of(packet, tag);
+    return memcmp(tag, packet + HB_SIGNED_BYTES, HB_TAG_BYTES) == 0;
 }
 
 static void send_heartbeat(struct sim *s, int node, const struct hb_effect *e, struct ts_mono now)
@@ -93,6 +101,41 @@ static void on_packet(struct sim *s, const struct sim_event *ev)
     }
     struct hb_event e = {.kind = HB_EVENT_DATAGRAM, .path = ev->path, .datagram = &content};
     step(s, ev->node, &e);
+}
+
+/* Whether the node may not take it for a heartbeat of a peer: then it may come with the key. */
+static bool not_for(const struct sim *s, int node, int path, const uint8_t *packet, size_t len)
+{
+    struct hb_datagram d;
+    if (hb_datagram_decode(&d, (struct ts_bytes){packet, len}) != TS_OK) {
+        return true;
+    }
+    return d.from.v > s->nodes || d.from.v == node || d.to.v != node || d.path != path;
+}
+
+void sim_heart_garbage(struct sim *s, int node)
+{
+    uint64_t kept = s->net.kept_count < SIM_KEPT_MAX ? s->net.kept_count : SIM_KEPT_MAX;
+    struct sim_event ev = {
+        .kind = SIM_EV_DATAGRAM, .at = s->now, .node = (uint8_t)node, .proc = SIM_HEARTBEATD};
+    const struct sim_process *p = &s->node[node].proc[SIM_HEARTBEATD];
+    for (int i = 0; i < GARBAGE && kept > 0 && p->life != 0 && p->ready; i++) {
+        const struct sim_kept *k = &s->net.kept[sim_rand(s, 0, kept - 1)];
+        uint8_t packet[HB_DATAGRAM_BYTES + 8];
+        memcpy(packet, k->bytes, HB_DATAGRAM_BYTES);
+        ev.len = sim_stray_damage(s, packet, HB_DATAGRAM_BYTES, sizeof(packet));
+        ev.path = (uint8_t)sim_rand(s, 0, SIM_PATHS - 1);
+        ev.bytes = packet;
+        if (ev.len == HB_DATAGRAM_BYTES && not_for(s, node, ev.path, packet, ev.len)) {
+            seal(packet); /* of this cluster, and wrong */
+            sim_dispatch(s, &ev);
+        } else if (ev.len != HB_DATAGRAM_BYTES || !sealed(packet)) {
+            uint8_t tag[HB_TAG_BYTES];
+            tag_of(packet, tag);
+            ts_assert(ev.len != HB_DATAGRAM_BYTES || !hb_tag_eq(packet + HB_SIGNED_BYTES, tag));
+            sim_dispatch(s, &ev);
+        }
+    }
 }
 
 void sim_heart_start(struct sim *s, int node)

@@ -149,7 +149,9 @@ void sim_link_send(struct sim *s, int from, int to, uint8_t type, struct ts_byte
     if (c == NULL || !c->end[side].open) {
         return;
     }
-    push_frame(s, p, c, 1 - side, type, sim_bytes_copy(s, head, body), head.len + body.len);
+    uint8_t *bytes = sim_bytes_copy(s, head, body);
+    sim_stray_keep_frame(s, from, to, type, (struct ts_bytes){bytes, head.len + body.len});
+    push_frame(s, p, c, 1 - side, type, bytes, head.len + body.len);
 }
 
 /* ---- dialling ------------------------------------------------------------------------------- */

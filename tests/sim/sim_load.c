@@ -158,6 +158,10 @@ static void submit(struct sim *s, const struct sim_client *c, int node, struct s
     struct repl_event ev = {.kind = REPL_EV_SUBMIT};
     ev.u.submit.requests = q; /* the others are no-ops */
     ev.u.submit.count = (size_t)sim_rand(s, 1, 4);
+    if (s->load.long_left > 0 && ev.u.submit.count > 1) {
+        s->load.long_left--;
+        q[1].payload = (struct ts_bytes){s->load.zeros, (size_t)sim_rand(s, 0, s->load.long_max)};
+    }
     *w = (struct sim_waiting){.used = true, .record = c->record, .id = rec->id};
     w->seq = ts_seq_add(st->tail.seq, 1);
     sim_check_ordered(s, rec->id, c->record);
@@ -367,8 +371,24 @@ void sim_load_closed(struct sim *s, int node)
     }
 }
 
+/* Some of the next entries are long: up to a tenth of the log window or up to a third. */
+void sim_load_long(struct sim *s, uint64_t how)
+{
+    struct sim_load *l = &s->load;
+    size_t most = REPL_BATCH_BYTES_MAX - 1024;
+    if (l->zeros == NULL) {
+        l->zeros = calloc(1, most);
+        ts_assert(l->zeros != NULL);
+    }
+    /* Rarely, and late: each start of a replica reads them again, which takes as long as a seed. */
+    bool huge = how % 12 == 0 && s->now > s->end_of_faults / 4 * 3;
+    l->long_max = huge ? most : 1U << 14;
+    l->long_left = huge ? 6 : 12;
+}
+
 void sim_load_free(struct sim *s)
 {
+    free(s->load.zeros);
     free(s->load.record);
     free(s->load.bytes);
 }
@@ -379,6 +399,7 @@ void sim_load_start(struct sim *s)
     s->load.bytes_len = 0;
     s->load.next_id = 0;
     s->load.focus_until = 0;
+    s->load.long_left = 0;
     memset(s->load.client, 0, sizeof(s->load.client));
     for (int i = 0; i < s->plan.clients; i++) {
         s->load.client[i].guess = 1;

@@ -160,6 +160,7 @@ static void register_message(struct sim *s, struct sim_event *ev, int from,
     s->stats.register_messages++;
     ev->type = (uint8_t)msg->type;
     ev->len = w.len;
+    sim_stray_keep_register(s, from, ev, (struct ts_bytes){bytes, w.len});
     for (; copies > 0; copies--) {
         bool lost = path < 0 ? sim_chance_pm(s, 700) : is_bad(s, p) && sim_chance_pm(s, p->loss_pm);
         if (lost) {

@@ -52,7 +52,10 @@
     X(SIM_FAULT_OLD_TOGETHER, "old-images-together", 2) \
     X(SIM_FAULT_EVIDENCE, "random-evidence", 6) \
     X(SIM_FAULT_LIE, "false-config", 3) \
-    X(SIM_FAULT_WALL_CLOCK, "wall-clock-jump", 2)
+    X(SIM_FAULT_WALL_CLOCK, "wall-clock-jump", 2) \
+    X(SIM_FAULT_GARBAGE, "garbage-messages", 2) \
+    X(SIM_FAULT_STRAY, "stray-messages", 4) \
+    X(SIM_FAULT_LONG, "long-entries", 1)
 
 /* What a fault can wait for: the next time that a replica is there. X(symbol, name) */
 #define SIM_MOMENT_LIST(X) \

@@ -294,6 +294,7 @@ static void teardown(struct sim *s)
     }
     sim_queue_reset(&s->queue);
     sim_link_free(s);
+    sim_stray_reset(s);
     for (int n = 1; n <= SIM_NODES_MAX; n++) {
         sim_heart_end(s, n);
         sim_voter_end(s, n);
