@@ -18,6 +18,7 @@
 #include "cluster-cfg/start.h"
 #include "daemon/args.h"
 #include "daemon/replica_evidence.h"
+#include "daemon/replica_record.h"
 #include "net/unix_dgram.h"
 #include "replicator/io/journal.h"
 #include "replicator/io/links.h"
@@ -120,9 +121,6 @@ enum ts_err replica_replay(void *arg, const struct journal_batch *batch, struct 
                            struct ts_why *why);
 /* The journal takes nothing more: the next turn ends the replica. */
 void replica_disk_trouble(struct replica *r, const char *what, enum ts_err err);
-/* The replica record's opaque bytes: {u8 version, u64 floor}, none when nothing was promised yet.
- * TS_ERR_VERSION; TS_ERR_SHORT, TS_ERR_MALFORMED: it is damaged. */
-enum ts_err replica_record_floor(struct ts_bytes record, struct ts_epoch *floor) TS_MUST_USE;
 
 /* Answers the reads of the journal that could not begin. */
 void replica_fetch_tick(struct replica *r);

@@ -6,24 +6,6 @@
 #include "base/assert.h"
 #include "daemon/replica.h"
 
-#define RECORD_VERSION 1
-#define RECORD_BYTES 9
-
-enum ts_err replica_record_floor(struct ts_bytes record, struct ts_epoch *floor)
-{
-    struct ts_reader r = ts_reader_init(record.data, record.len);
-    floor->v = 0;
-    if (record.len == 0) {
-        return TS_OK; /* freshly formatted: nothing was promised */
-    }
-    uint8_t version = ts_get_u8(&r);
-    if (version != RECORD_VERSION) {
-        return TS_ERR_VERSION;
-    }
-    floor->v = ts_get_u64(&r);
-    return ts_reader_finish(&r);
-}
-
 void replica_disk_trouble(struct replica *r, const char *what, enum ts_err err)
 {
     if (!r->disk_failed) {
@@ -63,10 +45,9 @@ static void on_truncate(void *ctx, struct repl_pos end)
 static void on_floor(void *ctx, struct ts_epoch floor)
 {
     struct replica *r = ctx;
-    uint8_t bytes[RECORD_BYTES];
+    uint8_t bytes[REPLICA_RECORD_BYTES];
     struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
-    ts_put_u8(&w, RECORD_VERSION);
-    ts_put_u64(&w, floor.v);
+    replica_record_encode(floor, &w);
     ts_assert(!w.failed);
     enum ts_err err = journal_persist_record(r->journal, (struct ts_bytes){bytes, w.len}, floor.v);
     if (err != TS_OK && err != TS_ERR_CLOSED) {

@@ -12,6 +12,7 @@
 #include "base/io/files.h"
 
 #define REASON_MAX 600
+#define RESERVED_MARK "unmarked"
 
 enum ts_err ts_dir_sync(const char *path, struct ts_why *why)
 {
@@ -159,12 +160,25 @@ enum ts_err ts_dir_stage_finish(const char *dir, struct ts_why *why)
     return ts_dir_sync(parent, why);
 }
 
+enum ts_err ts_dir_reserve_mark(const char *dir, struct ts_why *why)
+{
+    static const uint8_t blank[REASON_MAX];
+    char path[TS_PATH_MAX];
+    enum ts_err err = ts_path(path, why, dir, RESERVED_MARK);
+    return err != TS_OK ? err : ts_file_replace(path, blank, sizeof(blank), 0600, why);
+}
+
 static void mark(const char *dir, const char *name, const char *reason)
 {
     char path[TS_PATH_MAX];
-    if (ts_path(path, NULL, dir, "%s", name) != TS_OK) {
+    char reserved[TS_PATH_MAX];
+    if (ts_path(path, NULL, dir, "%s", name) != TS_OK ||
+        ts_path(reserved, NULL, dir, RESERVED_MARK) != TS_OK) {
         return;
     }
+    /* A new name may need space that there is not; this one is there. It is missing when the
+     * directory bears a marker already. */
+    (void)ts_disk_rename(reserved, path);
     /* Written in place: on a disk that fails already, each further step is one more that may fail,
      * and the name alone carries the meaning. */
     int fd = ts_disk_open(path, O_WRONLY | O_CREAT, 0600);

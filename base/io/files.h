@@ -84,6 +84,9 @@ enum ts_err ts_dir_stage_begin(const char *dir, char staging[TS_PATH_MAX],
                                struct ts_why *why) TS_MUST_USE;
 enum ts_err ts_dir_stage_finish(const char *dir, struct ts_why *why) TS_MUST_USE;
 
+/* Sets a place for a marker aside ("DIR/unmarked"), durably with DIR: a disk that is full can be
+ * marked then, too. Part of formatting. TS_ERR_NOSPACE, TS_ERR_IO, TS_ERR_SYSTEM. */
+enum ts_err ts_dir_reserve_mark(const char *dir, struct ts_why *why) TS_MUST_USE;
 /* R2.11: a disk that failed once is never trusted again, also across restarts. Best effort: the
  * marker "DIR/abandoned" is on the disk that failed. `reason` is one sentence. */
 void ts_dir_abandon(const char *dir, const char *reason);

@@ -186,6 +186,9 @@ enum ts_err voter_store_format(const char *dir, struct ts_incarnation incarnatio
             err = format_part(staging, incarnation, initial[i].id, initial[i].bytes, why);
         }
     }
+    if (err == TS_OK) {
+        err = ts_dir_reserve_mark(staging, why);
+    }
     return err != TS_OK ? err : ts_dir_stage_finish(dir, why);
 }
 

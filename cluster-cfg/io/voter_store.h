@@ -5,6 +5,7 @@
  *   DIR/identity        {start number and instance, list of registers}
  *   DIR/register-<id>   the record of one register (R1.3)
  *   DIR/starts          the start registrations (R1.8), one record for all
+ *   DIR/unmarked        room for one of the markers
  *   DIR/abandoned       the marker of a disk that failed once
  *   DIR/refused         the marker of a disk that the other voters refused (R1.8)
  *

@@ -107,6 +107,9 @@ enum ts_err journal_format(const char *dir, struct ts_incarnation incarnation,
                                    .size = o.segment_bytes};
         err = journal_segment_create(staging, &h, NULL, why);
     }
+    if (err == TS_OK) {
+        err = ts_dir_reserve_mark(staging, why);
+    }
     return err != TS_OK ? err : ts_dir_stage_finish(dir, why);
 }
 

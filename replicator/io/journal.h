@@ -3,6 +3,7 @@
  *   DIR/record          slot file: start number and instance, group, and the replica's
  *                       opaque bytes (acknowledgement floor and such)
  *   DIR/segment-000001  the log, in prewritten segments; layout: journal_format.h
+ *   DIR/unmarked        room for one of the markers
  *   DIR/abandoned       the marker of a disk that failed once
  *   DIR/refused         the marker of a disk that the voters refused (R1.8)
  *

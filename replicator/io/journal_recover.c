@@ -282,6 +282,11 @@ static enum ts_err check_durable(const struct recovery *v, struct ts_why *why)
 
 /* ---- making the end a clean one ---- */
 
+static bool all_zero(const uint8_t *data, size_t len)
+{
+    return len == 0 || (data[0] == 0 && memcmp(data, data + 1, len - 1) == 0);
+}
+
 /* Takes over the segment that was prepared ahead, when it is as blank as it was made. */
 static enum ts_err keep_spare(struct recovery *v, bool *kept, struct ts_why *why)
 {
@@ -293,11 +298,7 @@ static enum ts_err keep_spare(struct recovery *v, bool *kept, struct ts_why *why
     struct recovery w = {.j = v->j, .fd = -1};
     enum ts_err err = load_segment(&w, number, 0, why);
     if (err == TS_OK) {
-        uint32_t at = JOURNAL_BLOCK;
-        while (at < w.size && w.data[at] == 0) {
-            at++;
-        }
-        *kept = at == w.size;
+        *kept = all_zero(w.data + JOURNAL_BLOCK, w.size - JOURNAL_BLOCK);
     }
     if (*kept) {
         v->j->spare.state = JOURNAL_SPARE_READY;
@@ -331,6 +332,10 @@ static enum ts_err remove_later(struct recovery *v, struct ts_why *why)
 static enum ts_err wipe_behind_end(struct recovery *v, struct ts_why *why)
 {
     uint32_t last = v->size;
+    while (last - v->end.offset >= JOURNAL_BLOCK &&
+           all_zero(v->data + last - JOURNAL_BLOCK, JOURNAL_BLOCK)) {
+        last -= JOURNAL_BLOCK;
+    }
     while (last > v->end.offset && v->data[last - 1] == 0) {
         last--;
     }

@@ -15,7 +15,10 @@
  *   sim_budget.c   the fault budget: what the design survives
  *   sim_net.c      paths: loss, delay, order, copies, damage, partitions; datagrams, voters' links
  *   sim_link.c     TCP links between replicas: dial, choice of the path, sessions
- *   sim_disk.c     a replica's journal and record; power loss, errors, images
+ *   sim_volume.c   disks in memory: power loss, torn, lost, misdirected, corrupt writes
+ *   sim_files.c    … under the shipped code
+ *   sim_disk.c     a replica's disk under the shipped journal, and what that may forget
+ *   sim_work.c     libuv's worker threads, in virtual time
  *   sim_stray.c, sim_stray_register.c: messages that nobody sent like this, or now, or to whom
  *                  they come
  *   sim_voter.c    cluster-cfgd's voter, its disk and its start
@@ -34,19 +37,29 @@
  * ---- the fault budget ----
  *
  * The design survives, in any number and combination, with safety always and with liveness once
- * they end: crashes and pauses of processes and nodes, loss of power of some or all nodes, every
- * fault of the network, slow, stalled and full disks, false evidence, false configs of a peer, late
- * and repeated messages, clocks that drift (200 ppm) or jump (wall clock).
+ * they end: crashes and pauses of processes and nodes, at any effect and at any operation on a
+ * file; loss of power of some or all nodes, which keeps any legal subset of what was not synced;
+ * every fault of the network, slow, stalled and full disks, false evidence, false configs of a
+ * peer, late and repeated messages, clocks that drift (200 ppm) or jump (wall clock).
  *
  * It survives these for good, within limits:
  *   - the disk of a replica is lost (failed fsync, damaged, blank, an old image): as long as
  *     another replica with a good disk is in every in-sync set that may be the present one. In a
- *     pair that is: one of the two, while both are in sync.
+ *     pair that is: one of the two, while both are in sync. A damaged disk (sectors that flipped or
+ *     cannot be read, a write that was lost or went elsewhere) counts as lost from then on, until a
+ *     start has read all of it and found it whole.
  *   - the disk of a voter is lost (damaged, blank, an old image): a minority of the voters, and an
  *     old image only when all other voters confirmed every start of it (R1.8's stated limit).
  *   - an old image is of an earlier start than the registered one (an image of the present start
  *     cannot be told from the disk itself by its start, adr/0010).
  * What lost its disk never comes back here: enrolling a new one is a mechanism of its own.
+ *
+ * What no start can tell from a torn write is beyond it, and is not done (sim_volume.c):
+ *   - damage to the newest group of a journal, before a note of a later group vouches for it. A
+ * write that is lost or misdirected is made good when its lie would come out that early.
+ *   - damage to both copies of a slot: one damage at a time on a disk, and a misdirected write does
+ *     not land on the other copy of what it was to write.
+ *   - a process that is killed between a sync that failed and the marker that remembers it.
  *
  * The generator keeps to that (sim_budget.c asks, before each such fault). With --beyond disks
  * are lost without asking, by faults that are noticed (not old images of voters, which the
@@ -67,6 +80,7 @@
 #include "daemon/replica_evidence.h"
 #include "heartbeat/heartbeat.h"
 #include "replicator/io/perform.h"
+#include "tests/sim/sim_files.h"
 #include "tests/sim/sim_plan.h"
 #include "tests/sim/sim_queue.h"
 #include "tests/sim/sim_stray.h"
@@ -81,25 +95,6 @@ struct lin;
 
 /* ---- a replica's disk -------------------------------------------------------------------- */
 
-enum sim_op_kind { SIM_OP_APPEND, SIM_OP_TRUNCATE, SIM_OP_FLOOR, SIM_OP_CONFIRM };
-
-/* A write, and once durable a batch of the log. */
-struct sim_op {
-    enum sim_op_kind kind;
-    struct ts_seq seq; /* last of the batch, or the new end */
-    struct ts_seq committed;
-    struct ts_epoch floor;
-    uint8_t *bytes; /* a reference */
-    size_t len;
-};
-
-struct sim_ops {
-    struct sim_op *op;
-    size_t head;
-    size_t count;
-    size_t cap;
-};
-
 /* Of a disk (R1.8, adr/0010): raised when the last one is known at a majority. */
 struct sim_start {
     uint64_t number;
@@ -107,29 +102,47 @@ struct sim_start {
     bool confirmed;
 };
 
-/* What a journal directory holds. */
-struct sim_image {
-    bool valid;
-    struct sim_ops log; /* batches, in order */
-    struct ts_epoch floor;
-    struct sim_start start;
+/* The end of a batch. */
+struct sim_batch {
+    struct ts_seq last;
+    struct ts_hash hash; /* of the chain through it */
 };
 
 struct sim_disk {
     struct ts_incarnation incarnation;
-    struct sim_image durable;
-    struct sim_ops cached; /* written by a process that ended; not synced */
-    struct sim_ops queued; /* asked for by the running one; the first `group` are being written */
-    size_t group;
-    struct sim_image kept; /* an old image, for a rollback */
-    bool abandoned;        /* R2.11 */
-    bool refused;          /* R1.8 */
-    bool damaged;          /* a batch before the durable position: refused at open */
-    bool blank;
-    bool old;  /* an old image lies there */
-    bool lost; /* any of these: does not count on it any more */
-    bool fail_next;
-    uint64_t slow; /* times slower */
+    struct sim_volume volume;
+    struct sim_volume kept; /* an old image, for a rollback */
+    struct sim_start kept_start;
+    bool has_kept;
+    /* the process */
+    struct journal *journal; /* NULL: not open */
+    struct sim_worker *worker;
+    struct sim_start start; /* as found at open, and confirmed since */
+    struct ts_epoch floor;  /* as found at open */
+    bool turn_runs;         /* the writing thread has something in hand */
+    bool idle_planned;
+    uint64_t idle_at;
+    bool deliver; /* the loop is to hear of completions */
+    bool busy;    /* within the journal's code: it is freed later */
+    bool ending;  /* what the process had in hand is carried out in part */
+    bool ended;   /* … and it is gone */
+    /* what the journal told */
+    struct ts_seq told; /* durable, and not cut off since */
+    struct ts_hash told_hash;
+    struct ts_epoch floor_told;
+    struct sim_batch *log; /* as appended, or found */
+    size_t log_count;
+    size_t log_cap;
+    uint64_t *known; /* the hashes of all batches that were ever appended here */
+    size_t known_count;
+    size_t known_cap;
+    /* faults */
+    bool old;       /* an old image lies there */
+    bool lost;      /* refused from now on, or on its way to that */
+    bool fail_next; /* the next sync fails */
+    bool full_to_write;
+    const struct sim_fault *crash; /* of the volume's planned end of the process */
+    uint64_t slow;                 /* times slower */
     uint64_t stalled_until;
     uint64_t full_until;
 };
@@ -153,11 +166,13 @@ struct sim_voter_op {
 
 struct sim_voter_disk {
     struct ts_incarnation incarnation;
+    struct sim_volume volume;
     struct sim_voter_image durable;
     struct sim_voter_image kept;
     struct sim_voter_op ops[VOTER_HELD_MAX + 8]; /* in the worker's hands, in order */
     size_t op_count;
     size_t cached; /* the first so many were written by a process that ended */
+    const struct sim_fault *crash;
     uint64_t busy_until;
     uint64_t stalled_until;
     bool fail_next;
@@ -479,6 +494,7 @@ struct sim_stats {
     X(SIM_CHECK_FAILOVER, "no-needless-failover") \
     X(SIM_CHECK_DIGEST, "digests") \
     X(SIM_CHECK_CLONE, "old-disks-refused") \
+    X(SIM_CHECK_DISK, "durable-kept") \
     X(SIM_CHECK_LINEAR, "linearizable") \
     X(SIM_CHECK_LIVE, "liveness") \
     X(SIM_CHECK_COURSE, "deterministic") \
@@ -599,6 +615,8 @@ void sim_voter_start(struct sim *s, int node);
 void sim_voter_end(struct sim *s, int node);
 void sim_voter_event(struct sim *s, struct sim_event *ev);
 void sim_voter_power_lost(struct sim *s, int node);
+/* When a write to the disk that begins now is done. */
+uint64_t sim_voter_due(struct sim *s, int node);
 /* Compares what a process knows of its links to the voters with how they are; tells `up`/`down`. */
 void sim_voter_links(struct sim *s, int node, enum sim_proc proc,
                      void (*told)(struct sim *s, int node, int voter, bool up));
@@ -609,6 +627,8 @@ void sim_replica_start(struct sim *s, int node);
 void sim_replica_end(struct sim *s, int node);
 void sim_replica_event(struct sim *s, struct sim_event *ev);
 void sim_feed(struct sim *s, int node, struct repl_event *ev);
+/* A batch that the journal found; false when it does not fit. */
+bool sim_replica_restore(struct sim *s, int node, struct ts_bytes batch, struct ts_seq committed);
 /* The disk remembers that this start is registered. */
 void sim_replica_confirmed(struct sim *s, int node);
 /* The links' callbacks. */
@@ -651,13 +671,20 @@ void sim_link_free(struct sim *s);
 
 /* ---- sim_disk.c -------------------------------------------------------------------------- */
 
+/* The path of a volume: kind 'r' for a replica's, 'v' for a voter's. */
+void sim_disk_dir(char out[8], int node, char kind);
 void sim_disk_format(struct sim *s, int node);
-/* Begins a start as the journal and the voter's store do. */
+/* Begins a start as the voter's store does. */
 void sim_disk_begin_start(struct sim *s, struct sim_start *start);
-/* Opens the journal as journal_open does: false when it is refused. */
+/* Opens the journal and replays it to the core: false when it is refused, or the process has ended
+ * meanwhile. */
 bool sim_disk_open(struct sim *s, int node);
-void sim_disk_replay(struct sim *s, int node);
-void sim_disk_push(struct sim *s, int node, const struct sim_op *op);
+void sim_disk_append(struct sim *s, int node, const struct repl_batch *b, struct ts_hash hash,
+                     struct ts_seq committed);
+void sim_disk_truncate(struct sim *s, int node, struct repl_pos end);
+void sim_disk_floor(struct sim *s, int node, struct ts_epoch floor);
+void sim_disk_confirm(struct sim *s, int node);
+void sim_disk_refuse(struct sim *s, int node);
 void sim_disk_event(struct sim *s, struct sim_event *ev);
 void sim_disk_fetch(struct sim *s, int node, int peer, struct ts_seq after, size_t bytes_max);
 void sim_disk_process_ended(struct sim *s, int node);
@@ -665,7 +692,19 @@ void sim_disk_power_lost(struct sim *s, int node);
 void sim_disk_keep_image(struct sim *s, int node);
 void sim_disk_put_image(struct sim *s, int node);
 void sim_disk_blank(struct sim *s, int node);
+/* Neither lost nor damaged in a way that shows only later. */
+bool sim_disk_good(const struct sim_disk *d);
 void sim_disk_free(struct sim *s, int node);
+
+/* ---- sim_work.c -------------------------------------------------------------------------- */
+
+/* Of a process; freed at its end. */
+struct sim_worker *sim_worker_new(struct sim *s, int node, enum sim_proc proc);
+/* What the shipped code takes for its loop. */
+struct uv_loop_s *sim_worker_loop(struct sim_worker *k);
+void sim_worker_event(struct sim_worker *k, struct sim_event *ev);
+/* The process ends: what is in hand is done, as far as its disk lets it. NULL is allowed. */
+void sim_worker_end(struct sim_worker *k);
 
 /* ---- sim_history.c ------------------------------------------------------------------------ */
 
@@ -683,6 +722,8 @@ void sim_history_check(struct sim *s);
 
 void sim_load_start(struct sim *s);
 void sim_load_free(struct sim *s);
+/* Whether those of sim_load_long may be as long as entries get. */
+bool sim_load_is_huge(uint64_t how);
 /* Fault: entries are long for a while. */
 void sim_load_long(struct sim *s, uint64_t how);
 /* The operation's key. */
@@ -756,6 +797,8 @@ void sim_rollback_goes_on(struct sim *s, const struct sim_event *ev);
 /* For both. */
 void sim_fault_isolate(struct sim *s, const struct sim_fault *f);
 uint64_t sim_fault_end(const struct sim *s, const struct sim_fault *f);
+/* A process is killed at an operation on its files, or its node loses power there. */
+void sim_fault_at_operation(struct sim *s, int node, enum sim_proc proc);
 
 bool sim_budget_allows_replica_loss(const struct sim *s, int node);
 bool sim_budget_allows_voter_loss(const struct sim *s, int node, bool old_image);

@@ -7,7 +7,7 @@ static bool survives(const struct sim *s, const struct cfg_config *cfg, int node
 {
     for (size_t i = 0; i < cfg->in_sync.count; i++) {
         int n = cfg->in_sync.r[i].nic.v;
-        if (n != node && n <= s->nics && !s->node[n].replica.disk.lost) {
+        if (n != node && n <= s->nics && sim_disk_good(&s->node[n].replica.disk)) {
             return true;
         }
     }
@@ -81,7 +81,7 @@ bool sim_budget_allows_replica_loss(const struct sim *s, int node)
     if (s->options.beyond) {
         return true;
     }
-    if (s->node[node].replica.disk.lost) {
+    if (!sim_disk_good(&s->node[node].replica.disk)) {
         return false;
     }
     return survives(s, &s->checks.decided, node) && voters_survive(s, node) &&

@@ -1,135 +1,164 @@
-/* A replica's disk: the journal and its small record.
+/* A replica's disk: the shipped journal on a volume of sim_files.c.
  *
- * As the journal's writing thread does it, one write is in flight; what is asked for meanwhile
- * forms the next: a run of appends together, a cut or a record alone. They become durable in order.
- *   - A process that is killed leaves a part of what was in flight in the page cache. The next
- *     start reads it and makes it durable before anything is said (R2.11).
- *   - Power that is lost takes any part of that away again: the log keeps a prefix, since a batch
- *     behind a missing or torn one does not continue the log and is cut off at the next start. What
- *     was reported as durable stays.
- *   - A failed fsync ends the disk's use for good. A full disk ends the process only.
- *   - A disk with a damaged batch before the durable position, a blank one, an abandoned one is
- *     refused at the start. */
+ * The journal's threads take their turns in virtual time (this file stands for journal_threads.c):
+ * a turn is carried out when its time is over, as a whole. When the process ends before that, it is
+ * carried out up to some operation, so that every state that a crash can leave comes about: killed,
+ * all that was done is in the page cache; power lost, any legal subset of it is on the device.
+ *
+ * After each start this file compares what the journal found with what it had told before: nothing
+ * that was told to be durable is missing, nothing is there that was never appended. A journal may
+ * refuse a disk that was damaged, no other. */
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/exit.h"
+#include "daemon/replica_record.h"
+#include "replicator/io/journal_internal.h"
 #include "tests/sim/sim.h"
+
+/* A read is done in pieces: several to a learner. */
+#define FETCH_MAX 40000U
+
+static struct sim_replica *replica_at(struct sim *s, int node)
+{
+    return &s->node[node].replica;
+}
 
 static struct sim_disk *disk_of(struct sim *s, int node)
 {
     return &s->node[node].replica.disk;
 }
 
-/* ---- lists of writes ------------------------------------------------------------------------ */
-
-static struct sim_op *op_at(const struct sim_ops *l, size_t i)
+static struct sim_replica *owner(const struct journal *j)
 {
-    return &l->op[l->head + i];
+    return j->callbacks.arg;
 }
 
-static void ops_push(struct sim_ops *l, const struct sim_op *op)
+static void push(struct sim *s, int node, enum sim_event_kind kind, uint64_t at)
 {
-    if (l->head + l->count == l->cap) {
-        if (l->head > l->cap / 2) {
-            memmove(l->op, l->op + l->head, l->count * sizeof(*l->op));
+    sim_push(s, &(struct sim_event){.kind = kind,
+                                    .at = at,
+                                    .node = (uint8_t)node,
+                                    .proc = SIM_REPLICA,
+                                    .life = s->node[node].proc[SIM_REPLICA].life});
+}
+
+void sim_disk_dir(char out[8], int node, char kind)
+{
+    (void)snprintf(out, 8, "/%d/%c", node, kind);
+}
+
+/* ---- what was told ------------------------------------------------------------------------- */
+
+static void log_add(struct sim_disk *d, struct ts_seq last, struct ts_hash hash)
+{
+    if (d->log_count == d->log_cap) {
+        d->log_cap = d->log_cap == 0 ? 256 : 2 * d->log_cap;
+        d->log = realloc(d->log, d->log_cap * sizeof(*d->log));
+        ts_assert(d->log != NULL);
+    }
+    d->log[d->log_count++] = (struct sim_batch){last, hash};
+}
+
+static void log_cut(struct sim_disk *d, struct ts_seq after)
+{
+    while (d->log_count > 0 && d->log[d->log_count - 1].last.v > after.v) {
+        d->log_count--;
+    }
+}
+
+/* The hash of the log through `seq`; false when no batch ends there. */
+static bool log_hash(const struct sim_disk *d, struct ts_seq seq, struct ts_hash *hash)
+{
+    size_t lo = 0;
+    size_t hi = d->log_count;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (d->log[mid].last.v < seq.v) {
+            lo = mid + 1;
         } else {
-            l->cap = l->cap == 0 ? 64 : 2 * l->cap;
-            struct sim_op *more = malloc(l->cap * sizeof(*more));
-            ts_assert(more != NULL);
-            if (l->count > 0) {
-                memcpy(more, l->op + l->head, l->count * sizeof(*more));
+            hi = mid;
+        }
+    }
+    *hash = lo < d->log_count ? d->log[lo].hash : (struct ts_hash){0, 0};
+    return lo < d->log_count && d->log[lo].last.v == seq.v;
+}
+
+/* Every batch that was ever appended here, as a set. */
+static bool known_has(const struct sim_disk *d, uint64_t hash, size_t *at)
+{
+    *at = (size_t)hash & (d->known_cap - 1);
+    while (d->known[*at] != 0 && d->known[*at] != hash) {
+        *at = (*at + 1) & (d->known_cap - 1);
+    }
+    return d->known[*at] != 0;
+}
+
+static void known_add(struct sim_disk *d, struct ts_hash hash)
+{
+    uint64_t h = hash.lo | 1;
+    size_t at = 0;
+    if (2 * d->known_count >= d->known_cap) {
+        uint64_t *old = d->known;
+        size_t cap = d->known_cap;
+        d->known_cap = cap == 0 ? 1024 : 2 * cap;
+        d->known = calloc(d->known_cap, sizeof(*d->known));
+        ts_assert(d->known != NULL);
+        for (size_t i = 0; i < cap; i++) {
+            if (old[i] != 0) {
+                (void)known_has(d, old[i], &at);
+                d->known[at] = old[i];
             }
-            free(l->op);
-            l->op = more;
         }
-        l->head = 0;
+        free(old);
     }
-    l->op[l->head + l->count++] = *op;
-}
-
-static struct sim_op ops_pop(struct sim_ops *l)
-{
-    ts_assert(l->count > 0);
-    l->count--;
-    struct sim_op op = l->op[l->head++];
-    l->head = l->count == 0 ? 0 : l->head;
-    return op;
-}
-
-static void ops_clear(struct sim *s, struct sim_ops *l)
-{
-    while (l->count > 0) {
-        sim_bytes_drop(s, ops_pop(l).bytes);
+    if (!known_has(d, h, &at)) {
+        d->known[at] = h;
+        d->known_count++;
     }
 }
 
-static void ops_free(struct sim *s, struct sim_ops *l)
+/* ---- threads (replicator/io/journal_threads.c) ----------------------------------------------- */
+
+void journal_threads_init(struct journal *j, uv_loop_t *loop)
 {
-    ops_clear(s, l);
-    free(l->op);
-    *l = (struct sim_ops){0};
+    j->threads.loop = loop;
 }
 
-static void image_clear(struct sim *s, struct sim_image *image)
+void journal_threads_destroy(struct journal *j)
 {
-    ops_clear(s, &image->log);
-    image->floor.v = 0;
-    image->start = (struct sim_start){.confirmed = true};
-    image->valid = false;
+    (void)j;
 }
 
-static void image_copy(struct sim *s, struct sim_image *to, const struct sim_image *from)
+enum ts_err journal_threads_start(struct journal *j, struct ts_why *why)
 {
-    image_clear(s, to);
-    to->floor = from->floor;
-    to->start = from->start;
-    to->valid = true;
-    for (size_t i = 0; i < from->log.count; i++) {
-        struct sim_op op = *op_at(&from->log, i);
-        op.bytes = sim_bytes_ref(op.bytes);
-        ops_push(&to->log, &op);
-    }
+    (void)j;
+    (void)why;
+    return TS_OK;
 }
 
-/* ---- becoming durable ----------------------------------------------------------------------- */
-
-/* Takes the operation's bytes. */
-static void make_durable(struct sim *s, struct sim_disk *d, const struct sim_op *op)
+void journal_threads_end(struct journal *j)
 {
-    struct sim_ops *log = &d->durable.log;
-    if (op->kind == SIM_OP_APPEND) {
-        ops_push(log, op);
-    } else if (op->kind == SIM_OP_TRUNCATE) {
-        while (log->count > 0 && ts_seq_lt(op->seq, op_at(log, log->count - 1)->seq)) {
-            log->count--;
-            sim_bytes_drop(s, op_at(log, log->count)->bytes);
-        }
-    } else if (op->kind == SIM_OP_FLOOR) {
-        d->durable.floor = op->floor;
-    } else {
-        d->durable.start.confirmed = true;
-    }
+    (void)j;
+    ts_unreachable(); /* processes are killed here, journals are not closed */
 }
 
-/* A random part of a list, from its beginning. */
-static size_t some_of(struct sim *s, size_t count)
+void journal_lock(struct journal *j)
 {
-    return count == 0 ? 0 : (size_t)sim_rand(s, 0, count);
+    (void)j;
 }
 
-static void begin_group(struct sim *s, int node)
+void journal_unlock(struct journal *j)
+{
+    (void)j;
+}
+
+/* A turn begins: what is queued meanwhile waits for the next one. */
+static void plan_turn(struct sim *s, int node)
 {
     struct sim_disk *d = disk_of(s, node);
-    if (d->group > 0 || d->queued.count == 0) {
-        return;
-    }
-    enum sim_op_kind kind = op_at(&d->queued, 0)->kind;
-    d->group = 1;
-    while (kind == SIM_OP_APPEND && d->group < d->queued.count &&
-           op_at(&d->queued, d->group)->kind == kind) {
-        d->group++;
-    }
     uint64_t typical = s->plan.disk_us * (d->slow == 0 ? 1 : d->slow);
     uint64_t done = s->now + sim_us(s, typical / 2, typical * 2);
     if (sim_chance_pm(s, 15)) {
@@ -138,195 +167,582 @@ static void begin_group(struct sim *s, int node)
     if (d->stalled_until > s->now) {
         done += d->stalled_until - s->now;
     }
-    sim_push(s, &(struct sim_event){.kind = SIM_EV_DISK,
-                                    .at = done,
-                                    .node = (uint8_t)node,
-                                    .proc = SIM_REPLICA,
-                                    .life = s->node[node].proc[SIM_REPLICA].life});
+    d->turn_runs = true;
+    push(s, node, SIM_EV_DISK, done);
 }
 
-void sim_disk_push(struct sim *s, int node, const struct sim_op *op)
+void journal_wake_writer(struct journal *j)
 {
-    struct sim_disk *d = disk_of(s, node);
-    ops_push(&d->queued, op);
-    begin_group(s, node);
-}
-
-static void fail_disk(struct sim *s, int node, bool full)
-{
-    struct sim_disk *d = disk_of(s, node);
-    struct repl_event ev = {.kind = REPL_EV_DISK_FAILED};
-    if (full) {
-        sim_note(s, node, "the journal's disk is full");
-    } else {
-        sim_note(s, node, "the journal's fsync failed: the disk is abandoned");
-        d->abandoned = true;
-        d->lost = true;
-        d->fail_next = false;
-    }
-    uint64_t life = s->node[node].proc[SIM_REPLICA].life;
-    sim_feed(s, node, &ev);
-    if (s->node[node].proc[SIM_REPLICA].life == life) {
-        sim_proc_end(s, node, SIM_REPLICA, 1); /* as the daemon: its end is the word for others */
+    struct sim_replica *r = owner(j);
+    if (!r->disk.turn_runs && !r->disk.ending && journal_write_take(j)) {
+        plan_turn(r->sim, r->node);
     }
 }
 
-/* A completion for positions that were cut off meanwhile is not told, as the journal does. */
-static struct ts_seq told_end(const struct sim_disk *d, struct ts_seq end)
+void journal_wake_loop(struct journal *j)
 {
-    for (size_t i = 0; i < d->queued.count; i++) {
-        const struct sim_op *op = op_at(&d->queued, i);
-        if (op->kind == SIM_OP_TRUNCATE) {
-            end = ts_seq_min(end, op->seq);
+    owner(j)->disk.deliver = true;
+}
+
+void journal_spare_changed(struct journal *j)
+{
+    struct sim_replica *r = owner(j);
+    if (j->spare.state == JOURNAL_SPARE_WANTED && !r->disk.ending) {
+        push(r->sim, r->node, SIM_EV_SPARE, r->sim->now + sim_us(r->sim, 500, 20000));
+    }
+}
+
+void journal_await_spare(struct journal *j)
+{
+    journal_spare_prepare(j);
+}
+
+/* ---- turns ----------------------------------------------------------------------------------- */
+
+static enum sim_full full_now(const struct sim *s, const struct sim_disk *d)
+{
+    return d->full_until <= s->now ? SIM_FULL_NOT
+           : d->full_to_write      ? SIM_FULL_TO_WRITE
+                                   : SIM_FULL_TO_GROW;
+}
+
+/* What a turn left to do: the journal of a process that ended meanwhile. */
+static void leave(struct sim_disk *d)
+{
+    d->busy = false;
+    if (d->ended) {
+        journal_free(d->journal);
+        d->journal = NULL;
+        d->ended = false;
+    }
+}
+
+/* The process was to be killed at an operation on its files, and came to it. */
+static bool killed_at_operation(struct sim *s, int node)
+{
+    struct sim_disk *d = disk_of(s, node);
+    if (!d->volume.dead) {
+        return false;
+    }
+    sim_note(s, node, "the replica is killed in the middle of its work on its files");
+    sim_fault_at_operation(s, node, SIM_REPLICA);
+    return true;
+}
+
+static void deliver(struct sim *s, int node)
+{
+    struct sim_disk *d = disk_of(s, node);
+    struct journal *j = d->journal;
+    while (d->deliver && !d->ended) {
+        d->deliver = false;
+        journal_deliver(j);
+    }
+    (void)s;
+}
+
+static void plan_idle_note(struct sim *s, int node)
+{
+    struct sim_disk *d = disk_of(s, node);
+    if (journal_idle_note_due(d->journal)) {
+        d->idle_at = s->now + JOURNAL_IDLE_NOTE_NS;
+        if (!d->idle_planned) {
+            d->idle_planned = true;
+            push(s, node, SIM_EV_IDLE_NOTE, d->idle_at);
         }
     }
-    return end;
 }
 
-void sim_disk_event(struct sim *s, struct sim_event *ev)
+static void take_turn(struct sim *s, struct sim_event *ev)
 {
     int node = ev->node;
     struct sim_disk *d = disk_of(s, node);
-    struct repl_event e = {.kind = REPL_EV_PERSISTED};
-    ts_assert(d->group > 0);
-    enum sim_op_kind kind = op_at(&d->queued, 0)->kind;
+    struct sim_volume *v = &d->volume;
+    struct journal *j = d->journal;
     if (d->stalled_until > s->now) { /* the stall began while the write was in flight */
         ev->at = d->stalled_until + sim_us(s, 50, 500);
         sim_push(s, ev);
         return;
     }
-    if (d->fail_next && !sim_budget_allows_replica_loss(s, node)) {
+    bool asks = d->fail_next || v->next != SIM_LIE_NONE;
+    bool may_lose = asks && sim_budget_allows_replica_loss(s, node);
+    if (d->fail_next && !may_lose) {
         d->fail_next = false;
         s->stats.spared[SIM_FAULT_FSYNC_ERROR]++;
     }
-    if (d->fail_next || d->full_until > s->now) {
-        fail_disk(s, node, !d->fail_next);
+    enum journal_op_kind kind = j->taken.head->kind;
+    v->full = full_now(s, d);
+    v->sync_fails = d->fail_next;
+    v->armed = kind != JOURNAL_OP_TRUNCATE && may_lose && !v->latent;
+    v->turn++;
+    d->busy = true;
+    bool again = journal_write_some(j);
+    v->armed = false;
+    v->sync_fails = false;
+    if (!j->failed && !v->dead && kind == JOURNAL_OP_APPEND) {
+        v->vouched = v->turn - 1;
+    }
+    if (!killed_at_operation(s, node)) {
+        d->turn_runs = false;
+        if (again || journal_write_take(j)) {
+            plan_turn(s, node);
+        } else {
+            plan_idle_note(s, node);
+        }
+        deliver(s, node);
+    }
+    leave(d);
+}
+
+static void write_idle_note(struct sim *s, int node)
+{
+    struct sim_disk *d = disk_of(s, node);
+    d->idle_planned = false;
+    if (d->turn_runs || !journal_idle_note_due(d->journal)) {
         return;
     }
-    struct ts_seq end = {0};
-    for (; d->group > 0; d->group--) {
-        struct sim_op op = ops_pop(&d->queued);
-        make_durable(s, d, &op);
-        end = op.seq;
-        e.u.floor = op.floor;
+    if (d->idle_at > s->now || d->stalled_until > s->now) {
+        d->idle_planned = true;
+        push(s, node, SIM_EV_IDLE_NOTE,
+             d->idle_at > s->now ? d->idle_at : d->stalled_until + JOURNAL_IDLE_NOTE_NS);
+        return;
     }
-    begin_group(s, node);
-    if (kind == SIM_OP_CONFIRM) {
-        sim_replica_confirmed(s, node);
-    } else if (kind == SIM_OP_FLOOR) {
-        e.kind = REPL_EV_FLOOR_PERSISTED;
-        sim_feed(s, node, &e);
-    } else if (kind == SIM_OP_APPEND) {
-        end = told_end(d, end);
-        if (end.v > 0) {
-            e.u.persisted = end;
-            sim_feed(s, node, &e);
+    d->volume.full = full_now(s, d);
+    d->volume.turn++;
+    d->busy = true;
+    journal_write_idle_note(d->journal);
+    if (!killed_at_operation(s, node)) {
+        deliver(s, node);
+    }
+    leave(d);
+}
+
+static void prepare_spare(struct sim *s, struct sim_event *ev)
+{
+    struct sim_disk *d = disk_of(s, ev->node);
+    if (d->journal->spare.state != JOURNAL_SPARE_WANTED) {
+        return; /* the writer could not wait, or a cut made it needless */
+    }
+    if (d->stalled_until > s->now) {
+        ev->at = d->stalled_until + sim_us(s, 500, 20000);
+        sim_push(s, ev);
+        return;
+    }
+    d->volume.full = full_now(s, d);
+    d->busy = true;
+    journal_spare_prepare(d->journal);
+    (void)killed_at_operation(s, ev->node);
+    leave(d);
+}
+
+void sim_disk_event(struct sim *s, struct sim_event *ev)
+{
+    struct sim_disk *d = disk_of(s, ev->node);
+    if (d->journal == NULL) {
+        return;
+    }
+    if (ev->kind == SIM_EV_DISK) {
+        take_turn(s, ev);
+    } else if (ev->kind == SIM_EV_SPARE) {
+        prepare_spare(s, ev);
+    } else if (ev->kind == SIM_EV_IDLE_NOTE) {
+        write_idle_note(s, ev->node);
+    } else {
+        d->busy = true;
+        sim_worker_event(d->worker, ev);
+        leave(d);
+    }
+}
+
+/* ---- completions (as daemon/replica_perform.c) -------------------------------------------------
+ */
+
+static bool over(const struct sim_replica *r)
+{
+    return r->disk.ending || r->disk.ended || r->core == NULL;
+}
+
+static void on_persisted(void *arg, struct ts_seq seq)
+{
+    struct sim_replica *r = arg;
+    struct repl_event ev = {.kind = REPL_EV_PERSISTED};
+    ev.u.persisted = seq;
+    if (!over(r)) {
+        r->disk.told = seq;
+        if (!log_hash(&r->disk, seq, &r->disk.told_hash)) {
+            sim_fail(r->sim, SIM_CHECK_DISK, "the journal told of entry %llu, where no batch ends",
+                     (unsigned long long)seq.v);
         }
+        sim_feed(r->sim, r->node, &ev);
     }
 }
 
-/* ---- ends and starts ------------------------------------------------------------------------ */
+static void on_truncated(void *arg, struct ts_seq after)
+{
+    (void)arg;
+    (void)after; /* the next append's completion comes after it */
+}
 
-void sim_disk_process_ended(struct sim *s, int node)
+static void on_record_persisted(void *arg, uint64_t token)
+{
+    struct sim_replica *r = arg;
+    struct repl_event ev = {.kind = REPL_EV_FLOOR_PERSISTED};
+    ev.u.floor.v = token;
+    if (over(r)) {
+        return;
+    }
+    if (r->started) {
+        r->disk.floor_told.v = token;
+        sim_feed(r->sim, r->node, &ev);
+    } else if (r->registration.state == START_REGISTERED) {
+        r->disk.start.confirmed = true;
+        sim_replica_confirmed(r->sim, r->node);
+    }
+}
+
+static void on_failed(void *arg, enum ts_err err, const char *text)
+{
+    struct sim_replica *r = arg;
+    struct sim *s = r->sim;
+    struct sim_disk *d = &r->disk;
+    struct repl_event ev = {.kind = REPL_EV_DISK_FAILED};
+    if (over(r)) {
+        return;
+    }
+    sim_note(s, r->node, "the journal fails: %s", text);
+    if (err != TS_ERR_NOSPACE) {
+        if (!d->fail_next && !d->volume.broken && !d->volume.latent) {
+            sim_fail(s, SIM_CHECK_DISK, "the journal of %s failed on a good disk: %s",
+                     sim_node_name(s, r->node), text);
+        }
+        d->fail_next = false;
+        d->lost = true;
+    }
+    uint64_t life = s->node[r->node].proc[SIM_REPLICA].life;
+    sim_feed(s, r->node, &ev);
+    if (s->node[r->node].proc[SIM_REPLICA].life == life) {
+        sim_proc_end(s, r->node, SIM_REPLICA,
+                     1); /* as the daemon: its end is the word for others */
+    }
+}
+
+/* ---- calls --------------------------------------------------------------------------------------
+ */
+
+void sim_disk_append(struct sim *s, int node, const struct repl_batch *b, struct ts_hash hash,
+                     struct ts_seq committed)
 {
     struct sim_disk *d = disk_of(s, node);
-    size_t kept = some_of(s, d->group);
-    for (size_t i = 0; i < kept; i++) {
-        struct sim_op op = ops_pop(&d->queued);
-        ops_push(&d->cached, &op);
+    struct journal_batch jb = {.epoch = b->epoch,
+                               .first = b->first,
+                               .last = b->last,
+                               .prev = b->prev,
+                               .hash = hash,
+                               .bytes = b->bytes};
+    enum ts_err err = journal_append(d->journal, &jb, committed);
+    ts_assert(err == TS_OK || err == TS_ERR_CLOSED);
+    if (err == TS_OK) {
+        log_add(d, b->last, hash);
+        known_add(d, hash);
     }
-    ops_clear(s, &d->queued);
-    d->group = 0;
 }
 
-void sim_disk_power_lost(struct sim *s, int node)
+void sim_disk_truncate(struct sim *s, int node, struct repl_pos end)
 {
     struct sim_disk *d = disk_of(s, node);
-    size_t kept = some_of(s, d->cached.count);
-    for (size_t i = 0; i < kept; i++) {
-        struct sim_op op = ops_pop(&d->cached);
-        make_durable(s, d, &op);
+    if (end.seq.v < d->told.v) {
+        d->told = end.seq;
+        d->told_hash = end.hash;
     }
-    ops_clear(s, &d->cached);
+    log_cut(d, end.seq);
+    enum ts_err err = journal_truncate(d->journal, end.seq, end.hash);
+    ts_assert(err == TS_OK || err == TS_ERR_CLOSED);
 }
 
-void sim_disk_begin_start(struct sim *s, struct sim_start *start)
+void sim_disk_floor(struct sim *s, int node, struct ts_epoch floor)
 {
-    if (start->confirmed) {
-        *start = (struct sim_start){.number = start->number + 1, .instance = {++s->lives}};
-    }
+    uint8_t bytes[REPLICA_RECORD_BYTES];
+    struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
+    replica_record_encode(floor, &w);
+    enum ts_err err =
+        journal_persist_record(disk_of(s, node)->journal, (struct ts_bytes){bytes, w.len}, floor.v);
+    ts_assert(err == TS_OK || err == TS_ERR_CLOSED);
 }
 
-bool sim_disk_open(struct sim *s, int node)
+void sim_disk_confirm(struct sim *s, int node)
 {
-    struct sim_disk *d = disk_of(s, node);
-    const char *why = NULL;
-    why = d->damaged ? "a batch before the durable position is damaged" : why;
-    why = d->blank ? "the disk is blank" : why;
-    why = d->abandoned ? "the disk is abandoned" : why;
-    why = d->refused ? "the voters refused the disk" : why;
-    why = d->full_until > s->now ? "the disk is full" : why;
-    if (why != NULL) {
-        sim_note(s, node, "the journal is refused: %s", why);
-        return false;
-    }
-    sim_disk_begin_start(s, &d->durable.start); /* R1.8, before anything is read */
-    while (d->cached.count > 0) {
-        struct sim_op op = ops_pop(&d->cached);
-        make_durable(s, d, &op); /* R2.11 */
-    }
-    s->node[node].replica.incarnation = d->incarnation;
-    return true;
+    enum ts_err err = journal_confirm_start(disk_of(s, node)->journal, 0);
+    ts_assert(err == TS_OK || err == TS_ERR_CLOSED);
 }
 
-void sim_disk_replay(struct sim *s, int node)
+void sim_disk_refuse(struct sim *s, int node)
 {
-    struct sim_disk *d = disk_of(s, node);
-    for (size_t i = 0; i < d->durable.log.count; i++) {
-        const struct sim_op *op = op_at(&d->durable.log, i);
-        struct repl_event ev = {.kind = REPL_EV_RESTORE_COMMITTED};
-        ev.u.committed = op->committed;
-        sim_feed(s, node, &ev);
-        ev = (struct repl_event){.kind = REPL_EV_RESTORE};
-        ev.u.restore = (struct ts_bytes){op->bytes, op->len};
-        sim_feed(s, node, &ev);
+    char dir[8];
+    sim_disk_dir(dir, node, 'r');
+    ts_dir_refuse(dir, "the voters know of a later start");
+    (void)s;
+}
+
+struct fetch {
+    struct sim_replica *r;
+    int peer;
+    struct ts_seq after;
+    size_t bytes_max;
+};
+
+static void fetch_start(struct fetch *f);
+
+static void on_fetched(void *arg, enum ts_err err, const struct journal_batch *batches,
+                       size_t count, const char *text)
+{
+    struct fetch *f = arg;
+    struct sim_replica *r = f->r;
+    if (over(r)) {
+        free(f);
+        return;
+    }
+    if (err == TS_ERR_BUSY) {
+        fetch_start(f); /* a truncation came in between */
+        return;
+    }
+    if (err != TS_OK) {
+        sim_note(r->sim, r->node, "catch-up of a learner: %s", text);
+        if (!r->disk.volume.latent && !r->disk.lost) {
+            sim_fail(r->sim, SIM_CHECK_DISK, "%s cannot read its good disk: %s",
+                     sim_node_name(r->sim, r->node), text);
+        }
+        count = 0;
+    }
+    size_t len = 0;
+    for (size_t i = 0; i < count; i++) {
+        len += batches[i].bytes.len;
+    }
+    uint8_t *bytes = sim_bytes_new(r->sim, len);
+    size_t at = 0;
+    for (size_t i = 0; i < count; i++) {
+        memcpy(bytes + at, batches[i].bytes.data, batches[i].bytes.len);
+        at += batches[i].bytes.len;
+    }
+    sim_push(r->sim, &(struct sim_event){.kind = SIM_EV_FETCHED,
+                                         .at = r->sim->now,
+                                         .node = (uint8_t)r->node,
+                                         .proc = SIM_REPLICA,
+                                         .life = r->sim->node[r->node].proc[SIM_REPLICA].life,
+                                         .peer = (uint8_t)f->peer,
+                                         .a = f->after.v,
+                                         .bytes = bytes,
+                                         .len = len});
+    free(f);
+}
+
+static void fetch_start(struct fetch *f)
+{
+    struct sim *s = f->r->sim;
+    enum ts_err err = sim_chance_pm(s, 20)
+                          ? TS_ERR_BUSY
+                          : journal_read(f->r->disk.journal, ts_seq_add(f->after, 1), f->bytes_max,
+                                         on_fetched, f);
+    if (err != TS_OK) { /* too many reads at once; told by a later turn */
+        sim_push(s, &(struct sim_event){.kind = SIM_EV_FETCHED,
+                                        .at = s->now + sim_us(s, 100, 2000),
+                                        .node = (uint8_t)f->r->node,
+                                        .proc = SIM_REPLICA,
+                                        .life = s->node[f->r->node].proc[SIM_REPLICA].life,
+                                        .peer = (uint8_t)f->peer,
+                                        .a = f->after.v});
+        free(f);
     }
 }
 
 void sim_disk_fetch(struct sim *s, int node, int peer, struct ts_seq after, size_t bytes_max)
 {
-    const struct sim_ops *log = &disk_of(s, node)->durable.log;
-    struct sim_event ev = {.kind = SIM_EV_FETCHED,
-                           .at = s->now + sim_us(s, 100, 2000),
-                           .node = (uint8_t)node,
-                           .proc = SIM_REPLICA,
-                           .life = s->node[node].proc[SIM_REPLICA].life,
-                           .peer = (uint8_t)peer,
-                           .a = after.v};
-    size_t max = bytes_max < 40000 ? bytes_max : 40000; /* small pieces: several reads */
-    size_t lo = 0;
-    size_t hi = log->count;
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-        if (ts_seq_lt(after, op_at(log, mid)->seq)) {
-            hi = mid;
+    struct fetch *f = malloc(sizeof(*f));
+    ts_assert(f != NULL);
+    *f = (struct fetch){replica_at(s, node), peer, after,
+                        bytes_max < FETCH_MAX ? bytes_max : FETCH_MAX};
+    fetch_start(f);
+}
+
+/* ---- ends and starts ----------------------------------------------------------------------------
+ */
+
+/* Carries out a part of what was in flight. */
+static void partly(struct sim *s, struct sim_disk *d, void (*turn)(struct journal *j))
+{
+    d->volume.dead = false;
+    d->volume.ops_left = sim_rand(s, 1, sim_chance_pm(s, 800) ? 6 : 20);
+    turn(d->journal);
+    d->volume.dead = true;
+}
+
+static void some_writes(struct journal *j)
+{
+    while (j->taken.head != NULL && journal_write_some(j)) {
+    }
+}
+
+static void some_spare(struct journal *j)
+{
+    if (j->spare.state == JOURNAL_SPARE_WANTED) {
+        journal_spare_prepare(j);
+    }
+}
+
+void sim_disk_process_ended(struct sim *s, int node)
+{
+    struct sim_disk *d = disk_of(s, node);
+    if (d->journal != NULL) {
+        d->ending = true;
+        d->volume.full = full_now(s, d);
+        d->volume.sync_fails = false;
+        if (d->volume.dead) {
+            /* Nothing comes after the operation at which it was killed. */
+        } else if (sim_chance_pm(s, 500)) {
+            partly(s, d, some_writes);
+            partly(s, d, some_spare);
         } else {
-            lo = mid + 1;
+            partly(s, d, some_spare);
+            partly(s, d, some_writes);
+        }
+        sim_worker_end(d->worker);
+        d->worker = NULL;
+        d->ending = false;
+        d->turn_runs = false;
+        d->idle_planned = false;
+        d->deliver = false;
+        d->ended = true;
+        if (!d->busy) {
+            leave(d);
         }
     }
-    bool refused = sim_chance_pm(s, 20); /* too many reads at once */
-    size_t end = lo;
-    for (; !refused && end < log->count && (end == lo || ev.len + op_at(log, end)->len <= max);
-         end++) {
-        ev.len += op_at(log, end)->len;
+    sim_worker_end(d->worker);
+    d->worker = NULL;
+    sim_volume_process_ended(&d->volume);
+}
+
+void sim_disk_power_lost(struct sim *s, int node)
+{
+    sim_volume_power_lost(&disk_of(s, node)->volume);
+}
+
+/* What was found agrees with what was told. */
+static void check_found(struct sim *s, int node, struct ts_epoch floor)
+{
+    struct sim_disk *d = disk_of(s, node);
+    const struct journal_info *info = journal_info(d->journal);
+    const char *who = sim_node_name(s, node);
+    struct ts_hash hash;
+    if (d->lost) {
+        sim_fail(s, SIM_CHECK_DISK, "the journal of %s opened a disk whose sync had failed", who);
     }
-    ev.bytes = sim_bytes_new(s, ev.len);
+    if (d->told.v > 0 && (!log_hash(d, d->told, &hash) || !ts_hash_eq(hash, d->told_hash))) {
+        sim_fail(s, SIM_CHECK_DISK,
+                 "the journal of %s had told that entry %llu is durable; its log ends at %llu now, "
+                 "and nothing was refused",
+                 who, (unsigned long long)d->told.v, (unsigned long long)info->last.v);
+    }
+    if (floor.v < d->floor_told.v || info->start_number < d->start.number ||
+        (d->start.confirmed && info->start_number == d->start.number)) {
+        sim_fail(s, SIM_CHECK_DISK,
+                 "the record of %s is an older one than was told to be durable: floor %llu, start "
+                 "%llu",
+                 who, (unsigned long long)floor.v, (unsigned long long)info->start_number);
+    }
+}
+
+static enum ts_err on_replay(void *arg, const struct journal_batch *batch, struct ts_seq commit,
+                             struct ts_why *why)
+{
+    struct sim_replica *r = arg;
+    struct sim_disk *d = &r->disk;
     size_t at = 0;
-    for (size_t i = lo; i < end; i++) {
-        memcpy(ev.bytes + at, op_at(log, i)->bytes, op_at(log, i)->len);
-        at += op_at(log, i)->len;
+    if (d->known_cap == 0 || !known_has(d, batch->hash.lo | 1, &at)) {
+        sim_fail(r->sim, SIM_CHECK_DISK,
+                 "the log of %s has a batch at entry %llu that nobody wrote",
+                 sim_node_name(r->sim, r->node), (unsigned long long)batch->first.v);
     }
-    sim_push(s, &ev);
+    log_add(d, batch->last, batch->hash);
+    return sim_replica_restore(r->sim, r->node, batch->bytes, commit)
+               ? TS_OK
+               : ts_why(why, TS_ERR_CORRUPT, "a batch does not fit the log before it");
+}
+
+/* A journal that does not open: the disk is lost, or full, or the process came not that far. */
+static void judge_refusal(struct sim *s, int node, enum ts_err err, const char *text)
+{
+    struct sim_disk *d = disk_of(s, node);
+    sim_note(s, node, "the journal is refused: %s", text);
+    if (err == TS_ERR_NOSPACE && d->volume.full != SIM_FULL_NOT) {
+        return;
+    }
+    if (!d->lost && !d->volume.latent) {
+        sim_fail(s, SIM_CHECK_DISK, "the journal of %s refuses a good disk: %s",
+                 sim_node_name(s, node), text);
+    }
+    d->lost = true;
+}
+
+/* Small segments: the log goes on in the next one often. Long entries must fit. */
+static struct journal_options options_of(const struct sim *s)
+{
+    struct journal_options o = {.segment_bytes = JOURNAL_SEGMENT_BYTES_MIN};
+    for (size_t i = 0; i < s->plan.fault_count; i++) {
+        const struct sim_fault *f = &s->plan.fault[i];
+        uint32_t need = f->kind != SIM_FAULT_LONG ? 0
+                        : sim_load_is_huge(f->a)  ? REPL_BATCH_BYTES_MAX + (1U << 17)
+                                                  : 1U << 18;
+        o.segment_bytes = need > o.segment_bytes ? need : o.segment_bytes;
+    }
+    return o;
+}
+
+bool sim_disk_open(struct sim *s, int node)
+{
+    struct sim_disk *d = disk_of(s, node);
+    struct sim_volume *v = &d->volume;
+    struct journal_options options = options_of(s);
+    struct journal_callbacks callbacks = {.persisted = on_persisted,
+                                          .truncated = on_truncated,
+                                          .record_persisted = on_record_persisted,
+                                          .failed = on_failed,
+                                          .arg = replica_at(s, node)};
+    char dir[8];
+    struct ts_why why = {{0}};
+    sim_disk_dir(dir, node, 'r');
+    d->log_count = 0;
+    v->full = full_now(s, d);
+    v->turn++;
+    if (sim_chance_pm(s, v->latent ? 700 : 100)) {
+        sim_volume_drop_cache(v);
+    }
+    d->worker = sim_worker_new(s, node, SIM_REPLICA);
+    struct journal *j = NULL;
+    enum ts_err err = journal_open(&j, sim_worker_loop(d->worker), dir, &options, &callbacks,
+                                   on_replay, callbacks.arg, &why);
+    if (v->dead) {
+        if (err == TS_OK) {
+            journal_free(j);
+        }
+        (void)killed_at_operation(s, node);
+        return false;
+    }
+    if (err != TS_OK) {
+        judge_refusal(s, node, err, why.text);
+        return false;
+    }
+    d->journal = j;
+    err = replica_record_floor(journal_record(j), &d->floor);
+    ts_assert(err == TS_OK);
+    if (!d->old) {
+        check_found(s, node, d->floor);
+    }
+    v->latent = v->latent && sim_volume_lies(v); /* all of it was read, and is whole */
+    d->told = journal_info(j)->last;
+    d->told_hash = journal_info(j)->hash;
+    d->floor_told = d->floor;
+    d->start = (struct sim_start){.number = journal_info(j)->start_number,
+                                  .instance = journal_info(j)->start_instance};
+    replica_at(s, node)->incarnation = journal_info(j)->incarnation;
+    return true;
 }
 
 /* ---- what faults do ------------------------------------------------------------------------- */
@@ -334,43 +750,55 @@ void sim_disk_fetch(struct sim *s, int node, int peer, struct ts_seq after, size
 void sim_disk_keep_image(struct sim *s, int node)
 {
     struct sim_disk *d = disk_of(s, node);
-    image_copy(s, &d->kept, &d->durable);
+    sim_volume_copy(&d->kept, &d->volume);
+    d->kept_start = d->start;
+    d->has_kept = true;
 }
 
 void sim_disk_put_image(struct sim *s, int node)
 {
     struct sim_disk *d = disk_of(s, node);
-    if (d->kept.valid) {
-        ops_clear(s, &d->cached);
-        image_copy(s, &d->durable, &d->kept);
-        d->lost = true;
-        d->old = true;
-    }
+    sim_volume_copy(&d->volume, &d->kept);
+    d->lost = true;
+    d->old = true;
 }
 
 void sim_disk_blank(struct sim *s, int node)
 {
     struct sim_disk *d = disk_of(s, node);
-    ops_clear(s, &d->cached);
-    image_clear(s, &d->durable);
-    d->blank = true;
+    sim_volume_blank(&d->volume);
     d->lost = true;
+}
+
+bool sim_disk_good(const struct sim_disk *d)
+{
+    return !d->lost && !d->volume.latent;
 }
 
 void sim_disk_format(struct sim *s, int node)
 {
     struct sim_disk *d = disk_of(s, node);
+    struct journal_options options = options_of(s);
+    char dir[8];
+    struct ts_why why;
+    d->volume.sim = s;
+    d->kept.sim = s;
     d->incarnation = s->genesis.members.r[node - 1].incarnation;
-    d->durable.valid = true;
-    d->durable.start.confirmed = true;
+    sim_disk_dir(dir, node, 'r');
+    enum ts_err err = journal_format(dir, d->incarnation, (struct ts_group_id){SIM_GROUP},
+                                     (struct ts_bytes){NULL, 0}, &options, &why);
+    ts_assert(err == TS_OK);
+    d->start.confirmed = true;
 }
 
 void sim_disk_free(struct sim *s, int node)
 {
     struct sim_disk *d = disk_of(s, node);
-    ops_free(s, &d->durable.log);
-    ops_free(s, &d->kept.log);
-    ops_free(s, &d->cached);
-    ops_free(s, &d->queued);
+    d->busy = false; /* the run may have been left in the middle */
+    sim_disk_process_ended(s, node);
+    sim_volume_free(&d->volume);
+    sim_volume_free(&d->kept);
+    free(d->log);
+    free(d->known);
     *d = (struct sim_disk){0};
 }

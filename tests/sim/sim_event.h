@@ -18,7 +18,10 @@ enum sim_event_kind {
     SIM_EV_STREAM,      /* replica: a link has bytes */
     SIM_EV_LINK_ENDED,  /* replica: a connection ended */
     SIM_EV_DIAL,        /* replica: tries a path */
-    SIM_EV_DISK,        /* replica: the journal's write is done */
+    SIM_EV_DISK,        /* replica: a turn of the journal's writing thread is over */
+    SIM_EV_SPARE,       /* replica: … of the thread that prepares segments */
+    SIM_EV_IDLE_NOTE,   /* replica: the journal had nothing to do for a while */
+    SIM_EV_WORK,        /* replica, cluster-cfgd: a worker thread is done */
     SIM_EV_FETCHED,     /* replica: the journal's read is done */
     SIM_EV_EVIDENCE,    /* replica: a detector that answers at random */
     SIM_EV_LIE,         /* replica: a peer's message that it never sent */

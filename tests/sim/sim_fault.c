@@ -70,6 +70,10 @@ static void on_process_fault(struct sim *s, const struct sim_fault *f)
     case SIM_FAULT_CRASH_POINT:
         replica->crash_in = 1 + f->a % 60;
         break;
+    case SIM_FAULT_CRASH_OPERATION:
+        n->replica.disk.volume.ops_left = 1 + f->a % 40;
+        n->replica.disk.crash = f;
+        break;
     case SIM_FAULT_PAUSE_POINT:
         replica->pause_in = 1 + f->a % 60;
         replica->pause_ns = f->lasts;
@@ -187,24 +191,45 @@ static void on_network_fault(struct sim *s, const struct sim_event *ev, const st
 /* ---- disks --------------------------------------------------------------------------------------
  */
 
+/* What is damaged is one file; sooner or later somebody reads it. */
+static bool corrupt(struct sim *s, const struct sim_fault *f)
+{
+    struct sim_volume *v = &s->node[f->node].replica.disk.volume;
+    const char *name = v->latent ? NULL : sim_volume_corrupt(v, 1 + f->a % 4);
+    if (name == NULL) {
+        return false;
+    }
+    sim_note(s, f->node, "the device damages %s", name);
+    if (f->b % 3 != 0) {
+        sim_volume_drop_cache(v);
+    }
+    if (f->b % 3 == 2) {
+        sim_proc_end(s, f->node, SIM_REPLICA, -SIGKILL);
+    }
+    return true;
+}
+
 /* False: the budget does not allow it now. */
 static bool lose_replica_disk(struct sim *s, const struct sim_fault *f)
 {
     struct sim_disk *d = &s->node[f->node].replica.disk;
     if (f->kind == SIM_FAULT_FSYNC_ERROR) {
         d->fail_next = !d->lost; /* the budget is asked when it happens */
+        d->volume.breaks = f->a % 3 == 0;
         return !d->lost;
+    }
+    if (f->kind == SIM_FAULT_LOST_WRITE || f->kind == SIM_FAULT_MISDIRECTED) {
+        d->volume.next = f->kind == SIM_FAULT_LOST_WRITE ? SIM_LIE_LOST : SIM_LIE_MISDIRECTED;
+        return sim_disk_good(d); /* asked when it happens, too */
     }
     if (!sim_budget_allows_replica_loss(s, f->node)) {
         return false;
     }
-    sim_proc_end(s, f->node, SIM_REPLICA, -SIGKILL);
-    if (f->kind == SIM_FAULT_BLANK_DISK) {
-        sim_disk_blank(s, f->node);
-    } else {
-        d->damaged = true;
-        d->lost = true;
+    if (f->kind == SIM_FAULT_CORRUPT) {
+        return corrupt(s, f);
     }
+    sim_proc_end(s, f->node, SIM_REPLICA, -SIGKILL);
+    sim_disk_blank(s, f->node);
     return true;
 }
 
@@ -242,6 +267,7 @@ static bool on_disk_fault(struct sim *s, const struct sim_event *ev, const struc
         return true;
     case SIM_FAULT_FULL_DISK:
         d->full_until = sim_fault_end(s, f);
+        d->full_to_write = f->a % 2 == 0;
         return true;
     case SIM_FAULT_OLD_DISK:
     case SIM_FAULT_VOTER_OLD:
@@ -405,11 +431,26 @@ static void heal(struct sim *s)
         sim_nic_power_on(s, n);
         d->slow = 1;
         d->fail_next = false;
+        d->volume.next = SIM_LIE_NONE;
+        d->volume.ops_left = 0;
         for (int i = 0; i < SIM_PROCS; i++) {
             s->node[n].proc[i].crash_in = 0;
             s->node[n].proc[i].pause_in = 0;
         }
     }
+}
+
+void sim_fault_at_operation(struct sim *s, int node, enum sim_proc proc)
+{
+    const struct sim_fault *f =
+        proc == SIM_REPLICA ? s->node[node].replica.disk.crash : s->node[node].cfgd.disk.crash;
+    if (f->b % 2 == 0) {
+        sim_proc_end(s, node, proc, -SIGKILL);
+        return;
+    }
+    uint64_t on = s->now + f->lasts % (2 * SIM_S);
+    sim_nic_power_off(s, node);
+    power_on_at(s, node, on);
 }
 
 void sim_fault_event(struct sim *s, struct sim_event *ev)

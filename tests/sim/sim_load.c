@@ -371,6 +371,11 @@ void sim_load_closed(struct sim *s, int node)
     }
 }
 
+bool sim_load_is_huge(uint64_t how)
+{
+    return how % 12 == 0;
+}
+
 /* Some of the next entries are long: up to a tenth of the log window or up to a third. */
 void sim_load_long(struct sim *s, uint64_t how)
 {
@@ -381,7 +386,7 @@ void sim_load_long(struct sim *s, uint64_t how)
         ts_assert(l->zeros != NULL);
     }
     /* Rarely, and late: each start of a replica reads them again, which takes as long as a seed. */
-    bool huge = how % 12 == 0 && s->now > s->end_of_faults / 4 * 3;
+    bool huge = sim_load_is_huge(how) && s->now > s->end_of_faults / 4 * 3;
     l->long_max = huge ? most : 1U << 14;
     l->long_left = huge ? 6 : 12;
 }

@@ -24,6 +24,7 @@
     X(SIM_FAULT_KILL_HEARTBEATD, "kill-heartbeatd", 2) \
     X(SIM_FAULT_CRASH_POINT, "crash-at-effect", 8) \
     X(SIM_FAULT_CRASH_POINT_VOTER, "crash-voter-at-effect", 4) \
+    X(SIM_FAULT_CRASH_OPERATION, "crash-at-file-operation", 6) \
     X(SIM_FAULT_PAUSE_POINT, "pause-at-effect", 4) \
     X(SIM_FAULT_POWER_NODE, "power-loss-node", 5) \
     X(SIM_FAULT_POWER_ALL, "power-loss-all", 3) \
@@ -43,7 +44,9 @@
     X(SIM_FAULT_STALL_VOTER, "stall-voter-disk", 3) \
     X(SIM_FAULT_FULL_DISK, "full-disk", 2) \
     X(SIM_FAULT_FSYNC_ERROR, "fsync-error", 1) \
-    X(SIM_FAULT_DAMAGED_DISK, "damaged-disk", 1) \
+    X(SIM_FAULT_CORRUPT, "corrupt-sectors", 2) \
+    X(SIM_FAULT_LOST_WRITE, "lost-write", 2) \
+    X(SIM_FAULT_MISDIRECTED, "misdirected-write", 2) \
     X(SIM_FAULT_BLANK_DISK, "blank-disk", 1) \
     X(SIM_FAULT_OLD_DISK, "old-disk-image", 2) \
     X(SIM_FAULT_VOTER_FSYNC, "voter-fsync-error", 2) \

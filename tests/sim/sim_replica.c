@@ -65,6 +65,18 @@ void sim_feed(struct sim *s, int node, struct repl_event *ev)
     }
 }
 
+bool sim_replica_restore(struct sim *s, int node, struct ts_bytes batch, struct ts_seq committed)
+{
+    struct sim_replica *r = replica_of(s, node);
+    struct repl_event ev = {.kind = REPL_EV_RESTORE_COMMITTED, .now = sim_local(s, node)};
+    ev.u.committed = committed;
+    perform_step(&r->perform, &ev);
+    ev = (struct repl_event){.kind = REPL_EV_RESTORE, .now = sim_local(s, node)};
+    ev.u.restore = batch;
+    perform_step(&r->perform, &ev);
+    return r->core->role != REPL_ROLE_HALTED;
+}
+
 /* ---- register ----------------------------------------------------------------------------------
  */
 
@@ -119,7 +131,7 @@ void sim_replica_confirmed(struct sim *s, int node)
     }
     r->started = true;
     ev.u.start.incarnation = r->incarnation;
-    ev.u.start.floor = r->disk.durable.floor;
+    ev.u.start.floor = r->disk.floor;
     sim_feed(s, node, &ev);
 }
 
@@ -139,12 +151,12 @@ static void start_event(struct sim *s, int node, struct start_event *ev)
             }
         } else if (e->kind == START_EFFECT_REGISTERED) {
             sim_check_registered(s, node, SIM_REPLICA);
-            sim_disk_push(s, node, &(struct sim_op){.kind = SIM_OP_CONFIRM});
+            sim_disk_confirm(s, node);
         } else if (e->kind == START_EFFECT_CLONE) {
             sim_note(s, node, "the disk is a clone or an old image: start %llu, registered %llu",
-                     (unsigned long long)r->disk.durable.start.number,
+                     (unsigned long long)r->disk.start.number,
                      (unsigned long long)e->msg.refused.registered_start);
-            r->disk.refused = true;
+            sim_disk_refuse(s, node);
             p->exit_now = TS_EXIT_CONFIG;
         } else {
             sim_story_trace(s, node, SIM_REPLICA, &e->trace);
@@ -190,29 +202,22 @@ static void on_voter_message(struct sim *s, struct sim_event *ev)
 static void on_append(void *ctx, const struct repl_batch *batch, struct ts_hash hash,
                       struct ts_seq committed)
 {
-    struct sim *s = sim_of(ctx);
-    (void)hash;
     if (!crashed(ctx)) {
-        struct sim_op op = {.kind = SIM_OP_APPEND, .seq = batch->last, .committed = committed};
-        op.len = batch->bytes.len;
-        op.bytes = sim_bytes_copy(s, batch->bytes, (struct ts_bytes){NULL, 0});
-        sim_disk_push(s, node_of(ctx), &op);
+        sim_disk_append(sim_of(ctx), node_of(ctx), batch, hash, committed);
     }
 }
 
 static void on_truncate(void *ctx, struct repl_pos end)
 {
     if (!crashed(ctx)) {
-        sim_disk_push(sim_of(ctx), node_of(ctx),
-                      &(struct sim_op){.kind = SIM_OP_TRUNCATE, .seq = end.seq});
+        sim_disk_truncate(sim_of(ctx), node_of(ctx), end);
     }
 }
 
 static void on_floor(void *ctx, struct ts_epoch floor)
 {
     if (!crashed(ctx)) {
-        sim_disk_push(sim_of(ctx), node_of(ctx),
-                      &(struct sim_op){.kind = SIM_OP_FLOOR, .floor = floor});
+        sim_disk_floor(sim_of(ctx), node_of(ctx), floor);
     }
 }
 
@@ -517,8 +522,8 @@ static void open_register(struct sim *s, int node)
                             .group = {SIM_GROUP},
                             .node = {(uint16_t)node}},
                   .incarnation = r->incarnation,
-                  .start = r->disk.durable.start.number,
-                  .instance = r->disk.durable.start.instance},
+                  .start = r->disk.start.number,
+                  .instance = r->disk.start.instance},
         .voters = (uint8_t)s->nodes,
         .self = START_NO_SELF,
         .retry_ns = s->cluster.timing.proposer_retry,
@@ -550,13 +555,14 @@ void sim_replica_start(struct sim *s, int node)
     r->checkpoint_at = s->now;
     memset(r->peers, 0, sizeof(r->peers));
     memset(r->waiting, 0, sizeof(r->waiting));
-    if (!sim_disk_open(s, node)) {
-        p->exit_now = TS_EXIT_CONFIG;
-        return;
-    }
     open_core(s, node);
-    sim_disk_replay(s, node);
-    if (p->life == 0) {
+    uint64_t life = p->life;
+    bool open = sim_disk_open(s, node);
+    if (p->life != life) {
+        return; /* killed meanwhile */
+    }
+    if (!open) {
+        p->exit_now = TS_EXIT_CONFIG;
         return;
     }
     open_register(s, node);
@@ -646,6 +652,9 @@ static void dispatch(struct sim *s, struct sim_event *ev)
         }
         break;
     case SIM_EV_DISK:
+    case SIM_EV_SPARE:
+    case SIM_EV_IDLE_NOTE:
+    case SIM_EV_WORK:
         sim_disk_event(s, ev);
         break;
     case SIM_EV_FETCHED:

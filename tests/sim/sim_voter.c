@@ -173,6 +173,19 @@ void sim_voter_links(struct sim *s, int node, enum sim_proc proc,
 /* ---- the process ------------------------------------------------------------------------------
  */
 
+void sim_disk_begin_start(struct sim *s, struct sim_start *start)
+{
+    if (start->confirmed) {
+        *start = (struct sim_start){.number = start->number + 1, .instance = {++s->lives}};
+    }
+}
+
+uint64_t sim_voter_due(struct sim *s, int node)
+{
+    (void)node;
+    return s->now + sim_us(s, s->plan.disk_us / 2, 2 * s->plan.disk_us);
+}
+
 /* Opens the disk and fills the core; what cannot be opened leaves a process without a voter. */
 static bool open_disk(struct sim *s, int node)
 {

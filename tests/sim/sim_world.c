@@ -257,6 +257,7 @@ static void setup(struct sim *s, const struct sim_plan *plan, const struct sim_o
     memset(s->armed, 0, sizeof(s->armed));
     memset(&s->stats, 0, sizeof(s->stats));
     form_cluster(s, plan);
+    sim_files_use(s);
     sim_check_reset(s);
     struct reg_value value = {0};
     struct ts_writer w = ts_writer_init(value.data, sizeof(value.data));

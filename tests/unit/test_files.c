@@ -162,6 +162,24 @@ static void test_dir_refuse_is_remembered(void **state)
     assert_non_null(strstr(x->why.text, "rolled-back image (this is start 2)"));
 }
 
+/* Goal: a marker takes the room that was set aside for it, which a full disk still has; a second
+ * one makes its own. */
+static void test_dir_reserve_mark_is_used_by_first(void **state)
+{
+    struct dir_fix *x = *state;
+    char reserved[TS_PATH_MAX];
+    assert_int_equal(ts_dir_reserve_mark(x->dir, &x->why), TS_OK);
+    assert_int_equal(ts_dir_check_marks(x->dir, &x->why), TS_OK);
+    assert_int_equal(ts_path(reserved, NULL, x->dir, "unmarked"), TS_OK);
+    assert_int_equal(access(reserved, F_OK), 0);
+    ts_dir_refuse(x->dir, "this is start 2");
+    assert_int_not_equal(access(reserved, F_OK), 0);
+    assert_int_equal(ts_dir_check_marks(x->dir, &x->why), TS_ERR_CLONE);
+    assert_non_null(strstr(x->why.text, "(this is start 2)"));
+    ts_dir_abandon(x->dir, "cannot fsync the tea");
+    assert_int_equal(ts_dir_check_marks(x->dir, &x->why), TS_ERR_ABANDONED);
+}
+
 /* Goal: a path that does not fit is an error, never a shorter path. */
 static void test_path_too_long_is_refused(void **state)
 {
@@ -187,6 +205,7 @@ int main(void)
         T(test_dir_lock_held_elsewhere_names_pid),
         T(test_dir_abandon_is_remembered),
         T(test_dir_refuse_is_remembered),
+        T(test_dir_reserve_mark_is_used_by_first),
         T(test_path_too_long_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

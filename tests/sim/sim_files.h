@@ -1,0 +1,163 @@
+/* Disks in memory, under the shipped code: base/io/disk.h for everything whose path begins with a
+ * volume's name. A volume is a device with one file system and its page cache.
+ *
+ *   - What is written stands in the page cache. fdatasync and fsync bring a file's sectors (512
+ *     bytes) and its size to the device, fsync of a directory its names.
+ *   - A process that is killed at its k-th operation leaves the page cache as it is: the rest of
+ *     its operations fail without an effect.
+ *   - Power that is lost leaves any subset of the unsynced sectors, and any subset of the unsynced
+ *     changes of names. A write of several sectors may so be torn.
+ *   - A sync that fails leaves any subset on the device, and the page cache clean: it may go on
+ *     showing what the device does not have. Once, or always from then on.
+ *   - A full disk refuses what needs space, or (a file system that copies on write) every write.
+ *   - A lie is a sector that the device holds otherwise than the page cache shows: a write that was
+ *     acknowledged and lost, or went to other sectors; bits that flipped; a sector that cannot be
+ *     read. It comes out when the page cache is dropped, and ends when it is written again.
+ *
+ * Directories are made and renamed while a volume is formatted only, and are durable at once. */
+#ifndef TESTS_SIM_SIM_FILES_H
+#define TESTS_SIM_SIM_FILES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SIM_SECTOR 512U
+#define SIM_NAME_MAX 40
+#define SIM_FDS_MAX 32
+
+struct sim;
+
+/* A sector as it was, or as the device has it. */
+struct sim_sector {
+    uint32_t number;
+    bool lost;       /* before a sync: the device will not get the write after this one */
+    bool unreadable; /* of a lie */
+    uint8_t bytes[SIM_SECTOR];
+};
+
+struct sim_sectors {
+    struct sim_sector *s;
+    size_t count;
+    size_t cap;
+};
+
+struct sim_file {
+    uint8_t *bytes; /* as the page cache shows it */
+    size_t size;
+    size_t cap;
+    size_t durable_size;
+    uint32_t *turn;          /* by sector: the volume's turn that wrote it last */
+    struct sim_sectors undo; /* what unsynced writes replaced, in their order */
+    struct sim_sectors lies;
+    struct sim_sectors bad; /* cannot be read */
+    unsigned refs;          /* names, pending changes, descriptors */
+    bool dir;
+    bool locked;
+    struct sim_file *next_free;
+};
+
+struct sim_name {
+    char name[SIM_NAME_MAX];
+    struct sim_file *file;
+};
+
+struct sim_names {
+    struct sim_name *n;
+    size_t count;
+    size_t cap;
+};
+
+/* A change of names that is not durable: `from` goes (if not ""), `to` stands for `file` (if not
+ * NULL). */
+struct sim_change {
+    char from[SIM_NAME_MAX];
+    char to[SIM_NAME_MAX];
+    struct sim_file *file;
+};
+
+struct sim_changes {
+    struct sim_change *c;
+    size_t count;
+    size_t cap;
+};
+
+enum sim_lie { SIM_LIE_NONE, SIM_LIE_LOST, SIM_LIE_MISDIRECTED };
+enum sim_full { SIM_FULL_NOT, SIM_FULL_TO_GROW, SIM_FULL_TO_WRITE };
+
+struct sim_volume {
+    struct sim *sim;
+    struct sim_names names;     /* as the page cache shows them */
+    struct sim_names durable;   /* as the device has them */
+    struct sim_changes changes; /* from `durable` to `names` */
+    struct sim_file *fds[SIM_FDS_MAX];
+    struct sim_file *free_files; /* kept for the next seed */
+    /* the process */
+    uint64_t ops_left; /* operations until it is killed; 0 = not planned */
+    bool dead;         /* it was, and nothing more has an effect */
+    /* faults */
+    enum sim_full full;
+    bool sync_fails;   /* the next one, … */
+    bool breaks;       /* … and everything after it */
+    bool broken;       /* since that */
+    bool sync_failed;  /* one of this process */
+    bool armed;        /* a lie may begin with a write now */
+    enum sim_lie next; /* at the next armed write */
+    bool latent;       /* damaged, and nobody has looked since */
+    uint32_t lie_turn; /* of a lost or misdirected write; 0 = none */
+    /* what a damage may hit: see sim_volume_corrupt */
+    uint32_t turn;
+    uint32_t vouched;
+};
+
+/* The volumes of this run; paths are "/NODE/r/…" for a replica's, "/NODE/v/…" for a voter's. */
+void sim_files_use(struct sim *s);
+
+void sim_volume_free(struct sim_volume *v);
+/* Everything is gone. */
+void sim_volume_blank(struct sim_volume *v);
+/* `to` becomes what `from` shows now, all of it durable. */
+void sim_volume_copy(struct sim_volume *to, const struct sim_volume *from);
+/* Its descriptors and locks go, the page cache stays. */
+void sim_volume_process_ended(struct sim_volume *v);
+void sim_volume_power_lost(struct sim_volume *v);
+/* The page cache is dropped where it is clean. */
+void sim_volume_drop_cache(struct sim_volume *v);
+/* Whether a lie waits to come out. */
+bool sim_volume_lies(const struct sim_volume *v);
+/* The device damages `count` sectors, flips bits or makes them unreadable: any of a slot file, one
+ * only; of a segment, those that a later durable note vouches for. Gives the first name that it
+ * found, NULL when there was nothing to damage. */
+const char *sim_volume_corrupt(struct sim_volume *v, unsigned count);
+
+/* ---- for sim_files.c ---- */
+
+/* Sectors that this many bytes touch. */
+static inline uint32_t sim_sectors_in(size_t bytes)
+{
+    return (uint32_t)((bytes + SIM_SECTOR - 1) / SIM_SECTOR);
+}
+
+/* A file without a name. */
+struct sim_file *sim_file_new(struct sim_volume *v, bool dir);
+/* Its memory is kept. */
+void sim_file_empty(struct sim_file *f);
+void sim_file_unref(struct sim_volume *v, struct sim_file *f);
+/* `lost`: the device will not get it. */
+void sim_file_write(struct sim_volume *v, struct sim_file *f, uint64_t at, const uint8_t *data,
+                    size_t len, bool lost);
+void sim_file_sync(struct sim_file *f);
+void sim_file_sync_failed(struct sim_volume *v, struct sim_file *f);
+/* NULL: there is none. */
+struct sim_name *sim_names_find(const struct sim_names *l, const char *name);
+void sim_names_put(struct sim_volume *v, struct sim_names *l, const char *name, struct sim_file *f);
+/* A change of names (struct sim_change): shown at once, durable with the directory. */
+void sim_volume_change(struct sim_volume *v, const char *from, const char *to, struct sim_file *f);
+/* Of the changes that are not durable, so many per mille become so; the others are forgotten. */
+void sim_volume_changes_end(struct sim_volume *v, uint64_t keep_pm);
+/* The device writes `count` sectors of `from` over others: anywhere, but never over the other copy
+ * of the same slot. */
+void sim_volume_misdirect(struct sim_volume *v, const struct sim_file *from, uint32_t number,
+                          uint32_t count);
+
+#endif

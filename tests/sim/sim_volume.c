@@ -1,0 +1,474 @@
+#include "tests/sim/sim_files.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "tests/sim/sim.h"
+
+/* ---- lists -------------------------------------------------------------------------------- */
+
+static void *more(void *list, size_t count, size_t *cap, size_t size)
+{
+    if (count < *cap) {
+        return list;
+    }
+    *cap = *cap == 0 ? 16 : 2 * *cap;
+    void *grown = realloc(list, *cap * size);
+    ts_assert(grown != NULL);
+    return grown;
+}
+
+static struct sim_sector *sectors_add(struct sim_sectors *l, uint32_t number, const uint8_t *bytes)
+{
+    l->s = more(l->s, l->count, &l->cap, sizeof(*l->s));
+    struct sim_sector *s = &l->s[l->count++];
+    s->number = number;
+    s->lost = false;
+    s->unreadable = false;
+    memcpy(s->bytes, bytes, SIM_SECTOR);
+    return s;
+}
+
+static struct sim_sector *sectors_find(const struct sim_sectors *l, uint32_t number)
+{
+    for (size_t i = 0; i < l->count; i++) {
+        if (l->s[i].number == number) {
+            return &l->s[i];
+        }
+    }
+    return NULL;
+}
+
+static void sectors_remove(struct sim_sectors *l, struct sim_sector *s)
+{
+    if (s != NULL) {
+        *s = l->s[--l->count];
+    }
+}
+
+/* ---- files -------------------------------------------------------------------------------- */
+
+struct sim_file *sim_file_new(struct sim_volume *v, bool dir)
+{
+    struct sim_file *f = v->free_files;
+    if (f != NULL) {
+        v->free_files = f->next_free;
+    } else {
+        f = calloc(1, sizeof(*f));
+        ts_assert(f != NULL);
+    }
+    f->dir = dir;
+    f->refs = 0;
+    return f;
+}
+
+/* Its memory is kept. */
+void sim_file_empty(struct sim_file *f)
+{
+    f->size = 0;
+    f->durable_size = 0;
+    f->undo.count = 0;
+    f->lies.count = 0;
+    f->bad.count = 0;
+    f->locked = false;
+}
+
+void sim_file_unref(struct sim_volume *v, struct sim_file *f)
+{
+    if (f != NULL && --f->refs == 0) {
+        sim_file_empty(f);
+        f->next_free = v->free_files;
+        v->free_files = f;
+    }
+}
+
+static uint8_t *sector_of(const struct sim_file *f, uint32_t number)
+{
+    return f->bytes + (size_t)number * SIM_SECTOR;
+}
+
+static void file_grow(struct sim_file *f, size_t size)
+{
+    size_t room = (size_t)sim_sectors_in(size) * SIM_SECTOR;
+    if (room > f->cap) {
+        f->bytes = realloc(f->bytes, room);
+        f->turn = realloc(f->turn, room / SIM_SECTOR * sizeof(*f->turn));
+        ts_assert(f->bytes != NULL && f->turn != NULL);
+        f->cap = room;
+    }
+    if (size > f->size) {
+        memset(f->bytes + f->size, 0, room - f->size);
+        memset(f->turn + sim_sectors_in(f->size), 0,
+               (sim_sectors_in(size) - sim_sectors_in(f->size)) * sizeof(*f->turn));
+        f->size = size;
+    }
+}
+
+/* A write to this sector begins: what the device has may come back. */
+static void file_save(struct sim_file *f, uint32_t number, bool lost)
+{
+    if ((size_t)number * SIM_SECTOR >= f->durable_size) {
+        return; /* it is new, and comes and goes with the size */
+    }
+    const uint8_t *old = sector_of(f, number);
+    struct sim_sector *lie = f->lies.count > 0 ? sectors_find(&f->lies, number) : NULL;
+    struct sim_sector *undo = sectors_add(&f->undo, number, lie != NULL ? lie->bytes : old);
+    undo->lost = lost;
+    sectors_remove(&f->lies, lie);
+    if (f->bad.count > 0) {
+        sectors_remove(&f->bad, sectors_find(&f->bad, number));
+    }
+}
+
+void sim_file_write(struct sim_volume *v, struct sim_file *f, uint64_t at, const uint8_t *data,
+                    size_t len, bool lost)
+{
+    if (at + len > f->size) {
+        file_grow(f, at + len);
+    }
+    for (uint32_t n = (uint32_t)(at / SIM_SECTOR); n < sim_sectors_in(at + len); n++) {
+        file_save(f, n, lost);
+        f->turn[n] = v->turn;
+    }
+    memcpy(f->bytes + at, data, len);
+}
+
+void sim_file_sync(struct sim_file *f)
+{
+    for (size_t i = 0; i < f->undo.count; i++) {
+        const struct sim_sector *u = &f->undo.s[i];
+        if (u->lost && sectors_find(&f->lies, u->number) == NULL) {
+            (void)sectors_add(&f->lies, u->number, u->bytes);
+        } else if (!u->lost && f->lies.count > 0) {
+            sectors_remove(&f->lies, sectors_find(&f->lies, u->number));
+        }
+    }
+    f->undo.count = 0;
+    f->durable_size = f->size;
+}
+
+/* Some of it came to the device. Nothing is dirty any more: the page cache shows what was written,
+ * or what the device has. */
+void sim_file_sync_failed(struct sim_volume *v, struct sim_file *f)
+{
+    bool shows_new = sim_chance_pm(v->sim, 500);
+    for (size_t i = f->undo.count; i-- > 0;) {
+        struct sim_sector *u = &f->undo.s[i];
+        if (!u->lost && sim_chance_pm(v->sim, 500)) {
+            continue;
+        }
+        if (shows_new) {
+            u->lost = true;
+        } else {
+            memcpy(sector_of(f, u->number), u->bytes, SIM_SECTOR);
+        }
+    }
+    sim_file_sync(f);
+}
+
+static void file_power_lost(struct sim_volume *v, struct sim_file *f, uint64_t keep_pm)
+{
+    struct sim *s = v->sim;
+    for (size_t i = f->undo.count; i-- > 0;) {
+        const struct sim_sector *u = &f->undo.s[i];
+        if (u->lost || !sim_chance_pm(s, keep_pm)) {
+            memcpy(sector_of(f, u->number), u->bytes, SIM_SECTOR);
+        }
+    }
+    f->undo.count = 0;
+    if (f->size > f->durable_size && !sim_chance_pm(s, keep_pm)) {
+        f->size = f->durable_size;
+    }
+    for (uint32_t n = sim_sectors_in(f->durable_size); n < sim_sectors_in(f->size); n++) {
+        if (!sim_chance_pm(s, keep_pm)) {
+            memset(sector_of(f, n), 0, SIM_SECTOR);
+        }
+    }
+    f->durable_size = f->size;
+    f->locked = false;
+}
+
+/* What the device has comes out. */
+static void file_drop_cache(struct sim_file *f)
+{
+    for (size_t i = 0; i < f->lies.count; i++) {
+        const struct sim_sector *lie = &f->lies.s[i];
+        memcpy(sector_of(f, lie->number), lie->bytes, SIM_SECTOR);
+        if (lie->unreadable && sectors_find(&f->bad, lie->number) == NULL) {
+            (void)sectors_add(&f->bad, lie->number, lie->bytes);
+        }
+    }
+    f->lies.count = 0;
+}
+
+/* ---- names -------------------------------------------------------------------------------- */
+
+struct sim_name *sim_names_find(const struct sim_names *l, const char *name)
+{
+    for (size_t i = 0; i < l->count; i++) {
+        if (strcmp(l->n[i].name, name) == 0) {
+            return &l->n[i];
+        }
+    }
+    return NULL;
+}
+
+static void names_remove(struct sim_volume *v, struct sim_names *l, const char *name)
+{
+    struct sim_name *n = sim_names_find(l, name);
+    if (n != NULL) {
+        sim_file_unref(v, n->file);
+        *n = l->n[--l->count];
+    }
+}
+
+void sim_names_put(struct sim_volume *v, struct sim_names *l, const char *name, struct sim_file *f)
+{
+    f->refs++;
+    names_remove(v, l, name);
+    l->n = more(l->n, l->count, &l->cap, sizeof(*l->n));
+    struct sim_name *n = &l->n[l->count++];
+    memset(n, 0, sizeof(*n));
+    memcpy(n->name, name, strlen(name));
+    n->file = f;
+}
+
+static void names_clear(struct sim_volume *v, struct sim_names *l)
+{
+    for (size_t i = 0; i < l->count; i++) {
+        sim_file_unref(v, l->n[i].file);
+    }
+    l->count = 0;
+}
+
+static void apply(struct sim_volume *v, struct sim_names *l, const struct sim_change *c)
+{
+    if (c->from[0] != 0) {
+        names_remove(v, l, c->from);
+    }
+    if (c->file != NULL) {
+        sim_names_put(v, l, c->to, c->file);
+    }
+}
+
+/* A change of names: shown at once, durable with the directory. */
+void sim_volume_change(struct sim_volume *v, const char *from, const char *to, struct sim_file *f)
+{
+    struct sim_changes *l = &v->changes;
+    l->c = more(l->c, l->count, &l->cap, sizeof(*l->c));
+    struct sim_change *c = &l->c[l->count++];
+    memset(c, 0, sizeof(*c));
+    memcpy(c->from, from, strlen(from));
+    memcpy(c->to, to, strlen(to));
+    c->file = f;
+    if (f != NULL) {
+        f->refs++;
+    }
+    apply(v, &v->names, c);
+}
+
+void sim_volume_changes_end(struct sim_volume *v, uint64_t keep_pm)
+{
+    for (size_t i = 0; i < v->changes.count; i++) {
+        const struct sim_change *c = &v->changes.c[i];
+        if (keep_pm >= 1000 || sim_chance_pm(v->sim, keep_pm)) {
+            apply(v, &v->durable, c);
+        }
+        sim_file_unref(v, c->file);
+    }
+    v->changes.count = 0;
+}
+
+/* ---- volumes ------------------------------------------------------------------------------- */
+
+void sim_volume_process_ended(struct sim_volume *v)
+{
+    for (int i = 0; i < SIM_FDS_MAX; i++) {
+        if (v->fds[i] != NULL) {
+            v->fds[i]->locked = false;
+            sim_file_unref(v, v->fds[i]);
+            v->fds[i] = NULL;
+        }
+    }
+    v->dead = false;
+    v->ops_left = 0;
+    v->sync_failed = false;
+    v->armed = false;
+}
+
+void sim_volume_blank(struct sim_volume *v)
+{
+    sim_volume_process_ended(v);
+    for (size_t i = 0; i < v->changes.count; i++) {
+        sim_file_unref(v, v->changes.c[i].file);
+    }
+    v->changes.count = 0;
+    names_clear(v, &v->names);
+    names_clear(v, &v->durable);
+}
+
+void sim_volume_free(struct sim_volume *v)
+{
+    sim_volume_blank(v);
+    while (v->free_files != NULL) {
+        struct sim_file *f = v->free_files;
+        v->free_files = f->next_free;
+        free(f->bytes);
+        free(f->turn);
+        free(f->undo.s);
+        free(f->lies.s);
+        free(f->bad.s);
+        free(f);
+    }
+    free(v->names.n);
+    free(v->durable.n);
+    free(v->changes.c);
+    *v = (struct sim_volume){0};
+}
+
+void sim_volume_copy(struct sim_volume *to, const struct sim_volume *from)
+{
+    sim_volume_blank(to);
+    to->turn = from->turn;
+    to->vouched = from->vouched;
+    for (size_t i = 0; i < from->names.count; i++) {
+        const struct sim_file *src = from->names.n[i].file;
+        struct sim_file *f = sim_file_new(to, src->dir);
+        file_grow(f, src->size);
+        if (src->size > 0) {
+            memcpy(f->bytes, src->bytes, src->size);
+            memcpy(f->turn, src->turn, sim_sectors_in(src->size) * sizeof(*f->turn));
+        }
+        f->durable_size = f->size;
+        sim_names_put(to, &to->names, from->names.n[i].name, f);
+        sim_names_put(to, &to->durable, from->names.n[i].name, f);
+    }
+}
+
+bool sim_volume_lies(const struct sim_volume *v)
+{
+    for (size_t i = 0; i < v->names.count; i++) {
+        if (v->names.n[i].file->lies.count > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void sim_volume_drop_cache(struct sim_volume *v)
+{
+    /* The stated limit of what the design can tell (sim.h): no later note vouches for it yet. */
+    bool made_good = v->lie_turn != 0 && v->vouched < v->lie_turn;
+    for (size_t i = 0; i < v->names.count; i++) {
+        if (made_good) {
+            v->names.n[i].file->lies.count = 0;
+        }
+        file_drop_cache(v->names.n[i].file);
+    }
+    v->lie_turn = 0;
+}
+
+void sim_volume_power_lost(struct sim_volume *v)
+{
+    static const uint64_t keeps[] = {0, 1000, 100, 500, 900};
+    uint64_t keep_pm = keeps[sim_rand(v->sim, 0, sizeof(keeps) / sizeof(keeps[0]) - 1)];
+    sim_volume_process_ended(v);
+    for (size_t i = 0; i < v->names.count; i++) {
+        file_power_lost(v, v->names.n[i].file, keep_pm);
+    }
+    for (size_t i = 0; i < v->durable.count; i++) { /* those whose name is gone from the cache */
+        if (v->durable.n[i].file->undo.count > 0) {
+            file_power_lost(v, v->durable.n[i].file, keep_pm);
+        }
+    }
+    sim_volume_changes_end(v, keep_pm);
+    names_clear(v, &v->names);
+    for (size_t i = 0; i < v->durable.count; i++) {
+        sim_names_put(v, &v->names, v->durable.n[i].name, v->durable.n[i].file);
+    }
+    sim_volume_drop_cache(v);
+}
+
+/* ---- damage -------------------------------------------------------------------------------- */
+
+static bool is_segment(const char *name)
+{
+    return strstr(name, "/segment-") != NULL;
+}
+
+static bool is_zero(const uint8_t *sector)
+{
+    for (size_t i = 0; i < SIM_SECTOR; i++) {
+        if (sector[i] != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* A file with content, at random; NULL when there is none. */
+static const struct sim_name *some_file(struct sim_volume *v)
+{
+    for (int tries = 0; tries < 20 && v->names.count > 0; tries++) {
+        const struct sim_name *n = &v->names.n[sim_rand(v->sim, 0, v->names.count - 1)];
+        if (!n->file->dir && n->file->durable_size >= SIM_SECTOR) {
+            return n;
+        }
+    }
+    return NULL;
+}
+
+static bool corrupt_one(struct sim_volume *v, const struct sim_name *n)
+{
+    struct sim *s = v->sim;
+    struct sim_file *f = n->file;
+    for (int tries = 0; tries < 200; tries++) {
+        uint32_t number = (uint32_t)sim_rand(s, 0, f->durable_size / SIM_SECTOR - 1);
+        bool vouched = !is_segment(n->name) || f->turn[number] <= v->vouched;
+        const uint8_t *bytes = sector_of(f, number);
+        if (!vouched || sectors_find(&f->undo, number) != NULL ||
+            sectors_find(&f->lies, number) != NULL || (is_zero(bytes) && !sim_chance_pm(s, 10))) {
+            continue;
+        }
+        struct sim_sector *lie = sectors_add(&f->lies, number, bytes);
+        lie->unreadable = sim_chance_pm(s, 200);
+        for (uint64_t flips = sim_rand(s, 1, 20); flips > 0; flips--) {
+            lie->bytes[sim_rand(s, 0, SIM_SECTOR - 1)] ^= (uint8_t)sim_rand(s, 1, 255);
+        }
+        return true;
+    }
+    return false;
+}
+
+const char *sim_volume_corrupt(struct sim_volume *v, unsigned count)
+{
+    const struct sim_name *n = some_file(v);
+    if (n == NULL || !corrupt_one(v, n)) {
+        return NULL;
+    }
+    while (is_segment(n->name) && --count > 0 && corrupt_one(v, n)) {
+    }
+    v->latent = true;
+    return n->name;
+}
+
+/* The device writes `count` sectors of `from` over others: anywhere, but never over the other copy
+ * of the same slot. */
+void sim_volume_misdirect(struct sim_volume *v, const struct sim_file *from, uint32_t number,
+                          uint32_t count)
+{
+    const struct sim_name *n = some_file(v);
+    if (n == NULL || (n->file == from && !is_segment(n->name))) {
+        return;
+    }
+    struct sim_file *f = n->file;
+    uint32_t to = (uint32_t)sim_rand(v->sim, 0, f->durable_size / SIM_SECTOR - 1);
+    for (uint32_t i = 0; i < count && to + i < f->durable_size / SIM_SECTOR; i++) {
+        bool itself = f == from && to + i >= number && to + i < number + count;
+        if (!itself && sectors_find(&f->undo, to + i) == NULL) {
+            sectors_remove(&f->lies, sectors_find(&f->lies, to + i));
+            (void)sectors_add(&f->lies, to + i, sector_of(from, number + i));
+        }
+    }
+}
