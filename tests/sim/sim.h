@@ -18,6 +18,7 @@
  *   sim_volume.c   disks in memory: power loss, torn, lost, misdirected, corrupt writes
  *   sim_files.c    … under the shipped code
  *   sim_disk.c     a replica's disk under the shipped journal, and what that may forget
+ *   sim_told.c     … the log as it was told
  *   sim_work.c     libuv's worker threads, in virtual time
  *   sim_stray.c, sim_stray_register.c: messages that nobody sent like this, or now, or to whom
  *                  they come
@@ -80,7 +81,7 @@
 #include "daemon/replica_evidence.h"
 #include "heartbeat/heartbeat.h"
 #include "replicator/io/perform.h"
-#include "tests/sim/sim_files.h"
+#include "tests/sim/sim_disk.h"
 #include "tests/sim/sim_plan.h"
 #include "tests/sim/sim_queue.h"
 #include "tests/sim/sim_stray.h"
@@ -92,60 +93,6 @@
 
 struct sim;
 struct lin;
-
-/* ---- a replica's disk -------------------------------------------------------------------- */
-
-/* Of a disk (R1.8, adr/0010): raised when the last one is known at a majority. */
-struct sim_start {
-    uint64_t number;
-    struct ts_instance instance;
-    bool confirmed;
-};
-
-/* The end of a batch. */
-struct sim_batch {
-    struct ts_seq last;
-    struct ts_hash hash; /* of the chain through it */
-};
-
-struct sim_disk {
-    struct ts_incarnation incarnation;
-    struct sim_volume volume;
-    struct sim_volume kept; /* an old image, for a rollback */
-    struct sim_start kept_start;
-    bool has_kept;
-    /* the process */
-    struct journal *journal; /* NULL: not open */
-    struct sim_worker *worker;
-    struct sim_start start; /* as found at open, and confirmed since */
-    struct ts_epoch floor;  /* as found at open */
-    bool turn_runs;         /* the writing thread has something in hand */
-    bool idle_planned;
-    uint64_t idle_at;
-    bool deliver; /* the loop is to hear of completions */
-    bool busy;    /* within the journal's code: it is freed later */
-    bool ending;  /* what the process had in hand is carried out in part */
-    bool ended;   /* … and it is gone */
-    /* what the journal told */
-    struct ts_seq told; /* durable, and not cut off since */
-    struct ts_hash told_hash;
-    struct ts_epoch floor_told;
-    struct sim_batch *log; /* as appended, or found */
-    size_t log_count;
-    size_t log_cap;
-    uint64_t *known; /* the hashes of all batches that were ever appended here */
-    size_t known_count;
-    size_t known_cap;
-    /* faults */
-    bool old;       /* an old image lies there */
-    bool lost;      /* refused from now on, or on its way to that */
-    bool fail_next; /* the next sync fails */
-    bool full_to_write;
-    const struct sim_fault *crash; /* of the volume's planned end of the process */
-    uint64_t slow;                 /* times slower */
-    uint64_t stalled_until;
-    uint64_t full_until;
-};
 
 /* ---- a voter's disk ---------------------------------------------------------------------- */
 
@@ -668,33 +615,6 @@ uint64_t sim_link_heard(const struct sim *s, int node, int peer);
 /* Faults: resets the connections of a pair on this path, or all (-1). */
 void sim_link_reset(struct sim *s, int a, int b, int path);
 void sim_link_free(struct sim *s);
-
-/* ---- sim_disk.c -------------------------------------------------------------------------- */
-
-/* The path of a volume: kind 'r' for a replica's, 'v' for a voter's. */
-void sim_disk_dir(char out[8], int node, char kind);
-void sim_disk_format(struct sim *s, int node);
-/* Begins a start as the voter's store does. */
-void sim_disk_begin_start(struct sim *s, struct sim_start *start);
-/* Opens the journal and replays it to the core: false when it is refused, or the process has ended
- * meanwhile. */
-bool sim_disk_open(struct sim *s, int node);
-void sim_disk_append(struct sim *s, int node, const struct repl_batch *b, struct ts_hash hash,
-                     struct ts_seq committed);
-void sim_disk_truncate(struct sim *s, int node, struct repl_pos end);
-void sim_disk_floor(struct sim *s, int node, struct ts_epoch floor);
-void sim_disk_confirm(struct sim *s, int node);
-void sim_disk_refuse(struct sim *s, int node);
-void sim_disk_event(struct sim *s, struct sim_event *ev);
-void sim_disk_fetch(struct sim *s, int node, int peer, struct ts_seq after, size_t bytes_max);
-void sim_disk_process_ended(struct sim *s, int node);
-void sim_disk_power_lost(struct sim *s, int node);
-void sim_disk_keep_image(struct sim *s, int node);
-void sim_disk_put_image(struct sim *s, int node);
-void sim_disk_blank(struct sim *s, int node);
-/* Neither lost nor damaged in a way that shows only later. */
-bool sim_disk_good(const struct sim_disk *d);
-void sim_disk_free(struct sim *s, int node);
 
 /* ---- sim_work.c -------------------------------------------------------------------------- */
 

@@ -50,76 +50,6 @@ void sim_disk_dir(char out[8], int node, char kind)
     (void)snprintf(out, 8, "/%d/%c", node, kind);
 }
 
-/* ---- what was told ------------------------------------------------------------------------- */
-
-static void log_add(struct sim_disk *d, struct ts_seq last, struct ts_hash hash)
-{
-    if (d->log_count == d->log_cap) {
-        d->log_cap = d->log_cap == 0 ? 256 : 2 * d->log_cap;
-        d->log = realloc(d->log, d->log_cap * sizeof(*d->log));
-        ts_assert(d->log != NULL);
-    }
-    d->log[d->log_count++] = (struct sim_batch){last, hash};
-}
-
-static void log_cut(struct sim_disk *d, struct ts_seq after)
-{
-    while (d->log_count > 0 && d->log[d->log_count - 1].last.v > after.v) {
-        d->log_count--;
-    }
-}
-
-/* The hash of the log through `seq`; false when no batch ends there. */
-static bool log_hash(const struct sim_disk *d, struct ts_seq seq, struct ts_hash *hash)
-{
-    size_t lo = 0;
-    size_t hi = d->log_count;
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-        if (d->log[mid].last.v < seq.v) {
-            lo = mid + 1;
-        } else {
-            hi = mid;
-        }
-    }
-    *hash = lo < d->log_count ? d->log[lo].hash : (struct ts_hash){0, 0};
-    return lo < d->log_count && d->log[lo].last.v == seq.v;
-}
-
-/* Every batch that was ever appended here, as a set. */
-static bool known_has(const struct sim_disk *d, uint64_t hash, size_t *at)
-{
-    *at = (size_t)hash & (d->known_cap - 1);
-    while (d->known[*at] != 0 && d->known[*at] != hash) {
-        *at = (*at + 1) & (d->known_cap - 1);
-    }
-    return d->known[*at] != 0;
-}
-
-static void known_add(struct sim_disk *d, struct ts_hash hash)
-{
-    uint64_t h = hash.lo | 1;
-    size_t at = 0;
-    if (2 * d->known_count >= d->known_cap) {
-        uint64_t *old = d->known;
-        size_t cap = d->known_cap;
-        d->known_cap = cap == 0 ? 1024 : 2 * cap;
-        d->known = calloc(d->known_cap, sizeof(*d->known));
-        ts_assert(d->known != NULL);
-        for (size_t i = 0; i < cap; i++) {
-            if (old[i] != 0) {
-                (void)known_has(d, old[i], &at);
-                d->known[at] = old[i];
-            }
-        }
-        free(old);
-    }
-    if (!known_has(d, h, &at)) {
-        d->known[at] = h;
-        d->known_count++;
-    }
-}
-
 /* ---- threads (replicator/io/journal_threads.c) ----------------------------------------------- */
 
 void journal_threads_init(struct journal *j, uv_loop_t *loop)
@@ -367,8 +297,8 @@ static void on_persisted(void *arg, struct ts_seq seq)
     struct repl_event ev = {.kind = REPL_EV_PERSISTED};
     ev.u.persisted = seq;
     if (!over(r)) {
-        r->disk.told = seq;
-        if (!log_hash(&r->disk, seq, &r->disk.told_hash)) {
+        r->disk.told.seq = seq;
+        if (!sim_told_hash(&r->disk.told, seq, &r->disk.told.hash)) {
             sim_fail(r->sim, SIM_CHECK_DISK, "the journal told of entry %llu, where no batch ends",
                      (unsigned long long)seq.v);
         }
@@ -391,7 +321,7 @@ static void on_record_persisted(void *arg, uint64_t token)
         return;
     }
     if (r->started) {
-        r->disk.floor_told.v = token;
+        r->disk.told.floor.v = token;
         sim_feed(r->sim, r->node, &ev);
     } else if (r->registration.state == START_REGISTERED) {
         r->disk.start.confirmed = true;
@@ -441,19 +371,15 @@ void sim_disk_append(struct sim *s, int node, const struct repl_batch *b, struct
     enum ts_err err = journal_append(d->journal, &jb, committed);
     ts_assert(err == TS_OK || err == TS_ERR_CLOSED);
     if (err == TS_OK) {
-        log_add(d, b->last, hash);
-        known_add(d, hash);
+        sim_told_add(&d->told, b->last, hash);
+        sim_told_know(&d->told, hash);
     }
 }
 
 void sim_disk_truncate(struct sim *s, int node, struct repl_pos end)
 {
     struct sim_disk *d = disk_of(s, node);
-    if (end.seq.v < d->told.v) {
-        d->told = end.seq;
-        d->told_hash = end.hash;
-    }
-    log_cut(d, end.seq);
+    sim_told_cut(&d->told, end.seq, end.hash);
     enum ts_err err = journal_truncate(d->journal, end.seq, end.hash);
     ts_assert(err == TS_OK || err == TS_ERR_CLOSED);
 }
@@ -634,13 +560,14 @@ static void check_found(struct sim *s, int node, struct ts_epoch floor)
     if (d->lost) {
         sim_fail(s, SIM_CHECK_DISK, "the journal of %s opened a disk whose sync had failed", who);
     }
-    if (d->told.v > 0 && (!log_hash(d, d->told, &hash) || !ts_hash_eq(hash, d->told_hash))) {
+    if (d->told.seq.v > 0 &&
+        (!sim_told_hash(&d->told, d->told.seq, &hash) || !ts_hash_eq(hash, d->told.hash))) {
         sim_fail(s, SIM_CHECK_DISK,
                  "the journal of %s had told that entry %llu is durable; its log ends at %llu now, "
                  "and nothing was refused",
-                 who, (unsigned long long)d->told.v, (unsigned long long)info->last.v);
+                 who, (unsigned long long)d->told.seq.v, (unsigned long long)info->last.v);
     }
-    if (floor.v < d->floor_told.v || info->start_number < d->start.number ||
+    if (floor.v < d->told.floor.v || info->start_number < d->start.number ||
         (d->start.confirmed && info->start_number == d->start.number)) {
         sim_fail(s, SIM_CHECK_DISK,
                  "the record of %s is an older one than was told to be durable: floor %llu, start "
@@ -654,13 +581,12 @@ static enum ts_err on_replay(void *arg, const struct journal_batch *batch, struc
 {
     struct sim_replica *r = arg;
     struct sim_disk *d = &r->disk;
-    size_t at = 0;
-    if (d->known_cap == 0 || !known_has(d, batch->hash.lo | 1, &at)) {
+    if (!sim_told_knows(&d->told, batch->hash)) {
         sim_fail(r->sim, SIM_CHECK_DISK,
                  "the log of %s has a batch at entry %llu that nobody wrote",
                  sim_node_name(r->sim, r->node), (unsigned long long)batch->first.v);
     }
-    log_add(d, batch->last, batch->hash);
+    sim_told_add(&d->told, batch->last, batch->hash);
     return sim_replica_restore(r->sim, r->node, batch->bytes, commit)
                ? TS_OK
                : ts_why(why, TS_ERR_CORRUPT, "a batch does not fit the log before it");
@@ -708,7 +634,7 @@ bool sim_disk_open(struct sim *s, int node)
     char dir[8];
     struct ts_why why = {{0}};
     sim_disk_dir(dir, node, 'r');
-    d->log_count = 0;
+    d->told.log_count = 0;
     v->full = full_now(s, d);
     v->turn++;
     if (sim_chance_pm(s, v->latent ? 700 : 100)) {
@@ -736,9 +662,9 @@ bool sim_disk_open(struct sim *s, int node)
         check_found(s, node, d->floor);
     }
     v->latent = v->latent && sim_volume_lies(v); /* all of it was read, and is whole */
-    d->told = journal_info(j)->last;
-    d->told_hash = journal_info(j)->hash;
-    d->floor_told = d->floor;
+    d->told.seq = journal_info(j)->last;
+    d->told.hash = journal_info(j)->hash;
+    d->told.floor = d->floor;
     d->start = (struct sim_start){.number = journal_info(j)->start_number,
                                   .instance = journal_info(j)->start_instance};
     replica_at(s, node)->incarnation = journal_info(j)->incarnation;
@@ -798,7 +724,6 @@ void sim_disk_free(struct sim *s, int node)
     sim_disk_process_ended(s, node);
     sim_volume_free(&d->volume);
     sim_volume_free(&d->kept);
-    free(d->log);
-    free(d->known);
+    sim_told_free(&d->told);
     *d = (struct sim_disk){0};
 }

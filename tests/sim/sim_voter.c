@@ -173,7 +173,7 @@ void sim_voter_links(struct sim *s, int node, enum sim_proc proc,
 /* ---- the process ------------------------------------------------------------------------------
  */
 
-void sim_disk_begin_start(struct sim *s, struct sim_start *start)
+static void begin_start(struct sim *s, struct sim_start *start)
 {
     if (start->confirmed) {
         *start = (struct sim_start){.number = start->number + 1, .instance = {++s->lives}};
@@ -202,7 +202,7 @@ static bool open_disk(struct sim *s, int node)
         (void)write_oldest(s, node);
         d->cached--;
     }
-    sim_disk_begin_start(s, &d->durable.start);
+    begin_start(s, &d->durable.start);
     struct voter_limits limits = {.self = {(uint16_t)node},
                                   .registers_max = 2,
                                   .starts_max = SIM_STARTS_MAX,

@@ -1,0 +1,108 @@
+/* A replica's disk: the shipped journal on a volume, and what that told. */
+#ifndef TESTS_SIM_SIM_DISK_H
+#define TESTS_SIM_SIM_DISK_H
+
+#include "base/ids.h"
+#include "replicator/repl.h"
+#include "tests/sim/sim_event.h"
+#include "tests/sim/sim_files.h"
+
+struct journal;
+struct sim_fault;
+struct sim_worker;
+
+/* Of a disk (R1.8, adr/0010): raised when the last one is known at a majority. */
+struct sim_start {
+    uint64_t number;
+    struct ts_instance instance;
+    bool confirmed;
+};
+
+/* The end of a batch. */
+struct sim_batch {
+    struct ts_seq last;
+    struct ts_hash hash; /* of the chain through it */
+};
+
+/* What a journal was given, and what it told. */
+struct sim_told {
+    struct ts_seq seq; /* told to be durable, and not cut off since */
+    struct ts_hash hash;
+    struct ts_epoch floor; /* told to be durable */
+    struct sim_batch *log; /* as appended, or found */
+    size_t log_count;
+    size_t log_cap;
+    uint64_t *known; /* the hashes of all batches that were ever appended here */
+    size_t known_count;
+    size_t known_cap;
+};
+
+struct sim_disk {
+    struct ts_incarnation incarnation;
+    struct sim_volume volume;
+    struct sim_volume kept; /* an old image, for a rollback */
+    struct sim_start kept_start;
+    bool has_kept;
+    /* the process */
+    struct journal *journal; /* NULL: not open */
+    struct sim_worker *worker;
+    struct sim_start start; /* as found at open, and confirmed since */
+    struct ts_epoch floor;  /* as found at open */
+    bool turn_runs;         /* the writing thread has something in hand */
+    bool idle_planned;
+    uint64_t idle_at;
+    bool deliver; /* the loop is to hear of completions */
+    bool busy;    /* within the journal's code: it is freed later */
+    bool ending;  /* what the process had in hand is carried out in part */
+    bool ended;   /* … and it is gone */
+    struct sim_told told;
+    /* faults */
+    bool old;       /* an old image lies there */
+    bool lost;      /* refused from now on, or on its way to that */
+    bool fail_next; /* the next sync fails */
+    bool full_to_write;
+    const struct sim_fault *crash; /* of the volume's planned end of the process */
+    uint64_t slow;                 /* times slower */
+    uint64_t stalled_until;
+    uint64_t full_until;
+};
+
+/* ---- sim_told.c -------------------------------------------------------------------------- */
+
+/* A batch was appended, or found. */
+void sim_told_add(struct sim_told *t, struct ts_seq last, struct ts_hash hash);
+/* Everything after `after` is on its way to be cut off. */
+void sim_told_cut(struct sim_told *t, struct ts_seq after, struct ts_hash hash);
+/* The hash of the log through `seq`; false when no batch ends there. */
+bool sim_told_hash(const struct sim_told *t, struct ts_seq seq, struct ts_hash *hash);
+/* A batch was handed to the journal: it may be found from now on. */
+void sim_told_know(struct sim_told *t, struct ts_hash hash);
+bool sim_told_knows(const struct sim_told *t, struct ts_hash hash);
+void sim_told_free(struct sim_told *t);
+
+/* ---- sim_disk.c -------------------------------------------------------------------------- */
+
+/* The path of a volume: kind 'r' for a replica's, 'v' for a voter's. */
+void sim_disk_dir(char out[8], int node, char kind);
+void sim_disk_format(struct sim *s, int node);
+/* Opens the journal and replays it to the core: false when it is refused, or the process has ended
+ * meanwhile. */
+bool sim_disk_open(struct sim *s, int node);
+void sim_disk_append(struct sim *s, int node, const struct repl_batch *b, struct ts_hash hash,
+                     struct ts_seq committed);
+void sim_disk_truncate(struct sim *s, int node, struct repl_pos end);
+void sim_disk_floor(struct sim *s, int node, struct ts_epoch floor);
+void sim_disk_confirm(struct sim *s, int node);
+void sim_disk_refuse(struct sim *s, int node);
+void sim_disk_event(struct sim *s, struct sim_event *ev);
+void sim_disk_fetch(struct sim *s, int node, int peer, struct ts_seq after, size_t bytes_max);
+void sim_disk_process_ended(struct sim *s, int node);
+void sim_disk_power_lost(struct sim *s, int node);
+void sim_disk_keep_image(struct sim *s, int node);
+void sim_disk_put_image(struct sim *s, int node);
+void sim_disk_blank(struct sim *s, int node);
+/* Neither lost nor damaged in a way that shows only later. */
+bool sim_disk_good(const struct sim_disk *d);
+void sim_disk_free(struct sim *s, int node);
+
+#endif
