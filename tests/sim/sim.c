@@ -328,7 +328,8 @@ static bool run_all(struct sim *s, const struct args *a, struct sim_plan *plan, 
                            "the second run of the seed took another course than the first");
             return false;
         }
-        if (!good && a->options.checkers_only && s->failure.check == SIM_CHECK_ASSERT) {
+        bool own = s->failure.check == SIM_CHECK_ASSERT || s->failure.check == SIM_CHECK_ALARM;
+        if (!good && a->options.checkers_only && own) {
             t->masked++;
         } else if (!good) {
             return false;

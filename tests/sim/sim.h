@@ -184,6 +184,8 @@ struct sim_replica {
     void *state;                             /* of kv */
     struct svc_out out;
     struct ts_hash digest; /* of all outputs, in order */
+    bool flip;             /* the next result is another than it should be (R5.1), … */
+    bool flipped;          /* … was so, in this process */
     uint64_t read_token;
     struct sim_waiting waiting[SIM_WAITING_MAX];
     struct ts_seq tick_seq;
@@ -392,10 +394,11 @@ struct sim_checks {
     struct sim_value *value; /* of the key that expires, by position */
     size_t value_count;
     size_t value_cap;
-    uint64_t timed;   /* position of the newest request, whose time the next one's follows */
-    uint64_t lead;    /* of logical time over virtual time, in any entry: the largest, … */
-    uint64_t lead_at; /* … and when that was ordered; 0 = none was */
-    uint64_t seen;    /* newest position that some completed operation has seen */
+    uint64_t timed; /* position of the newest request, whose time the next one's follows */
+    uint64_t
+        lead; /* of logical time over virtual time, in any entry: the largest there can be, … */
+    uint64_t lead_at;                  /* … at this time; 0 = nothing was ordered yet */
+    uint64_t seen;                     /* newest position that some completed operation has seen */
     uint64_t releaser[SIM_EPOCHS_MAX]; /* life of the process that released outputs */
     uint64_t nonce[SIM_EPOCHS_MAX];    /* of the decided config */
     uint64_t expected[SIM_EPOCHS_MAX]; /* by proposal: unused slots are 0 */
@@ -494,6 +497,7 @@ struct sim {
     uint64_t conns;
     struct sim_load load;
     struct sim_checks checks;
+    bool noticed; /* that a replica's results are others: the run ends */
     struct sim_stats stats;
     struct report_peers report;   /* scratch */
     struct report_procs procs;    /* scratch */
@@ -682,6 +686,8 @@ void sim_check_config(struct sim *s, int node);
 void sim_check_registered(struct sim *s, int node, enum sim_proc proc);
 bool sim_check_is_committed(const struct sim *s, uint64_t id);
 void sim_check_end(struct sim *s);
+/* A core says that replicas have different results: an alarm if they have not. */
+bool sim_check_notices(struct sim *s);
 bool sim_check_well(const struct sim *s);
 
 /* ---- sim_clock.c ------------------------------------------------------------------------- */

@@ -359,9 +359,38 @@ bool sim_check_well(const struct sim *s)
     return good;
 }
 
+bool sim_check_notices(struct sim *s)
+{
+    for (int n = 1; n <= s->nics; n++) {
+        s->noticed = s->noticed || s->node[n].replica.flipped;
+    }
+    return s->noticed;
+}
+
+/* R5.1: two replicas that were well together for a while have compared their results. */
+static void check_noticed(struct sim *s)
+{
+    const struct cfg_config *cfg = &s->checks.decided;
+    if (s->noticed || !sim_check_well(s) || cfg->in_sync.count < 2) {
+        return;
+    }
+    for (int n = 1; n <= s->nics; n++) {
+        if (s->node[n].replica.flipped &&
+            cfg_set_find(&cfg->in_sync, (struct ts_nic_id){(uint16_t)n})) {
+            sim_fail(s, SIM_CHECK_DIGEST, "nobody noticed that %s has other results",
+                     sim_node_name(s, n));
+        }
+    }
+}
+
 void sim_check_end(struct sim *s)
 {
     struct sim_checks *c = &s->checks;
+    check_noticed(s);
+    if (sim_plan_is_gentle(&s->plan) && s->stats.takeovers > 1) {
+        sim_fail(s, SIM_CHECK_FAILOVER, "%llu takeovers, and nothing was a reason for one",
+                 (unsigned long long)s->stats.takeovers - 1);
+    }
     for (uint64_t id = 1; id <= s->load.next_id && id < c->request_cap; id++) {
         if (c->request[id].answered && !c->request[id].committed) {
             sim_fail(s, SIM_CHECK_LOST, "acknowledged request %llu is lost",

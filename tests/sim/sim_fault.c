@@ -353,6 +353,8 @@ static void on_word_fault(struct sim *s, const struct sim_event *ev, const struc
         sim_stray_old_registers(s, (int)(f->a % (uint64_t)s->nodes) + 1);
     } else if (f->kind == SIM_FAULT_LONG) {
         sim_load_long(s, f->a);
+    } else if (f->kind == SIM_FAULT_OTHER_RESULT) {
+        s->node[f->node].replica.flip = sim_runs(s, f->node, SIM_REPLICA);
     } else if (f->kind == SIM_FAULT_WALL_CLOCK) {
         s->node[f->node].wall_offset = (int64_t)(f->a % (7200 * SIM_S)) - (int64_t)(3600 * SIM_S);
     }

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "replicator/state.h"
 #include "services/kv/commands.h"
 #include "services/kv/kv.h"
 #include "services/kv/payload.h"
@@ -96,7 +95,7 @@ static void draw_command(struct sim *s, struct sim_record *r)
         r->command = KV_DEL;
     } else {
         r->key = SIM_KEY_EXPIRES;
-        r->command = dice < 98 ? KV_SET : KV_PEXPIRE;
+        r->command = dice < 97 ? KV_SET : KV_PEXPIRE;
     }
 }
 
@@ -176,9 +175,7 @@ static void submit(struct sim *s, const struct sim_client *c, int node, struct s
         sim_check_refused(s, rec->id);
         s->stats.refused++;
         set_free(s, c->record, 5 * SIM_MS);
-        return;
     }
-    sim_clock_ordered(s, r->core->last_time);
 }
 
 static void read_by_round(struct sim *s, const struct sim_client *c, int node,
@@ -286,7 +283,8 @@ void sim_load_act(struct sim *s, const struct sim_event *ev)
         !sim_replica_serves(s, node, &st)) {
         c->guess = node % s->nics + 1;
         /* Twice soon, at the other nodes; then more rarely. */
-        again(s, (int)ev->a, sim_us(s, 500, c->misses++ < 2 ? 3000 : 40000));
+        uint64_t most_us = focused(s) ? 1000 : c->misses++ < 2 ? 3000 : 40000;
+        again(s, (int)ev->a, sim_us(s, 500, most_us));
         return;
     }
     begin(s, c, node, &st);

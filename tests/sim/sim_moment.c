@@ -121,6 +121,13 @@ static void delay_all(struct sim *s, const struct sim_fault *f, bool inwards)
     }
 }
 
+/* What voters are asked and answer comes by the retries. */
+static void make_late(struct sim *s, const struct sim_fault *f)
+{
+    s->net.late_until = sim_fault_end(s, f);
+    s->net.late_max = s->plan.failure_timeout * (1 + f->a % 8) / 2;
+}
+
 /* Two proposers at once, while a voter forgets what it has not made durable, and what the first
  * seals takes long. */
 static void duel(struct sim *s, const struct sim_fault *f)
@@ -129,6 +136,9 @@ static void duel(struct sim *s, const struct sim_fault *f)
     doubt(s, f->node, other, f);
     doubt(s, other, f->node, f);
     sim_proc_end(s, 1 + (int)((f->a >> 16) % (uint64_t)s->nodes), SIM_CFGD, -SIGKILL);
+    if ((f->a >> 56) % 2 == 0) {
+        make_late(s, f);
+    }
     struct sim_disk *d = &s->node[f->node].replica.disk;
     d->stalled_until = s->now + (f->a >> 24) % (s->plan.failure_timeout / 2);
 }
@@ -193,8 +203,7 @@ static void strike(struct sim *s, const struct sim_fault *f)
         duel(s, f);
         break;
     case SIM_BLOW_LATE:
-        s->net.late_until = sim_fault_end(s, f);
-        s->net.late_max = (1 + f->a % 5) * SIM_S;
+        make_late(s, f);
         break;
     case SIM_BLOWS:
         ts_unreachable();

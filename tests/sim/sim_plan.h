@@ -49,7 +49,7 @@
     X(SIM_FAULT_MISDIRECTED, "misdirected-write", 2) \
     X(SIM_FAULT_BLANK_DISK, "blank-disk", 1) \
     X(SIM_FAULT_OLD_DISK, "old-disk-image", 2) \
-    X(SIM_FAULT_VOTER_FSYNC, "voter-fsync-error", 2) \
+    X(SIM_FAULT_VOTER_FSYNC, "voter-fsync-error", 3) \
     X(SIM_FAULT_VOTER_BLANK, "voter-blank-disk", 1) \
     X(SIM_FAULT_VOTER_OLD, "voter-old-image", 1) \
     X(SIM_FAULT_OLD_TOGETHER, "old-images-together", 2) \
@@ -58,7 +58,8 @@
     X(SIM_FAULT_WALL_CLOCK, "wall-clock-jump", 2) \
     X(SIM_FAULT_GARBAGE, "garbage-messages", 2) \
     X(SIM_FAULT_STRAY, "stray-messages", 4) \
-    X(SIM_FAULT_LONG, "long-entries", 1)
+    X(SIM_FAULT_LONG, "long-entries", 1) \
+    X(SIM_FAULT_OTHER_RESULT, "other-result", 2)
 
 /* What a fault can wait for: the next time that a replica is there. X(symbol, name) */
 #define SIM_MOMENT_LIST(X) \
@@ -140,6 +141,17 @@ struct sim_plan {
     size_t fault_count;
     struct sim_fault fault[SIM_FAULTS_MAX];
 };
+
+/* Kinds of faults that are no reason for a failover: all of a gentle seed are of these. */
+#define SIM_GENTLE_KINDS \
+    (1ULL << SIM_FAULT_RESET_LINK | 1ULL << SIM_FAULT_WALL_CLOCK | 1ULL << SIM_FAULT_KILL_CFGD | \
+     1ULL << SIM_FAULT_KILL_HEARTBEATD | 1ULL << SIM_FAULT_CRASH_POINT_VOTER | \
+     1ULL << SIM_FAULT_STALL_VOTER)
+
+static inline bool sim_plan_is_gentle(const struct sim_plan *plan)
+{
+    return (plan->kinds & ~SIM_GENTLE_KINDS) == 0;
+}
 
 /* Draws the plan of a seed. `beyond`: disks are lost more often, and without asking. */
 void sim_plan_draw(struct sim_plan *plan, uint64_t seed, bool beyond);

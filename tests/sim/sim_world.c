@@ -251,6 +251,7 @@ static void setup(struct sim *s, const struct sim_plan *plan, const struct sim_o
     s->lives = 0;
     s->conns = 0;
     s->healed = false;
+    s->noticed = false;
     s->end_of_faults = plan->faults_until;
     s->failure = (struct sim_failure){.check = SIM_CHECK_NONE};
     memset(&s->net, 0, sizeof(s->net));
@@ -350,6 +351,9 @@ static void run(struct sim *s)
     while ((item = sim_queue_pop(&s->queue)) != NULL) {
         step(s, &item->ev);
         sim_queue_give_back(&s->queue, item);
+        if (s->noticed) {
+            break;
+        }
         if (!s->healed) {
             acked_at_heal = s->stats.acked;
             continue;
