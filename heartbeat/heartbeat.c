@@ -270,10 +270,11 @@ static void on_procs(struct hb_core *h, const struct hb_event *event, struct hb_
     struct hb_word word = {0};
     for (uint8_t i = 0; i < event->procs->count; i++) {
         const struct report_proc *proc = &event->procs->p[i];
-        if (proc->role != REPORT_PROC_REPLICA || proc->group.v < 1 ||
-            proc->group.v > TS_GROUPS_MAX) {
+        if (proc->role != REPORT_PROC_REPLICA) {
             continue;
         }
+        /* The report's decoder takes no replica without a group. */
+        ts_assert(proc->group.v >= 1 && proc->group.v <= TS_GROUPS_MAX);
         uint64_t bit = 1ULL << proc->group.v;
         word.known |= bit;
         word.running |= proc->running ? bit : 0;

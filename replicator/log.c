@@ -59,7 +59,8 @@ static void evict_oldest(struct repl_log *log)
 static size_t free_place(const struct repl_log *log, size_t len)
 {
     if (log->slot_count == 0) {
-        return len <= log->bytes_cap ? 0 : SIZE_MAX;
+        ts_assert(len <= log->bytes_cap);
+        return 0;
     }
     const struct repl_log_slot *oldest = slot_at(log, 0);
     const struct repl_log_slot *newest = slot_at(log, log->slot_count - 1);
@@ -82,7 +83,8 @@ uint8_t *repl_log_reserve(struct repl_log *log, size_t len, struct ts_seq evicta
                 return log->bytes + place;
             }
         }
-        if (log->slot_count == 0 || ts_seq_lt(evictable, slot_at(log, 0)->last)) {
+        ts_assert(log->slot_count > 0); /* an empty window has a place for any batch */
+        if (ts_seq_lt(evictable, slot_at(log, 0)->last)) {
             return NULL;
         }
         evict_oldest(log);

@@ -39,13 +39,11 @@ static bool has_caught_up(const struct repl *c, const struct repl_peer *p)
  * that never keeps up costs little. */
 static void stop_joining(struct repl *c, struct repl_peer *p)
 {
+    uint64_t max = JOIN_PAUSE_FACTOR_MAX * c->o.timing.failure_timeout;
+    uint64_t pause = p->join_pause == 0 ? c->o.timing.failure_timeout : 2 * p->join_pause;
     c->joining.v = 0;
-    if (p != NULL) {
-        uint64_t max = JOIN_PAUSE_FACTOR_MAX * c->o.timing.failure_timeout;
-        uint64_t pause = p->join_pause == 0 ? c->o.timing.failure_timeout : 2 * p->join_pause;
-        p->join_pause = pause < max ? pause : max;
-        p->join_after = ts_mono_add(c->now, repl_jitter(c, p->join_pause));
-    }
+    p->join_pause = pause < max ? pause : max;
+    p->join_after = ts_mono_add(c->now, repl_jitter(c, p->join_pause));
 }
 
 /* Continues or ends the joining of a learner; true when it is to be published now. */
@@ -55,7 +53,8 @@ static bool joining_done(struct repl *c)
         return false;
     }
     struct repl_peer *p = repl_peer(c, c->joining);
-    if (p == NULL || !may_join(c, p)) {
+    ts_assert(p != NULL); /* who is known stays known */
+    if (!may_join(c, p)) {
         stop_joining(c, p);
         return false;
     }

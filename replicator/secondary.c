@@ -49,8 +49,11 @@ static bool accept_primary(struct repl *c, struct repl_peer *p, struct ts_epoch 
         c->config_asked_for = true; /* its config message was lost */
         return false;
     }
-    return ts_nic_eq(p->nic, c->config.primary) &&
-           (c->role == REPL_ROLE_SECONDARY || c->role == REPL_ROLE_TAKING_OVER);
+    if (!ts_nic_eq(p->nic, c->config.primary)) {
+        return false;
+    }
+    ts_assert(c->role == REPL_ROLE_SECONDARY || c->role == REPL_ROLE_TAKING_OVER);
+    return true;
 }
 
 /* Has the primary start again where we are: now, or as soon as the last request is old enough. */
@@ -183,8 +186,8 @@ static enum take take_batch(struct repl *c, const struct repl_batch *b, struct r
 static enum take take_batches(struct repl *c, const struct repl_msg_append *m, struct repl_pos *at,
                               struct repl_effects *fx)
 {
-    /* A handful of effects a batch: the rest of a longer message is asked for again. */
-    const size_t effects_left = 16;
+    /* However many there are, the effects are a handful: the first that conflicts cuts the log,
+     * and from there on they are one run for the journal. */
     struct ts_reader r = ts_reader_init(m->batches.data, m->batches.len);
     enum take result = TAKE_OK;
     while (result == TAKE_OK && ts_reader_left(&r) > 0) {
@@ -192,9 +195,6 @@ static enum take take_batches(struct repl *c, const struct repl_msg_append *m, s
         if (repl_batch_decode(&b, &r) != TS_OK || ts_epoch_lt(m->epoch, b.epoch)) {
             c->malformed++;
             return TAKE_STOP;
-        }
-        if (fx->count + effects_left > REPL_EFFECTS_MAX) {
-            return TAKE_GAP;
         }
         result = take_batch(c, &b, at, fx);
     }

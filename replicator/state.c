@@ -100,7 +100,8 @@ bool repl_self_in_sync(const struct repl *c, const struct cfg_config *cfg)
 
 uint64_t repl_jitter(struct repl *c, uint64_t base)
 {
-    return base + ts_prng_below(&c->prng, base == 0 ? 1 : base);
+    ts_assert(base > 0);
+    return base + ts_prng_below(&c->prng, base);
 }
 
 void repl_set_role(struct repl *c, struct repl_effects *fx, enum repl_role role, enum repl_why why)

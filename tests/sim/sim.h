@@ -97,6 +97,7 @@ struct lin;
 /* ---- a voter's disk ---------------------------------------------------------------------- */
 
 #define SIM_STARTS_MAX 64
+#define SIM_VOTER_DAMAGES 6
 
 struct sim_voter_image {
     bool valid;
@@ -128,6 +129,7 @@ struct sim_voter_disk {
     bool blank;
     bool old;
     bool lost;
+    unsigned damaged; /* 1 + how */
 };
 
 /* ---- processes --------------------------------------------------------------------------- */
@@ -558,6 +560,8 @@ void sim_heart_event(struct sim *s, struct sim_event *ev);
 /* Faults: datagrams that are not heartbeats, without the cluster's key or with it; and such as are
  * not for this node. */
 void sim_heart_garbage(struct sim *s, int node);
+/* A peer's heartbeat that answers what this node never asked. */
+void sim_heart_stray(struct sim *s, int node);
 
 /* ---- sim_voter.c ------------------------------------------------------------------------- */
 
@@ -648,6 +652,8 @@ void sim_load_start(struct sim *s);
 void sim_load_free(struct sim *s);
 /* Whether those of sim_load_long may be as long as entries get. */
 bool sim_load_is_huge(uint64_t how);
+/* Fault: a replica that does not serve is asked to order and to read. */
+void sim_load_unserved(struct sim *s, int node);
 /* Fault: entries are long for a while. */
 void sim_load_long(struct sim *s, uint64_t how);
 /* The operation's key. */

@@ -245,7 +245,8 @@ static bool lose_voter_disk(struct sim *s, const struct sim_fault *f)
         return true;
     }
     sim_proc_end(s, f->node, SIM_CFGD, -SIGKILL);
-    d->blank = true;
+    d->blank = f->a % 2 == 0;
+    d->damaged = d->blank ? 0 : 1 + (unsigned)(f->b % SIM_VOTER_DAMAGES);
     d->op_count = 0;
     d->cached = 0;
     return true;
@@ -313,6 +314,12 @@ static void lie(struct sim *s, const struct sim_fault *f)
             cfg_set_add(&m.config.members, (struct cfg_replica){self, {1}});
         }
     }
+    for (uint16_t n = 0; n < 8 && (f->b >> 41 & 7) == 0; n++) { /* NICs that nobody knows */
+        if (m.config.members.count < TS_MEMBERS_MAX) {
+            struct ts_nic_id nic = {(uint16_t)(SIM_NODES_MAX + 1 + (f->a >> 32) % 40 + n)};
+            cfg_set_add(&m.config.members, (struct cfg_replica){nic, {1}});
+        }
+    }
     if (f->b >> 32 & 1) {
         cfg_set_remove(&m.config.in_sync,
                        (struct ts_nic_id){(uint16_t)(m.config.primary.v % s->nics + 1)});
@@ -336,6 +343,9 @@ static void on_word_fault(struct sim *s, const struct sim_event *ev, const struc
     if (f->kind == SIM_FAULT_LIE) {
         lie(s, f);
     } else if (f->kind == SIM_FAULT_EVIDENCE && sim_runs(s, f->node, SIM_REPLICA)) {
+        const char *name =
+            repl_evidence_name((enum repl_evidence)(f->a % (REPL_EVIDENCE_EXITED + 1)));
+        sim_note(s, f->node, "evidence: %s", name);
         sim_push(s, &(struct sim_event){.kind = SIM_EV_EVIDENCE,
                                         .at = s->now,
                                         .node = f->node,
@@ -351,6 +361,8 @@ static void on_word_fault(struct sim *s, const struct sim_event *ev, const struc
     } else if (f->kind == SIM_FAULT_STRAY) {
         sim_stray_old_frames(s, f->node, f->other);
         sim_stray_old_registers(s, (int)(f->a % (uint64_t)s->nodes) + 1);
+        sim_heart_stray(s, (int)(f->b % (uint64_t)s->nodes) + 1);
+        sim_load_unserved(s, f->node);
     } else if (f->kind == SIM_FAULT_LONG) {
         sim_load_long(s, f->a);
     } else if (f->kind == SIM_FAULT_OTHER_RESULT) {

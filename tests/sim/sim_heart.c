@@ -110,7 +110,13 @@ static bool not_for(const struct sim *s, int node, int path, const uint8_t *pack
     if (hb_datagram_decode(&d, (struct ts_bytes){packet, len}) != TS_OK) {
         return true;
     }
-    return d.from.v > s->nodes || d.from.v == node || d.to.v != node || d.path != path;
+    uint8_t paths = (uint8_t)s->cluster.nodes[node - 1].path_count;
+    if (d.from.v >= 1 && d.from.v <= s->nodes) {
+        uint8_t theirs = (uint8_t)s->cluster.nodes[d.from.v - 1].path_count;
+        paths = theirs < paths ? theirs : paths;
+    }
+    return d.path >= paths || d.from.v > s->nodes || d.from.v == node || d.to.v != node ||
+           d.path != path;
 }
 
 void sim_heart_garbage(struct sim *s, int node)
@@ -126,7 +132,8 @@ void sim_heart_garbage(struct sim *s, int node)
         ev.len = sim_stray_damage(s, packet, HB_DATAGRAM_BYTES, sizeof(packet));
         ev.path = (uint8_t)sim_rand(s, 0, SIM_PATHS - 1);
         ev.bytes = packet;
-        if (ev.len == HB_DATAGRAM_BYTES && not_for(s, node, ev.path, packet, ev.len)) {
+        bool wrong = not_for(s, node, ev.path, packet, ev.len);
+        if (ev.len == HB_DATAGRAM_BYTES && wrong) {
             seal(packet); /* of this cluster, and wrong */
             sim_dispatch(s, &ev);
         } else if (ev.len != HB_DATAGRAM_BYTES || !sealed(packet)) {
@@ -134,6 +141,34 @@ void sim_heart_garbage(struct sim *s, int node)
             tag_of(packet, tag);
             ts_assert(ev.len != HB_DATAGRAM_BYTES || !hb_tag_eq(packet + HB_SIGNED_BYTES, tag));
             sim_dispatch(s, &ev);
+        }
+    }
+}
+
+void sim_heart_stray(struct sim *s, int node)
+{
+    struct hb_core *heart = s->node[node].heart;
+    uint64_t kept = s->net.kept_count < SIM_KEPT_MAX ? s->net.kept_count : SIM_KEPT_MAX;
+    for (uint64_t i = 0; i < kept && heart != NULL && !sim_paused(s, node, SIM_HEARTBEATD); i++) {
+        struct hb_datagram d;
+        enum ts_err err =
+            hb_datagram_decode(&d, (struct ts_bytes){s->net.kept[i].bytes, HB_DATAGRAM_BYTES});
+        ts_assert(err == TS_OK);
+        for (uint8_t p = 0; p < heart->peer_count; p++) {
+            const struct hb_peer *peer = &heart->peers[p];
+            if (!ts_nic_eq(peer->nic, d.from) || d.to.v != node || d.path >= peer->path_count) {
+                continue;
+            }
+            /* New on its path, and an answer to what was not asked yet. */
+            d.instance = peer->paths[d.path].echo_instance;
+            d.number = peer->paths[d.path].newest_number + 1;
+            d.echo_instance = heart->instance;
+            d.echo_sent = ts_mono_add(sim_local(s, node), SIM_S);
+            struct hb_event e = {.kind = HB_EVENT_DATAGRAM, .path = d.path, .datagram = &d};
+            if (d.instance.v != 0) {
+                step(s, node, &e);
+            }
+            return;
         }
     }
 }

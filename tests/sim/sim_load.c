@@ -374,6 +374,31 @@ bool sim_load_is_huge(uint64_t how)
     return how % 12 == 0;
 }
 
+void sim_load_unserved(struct sim *s, int node)
+{
+    struct sim_replica *r = &s->node[node].replica;
+    struct repl_status st;
+    if (!r->started || sim_paused(s, node, SIM_REPLICA) || sim_replica_serves(s, node, &st)) {
+        return;
+    }
+    struct repl_request q = {.kind = SVC_ENTRY_NOOP};
+    struct repl_event ev = {.kind = REPL_EV_SUBMIT};
+    ev.u.submit.requests = &q;
+    ev.u.submit.count = 1;
+    uint64_t life = s->node[node].proc[SIM_REPLICA].life;
+    sim_feed(s, node, &ev);
+    if (s->node[node].proc[SIM_REPLICA].life != life) {
+        return;
+    }
+    if (r->perform.fx.submit != REPL_SUBMIT_NOT_PRIMARY) {
+        sim_fail(s, SIM_CHECK_RELEASE, "%s ordered an entry without being an active primary",
+                 sim_node_name(s, node));
+    }
+    ev = (struct repl_event){.kind = REPL_EV_READ};
+    ev.u.read_token = ++r->read_token;
+    sim_feed(s, node, &ev);
+}
+
 /* Some of the next entries are long: up to a tenth of the log window or up to a third. */
 void sim_load_long(struct sim *s, uint64_t how)
 {

@@ -58,6 +58,8 @@ static void draw_cluster(struct sim_plan *plan, struct ts_prng *p)
     plan->commit_bytes = commits[between(p, 0, COUNT(commits) - 1)];
     plan->drift_ppm = between(p, 0, 200);
     plan->faults_until = between(p, 3000, 12000) * MS;
+    plan->arbiter_paths = between(p, 0, 3) == 0 ? 1 : SIM_PATHS;
+    plan->voter_held = between(p, 0, 3) == 0 ? 2 : 128;
 }
 
 static void draw_fault(const struct sim_plan *plan, struct ts_prng *p, struct sim_fault *f)

@@ -128,6 +128,8 @@ struct sim_plan {
     uint64_t seed;
     int nics;
     int arbiters;
+    int arbiter_paths;
+    size_t voter_held;        /* answers that a voter may hold back until they are durable */
     uint64_t failure_timeout; /* ns */
     int clients;
     uint64_t think;        /* ns, on average */

@@ -251,6 +251,13 @@ static void on_reg(void *ctx, enum repl_effect_kind kind, uint64_t op, struct ts
     }
     if (kind == REPL_EF_REG_ABANDON) {
         proposer_abandon(&r->proposer);
+        /* Another authority in the register's place may answer all the same. */
+        sim_push(r->sim, &(struct sim_event){.kind = SIM_EV_LATE_WORD,
+                                             .at = r->sim->now + sim_us(r->sim, 0, 50000),
+                                             .node = (uint8_t)r->node,
+                                             .proc = SIM_REPLICA,
+                                             .life = r->sim->node[r->node].proc[SIM_REPLICA].life,
+                                             .a = op});
         return;
     }
     struct proposer_event ev = {
@@ -598,6 +605,17 @@ void sim_replica_end(struct sim *s, int node)
     r->started = false;
 }
 
+/* What the daemon asks of its proposer, for its alarms. */
+static void watch_voters(struct sim *s, int node)
+{
+    const struct proposer *p = &replica_of(s, node)->proposer;
+    unsigned connected = proposer_connected(p);
+    unsigned answering = proposer_answering(p, sim_local(s, node));
+    if (answering > connected || connected > (unsigned)s->nodes) {
+        sim_fail(s, SIM_CHECK_ALARM, "%u of %u connected voters answer", answering, connected);
+    }
+}
+
 static void on_watch(struct sim *s, int node)
 {
     uint64_t life = s->node[node].proc[SIM_REPLICA].life;
@@ -606,6 +624,7 @@ static void on_watch(struct sim *s, int node)
     if (s->node[node].proc[SIM_REPLICA].life != life || !replica_of(s, node)->started) {
         return;
     }
+    watch_voters(s, node);
     sim_link_watch(s, node);
     if (s->node[node].proc[SIM_REPLICA].life == life) {
         look_at_peers(s, node);
@@ -620,15 +639,16 @@ static void on_tick(struct sim *s, int node)
     const struct sim_replica *r = replica_of(s, node);
     uint64_t life = s->node[node].proc[SIM_REPLICA].life;
     struct ts_mono now = sim_local(s, node);
-    if (!ts_mono_lt(now, start_deadline(&r->registration))) {
+    bool early = sim_chance_pm(s, 20); /* one's time wakes the others, too */
+    if (early || !ts_mono_lt(now, start_deadline(&r->registration))) {
         start_event(s, node, &(struct start_event){.kind = START_EVENT_TICK});
     }
     if (s->node[node].proc[SIM_REPLICA].life == life &&
-        !ts_mono_lt(now, proposer_deadline(&r->proposer))) {
+        (early || !ts_mono_lt(now, proposer_deadline(&r->proposer)))) {
         proposer_event(s, node, &(struct proposer_event){.kind = PROPOSER_EVENT_TICK});
     }
     if (s->node[node].proc[SIM_REPLICA].life == life && r->started &&
-        !ts_mono_lt(now, repl_deadline(r->core))) {
+        (early || !ts_mono_lt(now, repl_deadline(r->core)))) {
         struct repl_event ev = {.kind = REPL_EV_TICK};
         sim_feed(s, node, &ev);
     }
@@ -639,6 +659,14 @@ static void on_fetched(struct sim *s, struct sim_event *ev)
     struct repl_event e = {.kind = REPL_EV_FETCHED, .peer = {ev->peer}};
     e.u.fetched.after.v = ev->a;
     e.u.fetched.batches = (struct ts_bytes){ev->bytes, ev->len};
+    sim_feed(s, ev->node, &e);
+}
+
+static void on_late_word(struct sim *s, const struct sim_event *ev)
+{
+    struct repl_event e = {.kind = REPL_EV_REG_LOST};
+    e.u.reg.op = ev->a;
+    e.u.reg.config = s->genesis;
     sim_feed(s, ev->node, &e);
 }
 
@@ -665,6 +693,9 @@ static void dispatch(struct sim *s, struct sim_event *ev)
             p->tick_at = 0;
             on_tick(s, ev->node);
         }
+        break;
+    case SIM_EV_LATE_WORD:
+        on_late_word(s, ev);
         break;
     case SIM_EV_DISK:
     case SIM_EV_SPARE:

@@ -36,11 +36,14 @@ static bool hear(struct sim *s, const struct sim_stray_reg *from, uint8_t type,
                            .bytes = (uint8_t *)payload.data,
                            .len = payload.len};
     const char *name = reg_msg_name((enum reg_msg_type)type);
+    struct reg_msg m;
+    bool nack = reg_msg_decode(&m, type, payload) == TS_OK && m.type == REG_MSG_NACK;
+    const char *reason = nack ? reg_nack_name(m.nack.reason) : "";
     const struct sim_process *p = &s->node[ev.node].proc[proc];
     if (p->life == 0 || !p->ready || sim_paused(s, ev.node, proc)) {
         return false;
     }
-    sim_note(s, ev.node, "hears a stray %s, %zu bytes", name, payload.len);
+    sim_note(s, ev.node, "hears a stray %s, %zu bytes %s", name, payload.len, reason);
     sim_dispatch(s, &ev);
     return true;
 }
@@ -68,14 +71,18 @@ void sim_stray_garbage_registers(struct sim *s, int node)
  */
 
 /* Another value in a ballot that this voter accepted already (R1.2). */
-static bool second_value(const struct sim *s, int voter, struct reg_accept *m)
+static bool second_value(struct sim *s, int voter, struct reg_accept *m)
 {
     const struct voter *core = s->node[voter].cfgd.core;
     const struct voter_register *rec = core == NULL ? NULL : voter_find(core, SIM_GROUP);
     if (rec == NULL || reg_ballot_cmp(rec->accepted, m->ballot) != 0) {
         return false;
     }
-    m->value.data[m->value.len - 1] ^= 1;
+    if (sim_chance_pm(s, 500)) {
+        m->value.len--;
+    } else {
+        m->value.data[m->value.len - 1] ^= 1;
+    }
     return true;
 }
 
@@ -103,6 +110,10 @@ static bool change_request(struct sim *s, int voter, struct reg_msg *m)
         m->start.owner.node = n == 0 ? other : m->start.owner.node;
         if (n == 1 && m->start.owner.kind == REG_OWNER_REPLICA) {
             m->start.owner.group.v++;
+        } else if (n > 2) {
+            bool voters = m->start.owner.kind == REG_OWNER_VOTER;
+            m->start.owner.kind = voters ? REG_OWNER_REPLICA : REG_OWNER_VOTER;
+            m->start.owner.group.v = voters ? SIM_GROUP : 0;
         }
         m->start.instance.v += n == 2;
         return true;
@@ -117,6 +128,46 @@ static bool change_request(struct sim *s, int voter, struct reg_msg *m)
 
 /* ---- from a voter ------------------------------------------------------------------------------
  */
+
+/* Another value than this one, for the same place of the register. */
+static void other_value(struct sim *s, struct cfg_config *c)
+{
+    uint64_t n = sim_rand(s, 0, 7);
+    struct cfg_replica *first = &c->in_sync.r[0];
+    struct cfg_replica stranger = {{TS_NODES_MAX}, {1}};
+    c->nonce += n == 0;
+    c->suspect.v += n == 1;
+    c->min_version += n == 2;
+    c->durability = n == 3 ? CFG_DURABILITY_MEMORY : c->durability;
+    c->proposer.v += n == 4;
+    if (n == 5) {
+        first->incarnation.v++;
+        cfg_set_add(&c->members, *first);
+    } else if (n >= 6) {
+        cfg_set_add(&c->members, stranger);
+    }
+    if (n == 7 && c->in_sync.count > 1) {
+        struct cfg_replica *last = &c->in_sync.r[c->in_sync.count - 1];
+        cfg_set_remove(&c->in_sync, ts_nic_eq(last->nic, c->primary) ? first->nic : last->nic);
+        cfg_set_add(&c->in_sync, stranger);
+    }
+}
+
+/* A refusal in the round that runs: it may delay it. */
+static bool bad_nack(struct sim *s, const struct sim_stray_reg *r, struct reg_msg *m)
+{
+    const struct sim_replica *replica = &s->node[r->to].replica;
+    const struct proposer *p = &replica->proposer;
+    if (r->proc != SIM_REPLICA || replica->core == NULL || p->phase == PROPOSER_IDLE) {
+        return false;
+    }
+    m->type = REG_MSG_NACK;
+    m->nack = (struct reg_nack){.reg = SIM_GROUP, .ballot = p->ballot, .promised = p->ballot};
+    m->nack.reason = (enum reg_nack_reason)(
+        sim_chance_pm(s, 500) ? REG_NACK_BALLOT : sim_rand(s, 0, REG_NACK_REASONS - 1));
+    m->nack.promised.counter += sim_rand(s, 0, 1);
+    return true;
+}
 
 /* A promise in the round that runs, from a voter that is blank, holds what is no config, or another
  * value in the ballot that a second voter showed. False: not now. */
@@ -136,7 +187,7 @@ static bool bad_promise(struct sim *s, const struct sim_stray_reg *r, struct reg
     }
     struct cfg_config other = n == 1 ? s->genesis : p->seen;
     struct ts_writer w = ts_writer_init(m->promise.value.data, sizeof(m->promise.value.data));
-    other.nonce++;
+    other_value(s, &other);
     cfg_config_encode(&other, &w);
     m->promise.value.len = (uint16_t)w.len;
     m->promise.value.data[0] ^= n == 1 ? 0xff : 0; /* of another format */
@@ -146,9 +197,9 @@ static bool bad_promise(struct sim *s, const struct sim_stray_reg *r, struct reg
 
 static bool change_reply(struct sim *s, const struct sim_stray_reg *r, struct reg_msg *m)
 {
-    uint64_t n = sim_rand(s, 0, 4);
+    uint64_t n = sim_rand(s, 0, 5);
     if (n < 2) {
-        return bad_promise(s, r, m);
+        return n == 0 ? bad_promise(s, r, m) : bad_nack(s, r, m);
     }
     uint32_t other = SIM_GROUP + (n == 2);
     if (m->type == REG_MSG_PROMISE) {
@@ -161,6 +212,8 @@ static bool change_reply(struct sim *s, const struct sim_stray_reg *r, struct re
             n == 3 ? (enum reg_nack_reason)sim_rand(s, 0, REG_NACK_REASONS - 1) : m->nack.reason;
     } else if (m->type == REG_MSG_START_OK) {
         m->start_ok.instance.v += n == 2;
+        m->start_ok.incarnation.v += n == 3;
+        m->start_ok.start += n == 4;
     } else if (m->type == REG_MSG_START_REFUSED) {
         m->refused.asked.instance.v++; /* never to who did ask: that would end it */
     }

@@ -9,6 +9,8 @@
 #include "base/assert.h"
 #include "tests/sim/sim.h"
 
+#define DAMAGED_TRIES 40
+
 static struct sim_cfgd *cfgd_of(struct sim *s, int node)
 {
     return &s->node[node].cfgd;
@@ -16,8 +18,23 @@ static struct sim_cfgd *cfgd_of(struct sim *s, int node)
 
 /* ---- the disk -------------------------------------------------------------------------------- */
 
-static void write_record(struct sim *s, int node, const struct voter_record *r)
+/* The record's bytes, as they lie on a disk. */
+static size_t encode(const struct voter_record *r, uint8_t bytes[VOTER_RECORD_MAX])
 {
+    struct ts_writer w = ts_writer_init(bytes, VOTER_RECORD_MAX);
+    voter_record_encode(r, &w);
+    ts_assert(!w.failed);
+    return w.len;
+}
+
+static void write_record(struct sim *s, int node, const struct voter_record *given)
+{
+    uint8_t bytes[VOTER_RECORD_MAX];
+    struct voter_record read;
+    const struct voter_record *r = &read;
+    size_t len = encode(given, bytes);
+    enum ts_err err = voter_record_decode(&read, (struct ts_bytes){bytes, len});
+    ts_assert(err == TS_OK);
     struct sim_voter_image *d = &cfgd_of(s, node)->disk.durable;
     if (r->kind == VOTER_RECORD_REGISTER) {
         d->reg = r->reg;
@@ -186,6 +203,68 @@ uint64_t sim_voter_due(struct sim *s, int node)
     return s->now + sim_us(s, s->plan.disk_us / 2, 2 * s->plan.disk_us);
 }
 
+/* A record that does not decode: nothing of the disk is taken. */
+static enum ts_err read_damaged(struct sim *s, const struct voter_record *r)
+{
+    enum ts_err err = TS_OK;
+    for (int i = 0; i < DAMAGED_TRIES; i++) {
+        uint8_t bytes[VOTER_RECORD_MAX + 8];
+        struct voter_record read;
+        size_t len = encode(r, bytes);
+        len = sim_stray_damage(s, bytes, len, sizeof(bytes));
+        enum ts_err one = voter_record_decode(&read, (struct ts_bytes){bytes, len});
+        err = one != TS_OK ? one : err;
+    }
+    return err;
+}
+
+/* Records that are damaged, there twice, or more than there can be. */
+static enum ts_err restore_damaged(struct sim *s, struct voter *v, const struct sim_voter_disk *d)
+{
+    struct voter_record reg = {.kind = VOTER_RECORD_REGISTER, .reg = d->durable.reg};
+    struct voter_record start = {.kind = VOTER_RECORD_START};
+    start.start = (struct reg_start){.owner = {.kind = REG_OWNER_VOTER, .node = {1}},
+                                     .incarnation = {1},
+                                     .start = 1,
+                                     .instance = {1}};
+    enum ts_err err = voter_list_register(v, SIM_GROUP);
+    for (unsigned i = 0; i <= SIM_STARTS_MAX && err == TS_OK; i++) {
+        switch (d->damaged - 1) {
+        case 0:
+            return read_damaged(s, &reg);
+        case 1:
+            return read_damaged(s, &start);
+        case 2:
+            err = voter_restore(v, &reg);
+            break;
+        case 3:
+            err = voter_restore(v, &reg);
+            reg.reg.reg++;
+            break;
+        case 4:
+            err = voter_restore(v, &start);
+            break;
+        default:
+            err = voter_restore(v, &start);
+            start.start.incarnation.v++;
+            break;
+        }
+    }
+    return err;
+}
+
+static void refuse_damaged(struct sim *s, int node, const struct voter_limits *limits)
+{
+    struct voter *v = voter_new(limits);
+    ts_assert(v != NULL);
+    enum ts_err err = restore_damaged(s, v, &cfgd_of(s, node)->disk);
+    voter_free(v);
+    sim_note(s, node, "the voter's disk is damaged: it does not vote");
+    if (err == TS_OK) {
+        sim_fail(s, SIM_CHECK_MEMBERS, "a voter's damaged disk was taken");
+    }
+}
+
 /* Opens the disk and fills the core; what cannot be opened leaves a process without a voter. */
 static bool open_disk(struct sim *s, int node)
 {
@@ -202,20 +281,25 @@ static bool open_disk(struct sim *s, int node)
         (void)write_oldest(s, node);
         d->cached--;
     }
-    begin_start(s, &d->durable.start);
     struct voter_limits limits = {.self = {(uint16_t)node},
                                   .registers_max = 2,
                                   .starts_max = SIM_STARTS_MAX,
-                                  .held_max = VOTER_HELD_MAX};
+                                  .held_max = s->plan.voter_held};
+    if (d->damaged != 0) {
+        refuse_damaged(s, node, &limits);
+        return false;
+    }
+    begin_start(s, &d->durable.start);
     c->core = voter_new(&limits);
     ts_assert(c->core != NULL);
     struct voter_record record = {.kind = VOTER_RECORD_REGISTER, .reg = d->durable.reg};
     enum ts_err err = voter_restore(c->core, &record);
     ts_assert(err == TS_OK);
     for (uint32_t reg = SIM_GROUP; reg <= SIM_GROUP_EMPTY; reg++) {
-        err = voter_list_register(c->core, reg);
+        err = voter_find(c->core, reg) == NULL ? voter_list_register(c->core, reg) : TS_OK;
         ts_assert(err == TS_OK);
     }
+    ts_assert(voter_empty_registers(c->core) == 1);
     for (size_t i = 0; i < d->durable.start_count; i++) {
         record = (struct voter_record){.kind = VOTER_RECORD_START, .start = d->durable.starts[i]};
         err = voter_restore(c->core, &record);

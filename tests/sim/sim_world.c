@@ -230,6 +230,7 @@ static void form_cluster(struct sim *s, const struct sim_plan *plan)
         *node = (struct cfg_node){
             .id = {(uint16_t)n}, .arbiter = n > s->nics, .voter = true, .path_count = SIM_PATHS};
         bool arbiter = n > s->nics;
+        node->path_count = arbiter ? (uint8_t)plan->arbiter_paths : node->path_count;
         (void)snprintf(node->name, sizeof(node->name), "%s%d", arbiter ? "arb" : "nic",
                        arbiter ? n - s->nics : n);
         if (!arbiter) {
