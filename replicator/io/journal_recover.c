@@ -250,6 +250,16 @@ static enum ts_err scan_log(struct recovery *v, struct ts_why *why)
 /* The durable part must be there, whole. */
 static enum ts_err check_durable(const struct recovery *v, struct ts_why *why)
 {
+    if (v->has_note && v->note.segment > v->end.segment) {
+        /* A segment gets its first note when the end record of the one before is durable. */
+        return ts_why(
+            why, TS_ERR_CORRUPT,
+            "the journal in %s is damaged: the log ends in segment %" PRIu64 ", byte %" PRIu32
+            ", but segment %" PRIu64
+            " was written after it. Nothing was cut off: let this replica be rebuilt from "
+            "its peer, on a new disk",
+            v->j->dir, v->end.segment, v->end.offset, v->note.segment);
+    }
     if (v->durable_seen) {
         return TS_OK;
     }

@@ -322,6 +322,43 @@ static void test_open_missing_last_segments_is_corrupt(void **state)
     assert_non_null(strstr(f->why.text, "segment 2"));
 }
 
+/* Where a segment's end record stands. */
+static long end_record_of(const char *path)
+{
+    uint8_t *data;
+    size_t len;
+    struct journal_record r = {.kind = JOURNAL_KIND_BATCH};
+    size_t at = JOURNAL_DATA_START;
+    size_t end = at;
+    assert_int_equal(ts_file_read(path, FIX_SEGMENT, &data, &len, NULL), TS_OK);
+    while (r.kind != JOURNAL_KIND_END) {
+        end = at;
+        assert_int_equal(journal_record_decode(&r, data + at, len - at), TS_OK);
+        at += journal_record_extent(&r);
+    }
+    free(data);
+    return (long)end;
+}
+
+/* Goal: a damaged end record hides the first group of the next segment, which was acknowledged;
+ * that there is a note in that segment tells it from a log that ends. */
+static void test_open_damaged_end_record_is_corrupt(void **state)
+{
+    struct fix *f = *state;
+    char path[TS_PATH_MAX];
+    for (int i = 0; i < 3; i++) { /* two fit into a segment */
+        assert_int_equal(fix_append(f, 1, 28000, 1), TS_OK);
+        fix_wait(f);
+    }
+    fix_close(f);
+    part(path, f, "segment-000002");
+    forget_notes_above(path, 2);
+    part(path, f, "segment-000001");
+    disk_flip(path, end_record_of(path) + 20);
+    assert_int_equal(fix_open(f), TS_ERR_CORRUPT);
+    assert_non_null(strstr(f->why.text, "segment 2 was written after it"));
+}
+
 /* Goal: a segment of another disk, group or place is refused by name. */
 static void test_open_foreign_segment_is_corrupt(void **state)
 {
@@ -470,6 +507,7 @@ int main(void)
         T(test_recover_crash_within_truncation_is_no_damage),
         T(test_open_missing_part_is_refused),
         T(test_open_missing_last_segments_is_corrupt),
+        T(test_open_damaged_end_record_is_corrupt),
         T(test_open_foreign_segment_is_corrupt),
         T(test_open_rolled_back_segment_is_corrupt),
         T(test_open_unfinished_spare_is_removed),
