@@ -729,6 +729,8 @@ void sim_rollback_goes_on(struct sim *s, const struct sim_event *ev);
 /* For both. */
 void sim_fault_isolate(struct sim *s, const struct sim_fault *f);
 uint64_t sim_fault_end(const struct sim *s, const struct sim_fault *f);
+/* The journal of a replica has written the first group of a segment. */
+void sim_fault_at_switch(struct sim *s, int node);
 /* A process is killed at an operation on its files, or its node loses power there. */
 void sim_fault_at_operation(struct sim *s, int node, enum sim_proc proc);
 

@@ -205,6 +205,7 @@ static void take_turn(struct sim *s, struct sim_event *ev)
     v->armed = kind != JOURNAL_OP_TRUNCATE && may_lose && !v->latent;
     v->turn++;
     d->busy = true;
+    uint64_t segment = j->end.pos.segment;
     bool again = journal_write_some(j);
     v->armed = false;
     v->sync_fails = false;
@@ -219,6 +220,10 @@ static void take_turn(struct sim *s, struct sim_event *ev)
             plan_idle_note(s, node);
         }
         deliver(s, node);
+        if (d->switched && d->at_switch != NULL && !d->ended && kind == JOURNAL_OP_APPEND) {
+            sim_fault_at_switch(s, node);
+        }
+        d->switched = j->end.pos.segment > segment;
     }
     leave(d);
 }

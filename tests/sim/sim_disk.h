@@ -61,8 +61,10 @@ struct sim_disk {
     bool lost;      /* refused from now on, or on its way to that */
     bool fail_next; /* the next sync fails */
     bool full_to_write;
-    const struct sim_fault *crash; /* of the volume's planned end of the process */
-    uint64_t slow;                 /* times slower */
+    bool switched;                     /* the last turn went on to the next segment */
+    const struct sim_fault *at_switch; /* damage that waits for the turn after that */
+    const struct sim_fault *crash;     /* of the volume's planned end of the process */
+    uint64_t slow;                     /* times slower */
     uint64_t stalled_until;
     uint64_t full_until;
 };

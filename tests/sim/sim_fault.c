@@ -192,10 +192,12 @@ static void on_network_fault(struct sim *s, const struct sim_event *ev, const st
  */
 
 /* What is damaged is one file; sooner or later somebody reads it. */
-static bool corrupt(struct sim *s, const struct sim_fault *f)
+static bool corrupt(struct sim *s, const struct sim_fault *f, bool newest)
 {
     struct sim_volume *v = &s->node[f->node].replica.disk.volume;
-    const char *name = v->latent ? NULL : sim_volume_corrupt(v, 1 + f->a % 4);
+    const char *name = v->latent ? NULL
+                       : newest  ? sim_volume_corrupt_newest(v)
+                                 : sim_volume_corrupt(v, 1 + f->a % 4);
     if (name == NULL) {
         return false;
     }
@@ -209,6 +211,16 @@ static bool corrupt(struct sim *s, const struct sim_fault *f)
     return true;
 }
 
+void sim_fault_at_switch(struct sim *s, int node)
+{
+    struct sim_disk *d = &s->node[node].replica.disk;
+    const struct sim_fault *f = d->at_switch;
+    if (sim_budget_allows_replica_loss(s, node)) {
+        d->at_switch = NULL;
+        s->stats.spared[f->kind] += !corrupt(s, f, true);
+    }
+}
+
 /* False: the budget does not allow it now. */
 static bool lose_replica_disk(struct sim *s, const struct sim_fault *f)
 {
@@ -218,6 +230,10 @@ static bool lose_replica_disk(struct sim *s, const struct sim_fault *f)
         d->volume.breaks = f->a % 3 == 0;
         return !d->lost;
     }
+    if (f->kind == SIM_FAULT_CORRUPT && f->b % 6 == 2) {
+        d->at_switch = f;
+        return sim_disk_good(d); /* asked when it happens, too */
+    }
     if (f->kind == SIM_FAULT_LOST_WRITE || f->kind == SIM_FAULT_MISDIRECTED) {
         d->volume.next = f->kind == SIM_FAULT_LOST_WRITE ? SIM_LIE_LOST : SIM_LIE_MISDIRECTED;
         return sim_disk_good(d); /* asked when it happens, too */
@@ -226,7 +242,7 @@ static bool lose_replica_disk(struct sim *s, const struct sim_fault *f)
         return false;
     }
     if (f->kind == SIM_FAULT_CORRUPT) {
-        return corrupt(s, f);
+        return corrupt(s, f, f->a % 5 == 0);
     }
     sim_proc_end(s, f->node, SIM_REPLICA, -SIGKILL);
     sim_disk_blank(s, f->node);
@@ -445,6 +461,7 @@ static void heal(struct sim *s)
         sim_nic_power_on(s, n);
         d->slow = 1;
         d->fail_next = false;
+        d->at_switch = NULL;
         d->volume.next = SIM_LIE_NONE;
         d->volume.ops_left = 0;
         for (int i = 0; i < SIM_PROCS; i++) {

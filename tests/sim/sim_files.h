@@ -129,6 +129,8 @@ bool sim_volume_lies(const struct sim_volume *v);
  * only; of a segment, those that a later durable note vouches for. Gives the first name that it
  * found, NULL when there was nothing to damage. */
 const char *sim_volume_corrupt(struct sim_volume *v, unsigned count);
+/* The same, to the newest of what is vouched for. */
+const char *sim_volume_corrupt_newest(struct sim_volume *v);
 
 /* ---- for sim_files.c ---- */
 

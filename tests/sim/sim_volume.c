@@ -412,20 +412,24 @@ static const struct sim_name *some_file(struct sim_volume *v)
 {
     for (int tries = 0; tries < 20 && v->names.count > 0; tries++) {
         const struct sim_name *n = &v->names.n[sim_rand(v->sim, 0, v->names.count - 1)];
-        if (!n->file->dir && n->file->durable_size >= SIM_SECTOR) {
+        bool matters = n->file->durable_size >= 4 * SIM_SECTOR; /* no marker's place */
+        if (!n->file->dir && matters) {
             return n;
         }
     }
     return NULL;
 }
 
-static bool corrupt_one(struct sim_volume *v, const struct sim_name *n)
+static bool corrupt_one(struct sim_volume *v, const struct sim_name *n, bool newest)
 {
     struct sim *s = v->sim;
     struct sim_file *f = n->file;
-    for (int tries = 0; tries < 200; tries++) {
-        uint32_t number = (uint32_t)sim_rand(s, 0, f->durable_size / SIM_SECTOR - 1);
+    uint32_t count = (uint32_t)(f->durable_size / SIM_SECTOR);
+    uint32_t first = (uint32_t)sim_rand(s, 0, count - 1);
+    for (uint32_t tries = 0; tries < (newest ? count : 200); tries++) {
+        uint32_t number = newest ? (first + tries) % count : (uint32_t)sim_rand(s, 0, count - 1);
         bool vouched = !is_segment(n->name) || f->turn[number] <= v->vouched;
+        vouched = newest ? f->turn[number] == v->vouched : vouched;
         const uint8_t *bytes = sector_of(f, number);
         if (!vouched || sectors_find(&f->undo, number) != NULL ||
             sectors_find(&f->lies, number) != NULL || (is_zero(bytes) && !sim_chance_pm(s, 10))) {
@@ -441,13 +445,25 @@ static bool corrupt_one(struct sim_volume *v, const struct sim_name *n)
     return false;
 }
 
+const char *sim_volume_corrupt_newest(struct sim_volume *v)
+{
+    for (size_t i = 0; i < v->names.count; i++) {
+        const struct sim_name *n = &v->names.n[i];
+        if (is_segment(n->name) && n->file->durable_size >= SIM_SECTOR && corrupt_one(v, n, true)) {
+            v->latent = true;
+            return n->name;
+        }
+    }
+    return NULL;
+}
+
 const char *sim_volume_corrupt(struct sim_volume *v, unsigned count)
 {
     const struct sim_name *n = some_file(v);
-    if (n == NULL || !corrupt_one(v, n)) {
+    if (n == NULL || !corrupt_one(v, n, false)) {
         return NULL;
     }
-    while (is_segment(n->name) && --count > 0 && corrupt_one(v, n)) {
+    while (is_segment(n->name) && --count > 0 && corrupt_one(v, n, false)) {
     }
     v->latent = true;
     return n->name;
