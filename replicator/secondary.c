@@ -137,9 +137,8 @@ static bool cut_suffix(struct repl *c, struct ts_seq after, struct repl_effects 
 
 enum take {
     TAKE_OK,
-    TAKE_GAP,      /* does not follow: a position makes the primary start where we are */
-    TAKE_CONFLICT, /* follows something else than we have */
-    TAKE_FULL,     /* no room until what is committed is applied */
+    TAKE_GAP,  /* does not follow: a position makes the primary start where we are */
+    TAKE_FULL, /* no room until what is committed is applied */
     TAKE_STOP,
 };
 
@@ -151,7 +150,6 @@ static enum take take_batch(struct repl *c, const struct repl_batch *b, struct r
     if (b->first.v != at->seq.v + 1 || !ts_hash_eq(b->prev, at->hash)) {
         return TAKE_GAP;
     }
-    struct repl_pos tail = repl_log_tail(&c->log);
     enum repl_log_match have = repl_log_match(&c->log, end);
     const struct repl_log_slot *s = repl_log_find(&c->log, b->first);
     if (have == REPL_LOG_SAME || have == REPL_LOG_EVICTED) {
@@ -164,18 +162,12 @@ static enum take take_batch(struct repl *c, const struct repl_batch *b, struct r
         diverged(c, b->first, fx);
         return TAKE_STOP;
     }
-    if (s != NULL) {
-        if (repl_log_match(&c->log, *at) != REPL_LOG_SAME) {
-            return TAKE_CONFLICT;
-        }
-        if (!cut_suffix(c, at->seq, fx)) {
-            return TAKE_STOP;
-        }
-        tail = repl_log_tail(&c->log);
+    if (s != NULL && !cut_suffix(c, at->seq, fx)) {
+        return TAKE_STOP;
     }
-    if (!repl_pos_eq(tail, *at)) {
-        return b->first.v == tail.seq.v + 1 ? TAKE_CONFLICT : TAKE_GAP;
-    }
+    /* `at` is a place of this window, so it was compared: it is the end of a batch that both have,
+     * and nothing follows it here. */
+    ts_assert(repl_pos_eq(repl_log_tail(&c->log), *at));
     if (!append(c, b, fx)) {
         return TAKE_FULL;
     }
@@ -234,8 +226,8 @@ void repl_secondary_on_append(struct repl *c, struct repl_peer *p, const struct 
         p->leads = true;
     }
     c->commit_told = ts_seq_max(c->commit_told, m->committed);
-    if (result == TAKE_GAP || result == TAKE_CONFLICT) {
-        ask_position(c, p, result == TAKE_CONFLICT, fx);
+    if (result == TAKE_GAP) {
+        ask_position(c, p, false, fx);
     } else if (result == TAKE_FULL) {
         c->position_at = c->now; /* with the next tick, after this step has made room */
         c->position_rewind = false;

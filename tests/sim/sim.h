@@ -20,6 +20,7 @@
  *   sim_disk.c     a replica's disk under the shipped journal, and what that may forget
  *   sim_told.c     … the log as it was told
  *   sim_work.c     libuv's worker threads, in virtual time
+ *   sim_lies.c     false claims, which a new start of the replica makes right
  *   sim_stray.c, sim_stray_register.c: messages that nobody sent like this, or now, or to whom
  *                  they come
  *   sim_voter.c    cluster-cfgd's voter, its disk and its start

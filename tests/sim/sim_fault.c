@@ -330,7 +330,7 @@ static void lie(struct sim *s, const struct sim_fault *f)
             cfg_set_add(&m.config.members, (struct cfg_replica){self, {1}});
         }
     }
-    for (uint16_t n = 0; n < 8 && (f->b >> 41 & 7) == 0; n++) { /* NICs that nobody knows */
+    for (uint16_t n = 0; n < 8 && (f->b >> 41 & 3) == 0; n++) { /* NICs that nobody knows */
         if (m.config.members.count < TS_MEMBERS_MAX) {
             struct ts_nic_id nic = {(uint16_t)(SIM_NODES_MAX + 1 + (f->a >> 32) % 40 + n)};
             cfg_set_add(&m.config.members, (struct cfg_replica){nic, {1}});
@@ -379,6 +379,11 @@ static void on_word_fault(struct sim *s, const struct sim_event *ev, const struc
         sim_stray_old_registers(s, (int)(f->a % (uint64_t)s->nodes) + 1);
         sim_heart_stray(s, (int)(f->b % (uint64_t)s->nodes) + 1);
         sim_load_unserved(s, f->node);
+        sim_lies_of_nobody(s, f);
+    } else if (f->kind == SIM_FAULT_FALSE) {
+        if (sim_lies_begin(s, f)) {
+            plan_end(s, ev, f);
+        }
     } else if (f->kind == SIM_FAULT_LONG) {
         sim_load_long(s, f->a);
     } else if (f->kind == SIM_FAULT_OTHER_RESULT) {
@@ -444,6 +449,8 @@ static void end(struct sim *s, const struct sim_fault *f)
         done = sim_rollback_replica(s, f->node);
     } else if (f->kind == SIM_FAULT_VOTER_OLD) {
         done = sim_rollback_voter(s, f->node);
+    } else if (f->kind == SIM_FAULT_FALSE) {
+        sim_lies_end(s, f);
     }
     if (!done) {
         s->stats.spared[f->kind]++;

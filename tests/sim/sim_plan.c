@@ -73,7 +73,7 @@ static void draw_fault(const struct sim_plan *plan, struct ts_prng *p, struct si
                       f->kind != SIM_FAULT_VOTER_OLD && f->kind != SIM_FAULT_OLD_TOGETHER;
     bool link = f->kind == SIM_FAULT_RESET_LINK || f->kind == SIM_FAULT_EVIDENCE ||
                 f->kind == SIM_FAULT_LIE || f->kind == SIM_FAULT_GARBAGE ||
-                f->kind == SIM_FAULT_STRAY;
+                f->kind == SIM_FAULT_STRAY || f->kind == SIM_FAULT_FALSE;
     uint64_t among = link ? (uint64_t)plan->nics : nodes;
     f->node = (uint8_t)between(p, 1, about_nics ? (uint64_t)plan->nics : nodes);
     f->other = (uint8_t)between(p, 1, among - 1);

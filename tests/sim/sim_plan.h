@@ -58,6 +58,7 @@
     X(SIM_FAULT_WALL_CLOCK, "wall-clock-jump", 2) \
     X(SIM_FAULT_GARBAGE, "garbage-messages", 2) \
     X(SIM_FAULT_STRAY, "stray-messages", 4) \
+    X(SIM_FAULT_FALSE, "false-claims", 1) \
     X(SIM_FAULT_LONG, "long-entries", 1) \
     X(SIM_FAULT_OTHER_RESULT, "other-result", 2)
 

@@ -654,8 +654,17 @@ static void on_tick(struct sim *s, int node)
     }
 }
 
+/* Now and then what was read comes late, or its last batch is torn. */
 static void on_fetched(struct sim *s, struct sim_event *ev)
 {
+    if (ev->b == 0 && sim_chance_pm(s, 30)) {
+        ev->b = 1;
+        ev->at = s->now + sim_us(s, 1000, 300000);
+        ev->bytes = ev->bytes == NULL ? NULL : sim_bytes_ref(ev->bytes);
+        sim_push(s, ev);
+        return;
+    }
+    ev->len -= ev->len > 0 && sim_chance_pm(s, 10);
     struct repl_event e = {.kind = REPL_EV_FETCHED, .peer = {ev->peer}};
     e.u.fetched.after.v = ev->a;
     e.u.fetched.batches = (struct ts_bytes){ev->bytes, ev->len};

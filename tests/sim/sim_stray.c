@@ -121,16 +121,14 @@ size_t sim_stray_damage(struct sim *s, uint8_t *bytes, size_t len, size_t cap)
 /* ---- between replicas --------------------------------------------------------------------------
  */
 
-/* A replica that runs and has a session with this peer; NULL when there is none. */
-static struct repl *listener(struct sim *s, int node, int other)
+const struct repl *sim_stray_listener(const struct sim *s, int node, int other)
 {
     const struct sim_replica *r = &s->node[node].replica;
     bool runs = sim_runs(s, node, SIM_REPLICA) && !sim_paused(s, node, SIM_REPLICA);
     return runs && r->started && sim_link_is_up(s, node, other) ? r->core : NULL;
 }
 
-/* Alarms that such a message raises are right, and no failure. */
-static void hear(struct sim *s, int node, int other, uint8_t type, struct ts_bytes frame)
+void sim_stray_hear(struct sim *s, int node, int other, uint8_t type, struct ts_bytes frame)
 {
     const char *name = repl_msg_name(type);
     sim_note(s, node, "hears a stray %s, %zu bytes", name, frame.len);
@@ -162,7 +160,7 @@ static bool append_head(const struct repl *c, int other, struct ts_writer *w)
 /* A batch that is damaged, of a later epoch, or that leaves a gap or another chain. */
 static void bad_batch(struct sim *s, int node, int other)
 {
-    const struct repl *c = listener(s, node, other);
+    const struct repl *c = sim_stray_listener(s, node, other);
     uint8_t bytes[SIM_STRAY_FRAME_BYTES_MAX];
     struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
     struct repl_request q[2] = {{.kind = SVC_ENTRY_NOOP}, {.kind = SVC_ENTRY_NOOP}};
@@ -187,7 +185,7 @@ static void bad_batch(struct sim *s, int node, int other)
             return; /* whole after all: it could be true */
         }
     }
-    hear(s, node, other, REPL_MSG_APPEND, (struct ts_bytes){bytes, len});
+    sim_stray_hear(s, node, other, REPL_MSG_APPEND, (struct ts_bytes){bytes, len});
 }
 
 static const struct sim_stray_frame *kept_frame(struct sim *s, int node, int other)
@@ -200,10 +198,10 @@ static const struct sim_stray_frame *kept_frame(struct sim *s, int node, int oth
 void sim_stray_garbage_frames(struct sim *s, int node, int other)
 {
     uint8_t bytes[SIM_STRAY_FRAME_BYTES_MAX + 8];
-    for (int i = 0; i < TRIES && listener(s, node, other) != NULL; i++) {
+    for (int i = 0; i < TRIES && sim_stray_listener(s, node, other) != NULL; i++) {
         const struct sim_stray_frame *f = kept_frame(s, node, other);
         struct repl_msg m;
-        if (i % 4 == 0) {
+        if (i % 2 == 0) {
             bad_batch(s, node, other);
             continue;
         }
@@ -214,7 +212,7 @@ void sim_stray_garbage_frames(struct sim *s, int node, int other)
         size_t len = sim_stray_damage(s, bytes, f->len, sizeof(bytes));
         uint8_t type = sim_chance_pm(s, 100) ? (uint8_t)sim_rand(s, 0, 255) : f->type;
         if (repl_msg_decode(&m, type, (struct ts_bytes){bytes, len}) != TS_OK) {
-            hear(s, node, other, type, (struct ts_bytes){bytes, len});
+            sim_stray_hear(s, node, other, type, (struct ts_bytes){bytes, len});
         }
     }
 }
@@ -339,7 +337,7 @@ static bool usurp(const struct repl *c, int other, struct repl_msg *m)
 void sim_stray_old_frames(struct sim *s, int node, int other)
 {
     for (int i = 0; i < TRIES; i++) {
-        const struct repl *c = listener(s, node, other);
+        const struct repl *c = sim_stray_listener(s, node, other);
         const struct sim_stray_frame *f = kept_frame(s, node, other);
         uint8_t bytes[SIM_STRAY_FRAME_BYTES_MAX];
         struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
@@ -357,6 +355,6 @@ void sim_stray_old_frames(struct sim *s, int node, int other)
         }
         encode_frame(&m, &w);
         ts_assert(!w.failed);
-        hear(s, node, other, f->type, (struct ts_bytes){bytes, w.len});
+        sim_stray_hear(s, node, other, f->type, (struct ts_bytes){bytes, w.len});
     }
 }

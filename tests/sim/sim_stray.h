@@ -2,6 +2,7 @@
 #ifndef TESTS_SIM_SIM_STRAY_H
 #define TESTS_SIM_SIM_STRAY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -40,8 +41,10 @@ struct sim_stray {
     struct sim_stray_reg reg[SIM_STRAY_REG_TYPES][SIM_STRAY_KEPT];
 };
 
+struct repl;
 struct sim;
 struct sim_event;
+struct sim_fault;
 
 void sim_stray_reset(struct sim *s);
 /* What goes over a link, or to and from a voter: now and then one is kept. */
@@ -56,7 +59,19 @@ void sim_stray_garbage_registers(struct sim *s, int node);
 void sim_stray_old_frames(struct sim *s, int node, int other);
 void sim_stray_old_registers(struct sim *s, int node);
 
+/* The core of a replica that runs and has a session with this peer; NULL when there is none. */
+const struct repl *sim_stray_listener(const struct sim *s, int node, int other);
+/* It hears this from that peer, now. Alarms that it raises are right, and no failure. */
+void sim_stray_hear(struct sim *s, int node, int other, uint8_t type, struct ts_bytes frame);
+
 /* Damages bytes as a bug, a memory or another version does; gives the new length, at most `cap`. */
 size_t sim_stray_damage(struct sim *s, uint8_t *bytes, size_t len, size_t cap);
+
+/* False claims (sim_lies.c). False: there is nobody to hear it. What it did is undone by a new
+ * start of the replica at its end. */
+bool sim_lies_begin(struct sim *s, const struct sim_fault *f);
+void sim_lies_end(struct sim *s, const struct sim_fault *f);
+/* Links, reports and disks speak of a node that is no replica, or of a session that is over. */
+void sim_lies_of_nobody(struct sim *s, const struct sim_fault *f);
 
 #endif

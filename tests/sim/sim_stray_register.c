@@ -103,6 +103,7 @@ static bool change_request(struct sim *s, int voter, struct reg_msg *m)
 {
     uint64_t n = sim_rand(s, 0, 5);
     struct ts_nic_id other = {TS_NODES_MAX};
+    struct reg_owner kept_owner = m->start.owner;
     if (m->type == REG_MSG_START && !is_registered(s, voter, &m->start)) {
         return false;
     }
@@ -114,6 +115,13 @@ static bool change_request(struct sim *s, int voter, struct reg_msg *m)
             bool voters = m->start.owner.kind == REG_OWNER_VOTER;
             m->start.owner.kind = voters ? REG_OWNER_REPLICA : REG_OWNER_VOTER;
             m->start.owner.group.v = voters ? SIM_GROUP : 0;
+        }
+        if (n == 5) {
+            m->start.owner = kept_owner;
+            m->start.incarnation = s->genesis.members.r[0].incarnation; /* a copy of nic1's disk */
+        }
+        if (n == 5 && !is_registered(s, voter, &m->start)) {
+            return false;
         }
         m->start.instance.v += n == 2;
         return true;
@@ -211,9 +219,12 @@ static bool change_reply(struct sim *s, const struct sim_stray_reg *r, struct re
         m->nack.reason =
             n == 3 ? (enum reg_nack_reason)sim_rand(s, 0, REG_NACK_REASONS - 1) : m->nack.reason;
     } else if (m->type == REG_MSG_START_OK) {
+        if (r->proc == SIM_REPLICA && s->node[r->to].replica.core != NULL) {
+            m->start_ok = s->node[r->to].replica.registration.cfg.start; /* but for one thing: */
+        }
         m->start_ok.instance.v += n == 2;
         m->start_ok.incarnation.v += n == 3;
-        m->start_ok.start += n == 4;
+        m->start_ok.start += n > 3;
     } else if (m->type == REG_MSG_START_REFUSED) {
         m->refused.asked.instance.v++; /* never to who did ask: that would end it */
     }

@@ -299,7 +299,7 @@ static bool open_disk(struct sim *s, int node)
         err = voter_find(c->core, reg) == NULL ? voter_list_register(c->core, reg) : TS_OK;
         ts_assert(err == TS_OK);
     }
-    ts_assert(voter_empty_registers(c->core) == 1);
+    ts_assert(voter_empty_registers(c->core) == 1 && voter_find(c->core, SIM_GROUP_EMPTY) == NULL);
     for (size_t i = 0; i < d->durable.start_count; i++) {
         record = (struct voter_record){.kind = VOTER_RECORD_START, .start = d->durable.starts[i]};
         err = voter_restore(c->core, &record);
