@@ -156,4 +156,11 @@ struct voter_register voter_genesis(uint32_t reg, const struct reg_value *value)
 void voter_record_encode(const struct voter_record *rec, struct ts_writer *w);
 enum ts_err voter_record_decode(struct voter_record *rec, struct ts_bytes bytes) TS_MUST_USE;
 
+/* All start registrations as one record of the disk; at most VOTER_STARTS_MAX. */
+void voter_starts_encode(const struct reg_start *starts, size_t count, struct ts_writer *w);
+/* Fills `starts`, which has room for `cap`; no bytes are no registrations. TS_ERR_VERSION;
+ * TS_ERR_CORRUPT: damaged, or more than `cap`. */
+enum ts_err voter_starts_decode(struct reg_start *starts, size_t cap, size_t *count,
+                                struct ts_bytes bytes) TS_MUST_USE;
+
 #endif

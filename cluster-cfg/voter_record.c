@@ -6,6 +6,7 @@
 
 /* Raised when the layout changes; an older program refuses a newer record (R7). */
 #define RECORD_FORMAT 1
+#define STARTS_FORMAT 1
 
 static void register_encode(const struct voter_register *rec, struct ts_writer *w)
 {
@@ -69,4 +70,40 @@ enum ts_err voter_record_decode(struct voter_record *rec, struct ts_bytes bytes)
         return TS_ERR_MALFORMED;
     }
     return ts_reader_finish(&r);
+}
+
+void voter_starts_encode(const struct reg_start *starts, size_t count, struct ts_writer *w)
+{
+    ts_assert(count <= VOTER_STARTS_MAX);
+    ts_put_u8(w, STARTS_FORMAT);
+    ts_put_u16(w, (uint16_t)count);
+    for (size_t i = 0; i < count; i++) {
+        reg_start_encode(&starts[i], w);
+    }
+}
+
+enum ts_err voter_starts_decode(struct reg_start *starts, size_t cap, size_t *count,
+                                struct ts_bytes bytes)
+{
+    *count = 0;
+    if (bytes.len == 0) {
+        return TS_OK; /* freshly formatted */
+    }
+    struct ts_reader r = ts_reader_init(bytes.data, bytes.len);
+    uint8_t format = ts_get_u8(&r);
+    uint16_t n = ts_get_u16(&r);
+    if (format != STARTS_FORMAT) {
+        return TS_ERR_VERSION;
+    }
+    if (n > cap) {
+        return TS_ERR_CORRUPT;
+    }
+    for (uint16_t i = 0; i < n && !r.failed; i++) {
+        reg_start_decode(&starts[i], &r);
+    }
+    if (ts_reader_finish(&r) != TS_OK) {
+        return TS_ERR_CORRUPT;
+    }
+    *count = n;
+    return TS_OK;
 }

@@ -34,6 +34,7 @@ struct ts_slot_file {
 struct slot_state {
     bool valid;
     uint64_t generation;
+    size_t len;                    /* whole blocks */
     bool copy_bad[TS_SLOT_COPIES]; /* unreadable, or older than the slot's generation */
 };
 
@@ -104,6 +105,21 @@ static enum ts_err check_incarnation(const struct ts_slot_file *f, const struct 
                   f->path, c->incarnation.v, f->incarnation.v);
 }
 
+/* Reads a copy into scratch: its first block, and as much more as that says. */
+static enum ts_err read_copy(struct ts_slot_file *f, uint64_t at, struct ts_why *why)
+{
+    enum ts_err err = ts_fd_read_at(f->fd, f->path, f->scratch, TS_SLOT_BLOCK, at, why);
+    if (err != TS_OK) {
+        return err;
+    }
+    size_t whole = round_to_block(ts_slot_extent(f->scratch, f->copy_size));
+    if (whole == TS_SLOT_BLOCK) {
+        return TS_OK;
+    }
+    return ts_fd_read_at(f->fd, f->path, f->scratch + TS_SLOT_BLOCK, whole - TS_SLOT_BLOCK,
+                         at + TS_SLOT_BLOCK, why);
+}
+
 /* Reads both copies of a slot; `best` (copy_size bytes) receives the newest valid one. */
 static enum ts_err read_slot(struct ts_slot_file *f, unsigned slot, struct slot_state *s,
                              uint8_t *best, struct ts_why *why)
@@ -113,7 +129,7 @@ static enum ts_err read_slot(struct ts_slot_file *f, unsigned slot, struct slot_
     *s = (struct slot_state){0};
     for (unsigned copy = 0; copy < TS_SLOT_COPIES; copy++) {
         uint64_t at = ts_slot_copy_offset(f->copy_size, slot, copy);
-        enum ts_err err = ts_fd_read_at(f->fd, f->path, f->scratch, f->copy_size, at, why);
+        enum ts_err err = read_copy(f, at, why);
         if (err == TS_ERR_IO) {
             /* A spot that the device cannot read is a bad copy like any other. */
             continue;
@@ -136,7 +152,8 @@ static enum ts_err read_slot(struct ts_slot_file *f, unsigned slot, struct slot_
         if (c.generation > s->generation) {
             s->generation = c.generation;
             s->valid = true;
-            memcpy(best, f->scratch, f->copy_size);
+            s->len = round_to_block(TS_SLOT_HEADER + c.payload.len);
+            memcpy(best, f->scratch, s->len);
         }
     }
     if (unknown_version == TS_SLOT_COPIES) {
@@ -163,7 +180,7 @@ static enum ts_err repair_slot(struct ts_slot_file *f, unsigned slot, const stru
             continue;
         }
         uint64_t at = ts_slot_copy_offset(f->copy_size, slot, copy);
-        enum ts_err err = ts_fd_write_at(f->fd, f->path, good, f->copy_size, at, why);
+        enum ts_err err = ts_fd_write_at(f->fd, f->path, good, s->len, at, why);
         if (err != TS_OK) {
             return err == TS_ERR_SYSTEM ? TS_ERR_IO : err;
         }
@@ -187,7 +204,7 @@ static enum ts_err load(struct ts_slot_file *f, struct ts_why *why)
         }
         if (err == TS_OK && state[slot].valid && state[slot].generation > f->generation) {
             f->generation = state[slot].generation;
-            memcpy(f->value, best, f->copy_size);
+            memcpy(f->value, best, state[slot].len);
         }
     }
     free(best);

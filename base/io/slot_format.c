@@ -5,6 +5,7 @@
 #define SLOT_MAGIC 0x31544f4c53535754ULL /* "TWSSLOT1" */
 #define CRC_AT 12U
 #define CRC_FROM 16U
+#define LENGTH_AT 36U
 
 size_t ts_slot_copy_size(size_t payload_max)
 {
@@ -63,4 +64,11 @@ enum ts_err ts_slot_decode(struct ts_slot_copy *c, const void *data, size_t len)
         return TS_ERR_MALFORMED;
     }
     return TS_OK;
+}
+
+size_t ts_slot_extent(const void *block, size_t copy_size)
+{
+    struct ts_reader r = ts_reader_init((const uint8_t *)block + LENGTH_AT, sizeof(uint32_t));
+    size_t len = TS_SLOT_HEADER + (size_t)ts_get_u32(&r);
+    return len <= copy_size ? len : TS_SLOT_HEADER;
 }

@@ -40,6 +40,10 @@ static inline unsigned ts_slot_of(uint64_t generation)
     return (unsigned)(generation % TS_SLOT_SLOTS);
 }
 
+/* Bytes that the copy beginning with this block (TS_SLOT_BLOCK bytes) says it has, at most
+ * `copy_size`; what is no copy has a header only. */
+size_t ts_slot_extent(const void *block, size_t copy_size);
+
 /* Encodes header and payload; TS_ERR_FULL when `w` is too small. */
 enum ts_err ts_slot_encode(const struct ts_slot_copy *c, struct ts_writer *w) TS_MUST_USE;
 /* Decodes one copy from `len` bytes (its whole room). The payload is borrowed from `data`.

@@ -10,9 +10,6 @@
 #include "base/assert.h"
 #include "cluster-cfg/io/cfgd_internal.h"
 
-/* The layout of the store's record of all start registrations: u8 version, u16 count, records. */
-#define STARTS_VERSION 1
-
 static void fail(struct cfgd *d, const char *text)
 {
     if (d->state.voter.state == ADMIN_VOTER_CLONE) {
@@ -57,11 +54,7 @@ static void persist(struct cfgd_voter *v, const struct voter_record *record)
         return;
     }
     keep_start(v, &record->start);
-    ts_put_u8(&w, STARTS_VERSION);
-    ts_put_u16(&w, (uint16_t)v->starts_count);
-    for (size_t i = 0; i < v->starts_count; i++) {
-        reg_start_encode(&v->starts[i], &w);
-    }
+    voter_starts_encode(v->starts, v->starts_count, &w);
     persist_bytes(v, VOTER_STORE_STARTS, &w);
 }
 
@@ -291,28 +284,12 @@ static void on_voter_frame(void *arg, struct ts_nic_id voter, uint8_t type, stru
 
 static enum ts_err restore_starts(struct cfgd_voter *v, struct ts_bytes bytes)
 {
-    if (bytes.len == 0) {
-        return TS_OK;
+    enum ts_err err = voter_starts_decode(v->starts, VOTER_STARTS_MAX, &v->starts_count, bytes);
+    for (size_t i = 0; i < v->starts_count && err == TS_OK; i++) {
+        struct voter_record record = {.kind = VOTER_RECORD_START, .start = v->starts[i]};
+        err = voter_restore(v->core, &record);
     }
-    struct ts_reader r = ts_reader_init(bytes.data, bytes.len);
-    uint8_t version = ts_get_u8(&r);
-    uint16_t count = ts_get_u16(&r);
-    if (version != STARTS_VERSION) {
-        return TS_ERR_VERSION;
-    }
-    for (uint16_t i = 0; i < count && !r.failed; i++) {
-        struct voter_record record = {.kind = VOTER_RECORD_START};
-        reg_start_decode(&record.start, &r);
-        if (r.failed || v->starts_count == VOTER_STARTS_MAX) {
-            return TS_ERR_CORRUPT;
-        }
-        enum ts_err err = voter_restore(v->core, &record);
-        if (err != TS_OK) {
-            return err;
-        }
-        v->starts[v->starts_count++] = record.start;
-    }
-    return ts_reader_finish(&r) == TS_OK ? TS_OK : TS_ERR_CORRUPT;
+    return err;
 }
 
 static enum ts_err restore(struct cfgd_voter *v)

@@ -23,7 +23,8 @@
  *   sim_lies.c     false claims, which a new start of the replica makes right
  *   sim_stray.c, sim_stray_register.c: messages that nobody sent like this, or now, or to whom
  *                  they come
- *   sim_voter.c    cluster-cfgd's voter, its disk and its start
+ *   sim_voter.c    cluster-cfgd's voter and its start
+ *   sim_voter_disk.c  … its disk under the shipped store
  *   sim_heart.c    heartbeatd
  *   sim_nic.c      a node: clocks, pauses, nicd, power
  *   sim_replica.c  the replica process
@@ -50,8 +51,9 @@
  *     pair that is: one of the two, while both are in sync. A damaged disk (sectors that flipped or
  *     cannot be read, a write that was lost or went elsewhere) counts as lost from then on, until a
  *     start has read all of it and found it whole.
- *   - the disk of a voter is lost (damaged, blank, an old image): a minority of the voters, and an
- *     old image only when all other voters confirmed every start of it (R1.8's stated limit).
+ *   - the disk of a voter is lost (failed fsync, badly damaged, blank, an old image): a minority of
+ *     the voters, and an old image only when all other voters confirmed every start of it (R1.8's
+ *     stated limit). Damage to one place costs a copy of a slot (R1.3): the voter goes on.
  *   - an old image is of an earlier start than the registered one (an image of the present start
  *     cannot be told from the disk itself by its start, adr/0010).
  * What lost its disk never comes back here: enrolling a new one is a mechanism of its own.
@@ -86,6 +88,7 @@
 #include "tests/sim/sim_plan.h"
 #include "tests/sim/sim_queue.h"
 #include "tests/sim/sim_stray.h"
+#include "tests/sim/sim_voter_disk.h"
 
 #define SIM_MS TS_NS_PER_MS
 #define SIM_S TS_NS_PER_S
@@ -94,44 +97,6 @@
 
 struct sim;
 struct lin;
-
-/* ---- a voter's disk ---------------------------------------------------------------------- */
-
-#define SIM_STARTS_MAX 64
-#define SIM_VOTER_DAMAGES 6
-
-struct sim_voter_image {
-    bool valid;
-    struct sim_start start;
-    struct voter_register reg;
-    struct reg_start starts[SIM_STARTS_MAX];
-    size_t start_count;
-};
-
-struct sim_voter_op {
-    uint64_t n; /* 0: the start is confirmed, without a record */
-    struct voter_record record;
-};
-
-struct sim_voter_disk {
-    struct ts_incarnation incarnation;
-    struct sim_volume volume;
-    struct sim_voter_image durable;
-    struct sim_voter_image kept;
-    struct sim_voter_op ops[VOTER_HELD_MAX + 8]; /* in the worker's hands, in order */
-    size_t op_count;
-    size_t cached; /* the first so many were written by a process that ended */
-    const struct sim_fault *crash;
-    uint64_t busy_until;
-    uint64_t stalled_until;
-    bool fail_next;
-    bool abandoned;
-    bool refused;
-    bool blank;
-    bool old;
-    bool lost;
-    unsigned damaged; /* 1 + how */
-};
 
 /* ---- processes --------------------------------------------------------------------------- */
 
@@ -151,6 +116,8 @@ struct sim_process {
 };
 
 struct sim_cfgd {
+    struct sim *sim;
+    int node;
     struct voter *core; /* NULL: the voter does not vote */
     struct start start;
     bool registering; /* `start` is in use */
@@ -566,13 +533,12 @@ void sim_heart_stray(struct sim *s, int node);
 
 /* ---- sim_voter.c ------------------------------------------------------------------------- */
 
-void sim_voter_format(struct sim *s, int node, const struct reg_value *value);
 void sim_voter_start(struct sim *s, int node);
 void sim_voter_end(struct sim *s, int node);
 void sim_voter_event(struct sim *s, struct sim_event *ev);
-void sim_voter_power_lost(struct sim *s, int node);
-/* When a write to the disk that begins now is done. */
-uint64_t sim_voter_due(struct sim *s, int node);
+/* A write is durable (0: the start is confirmed); the disk has failed. */
+void sim_voter_persisted(struct sim *s, int node, uint64_t n);
+void sim_voter_persist_failed(struct sim *s, int node);
 /* Compares what a process knows of its links to the voters with how they are; tells `up`/`down`. */
 void sim_voter_links(struct sim *s, int node, enum sim_proc proc,
                      void (*told)(struct sim *s, int node, int voter, bool up));

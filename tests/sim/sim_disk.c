@@ -714,6 +714,7 @@ void sim_disk_format(struct sim *s, int node)
     struct ts_why why;
     d->volume.sim = s;
     d->kept.sim = s;
+    d->volume.has_log = true;
     d->incarnation = s->genesis.members.r[node - 1].incarnation;
     sim_disk_dir(dir, node, 'r');
     enum ts_err err = journal_format(dir, d->incarnation, (struct ts_group_id){SIM_GROUP},

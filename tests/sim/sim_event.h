@@ -27,7 +27,6 @@ enum sim_event_kind {
     SIM_EV_LIE,         /* replica: a peer's message that it never sent */
     SIM_EV_ARRIVED,     /* replica: a client's command, sent while it was stopped */
     SIM_EV_LATE_WORD,   /* replica: the register's answer to what was given up */
-    SIM_EV_VOTER_DISK,  /* cluster-cfgd */
     SIM_EV_TO_VOTER,    /* cluster-cfgd: a register message */
     SIM_EV_FROM_VOTER,  /* replica, cluster-cfgd: a register message */
     SIM_EV_PROC_ENDING, /* nicd */

@@ -74,6 +74,10 @@ static void on_process_fault(struct sim *s, const struct sim_fault *f)
         n->replica.disk.volume.ops_left = 1 + f->a % 40;
         n->replica.disk.crash = f;
         break;
+    case SIM_FAULT_CRASH_OPERATION_VOTER:
+        n->cfgd.disk.volume.ops_left = 1 + f->a % 12;
+        n->cfgd.disk.crash = f;
+        break;
     case SIM_FAULT_PAUSE_POINT:
         replica->pause_in = 1 + f->a % 60;
         replica->pause_ns = f->lasts;
@@ -249,6 +253,26 @@ static bool lose_replica_disk(struct sim *s, const struct sim_fault *f)
     return true;
 }
 
+/* One damage at a time costs a copy of a slot at most: the voter goes on. */
+static bool damage_voter_disk(struct sim *s, const struct sim_fault *f)
+{
+    struct sim_volume *v = &s->node[f->node].cfgd.disk.volume;
+    if (f->kind != SIM_FAULT_VOTER_CORRUPT) {
+        v->next = f->kind == SIM_FAULT_VOTER_LOST_WRITE ? SIM_LIE_LOST : SIM_LIE_MISDIRECTED;
+        return true;
+    }
+    const char *name = v->latent ? NULL : sim_volume_corrupt(v, 1);
+    if (name == NULL) {
+        return false;
+    }
+    sim_note(s, f->node, "the device damages %s", name);
+    if (f->b % 2 == 0) {
+        sim_volume_drop_cache(v);
+        sim_proc_end(s, f->node, SIM_CFGD, -SIGKILL);
+    }
+    return true;
+}
+
 static bool lose_voter_disk(struct sim *s, const struct sim_fault *f)
 {
     struct sim_voter_disk *d = &s->node[f->node].cfgd.disk;
@@ -261,10 +285,11 @@ static bool lose_voter_disk(struct sim *s, const struct sim_fault *f)
         return true;
     }
     sim_proc_end(s, f->node, SIM_CFGD, -SIGKILL);
-    d->blank = f->a % 2 == 0;
-    d->damaged = d->blank ? 0 : 1 + (unsigned)(f->b % SIM_VOTER_DAMAGES);
-    d->op_count = 0;
-    d->cached = 0;
+    if (f->a % 2 == 0) {
+        sim_voter_disk_blank(s, f->node);
+    } else {
+        d->damaged = 1 + (unsigned)(f->b % SIM_VOTER_DAMAGES);
+    }
     return true;
 }
 
@@ -294,6 +319,10 @@ static bool on_disk_fault(struct sim *s, const struct sim_event *ev, const struc
     case SIM_FAULT_OLD_TOGETHER:
         sim_rollback_begin(s, ev->a);
         return true;
+    case SIM_FAULT_VOTER_CORRUPT:
+    case SIM_FAULT_VOTER_LOST_WRITE:
+    case SIM_FAULT_VOTER_MISDIRECTED:
+        return damage_voter_disk(s, f);
     case SIM_FAULT_VOTER_FSYNC:
     case SIM_FAULT_VOTER_BLANK:
         return lose_voter_disk(s, f);
@@ -471,6 +500,8 @@ static void heal(struct sim *s)
         d->at_switch = NULL;
         d->volume.next = SIM_LIE_NONE;
         d->volume.ops_left = 0;
+        s->node[n].cfgd.disk.volume.next = SIM_LIE_NONE;
+        s->node[n].cfgd.disk.volume.ops_left = 0;
         for (int i = 0; i < SIM_PROCS; i++) {
             s->node[n].proc[i].crash_in = 0;
             s->node[n].proc[i].pause_in = 0;

@@ -104,7 +104,8 @@ struct sim_volume {
     bool armed;        /* a lie may begin with a write now */
     enum sim_lie next; /* at the next armed write */
     bool latent;       /* damaged, and nobody has looked since */
-    uint32_t lie_turn; /* of a lost or misdirected write; 0 = none */
+    bool has_log;      /* some damage shows only when a later group vouches for what it hit */
+    uint32_t lie_turn; /* of a lost or misdirected write; 0 = none, or no log */
     /* what a damage may hit: see sim_volume_corrupt */
     uint32_t turn;
     uint32_t vouched;

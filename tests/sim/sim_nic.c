@@ -321,7 +321,7 @@ void sim_nic_power_off(struct sim *s, int node)
         }
     }
     n->powered = false;
-    sim_voter_power_lost(s, node);
+    sim_voter_disk_power_lost(s, node);
     if (n->nic) {
         sim_disk_power_lost(s, node);
     }

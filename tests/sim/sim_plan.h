@@ -25,6 +25,7 @@
     X(SIM_FAULT_CRASH_POINT, "crash-at-effect", 8) \
     X(SIM_FAULT_CRASH_POINT_VOTER, "crash-voter-at-effect", 4) \
     X(SIM_FAULT_CRASH_OPERATION, "crash-at-file-operation", 6) \
+    X(SIM_FAULT_CRASH_OPERATION_VOTER, "crash-voter-at-file-operation", 3) \
     X(SIM_FAULT_PAUSE_POINT, "pause-at-effect", 4) \
     X(SIM_FAULT_POWER_NODE, "power-loss-node", 5) \
     X(SIM_FAULT_POWER_ALL, "power-loss-all", 3) \
@@ -49,6 +50,9 @@
     X(SIM_FAULT_MISDIRECTED, "misdirected-write", 2) \
     X(SIM_FAULT_BLANK_DISK, "blank-disk", 1) \
     X(SIM_FAULT_OLD_DISK, "old-disk-image", 2) \
+    X(SIM_FAULT_VOTER_CORRUPT, "voter-corrupt-sector", 2) \
+    X(SIM_FAULT_VOTER_LOST_WRITE, "voter-lost-write", 2) \
+    X(SIM_FAULT_VOTER_MISDIRECTED, "voter-misdirected-write", 2) \
     X(SIM_FAULT_VOTER_FSYNC, "voter-fsync-error", 3) \
     X(SIM_FAULT_VOTER_BLANK, "voter-blank-disk", 1) \
     X(SIM_FAULT_VOTER_OLD, "voter-old-image", 1) \

@@ -9,10 +9,8 @@
  * a start number: that is outside the budget.) */
 void sim_rollback_keep(struct sim *s, int node, enum sim_proc proc)
 {
-    struct sim_voter_disk *v = &s->node[node].cfgd.disk;
     if (proc == SIM_CFGD) {
-        v->kept = v->durable;
-        v->kept.valid = true;
+        sim_voter_disk_keep_image(s, node);
     } else {
         sim_disk_keep_image(s, node);
     }
@@ -36,17 +34,13 @@ bool sim_rollback_replica(struct sim *s, int node)
 bool sim_rollback_voter(struct sim *s, int node)
 {
     struct sim_cfgd *c = &s->node[node].cfgd;
-    if (c->core == NULL || !voter_is_ready(c->core) || !c->disk.kept.valid ||
+    if (c->core == NULL || !voter_is_ready(c->core) || !c->disk.has_kept ||
         c->disk.kept.start.number >= c->disk.durable.start.number ||
         !sim_budget_allows_voter_loss(s, node, true)) {
         return false;
     }
     sim_proc_end(s, node, SIM_CFGD, -SIGKILL);
-    c->disk.durable = c->disk.kept;
-    c->disk.op_count = 0;
-    c->disk.cached = 0;
-    c->disk.lost = true;
-    c->disk.old = true;
+    sim_voter_disk_put_image(s, node);
     sim_note(s, node, "an old image of the voter's disk is put back");
     return true;
 }

@@ -1,9 +1,5 @@
-/* cluster-cfgd's voter: the real core and the real registration of its start, on a modelled disk.
- *
- * The disk is slot files: each record is written to the slot that is not the newest, both copies,
- * fdatasync, in the order of the calls. So power that is lost leaves either the record before or
- * the new one, and of several writes a prefix; a copy that is damaged is repaired from the other.
- */
+/* cluster-cfgd's voter: the real core and the real registration of its start. Its disk:
+ * sim_voter_disk.c. */
 #include <string.h>
 
 #include "base/assert.h"
@@ -16,8 +12,6 @@ static struct sim_cfgd *cfgd_of(struct sim *s, int node)
     return &s->node[node].cfgd;
 }
 
-/* ---- the disk -------------------------------------------------------------------------------- */
-
 /* The record's bytes, as they lie on a disk. */
 static size_t encode(const struct voter_record *r, uint8_t bytes[VOTER_RECORD_MAX])
 {
@@ -25,80 +19,6 @@ static size_t encode(const struct voter_record *r, uint8_t bytes[VOTER_RECORD_MA
     voter_record_encode(r, &w);
     ts_assert(!w.failed);
     return w.len;
-}
-
-static void write_record(struct sim *s, int node, const struct voter_record *given)
-{
-    uint8_t bytes[VOTER_RECORD_MAX];
-    struct voter_record read;
-    const struct voter_record *r = &read;
-    size_t len = encode(given, bytes);
-    enum ts_err err = voter_record_decode(&read, (struct ts_bytes){bytes, len});
-    ts_assert(err == TS_OK);
-    struct sim_voter_image *d = &cfgd_of(s, node)->disk.durable;
-    if (r->kind == VOTER_RECORD_REGISTER) {
-        d->reg = r->reg;
-        sim_check_voted(s, node, &r->reg);
-        return;
-    }
-    for (size_t i = 0; i < d->start_count; i++) {
-        if (ts_incarnation_eq(d->starts[i].incarnation, r->start.incarnation)) {
-            d->starts[i] = r->start;
-            return;
-        }
-    }
-    ts_assert(d->start_count < SIM_STARTS_MAX);
-    d->starts[d->start_count++] = r->start;
-}
-
-static uint64_t write_oldest(struct sim *s, int node)
-{
-    struct sim_voter_disk *d = &cfgd_of(s, node)->disk;
-    uint64_t n = d->ops[0].n;
-    if (n == 0) {
-        d->durable.start.confirmed = true;
-    } else {
-        write_record(s, node, &d->ops[0].record);
-    }
-    d->op_count--;
-    memmove(&d->ops[0], &d->ops[1], d->op_count * sizeof(d->ops[0]));
-    return n;
-}
-
-static void persist(struct sim *s, int node, uint64_t n, const struct voter_record *r)
-{
-    struct sim_voter_disk *d = &cfgd_of(s, node)->disk;
-    ts_assert(d->op_count < sizeof(d->ops) / sizeof(d->ops[0]));
-    d->ops[d->op_count++] = (struct sim_voter_op){n, *r};
-    uint64_t from = d->busy_until > s->now ? d->busy_until : s->now;
-    from = d->stalled_until > from ? d->stalled_until : from;
-    d->busy_until = from + sim_us(s, s->plan.disk_us / 2, 2 * s->plan.disk_us);
-    sim_push(s, &(struct sim_event){.kind = SIM_EV_VOTER_DISK,
-                                    .at = d->busy_until,
-                                    .node = (uint8_t)node,
-                                    .proc = SIM_CFGD,
-                                    .life = s->node[node].proc[SIM_CFGD].life});
-}
-
-void sim_voter_format(struct sim *s, int node, const struct reg_value *value)
-{
-    struct sim_voter_disk *d = &cfgd_of(s, node)->disk;
-    *d = (struct sim_voter_disk){.incarnation = {2000U + (uint64_t)node}};
-    d->durable.valid = true;
-    d->durable.start.confirmed = true;
-    d->durable.reg = voter_genesis(SIM_GROUP, value);
-}
-
-void sim_voter_power_lost(struct sim *s, int node)
-{
-    struct sim_voter_disk *d = &cfgd_of(s, node)->disk;
-    size_t keep = d->op_count == 0 ? 0 : (size_t)sim_rand(s, 0, d->op_count);
-    while (keep-- > 0) {
-        (void)write_oldest(s, node);
-    }
-    d->op_count = 0;
-    d->cached = 0;
-    d->busy_until = s->now;
 }
 
 /* ---- the core's effects ---------------------------------------------------------------------- */
@@ -115,7 +35,7 @@ static void voter_event(struct sim *s, int node, struct voter_event *ev)
         } else if (sim_proc_crashed(s, node, SIM_CFGD)) {
             return; /* the process is taken apart when this event is over */
         } else if (e->kind == VOTER_PERSIST) {
-            persist(s, node, e->persist.n, &e->persist.record);
+            sim_voter_disk_write(s, node, e->persist.n, &e->persist.record);
         } else {
             sim_net_from_voter(s, node, e->reply.handle, &e->reply.msg);
         }
@@ -140,10 +60,10 @@ static void start_event(struct sim *s, int node, struct start_event *ev)
             sim_net_to_voter(s, node, SIM_CFGD, e->voter + 1, &e->msg);
         } else if (e->kind == START_EFFECT_REGISTERED) {
             sim_check_registered(s, node, SIM_CFGD);
-            persist(s, node, 0, &(struct voter_record){.kind = VOTER_RECORD_START});
+            sim_voter_disk_write(s, node, 0, &(struct voter_record){.kind = VOTER_RECORD_START});
         } else if (e->kind == START_EFFECT_CLONE) {
             sim_note(s, node, "the voter's disk is a clone or an old image: it does not vote");
-            c->disk.refused = true;
+            sim_voter_disk_refuse(s, node);
             voter_event(s, node, &(struct voter_event){.kind = VOTER_PERSIST_FAILED});
         } else {
             sim_story_trace(s, node, SIM_CFGD, &e->trace);
@@ -189,19 +109,6 @@ void sim_voter_links(struct sim *s, int node, enum sim_proc proc,
 
 /* ---- the process ------------------------------------------------------------------------------
  */
-
-static void begin_start(struct sim *s, struct sim_start *start)
-{
-    if (start->confirmed) {
-        *start = (struct sim_start){.number = start->number + 1, .instance = {++s->lives}};
-    }
-}
-
-uint64_t sim_voter_due(struct sim *s, int node)
-{
-    (void)node;
-    return s->now + sim_us(s, s->plan.disk_us / 2, 2 * s->plan.disk_us);
-}
 
 /* A record that does not decode: nothing of the disk is taken. */
 static enum ts_err read_damaged(struct sim *s, const struct voter_record *r)
@@ -270,17 +177,6 @@ static bool open_disk(struct sim *s, int node)
 {
     struct sim_cfgd *c = cfgd_of(s, node);
     struct sim_voter_disk *d = &c->disk;
-    if (d->blank || d->abandoned || d->refused) {
-        sim_note(s, node, "the voter's disk is %s: it does not vote",
-                 d->blank     ? "blank"
-                 : d->refused ? "refused"
-                              : "abandoned");
-        return false;
-    }
-    while (d->cached > 0) { /* read from the page cache, and made durable */
-        (void)write_oldest(s, node);
-        d->cached--;
-    }
     struct voter_limits limits = {.self = {(uint16_t)node},
                                   .registers_max = 2,
                                   .starts_max = SIM_STARTS_MAX,
@@ -289,7 +185,9 @@ static bool open_disk(struct sim *s, int node)
         refuse_damaged(s, node, &limits);
         return false;
     }
-    begin_start(s, &d->durable.start);
+    if (!sim_voter_disk_open(s, node)) {
+        return false;
+    }
     c->core = voter_new(&limits);
     ts_assert(c->core != NULL);
     struct voter_record record = {.kind = VOTER_RECORD_REGISTER, .reg = d->durable.reg};
@@ -344,44 +242,21 @@ void sim_voter_start(struct sim *s, int node)
 void sim_voter_end(struct sim *s, int node)
 {
     struct sim_cfgd *c = cfgd_of(s, node);
-    struct sim_voter_disk *d = &c->disk;
     voter_free(c->core);
     c->core = NULL;
     c->registering = false;
-    /* Of what the worker had in hand, the oldest may have reached the page cache. */
-    if (d->op_count > 0) {
-        d->op_count = sim_chance_pm(s, 500) ? 1 : 0;
-        d->cached = d->op_count;
-    }
-    d->busy_until = s->now;
+    sim_voter_disk_end(s, node);
 }
 
-static void on_disk(struct sim *s, int node)
+void sim_voter_persisted(struct sim *s, int node, uint64_t n)
 {
-    struct sim_voter_disk *d = &cfgd_of(s, node)->disk;
-    if (d->op_count == 0 || cfgd_of(s, node)->core == NULL) {
-        return;
-    }
-    if (d->fail_next) {
-        d->fail_next = false;
-        d->abandoned = true;
-        d->op_count = 0;
-        sim_note(s, node, "the voter's fsync failed: it never votes again");
-        voter_event(s, node, &(struct voter_event){.kind = VOTER_PERSIST_FAILED});
-        return;
-    }
-    if (d->stalled_until > s->now) {
-        sim_push(s, &(struct sim_event){.kind = SIM_EV_VOTER_DISK,
-                                        .at = d->stalled_until,
-                                        .node = (uint8_t)node,
-                                        .proc = SIM_CFGD,
-                                        .life = s->node[node].proc[SIM_CFGD].life});
-        return;
-    }
-    struct voter_event ev = {.kind = VOTER_PERSISTED};
-    ev.n = write_oldest(s, node);
-    ev.kind = ev.n == 0 ? VOTER_READY : VOTER_PERSISTED;
+    struct voter_event ev = {.kind = n == 0 ? VOTER_READY : VOTER_PERSISTED, .n = n};
     voter_event(s, node, &ev);
+}
+
+void sim_voter_persist_failed(struct sim *s, int node)
+{
+    voter_event(s, node, &(struct voter_event){.kind = VOTER_PERSIST_FAILED});
 }
 
 static void on_message(struct sim *s, struct sim_event *ev)
@@ -413,8 +288,8 @@ void sim_voter_event(struct sim *s, struct sim_event *ev)
     case SIM_EV_STARTED:
         sim_voter_start(s, ev->node);
         break;
-    case SIM_EV_VOTER_DISK:
-        on_disk(s, ev->node);
+    case SIM_EV_WORK:
+        sim_voter_disk_event(s, ev);
         break;
     case SIM_EV_TO_VOTER:
     case SIM_EV_FROM_VOTER:

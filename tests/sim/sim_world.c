@@ -273,7 +273,7 @@ static void setup(struct sim *s, const struct sim_plan *plan, const struct sim_o
         int64_t most = (int64_t)plan->drift_ppm;
         node->drift_ppm = (int64_t)sim_rand(s, 0, (uint64_t)(2 * most)) - most;
         node->wall_offset = (int64_t)sim_rand(s, 0, 7200 * SIM_S) - (int64_t)(3600 * SIM_S);
-        sim_voter_format(s, n, &value);
+        sim_voter_disk_format(s, n, &value);
         if (node->nic) {
             node->replica.sim = s;
             node->replica.node = n;
@@ -292,10 +292,6 @@ static void teardown(struct sim *s)
     size_t i = 0;
     const struct sim_event *ev;
     running = NULL;
-    while ((ev = sim_queue_next(&s->queue, &i)) != NULL) {
-        sim_bytes_drop(s, ev->bytes);
-    }
-    sim_queue_reset(&s->queue);
     sim_link_free(s);
     sim_stray_reset(s);
     for (int n = 1; n <= SIM_NODES_MAX; n++) {
@@ -303,8 +299,14 @@ static void teardown(struct sim *s)
         sim_voter_end(s, n);
         sim_replica_end(s, n);
         sim_disk_free(s, n);
+        sim_voter_disk_free(s, n);
         memset(s->node[n].proc, 0, sizeof(s->node[n].proc));
     }
+    /* Last: what ends may still plan something. */
+    while ((ev = sim_queue_next(&s->queue, &i)) != NULL) {
+        sim_bytes_drop(s, ev->bytes);
+    }
+    sim_queue_reset(&s->queue);
 }
 
 /* Whether the run may end: the group is as well as it can be, and has been for a while. */

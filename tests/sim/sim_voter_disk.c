@@ -1,0 +1,350 @@
+/* A voter's disk: the shipped store (slot files, R1.3) on a volume of sim_files.c.
+ *
+ * After each start what was found is compared with what was told before: a record that was told to
+ * be durable, or one that was given to the store after it. One damage at a time never costs more
+ * than a copy, so no damage makes the store refuse its disk. */
+#include <string.h>
+
+#include "base/assert.h"
+#include "cluster-cfg/io/voter_store.h"
+#include "tests/sim/sim.h"
+
+static struct sim_cfgd *cfgd_of(struct sim *s, int node)
+{
+    return &s->node[node].cfgd;
+}
+
+static struct sim_voter_disk *disk_of(struct sim *s, int node)
+{
+    return &s->node[node].cfgd.disk;
+}
+
+/* ---- what was told -------------------------------------------------------------------------- */
+
+static void put_start(struct reg_start *starts, size_t *count, const struct reg_start *one)
+{
+    for (size_t i = 0; i < *count; i++) {
+        if (ts_incarnation_eq(starts[i].incarnation, one->incarnation)) {
+            starts[i] = *one;
+            return;
+        }
+    }
+    ts_assert(*count < SIM_STARTS_MAX);
+    starts[(*count)++] = *one;
+}
+
+/* The oldest write is durable. */
+static uint64_t told(struct sim *s, int node)
+{
+    struct sim_voter_disk *d = disk_of(s, node);
+    struct sim_voter_image *now = &d->durable;
+    ts_assert(d->op_count > 0);
+    struct sim_voter_op op = d->ops[0];
+    d->op_count--;
+    memmove(&d->ops[0], &d->ops[1], d->op_count * sizeof(d->ops[0]));
+    if (op.n == 0) {
+        now->start.confirmed = true;
+    } else if (op.record.kind == VOTER_RECORD_REGISTER) {
+        now->reg = op.record.reg;
+        sim_check_voted(s, node, &now->reg);
+    } else {
+        put_start(now->starts, &now->start_count, &op.record.start);
+    }
+    return op.n;
+}
+
+static bool same_register(const struct voter_register *a, const struct voter_register *b)
+{
+    uint8_t bytes[2][VOTER_RECORD_MAX];
+    size_t len[2];
+    const struct voter_register *of[2] = {a, b};
+    for (int i = 0; i < 2; i++) {
+        struct voter_record r = {.kind = VOTER_RECORD_REGISTER, .reg = *of[i]};
+        struct ts_writer w = ts_writer_init(bytes[i], sizeof(bytes[i]));
+        voter_record_encode(&r, &w);
+        ts_assert(!w.failed);
+        len[i] = w.len;
+    }
+    return len[0] == len[1] && memcmp(bytes[0], bytes[1], len[0]) == 0;
+}
+
+static bool is_found(const struct sim_voter_disk *d, const struct voter_register *found)
+{
+    bool same = same_register(found, &d->durable.reg);
+    for (size_t i = 0; i < d->op_count && !same; i++) {
+        const struct sim_voter_op *op = &d->ops[i];
+        same = op->n != 0 && op->record.kind == VOTER_RECORD_REGISTER &&
+               same_register(found, &op->record.reg);
+    }
+    return same;
+}
+
+static bool knows(const struct sim_voter_image *found, const struct reg_start *told_start)
+{
+    for (size_t i = 0; i < found->start_count; i++) {
+        if (ts_incarnation_eq(found->starts[i].incarnation, told_start->incarnation)) {
+            return found->starts[i].start >= told_start->start;
+        }
+    }
+    return false;
+}
+
+/* What was found agrees with what was told. */
+static void check_found(struct sim *s, int node, const struct sim_voter_image *found)
+{
+    const struct sim_voter_disk *d = disk_of(s, node);
+    const struct sim_voter_image *was = &d->durable;
+    const char *who = sim_node_name(s, node);
+    if (d->lost && !d->fail_next) {
+        sim_fail(s, SIM_CHECK_DISK, "the voter of %s opened a disk whose sync had failed", who);
+    }
+    if (!is_found(d, &found->reg)) {
+        sim_fail(s, SIM_CHECK_DISK, "the voter of %s found another record than it had stored last",
+                 who);
+    }
+    for (size_t i = 0; i < was->start_count; i++) {
+        if (!knows(found, &was->starts[i])) {
+            sim_fail(s, SIM_CHECK_DISK, "the voter of %s forgot start %llu of node %u", who,
+                     (unsigned long long)was->starts[i].start,
+                     (unsigned)was->starts[i].owner.node.v);
+        }
+    }
+    if (found->start.number < was->start.number ||
+        (was->start.confirmed && found->start.number == was->start.number)) {
+        sim_fail(s, SIM_CHECK_DISK, "the voter of %s begins start %llu again", who,
+                 (unsigned long long)found->start.number);
+    }
+}
+
+/* ---- the store ------------------------------------------------------------------------------- */
+
+uint64_t sim_voter_due(struct sim *s, int node)
+{
+    struct sim_voter_disk *d = disk_of(s, node);
+    uint64_t from = d->busy_until > s->now ? d->busy_until : s->now;
+    from = d->stalled_until > from ? d->stalled_until : from;
+    d->busy_until = from + sim_us(s, s->plan.disk_us / 2, 2 * s->plan.disk_us);
+    return d->busy_until;
+}
+
+static void on_persisted(void *arg)
+{
+    struct sim_cfgd *c = arg;
+    if (!c->disk.ending) {
+        sim_voter_persisted(c->sim, c->node, told(c->sim, c->node));
+    }
+}
+
+static void on_failed(void *arg, enum ts_err err, const char *text)
+{
+    struct sim_cfgd *c = arg;
+    (void)err;
+    if (c->disk.ending || c->disk.volume.dead) {
+        return;
+    }
+    if (!c->disk.fail_next) {
+        sim_fail(c->sim, SIM_CHECK_DISK, "the voter of %s failed on a good disk: %s",
+                 sim_node_name(c->sim, c->node), text);
+    }
+    c->disk.fail_next = false;
+    sim_note(c->sim, c->node, "the voter's disk fails: %s", text);
+    sim_voter_persist_failed(c->sim, c->node);
+}
+
+void sim_voter_disk_write(struct sim *s, int node, uint64_t n, const struct voter_record *r)
+{
+    struct sim_cfgd *c = cfgd_of(s, node);
+    struct sim_voter_disk *d = &c->disk;
+    uint8_t bytes[VOTER_STORE_RECORD_MAX];
+    struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
+    enum ts_err err = TS_OK;
+    ts_assert(d->op_count < sizeof(d->ops) / sizeof(d->ops[0]));
+    d->ops[d->op_count++] = (struct sim_voter_op){n, *r};
+    if (n == 0) {
+        err = voter_store_confirm_start(d->store, on_persisted, c);
+    } else if (r->kind == VOTER_RECORD_REGISTER) {
+        voter_record_encode(r, &w);
+        err = voter_store_write(d->store, r->reg.reg, (struct ts_bytes){bytes, w.len}, on_persisted,
+                                c);
+    } else {
+        put_start(d->starts, &d->start_count, &r->start);
+        voter_starts_encode(d->starts, d->start_count, &w);
+        err = voter_store_write(d->store, VOTER_STORE_STARTS, (struct ts_bytes){bytes, w.len},
+                                on_persisted, c);
+    }
+    ts_assert(!w.failed);
+    ts_assert(err == TS_OK || err == TS_ERR_CLOSED);
+}
+
+/* The process was to be killed at an operation on its files, and came to it. */
+static bool killed_at_operation(struct sim *s, int node)
+{
+    if (!disk_of(s, node)->volume.dead) {
+        return false;
+    }
+    sim_note(s, node, "cluster-cfgd is killed in the middle of its work on its files");
+    sim_fault_at_operation(s, node, SIM_CFGD);
+    return true;
+}
+
+void sim_voter_disk_event(struct sim *s, struct sim_event *ev)
+{
+    struct sim_voter_disk *d = disk_of(s, ev->node);
+    if (d->stalled_until > s->now && ev->b == 0) {
+        ev->at = d->stalled_until;
+        sim_push(s, ev);
+        return;
+    }
+    d->volume.sync_fails = d->fail_next;
+    d->volume.armed = !d->volume.latent && !d->fail_next;
+    d->volume.turn++;
+    sim_worker_event(d->worker, ev);
+    d->volume.armed = false;
+    d->volume.sync_fails = false;
+    (void)killed_at_operation(s, ev->node);
+}
+
+void sim_voter_disk_end(struct sim *s, int node)
+{
+    struct sim_voter_disk *d = disk_of(s, node);
+    struct sim_volume *v = &d->volume;
+    if (d->store != NULL) {
+        d->ending = true;
+        if (!v->dead) {
+            v->ops_left = sim_rand(s, 1, 8);
+        }
+        voter_store_close(d->store, NULL, NULL);
+        d->store = NULL;
+    }
+    sim_worker_end(d->worker);
+    d->worker = NULL;
+    d->ending = false;
+    d->busy_until = s->now;
+    sim_volume_process_ended(v);
+}
+
+/* ---- open ------------------------------------------------------------------------------------ */
+
+static void read_store(const struct sim_voter_disk *d, struct sim_voter_image *found)
+{
+    struct voter_record record;
+    const struct voter_store_record reg = voter_store_register(d->store, 0);
+    *found = (struct sim_voter_image){.start.number = voter_store_start_number(d->store),
+                                      .start.instance = voter_store_start_instance(d->store)};
+    enum ts_err err = voter_record_decode(&record, reg.bytes);
+    ts_assert(err == TS_OK && record.kind == VOTER_RECORD_REGISTER);
+    found->reg = record.reg;
+    err = voter_starts_decode(found->starts, SIM_STARTS_MAX, &found->start_count,
+                              voter_store_starts(d->store));
+    ts_assert(err == TS_OK);
+}
+
+bool sim_voter_disk_open(struct sim *s, int node)
+{
+    struct sim_cfgd *c = cfgd_of(s, node);
+    struct sim_voter_disk *d = &c->disk;
+    struct sim_voter_image found;
+    struct ts_why why = {{0}};
+    char dir[8];
+    sim_disk_dir(dir, node, 'v');
+    c->sim = s;
+    c->node = node;
+    if (sim_chance_pm(s, d->volume.latent ? 700 : 100)) {
+        sim_volume_drop_cache(&d->volume);
+    }
+    d->worker = sim_worker_new(s, node, SIM_CFGD);
+    enum ts_err err =
+        voter_store_open(&d->store, sim_worker_loop(d->worker), dir, on_failed, c, &why);
+    if (killed_at_operation(s, node)) {
+        return false;
+    }
+    if (err != TS_OK) {
+        sim_note(s, node, "the voter does not vote: %s", why.text);
+        if (!d->lost) {
+            sim_fail(s, SIM_CHECK_DISK, "the voter of %s refuses a good disk: %s",
+                     sim_node_name(s, node), why.text);
+        }
+        return false;
+    }
+    read_store(d, &found);
+    if (!d->old) {
+        check_found(s, node, &found);
+    }
+    d->volume.latent = d->volume.latent && sim_volume_lies(&d->volume);
+    d->durable = found;
+    d->op_count = 0;
+    memcpy(d->starts, found.starts, sizeof(d->starts));
+    d->start_count = found.start_count;
+    sim_check_voted(s, node, &found.reg); /* open made it durable */
+    return true;
+}
+
+/* ---- what faults do ------------------------------------------------------------------------- */
+
+void sim_voter_disk_power_lost(struct sim *s, int node)
+{
+    sim_volume_power_lost(&disk_of(s, node)->volume);
+}
+
+void sim_voter_disk_refuse(struct sim *s, int node)
+{
+    char dir[8];
+    sim_disk_dir(dir, node, 'v');
+    ts_dir_refuse(dir, "other voters know of a later start");
+    (void)s;
+}
+
+void sim_voter_disk_keep_image(struct sim *s, int node)
+{
+    struct sim_voter_disk *d = disk_of(s, node);
+    sim_volume_copy(&d->kept_volume, &d->volume);
+    d->kept = d->durable;
+    d->has_kept = true;
+}
+
+void sim_voter_disk_put_image(struct sim *s, int node)
+{
+    struct sim_voter_disk *d = disk_of(s, node);
+    sim_volume_copy(&d->volume, &d->kept_volume);
+    d->durable = d->kept;
+    d->op_count = 0;
+    d->lost = true;
+    d->old = true;
+}
+
+void sim_voter_disk_blank(struct sim *s, int node)
+{
+    struct sim_voter_disk *d = disk_of(s, node);
+    sim_volume_blank(&d->volume);
+    d->op_count = 0;
+}
+
+void sim_voter_disk_format(struct sim *s, int node, const struct reg_value *value)
+{
+    struct sim_voter_disk *d = disk_of(s, node);
+    struct voter_record record = {.kind = VOTER_RECORD_REGISTER,
+                                  .reg = voter_genesis(SIM_GROUP, value)};
+    uint8_t bytes[VOTER_RECORD_MAX];
+    struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
+    char dir[8];
+    sim_disk_dir(dir, node, 'v');
+    voter_record_encode(&record, &w);
+    d->volume.sim = s;
+    d->kept_volume.sim = s;
+    d->incarnation.v = 2000U + (uint64_t)node;
+    d->durable.start.confirmed = true;
+    d->durable.reg = record.reg;
+    struct voter_store_record initial = {.id = SIM_GROUP, .bytes = {bytes, w.len}};
+    struct ts_why why;
+    enum ts_err err = voter_store_format(dir, d->incarnation, &initial, 1, &why);
+    ts_assert(err == TS_OK);
+}
+
+void sim_voter_disk_free(struct sim *s, int node)
+{
+    struct sim_voter_disk *d = disk_of(s, node);
+    sim_voter_disk_end(s, node);
+    sim_volume_free(&d->volume);
+    sim_volume_free(&d->kept_volume);
+    *d = (struct sim_voter_disk){0};
+}

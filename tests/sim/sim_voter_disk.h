@@ -1,0 +1,68 @@
+/* A voter's disk: the shipped store on a volume, and what that told. */
+#ifndef TESTS_SIM_SIM_VOTER_DISK_H
+#define TESTS_SIM_SIM_VOTER_DISK_H
+
+#include "cluster-cfg/voter.h"
+#include "tests/sim/sim_disk.h"
+
+struct voter_store;
+
+#define SIM_STARTS_MAX 64
+#define SIM_VOTER_DAMAGES 6
+
+struct sim_voter_image {
+    struct sim_start start;
+    struct voter_register reg;
+    struct reg_start starts[SIM_STARTS_MAX];
+    size_t start_count;
+};
+
+struct sim_voter_op {
+    uint64_t n; /* 0: the start is confirmed, without a record */
+    struct voter_record record;
+};
+
+struct sim_voter_disk {
+    struct ts_incarnation incarnation;
+    struct sim_volume volume;
+    struct sim_volume kept_volume; /* an old image, … */
+    struct sim_voter_image kept;   /* … and what it holds */
+    bool has_kept;
+    /* the process */
+    struct voter_store *store; /* NULL: not open */
+    struct sim_worker *worker;
+    struct reg_start starts[SIM_STARTS_MAX]; /* all, as they are written */
+    size_t start_count;
+    bool ending; /* what the process had in hand is carried out in part */
+    /* what the store told */
+    struct sim_voter_image durable;              /* told, or found at open */
+    struct sim_voter_op ops[VOTER_HELD_MAX + 8]; /* given to it since, in order */
+    size_t op_count;
+    /* faults */
+    const struct sim_fault *crash; /* of the volume's planned end of the process */
+    uint64_t busy_until;
+    uint64_t stalled_until;
+    bool fail_next;   /* the next sync fails */
+    bool old;         /* an old image lies there */
+    bool lost;        /* refused from now on, or on its way to that */
+    unsigned damaged; /* 1 + how; by more than one sector */
+};
+
+void sim_voter_disk_format(struct sim *s, int node, const struct reg_value *value);
+/* Opens the store; what it holds stands in `durable`. False when it is refused, or the process has
+ * ended meanwhile. */
+bool sim_voter_disk_open(struct sim *s, int node);
+/* n = 0: the start is confirmed, without a record. */
+void sim_voter_disk_write(struct sim *s, int node, uint64_t n, const struct voter_record *r);
+void sim_voter_disk_event(struct sim *s, struct sim_event *ev);
+/* When a write to the disk that begins now is done. */
+uint64_t sim_voter_due(struct sim *s, int node);
+void sim_voter_disk_end(struct sim *s, int node);
+void sim_voter_disk_power_lost(struct sim *s, int node);
+void sim_voter_disk_refuse(struct sim *s, int node);
+void sim_voter_disk_keep_image(struct sim *s, int node);
+void sim_voter_disk_put_image(struct sim *s, int node);
+void sim_voter_disk_blank(struct sim *s, int node);
+void sim_voter_disk_free(struct sim *s, int node);
+
+#endif
