@@ -683,7 +683,8 @@ void sim_disk_keep_image(struct sim *s, int node)
     struct sim_disk *d = disk_of(s, node);
     sim_volume_copy(&d->kept, &d->volume);
     d->kept_start = d->start;
-    d->has_kept = true;
+    /* Of a start that is under way nobody knows the number. */
+    d->has_kept = d->journal != NULL;
 }
 
 void sim_disk_put_image(struct sim *s, int node)

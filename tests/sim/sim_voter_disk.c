@@ -299,7 +299,8 @@ void sim_voter_disk_keep_image(struct sim *s, int node)
     struct sim_voter_disk *d = disk_of(s, node);
     sim_volume_copy(&d->kept_volume, &d->volume);
     d->kept = d->durable;
-    d->has_kept = true;
+    /* Of a start that is under way nobody knows the number. */
+    d->has_kept = d->store != NULL;
 }
 
 void sim_voter_disk_put_image(struct sim *s, int node)
