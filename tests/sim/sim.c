@@ -23,8 +23,9 @@ struct args {
     bool twice;
     bool coverage;
     bool uncovered;
-    const char *faults; /* numbers of those that are kept; NULL: all */
-    uint64_t until;     /* ns of virtual time at which the faults end; 0: as drawn */
+    const char *at_least; /* per cent */
+    const char *faults;   /* numbers of those that are kept; NULL: all */
+    uint64_t until;       /* ns of virtual time at which the faults end; 0: as drawn */
     struct sim_options options;
 };
 
@@ -66,10 +67,11 @@ static void usage(FILE *out)
             "  --coverage    how many branches of the cores were taken (gcc; the program beside\n"
             "                this one, sim-coverage, is started in its place and is slower);\n"
             "                branches of assertions (ts_assert) do not count\n"
+            "  --at-least P  the same; fails when it is less than P per cent\n"
             "  --uncovered   the same, and the lines whose branches were not all taken\n"
             "  --checkers-only  leave failures to the checkers: the cores' own alarms and\n"
             "                assertions are passed over (for mutants)\n"
-            "exit status: 0 all held, 1 a seed failed, 2 wrong usage\n");
+            "exit status: 0 all held, 1 a seed failed or too few branches, 2 wrong usage\n");
 }
 
 static bool number(const char *text, uint64_t *out)
@@ -82,7 +84,8 @@ static bool number(const char *text, uint64_t *out)
 
 static bool parse(struct args *a, int argc, char **argv)
 {
-    *a = (struct args){.seed = 1, .seeds = 1, .shrink = true, .options = {.invariants = true}};
+    *a = (struct args){
+        .seed = 1, .seeds = 1, .shrink = true, .at_least = "0", .options = {.invariants = true}};
     for (int i = 1; i < argc; i++) {
         const char *w = argv[i];
         if (strcmp(w, "--seed") == 0 && i + 1 < argc) {
@@ -113,6 +116,9 @@ static bool parse(struct args *a, int argc, char **argv)
             a->twice = true;
         } else if (strcmp(w, "--coverage") == 0) {
             a->coverage = true;
+        } else if (strcmp(w, "--at-least") == 0 && i + 1 < argc) {
+            a->coverage = true;
+            a->at_least = argv[++i];
         } else if (strcmp(w, "--uncovered") == 0) {
             a->coverage = true;
             a->uncovered = true;
@@ -199,7 +205,8 @@ static void summary(const struct totals *t, double took)
 
 /* False when the coverage cannot be told. */
 static bool summary_json(const struct totals *t, double took, uint64_t failed_seed,
-                         const struct sim_failure *failure, const char *coverage)
+                         const struct sim_failure *failure, const char *coverage,
+                         const char *at_least)
 {
     bool told = true;
     const struct sim_stats *s = &t->stats;
@@ -226,7 +233,7 @@ static bool summary_json(const struct totals *t, double took, uint64_t failed_se
     }
     if (coverage != NULL) {
         printf(", \"coverage\": ");
-        told = sim_coverage_tell(coverage, "--json");
+        told = sim_coverage_tell(coverage, "--json", at_least);
     }
     printf("}\n");
     return told;
@@ -341,7 +348,7 @@ static bool run_all(struct sim *s, const struct args *a, struct sim_plan *plan, 
         }
         if (a->forever && coverage != NULL && now - told_coverage > COVERAGE_SECONDS) {
             told_coverage = now;
-            (void)sim_coverage_tell(coverage, "--line");
+            (void)sim_coverage_tell(coverage, "--line", "0");
         }
     }
     return true;
@@ -352,11 +359,12 @@ static bool tell(const struct args *a, const struct totals *t, double took, uint
                  const struct sim_failure *failure, const char *coverage)
 {
     if (a->json) {
-        return summary_json(t, took, seed, failure, coverage);
+        return summary_json(t, took, seed, failure, coverage, a->at_least);
     }
     summary(t, took);
-    return coverage == NULL || ((!a->uncovered || sim_coverage_tell(coverage, "--uncovered")) &&
-                                sim_coverage_tell(coverage, "--table"));
+    return coverage == NULL ||
+           ((!a->uncovered || sim_coverage_tell(coverage, "--uncovered", "0")) &&
+            sim_coverage_tell(coverage, "--table", a->at_least));
 }
 
 int main(int argc, char **argv)

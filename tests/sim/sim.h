@@ -733,8 +733,8 @@ void sim_coverage_exec(char **argv);
 /* Makes a directory for the counters. False: it cannot, and said why. */
 bool sim_coverage_begin(char directory[SIM_COVERAGE_DIRECTORY_BYTES]);
 /* Prints what was taken until now, as the script tests/sim/sim_coverage does when told `how`.
- * False: it cannot, and said why. */
-bool sim_coverage_tell(const char *directory, const char *how);
+ * False: it cannot, and said why, or it is less than so many per cent. */
+bool sim_coverage_tell(const char *directory, const char *how, const char *at_least);
 /* Removes the directory. */
 void sim_coverage_end(const char *directory);
 

@@ -62,7 +62,7 @@ bool sim_coverage_begin(char directory[SIM_COVERAGE_DIRECTORY_BYTES])
     return true;
 }
 
-bool sim_coverage_tell(const char *directory, const char *how)
+bool sim_coverage_tell(const char *directory, const char *how, const char *at_least)
 {
     int status = 0;
     gcov_dump();
@@ -71,7 +71,7 @@ bool sim_coverage_tell(const char *directory, const char *how)
     pid_t child = fork();
     if (child == 0) {
         (void)execl(SIM_COVERAGE_SCRIPT, SIM_COVERAGE_SCRIPT, SIM_COVERAGE_OBJECTS, directory, how,
-                    (char *)NULL);
+                    "--at-least", at_least, (char *)NULL);
         fprintf(stderr, "sim: --coverage: cannot start %s: %s\n", SIM_COVERAGE_SCRIPT,
                 strerror(errno));
         _exit(1);
