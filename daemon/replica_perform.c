@@ -90,7 +90,14 @@ static void on_fetched(void *arg, enum ts_err err, const struct journal_batch *b
         return;
     }
     if (err != TS_OK) {
-        net_log(&f->r->start->log, NET_LOG_ERROR, "catch-up of a learner: %s", text);
+        net_log_limited(&f->r->start->log, NET_LOG_ERROR, "catch-up", "catch-up of a learner: %s",
+                        text);
+        /* Nobody could be fed from a damaged journal. Without a successor it is better to go on:
+         * what is in memory is whole. */
+        bool damaged = err == TS_ERR_CORRUPT || err == TS_ERR_IO;
+        if (damaged && repl_has_successor(f->r->core)) {
+            replica_disk_trouble(f->r, "it cannot be read any more", err);
+        }
         feed_fetched(f, (struct ts_bytes){NULL, 0});
         free(f);
         return;

@@ -125,6 +125,17 @@ void repl_membership_advance(struct repl *c, struct repl_effects *fx)
     }
 }
 
+bool repl_has_successor(const struct repl *c)
+{
+    for (size_t i = 0; i < TS_MEMBERS_MAX && c->role == REPL_ROLE_PRIMARY; i++) {
+        const struct repl_peer *p = &c->peers[i];
+        if (p->used && p->connected && cfg_set_has(&c->config.in_sync, p->nic, p->incarnation)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 void repl_membership_on_refused(struct repl *c, struct repl_peer *p,
                                 const struct repl_msg_refused *m, struct repl_effects *fx)
 {

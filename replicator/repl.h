@@ -267,6 +267,8 @@ struct repl_status {
     struct repl_peer_status peers[TS_MEMBERS_MAX];
 };
 void repl_status(const struct repl *c, struct repl_status *out);
+/* Whether this primary may leave, because another in-sync replica is connected and would go on. */
+bool repl_has_successor(const struct repl *c);
 
 /* Asserts what must hold between steps. Run after every step in tests. */
 void repl_check_invariants(const struct repl *c);

@@ -334,12 +334,22 @@ static void on_record_persisted(void *arg, uint64_t token)
     }
 }
 
+/* As the daemon: its end is the word for others. */
+static void end_without_journal(struct sim_replica *r)
+{
+    struct repl_event ev = {.kind = REPL_EV_DISK_FAILED};
+    uint64_t life = r->sim->node[r->node].proc[SIM_REPLICA].life;
+    sim_feed(r->sim, r->node, &ev);
+    if (r->sim->node[r->node].proc[SIM_REPLICA].life == life) {
+        sim_proc_end(r->sim, r->node, SIM_REPLICA, 1);
+    }
+}
+
 static void on_failed(void *arg, enum ts_err err, const char *text)
 {
     struct sim_replica *r = arg;
     struct sim *s = r->sim;
     struct sim_disk *d = &r->disk;
-    struct repl_event ev = {.kind = REPL_EV_DISK_FAILED};
     if (over(r)) {
         return;
     }
@@ -352,12 +362,7 @@ static void on_failed(void *arg, enum ts_err err, const char *text)
         d->fail_next = false;
         d->lost = true;
     }
-    uint64_t life = s->node[r->node].proc[SIM_REPLICA].life;
-    sim_feed(s, r->node, &ev);
-    if (s->node[r->node].proc[SIM_REPLICA].life == life) {
-        sim_proc_end(s, r->node, SIM_REPLICA,
-                     1); /* as the daemon: its end is the word for others */
-    }
+    end_without_journal(r);
 }
 
 /* ---- calls --------------------------------------------------------------------------------------
@@ -442,6 +447,11 @@ static void on_fetched(void *arg, enum ts_err err, const struct journal_batch *b
                      sim_node_name(r->sim, r->node), text);
         }
         count = 0;
+        if (repl_has_successor(r->core)) {
+            end_without_journal(r);
+            free(f);
+            return;
+        }
     }
     size_t len = 0;
     for (size_t i = 0; i < count; i++) {

@@ -143,14 +143,34 @@ static void test_other_disk_leaves_in_sync(void **state)
     assert_int_equal(w->proposal.in_sync.count, 1);
 }
 
+/* Goal: a primary that cannot read its journal any more may leave while another in-sync replica is
+ * there, and to nobody else (seed 4203 of a simulation: it could not feed a learner, and stayed).
+ */
+static void test_successor_is_a_connected_in_sync_peer(void **state)
+{
+    struct world *w = *state;
+    become_primary(w, false);
+    link_up(w);
+    assert_false(repl_has_successor(w->p.core)); /* a learner yet */
+    say_position(w, 2, (struct repl_pos){{0}, {0, 0}});
+    struct repl_msg_ack m = true_ack(w);
+    say_ack(w, &m);
+    struct cfg_config c = w->proposal;
+    reg_answer(w, REPL_EV_REG_WON, &c);
+    floor_persisted(w);
+    assert_true(repl_has_successor(w->p.core));
+    struct repl_event down = {.kind = REPL_EV_LINK_DOWN, .peer = {PEER}};
+    step(w, down);
+    assert_false(repl_has_successor(w->p.core));
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_ack_counts_only_when_all_matches),
-        T(test_ack_of_a_process_ends_with_it),
-        T(test_confirmation_counts_only_when_all_matches),
-        T(test_other_disk_leaves_in_sync),
+        T(test_ack_counts_only_when_all_matches),          T(test_ack_of_a_process_ends_with_it),
+        T(test_confirmation_counts_only_when_all_matches), T(test_other_disk_leaves_in_sync),
+        T(test_successor_is_a_connected_in_sync_peer),
     };
 #undef T
     return cmocka_run_group_tests(tests, NULL, NULL);
