@@ -150,6 +150,7 @@ struct sim_replica {
     bool started; /* START was fed, links are open */
     uint64_t op;
     struct ts_incarnation incarnation;
+    uint64_t floor_more; /* its next start believes to have promised so many epochs more */
     struct sim_peer peers[SIM_NICS_MAX + 1]; /* by node */
     void *state;                             /* of kv */
     struct svc_out out;

@@ -19,6 +19,9 @@ static void hear(struct sim *s, const struct sim_fault *f, enum repl_msg_type ty
                  const struct ts_writer *w)
 {
     ts_assert(!w->failed);
+    if (sim_stray_listener(s, f->node, f->other) == NULL) {
+        return;
+    }
     sim_stray_hear(s, f->node, f->other, (uint8_t)type, (struct ts_bytes){w->data, w->len});
 }
 
@@ -36,6 +39,7 @@ static void other_digest(struct sim *s, const struct sim_fault *f, const struct 
     m.digest.lo ^= 1;
     repl_msg_ack_encode(&m, w);
     hear(s, f, REPL_MSG_ACK, w);
+    hear(s, f, REPL_MSG_ACK, w); /* and stays with it */
 }
 
 /* A committed log that is not the beginning of the primary's. */
@@ -53,6 +57,7 @@ static void other_log(struct sim *s, const struct sim_fault *f, const struct rep
     m.tail = m.committed;
     if (m.committed.seq.v > 0) {
         repl_msg_position_encode(&m, w);
+        hear(s, f, REPL_MSG_POSITION, w);
         hear(s, f, REPL_MSG_POSITION, w);
     }
 }
@@ -111,6 +116,25 @@ static void other_disk(struct sim *s, const struct sim_fault *f)
     }
 }
 
+/* One that halted takes no part any more, whatever comes. */
+static void hear_halted(struct repl *c, struct repl_effects *fx, const struct repl_options *o)
+{
+    static const enum repl_event_kind KINDS[] = {
+        REPL_EV_RESTORE_COMMITTED, REPL_EV_RESTORE, REPL_EV_START,
+        REPL_EV_LINK_UP,           REPL_EV_TICK,    REPL_EV_LINK_DOWN,
+    };
+    for (size_t i = 0; i < sizeof(KINDS) / sizeof(KINDS[0]); i++) {
+        struct repl_event ev = {.kind = KINDS[i], .now = c->now};
+        if (ev.kind == REPL_EV_START) {
+            ev.u.start.incarnation.v = 1;
+        } else if (ev.kind == REPL_EV_LINK_UP || ev.kind == REPL_EV_LINK_DOWN) {
+            ev.peer.v = o->self.v + 1;
+            ev.u.link.instance.v = 1;
+        }
+        repl_step(c, &ev, fx);
+    }
+}
+
 /* A journal gives what does not follow what it gave before, or more than the window holds: the
  * replica does not start on that. */
 static void other_journal(struct sim *s, const struct sim_fault *f, const struct repl *like)
@@ -124,18 +148,24 @@ static void other_journal(struct sim *s, const struct sim_fault *f, const struct
     for (uint64_t i = 0; i <= good && c->role != REPL_ROLE_HALTED; i++) {
         uint8_t bytes[BYTES_MAX];
         struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
-        struct repl_request q = {.kind = SVC_ENTRY_NOOP};
+        struct repl_request q[2] = {{.kind = SVC_ENTRY_NOOP}, {.kind = SVC_ENTRY_NOOP}};
         bool bad = i == good;
         first.v += bad && f->a >> 8 & 1;
         prev.lo += bad && f->a >> 9 & 1;
-        repl_batch_encode(&w, (struct ts_epoch){1}, first, (struct ts_ltime){1}, prev, &q, 1);
-        first.v++;
+        repl_batch_encode(&w, (struct ts_epoch){1}, first, (struct ts_ltime){1}, prev, q, 2);
+        first.v += 2;
         prev = ts_hash_bytes(bytes, w.len);
         struct repl_event ev = {.kind = REPL_EV_RESTORE, .now = sim_local(s, f->node)};
         ev.u.restore = (struct ts_bytes){bytes, w.len - (bad && (f->a >> 8 & 3) == 0)};
         repl_step(c, &ev, fx);
+        /* The end of no batch was committed: that is nothing that can be applied. */
+        ev = (struct repl_event){.kind = REPL_EV_RESTORE_COMMITTED, .now = ev.now};
+        ev.u.committed.v = first.v - 2;
+        repl_step(c, &ev, fx);
     }
     bool halted = c->role == REPL_ROLE_HALTED;
+    hear_halted(c, fx, &like->o);
+    halted = halted && c->role == REPL_ROLE_HALTED;
     repl_free(c);
     free(fx);
     if (!halted) {
@@ -151,7 +181,7 @@ bool sim_lies_begin(struct sim *s, const struct sim_fault *f)
     if (c == NULL) {
         return false;
     }
-    switch (f->a % 6) {
+    switch (f->a % 7) {
     case 0:
         other_digest(s, f, c, &w);
         return true;
@@ -164,13 +194,17 @@ bool sim_lies_begin(struct sim *s, const struct sim_fault *f)
     case 3:
         other_journal(s, f, c);
         return true;
+    case 6:
+        s->node[f->node].replica.floor_more = 2 + f->b % 8;
+        sim_proc_end(s, f->node, SIM_REPLICA, -SIGKILL);
+        return true;
     default:
         break;
     }
     if (c->config.primary.v != f->other) {
         return false;
     }
-    if (f->a % 6 == 4) {
+    if (f->a % 7 == 4) {
         other_chain(s, f, c, &w);
     } else {
         other_batch(s, f, c, &w);
@@ -181,6 +215,7 @@ bool sim_lies_begin(struct sim *s, const struct sim_fault *f)
 void sim_lies_end(struct sim *s, const struct sim_fault *f)
 {
     sim_note(s, f->node, "the operator starts the replica anew");
+    s->node[f->node].replica.floor_more = 0; /* it may not have begun yet */
     sim_proc_end(s, f->node, SIM_REPLICA, -SIGKILL);
 }
 

@@ -205,6 +205,10 @@ static void strike(struct sim *s, const struct sim_fault *f)
     case SIM_BLOW_LATE:
         make_late(s, f);
         break;
+    case SIM_BLOW_STRAY:
+        sim_stray_old_registers(s, f->node);
+        sim_stray_old_frames(s, f->node, f->node % s->nics + 1);
+        break;
     case SIM_BLOWS:
         ts_unreachable();
     }

@@ -99,7 +99,8 @@ enum sim_moment {
     X(SIM_BLOW_DOUBT, "is taken for lost") \
     X(SIM_BLOW_SLOW_DOUBT, "is taken for lost, and hears it late") \
     X(SIM_BLOW_DUEL, "takes another for lost as that does it, while a voter restarts") \
-    X(SIM_BLOW_LATE, "waits for the voters")
+    X(SIM_BLOW_LATE, "waits for the voters") \
+    X(SIM_BLOW_STRAY, "hears what nobody says")
 
 enum sim_blow {
 #define SIM_BLOW_ENUM(symbol, name) symbol,

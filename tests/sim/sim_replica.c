@@ -134,7 +134,8 @@ void sim_replica_confirmed(struct sim *s, int node)
     }
     r->started = true;
     ev.u.start.incarnation = r->incarnation;
-    ev.u.start.floor = r->disk.floor;
+    ev.u.start.floor.v = r->disk.floor.v + r->floor_more;
+    r->floor_more = 0;
     sim_feed(s, node, &ev);
 }
 

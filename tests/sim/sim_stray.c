@@ -178,8 +178,15 @@ static void bad_batch(struct sim *s, int node, int other)
     repl_batch_encode(&w, epoch, first, c->last_time, prev, q, 2);
     size_t len = w.len;
     if (how > 2) {
+        static const uint8_t fields[][2] = {{0, 4},  {4, 4},  {8, 8}, {16, 8},
+                                            {24, 4}, {28, 4}, {32, 8}};
+        const uint8_t *field = fields[sim_rand(s, 0, sizeof(fields) / sizeof(fields[0]) - 1)];
         struct repl_batch b;
-        len = head + sim_stray_damage(s, bytes + head, w.len - head, sizeof(bytes) - head);
+        if (how > 4) {
+            memset(bytes + head + field[0], how % 2 == 0 ? 0 : 0xff, field[1]);
+        } else {
+            len = head + sim_stray_damage(s, bytes + head, w.len - head, sizeof(bytes) - head);
+        }
         struct ts_reader r = ts_reader_init(bytes + head, len - head);
         if (len == head || repl_batch_decode(&b, &r) == TS_OK) {
             return; /* whole after all: it could be true */

@@ -125,6 +125,24 @@ static enum ts_err read_damaged(struct sim *s, const struct voter_record *r)
     return err;
 }
 
+/* The same with all starts together. */
+static enum ts_err read_damaged_starts(struct sim *s, const struct reg_start *start)
+{
+    enum ts_err err = TS_OK;
+    for (int i = 0; i < DAMAGED_TRIES; i++) {
+        struct reg_start starts[2] = {*start, *start};
+        uint8_t bytes[VOTER_RECORD_MAX];
+        size_t count;
+        struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
+        voter_starts_encode(starts, (size_t)(i % 3), &w);
+        ts_assert(!w.failed);
+        size_t len = sim_stray_damage(s, bytes, w.len, sizeof(bytes));
+        enum ts_err one = voter_starts_decode(starts, 2, &count, (struct ts_bytes){bytes, len});
+        err = one != TS_OK ? one : err;
+    }
+    return err;
+}
+
 /* Records that are damaged, there twice, or more than there can be. */
 static enum ts_err restore_damaged(struct sim *s, struct voter *v, const struct sim_voter_disk *d)
 {
@@ -140,7 +158,8 @@ static enum ts_err restore_damaged(struct sim *s, struct voter *v, const struct 
         case 0:
             return read_damaged(s, &reg);
         case 1:
-            return read_damaged(s, &start);
+            return sim_chance_pm(s, 300) ? read_damaged(s, &start)
+                                         : read_damaged_starts(s, &start.start);
         case 2:
             err = voter_restore(v, &reg);
             break;

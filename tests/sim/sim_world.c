@@ -277,6 +277,7 @@ static void setup(struct sim *s, const struct sim_plan *plan, const struct sim_o
         if (node->nic) {
             node->replica.sim = s;
             node->replica.node = n;
+            node->replica.floor_more = 0;
             sim_disk_format(s, n);
         }
     }
