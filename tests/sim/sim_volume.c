@@ -88,7 +88,8 @@ static uint8_t *sector_of(const struct sim_file *f, uint32_t number)
     return f->bytes + (size_t)number * SIM_SECTOR;
 }
 
-static void file_grow(struct sim_file *f, size_t size)
+/* The bytes from `filled` on are zeros; those before it are about to be written. */
+static void file_grow(struct sim_file *f, size_t size, size_t filled)
 {
     size_t room = (size_t)sim_sectors_in(size) * SIM_SECTOR;
     if (room > f->cap) {
@@ -98,7 +99,8 @@ static void file_grow(struct sim_file *f, size_t size)
         f->cap = room;
     }
     if (size > f->size) {
-        memset(f->bytes + f->size, 0, room - f->size);
+        size_t from = filled > f->size ? filled : f->size;
+        memset(f->bytes + from, 0, room - from);
         memset(f->turn + sim_sectors_in(f->size), 0,
                (sim_sectors_in(size) - sim_sectors_in(f->size)) * sizeof(*f->turn));
         f->size = size;
@@ -125,13 +127,20 @@ void sim_file_write(struct sim_volume *v, struct sim_file *f, uint64_t at, const
                     size_t len, bool lost)
 {
     if (at + len > f->size) {
-        file_grow(f, at + len);
+        file_grow(f, at + len, at <= f->size ? at + len : 0);
     }
-    for (uint32_t n = (uint32_t)(at / SIM_SECTOR); n < sim_sectors_in(at + len); n++) {
-        file_save(f, n, lost);
+    uint64_t end = at + len;
+    for (uint32_t n = (uint32_t)(at / SIM_SECTOR); n < sim_sectors_in(end); n++) {
+        uint64_t from = (uint64_t)n * SIM_SECTOR < at ? at : (uint64_t)n * SIM_SECTOR;
+        uint64_t to = (uint64_t)(n + 1) * SIM_SECTOR > end ? end : (uint64_t)(n + 1) * SIM_SECTOR;
         f->turn[n] = v->turn;
+        /* Most of a journal's note are zeros over zeros: there is nothing to come back. */
+        if (memcmp(f->bytes + from, data + (from - at), to - from) != 0 || f->lies.count > 0 ||
+            f->bad.count > 0) {
+            file_save(f, n, lost);
+            memcpy(f->bytes + from, data + (from - at), to - from);
+        }
     }
-    memcpy(f->bytes + at, data, len);
 }
 
 void sim_file_sync(struct sim_file *f)
@@ -335,7 +344,7 @@ void sim_volume_copy(struct sim_volume *to, const struct sim_volume *from)
     for (size_t i = 0; i < from->names.count; i++) {
         const struct sim_file *src = from->names.n[i].file;
         struct sim_file *f = sim_file_new(to, src->dir);
-        file_grow(f, src->size);
+        file_grow(f, src->size, src->size);
         if (src->size > 0) {
             memcpy(f->bytes, src->bytes, src->size);
             memcpy(f->turn, src->turn, sim_sectors_in(src->size) * sizeof(*f->turn));
