@@ -25,6 +25,7 @@ struct args {
     bool uncovered;
     const char *at_least; /* per cent */
     const char *faults;   /* numbers of those that are kept; NULL: all */
+    enum sim_check check; /* the only one that counts; SIM_CHECK_NONE: all */
     uint64_t until;       /* ns of virtual time at which the faults end; 0: as drawn */
     struct sim_options options;
 };
@@ -71,7 +72,27 @@ static void usage(FILE *out)
             "  --uncovered   the same, and the lines whose branches were not all taken\n"
             "  --checkers-only  leave failures to the checkers: the cores' own alarms and\n"
             "                assertions are passed over (for mutants)\n"
+            "  --check NAME  leave them to this checker alone\n"
             "exit status: 0 all held, 1 a seed failed or too few branches, 2 wrong usage\n");
+}
+
+static bool find_check(const char *name, enum sim_check *out)
+{
+    for (int c = SIM_CHECK_NONE + 1; c <= SIM_CHECK_ASSERT; c++) {
+        if (strcmp(sim_check_name((enum sim_check)c), name) == 0) {
+            *out = (enum sim_check)c;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Failures that are left to others, see usage(). */
+static bool is_passed_over(const struct args *a, enum sim_check check)
+{
+    bool of_core = check == SIM_CHECK_ASSERT || check == SIM_CHECK_ALARM;
+    return (a->options.checkers_only && of_core) ||
+           (a->check != SIM_CHECK_NONE && a->check != check);
 }
 
 static bool number(const char *text, uint64_t *out)
@@ -122,6 +143,10 @@ static bool parse(struct args *a, int argc, char **argv)
         } else if (strcmp(w, "--uncovered") == 0) {
             a->coverage = true;
             a->uncovered = true;
+        } else if (strcmp(w, "--check") == 0 && i + 1 < argc) {
+            if (!find_check(argv[++i], &a->check)) {
+                return false;
+            }
         } else if (strcmp(w, "--checkers-only") == 0) {
             a->options.invariants = false;
             a->options.checkers_only = true;
@@ -335,8 +360,7 @@ static bool run_all(struct sim *s, const struct args *a, struct sim_plan *plan, 
                            "the second run of the seed took another course than the first");
             return false;
         }
-        bool own = s->failure.check == SIM_CHECK_ASSERT || s->failure.check == SIM_CHECK_ALARM;
-        if (!good && a->options.checkers_only && own) {
+        if (!good && is_passed_over(a, s->failure.check)) {
             t->masked++;
         } else if (!good) {
             return false;

@@ -462,6 +462,7 @@ struct sim {
     struct sim_node node[SIM_NODES_MAX + 1]; /* by id */
     struct sim_net net;
     size_t armed[SIM_MOMENTS]; /* 1 + number of the fault that waits for it; 0 = none */
+    uint64_t quiet_until;      /* no other fault begins before that: what one broke is to be seen */
     struct sim_stray stray;
     bool stray_heard; /* what a replica just hears is a stray: its alarms are right */
     struct sim_pair pair[SIM_NICS_MAX]; /* (1,2), (1,3), (2,3) */

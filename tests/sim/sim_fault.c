@@ -444,6 +444,9 @@ static void begin(struct sim *s, const struct sim_event *ev)
 {
     const struct sim_fault *f = &s->plan.fault[ev->a];
     bool done = true;
+    if (s->now < s->quiet_until && f->kind != SIM_FAULT_MOMENT) {
+        return;
+    }
     story(s, f);
     if (f->kind <= SIM_FAULT_PAUSE_NODE) {
         on_process_fault(s, f);

@@ -43,7 +43,7 @@ static bool in_focus(const struct sim *s, int client)
 static uint64_t think(struct sim *s)
 {
     uint64_t most = 2 * s->plan.think;
-    return sim_rand(s, 0, focused(s) ? most / 8 : most);
+    return sim_rand(s, 0, focused(s) ? most / 4 : most);
 }
 
 /* What a client waits for was answered, refused or closed. */

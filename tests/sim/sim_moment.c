@@ -24,10 +24,54 @@ static enum sim_moment moment_of(const struct sim_fault *f)
     return (enum sim_moment)((f->a >> 32) % SIM_MOMENTS);
 }
 
-/* A third of them are isolations: there are more ways for those to go than for the others. */
+#define CHOICES 10
+
+/* What can do harm then; what stands there more than once is drawn more often. */
+static const enum sim_blow HARM[SIM_MOMENTS][CHOICES] = {
+    [SIM_MOMENT_PROPOSAL] = {SIM_BLOW_ISOLATE, SIM_BLOW_ISOLATE, SIM_BLOW_ISOLATE, SIM_BLOW_CRASH,
+                             SIM_BLOW_POWER, SIM_BLOW_PAUSE, SIM_BLOW_DUEL, SIM_BLOW_DUEL,
+                             SIM_BLOW_LATE, SIM_BLOW_DOUBT},
+    [SIM_MOMENT_ACCEPTS] = {SIM_BLOW_ISOLATE, SIM_BLOW_ISOLATE, SIM_BLOW_ISOLATE, SIM_BLOW_ISOLATE,
+                            SIM_BLOW_ISOLATE, SIM_BLOW_CRASH, SIM_BLOW_POWER, SIM_BLOW_PAUSE,
+                            SIM_BLOW_DUEL, SIM_BLOW_LATE},
+    [SIM_MOMENT_JOINING] = {SIM_BLOW_ISOLATE, SIM_BLOW_ISOLATE, SIM_BLOW_ISOLATE, SIM_BLOW_ISOLATE,
+                            SIM_BLOW_SLOW_CRASH, SIM_BLOW_SLOW_CRASH, SIM_BLOW_KILL, SIM_BLOW_POWER,
+                            SIM_BLOW_DOUBT, SIM_BLOW_LATE},
+    [SIM_MOMENT_REMOVAL] = {SIM_BLOW_ISOLATE, SIM_BLOW_ISOLATE, SIM_BLOW_PAUSE, SIM_BLOW_PAUSE,
+                            SIM_BLOW_DOUBT, SIM_BLOW_LATE, SIM_BLOW_CRASH, SIM_BLOW_DUEL,
+                            SIM_BLOW_DUEL, SIM_BLOW_KILL},
+    [SIM_MOMENT_PREPARED] = {SIM_BLOW_DUEL, SIM_BLOW_DUEL, SIM_BLOW_DUEL, SIM_BLOW_PAUSE,
+                             SIM_BLOW_PAUSE, SIM_BLOW_LATE, SIM_BLOW_LATE, SIM_BLOW_CRASH,
+                             SIM_BLOW_POWER, SIM_BLOW_ISOLATE},
+    [SIM_MOMENT_SEALED] = {SIM_BLOW_DUEL, SIM_BLOW_DUEL, SIM_BLOW_DUEL, SIM_BLOW_PAUSE,
+                           SIM_BLOW_PAUSE, SIM_BLOW_LATE, SIM_BLOW_LATE, SIM_BLOW_CRASH,
+                           SIM_BLOW_POWER, SIM_BLOW_ISOLATE},
+    [SIM_MOMENT_DECIDED] = {SIM_BLOW_ISOLATE, SIM_BLOW_ISOLATE, SIM_BLOW_CRASH, SIM_BLOW_CRASH,
+                            SIM_BLOW_POWER, SIM_BLOW_PAUSE, SIM_BLOW_KILL, SIM_BLOW_DUEL,
+                            SIM_BLOW_DOUBT, SIM_BLOW_LATE},
+    [SIM_MOMENT_TAIL] = {SIM_BLOW_POWER, SIM_BLOW_POWER, SIM_BLOW_POWER, SIM_BLOW_CRASH,
+                         SIM_BLOW_CRASH, SIM_BLOW_KILL, SIM_BLOW_DOUBT, SIM_BLOW_DOUBT,
+                         SIM_BLOW_PAUSE, SIM_BLOW_ISOLATE},
+    [SIM_MOMENT_ACTIVE] = {SIM_BLOW_POWER, SIM_BLOW_POWER, SIM_BLOW_KILL, SIM_BLOW_CRASH,
+                           SIM_BLOW_DOUBT, SIM_BLOW_DOUBT, SIM_BLOW_PAUSE, SIM_BLOW_PAUSE,
+                           SIM_BLOW_ISOLATE, SIM_BLOW_ISOLATE},
+    [SIM_MOMENT_LEARNER] = {SIM_BLOW_SLOW_CRASH, SIM_BLOW_SLOW_CRASH, SIM_BLOW_SLOW_CRASH,
+                            SIM_BLOW_KILL, SIM_BLOW_CRASH, SIM_BLOW_POWER, SIM_BLOW_DOUBT,
+                            SIM_BLOW_ISOLATE, SIM_BLOW_ISOLATE, SIM_BLOW_LATE},
+    [SIM_MOMENT_CUT] = {SIM_BLOW_POWER, SIM_BLOW_POWER, SIM_BLOW_POWER, SIM_BLOW_CRASH,
+                        SIM_BLOW_CRASH, SIM_BLOW_CRASH, SIM_BLOW_KILL, SIM_BLOW_KILL,
+                        SIM_BLOW_DOUBT, SIM_BLOW_ISOLATE},
+    [SIM_MOMENT_REFUSED] = {SIM_BLOW_PAUSE, SIM_BLOW_PAUSE, SIM_BLOW_CRASH, SIM_BLOW_POWER,
+                            SIM_BLOW_ISOLATE, SIM_BLOW_ISOLATE, SIM_BLOW_DUEL, SIM_BLOW_DUEL,
+                            SIM_BLOW_LATE, SIM_BLOW_DOUBT},
+    [SIM_MOMENT_READS] = {SIM_BLOW_PAUSE, SIM_BLOW_PAUSE, SIM_BLOW_PAUSE, SIM_BLOW_SLOW_DOUBT,
+                          SIM_BLOW_SLOW_DOUBT, SIM_BLOW_SLOW_DOUBT, SIM_BLOW_ISOLATE,
+                          SIM_BLOW_ISOLATE, SIM_BLOW_DOUBT, SIM_BLOW_DUEL},
+};
+
 static enum sim_blow blow_of(const struct sim_fault *f)
 {
-    return f->b % 3 == 0 ? SIM_BLOW_ISOLATE : (enum sim_blow)((f->b >> 32) % SIM_BLOWS);
+    return HARM[moment_of(f)][(f->b >> 32) % CHOICES];
 }
 
 void sim_moment_arm(struct sim *s, size_t fault)
@@ -37,12 +81,12 @@ void sim_moment_arm(struct sim *s, size_t fault)
 
 void sim_moment_came(struct sim *s, int node, enum sim_moment moment)
 {
-    if (s->armed[moment] == 0) {
+    if (s->armed[moment] == 0 || s->now < s->quiet_until) {
         return;
     }
     /* At once, or within the round trips that the moment takes. */
-    uint64_t trips = 3 * (s->plan.net_us + s->plan.disk_us);
-    uint64_t soon = sim_chance_pm(s, 300) ? 0 : sim_us(s, 0, trips);
+    uint64_t trips = 4 * s->plan.net_us + 3 * s->plan.disk_us;
+    uint64_t soon = sim_chance_pm(s, 500) ? 0 : sim_us(s, 0, trips);
     sim_push(s, &(struct sim_event){.kind = SIM_EV_FAULT_POINT,
                                     .at = s->now + soon,
                                     .peer = (uint8_t)node,
@@ -217,7 +261,7 @@ static void strike(struct sim *s, const struct sim_fault *f)
 void sim_moment_blow(struct sim *s, const struct sim_event *ev)
 {
     struct sim_fault f = s->plan.fault[ev->a];
-    if (s->healed) {
+    if (s->healed || s->now < s->quiet_until) {
         return;
     }
     f.node = ev->peer;
@@ -226,4 +270,7 @@ void sim_moment_blow(struct sim *s, const struct sim_event *ev)
     s->load.focus = f.node;
     s->load.focus_until = sim_fault_end(s, &f);
     strike(s, &f);
+    if ((f.b >> 8) % 4 != 0) {
+        s->quiet_until = s->load.focus_until;
+    }
 }

@@ -115,10 +115,12 @@ void sim_plan_draw(struct sim_plan *plan, uint64_t seed, bool beyond)
     memset(plan, 0, sizeof(*plan));
     plan->seed = seed;
     draw_cluster(plan, &p);
+    /* Many kinds at once, or a few and those often. */
+    uint64_t common = between(&p, 0, 2) == 0 ? 15 : 50;
     for (int k = 0; k < SIM_FAULT_KINDS; k++) {
         bool disk = k >= SIM_FAULT_FSYNC_ERROR && k <= SIM_FAULT_OLD_TOGETHER;
         /* A run ends when different results are noticed: few have them. */
-        uint64_t chance = k == SIM_FAULT_OTHER_RESULT ? 6 : disk && beyond ? 80 : 50;
+        uint64_t chance = k == SIM_FAULT_OTHER_RESULT ? 6 : disk && beyond ? 80 : common;
         if (between(&p, 0, 99) < chance) {
             plan->kinds |= 1ULL << k;
         }

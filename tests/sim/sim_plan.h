@@ -34,7 +34,7 @@
     X(SIM_FAULT_CUT, "cut", 6) \
     X(SIM_FAULT_CUT_ONE_WAY, "cut-one-way", 5) \
     X(SIM_FAULT_ISOLATE, "isolate-node", 5) \
-    X(SIM_FAULT_MOMENT, "at-a-moment", 20) \
+    X(SIM_FAULT_MOMENT, "at-a-moment", 40) \
     X(SIM_FAULT_FLAP, "flap", 3) \
     X(SIM_FAULT_BAD_PATH, "bad-path", 5) \
     X(SIM_FAULT_SLOW_PATH, "slow-path", 2) \
@@ -56,7 +56,7 @@
     X(SIM_FAULT_VOTER_FSYNC, "voter-fsync-error", 3) \
     X(SIM_FAULT_VOTER_BLANK, "voter-blank-disk", 1) \
     X(SIM_FAULT_VOTER_OLD, "voter-old-image", 1) \
-    X(SIM_FAULT_OLD_TOGETHER, "old-images-together", 2) \
+    X(SIM_FAULT_OLD_TOGETHER, "old-images-together", 3) \
     X(SIM_FAULT_EVIDENCE, "random-evidence", 6) \
     X(SIM_FAULT_LIE, "false-config", 3) \
     X(SIM_FAULT_WALL_CLOCK, "wall-clock-jump", 2) \
@@ -69,6 +69,7 @@
 /* What a fault can wait for: the next time that a replica is there. X(symbol, name) */
 #define SIM_MOMENT_LIST(X) \
     X(SIM_MOMENT_PROPOSAL, "proposes a config") \
+    X(SIM_MOMENT_ACCEPTS, "asks voters to accept a config") \
     X(SIM_MOMENT_JOINING, "requires a learner") \
     X(SIM_MOMENT_REMOVAL, "removes a replica") \
     X(SIM_MOMENT_PREPARED, "has prepared") \

@@ -108,6 +108,9 @@ static void proposer_event(struct sim *s, int node, struct proposer_event *ev)
     for (size_t i = 0; i < fx.count && s->node[node].proc[SIM_REPLICA].life == life; i++) {
         const struct proposer_effect *e = &fx.e[i];
         if (e->kind == PROPOSER_EFFECT_SEND) {
+            if (e->msg.type == REG_MSG_ACCEPT && r->proposer.op == PROPOSER_OP_CAS) {
+                sim_moment_came(s, node, SIM_MOMENT_ACCEPTS);
+            }
             if (!crashed(r)) {
                 sim_net_to_voter(s, node, SIM_REPLICA, e->voter + 1, &e->msg);
             }

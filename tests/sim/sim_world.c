@@ -257,6 +257,7 @@ static void setup(struct sim *s, const struct sim_plan *plan, const struct sim_o
     s->failure = (struct sim_failure){.check = SIM_CHECK_NONE};
     memset(&s->net, 0, sizeof(s->net));
     memset(s->armed, 0, sizeof(s->armed));
+    s->quiet_until = 0;
     memset(&s->stats, 0, sizeof(s->stats));
     form_cluster(s, plan);
     sim_files_use(s);
