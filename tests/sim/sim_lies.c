@@ -195,8 +195,10 @@ bool sim_lies_begin(struct sim *s, const struct sim_fault *f)
         other_journal(s, f, c);
         return true;
     case 6:
+        /* It comes back where somebody has to take over. */
         s->node[f->node].replica.floor_more = 2 + f->b % 8;
         sim_proc_end(s, f->node, SIM_REPLICA, -SIGKILL);
+        sim_proc_end(s, f->other, SIM_REPLICA, -SIGKILL);
         return true;
     default:
         break;

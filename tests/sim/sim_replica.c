@@ -609,14 +609,19 @@ void sim_replica_end(struct sim *s, int node)
     r->started = false;
 }
 
-/* What the daemon asks of its proposer, for its alarms. */
-static void watch_voters(struct sim *s, int node)
+/* What the daemon asks of its cores besides what they do by themselves. */
+static void ask_cores(struct sim *s, int node)
 {
     const struct proposer *p = &replica_of(s, node)->proposer;
     unsigned connected = proposer_connected(p);
     unsigned answering = proposer_answering(p, sim_local(s, node));
     if (answering > connected || connected > (unsigned)s->nodes) {
         sim_fail(s, SIM_CHECK_ALARM, "%u of %u connected voters answer", answering, connected);
+    }
+    const struct repl *core = replica_of(s, node)->core;
+    if (repl_has_successor(core) && core->config.in_sync.count < 2) {
+        sim_fail(s, SIM_CHECK_MEMBERS, "%s names a successor that is not in sync",
+                 sim_node_name(s, node));
     }
 }
 
@@ -628,7 +633,7 @@ static void on_watch(struct sim *s, int node)
     if (s->node[node].proc[SIM_REPLICA].life != life || !replica_of(s, node)->started) {
         return;
     }
-    watch_voters(s, node);
+    ask_cores(s, node);
     sim_link_watch(s, node);
     if (s->node[node].proc[SIM_REPLICA].life == life) {
         look_at_peers(s, node);
