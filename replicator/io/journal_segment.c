@@ -25,14 +25,15 @@ enum ts_err journal_segment_path(char out[TS_PATH_MAX], const char *dir, uint64_
 enum ts_err journal_segment_zero(int fd, const char *path, uint32_t from, uint32_t to,
                                  struct ts_why *why)
 {
-    uint8_t *zeros = calloc(1, ZERO_CHUNK);
+    uint32_t chunk = to - from < ZERO_CHUNK ? to - from : ZERO_CHUNK;
+    uint8_t *zeros = calloc(1, chunk + 1);
     if (zeros == NULL) {
         return ts_why(why, TS_ERR_NOMEM, "no memory to write %s", path);
     }
     enum ts_err err = TS_OK;
     uint32_t unsynced = 0;
     for (uint32_t at = from; at < to && err == TS_OK;) {
-        uint32_t n = to - at < ZERO_CHUNK ? to - at : ZERO_CHUNK;
+        uint32_t n = to - at < chunk ? to - at : chunk;
         err = ts_fd_write_at(fd, path, zeros, n, at, why);
         at += n;
         unsynced += n;

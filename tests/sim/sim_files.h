@@ -48,6 +48,7 @@ struct sim_file {
     size_t cap;
     size_t durable_size;
     uint32_t *turn;          /* by sector: the volume's turn that wrote it last */
+    unsigned *sharers;       /* of `bytes` and `turn`, with copies; NULL: nobody else has them */
     struct sim_sectors undo; /* what unsynced writes replaced, in their order */
     struct sim_sectors lies;
     struct sim_sectors bad; /* cannot be read */
@@ -117,7 +118,8 @@ void sim_files_use(struct sim *s);
 void sim_volume_free(struct sim_volume *v);
 /* Everything is gone. */
 void sim_volume_blank(struct sim_volume *v);
-/* `to` becomes what `from` shows now, all of it durable. */
+/* `to` becomes what `from` shows now, all of it durable. Contents are shared until they are written
+ * to. */
 void sim_volume_copy(struct sim_volume *to, const struct sim_volume *from);
 /* Its descriptors and locks go, the page cache stays. */
 void sim_volume_process_ended(struct sim_volume *v);

@@ -63,9 +63,43 @@ struct sim_file *sim_file_new(struct sim_volume *v, bool dir)
     return f;
 }
 
+/* Gives up what is shared with copies. */
+static void leave_sharers(struct sim_file *f)
+{
+    if (f->sharers != NULL && --*f->sharers == 0) {
+        free(f->sharers);
+    } else if (f->sharers != NULL) {
+        f->bytes = NULL;
+        f->turn = NULL;
+        f->cap = 0;
+    }
+    f->sharers = NULL;
+}
+
+/* Before `bytes` or `turn` change. */
+static void own(struct sim_file *f)
+{
+    if (f->sharers == NULL) {
+        return;
+    }
+    const uint8_t *bytes = f->bytes;
+    const uint32_t *turn = f->turn;
+    size_t cap = f->cap;
+    leave_sharers(f);
+    if (f->bytes == NULL && cap > 0) {
+        f->bytes = malloc(cap);
+        f->turn = malloc(cap / SIM_SECTOR * sizeof(*f->turn));
+        ts_assert(f->bytes != NULL && f->turn != NULL);
+        memcpy(f->bytes, bytes, cap);
+        memcpy(f->turn, turn, cap / SIM_SECTOR * sizeof(*f->turn));
+        f->cap = cap;
+    }
+}
+
 /* Its memory is kept. */
 void sim_file_empty(struct sim_file *f)
 {
+    leave_sharers(f);
     f->size = 0;
     f->durable_size = 0;
     f->undo.count = 0;
@@ -92,6 +126,7 @@ static uint8_t *sector_of(const struct sim_file *f, uint32_t number)
 static void file_grow(struct sim_file *f, size_t size, size_t filled)
 {
     size_t room = (size_t)sim_sectors_in(size) * SIM_SECTOR;
+    own(f);
     if (room > f->cap) {
         f->bytes = realloc(f->bytes, room);
         f->turn = realloc(f->turn, room / SIM_SECTOR * sizeof(*f->turn));
@@ -126,6 +161,7 @@ static void file_save(struct sim_file *f, uint32_t number, bool lost)
 void sim_file_write(struct sim_volume *v, struct sim_file *f, uint64_t at, const uint8_t *data,
                     size_t len, bool lost)
 {
+    own(f);
     if (at + len > f->size) {
         file_grow(f, at + len, at <= f->size ? at + len : 0);
     }
@@ -162,6 +198,7 @@ void sim_file_sync(struct sim_file *f)
 void sim_file_sync_failed(struct sim_volume *v, struct sim_file *f)
 {
     bool shows_new = sim_chance_pm(v->sim, 500);
+    own(f);
     for (size_t i = f->undo.count; i-- > 0;) {
         struct sim_sector *u = &f->undo.s[i];
         if (!u->lost && sim_chance_pm(v->sim, 500)) {
@@ -179,6 +216,9 @@ void sim_file_sync_failed(struct sim_volume *v, struct sim_file *f)
 static void file_power_lost(struct sim_volume *v, struct sim_file *f, uint64_t keep_pm)
 {
     struct sim *s = v->sim;
+    if (f->undo.count > 0 || f->size != f->durable_size) {
+        own(f);
+    }
     for (size_t i = f->undo.count; i-- > 0;) {
         const struct sim_sector *u = &f->undo.s[i];
         if (u->lost || !sim_chance_pm(s, keep_pm)) {
@@ -201,6 +241,9 @@ static void file_power_lost(struct sim_volume *v, struct sim_file *f, uint64_t k
 /* What the device has comes out. */
 static void file_drop_cache(struct sim_file *f)
 {
+    if (f->lies.count > 0) {
+        own(f);
+    }
     for (size_t i = 0; i < f->lies.count; i++) {
         const struct sim_sector *lie = &f->lies.s[i];
         memcpy(sector_of(f, lie->number), lie->bytes, SIM_SECTOR);
@@ -336,20 +379,34 @@ void sim_volume_free(struct sim_volume *v)
     *v = (struct sim_volume){0};
 }
 
+/* `f` is new. */
+static void share(struct sim_file *f, struct sim_file *src)
+{
+    if (src->sharers == NULL) {
+        src->sharers = malloc(sizeof(*src->sharers));
+        ts_assert(src->sharers != NULL);
+        *src->sharers = 1;
+    }
+    free(f->bytes);
+    free(f->turn);
+    f->bytes = src->bytes;
+    f->turn = src->turn;
+    f->cap = src->cap;
+    f->size = src->size;
+    f->durable_size = src->size;
+    f->sharers = src->sharers;
+    ++*f->sharers;
+}
+
 void sim_volume_copy(struct sim_volume *to, const struct sim_volume *from)
 {
     sim_volume_blank(to);
     to->turn = from->turn;
     to->vouched = from->vouched;
     for (size_t i = 0; i < from->names.count; i++) {
-        const struct sim_file *src = from->names.n[i].file;
+        struct sim_file *src = from->names.n[i].file;
         struct sim_file *f = sim_file_new(to, src->dir);
-        file_grow(f, src->size, src->size);
-        if (src->size > 0) {
-            memcpy(f->bytes, src->bytes, src->size);
-            memcpy(f->turn, src->turn, sim_sectors_in(src->size) * sizeof(*f->turn));
-        }
-        f->durable_size = f->size;
+        share(f, src);
         sim_names_put(to, &to->names, from->names.n[i].name, f);
         sim_names_put(to, &to->durable, from->names.n[i].name, f);
     }
