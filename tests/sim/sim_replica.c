@@ -288,7 +288,7 @@ static struct ts_hash on_apply(void *ctx, const struct svc_entry *entry, struct 
         r->flip = false;
         r->flipped = true;
         sim_note(s, r->node, "has another result at seq %llu", (unsigned long long)entry->seq.v);
-        out.lo ^= 1;
+        out.lo ^= (uint64_t)r->node; /* two of them differ from each other, too */
     }
     r->digest = ts_hash_chain(r->digest, parts, sizeof(parts));
     sim_check_applied(s, r->node, entry);
