@@ -201,6 +201,15 @@ static void take_turn(struct sim *s, struct sim_event *ev)
     }
     enum journal_op_kind kind = j->taken.head->kind;
     v->full = full_now(s, d);
+    if (d->fail_next && d->fails_full) {
+        v->full = SIM_FULL_TO_GROW;
+    }
+    bool across = kind == JOURNAL_OP_TRUNCATE && j->taken.head->seq.v < d->segment_after.v;
+    if (kind == JOURNAL_OP_TRUNCATE && d->at_cut != NULL && (across || d->at_cut->b % 8 == 0)) {
+        d->crash = d->at_cut;
+        v->ops_left = 1 + d->at_cut->a % 12;
+        d->at_cut = NULL;
+    }
     v->sync_fails = d->fail_next;
     v->armed = kind != JOURNAL_OP_TRUNCATE && may_lose && !v->latent;
     v->turn++;
@@ -224,6 +233,9 @@ static void take_turn(struct sim *s, struct sim_event *ev)
             sim_fault_at_switch(s, node);
         }
         d->switched = j->end.pos.segment > segment;
+        d->segment_after = d->switched ? j->end.pos.seq
+                           : across    ? (struct ts_seq){0}
+                                       : d->segment_after;
     }
     leave(d);
 }
@@ -677,6 +689,7 @@ bool sim_disk_open(struct sim *s, int node)
         check_found(s, node, d->floor);
     }
     v->latent = v->latent && sim_volume_lies(v); /* all of it was read, and is whole */
+    d->segment_after.v = 0;
     d->told.seq = journal_info(j)->last;
     d->told.hash = journal_info(j)->hash;
     d->told.floor = d->floor;

@@ -61,7 +61,10 @@ struct sim_disk {
     bool lost;      /* refused from now on, or on its way to that */
     bool fail_next; /* the next sync fails */
     bool full_to_write;
-    bool switched;                     /* the last turn went on to the next segment */
+    struct ts_seq segment_after;    /* the entry that the present segment follows; 0 = not known */
+    bool switched;                  /* the last turn went on to the next segment */
+    bool fails_full;                /* there is no room for a new file when the sync fails */
+    const struct sim_fault *at_cut; /* the end of the process waits for a truncation */
     const struct sim_fault *at_switch; /* damage that waits for the turn after that */
     const struct sim_fault *crash;     /* of the volume's planned end of the process */
     uint64_t slow;                     /* times slower */

@@ -71,6 +71,10 @@ static void on_process_fault(struct sim *s, const struct sim_fault *f)
         replica->crash_in = 1 + f->a % 60;
         break;
     case SIM_FAULT_CRASH_OPERATION:
+        if (f->b % 8 < 2) {
+            n->replica.disk.at_cut = f;
+            break;
+        }
         n->replica.disk.volume.ops_left = 1 + f->a % 40;
         n->replica.disk.crash = f;
         break;
@@ -232,6 +236,7 @@ static bool lose_replica_disk(struct sim *s, const struct sim_fault *f)
     if (f->kind == SIM_FAULT_FSYNC_ERROR) {
         d->fail_next = !d->lost; /* the budget is asked when it happens */
         d->volume.breaks = f->a % 3 == 0;
+        d->fails_full = f->a % 3 == 1;
         return !d->lost;
     }
     if (f->kind == SIM_FAULT_CORRUPT && f->b % 6 == 2) {
@@ -501,6 +506,7 @@ static void heal(struct sim *s)
         d->slow = 1;
         d->fail_next = false;
         d->at_switch = NULL;
+        d->at_cut = NULL;
         d->volume.next = SIM_LIE_NONE;
         d->volume.ops_left = 0;
         s->node[n].cfgd.disk.volume.next = SIM_LIE_NONE;
