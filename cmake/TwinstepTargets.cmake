@@ -36,6 +36,13 @@ function(ts_io_library NAME)
     ts_library(${NAME} ${ARGN})
 endfunction()
 
+# The program is optimised as a whole, where the build does that (TwinstepOptions.cmake).
+function(ts_optimise_whole NAME)
+    if(TS_WHOLE)
+        target_link_options(${NAME} PRIVATE -flto=auto -fuse-linker-plugin)
+    endif()
+endfunction()
+
 # A program in build/bin.
 function(ts_program NAME)
     cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})

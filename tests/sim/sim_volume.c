@@ -162,17 +162,18 @@ void sim_file_write(struct sim_volume *v, struct sim_file *f, uint64_t at, const
                     size_t len, bool lost)
 {
     own(f);
-    if (at + len > f->size) {
-        file_grow(f, at + len, at <= f->size ? at + len : 0);
-    }
     uint64_t end = at + len;
+    uint64_t old_size = f->size;
+    if (end > f->size) {
+        file_grow(f, end, at <= f->size ? end : 0);
+    }
     for (uint32_t n = (uint32_t)(at / SIM_SECTOR); n < sim_sectors_in(end); n++) {
         uint64_t from = (uint64_t)n * SIM_SECTOR < at ? at : (uint64_t)n * SIM_SECTOR;
         uint64_t to = (uint64_t)(n + 1) * SIM_SECTOR > end ? end : (uint64_t)(n + 1) * SIM_SECTOR;
         f->turn[n] = v->turn;
         /* Most of a journal's note are zeros over zeros: there is nothing to come back. */
-        if (memcmp(f->bytes + from, data + (from - at), to - from) != 0 || f->lies.count > 0 ||
-            f->bad.count > 0) {
+        if (to > old_size || memcmp(f->bytes + from, data + (from - at), to - from) != 0 ||
+            f->lies.count > 0 || f->bad.count > 0) {
             file_save(f, n, lost);
             memcpy(f->bytes + from, data + (from - at), to - from);
         }
