@@ -74,6 +74,12 @@ static enum sim_blow blow_of(const struct sim_fault *f)
     return HARM[moment_of(f)][(f->b >> 32) % CHOICES];
 }
 
+/* What is soon: the round trips that a moment takes. */
+static uint64_t soon(struct sim *s)
+{
+    return sim_us(s, 0, 4 * s->plan.net_us + 3 * s->plan.disk_us);
+}
+
 void sim_moment_arm(struct sim *s, size_t fault)
 {
     s->armed[moment_of(&s->plan.fault[fault])] = fault + 1;
@@ -85,10 +91,9 @@ void sim_moment_came(struct sim *s, int node, enum sim_moment moment)
         return;
     }
     /* At once, or within the round trips that the moment takes. */
-    uint64_t trips = 4 * s->plan.net_us + 3 * s->plan.disk_us;
-    uint64_t soon = sim_chance_pm(s, 500) ? 0 : sim_us(s, 0, trips);
+    uint64_t after = sim_chance_pm(s, 500) ? 0 : soon(s);
     sim_push(s, &(struct sim_event){.kind = SIM_EV_FAULT_POINT,
-                                    .at = s->now + soon,
+                                    .at = s->now + after,
                                     .peer = (uint8_t)node,
                                     .a = s->armed[moment] - 1});
     s->armed[moment] = 0;
@@ -116,7 +121,8 @@ void sim_moment_traced(struct sim *s, int node, const struct ts_trace *t)
 
 /* ---- blows ---------------------------------------------------------------------------------- */
 
-/* `node` takes `peer` for lost, until the fault ends. */
+/* `node` takes `peer` for lost, until the fault ends; or for a blip, in which it seals and then
+ * sees that there was nothing (R4.1). */
 static void doubt(struct sim *s, int node, int peer, const struct sim_fault *f)
 {
     struct sim_event ev = {.kind = SIM_EV_EVIDENCE,
@@ -130,7 +136,7 @@ static void doubt(struct sim *s, int node, int peer, const struct sim_fault *f)
         return;
     }
     sim_push(s, &ev);
-    ev.at = sim_fault_end(s, f);
+    ev.at = (f->a >> 40) % 3 == 0 ? s->now + soon(s) : sim_fault_end(s, f);
     ev.a = REPL_EVIDENCE_NONE;
     sim_push(s, &ev);
 }
