@@ -9,26 +9,11 @@
 #include "base/assert.h"
 #include "sim_commit.h"
 #include "tests/sim/sim.h"
+#include "tests/sim/sim_args.h"
 
 #define SHRINK_RUNS 400
 #define SUMMARY_SECONDS 5.0
 #define COVERAGE_SECONDS 60.0 /* with --forever: asking takes a second */
-
-struct args {
-    uint64_t seed;
-    uint64_t seeds;
-    bool forever;
-    bool json;
-    bool shrink;
-    bool twice;
-    bool coverage;
-    bool uncovered;
-    const char *at_least; /* per cent */
-    const char *faults;   /* numbers of those that are kept; NULL: all */
-    enum sim_check check; /* the only one that counts; SIM_CHECK_NONE: all */
-    uint64_t until;       /* ns of virtual time at which the faults end; 0: as drawn */
-    struct sim_options options;
-};
 
 struct totals {
     uint64_t seeds;
@@ -51,110 +36,12 @@ static double seconds(void)
     return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
-static void usage(FILE *out)
-{
-    fprintf(out,
-            "usage: sim [options]\n"
-            "  --seed N      the first seed (default 1)\n"
-            "  --seeds N     how many, one after another (default 1)\n"
-            "  --forever     random seeds until one fails or Ctrl-C\n"
-            "  --beyond      lose disks beyond the fault budget: only safety is expected\n"
-            "  --faults L    keep only these of the seed's faults: 3,17,22\n"
-            "  --until NS    end the faults at this virtual time\n"
-            "  --trace       tell what happens\n"
-            "  --json        the summary as JSON\n"
-            "  --no-shrink   do not look for a shorter reproduction of a failure\n"
-            "  --twice       run each seed twice: both must take the same course\n"
-            "  --coverage    how many branches of the cores were taken (gcc; the program beside\n"
-            "                this one, sim-coverage, is started in its place and is slower);\n"
-            "                branches of assertions (ts_assert) do not count\n"
-            "  --at-least P  the same; fails when it is less than P per cent\n"
-            "  --uncovered   the same, and the lines whose branches were not all taken\n"
-            "  --checkers-only  leave failures to the checkers: the cores' own alarms and\n"
-            "                assertions are passed over (for mutants)\n"
-            "  --check NAME  leave them to this checker alone\n"
-            "exit status: 0 all held, 1 a seed failed or too few branches, 2 wrong usage\n");
-}
-
-static bool find_check(const char *name, enum sim_check *out)
-{
-    for (int c = SIM_CHECK_NONE + 1; c <= SIM_CHECK_ASSERT; c++) {
-        if (strcmp(sim_check_name((enum sim_check)c), name) == 0) {
-            *out = (enum sim_check)c;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* Failures that are left to others, see usage(). */
-static bool is_passed_over(const struct args *a, enum sim_check check)
+/* Failures that are left to others, see --help. */
+static bool is_passed_over(const struct sim_args *a, enum sim_check check)
 {
     bool of_core = check == SIM_CHECK_ASSERT || check == SIM_CHECK_ALARM;
     return (a->options.checkers_only && of_core) ||
            (a->check != SIM_CHECK_NONE && a->check != check);
-}
-
-static bool number(const char *text, uint64_t *out)
-{
-    char *end = NULL;
-    errno = 0;
-    *out = strtoull(text, &end, 10);
-    return errno == 0 && end != text && *end == '\0';
-}
-
-static bool parse(struct args *a, int argc, char **argv)
-{
-    *a = (struct args){
-        .seed = 1, .seeds = 1, .shrink = true, .at_least = "0", .options = {.invariants = true}};
-    for (int i = 1; i < argc; i++) {
-        const char *w = argv[i];
-        if (strcmp(w, "--seed") == 0 && i + 1 < argc) {
-            if (!number(argv[++i], &a->seed)) {
-                return false;
-            }
-        } else if (strcmp(w, "--seeds") == 0 && i + 1 < argc) {
-            if (!number(argv[++i], &a->seeds) || a->seeds == 0) {
-                return false;
-            }
-        } else if (strcmp(w, "--until") == 0 && i + 1 < argc) {
-            if (!number(argv[++i], &a->until)) {
-                return false;
-            }
-        } else if (strcmp(w, "--faults") == 0 && i + 1 < argc) {
-            a->faults = argv[++i];
-        } else if (strcmp(w, "--forever") == 0) {
-            a->forever = true;
-        } else if (strcmp(w, "--beyond") == 0) {
-            a->options.beyond = true;
-        } else if (strcmp(w, "--trace") == 0) {
-            a->options.trace = true;
-        } else if (strcmp(w, "--json") == 0) {
-            a->json = true;
-        } else if (strcmp(w, "--no-shrink") == 0) {
-            a->shrink = false;
-        } else if (strcmp(w, "--twice") == 0) {
-            a->twice = true;
-        } else if (strcmp(w, "--coverage") == 0) {
-            a->coverage = true;
-        } else if (strcmp(w, "--at-least") == 0 && i + 1 < argc) {
-            a->coverage = true;
-            a->at_least = argv[++i];
-        } else if (strcmp(w, "--uncovered") == 0) {
-            a->coverage = true;
-            a->uncovered = true;
-        } else if (strcmp(w, "--check") == 0 && i + 1 < argc) {
-            if (!find_check(argv[++i], &a->check)) {
-                return false;
-            }
-        } else if (strcmp(w, "--checkers-only") == 0) {
-            a->options.invariants = false;
-            a->options.checkers_only = true;
-        } else {
-            return false;
-        }
-    }
-    return true;
 }
 
 static void add(struct totals *t, const struct sim_stats *s)
@@ -265,7 +152,7 @@ static bool summary_json(const struct totals *t, double took, uint64_t failed_se
 }
 
 /* Leaves out what the command line does not keep. */
-static bool keep_faults(struct sim_plan *plan, const struct args *a)
+static bool keep_faults(struct sim_plan *plan, const struct sim_args *a)
 {
     plan->faults_until = a->until != 0 ? a->until : plan->faults_until;
     for (size_t i = 0; a->faults != NULL && i < plan->fault_count; i++) {
@@ -309,7 +196,7 @@ static void print_plan(const struct sim_plan *plan, bool beyond)
     }
 }
 
-static void report_failure(struct sim *s, struct sim_plan *plan, const struct args *a)
+static void report_failure(struct sim *s, struct sim_plan *plan, const struct sim_args *a)
 {
     fflush(stdout);
     fprintf(stderr, "seed %llu (%s%s): FAILED %s at %.4f s: %s\n", (unsigned long long)plan->seed,
@@ -338,8 +225,8 @@ static uint64_t random_seed(void)
 }
 
 /* Gives the number of the failed seed's plan in *plan, and false. */
-static bool run_all(struct sim *s, const struct args *a, struct sim_plan *plan, struct totals *t,
-                    const char *coverage)
+static bool run_all(struct sim *s, const struct sim_args *a, struct sim_plan *plan,
+                    struct totals *t, const char *coverage)
 {
     double begun = seconds();
     double told = begun;
@@ -379,7 +266,7 @@ static bool run_all(struct sim *s, const struct args *a, struct sim_plan *plan, 
 }
 
 /* False when the coverage cannot be told. */
-static bool tell(const struct args *a, const struct totals *t, double took, uint64_t seed,
+static bool tell(const struct sim_args *a, const struct totals *t, double took, uint64_t seed,
                  const struct sim_failure *failure, const char *coverage)
 {
     if (a->json) {
@@ -393,17 +280,10 @@ static bool tell(const struct args *a, const struct totals *t, double took, uint
 
 int main(int argc, char **argv)
 {
-    struct args a;
+    struct sim_args a;
     static struct sim_plan plan;
     static struct totals totals;
-    if (argc > 1 && strcmp(argv[1], "--help") == 0) {
-        usage(stdout);
-        return 0;
-    }
-    if (!parse(&a, argc, argv)) {
-        usage(stderr);
-        return 2;
-    }
+    sim_args_parse(&a, argc, argv);
     char directory[SIM_COVERAGE_DIRECTORY_BYTES];
     const char *coverage = a.coverage ? directory : NULL;
     if (a.coverage && !sim_coverage_counts()) {

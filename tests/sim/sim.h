@@ -35,6 +35,7 @@
  *   sim_story.c    the trace as a story
  *   sim_shrink.c   the shortest reproduction of a failure
  *   sim_coverage.c the branches of the cores that were taken
+ *   sim_args.c     options
  *   sim.c          command line
  *
  * ---- the fault budget ----

@@ -57,7 +57,9 @@ static void draw_cluster(struct sim_plan *plan, struct ts_prng *p)
     plan->window = windows[between(p, 0, COUNT(windows) - 1)];
     plan->commit_bytes = commits[between(p, 0, COUNT(commits) - 1)];
     plan->drift_ppm = between(p, 0, 200);
-    plan->faults_until = between(p, 3000, 12000) * MS;
+    /* Now and then as long as the longest pause, twice. */
+    bool is_long = between(p, 0, 39) == 0;
+    plan->faults_until = (is_long ? between(p, 12000, 60000) : between(p, 3000, 12000)) * MS;
     plan->arbiter_paths = between(p, 0, 3) == 0 ? 1 : SIM_PATHS;
     plan->voter_held = between(p, 0, 3) == 0 ? 2 : 128;
 }
