@@ -103,12 +103,22 @@ int ts_disk_list(const char *path, ts_disk_name_fn *told, void *arg)
         return -1;
     }
     int result = 0;
-    const struct dirent *e;
-    while (result == 0 && (e = readdir(d)) != NULL) {
+    int failed = 0;
+    while (result == 0) {
+        errno = 0; /* the only thing that tells an error from the end */
+        const struct dirent *e = readdir(d);
+        if (e == NULL) {
+            failed = errno;
+            break;
+        }
         if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0) {
             result = told(arg, e->d_name);
         }
     }
     (void)closedir(d);
+    if (failed != 0) {
+        errno = failed;
+        return -1;
+    }
     return result;
 }

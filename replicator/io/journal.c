@@ -290,7 +290,7 @@ struct ts_seq journal_persisted(const struct journal *j)
 
 /* ---- calls ---- */
 
-/* Whether a call with `len` bytes can be taken now. */
+/* Whether a call with `len` bytes can be taken now; enqueue has the last word. */
 static enum ts_err admit(struct journal *j, size_t len)
 {
     if (j->closing) {
@@ -320,12 +320,23 @@ static struct journal_op *new_op(const struct journal *j, enum journal_op_kind k
     return op;
 }
 
-static void enqueue(struct journal *j, struct journal_op *op)
+/* Hands `op` to the writing thread. TS_ERR_CLOSED, and `op` is freed, when the journal failed since
+ * admit looked: what follows the failure would be written behind a hole (R2.11). The caller changes
+ * its own side only after this has succeeded. */
+static enum ts_err enqueue(struct journal *j, struct journal_op *op)
 {
     journal_lock(j);
-    journal_ops_push(&j->queue, op);
-    journal_wake_writer(j);
+    bool failed = j->failed;
+    if (!failed) {
+        journal_ops_push(&j->queue, op);
+        journal_wake_writer(j);
+    }
     journal_unlock(j);
+    if (failed) {
+        free(op);
+        return TS_ERR_CLOSED;
+    }
+    return TS_OK;
 }
 
 enum ts_err journal_append(struct journal *j, const struct journal_batch *batch,
@@ -354,10 +365,12 @@ enum ts_err journal_append(struct journal *j, const struct journal_batch *batch,
         (struct journal_record){.kind = JOURNAL_KIND_BATCH, .batch = *batch, .commit = commit};
     op->rec.batch.bytes.data = op->data + JOURNAL_RECORD_HEADER;
     op->seq = batch->last;
-    j->appended = batch->last;
-    j->appended_hash = batch->hash;
-    enqueue(j, op);
-    return TS_OK;
+    err = enqueue(j, op);
+    if (err == TS_OK) {
+        j->appended = batch->last;
+        j->appended_hash = batch->hash;
+    }
+    return err;
 }
 
 enum ts_err journal_truncate(struct journal *j, struct ts_seq after, struct ts_hash hash)
@@ -375,13 +388,16 @@ enum ts_err journal_truncate(struct journal *j, struct ts_seq after, struct ts_h
     }
     op->seq = after;
     op->hash = hash;
+    err = enqueue(j, op);
+    if (err != TS_OK) {
+        return err;
+    }
     j->appended = after;
     j->appended_hash = hash;
     j->persisted = ts_seq_min(j->persisted, after);
     j->cuts++;
     j->cuts_pending++;
     j->cut_min = ts_seq_min(j->cut_min, after);
-    enqueue(j, op);
     return TS_OK;
 }
 
@@ -400,8 +416,7 @@ enum ts_err journal_persist_record(struct journal *j, struct ts_bytes bytes, uin
     }
     (void)record_with_meta(j, op->data, op->len, bytes);
     op->token = token;
-    enqueue(j, op);
-    return TS_OK;
+    return enqueue(j, op);
 }
 
 enum ts_err journal_confirm_start(struct journal *j, uint64_t token)

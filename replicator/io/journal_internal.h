@@ -235,10 +235,15 @@ void journal_name_end(struct journal *j);
 /* R2.11: abandons the directory when `err`, of a write or a sync, casts doubt on the disk; `why`
  * may be NULL. Returns `err`. */
 enum ts_err journal_distrust(const struct journal *j, enum ts_err err, const struct ts_why *why);
+/* R2.11: the spare segment cannot be prepared. When that casts doubt on the disk, abandons it and
+ * fails the journal, as a failed group does; any other error is only the spare's. Called by the
+ * preparing thread, mutex not held. */
+void journal_spare_failed(struct journal *j, enum ts_err err, const struct ts_why *why);
 
 /* ---- turns of the threads ---- */
 
-/* Takes what is queued; gives whether anything is in hand now. Mutex held. */
+/* Takes what is queued; gives whether anything is in hand now: nothing after a failure. Mutex held.
+ */
 bool journal_write_take(struct journal *j);
 /* Carries out one piece of what is in hand (a group of appends, a truncation, a record) and hands
  * it back to the loop, or fails the journal. Gives whether more is in hand. */
@@ -248,7 +253,8 @@ bool journal_idle_note_due(const struct journal *j);
 /* Nothing came for a while: notes that all of it is durable, without a sync. It costs nothing and
  * tells a later recovery, after a mere kill, that the last group was acknowledged. */
 void journal_write_idle_note(struct journal *j);
-/* Prepares the spare segment that is WANTED. */
+/* Prepares the spare segment that is WANTED. A full disk is tried again when the segment is needed;
+ * any doubt about the disk fails the journal at once. */
 void journal_spare_prepare(struct journal *j);
 /* Asks for segment `number`. Mutex held. */
 void journal_spare_request(struct journal *j, uint64_t number);

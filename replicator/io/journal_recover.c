@@ -387,6 +387,26 @@ static enum ts_err sync_all(const struct recovery *v, struct ts_why *why)
     return TS_OK;
 }
 
+/* R2.11: a kill may have come between the renaming of the kept spare and the sync of its name, and
+ * the log will go on in it without another look. */
+static enum ts_err sync_spare(const struct recovery *v, struct ts_why *why)
+{
+    const struct journal_spare *s = &v->j->spare;
+    enum ts_err err = TS_OK;
+    if (s->state == JOURNAL_SPARE_READY) {
+        char path[TS_PATH_MAX];
+        err = journal_segment_path(path, v->j->dir, s->number, why);
+        if (err != TS_OK) {
+            return err;
+        }
+        err = ts_fd_sync(s->fd, path, why);
+    }
+    if (err == TS_OK) {
+        err = ts_dir_sync(v->j->dir, why);
+    }
+    return journal_distrust(v->j, err, why);
+}
+
 static void take_over_end(struct recovery *v)
 {
     struct journal *j = v->j;
@@ -422,6 +442,9 @@ static enum ts_err recover(struct recovery *v, struct ts_why *why)
     }
     if (err == TS_OK) {
         err = sync_all(v, why);
+    }
+    if (err == TS_OK) {
+        err = sync_spare(v, why);
     }
     if (err != TS_OK) {
         return err;

@@ -201,6 +201,11 @@ void journal_spare_prepare(struct journal *j)
                                .size = j->options.segment_bytes};
     journal_unlock(j);
     enum ts_err err = journal_segment_create(j->dir, &h, &fd, &why);
+    if (err != TS_OK) {
+        /* Before the state tells it: the writer may try again only what did not fail the journal.
+         */
+        journal_spare_failed(j, err, &why);
+    }
     journal_lock(j);
     s->fd = fd;
     s->size = h.size;

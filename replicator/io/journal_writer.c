@@ -240,14 +240,15 @@ static bool spare_is_ready(struct journal *j)
     return ready;
 }
 
-/* Waits for the next segment when the disk was too slow to have it ready; a failed preparation is
- * tried once more, now that it matters. */
+/* Waits for the next segment when the disk was too slow to have it ready; a preparation that failed
+ * without failing the journal is tried once more, now that it matters. */
 static enum ts_err await_spare(struct journal *j, struct ts_why *why)
 {
     struct journal_spare *s = &j->spare;
     bool retried = false;
     journal_lock(j);
-    while (s->state == JOURNAL_SPARE_WANTED || (s->state == JOURNAL_SPARE_FAILED && !retried)) {
+    while (s->state == JOURNAL_SPARE_WANTED ||
+           (s->state == JOURNAL_SPARE_FAILED && !retried && !j->failed)) {
         if (s->state == JOURNAL_SPARE_FAILED) {
             journal_spare_request(j, s->number);
             retried = true;
@@ -474,7 +475,7 @@ static enum ts_err do_truncate(struct journal *j, const struct journal_op *op, s
         drop_spare(j);
         err = remove_segments(j, cut.segment + 1, last_segment + 1, why);
         journal_lock(j);
-        if (j->spare.state == JOURNAL_SPARE_NONE) {
+        if (j->spare.state == JOURNAL_SPARE_NONE && !j->failed) {
             journal_spare_request(j, cut.segment + 1);
         }
         journal_unlock(j);
@@ -525,33 +526,66 @@ enum ts_err journal_distrust(const struct journal *j, enum ts_err err, const str
     return err;
 }
 
-/* After a failure nothing counts any more, not even what this group may have written (R2.11). */
-static void fail(struct journal *j, enum ts_err err, const struct ts_why *why)
+/* After a failure nothing counts any more, not even what this group may have written (R2.11). Of
+ * two failures, one of each thread, the first is told. */
+static void set_failed(struct journal *j, enum ts_err err, const struct ts_why *why)
 {
     (void)journal_distrust(j, err, why);
-    journal_ops_free(&j->taken);
     journal_lock(j);
-    j->failed = true;
-    j->failed_err = err;
-    j->failed_why = *why;
+    if (!j->failed) {
+        j->failed = true;
+        j->failed_err = err;
+        j->failed_why = *why;
+    }
     journal_ops_free(&j->queue);
     journal_unlock(j);
     journal_wake_loop(j);
 }
 
-/* Hands finished calls to the loop. */
+static void fail(struct journal *j, enum ts_err err, const struct ts_why *why)
+{
+    journal_ops_free(&j->taken);
+    set_failed(j, err, why);
+}
+
+/* What the writer has in hand is the writer's: it drops that at its next turn. */
+void journal_spare_failed(struct journal *j, enum ts_err err, const struct ts_why *why)
+{
+    if (is_disk_failure(err)) {
+        set_failed(j, err, why);
+    }
+}
+
+/* Hands finished calls to the loop; after a failure of the other thread, drops them. */
 static void publish(struct journal *j, struct journal_ops *done)
 {
     journal_lock(j);
-    move_ops(&j->done, done);
+    if (j->failed) {
+        journal_ops_free(done);
+    } else {
+        move_ops(&j->done, done);
+    }
     journal_unlock(j);
     journal_wake_loop(j);
 }
 
 bool journal_write_take(struct journal *j)
 {
+    if (j->failed) {
+        journal_ops_free(&j->taken);
+        journal_ops_free(&j->queue);
+        return false;
+    }
     move_ops(&j->taken, &j->queue);
     return j->taken.head != NULL;
+}
+
+static bool has_failed(struct journal *j)
+{
+    journal_lock(j);
+    bool failed = j->failed;
+    journal_unlock(j);
+    return failed;
 }
 
 bool journal_write_some(struct journal *j)
@@ -559,6 +593,10 @@ bool journal_write_some(struct journal *j)
     struct ts_why why = {{0}};
     struct journal_ops done;
     journal_ops_init(&done);
+    if (has_failed(j)) {
+        journal_ops_free(&j->taken);
+        return false;
+    }
     enum ts_err err = do_some(j, &j->taken, &done, &why);
     if (err == TS_OK) {
         publish(j, &done);

@@ -277,7 +277,9 @@ static void prepare_spare(struct sim *s, struct sim_event *ev)
     d->volume.full = full_now(s, d);
     d->busy = true;
     journal_spare_prepare(d->journal);
-    (void)killed_at_operation(s, ev->node);
+    if (!killed_at_operation(s, ev->node)) {
+        deliver(s, ev->node); /* the preparing may have failed the journal */
+    }
     leave(d);
 }
 
