@@ -49,6 +49,7 @@ void repl_config_publish(struct repl *c, struct repl_effects *fx)
 
 void repl_position_send(struct repl *c, struct repl_peer *p, bool rewind, struct repl_effects *fx)
 {
+    p->position_told_at = c->now;
     struct repl_msg_position m = {
         .config_epoch = c->config.epoch,
         .floor = c->floor,
@@ -112,7 +113,7 @@ static void config_won(struct repl *c, const struct cfg_config *cfg, struct repl
     repl_trace(c, fx, TS_TRACE_CONFIG, (struct ts_seq){0}, cfg->primary.v,
                cfg_set_mask(&cfg->in_sync));
     learn_members(c);
-    c->poll_at = TS_MONO_NEVER;
+    c->poll_at = ts_mono_add(c->now, repl_jitter(c, c->o.timing.poll_register));
     if (c->takeover == REPL_TAKEOVER_CAS) {
         repl_takeover_won(c, fx);
     } else {
@@ -163,8 +164,20 @@ static void adopt(struct repl *c, const struct cfg_config *cfg, struct ts_nic_id
 void repl_config_on_told(struct repl *c, const struct repl_peer *p, const struct cfg_config *cfg,
                          struct repl_effects *fx)
 {
-    if (!c->config_known || !ts_epoch_lt(c->config.epoch, cfg->epoch)) {
-        return; /* the register is being asked, or it is nothing new */
+    if (!c->config_known) {
+        return; /* the register is being asked */
+    }
+    if (!ts_epoch_lt(c->config.epoch, cfg->epoch)) {
+        /* Nothing new. From a primary that we take for one that sends to us, it says that it does
+         * not: it does not know where we are (ask_positions). */
+        bool sends = ts_nic_eq(p->nic, c->config.primary) && cfg_config_eq(cfg, &c->config) &&
+                     ts_epoch_eq(c->verified_epoch, c->config.epoch);
+        /* What was told just now is on its way. */
+        struct ts_mono again = ts_mono_add(p->position_told_at, c->o.timing.failure_timeout);
+        if (sends && !ts_mono_lt(c->now, again)) {
+            repl_position_send(c, repl_peer(c, p->nic), false, fx);
+        }
+        return;
     }
     if (c->op_running && c->op_kind == REPL_EF_REG_CAS && cfg_config_eq(cfg, &c->proposal)) {
         return; /* our own proposal: the register says so, too, and then it counts */
@@ -234,6 +247,18 @@ void repl_config_on_reg(struct repl *c, const struct repl_event *ev, struct repl
     }
 }
 
+/* Members that are connected and whose position is not known: what they said may have come before
+ * this was primary, and what they heard since may have told them that all is well. */
+static void ask_positions(struct repl *c, struct repl_effects *fx)
+{
+    for (size_t i = 0; i < TS_MEMBERS_MAX; i++) {
+        struct repl_peer *p = &c->peers[i];
+        if (p->used && p->connected && p->stream == REPL_STREAM_OFF) {
+            repl_config_send(c, p, fx);
+        }
+    }
+}
+
 void repl_config_tick(struct repl *c, struct repl_effects *fx)
 {
     if (ts_mono_lt(c->now, c->poll_at)) {
@@ -244,6 +269,10 @@ void repl_config_tick(struct repl *c, struct repl_effects *fx)
     bool connected = p != NULL && p->connected;
     bool led = connected && ts_epoch_eq(c->verified_epoch, c->config.epoch);
     if (c->takeover != REPL_TAKEOVER_NONE) {
+        return;
+    }
+    if (c->role == REPL_ROLE_PRIMARY) {
+        ask_positions(c, fx);
         return;
     }
     if (connected && !led) {

@@ -56,9 +56,12 @@ static bool accept_primary(struct repl *c, struct repl_peer *p, struct ts_epoch 
     return true;
 }
 
-/* Has the primary start again where we are: now, or as soon as the last request is old enough. */
+/* Has the primary start again where we are: now, or as soon as the last request is old enough. A
+ * rewind that waits for that stays one, whatever else asks meanwhile: where the tail is, the
+ * primary would begin with what conflicts, again and again. */
 static void ask_position(struct repl *c, struct repl_peer *p, bool rewind, struct repl_effects *fx)
 {
+    rewind = rewind || (c->position_at.ns != TS_MONO_NEVER.ns && c->position_rewind);
     if (ts_mono_lt(c->now, p->rewind_after)) {
         c->position_at = p->rewind_after;
         c->position_rewind = rewind;

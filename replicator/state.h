@@ -23,8 +23,9 @@ struct repl_peer {
     bool connected;
     struct ts_instance instance;
     struct ts_incarnation incarnation;
-    bool ever_connected; /* since this process started */
-    bool leads;          /* as primary it has sent what fitted, on this link */
+    bool ever_connected;             /* since this process started */
+    struct ts_mono position_told_at; /* when it was last told where we are */
+    bool leads;                      /* as primary it has sent what fitted, on this link */
     enum repl_evidence evidence;
     struct ts_mono evidence_at;
     /* as seen by a primary, in the present epoch */

@@ -36,6 +36,8 @@ static enum ts_err err_of_errno(int errnum)
     case EDQUOT:
         return TS_ERR_NOSPACE;
     case ENOMEM:
+    case EMFILE: /* a want of this process or machine, too: it says nothing of the disk */
+    case ENFILE:
         return TS_ERR_NOMEM;
     case EIO:
     case EROFS:

@@ -28,7 +28,8 @@ enum ts_err ts_why(struct ts_why *why, enum ts_err err, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* The same for a failed system call: appends ": " and the text of `errnum`, and chooses the error:
  * TS_ERR_NOT_FOUND (ENOENT, ENOTDIR), TS_ERR_EXISTS, TS_ERR_NOSPACE (ENOSPC, EDQUOT),
- * TS_ERR_NOMEM, TS_ERR_IO (EIO and read-only file systems), TS_ERR_SYSTEM otherwise. */
+ * TS_ERR_NOMEM (descriptors, too), TS_ERR_IO (EIO and read-only file systems), TS_ERR_SYSTEM
+ * otherwise. */
 enum ts_err ts_why_sys(struct ts_why *why, int errnum, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
