@@ -125,11 +125,20 @@ void repl_membership_advance(struct repl *c, struct repl_effects *fx)
     }
 }
 
+/* Whether this peer could take over, and would: nothing speaks against it, and no proposal of ours
+ * that may still be decided drops it. */
+static bool is_successor(const struct repl *c, const struct repl_peer *p)
+{
+    bool dropped = c->op_running && c->op_kind == REPL_EF_REG_CAS &&
+                   !cfg_set_has(&c->proposal.in_sync, p->nic, p->incarnation);
+    return p->used && p->connected && p->evidence == REPL_EVIDENCE_NONE && !p->diverged &&
+           p->acked_valid && !dropped && cfg_set_has(&c->config.in_sync, p->nic, p->incarnation);
+}
+
 bool repl_has_successor(const struct repl *c)
 {
     for (size_t i = 0; i < TS_MEMBERS_MAX && c->role == REPL_ROLE_PRIMARY; i++) {
-        const struct repl_peer *p = &c->peers[i];
-        if (p->used && p->connected && cfg_set_has(&c->config.in_sync, p->nic, p->incarnation)) {
+        if (is_successor(c, &c->peers[i])) {
             return true;
         }
     }

@@ -461,7 +461,8 @@ static void on_fetched(void *arg, enum ts_err err, const struct journal_batch *b
                      sim_node_name(r->sim, r->node), text);
         }
         count = 0;
-        if (repl_has_successor(r->core)) {
+        bool damaged = err == TS_ERR_CORRUPT || err == TS_ERR_IO;
+        if (damaged && repl_has_successor(r->core)) {
             end_without_journal(r);
             free(f);
             return;

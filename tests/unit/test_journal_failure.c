@@ -25,13 +25,13 @@ static atomic_bool hold_sync; /* the next fdatasync waits */
 static sem_t held;
 static sem_t go_on;
 static bool fail_readdir;
-static struct journal *fail_at_lock; /* at the second lock of the loop's thread */
+static struct journal *fail_at_lock; /* at a lock of the loop's thread, which alone looks */
 static int locks_before;
 static pthread_t loop_thread;
 
 /* Inodes that were synced since the last reset. */
-static ino_t watched_file;
-static ino_t watched_dir;
+static _Atomic ino_t watched_file;
+static _Atomic ino_t watched_dir;
 static atomic_bool file_synced;
 static atomic_bool dir_synced;
 
@@ -88,7 +88,7 @@ static void fail_now(struct journal *j)
 
 void uv_mutex_lock(uv_mutex_t *mutex)
 {
-    if (fail_at_lock != NULL && pthread_equal(pthread_self(), loop_thread) && locks_before-- == 0) {
+    if (pthread_equal(pthread_self(), loop_thread) && fail_at_lock != NULL && locks_before-- == 0) {
         struct journal *j = fail_at_lock;
         fail_at_lock = NULL;
         fail_now(j);
@@ -105,7 +105,6 @@ static int setup(void **state)
     ts_assert(fix_format(f) == TS_OK);
     ts_assert(fix_open(f) == TS_OK);
     fix_confirm(f);
-    loop_thread = pthread_self();
     *state = f;
     return 0;
 }
@@ -319,6 +318,7 @@ static void test_list_read_error_is_told(void **state)
 
 int main(void)
 {
+    loop_thread = pthread_self(); /* before there is another */
     int rc = sem_init(&held, 0, 0) + sem_init(&go_on, 0, 0);
     ts_assert(rc == 0);
     const struct CMUnitTest tests[] = {

@@ -158,7 +158,17 @@ static void test_successor_is_a_connected_in_sync_peer(void **state)
     struct cfg_config c = w->proposal;
     reg_answer(w, REPL_EV_REG_WON, &c);
     floor_persisted(w);
+    assert_false(repl_has_successor(w->p.core)); /* not a word of it in this epoch */
+    m = true_ack(w);
+    say_ack(w, &m);
     assert_true(repl_has_successor(w->p.core));
+    struct repl_event silent = {.kind = REPL_EV_EVIDENCE, .peer = {PEER}};
+    silent.u.evidence = REPL_EVIDENCE_SILENT;
+    step(w, silent);
+    assert_false(repl_has_successor(w->p.core)); /* it is about to be dropped */
+    struct repl_event heard = {.kind = REPL_EV_EVIDENCE_CLEAR, .peer = {PEER}};
+    step(w, heard);
+    assert_false(repl_has_successor(w->p.core)); /* that proposal may still be decided */
     struct repl_event down = {.kind = REPL_EV_LINK_DOWN, .peer = {PEER}};
     step(w, down);
     assert_false(repl_has_successor(w->p.core));
