@@ -1,6 +1,14 @@
 #include "base/buf.h"
 
+#include <isa-l/mem_routines.h>
+
 #include "base/assert.h"
+
+bool ts_is_zero(const void *data, size_t len)
+{
+    /* ISA-L does not write through the pointer. */
+    return len == 0 || isal_zero_detect((void *)(uintptr_t)data, len) == 0;
+}
 
 enum ts_err ts_writer_status(const struct ts_writer *w)
 {

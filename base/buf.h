@@ -22,6 +22,9 @@ struct ts_bytes {
     size_t len;
 };
 
+/* Whether these are all zeros; at the speed of memory, for what was prewritten. */
+bool ts_is_zero(const void *data, size_t len);
+
 struct ts_writer {
     uint8_t *data; /* borrowed */
     size_t cap;

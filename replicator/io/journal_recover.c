@@ -33,7 +33,7 @@ struct recovery {
     /* the segment that is being looked at */
     int fd;
     uint32_t size;
-    uint8_t *data; /* its whole content */
+    uint8_t *data; /* its content, as far as it was read */
 };
 
 /* ---- which segments there are ---- */
@@ -129,8 +129,8 @@ static void close_segment(struct recovery *v)
     v->data = NULL;
 }
 
-/* Opens a segment and reads its first `len` bytes (0: all). */
-static enum ts_err load_segment(struct recovery *v, uint64_t number, uint32_t len,
+/* Opens a segment and reads its bytes from..to (0: to its end) to their places in v->data. */
+static enum ts_err load_segment(struct recovery *v, uint64_t number, uint32_t from, uint32_t to,
                                 struct ts_why *why)
 {
     close_segment(v);
@@ -140,15 +140,15 @@ static enum ts_err load_segment(struct recovery *v, uint64_t number, uint32_t le
     if (err != TS_OK) {
         return err;
     }
-    len = len == 0 ? v->size : len;
-    v->data = malloc(len);
+    to = to == 0 ? v->size : to;
+    v->data = malloc(to);
     if (v->data == NULL) {
         return ts_why(why, TS_ERR_NOMEM, "no memory to read segment %" PRIu64 " of %s", number,
                       v->j->dir);
     }
     char path[TS_PATH_MAX];
     err = journal_segment_path(path, v->j->dir, number, why);
-    return err != TS_OK ? err : ts_fd_read_at(v->fd, path, v->data, len, 0, why);
+    return err != TS_OK ? err : ts_fd_read_at(v->fd, path, v->data + from, to - from, from, why);
 }
 
 /* Keeps the newest note. Unreadable blocks are blank, torn, or damaged: the one before counts then,
@@ -172,7 +172,7 @@ static void read_ring(struct recovery *v, uint64_t number)
 static enum ts_err read_rings(struct recovery *v, struct ts_why *why)
 {
     for (uint64_t n = JOURNAL_FIRST_SEGMENT; n <= v->last_segment; n++) {
-        enum ts_err err = load_segment(v, n, JOURNAL_DATA_START, why);
+        enum ts_err err = load_segment(v, n, JOURNAL_BLOCK, JOURNAL_DATA_START, why);
         if (err != TS_OK) {
             return err;
         }
@@ -227,7 +227,7 @@ static enum ts_err scan_log(struct recovery *v, struct ts_why *why)
     v->durable_seen = !v->has_note || v->note.durable.v == 0;
     for (;;) {
         bool more = false;
-        enum ts_err err = load_segment(v, v->end.segment, 0, why);
+        enum ts_err err = load_segment(v, v->end.segment, JOURNAL_DATA_START, 0, why);
         if (err == TS_OK) {
             err = scan_segment(v, &more, why);
         }
@@ -292,11 +292,6 @@ static enum ts_err check_durable(const struct recovery *v, struct ts_why *why)
 
 /* ---- making the end a clean one ---- */
 
-static bool all_zero(const uint8_t *data, size_t len)
-{
-    return len == 0 || (data[0] == 0 && memcmp(data, data + 1, len - 1) == 0);
-}
-
 /* Takes over the segment that was prepared ahead, when it is as blank as it was made. */
 static enum ts_err keep_spare(struct recovery *v, bool *kept, struct ts_why *why)
 {
@@ -306,9 +301,9 @@ static enum ts_err keep_spare(struct recovery *v, bool *kept, struct ts_why *why
         return TS_OK;
     }
     struct recovery w = {.j = v->j, .fd = -1};
-    enum ts_err err = load_segment(&w, number, 0, why);
+    enum ts_err err = load_segment(&w, number, JOURNAL_BLOCK, 0, why);
     if (err == TS_OK) {
-        *kept = all_zero(w.data + JOURNAL_BLOCK, w.size - JOURNAL_BLOCK);
+        *kept = ts_is_zero(w.data + JOURNAL_BLOCK, w.size - JOURNAL_BLOCK);
     }
     if (*kept) {
         v->j->spare.state = JOURNAL_SPARE_READY;
@@ -343,7 +338,7 @@ static enum ts_err wipe_behind_end(struct recovery *v, struct ts_why *why)
 {
     uint32_t last = v->size;
     while (last - v->end.offset >= JOURNAL_BLOCK &&
-           all_zero(v->data + last - JOURNAL_BLOCK, JOURNAL_BLOCK)) {
+           ts_is_zero(v->data + last - JOURNAL_BLOCK, JOURNAL_BLOCK)) {
         last -= JOURNAL_BLOCK;
     }
     while (last > v->end.offset && v->data[last - 1] == 0) {

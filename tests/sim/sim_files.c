@@ -146,7 +146,7 @@ ssize_t ts_disk_read(int fd, void *data, size_t len, uint64_t offset)
             return failed(EIO);
         }
     }
-    memcpy(data, f->bytes + offset, len);
+    sim_file_read(f, offset, data, len);
     return (ssize_t)len;
 }
 

@@ -42,13 +42,19 @@ struct sim_sectors {
     size_t cap;
 };
 
+/* What is known of a sector besides its bytes. */
+struct sim_cell {
+    uint32_t turn; /* the volume's that wrote it last */
+    bool filled;   /* no: it is all zeros, and its bytes do not count */
+};
+
 struct sim_file {
-    uint8_t *bytes; /* as the page cache shows it */
+    uint8_t *bytes; /* as the page cache shows it, of sectors that are filled */
     size_t size;
     size_t cap;
     size_t durable_size;
-    uint32_t *turn;          /* by sector: the volume's turn that wrote it last */
-    unsigned *sharers;       /* of `bytes` and `turn`, with copies; NULL: nobody else has them */
+    struct sim_cell *cell;   /* by sector */
+    unsigned *sharers;       /* of `bytes` and `cell`, with copies; NULL: nobody else has them */
     struct sim_sectors undo; /* what unsynced writes replaced, in their order */
     struct sim_sectors lies;
     struct sim_sectors bad; /* cannot be read */
@@ -148,6 +154,8 @@ struct sim_file *sim_file_new(struct sim_volume *v, bool dir);
 /* Its memory is kept. */
 void sim_file_empty(struct sim_file *f);
 void sim_file_unref(struct sim_volume *v, struct sim_file *f);
+/* What the page cache shows. */
+void sim_file_read(const struct sim_file *f, uint64_t at, uint8_t *data, size_t len);
 /* `lost`: the device will not get it. */
 void sim_file_write(struct sim_volume *v, struct sim_file *f, uint64_t at, const uint8_t *data,
                     size_t len, bool lost);

@@ -70,29 +70,34 @@ static void leave_sharers(struct sim_file *f)
         free(f->sharers);
     } else if (f->sharers != NULL) {
         f->bytes = NULL;
-        f->turn = NULL;
+        f->cell = NULL;
         f->cap = 0;
     }
     f->sharers = NULL;
 }
 
-/* Before `bytes` or `turn` change. */
+/* Before `bytes` or `cell` change. */
 static void own(struct sim_file *f)
 {
     if (f->sharers == NULL) {
         return;
     }
     const uint8_t *bytes = f->bytes;
-    const uint32_t *turn = f->turn;
+    const struct sim_cell *cell = f->cell;
     size_t cap = f->cap;
     leave_sharers(f);
     if (f->bytes == NULL && cap > 0) {
         f->bytes = malloc(cap);
-        f->turn = malloc(cap / SIM_SECTOR * sizeof(*f->turn));
-        ts_assert(f->bytes != NULL && f->turn != NULL);
-        memcpy(f->bytes, bytes, cap);
-        memcpy(f->turn, turn, cap / SIM_SECTOR * sizeof(*f->turn));
+        f->cell = malloc(cap / SIM_SECTOR * sizeof(*f->cell));
+        ts_assert(f->bytes != NULL && f->cell != NULL);
+        memcpy(f->cell, cell, cap / SIM_SECTOR * sizeof(*f->cell));
         f->cap = cap;
+        for (uint32_t n = 0; n < sim_sectors_in(f->size); n++) {
+            if (cell[n].filled) {
+                memcpy(f->bytes + (size_t)n * SIM_SECTOR, bytes + (size_t)n * SIM_SECTOR,
+                       SIM_SECTOR);
+            }
+        }
     }
 }
 
@@ -117,27 +122,75 @@ void sim_file_unref(struct sim_volume *v, struct sim_file *f)
     }
 }
 
-static uint8_t *sector_of(const struct sim_file *f, uint32_t number)
+/* ---- contents: most of a prewritten segment are zeros, which nobody needs to copy -------------
+ */
+
+static const uint8_t zeros[SIM_SECTOR];
+
+static bool is_zero(const uint8_t *data, size_t len)
 {
-    return f->bytes + (size_t)number * SIM_SECTOR;
+    return memcmp(data, zeros, len) == 0;
 }
 
-/* The bytes from `filled` on are zeros; those before it are about to be written. */
-static void file_grow(struct sim_file *f, size_t size, size_t filled)
+static const uint8_t *sector_of(const struct sim_file *f, uint32_t number)
 {
-    size_t room = (size_t)sim_sectors_in(size) * SIM_SECTOR;
+    return f->cell[number].filled ? f->bytes + (size_t)number * SIM_SECTOR : zeros;
+}
+
+/* To be written to. */
+static uint8_t *sector_own(struct sim_file *f, uint32_t number)
+{
+    uint8_t *sector = f->bytes + (size_t)number * SIM_SECTOR;
+    if (!f->cell[number].filled) {
+        memset(sector, 0, SIM_SECTOR);
+        f->cell[number].filled = true;
+    }
+    return sector;
+}
+
+static void sector_set(struct sim_file *f, uint32_t number, const uint8_t *bytes)
+{
+    memcpy(f->bytes + (size_t)number * SIM_SECTOR, bytes, SIM_SECTOR);
+    f->cell[number].filled = true;
+}
+
+void sim_file_read(const struct sim_file *f, uint64_t at, uint8_t *data, size_t len)
+{
+    uint64_t end = at + len;
+    uint32_t count = sim_sectors_in(end);
+    while (at < end) { /* all sectors in a row of which the same is known */
+        uint32_t n = (uint32_t)(at / SIM_SECTOR);
+        bool filled = f->cell[n].filled;
+        for (n++; n < count && f->cell[n].filled == filled; n++) {
+        }
+        uint64_t to = n < count ? (uint64_t)n * SIM_SECTOR : end;
+        if (filled) {
+            memcpy(data, f->bytes + at, to - at);
+        } else {
+            memset(data, 0, to - at);
+        }
+        data += to - at;
+        at = to;
+    }
+}
+
+static void file_grow(struct sim_file *f, size_t size)
+{
+    uint32_t had = sim_sectors_in(f->size);
+    uint32_t has = sim_sectors_in(size);
+    size_t room = (size_t)has * SIM_SECTOR;
     own(f);
     if (room > f->cap) {
         f->bytes = realloc(f->bytes, room);
-        f->turn = realloc(f->turn, room / SIM_SECTOR * sizeof(*f->turn));
-        ts_assert(f->bytes != NULL && f->turn != NULL);
+        f->cell = realloc(f->cell, has * sizeof(*f->cell));
+        ts_assert(f->bytes != NULL && f->cell != NULL);
         f->cap = room;
     }
     if (size > f->size) {
-        size_t from = filled > f->size ? filled : f->size;
-        memset(f->bytes + from, 0, room - from);
-        memset(f->turn + sim_sectors_in(f->size), 0,
-               (sim_sectors_in(size) - sim_sectors_in(f->size)) * sizeof(*f->turn));
+        if (had > 0 && f->cell[had - 1].filled) { /* what stands there is of a longer time */
+            memset(f->bytes + f->size, 0, (size_t)had * SIM_SECTOR - f->size);
+        }
+        memset(f->cell + had, 0, (has - had) * sizeof(*f->cell));
         f->size = size;
     }
 }
@@ -165,17 +218,21 @@ void sim_file_write(struct sim_volume *v, struct sim_file *f, uint64_t at, const
     uint64_t end = at + len;
     uint64_t old_size = f->size;
     if (end > f->size) {
-        file_grow(f, end, at <= f->size ? end : 0);
+        file_grow(f, end);
     }
     for (uint32_t n = (uint32_t)(at / SIM_SECTOR); n < sim_sectors_in(end); n++) {
         uint64_t from = (uint64_t)n * SIM_SECTOR < at ? at : (uint64_t)n * SIM_SECTOR;
         uint64_t to = (uint64_t)(n + 1) * SIM_SECTOR > end ? end : (uint64_t)(n + 1) * SIM_SECTOR;
-        f->turn[n] = v->turn;
+        const uint8_t *new = data + (from - at);
+        bool same = f->cell[n].filled ? memcmp(f->bytes + from, new, to - from) == 0
+                                      : is_zero(new, to - from);
+        f->cell[n].turn = v->turn;
         /* Most of a journal's note are zeros over zeros: there is nothing to come back. */
-        if (to > old_size || memcmp(f->bytes + from, data + (from - at), to - from) != 0 ||
-            f->lies.count > 0 || f->bad.count > 0) {
+        if (to > old_size || !same || f->lies.count > 0 || f->bad.count > 0) {
             file_save(f, n, lost);
-            memcpy(f->bytes + from, data + (from - at), to - from);
+        }
+        if (!same) {
+            memcpy(sector_own(f, n) + from % SIM_SECTOR, new, to - from);
         }
     }
 }
@@ -208,7 +265,7 @@ void sim_file_sync_failed(struct sim_volume *v, struct sim_file *f)
         if (shows_new) {
             u->lost = true;
         } else {
-            memcpy(sector_of(f, u->number), u->bytes, SIM_SECTOR);
+            sector_set(f, u->number, u->bytes);
         }
     }
     sim_file_sync(f);
@@ -223,7 +280,7 @@ static void file_power_lost(struct sim_volume *v, struct sim_file *f, uint64_t k
     for (size_t i = f->undo.count; i-- > 0;) {
         const struct sim_sector *u = &f->undo.s[i];
         if (u->lost || !sim_chance_pm(s, keep_pm)) {
-            memcpy(sector_of(f, u->number), u->bytes, SIM_SECTOR);
+            sector_set(f, u->number, u->bytes);
         }
     }
     f->undo.count = 0;
@@ -232,7 +289,7 @@ static void file_power_lost(struct sim_volume *v, struct sim_file *f, uint64_t k
     }
     for (uint32_t n = sim_sectors_in(f->durable_size); n < sim_sectors_in(f->size); n++) {
         if (!sim_chance_pm(s, keep_pm)) {
-            memset(sector_of(f, n), 0, SIM_SECTOR);
+            f->cell[n].filled = false;
         }
     }
     f->durable_size = f->size;
@@ -247,7 +304,7 @@ static void file_drop_cache(struct sim_file *f)
     }
     for (size_t i = 0; i < f->lies.count; i++) {
         const struct sim_sector *lie = &f->lies.s[i];
-        memcpy(sector_of(f, lie->number), lie->bytes, SIM_SECTOR);
+        sector_set(f, lie->number, lie->bytes);
         if (lie->unreadable && sectors_find(&f->bad, lie->number) == NULL) {
             (void)sectors_add(&f->bad, lie->number, lie->bytes);
         }
@@ -368,7 +425,7 @@ void sim_volume_free(struct sim_volume *v)
         struct sim_file *f = v->free_files;
         v->free_files = f->next_free;
         free(f->bytes);
-        free(f->turn);
+        free(f->cell);
         free(f->undo.s);
         free(f->lies.s);
         free(f->bad.s);
@@ -389,9 +446,9 @@ static void share(struct sim_file *f, struct sim_file *src)
         *src->sharers = 1;
     }
     free(f->bytes);
-    free(f->turn);
+    free(f->cell);
     f->bytes = src->bytes;
-    f->turn = src->turn;
+    f->cell = src->cell;
     f->cap = src->cap;
     f->size = src->size;
     f->durable_size = src->size;
@@ -464,16 +521,6 @@ static bool is_segment(const char *name)
     return strstr(name, "/segment-") != NULL;
 }
 
-static bool is_zero(const uint8_t *sector)
-{
-    for (size_t i = 0; i < SIM_SECTOR; i++) {
-        if (sector[i] != 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* A file with content, at random; NULL when there is none. */
 static const struct sim_name *some_file(struct sim_volume *v)
 {
@@ -495,11 +542,12 @@ static bool corrupt_one(struct sim_volume *v, const struct sim_name *n, bool new
     uint32_t first = (uint32_t)sim_rand(s, 0, count - 1);
     for (uint32_t tries = 0; tries < (newest ? count : 200); tries++) {
         uint32_t number = newest ? (first + tries) % count : (uint32_t)sim_rand(s, 0, count - 1);
-        bool vouched = !is_segment(n->name) || f->turn[number] <= v->vouched;
-        vouched = newest ? f->turn[number] == v->vouched : vouched;
+        bool vouched = !is_segment(n->name) || f->cell[number].turn <= v->vouched;
+        vouched = newest ? f->cell[number].turn == v->vouched : vouched;
         const uint8_t *bytes = sector_of(f, number);
         if (!vouched || sectors_find(&f->undo, number) != NULL ||
-            sectors_find(&f->lies, number) != NULL || (is_zero(bytes) && !sim_chance_pm(s, 10))) {
+            sectors_find(&f->lies, number) != NULL ||
+            (is_zero(bytes, SIM_SECTOR) && !sim_chance_pm(s, 10))) {
             continue;
         }
         struct sim_sector *lie = sectors_add(&f->lies, number, bytes);

@@ -86,6 +86,27 @@ static void test_hash_chain_depends_on_every_part(void **state)
     assert_true(ts_hash_eq(h, ts_hash_chain((struct ts_hash){1, 2}, "data", 4)));
 }
 
+/* Goal: one byte anywhere is seen, at every length and alignment; nothing is all zeros. */
+static void test_is_zero_sees_every_byte(void **state)
+{
+    (void)state;
+    uint8_t bytes[300] = {0};
+    assert_true(ts_is_zero(bytes, 0));
+    for (size_t from = 0; from < 33; from++) {
+        for (size_t len = 1; from + len <= sizeof(bytes); len += 1 + len / 8) {
+            assert_true(ts_is_zero(bytes + from, len));
+            for (size_t at = from; at < from + len; at++) {
+                bytes[at] = 0x80;
+                assert_false(ts_is_zero(bytes + from, len));
+                bytes[at] = 0;
+            }
+        }
+    }
+    bytes[100] = 1;
+    assert_true(ts_is_zero(bytes, 100));
+    assert_true(ts_is_zero(bytes + 101, 100));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -94,6 +115,7 @@ int main(void)
         cmocka_unit_test(test_reader_short_gives_zero_and_error),
         cmocka_unit_test(test_reader_finish_with_rest_is_malformed),
         cmocka_unit_test(test_crc32c_known_vectors),
+        cmocka_unit_test(test_is_zero_sees_every_byte),
         cmocka_unit_test(test_hash_chain_depends_on_every_part),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
