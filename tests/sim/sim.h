@@ -17,7 +17,9 @@
  *   sim_link.c     TCP links between replicas: dial, choice of the path, sessions
  *   sim_volume.c   disks in memory: power loss, torn, lost, misdirected, corrupt writes
  *   sim_files.c    … under the shipped code
- *   sim_disk.c     a replica's disk under the shipped journal, and what that may forget
+ *   sim_disk.c     a replica's disk under the shipped journal: calls and completions
+ *   sim_disk_turn.c   … its threads
+ *   sim_disk_start.c  … its starts, and what it may forget
  *   sim_told.c     … the log as it was told
  *   sim_work.c     libuv's worker threads, in virtual time
  *   sim_lies.c     false claims, which a new start of the replica makes right

@@ -8,6 +8,8 @@
 #include "tests/sim/sim_files.h"
 
 struct journal;
+struct journal_callbacks;
+struct sim_replica;
 struct sim_fault;
 struct sim_worker;
 
@@ -85,11 +87,22 @@ void sim_told_know(struct sim_told *t, struct ts_hash hash);
 bool sim_told_knows(const struct sim_told *t, struct ts_hash hash);
 void sim_told_free(struct sim_told *t);
 
-/* ---- sim_disk.c -------------------------------------------------------------------------- */
+/* ---- sim_disk_turn.c --------------------------------------------------------------------- */
+
+void sim_disk_event(struct sim *s, struct sim_event *ev);
+/* What was in hand is carried out in part. */
+void sim_disk_process_ended(struct sim *s, int node);
+enum sim_full sim_disk_full(const struct sim *s, const struct sim_disk *d);
+/* The process was to be killed at an operation on its files, and came to it. */
+bool sim_disk_killed(struct sim *s, int node);
+
+/* ---- sim_disk.c, sim_disk_start.c ---------------------------------------------------------- */
 
 /* The path of a volume: kind 'r' for a replica's, 'v' for a voter's. */
 void sim_disk_dir(char out[8], int node, char kind);
 void sim_disk_format(struct sim *s, int node);
+/* What the journal tells. */
+struct journal_callbacks sim_disk_callbacks(struct sim_replica *r);
 /* Opens the journal and replays it to the core: false when it is refused, or the process has ended
  * meanwhile. */
 bool sim_disk_open(struct sim *s, int node);
@@ -99,9 +112,7 @@ void sim_disk_truncate(struct sim *s, int node, struct repl_pos end);
 void sim_disk_floor(struct sim *s, int node, struct ts_epoch floor);
 void sim_disk_confirm(struct sim *s, int node);
 void sim_disk_refuse(struct sim *s, int node);
-void sim_disk_event(struct sim *s, struct sim_event *ev);
 void sim_disk_fetch(struct sim *s, int node, int peer, struct ts_seq after, size_t bytes_max);
-void sim_disk_process_ended(struct sim *s, int node);
 void sim_disk_power_lost(struct sim *s, int node);
 void sim_disk_keep_image(struct sim *s, int node);
 void sim_disk_put_image(struct sim *s, int node);

@@ -1,0 +1,335 @@
+/* A replica's disk: the journal's threads, in virtual time. This file stands for
+ * journal_threads.c.
+ *
+ * A turn is carried out when its time is over, as a whole. When the process ends before that, it is
+ * carried out up to some operation, so that every state that a crash can leave comes about: killed,
+ * all that was done is in the page cache; power lost, any legal subset of it is on the device. */
+#include "base/assert.h"
+#include "replicator/io/journal_internal.h"
+#include "tests/sim/sim.h"
+
+static struct sim_disk *disk_of(struct sim *s, int node)
+{
+    return &s->node[node].replica.disk;
+}
+
+static struct sim_replica *owner(const struct journal *j)
+{
+    return j->callbacks.arg;
+}
+
+static void push(struct sim *s, int node, enum sim_event_kind kind, uint64_t at)
+{
+    sim_push(s, &(struct sim_event){.kind = kind,
+                                    .at = at,
+                                    .node = (uint8_t)node,
+                                    .proc = SIM_REPLICA,
+                                    .life = s->node[node].proc[SIM_REPLICA].life});
+}
+
+/* ---- threads (replicator/io/journal_threads.c) ----------------------------------------------- */
+
+void journal_threads_init(struct journal *j, uv_loop_t *loop)
+{
+    j->threads.loop = loop;
+}
+
+void journal_threads_destroy(struct journal *j)
+{
+    (void)j;
+}
+
+enum ts_err journal_threads_start(struct journal *j, struct ts_why *why)
+{
+    (void)j;
+    (void)why;
+    return TS_OK;
+}
+
+void journal_threads_end(struct journal *j)
+{
+    (void)j;
+    ts_unreachable(); /* processes are killed here, journals are not closed */
+}
+
+void journal_lock(struct journal *j)
+{
+    (void)j;
+}
+
+void journal_unlock(struct journal *j)
+{
+    (void)j;
+}
+
+/* A turn begins: what is queued meanwhile waits for the next one. */
+static void plan_turn(struct sim *s, int node)
+{
+    struct sim_disk *d = disk_of(s, node);
+    uint64_t typical = s->plan.disk_us * (d->slow == 0 ? 1 : d->slow);
+    uint64_t done = s->now + sim_us(s, typical / 2, typical * 2);
+    if (sim_chance_pm(s, 15)) {
+        done += sim_us(s, 1000, 30000); /* as the tails of fsync go */
+    }
+    if (d->stalled_until > s->now) {
+        done += d->stalled_until - s->now;
+    }
+    d->turn_runs = true;
+    push(s, node, SIM_EV_DISK, done);
+}
+
+void journal_wake_writer(struct journal *j)
+{
+    struct sim_replica *r = owner(j);
+    if (!r->disk.turn_runs && !r->disk.ending && journal_write_take(j)) {
+        plan_turn(r->sim, r->node);
+    }
+}
+
+void journal_wake_loop(struct journal *j)
+{
+    owner(j)->disk.deliver = true;
+}
+
+void journal_spare_changed(struct journal *j)
+{
+    struct sim_replica *r = owner(j);
+    if (j->spare.state == JOURNAL_SPARE_WANTED && !r->disk.ending) {
+        push(r->sim, r->node, SIM_EV_SPARE, r->sim->now + sim_us(r->sim, 500, 20000));
+    }
+}
+
+void journal_await_spare(struct journal *j)
+{
+    journal_spare_prepare(j);
+}
+
+/* ---- turns ----------------------------------------------------------------------------------- */
+
+enum sim_full sim_disk_full(const struct sim *s, const struct sim_disk *d)
+{
+    return d->full_until <= s->now ? SIM_FULL_NOT
+           : d->full_to_write      ? SIM_FULL_TO_WRITE
+                                   : SIM_FULL_TO_GROW;
+}
+
+/* What a turn left to do: the journal of a process that ended meanwhile. */
+static void leave(struct sim_disk *d)
+{
+    d->busy = false;
+    if (d->ended) {
+        journal_free(d->journal);
+        d->journal = NULL;
+        d->ended = false;
+    }
+}
+
+bool sim_disk_killed(struct sim *s, int node)
+{
+    struct sim_disk *d = disk_of(s, node);
+    if (!d->volume.dead) {
+        return false;
+    }
+    sim_note(s, node, "the replica is killed in the middle of its work on its files");
+    sim_fault_at_operation(s, node, SIM_REPLICA);
+    return true;
+}
+
+static void deliver(struct sim *s, int node)
+{
+    struct sim_disk *d = disk_of(s, node);
+    struct journal *j = d->journal;
+    while (d->deliver && !d->ended) {
+        d->deliver = false;
+        journal_deliver(j);
+    }
+    (void)s;
+}
+
+static void plan_idle_note(struct sim *s, int node)
+{
+    struct sim_disk *d = disk_of(s, node);
+    if (journal_idle_note_due(d->journal)) {
+        d->idle_at = s->now + JOURNAL_IDLE_NOTE_NS;
+        if (!d->idle_planned) {
+            d->idle_planned = true;
+            push(s, node, SIM_EV_IDLE_NOTE, d->idle_at);
+        }
+    }
+}
+
+static void take_turn(struct sim *s, struct sim_event *ev)
+{
+    int node = ev->node;
+    struct sim_disk *d = disk_of(s, node);
+    struct sim_volume *v = &d->volume;
+    struct journal *j = d->journal;
+    if (d->stalled_until > s->now) { /* the stall began while the write was in flight */
+        ev->at = d->stalled_until + sim_us(s, 50, 500);
+        sim_push(s, ev);
+        return;
+    }
+    bool asks = d->fail_next || v->next != SIM_LIE_NONE;
+    bool may_lose = asks && sim_budget_allows_replica_loss(s, node);
+    if (d->fail_next && !may_lose) {
+        d->fail_next = false;
+        s->stats.spared[SIM_FAULT_FSYNC_ERROR]++;
+    }
+    enum journal_op_kind kind = j->taken.head->kind;
+    v->full = sim_disk_full(s, d);
+    if (d->fail_next && d->fails_full) {
+        v->full = SIM_FULL_TO_GROW;
+    }
+    bool across = kind == JOURNAL_OP_TRUNCATE && j->taken.head->seq.v < d->segment_after.v;
+    if (kind == JOURNAL_OP_TRUNCATE && d->at_cut != NULL && (across || d->at_cut->b % 8 == 0)) {
+        d->crash = d->at_cut;
+        v->ops_left = 1 + d->at_cut->a % 12;
+        d->at_cut = NULL;
+    }
+    v->sync_fails = d->fail_next;
+    v->armed = kind != JOURNAL_OP_TRUNCATE && may_lose && !v->latent;
+    v->turn++;
+    d->busy = true;
+    uint64_t segment = j->end.pos.segment;
+    bool again = journal_write_some(j);
+    v->armed = false;
+    v->sync_fails = false;
+    if (!j->failed && !v->dead && kind == JOURNAL_OP_APPEND) {
+        v->vouched = v->turn - 1;
+    }
+    if (!sim_disk_killed(s, node)) {
+        d->turn_runs = false;
+        if (again || journal_write_take(j)) {
+            plan_turn(s, node);
+        } else {
+            plan_idle_note(s, node);
+        }
+        deliver(s, node);
+        if (d->switched && d->at_switch != NULL && !d->ended && kind == JOURNAL_OP_APPEND) {
+            sim_fault_at_switch(s, node);
+        }
+        d->switched = j->end.pos.segment > segment;
+        d->segment_after = d->switched ? j->end.pos.seq
+                           : across    ? (struct ts_seq){0}
+                                       : d->segment_after;
+    }
+    leave(d);
+}
+
+static void write_idle_note(struct sim *s, int node)
+{
+    struct sim_disk *d = disk_of(s, node);
+    d->idle_planned = false;
+    if (d->turn_runs || !journal_idle_note_due(d->journal)) {
+        return;
+    }
+    if (d->idle_at > s->now || d->stalled_until > s->now) {
+        d->idle_planned = true;
+        push(s, node, SIM_EV_IDLE_NOTE,
+             d->idle_at > s->now ? d->idle_at : d->stalled_until + JOURNAL_IDLE_NOTE_NS);
+        return;
+    }
+    d->volume.full = sim_disk_full(s, d);
+    d->volume.turn++;
+    d->busy = true;
+    journal_write_idle_note(d->journal);
+    if (!sim_disk_killed(s, node)) {
+        deliver(s, node);
+    }
+    leave(d);
+}
+
+static void prepare_spare(struct sim *s, struct sim_event *ev)
+{
+    struct sim_disk *d = disk_of(s, ev->node);
+    if (d->journal->spare.state != JOURNAL_SPARE_WANTED) {
+        return; /* the writer could not wait, or a cut made it needless */
+    }
+    if (d->stalled_until > s->now) {
+        ev->at = d->stalled_until + sim_us(s, 500, 20000);
+        sim_push(s, ev);
+        return;
+    }
+    d->volume.full = sim_disk_full(s, d);
+    d->busy = true;
+    journal_spare_prepare(d->journal);
+    if (!sim_disk_killed(s, ev->node)) {
+        deliver(s, ev->node); /* the preparing may have failed the journal */
+    }
+    leave(d);
+}
+
+void sim_disk_event(struct sim *s, struct sim_event *ev)
+{
+    struct sim_disk *d = disk_of(s, ev->node);
+    if (d->journal == NULL) {
+        return;
+    }
+    if (ev->kind == SIM_EV_DISK) {
+        take_turn(s, ev);
+    } else if (ev->kind == SIM_EV_SPARE) {
+        prepare_spare(s, ev);
+    } else if (ev->kind == SIM_EV_IDLE_NOTE) {
+        write_idle_note(s, ev->node);
+    } else {
+        d->busy = true;
+        sim_worker_event(d->worker, ev);
+        leave(d);
+    }
+}
+
+/* ---- the end of the process ---------------------------------------------------------------- */
+
+/* Carries out a part of what was in flight. */
+static void partly(struct sim *s, struct sim_disk *d, void (*turn)(struct journal *j))
+{
+    d->volume.dead = false;
+    d->volume.ops_left = sim_rand(s, 1, sim_chance_pm(s, 800) ? 6 : 20);
+    turn(d->journal);
+    d->volume.dead = true;
+}
+
+static void some_writes(struct journal *j)
+{
+    while (j->taken.head != NULL && journal_write_some(j)) {
+    }
+}
+
+static void some_spare(struct journal *j)
+{
+    if (j->spare.state == JOURNAL_SPARE_WANTED) {
+        journal_spare_prepare(j);
+    }
+}
+
+void sim_disk_process_ended(struct sim *s, int node)
+{
+    struct sim_disk *d = disk_of(s, node);
+    if (d->journal != NULL) {
+        d->ending = true;
+        d->volume.full = sim_disk_full(s, d);
+        d->volume.sync_fails = false;
+        if (d->volume.dead) {
+            /* Nothing comes after the operation at which it was killed. */
+        } else if (sim_chance_pm(s, 500)) {
+            partly(s, d, some_writes);
+            partly(s, d, some_spare);
+        } else {
+            partly(s, d, some_spare);
+            partly(s, d, some_writes);
+        }
+        sim_worker_end(d->worker);
+        d->worker = NULL;
+        d->ending = false;
+        d->turn_runs = false;
+        d->idle_planned = false;
+        d->deliver = false;
+        d->ended = true;
+        if (!d->busy) {
+            leave(d);
+        }
+    }
+    sim_worker_end(d->worker);
+    d->worker = NULL;
+    sim_volume_process_ended(&d->volume);
+}
