@@ -701,6 +701,9 @@ void sim_rollback_goes_on(struct sim *s, const struct sim_event *ev);
 /* For both. */
 void sim_fault_isolate(struct sim *s, const struct sim_fault *f);
 uint64_t sim_fault_end(const struct sim *s, const struct sim_fault *f);
+void sim_fault_power_on_at(struct sim *s, int node, uint64_t at);
+/* A process that runs stands still until then, at least. */
+void sim_fault_pause(struct sim *s, int node, enum sim_proc proc, uint64_t until);
 /* The journal of a replica has written the first group of a segment. */
 void sim_fault_at_switch(struct sim *s, int node);
 /* A process is killed at an operation on its files, or its node loses power there. */

@@ -29,10 +29,9 @@ static void plan_end(struct sim *s, const struct sim_event *ev, const struct sim
              &(struct sim_event){.kind = SIM_EV_FAULT_END, .at = sim_fault_end(s, f), .a = ev->a});
 }
 
-/* ---- processes and power ----------------------------------------------------------------------
- */
+/* ---- processes and power -------------------------------------------------------------------- */
 
-static void power_on_at(struct sim *s, int node, uint64_t at)
+void sim_fault_power_on_at(struct sim *s, int node, uint64_t at)
 {
     sim_push(s, &(struct sim_event){.kind = SIM_EV_POWER_ON, .at = at, .node = (uint8_t)node});
 }
@@ -41,11 +40,11 @@ static void power_all(struct sim *s, const struct sim_fault *f)
 {
     for (int n = 1; n <= s->nodes; n++) {
         sim_nic_power_off(s, n);
-        power_on_at(s, n, s->now + (f->a >> (8 * n) & 0xff) * 4 * SIM_MS);
+        sim_fault_power_on_at(s, n, s->now + (f->a >> (8 * n) & 0xff) * 4 * SIM_MS);
     }
 }
 
-static void pause_process(struct sim *s, int node, enum sim_proc proc, uint64_t until)
+void sim_fault_pause(struct sim *s, int node, enum sim_proc proc, uint64_t until)
 {
     struct sim_process *p = &s->node[node].proc[proc];
     if (p->life != 0 && p->paused_until < until) {
@@ -91,17 +90,18 @@ static void on_process_fault(struct sim *s, const struct sim_fault *f)
         break;
     case SIM_FAULT_POWER_NODE:
         sim_nic_power_off(s, f->node);
-        power_on_at(s, f->node, sim_fault_end(s, f));
+        sim_fault_power_on_at(s, f->node, sim_fault_end(s, f));
         break;
     case SIM_FAULT_POWER_ALL:
         power_all(s, f);
         break;
     case SIM_FAULT_PAUSE_PROCESS:
-        pause_process(s, f->node, (enum sim_proc)(SIM_HEARTBEATD + f->a % 3), sim_fault_end(s, f));
+        sim_fault_pause(s, f->node, (enum sim_proc)(SIM_HEARTBEATD + f->a % 3),
+                        sim_fault_end(s, f));
         break;
     case SIM_FAULT_PAUSE_NODE:
         for (int i = SIM_NICD; i < SIM_PROCS; i++) {
-            pause_process(s, f->node, (enum sim_proc)i, sim_fault_end(s, f));
+            sim_fault_pause(s, f->node, (enum sim_proc)i, sim_fault_end(s, f));
         }
         break;
     default:
@@ -109,8 +109,7 @@ static void on_process_fault(struct sim *s, const struct sim_fault *f)
     }
 }
 
-/* ---- the network -------------------------------------------------------------------------------
- */
+/* ---- the network ---------------------------------------------------------------------------- */
 
 static void cut(struct sim *s, int from, int to, const struct sim_fault *f, uint64_t flap)
 {
@@ -196,8 +195,7 @@ static void on_network_fault(struct sim *s, const struct sim_event *ev, const st
     }
 }
 
-/* ---- disks --------------------------------------------------------------------------------------
- */
+/* ---- disks ---------------------------------------------------------------------------------- */
 
 /* What is damaged is one file; sooner or later somebody reads it. */
 static bool corrupt(struct sim *s, const struct sim_fault *f, bool newest)
@@ -336,8 +334,7 @@ static bool on_disk_fault(struct sim *s, const struct sim_event *ev, const struc
     }
 }
 
-/* ---- lies
- * ----------------------------------------------------------------------------------------- */
+/* ---- lies ----------------------------------------------------------------------------------- */
 
 /* A NIC hears of a config that was never decided, as if the other one had said so (a bug, a flipped
  * bit): of the next epoch, or of one far ahead. */
@@ -427,8 +424,7 @@ static void on_word_fault(struct sim *s, const struct sim_event *ev, const struc
     }
 }
 
-/* ---- all of them
- * ------------------------------------------------------------------------------------ */
+/* ---- all of them ---------------------------------------------------------------------------- */
 
 static void story(const struct sim *s, const struct sim_fault *f)
 {
@@ -528,7 +524,7 @@ void sim_fault_at_operation(struct sim *s, int node, enum sim_proc proc)
     }
     uint64_t on = s->now + f->lasts % (2 * SIM_S);
     sim_nic_power_off(s, node);
-    power_on_at(s, node, on);
+    sim_fault_power_on_at(s, node, on);
 }
 
 void sim_fault_event(struct sim *s, struct sim_event *ev)

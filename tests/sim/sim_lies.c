@@ -221,8 +221,7 @@ void sim_lies_end(struct sim *s, const struct sim_fault *f)
     sim_proc_end(s, f->node, SIM_REPLICA, -SIGKILL);
 }
 
-/* ---- of nobody ---------------------------------------------------------------------------------
- */
+/* ---- of nobody ------------------------------------------------------------------------------ */
 
 void sim_lies_of_nobody(struct sim *s, const struct sim_fault *f)
 {

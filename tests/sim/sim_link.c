@@ -547,8 +547,7 @@ void sim_link_free(struct sim *s)
     memset(s->pair, 0, sizeof(s->pair));
 }
 
-/* ---- what comes in ----------------------------------------------------------------------------
- */
+/* ---- what comes in -------------------------------------------------------------------------- */
 
 static void on_activate(struct sim *s, struct sim_pair *p, struct sim_conn *c, uint64_t generation)
 {
@@ -665,8 +664,7 @@ void sim_link_event(struct sim *s, struct sim_event *ev)
     }
 }
 
-/* ---- looks ------------------------------------------------------------------------------------
- */
+/* ---- looks ---------------------------------------------------------------------------------- */
 
 static void ping(struct sim *s, struct sim_pair *p, int side)
 {

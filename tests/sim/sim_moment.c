@@ -24,54 +24,115 @@ static enum sim_moment moment_of(const struct sim_fault *f)
     return (enum sim_moment)((f->a >> 32) % SIM_MOMENTS);
 }
 
-#define CHOICES 10
+/* What can do harm then, and how often one of them is drawn beside the others. */
+struct harm {
+    enum sim_blow blow;
+    unsigned weight; /* 0: the row ends */
+};
 
-/* What can do harm then; what stands there more than once is drawn more often. */
-static const enum sim_blow HARM[SIM_MOMENTS][CHOICES] = {
-    [SIM_MOMENT_PROPOSAL] = {SIM_BLOW_ISOLATE, SIM_BLOW_ISOLATE, SIM_BLOW_ISOLATE, SIM_BLOW_CRASH,
-                             SIM_BLOW_POWER, SIM_BLOW_PAUSE, SIM_BLOW_DUEL, SIM_BLOW_DUEL,
-                             SIM_BLOW_LATE, SIM_BLOW_DOUBT},
-    [SIM_MOMENT_ACCEPTS] = {SIM_BLOW_ISOLATE, SIM_BLOW_ISOLATE, SIM_BLOW_ISOLATE, SIM_BLOW_ISOLATE,
-                            SIM_BLOW_ISOLATE, SIM_BLOW_CRASH, SIM_BLOW_POWER, SIM_BLOW_PAUSE,
-                            SIM_BLOW_DUEL, SIM_BLOW_LATE},
-    [SIM_MOMENT_JOINING] = {SIM_BLOW_ISOLATE, SIM_BLOW_ISOLATE, SIM_BLOW_ISOLATE, SIM_BLOW_ISOLATE,
-                            SIM_BLOW_SLOW_CRASH, SIM_BLOW_SLOW_CRASH, SIM_BLOW_KILL, SIM_BLOW_POWER,
-                            SIM_BLOW_DOUBT, SIM_BLOW_LATE},
-    [SIM_MOMENT_REMOVAL] = {SIM_BLOW_ISOLATE, SIM_BLOW_ISOLATE, SIM_BLOW_PAUSE, SIM_BLOW_PAUSE,
-                            SIM_BLOW_DOUBT, SIM_BLOW_LATE, SIM_BLOW_CRASH, SIM_BLOW_DUEL,
-                            SIM_BLOW_DUEL, SIM_BLOW_KILL},
-    [SIM_MOMENT_PREPARED] = {SIM_BLOW_DUEL, SIM_BLOW_DUEL, SIM_BLOW_DUEL, SIM_BLOW_PAUSE,
-                             SIM_BLOW_PAUSE, SIM_BLOW_LATE, SIM_BLOW_LATE, SIM_BLOW_CRASH,
-                             SIM_BLOW_POWER, SIM_BLOW_ISOLATE},
-    [SIM_MOMENT_SEALED] = {SIM_BLOW_DUEL, SIM_BLOW_DUEL, SIM_BLOW_DUEL, SIM_BLOW_PAUSE,
-                           SIM_BLOW_PAUSE, SIM_BLOW_LATE, SIM_BLOW_LATE, SIM_BLOW_CRASH,
-                           SIM_BLOW_POWER, SIM_BLOW_ISOLATE},
-    [SIM_MOMENT_DECIDED] = {SIM_BLOW_ISOLATE, SIM_BLOW_ISOLATE, SIM_BLOW_CRASH, SIM_BLOW_CRASH,
-                            SIM_BLOW_POWER, SIM_BLOW_PAUSE, SIM_BLOW_KILL, SIM_BLOW_DUEL,
-                            SIM_BLOW_DOUBT, SIM_BLOW_LATE},
-    [SIM_MOMENT_TAIL] = {SIM_BLOW_POWER, SIM_BLOW_POWER, SIM_BLOW_POWER, SIM_BLOW_CRASH,
-                         SIM_BLOW_CRASH, SIM_BLOW_KILL, SIM_BLOW_DOUBT, SIM_BLOW_DOUBT,
-                         SIM_BLOW_PAUSE, SIM_BLOW_ISOLATE},
-    [SIM_MOMENT_ACTIVE] = {SIM_BLOW_POWER, SIM_BLOW_POWER, SIM_BLOW_KILL, SIM_BLOW_CRASH,
-                           SIM_BLOW_DOUBT, SIM_BLOW_DOUBT, SIM_BLOW_PAUSE, SIM_BLOW_PAUSE,
-                           SIM_BLOW_ISOLATE, SIM_BLOW_ISOLATE},
-    [SIM_MOMENT_LEARNER] = {SIM_BLOW_SLOW_CRASH, SIM_BLOW_SLOW_CRASH, SIM_BLOW_SLOW_CRASH,
-                            SIM_BLOW_KILL, SIM_BLOW_CRASH, SIM_BLOW_POWER, SIM_BLOW_DOUBT,
-                            SIM_BLOW_ISOLATE, SIM_BLOW_ISOLATE, SIM_BLOW_LATE},
-    [SIM_MOMENT_CUT] = {SIM_BLOW_POWER, SIM_BLOW_POWER, SIM_BLOW_POWER, SIM_BLOW_CRASH,
-                        SIM_BLOW_CRASH, SIM_BLOW_CRASH, SIM_BLOW_KILL, SIM_BLOW_KILL,
-                        SIM_BLOW_DOUBT, SIM_BLOW_ISOLATE},
-    [SIM_MOMENT_REFUSED] = {SIM_BLOW_PAUSE, SIM_BLOW_PAUSE, SIM_BLOW_CRASH, SIM_BLOW_POWER,
-                            SIM_BLOW_ISOLATE, SIM_BLOW_ISOLATE, SIM_BLOW_DUEL, SIM_BLOW_DUEL,
-                            SIM_BLOW_LATE, SIM_BLOW_DOUBT},
-    [SIM_MOMENT_READS] = {SIM_BLOW_PAUSE, SIM_BLOW_PAUSE, SIM_BLOW_PAUSE, SIM_BLOW_SLOW_DOUBT,
-                          SIM_BLOW_SLOW_DOUBT, SIM_BLOW_SLOW_DOUBT, SIM_BLOW_ISOLATE,
-                          SIM_BLOW_ISOLATE, SIM_BLOW_DOUBT, SIM_BLOW_DUEL},
+static const struct harm HARM[SIM_MOMENTS][SIM_BLOWS + 1] = {
+    [SIM_MOMENT_PROPOSAL] = {{SIM_BLOW_ISOLATE, 3},
+                             {SIM_BLOW_DUEL, 2},
+                             {SIM_BLOW_CRASH, 1},
+                             {SIM_BLOW_POWER, 1},
+                             {SIM_BLOW_PAUSE, 1},
+                             {SIM_BLOW_LATE, 1},
+                             {SIM_BLOW_DOUBT, 1},
+                             {SIM_BLOW_STRAY, 1}},
+    [SIM_MOMENT_ACCEPTS] = {{SIM_BLOW_ISOLATE, 5},
+                            {SIM_BLOW_CRASH, 1},
+                            {SIM_BLOW_POWER, 1},
+                            {SIM_BLOW_PAUSE, 1},
+                            {SIM_BLOW_DUEL, 1},
+                            {SIM_BLOW_LATE, 1}},
+    [SIM_MOMENT_JOINING] = {{SIM_BLOW_ISOLATE, 4},
+                            {SIM_BLOW_SLOW_CRASH, 2},
+                            {SIM_BLOW_KILL, 1},
+                            {SIM_BLOW_POWER, 1},
+                            {SIM_BLOW_DOUBT, 1},
+                            {SIM_BLOW_LATE, 1}},
+    [SIM_MOMENT_REMOVAL] = {{SIM_BLOW_ISOLATE, 2},
+                            {SIM_BLOW_PAUSE, 2},
+                            {SIM_BLOW_DUEL, 2},
+                            {SIM_BLOW_DOUBT, 1},
+                            {SIM_BLOW_LATE, 1},
+                            {SIM_BLOW_CRASH, 1},
+                            {SIM_BLOW_KILL, 1}},
+    [SIM_MOMENT_PREPARED] = {{SIM_BLOW_DUEL, 3},
+                             {SIM_BLOW_PAUSE, 2},
+                             {SIM_BLOW_LATE, 2},
+                             {SIM_BLOW_CRASH, 1},
+                             {SIM_BLOW_POWER, 1},
+                             {SIM_BLOW_ISOLATE, 1},
+                             {SIM_BLOW_STRAY, 1}},
+    [SIM_MOMENT_SEALED] = {{SIM_BLOW_DUEL, 3},
+                           {SIM_BLOW_PAUSE, 2},
+                           {SIM_BLOW_LATE, 2},
+                           {SIM_BLOW_CRASH, 1},
+                           {SIM_BLOW_POWER, 1},
+                           {SIM_BLOW_ISOLATE, 1},
+                           {SIM_BLOW_STRAY, 1}},
+    [SIM_MOMENT_DECIDED] = {{SIM_BLOW_ISOLATE, 2},
+                            {SIM_BLOW_CRASH, 2},
+                            {SIM_BLOW_POWER, 1},
+                            {SIM_BLOW_PAUSE, 1},
+                            {SIM_BLOW_KILL, 1},
+                            {SIM_BLOW_DUEL, 1},
+                            {SIM_BLOW_DOUBT, 1},
+                            {SIM_BLOW_LATE, 1},
+                            {SIM_BLOW_STRAY, 1}},
+    [SIM_MOMENT_TAIL] = {{SIM_BLOW_POWER, 3},
+                         {SIM_BLOW_CRASH, 2},
+                         {SIM_BLOW_DOUBT, 2},
+                         {SIM_BLOW_KILL, 1},
+                         {SIM_BLOW_PAUSE, 1},
+                         {SIM_BLOW_ISOLATE, 1}},
+    [SIM_MOMENT_ACTIVE] = {{SIM_BLOW_POWER, 2},
+                           {SIM_BLOW_DOUBT, 2},
+                           {SIM_BLOW_PAUSE, 2},
+                           {SIM_BLOW_ISOLATE, 2},
+                           {SIM_BLOW_KILL, 1},
+                           {SIM_BLOW_CRASH, 1}},
+    [SIM_MOMENT_LEARNER] = {{SIM_BLOW_SLOW_CRASH, 3},
+                            {SIM_BLOW_ISOLATE, 2},
+                            {SIM_BLOW_KILL, 1},
+                            {SIM_BLOW_CRASH, 1},
+                            {SIM_BLOW_POWER, 1},
+                            {SIM_BLOW_DOUBT, 1},
+                            {SIM_BLOW_LATE, 1}},
+    [SIM_MOMENT_CUT] = {{SIM_BLOW_POWER, 3},
+                        {SIM_BLOW_CRASH, 3},
+                        {SIM_BLOW_KILL, 2},
+                        {SIM_BLOW_DOUBT, 1},
+                        {SIM_BLOW_ISOLATE, 1}},
+    [SIM_MOMENT_REFUSED] = {{SIM_BLOW_PAUSE, 2},
+                            {SIM_BLOW_ISOLATE, 2},
+                            {SIM_BLOW_DUEL, 2},
+                            {SIM_BLOW_CRASH, 1},
+                            {SIM_BLOW_POWER, 1},
+                            {SIM_BLOW_LATE, 1},
+                            {SIM_BLOW_DOUBT, 1},
+                            {SIM_BLOW_STRAY, 1}},
+    [SIM_MOMENT_READS] = {{SIM_BLOW_PAUSE, 3},
+                          {SIM_BLOW_SLOW_DOUBT, 3},
+                          {SIM_BLOW_ISOLATE, 2},
+                          {SIM_BLOW_DOUBT, 1},
+                          {SIM_BLOW_DUEL, 1}},
 };
 
 static enum sim_blow blow_of(const struct sim_fault *f)
 {
-    return HARM[moment_of(f)][(f->b >> 32) % CHOICES];
+    const struct harm *row = HARM[moment_of(f)];
+    unsigned total = 0;
+    for (const struct harm *h = row; h->weight != 0; h++) {
+        total += h->weight;
+    }
+    uint64_t at = (f->b >> 32) % total;
+    while (at >= row->weight) {
+        at -= row->weight;
+        row++;
+    }
+    return row->blow;
 }
 
 /* What is soon: the round trips that a moment takes. */
@@ -193,21 +254,6 @@ static void duel(struct sim *s, const struct sim_fault *f)
     d->stalled_until = s->now + (f->a >> 24) % (s->plan.failure_timeout / 2);
 }
 
-static void stop(struct sim *s, const struct sim_fault *f)
-{
-    struct sim_process *p = &s->node[f->node].proc[SIM_REPLICA];
-    if (p->life != 0 && p->paused_until < sim_fault_end(s, f)) {
-        p->paused_until = sim_fault_end(s, f);
-    }
-}
-
-static void lose_power(struct sim *s, const struct sim_fault *f)
-{
-    sim_nic_power_off(s, f->node);
-    sim_push(s, &(struct sim_event){
-                    .kind = SIM_EV_POWER_ON, .at = sim_fault_end(s, f), .node = f->node});
-}
-
 /* Mostly from everybody, and often for so long that the others ask the register, find themselves in
  * sync, and go on without it. */
 static void isolate(struct sim *s, const struct sim_fault *f)
@@ -237,10 +283,11 @@ static void strike(struct sim *s, const struct sim_fault *f)
         p->crash_in = 1 + (f->a >> 16) % 12;
         break;
     case SIM_BLOW_POWER:
-        lose_power(s, f);
+        sim_nic_power_off(s, f->node);
+        sim_fault_power_on_at(s, f->node, sim_fault_end(s, f));
         break;
     case SIM_BLOW_PAUSE:
-        stop(s, f);
+        sim_fault_pause(s, f->node, SIM_REPLICA, sim_fault_end(s, f));
         break;
     case SIM_BLOW_SLOW_DOUBT:
         delay_all(s, f, true);

@@ -19,8 +19,7 @@
 #define TRIES 40
 #define FIELDS_END 200 /* damage lies among a message's fields, not deep in its payload */
 
-/* ---- what is kept ------------------------------------------------------------------------------
- */
+/* ---- what is kept --------------------------------------------------------------------------- */
 
 /* Slot k is taken by every 2^(k+1)th. */
 static size_t slot_of(uint64_t count)
@@ -77,8 +76,7 @@ void sim_stray_reset(struct sim *s)
     }
 }
 
-/* ---- damage ------------------------------------------------------------------------------------
- */
+/* ---- damage --------------------------------------------------------------------------------- */
 
 static void put_field(struct sim *s, uint8_t *bytes, size_t len)
 {
@@ -118,8 +116,7 @@ size_t sim_stray_damage(struct sim *s, uint8_t *bytes, size_t len, size_t cap)
     return len;
 }
 
-/* ---- between replicas --------------------------------------------------------------------------
- */
+/* ---- between replicas ----------------------------------------------------------------------- */
 
 const struct repl *sim_stray_listener(const struct sim *s, int node, int other)
 {
@@ -224,8 +221,7 @@ void sim_stray_garbage_frames(struct sim *s, int node, int other)
     }
 }
 
-/* ---- strays between replicas -------------------------------------------------------------------
- */
+/* ---- strays between replicas ---------------------------------------------------------------- */
 
 /* Changes the n-th field that says whom a message is about, if it has so many. */
 static void change_position(struct repl_msg_position *m, uint64_t n)

@@ -67,8 +67,7 @@ void sim_stray_garbage_registers(struct sim *s, int node)
     }
 }
 
-/* ---- to a voter --------------------------------------------------------------------------------
- */
+/* ---- to a voter ----------------------------------------------------------------------------- */
 
 /* Another value in a ballot that this voter accepted already (R1.2). */
 static bool second_value(struct sim *s, int voter, struct reg_accept *m)
@@ -134,8 +133,7 @@ static bool change_request(struct sim *s, int voter, struct reg_msg *m)
     return n != 3 || (m->type == REG_MSG_ACCEPT && second_value(s, voter, &m->accept));
 }
 
-/* ---- from a voter ------------------------------------------------------------------------------
- */
+/* ---- from a voter --------------------------------------------------------------------------- */
 
 /* Another value than this one, for the same place of the register. */
 static void other_value(struct sim *s, struct cfg_config *c)

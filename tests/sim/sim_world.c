@@ -258,6 +258,7 @@ static void setup(struct sim *s, const struct sim_plan *plan, const struct sim_o
     memset(&s->net, 0, sizeof(s->net));
     memset(s->armed, 0, sizeof(s->armed));
     s->quiet_until = 0;
+    s->stray_heard = false; /* the last run may have ended within one */
     memset(&s->stats, 0, sizeof(s->stats));
     form_cluster(s, plan);
     sim_files_use(s);
