@@ -3,13 +3,15 @@
  *   world replicas=N            the register holds epoch 1, A primary, all in sync
  *   formed replicas=N           the same, booted, linked and settled: A primary, all in sync
  *   boot A | crash A [keep=N]   a crash keeps N of the pending disk writes
- *   link A B | unlink A B       a session; its end loses what was under way
+ *   link A B [disk=N]           a session; B says that its disk has this incarnation
+ *   unlink A B                  its end loses what was under way
  *   deliver A B [n=N]           the oldest messages from A to B
  *   again A B                   the oldest message from A to B, and it stays: a duplicate
  *   drop A B                    loses what is under way from A to B
  *   disk A [n=N]                the oldest pending writes become durable
  *   register A                  the register answers A's operation
  *   decide A                    A's proposal is decided, but A is not told
+ *   suspect seq=N               the same config is decided again, with a suspect
  *   submit A word …             one batch
  *   fill A KIB …                a batch of one command of so many KiB for each number, until the
  *                               window is full; full is not the end, a smaller one may still fit
@@ -54,34 +56,36 @@ static bool run_world(struct world *w, const struct script_command *cmd)
     }
     w->decided = (struct cfg_config){.epoch = {1}, .primary = {1}, .min_version = 1};
     for (size_t i = 0; i < w->count; i++) {
-        struct cfg_replica r = {{(uint16_t)(i + 1)}, {1001 + i}};
-        cfg_set_add(&w->decided.in_sync, r);
-        cfg_set_add(&w->decided.members, r);
         w->r[i].world = w;
         w->r[i].name = (char)('A' + i);
         w->r[i].nic = (uint16_t)(i + 1);
+        struct cfg_replica r = {{w->r[i].nic}, {world_incarnation(w, i)}};
+        cfg_set_add(&w->decided.in_sync, r);
+        cfg_set_add(&w->decided.members, r);
     }
     return true;
 }
 
-static void link_event(struct world *w, size_t at, size_t peer, enum repl_event_kind kind)
+static void link_event(struct world *w, size_t at, size_t peer, enum repl_event_kind kind,
+                       uint64_t incarnation)
 {
     struct repl_event ev = {.kind = kind, .peer = {w->r[peer].nic}};
     ev.u.link.instance.v = w->r[peer].instance + w->r[peer].nic;
-    ev.u.link.incarnation.v = 1000U + w->r[peer].nic;
+    ev.u.link.incarnation.v = incarnation;
     if (w->r[at].core != NULL) {
         world_feed(w, at, &ev);
     }
 }
 
-static void set_link(struct world *w, size_t a, size_t b, bool up)
+static void set_link(struct world *w, size_t a, size_t b, bool up, uint64_t disk_of_b)
 {
+    enum repl_event_kind kind = up ? REPL_EV_LINK_UP : REPL_EV_LINK_DOWN;
     w->linked[a][b] = up;
     w->linked[b][a] = up;
     world_drop(w, a, b);
     world_drop(w, b, a);
-    link_event(w, a, b, up ? REPL_EV_LINK_UP : REPL_EV_LINK_DOWN);
-    link_event(w, b, a, up ? REPL_EV_LINK_UP : REPL_EV_LINK_DOWN);
+    link_event(w, a, b, kind, disk_of_b);
+    link_event(w, b, a, kind, world_incarnation(w, a));
 }
 
 static bool run_pair(struct world *w, const struct script_command *cmd)
@@ -95,7 +99,7 @@ static bool run_pair(struct world *w, const struct script_command *cmd)
         return false;
     }
     if (strcmp(verb, "link") == 0 || strcmp(verb, "unlink") == 0) {
-        set_link(w, a, b, verb[0] == 'l');
+        set_link(w, a, b, verb[0] == 'l', script_arg_u64(cmd, "disk", world_incarnation(w, b)));
     } else if (strcmp(verb, "deliver") == 0) {
         while (n-- > 0 && world_deliver(w, a, b, false)) {
         }
@@ -258,7 +262,7 @@ static void form(struct world *w)
     for (size_t i = 0; i < w->count; i++) {
         world_boot(w, i);
         for (size_t k = 0; k < i; k++) {
-            set_link(w, k, i, true);
+            set_link(w, k, i, true, world_incarnation(w, i));
         }
         for (int n = 0; n < 500 && settle_round(w, &none); n++) {
         }
@@ -298,6 +302,9 @@ static bool run(void *state, const struct script_command *given, struct script_t
         }
     } else if (strcmp(cmd.words[0], "time") == 0) {
         w->ms += script_arg_u64(&cmd, "ms", 0);
+    } else if (strcmp(cmd.words[0], "suspect") == 0) {
+        w->decided.epoch = ts_epoch_next(w->decided.epoch);
+        w->decided.suspect.v = script_arg_u64(&cmd, "seq", 1);
     } else if (strcmp(cmd.words[0], "settle") == 0) {
         for (int k = 0; k < 500 && settle_round(w, &cmd); k++) {
         }

@@ -296,7 +296,7 @@ void world_boot(struct world *w, size_t i)
         world_feed(w, i, &ev);
     }
     struct repl_event ev = {.kind = REPL_EV_START};
-    ev.u.start.incarnation.v = 1000 + r->nic;
+    ev.u.start.incarnation.v = world_incarnation(w, i);
     ev.u.start.floor = r->floor;
     world_feed(w, i, &ev);
 }

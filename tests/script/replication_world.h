@@ -71,6 +71,11 @@ struct world {
 
 /* Feeds one event and prints what follows. */
 void world_feed(struct world *w, size_t i, struct repl_event *ev);
+/* Of its disk. */
+static inline uint64_t world_incarnation(const struct world *w, size_t i)
+{
+    return 1000U + w->r[i].nic;
+}
 void world_boot(struct world *w, size_t i);
 void world_crash(struct world *w, size_t i, size_t keep);
 /* Lets the oldest thing happen; false when there is none. */

@@ -88,6 +88,10 @@ ts_sim_mutant(record-chain-ignored replicator/io/journal_format.c)
 ts_sim_mutant(leftover-not-wiped replicator/io/journal_recover.c)
 ts_sim_mutant(time-by-ticks-alone services/kv/kv.c)
 ts_sim_mutant(digest-not-compared replicator/primary.c)
+ts_sim_mutant(suspect-takes-over replicator/takeover.c)
+ts_sim_mutant(verified-kept-when-adopting replicator/config.c)
+ts_sim_mutant(other-disk-stays-in-sync replicator/membership.c)
+ts_sim_mutant(floor-not-compared replicator/takeover.c)
 # Of the storage.
 ts_sim_mutant(group-not-synced replicator/io/journal_writer.c)
 ts_sim_mutant(note-claims-own-group replicator/io/journal_writer.c)
@@ -104,10 +108,8 @@ ts_sim_mutant(failed-sync-forgotten replicator/io/journal_writer.c)
 ts_sim_mutant(voter-failed-sync-forgotten cluster-cfg/io/voter_store.c)
 ts_sim_mutant(bad-copy-not-repaired base/io/slot_file.c)
 ts_sim_mutant(marker-needs-space base/io/dirs.c)
-ts_sim_mutant(torn-tail-kept replicator/io/journal_recover.c SURVIVES
-    "a leftover continues the log only behind the very batches it once followed, and nobody acknowledged it")
-ts_sim_mutant(cut-not-zeroed replicator/io/journal_writer.c SURVIVES
-    "a leftover continues the log only behind the very batches it once followed, and nobody acknowledged it")
+ts_sim_mutant(torn-tail-kept replicator/io/journal_recover.c)
+ts_sim_mutant(cut-not-zeroed replicator/io/journal_writer.c)
 
 # A checker that has gone blind is seen at once: each of these is caught soon by the one named.
 set(sim_quick
