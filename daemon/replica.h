@@ -2,10 +2,11 @@
  * journal, the links to its peers and to the voters, the service and its front-end.
  *
  * Everything runs on one loop. Events come from the loop's callbacks and go into
- * perform_step; its table (replica_perform.c) acts through the parts below and never calls
- * back into it. Files: replica_main.c (start, stop, turn), replica_perform.c (effects),
- * replica_register.c (start registration, proposer), replica_service.c (front-end, ticks),
- * replica_peers.c (peers; its rules: replica_evidence.c), replica_report.c (status, traces). */
+ * replicator/io/perform_replica.h, which the simulator shares; its tables (replica_perform.c) act
+ * through the parts below and never call back into it. Files: replica_main.c (start, stop, turn),
+ * replica_perform.c (the tables), replica_register.c (links to the voters), replica_service.c
+ * (front-end), replica_peers.c (peers; its rules: replica_evidence.c), replica_report.c (status,
+ * traces). */
 #ifndef DAEMON_REPLICA_H
 #define DAEMON_REPLICA_H
 
@@ -13,16 +14,13 @@
 
 #include "base/exit.h"
 #include "cluster-cfg/io/voter_client.h"
-#include "cluster-cfg/proposer.h"
 #include "cluster-cfg/report.h"
-#include "cluster-cfg/start.h"
 #include "daemon/args.h"
 #include "daemon/replica_evidence.h"
-#include "daemon/replica_record.h"
 #include "net/unix_dgram.h"
 #include "replicator/io/journal.h"
 #include "replicator/io/links.h"
-#include "replicator/io/perform.h"
+#include "replicator/io/perform_replica.h"
 #include "services/io/resp_server.h"
 
 /* Batches ordered and not yet answered: at most the log window's. */
@@ -40,8 +38,6 @@ struct replica_waiting {
 struct replica_peer {
     struct ts_nic_id nic;
     struct replica_evidence evidence;
-    bool fetch_failed; /* the core is told so by the next turn */
-    struct ts_seq fetch_after;
 };
 
 struct replica {
@@ -54,29 +50,18 @@ struct replica {
     char group_dir[REPLICA_PATH_MAX];
 
     /* replication */
-    struct perform perform;
+    struct perform_replica p; /* what the simulator shares */
     struct repl *core;
-    struct journal *journal;
-    struct ts_epoch floor; /* acknowledgement floor, as the journal's record had it at the start */
     struct links *links;
-    bool started; /* START was fed: the start is registered */
-    bool disk_failed;
 
     /* register */
     struct voter_client *voters;
     struct ts_nic_id voter_ids[TS_VOTERS_MAX];
     uint8_t voter_count;
-    struct start registration;
-    struct proposer proposer;
     struct ts_mono voters_away_at; /* no majority of them answers since then; 0 = one does */
     bool voters_away;              /* … for so long that people must know */
-    uint64_t op;                   /* the core's number of the running operation */
-    enum repl_effect_kind op_kind;
 
     /* service */
-    const struct svc *svc;
-    void *state;
-    struct svc_out out;
     struct resp_server *front;
     struct replica_waiting *waiting; /* ring of REPLICA_WAITING_MAX */
     size_t waiting_head;
@@ -85,10 +70,6 @@ struct replica {
     bool holding;              /* clients' commands wait for the takeover, … */
     struct ts_mono hold_until; /* … at most until then; 0 = it does not take over */
     bool submit_busy;          /* the window was full: the front-end offers again after progress */
-    struct ts_mono own_after;  /* an own entry that found the window full is tried again then */
-    struct ts_seq tick_seq;    /* the newest ordered TICK; one at a time */
-    struct ts_mono checkpoint_at;
-    struct ts_seq checkpoint_seq; /* the newest ordered CHECKPOINT */
 
     /* peers and reports */
     struct net_dgram dgram; /* DIR/run/replica-GROUP.sock */
@@ -116,26 +97,19 @@ void replica_feed(struct replica *r, struct repl_event *ev);
 
 /* replica_perform.c */
 extern const struct perform_table replica_perform_table;
-void replica_journal_callbacks(struct replica *r, struct journal_callbacks *out);
+extern const struct perform_ops replica_perform_ops;
 enum ts_err replica_replay(void *arg, const struct journal_batch *batch, struct ts_seq commit,
                            struct ts_why *why);
-/* The journal takes nothing more: the next turn ends the replica. */
-void replica_disk_trouble(struct replica *r, const char *what, enum ts_err err);
-
-/* Answers the reads of the journal that could not begin. */
-void replica_fetch_tick(struct replica *r);
+/* The last words leave, and the process ends. */
+void replica_end(struct replica *r);
 
 /* replica_register.c */
 enum ts_err replica_register_open(struct replica *r, struct ts_why *why) TS_MUST_USE;
-void replica_register_op(struct replica *r, enum repl_effect_kind kind, uint64_t op,
-                         struct ts_epoch expected, const struct cfg_config *config);
-void replica_register_tick(struct replica *r, struct ts_mono now);
-struct ts_mono replica_register_deadline(const struct replica *r);
+void replica_register_send(struct replica *r, uint8_t voter, const struct reg_msg *msg);
+/* Marks the disk and ends. */
+void replica_register_refused(struct replica *r, uint64_t registered);
 /* Notes how long no majority of voters has answered. */
 void replica_register_watch(struct replica *r, struct ts_mono now);
-/* Called when the start is registered at a majority and the disk remembers it (R1.8): opens the
- * links and starts the core. */
-void replica_on_start_confirmed(struct replica *r);
 
 /* replica_service.c */
 enum ts_err replica_service_open(struct replica *r, struct ts_why *why) TS_MUST_USE;
@@ -144,8 +118,8 @@ enum ts_err replica_service_open(struct replica *r, struct ts_why *why) TS_MUST_
 enum ts_err replica_service_listen(struct replica *r, struct ts_why *why) TS_MUST_USE;
 void replica_service_turn(struct replica *r, struct ts_mono now);
 struct ts_mono replica_service_deadline(const struct replica *r, struct ts_mono now);
-struct ts_hash replica_service_apply(struct replica *r, const struct svc_entry *entry,
-                                     bool release);
+/* Hands the output of a client's command to the front-end, which knows its connection. */
+void replica_service_release(struct replica *r, struct ts_seq seq, struct ts_bytes out);
 /* Has the front-end offer what was busy again; after anything that may have made room. */
 void replica_service_resume(struct replica *r);
 void replica_service_close_pending(struct replica *r);
@@ -153,7 +127,8 @@ void replica_service_publish_status(struct replica *r, struct ts_mono now);
 
 /* replica_peers.c */
 enum ts_err replica_peers_open(struct replica *r, struct ts_why *why) TS_MUST_USE;
-void replica_peers_open_links(struct replica *r);
+/* False: it cannot, and the process ends. */
+bool replica_peers_open_links(struct replica *r);
 /* Looks at the detectors. `read_to`: what the peers had sent by then has been read. */
 void replica_peers_tick(struct replica *r, struct ts_mono read_to);
 

@@ -57,3 +57,13 @@ bool replica_evidence_word(struct replica_evidence *e, const struct report_peer 
     e->running = running;
     return changed;
 }
+
+struct repl_event replica_evidence_event(struct ts_nic_id peer, enum repl_evidence kind)
+{
+    struct repl_event ev = {.kind = REPL_EV_EVIDENCE, .peer = peer};
+    if (kind == REPL_EVIDENCE_NONE) {
+        ev.kind = REPL_EV_EVIDENCE_CLEAR;
+    }
+    ev.u.evidence = kind;
+    return ev;
+}

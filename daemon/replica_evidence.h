@@ -38,4 +38,7 @@ bool replica_evidence_look(struct replica_evidence *e, struct ts_mono heard, str
 bool replica_evidence_word(struct replica_evidence *e, const struct report_peer *report,
                            struct ts_group_id group, bool up, enum repl_evidence *out);
 
+/* The event that tells the core of `kind`. */
+struct repl_event replica_evidence_event(struct ts_nic_id peer, enum repl_evidence kind);
+
 #endif

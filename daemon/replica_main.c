@@ -21,24 +21,10 @@
 void replica_feed(struct replica *r, struct repl_event *ev)
 {
     ev->now = net_now();
-    perform_step(&r->perform, ev);
+    perform_step(&r->p.perform, ev);
     if (ev->kind != REPL_EV_SUBMIT) {
         replica_service_resume(r);
     }
-}
-
-void replica_on_start_confirmed(struct replica *r)
-{
-    const struct journal_info *info = journal_info(r->journal);
-    replica_peers_open_links(r);
-    if (r->links == NULL) {
-        return;
-    }
-    r->started = true;
-    struct repl_event ev = {.kind = REPL_EV_START};
-    ev.u.start.incarnation = info->incarnation;
-    ev.u.start.floor = r->floor;
-    replica_feed(r, &ev);
 }
 
 static struct ts_mono earlier(struct ts_mono a, struct ts_mono b)
@@ -55,9 +41,9 @@ static void on_timer(uv_timer_t *t)
  * up, so that a deadline has passed when the timer fires. */
 static void arm_timer(struct replica *r, struct ts_mono now)
 {
-    struct ts_mono at = earlier(r->report_at, replica_register_deadline(r));
-    if (r->started) {
-        at = earlier(at, earlier(repl_deadline(r->core), r->watch_at));
+    struct ts_mono at = earlier(r->report_at, perform_deadline(&r->p));
+    if (r->p.started) {
+        at = earlier(at, r->watch_at);
         at = earlier(at, replica_service_deadline(r, now));
     }
     if (at.ns == r->timer_at.ns && uv_is_active((const uv_handle_t *)&r->timer)) {
@@ -70,18 +56,9 @@ static void arm_timer(struct replica *r, struct ts_mono now)
     ts_assert(err == 0);
 }
 
-/* A replica without its journal can neither order nor acknowledge, yet its links would go on
- * answering: it would pass for alive, and the other one would wait for it for ever. Its end is the
- * word that lets the other one go on. nicd starts it again: an abandoned disk is refused then, one
- * that was merely full is used when there is room. */
-static void end_without_journal(struct replica *r, struct ts_mono now)
+void replica_end(struct replica *r)
 {
-    struct repl_event failed = {.kind = REPL_EV_DISK_FAILED};
-    struct repl_status s;
-    repl_status(r->core, &s);
-    if (s.why != REPL_WHY_DISK) {
-        replica_feed(r, &failed);
-    }
+    struct ts_mono now = net_now();
     replica_service_publish_status(r, now);
     resp_server_flush(r->front);
     replica_report_flush(r, now, true);
@@ -93,16 +70,10 @@ static void end_without_journal(struct replica *r, struct ts_mono now)
 static void work(struct replica *r)
 {
     struct ts_mono now = net_now();
-    if (r->disk_failed) {
-        end_without_journal(r, now);
-        return;
+    perform_turn(&r->p, now, false);
+    if (r->p.disk_failed) {
+        return; /* it has ended, or is about to */
     }
-    replica_register_tick(r, now);
-    if (r->started && !ts_mono_lt(now, repl_deadline(r->core))) {
-        struct repl_event tick = {.kind = REPL_EV_TICK};
-        replica_feed(r, &tick);
-    }
-    replica_fetch_tick(r); /* what the steps until now could not begin */
     replica_service_turn(r, now);
 }
 
@@ -181,24 +152,30 @@ static int open_core(struct replica *r)
     if (r->core == NULL || r->waiting == NULL) {
         return fail(r, "out of memory at start");
     }
-    r->perform = (struct perform){.core = r->core, .table = &replica_perform_table, .ctx = r};
+    perform_open(&r->p, r->core, &replica_perform_table, &replica_perform_ops, r);
     return TS_EXIT_OK;
 }
 
 static int open_journal(struct replica *r)
 {
-    struct journal_callbacks callbacks;
+    const struct journal_callbacks callbacks = {
+        .persisted = perform_disk_persisted,
+        .truncated = perform_disk_truncated,
+        .record_persisted = perform_disk_record_persisted,
+        .failed = perform_disk_failed,
+        .arg = &r->p,
+    };
+    struct journal *journal = NULL;
     struct journal_options options = {.queue_ops_max = JOURNAL_QUEUE_OPS,
                                       .queue_bytes_max = JOURNAL_QUEUE_BYTES};
     struct ts_why why;
-    replica_journal_callbacks(r, &callbacks);
-    enum ts_err err = journal_open(&r->journal, &r->loop, r->group_dir, &options, &callbacks,
+    enum ts_err err = journal_open(&journal, &r->loop, r->group_dir, &options, &callbacks,
                                    replica_replay, r, &why);
     if (err != TS_OK) {
         int status = fail(r, why.text);
         return err == TS_ERR_BUSY ? TS_EXIT_FAILURE : status;
     }
-    err = replica_record_floor(journal_record(r->journal), &r->floor);
+    err = perform_disk_opened(&r->p, journal);
     if (err != TS_OK) {
         (void)ts_why(&why, err,
                      "%s/record cannot be read as a replica's record: %s. Without what it promised "
@@ -206,7 +183,7 @@ static int open_journal(struct replica *r)
                      r->group_dir, ts_err_text(err));
         return fail(r, why.text);
     }
-    const struct journal_info *info = journal_info(r->journal);
+    const struct journal_info *info = journal_info(journal);
     net_log(&r->start->log, NET_LOG_INFO,
             "journal %s: start %llu, log end %llu, committed %llu at least", r->group_dir,
             (unsigned long long)info->start_number, (unsigned long long)info->last.v,

@@ -6,15 +6,10 @@
 
 static void feed_evidence(struct replica *r, struct ts_nic_id peer, enum repl_evidence kind)
 {
-    struct repl_event ev = {.kind = REPL_EV_EVIDENCE, .peer = peer};
-    if (!r->started) {
-        return;
+    struct repl_event ev = replica_evidence_event(peer, kind);
+    if (r->p.started) {
+        replica_feed(r, &ev);
     }
-    ev.u.evidence = kind;
-    if (kind == REPL_EVIDENCE_NONE) {
-        ev.kind = REPL_EV_EVIDENCE_CLEAR;
-    }
-    replica_feed(r, &ev);
 }
 
 static struct replica_peer *find_peer(struct replica *r, struct ts_nic_id nic)
@@ -107,7 +102,7 @@ static void on_datagram(void *arg, struct ts_bytes datagram)
 
 void replica_peers_tick(struct replica *r, struct ts_mono read_to)
 {
-    if (!r->started || ts_mono_lt(read_to, r->watch_at)) {
+    if (!r->p.started || ts_mono_lt(read_to, r->watch_at)) {
         return;
     }
     r->watch_at = ts_mono_add(read_to, r->start->cluster.timing.heartbeat_interval);
@@ -146,10 +141,10 @@ enum ts_err replica_peers_open(struct replica *r, struct ts_why *why)
     return err;
 }
 
-void replica_peers_open_links(struct replica *r)
+bool replica_peers_open_links(struct replica *r)
 {
     const struct cfg_cluster *cluster = &r->start->cluster;
-    const struct journal_info *info = journal_info(r->journal);
+    const struct journal_info *info = journal_info(r->p.journal);
     struct ts_why why;
     struct links_config lc = {
         .env = {.loop = &r->loop, .turn = &r->turn, .log = &r->start->log, .tls = &r->tls},
@@ -169,7 +164,7 @@ void replica_peers_open_links(struct replica *r)
         net_log(&r->start->log, NET_LOG_ERROR, "%s", why.text);
         r->exit_status = TS_EXIT_FAILURE;
         uv_stop(&r->loop);
-        return;
+        return false;
     }
     struct ts_mono now = net_now();
     for (uint8_t i = 0; i < r->start->group->nic_count; i++) {
@@ -181,4 +176,5 @@ void replica_peers_open_links(struct replica *r)
         }
     }
     r->watch_at = now;
+    return true;
 }

@@ -58,9 +58,9 @@ static uint64_t alarms_of(const struct replica *r, const struct repl_status *s, 
     if (r->voters == NULL) {
         return alarms;
     }
-    if (proposer_answering(&r->proposer, now) < proposer_majority(&r->proposer)) {
+    if (proposer_answering(&r->p.proposer, now) < proposer_majority(&r->p.proposer)) {
         alarms |= 1ULL << REPORT_ALARM_NO_MAJORITY;
-    } else if (proposer_connected(&r->proposer) < r->voter_count) {
+    } else if (proposer_connected(&r->p.proposer) < r->voter_count) {
         alarms |= 1ULL << REPORT_ALARM_VOTER_LOST;
     }
     return alarms;
@@ -125,12 +125,12 @@ static void send_state(struct replica *r, struct ts_mono now)
     out.role = report_role_of(&s);
     out.config = s.config;
     if (out.role == REPORT_ROLE_SECONDARY &&
-        !cfg_set_has(&s.config.in_sync, out.nic, journal_info(r->journal)->incarnation)) {
+        !cfg_set_has(&s.config.in_sync, out.nic, journal_info(r->p.journal)->incarnation)) {
         out.role = REPORT_ROLE_LEARNER;
     }
     out.required_mask = s.required_mask;
     out.instance = r->instance;
-    out.incarnation = journal_info(r->journal)->incarnation;
+    out.incarnation = journal_info(r->p.journal)->incarnation;
     out.last = s.tail.seq;
     out.committed = s.committed;
     out.applied = s.applied;

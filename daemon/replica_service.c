@@ -1,5 +1,5 @@
-/* The service and its front-end: client commands in, replies out, and the entries that the
- * primary orders by itself: TICK when something expires, CHECKPOINT for the digest. */
+/* The front-end of the service: client commands in, replies out (replicator/io/perform_service.c).
+ */
 #include <stdio.h>
 #include <string.h>
 
@@ -9,14 +9,7 @@
 #include "services/kv/kv.h"
 
 #define OUT_BYTES_MAX (16U << 20)
-/* A slice of the state is folded into the digest this often while entries come, … */
-#define CHECKPOINT_BUSY_NS TS_NS_PER_S
-/* … and this often when none do, so that a flipped bit in idle state is found too. */
-#define CHECKPOINT_IDLE_NS (10 * TS_NS_PER_S)
 #define SUBMIT_COUNT_MAX 4096U
-
-/* An own entry that found the log window full waits this long: commits make room. */
-#define OWN_RETRY_NS (5 * TS_NS_PER_MS)
 
 static const struct svc *const SERVICES[] = {&kv_service};
 
@@ -25,32 +18,6 @@ static struct repl_status status_of(const struct replica *r)
     struct repl_status s;
     repl_status(r->core, &s);
     return s;
-}
-
-static bool serves(const struct repl_status *s)
-{
-    return s->role == REPL_ROLE_PRIMARY && s->active && !s->blocked;
-}
-
-/* Orders requests as one batch. TS_ERR_BUSY: the window is full; TS_ERR_REFUSED: not primary. */
-static enum ts_err order(struct replica *r, const struct repl_request *requests, size_t count,
-                         struct ts_seq *first)
-{
-    struct repl_event ev = {.kind = REPL_EV_SUBMIT};
-    ev.u.submit.requests = requests;
-    ev.u.submit.count = count;
-    replica_feed(r, &ev);
-    *first = r->perform.fx.first_seq;
-    switch (r->perform.fx.submit) {
-    case REPL_SUBMIT_ORDERED:
-        return TS_OK;
-    case REPL_SUBMIT_BUSY:
-        return TS_ERR_BUSY;
-    case REPL_SUBMIT_NONE:
-    case REPL_SUBMIT_NOT_PRIMARY:
-        break;
-    }
-    return TS_ERR_REFUSED;
 }
 
 static enum ts_err on_submit(void *ctx, const struct ts_bytes *payloads, size_t n,
@@ -77,7 +44,7 @@ static enum ts_err on_submit(void *ctx, const struct ts_bytes *payloads, size_t 
     };
     r->waiting_count++;
     struct ts_seq first;
-    enum ts_err err = order(r, requests, n, &first);
+    enum ts_err err = perform_service_order(&r->p, requests, n, &first);
     if (err != TS_OK) {
         r->waiting_count--;
         r->submit_busy = err == TS_ERR_BUSY;
@@ -92,7 +59,7 @@ static enum ts_err on_read(void *ctx, uint64_t round)
 {
     struct replica *r = ctx;
     struct repl_status s = status_of(r);
-    if (!serves(&s)) {
+    if (!perform_service_serves(&s)) {
         return TS_ERR_REFUSED;
     }
     struct repl_event ev = {.kind = REPL_EV_READ};
@@ -106,8 +73,7 @@ static uint64_t on_position(void *ctx)
     return status_of(ctx).applied.v;
 }
 
-/* Hands the output of a client's command to the front-end, which knows its connection. */
-static void release_output(struct replica *r, struct ts_seq seq)
+void replica_service_release(struct replica *r, struct ts_seq seq, struct ts_bytes out)
 {
     while (r->waiting_count > 0) {
         const struct replica_waiting *w = &r->waiting[r->waiting_head];
@@ -115,8 +81,7 @@ static void release_output(struct replica *r, struct ts_seq seq)
             return; /* an entry of an earlier primary, or one without a client */
         }
         if (seq.v - w->first.v < w->count) {
-            resp_server_reply(r->front, w->token + (seq.v - w->first.v),
-                              (struct ts_bytes){r->out.data, r->out.len});
+            resp_server_reply(r->front, w->token + (seq.v - w->first.v), out);
             if (seq.v - w->first.v == w->count - 1) {
                 r->waiting_head = (r->waiting_head + 1) % REPLICA_WAITING_MAX;
                 r->waiting_count--;
@@ -126,16 +91,6 @@ static void release_output(struct replica *r, struct ts_seq seq)
         r->waiting_head = (r->waiting_head + 1) % REPLICA_WAITING_MAX;
         r->waiting_count--;
     }
-}
-
-struct ts_hash replica_service_apply(struct replica *r, const struct svc_entry *entry, bool release)
-{
-    r->out.len = 0;
-    r->svc->apply(r->state, entry, &r->out);
-    if (release && entry->kind == SVC_ENTRY_COMMAND) {
-        release_output(r, entry->seq);
-    }
-    return ts_hash_bytes(r->out.data, r->out.len);
 }
 
 void replica_service_resume(struct replica *r)
@@ -150,9 +105,6 @@ void replica_service_close_pending(struct replica *r)
 {
     r->waiting_count = 0;
     r->waiting_head = 0;
-    /* They may be cut off with the log's end: nobody waits for them to be applied. */
-    r->tick_seq.v = 0;
-    r->checkpoint_seq.v = 0;
     r->status_changed = true;
     resp_server_close_unanswered(r->front);
 }
@@ -171,8 +123,8 @@ static void front_address(const struct replica *r, struct ts_nic_id nic, char ou
 static void describe_members(const struct replica *r, const struct repl_status *s,
                              struct resp_server_status *out)
 {
-    out->self_in_sync =
-        cfg_set_has(&s->config.in_sync, r->start->node->id, journal_info(r->journal)->incarnation);
+    out->self_in_sync = cfg_set_has(&s->config.in_sync, r->start->node->id,
+                                    journal_info(r->p.journal)->incarnation);
     out->peer_count = 0;
     for (size_t i = 0; i < s->peer_count && out->peer_count < TS_MEMBERS_MAX; i++) {
         const struct cfg_node *n = cfg_cluster_node(&r->start->cluster, s->peers[i].nic);
@@ -223,7 +175,7 @@ void replica_service_publish_status(struct replica *r, struct ts_mono now)
     bool led_by_other = s.config_known && !ts_nic_eq(s.config.primary, r->start->node->id) &&
                         s.role == REPL_ROLE_SECONDARY && s.why == REPL_WHY_NONE;
     r->holding = holds(r, &s, now);
-    if (serves(&s)) {
+    if (perform_service_serves(&s)) {
         out.role = RESP_ROLE_PRIMARY;
     } else if (led_by_other) {
         out.role = RESP_ROLE_SECONDARY;
@@ -234,62 +186,15 @@ void replica_service_publish_status(struct replica *r, struct ts_mono now)
     resp_server_set_status(r->front, &out);
 }
 
-/* The logical time at which a TICK is due, as local time; NEVER when none is. */
-static struct ts_mono tick_due(const struct replica *r, const struct repl_status *s,
-                               struct ts_mono now)
-{
-    struct ts_ltime next = r->svc->next_tick(r->state);
-    if (!serves(s) || next.ns == UINT64_MAX || ts_seq_lt(s->applied, r->tick_seq)) {
-        return TS_MONO_NEVER;
-    }
-    struct ts_ltime logical = repl_logical_now(r->core, now);
-    struct ts_mono due = next.ns > logical.ns ? ts_mono_add(now, next.ns - logical.ns) : now;
-    return ts_mono_lt(due, r->own_after) ? r->own_after : due;
-}
-
-static struct ts_mono checkpoint_due(const struct replica *r, const struct repl_status *s)
-{
-    if (!serves(s) || ts_seq_lt(s->applied, r->checkpoint_seq)) {
-        return TS_MONO_NEVER;
-    }
-    bool busy = ts_seq_lt(r->checkpoint_seq, s->applied);
-    struct ts_mono due =
-        ts_mono_add(r->checkpoint_at, busy ? CHECKPOINT_BUSY_NS : CHECKPOINT_IDLE_NS);
-    return ts_mono_lt(due, r->own_after) ? r->own_after : due;
-}
-
 struct ts_mono replica_service_deadline(const struct replica *r, struct ts_mono now)
 {
-    struct repl_status s = status_of(r);
-    struct ts_mono a = tick_due(r, &s, now);
-    struct ts_mono b = checkpoint_due(r, &s);
-    a = ts_mono_lt(a, b) ? a : b;
+    struct ts_mono a = perform_service_deadline(&r->p, now);
     return r->holding && ts_mono_lt(r->hold_until, a) ? r->hold_until : a;
-}
-
-static void order_own(struct replica *r, enum svc_entry_kind kind, struct ts_seq *seq)
-{
-    struct repl_request q = {.kind = kind};
-    struct ts_seq first;
-    enum ts_err err = order(r, &q, 1, &first);
-    if (err == TS_OK) {
-        *seq = first;
-    } else if (err == TS_ERR_BUSY) {
-        r->own_after = ts_mono_add(net_now(), OWN_RETRY_NS);
-    }
 }
 
 void replica_service_turn(struct replica *r, struct ts_mono now)
 {
-    struct repl_status s = status_of(r);
-    if (!ts_mono_lt(now, tick_due(r, &s, now))) {
-        order_own(r, SVC_ENTRY_TICK, &r->tick_seq);
-    }
-    s = status_of(r);
-    if (!ts_mono_lt(now, checkpoint_due(r, &s))) {
-        r->checkpoint_at = now;
-        order_own(r, SVC_ENTRY_CHECKPOINT, &r->checkpoint_seq);
-    }
+    perform_service_turn(&r->p, now);
     if (r->holding && !ts_mono_lt(now, r->hold_until)) {
         r->status_changed = true;
     }
@@ -301,10 +206,10 @@ enum ts_err replica_service_open(struct replica *r, struct ts_why *why)
     const struct cfg_group *group = r->start->group;
     for (size_t i = 0; i < sizeof(SERVICES) / sizeof(SERVICES[0]); i++) {
         if (strcmp(SERVICES[i]->name, group->service) == 0) {
-            r->svc = SERVICES[i];
+            r->p.svc = SERVICES[i];
         }
     }
-    if (r->svc == NULL) {
+    if (r->p.svc == NULL) {
         return ts_why(why, TS_ERR_CONFIG,
                       "group %s: there is no service \"%s\"; this build has: kv", group->name,
                       group->service);
@@ -316,17 +221,17 @@ enum ts_err replica_service_open(struct replica *r, struct ts_why *why)
         return err;
     }
     (void)snprintf(limits, sizeof(limits), "hash-seed=%llu", (unsigned long long)hash_seed);
-    r->out.max = OUT_BYTES_MAX;
-    r->state = r->svc->create(limits);
+    r->p.out.max = OUT_BYTES_MAX;
+    r->p.state = r->p.svc->create(limits);
     struct resp_server_ops ops = {.ctx = r,
                                   .submit = on_submit,
                                   .read = on_read,
                                   .position = on_position,
                                   .describe = on_describe};
     struct resp_server_config config = {.submit_count_max = SUBMIT_COUNT_MAX, .version = "0.1.0"};
-    r->front = r->state == NULL ? NULL : resp_server_create(&r->loop, &ops, r->state, &config);
+    r->front = r->p.state == NULL ? NULL : resp_server_create(&r->loop, &ops, r->p.state, &config);
     if (r->front == NULL) {
-        return ts_why(why, TS_ERR_NOMEM, "out of memory for service %s", r->svc->name);
+        return ts_why(why, TS_ERR_NOMEM, "out of memory for service %s", r->p.svc->name);
     }
     return TS_OK;
 }

@@ -29,7 +29,8 @@
  *   sim_voter_disk.c  … its disk under the shipped store
  *   sim_heart.c    heartbeatd
  *   sim_nic.c      a node: clocks, pauses, nicd, power
- *   sim_replica.c  the replica process
+ *   sim_replica.c  the replica process: what is shared with the daemon, on …
+ *   sim_replica_perform.c, sim_replica_peers.c  … the models of disk and links
  *   sim_load.c     clients
  *   sim_check.c    what must hold, apart from the load
  *   sim_clock.c    … of logical time, and of the key that expires
@@ -80,13 +81,12 @@
 #include <stdio.h>
 
 #include "base/prng.h"
-#include "cluster-cfg/proposer.h"
 #include "cluster-cfg/start.h"
 #include "cluster-cfg/voter.h"
 #include "daemon/nicd_supervisor.h"
 #include "daemon/replica_evidence.h"
 #include "heartbeat/heartbeat.h"
-#include "replicator/io/perform.h"
+#include "replicator/io/perform_replica.h"
 #include "tests/sim/sim_disk.h"
 #include "tests/sim/sim_plan.h"
 #include "tests/sim/sim_queue.h"
@@ -146,25 +146,19 @@ struct sim_peer {
 struct sim_replica {
     struct sim *sim;
     int node;
-    struct repl *core;
-    struct perform perform;
-    struct proposer proposer;
-    struct start registration;
-    bool started; /* START was fed, links are open */
-    uint64_t op;
+    struct repl *core;             /* NULL: not open */
+    struct perform_replica p;      /* what the daemon shares */
+    enum repl_effect_kind op_kind; /* of the register operation under way */
+    bool registered;               /* the start's registration was checked */
     struct ts_incarnation incarnation;
     uint64_t floor_more; /* its next start believes to have promised so many epochs more */
     struct sim_peer peers[SIM_NICS_MAX + 1]; /* by node */
-    void *state;                             /* of kv */
-    struct svc_out out;
-    struct ts_hash digest; /* of all outputs, in order */
-    bool flip;             /* the next result is another than it should be (R5.1), … */
-    bool flipped;          /* … was so, in this process */
+    struct ts_hash digest;                   /* of all outputs, in order, … */
+    bool noted;                              /* … the newest among them */
+    bool flip;    /* the next result is another than it should be (R5.1), … */
+    bool flipped; /* … was so, in this process */
     uint64_t read_token;
     struct sim_waiting waiting[SIM_WAITING_MAX];
-    struct ts_seq tick_seq;
-    struct ts_seq checkpoint_seq;
-    uint64_t checkpoint_at;
     struct sim_disk disk;
 };
 
@@ -554,10 +548,17 @@ void sim_replica_start(struct sim *s, int node);
 void sim_replica_end(struct sim *s, int node);
 void sim_replica_event(struct sim *s, struct sim_event *ev);
 void sim_feed(struct sim *s, int node, struct repl_event *ev);
-/* A batch that the journal found; false when it does not fit. */
-bool sim_replica_restore(struct sim *s, int node, struct ts_bytes batch, struct ts_seq committed);
-/* The disk remembers that this start is registered. */
-void sim_replica_confirmed(struct sim *s, int node);
+/* ---- sim_replica_perform.c, sim_replica_peers.c ------------------------------------------ */
+
+extern const struct perform_table sim_replica_table;
+extern const struct perform_ops sim_replica_ops;
+/* What was read for a learner comes now, or late, or torn. */
+void sim_replica_fetched(struct sim *s, struct sim_event *ev);
+/* No peer is known of; all are, from the start on. */
+void sim_replica_peers_begin(struct sim *s, int node);
+void sim_replica_peers_report(struct sim *s, struct sim_event *ev);
+void sim_replica_peers_look(struct sim *s, int node);
+void sim_replica_evidence(struct sim *s, int node, int peer, enum repl_evidence kind);
 /* The links' callbacks. */
 void sim_replica_link_up(struct sim *s, int node, int peer, uint64_t life);
 void sim_replica_link_down(struct sim *s, int node, int peer);

@@ -51,10 +51,10 @@ static bool proposals_survive(const struct sim *s, int node)
             continue;
         }
         bool cas = r->core->op_running && r->core->op_kind == REPL_EF_REG_CAS;
-        bool proposes = r->proposer.op == PROPOSER_OP_CAS;
+        bool proposes = r->p.proposer.op == PROPOSER_OP_CAS;
         if ((cas && !survives(s, &r->core->proposal, node)) ||
-            (proposes && !survives(s, &r->proposer.proposal, node)) ||
-            (r->proposer.has_seen && !survives(s, &r->proposer.seen, node))) {
+            (proposes && !survives(s, &r->p.proposer.proposal, node)) ||
+            (r->p.proposer.has_seen && !survives(s, &r->p.proposer.seen, node))) {
             return false;
         }
     }

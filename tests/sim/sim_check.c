@@ -345,7 +345,7 @@ bool sim_check_well(const struct sim *s)
         if (s->node[n].replica.disk.lost) {
             continue;
         }
-        if (s->node[n].replica.core == NULL || !s->node[n].replica.started) {
+        if (s->node[n].replica.core == NULL || !s->node[n].replica.p.started) {
             return false;
         }
         bool serves = sim_replica_serves(s, n, &st);

@@ -109,8 +109,6 @@ bool sim_disk_open(struct sim *s, int node);
 void sim_disk_append(struct sim *s, int node, const struct repl_batch *b, struct ts_hash hash,
                      struct ts_seq committed);
 void sim_disk_truncate(struct sim *s, int node, struct repl_pos end);
-void sim_disk_floor(struct sim *s, int node, struct ts_epoch floor);
-void sim_disk_confirm(struct sim *s, int node);
 void sim_disk_refuse(struct sim *s, int node);
 void sim_disk_fetch(struct sim *s, int node, int peer, struct ts_seq after, size_t bytes_max);
 void sim_disk_power_lost(struct sim *s, int node);

@@ -4,7 +4,6 @@
  * that was told to be durable is missing, nothing is there that was never appended. A journal may
  * refuse a disk that was damaged, no other. */
 #include "base/assert.h"
-#include "daemon/replica_record.h"
 #include "replicator/io/journal_internal.h"
 #include "tests/sim/sim.h"
 
@@ -60,7 +59,7 @@ static enum ts_err on_replay(void *arg, const struct journal_batch *batch, struc
                  sim_node_name(r->sim, r->node), (unsigned long long)batch->first.v);
     }
     sim_told_add(&d->told, batch->last, batch->hash);
-    return sim_replica_restore(r->sim, r->node, batch->bytes, commit)
+    return perform_disk_replay(&r->p, batch, commit)
                ? TS_OK
                : ts_why(why, TS_ERR_CORRUPT, "a batch does not fit the log before it");
 }
@@ -125,8 +124,9 @@ bool sim_disk_open(struct sim *s, int node)
         return false;
     }
     d->journal = j;
-    err = replica_record_floor(journal_record(j), &d->floor);
+    err = perform_disk_opened(&replica_at(s, node)->p, j);
     ts_assert(err == TS_OK);
+    d->floor = replica_at(s, node)->p.floor;
     if (!d->old) {
         check_found(s, node, d->floor);
     }

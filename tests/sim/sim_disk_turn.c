@@ -305,6 +305,7 @@ static void some_spare(struct journal *j)
 void sim_disk_process_ended(struct sim *s, int node)
 {
     struct sim_disk *d = disk_of(s, node);
+    perform_close(&s->node[node].replica.p);
     if (d->journal != NULL) {
         d->ending = true;
         d->volume.full = sim_disk_full(s, d);

@@ -233,7 +233,7 @@ void sim_lies_of_nobody(struct sim *s, const struct sim_fault *f)
     for (size_t i = 0; i < 2 * sizeof(KINDS) / sizeof(KINDS[0]); i++) {
         uint16_t nobody = i % 4 == 0 ? 0 : TS_NODES_MAX + (i % 4 == 1);
         struct repl_event ev = {.kind = KINDS[i / 2], .peer = {nobody}};
-        if (!r->started || sim_paused(s, f->node, SIM_REPLICA)) {
+        if (!r->p.started || sim_paused(s, f->node, SIM_REPLICA)) {
             return;
         }
         if (i % 2 == 1 && ev.kind != REPL_EV_LINK_UP && !sim_link_is_up(s, f->node, f->other)) {

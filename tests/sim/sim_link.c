@@ -441,7 +441,7 @@ static void on_dial(struct sim *s, struct sim_pair *p, int side, int path)
     }
     if (!sim_net_path_open(s, me, peer, path) || !s->node[peer].powered) {
         dial_failed(s, p, side, path, timing(s)->path_timeout, false);
-    } else if (!sim_runs(s, peer, SIM_REPLICA) || !s->node[peer].replica.started) {
+    } else if (!sim_runs(s, peer, SIM_REPLICA) || !s->node[peer].replica.p.started) {
         dial_failed(s, p, side, path, 0, true);
     } else if (sim_paused(s, peer, SIM_REPLICA)) {
         dial_failed(s, p, side, path, SIM_S, false); /* the kernel accepts, nobody shakes hands */

@@ -169,7 +169,7 @@ static void submit(struct sim *s, const struct sim_client *c, int node, struct s
     if (s->node[node].proc[SIM_REPLICA].life != life) {
         return; /* crashed within the step: its connections were closed */
     }
-    if (r->perform.fx.submit != REPL_SUBMIT_ORDERED) {
+    if (r->p.perform.fx.submit != REPL_SUBMIT_ORDERED) {
         w->used = false;
         rec->refused = true;
         sim_check_refused(s, rec->id);
@@ -333,7 +333,7 @@ void sim_load_released(struct sim *s, int node, const struct svc_entry *entry)
                      (unsigned long long)entry->seq.v);
         }
         s->stats.acked++;
-        answered(s, w, &r->out, entry->seq.v);
+        answered(s, w, &r->p.out, entry->seq.v);
     }
 }
 
@@ -349,10 +349,10 @@ void sim_load_reads_ready(struct sim *s, int node, uint64_t token)
         }
         uint8_t payload[PAYLOAD_MAX];
         size_t len = encode(&s->load.record[w->record], payload);
-        r->out.len = 0;
-        kv_service.read(r->state, (struct ts_bytes){payload, len}, &r->out);
+        r->p.out.len = 0;
+        kv_service.read(r->p.state, (struct ts_bytes){payload, len}, &r->p.out);
         s->stats.reads++;
-        answered(s, w, &r->out, st.applied.v);
+        answered(s, w, &r->p.out, st.applied.v);
     }
 }
 
@@ -378,7 +378,7 @@ void sim_load_unserved(struct sim *s, int node)
 {
     struct sim_replica *r = &s->node[node].replica;
     struct repl_status st;
-    if (!r->started || sim_paused(s, node, SIM_REPLICA) || sim_replica_serves(s, node, &st)) {
+    if (!r->p.started || sim_paused(s, node, SIM_REPLICA) || sim_replica_serves(s, node, &st)) {
         return;
     }
     struct repl_request q = {.kind = SVC_ENTRY_NOOP};
@@ -390,7 +390,7 @@ void sim_load_unserved(struct sim *s, int node)
     if (s->node[node].proc[SIM_REPLICA].life != life) {
         return;
     }
-    if (r->perform.fx.submit != REPL_SUBMIT_NOT_PRIMARY) {
+    if (r->p.perform.fx.submit != REPL_SUBMIT_NOT_PRIMARY) {
         sim_fail(s, SIM_CHECK_RELEASE, "%s ordered an entry without being an active primary",
                  sim_node_name(s, node));
     }

@@ -20,7 +20,7 @@ void sim_rollback_keep(struct sim *s, int node, enum sim_proc proc)
 bool sim_rollback_replica(struct sim *s, int node)
 {
     struct sim_replica *r = &s->node[node].replica;
-    if (!r->started || r->disk.lost || !r->disk.has_kept ||
+    if (!r->p.started || r->disk.lost || !r->disk.has_kept ||
         r->disk.kept_start.number >= r->disk.start.number ||
         !sim_budget_allows_replica_loss(s, node)) {
         return false;

@@ -122,7 +122,7 @@ const struct repl *sim_stray_listener(const struct sim *s, int node, int other)
 {
     const struct sim_replica *r = &s->node[node].replica;
     bool runs = sim_runs(s, node, SIM_REPLICA) && !sim_paused(s, node, SIM_REPLICA);
-    return runs && r->started && sim_link_is_up(s, node, other) ? r->core : NULL;
+    return runs && r->p.started && sim_link_is_up(s, node, other) ? r->core : NULL;
 }
 
 void sim_stray_hear(struct sim *s, int node, int other, uint8_t type, struct ts_bytes frame)

@@ -163,7 +163,7 @@ static void other_value(struct sim *s, struct cfg_config *c)
 static bool bad_nack(struct sim *s, const struct sim_stray_reg *r, struct reg_msg *m)
 {
     const struct sim_replica *replica = &s->node[r->to].replica;
-    const struct proposer *p = &replica->proposer;
+    const struct proposer *p = &replica->p.proposer;
     if (r->proc != SIM_REPLICA || replica->core == NULL || p->phase == PROPOSER_IDLE) {
         return false;
     }
@@ -180,7 +180,7 @@ static bool bad_nack(struct sim *s, const struct sim_stray_reg *r, struct reg_ms
 static bool bad_promise(struct sim *s, const struct sim_stray_reg *r, struct reg_msg *m)
 {
     const struct sim_replica *replica = &s->node[r->to].replica;
-    const struct proposer *p = &replica->proposer;
+    const struct proposer *p = &replica->p.proposer;
     uint64_t n = sim_rand(s, 0, 2);
     if (r->proc != SIM_REPLICA || replica->core == NULL || p->phase != PROPOSER_PREPARING ||
         (n == 2 && !p->has_seen)) {
@@ -218,7 +218,7 @@ static bool change_reply(struct sim *s, const struct sim_stray_reg *r, struct re
             n == 3 ? (enum reg_nack_reason)sim_rand(s, 0, REG_NACK_REASONS - 1) : m->nack.reason;
     } else if (m->type == REG_MSG_START_OK) {
         if (r->proc == SIM_REPLICA && s->node[r->to].replica.core != NULL) {
-            m->start_ok = s->node[r->to].replica.registration.cfg.start; /* but for one thing: */
+            m->start_ok = s->node[r->to].replica.p.registration.cfg.start; /* but for one thing: */
         }
         m->start_ok.instance.v += n == 2;
         m->start_ok.incarnation.v += n == 3;

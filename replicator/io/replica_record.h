@@ -1,7 +1,7 @@
 /* What the replica keeps in the journal's small record (replicator/io/journal.h): the floor, below
  * which it acknowledges nothing. For the replica and for the simulator. */
-#ifndef DAEMON_REPLICA_RECORD_H
-#define DAEMON_REPLICA_RECORD_H
+#ifndef REPLICATOR_IO_REPLICA_RECORD_H
+#define REPLICATOR_IO_REPLICA_RECORD_H
 
 #include "base/buf.h"
 #include "base/err.h"

@@ -1,4 +1,4 @@
-#include "daemon/replica_record.h"
+#include "replicator/io/replica_record.h"
 
 #define RECORD_VERSION 1U
 

@@ -1,0 +1,55 @@
+#include "replicator/io/perform_replica.h"
+
+void perform_open(struct perform_replica *r, struct repl *core, const struct perform_table *table,
+                  const struct perform_ops *ops, void *ctx)
+{
+    *r = (struct perform_replica){.ops = ops};
+    r->perform.core = core;
+    r->perform.table = table;
+    r->perform.ctx = ctx;
+}
+
+void perform_close(struct perform_replica *r)
+{
+    r->ended = true;
+    r->started = false;
+}
+
+/* The last word: clients that wait are let go, once. nicd starts the replica again: an abandoned
+ * disk is refused then, one that was merely full is used when there is room. */
+static void end_without_journal(struct perform_replica *r)
+{
+    struct repl_event failed = {.kind = REPL_EV_DISK_FAILED};
+    struct repl_status s;
+    repl_status(r->perform.core, &s);
+    if (s.why != REPL_WHY_DISK) {
+        r->ops->feed(r->perform.ctx, &failed);
+    }
+    if (!r->ended) {
+        r->ops->end(r->perform.ctx);
+    }
+}
+
+void perform_turn(struct perform_replica *r, struct ts_mono now, bool early)
+{
+    struct repl_event tick = {.kind = REPL_EV_TICK};
+    if (r->disk_failed && !r->ended) {
+        end_without_journal(r);
+        return;
+    }
+    perform_register_tick(r, now, early);
+    if (r->started && (early || !ts_mono_lt(now, repl_deadline(r->perform.core)))) {
+        r->ops->feed(r->perform.ctx, &tick);
+    }
+    perform_disk_answer_refused(r); /* what the steps until now could not begin */
+}
+
+struct ts_mono perform_deadline(const struct perform_replica *r)
+{
+    struct ts_mono at = perform_register_deadline(r);
+    if (r->started) {
+        struct ts_mono core = repl_deadline(r->perform.core);
+        at = ts_mono_lt(core, at) ? core : at;
+    }
+    return at;
+}

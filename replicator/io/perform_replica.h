@@ -1,0 +1,164 @@
+/* A replica around its cores: one set of files, shared by the shell and the simulator, for all that
+ * follows from what its journal, the voters and its own clock say.
+ *
+ *   perform.c           the order in which the core's effects are performed
+ *   perform_replica.c   start, one turn, end
+ *   perform_disk.c      the journal: what is asked of it, what it tells, when it fails
+ *   perform_register.c  the voters: registration of the start (R1.8), then the proposer
+ *   perform_service.c   the service: apply, release, and the entries a primary orders by itself
+ *
+ * No I/O and no clock but the journal's calls, which copy and return: sockets, files and people are
+ * behind perform_table and perform_ops. The user owns the struct, opens the journal with
+ * perform_disk_* as its callbacks, and calls perform_turn when it has read all that came in.
+ *
+ *   perform_open → journal_open (perform_disk_replay) → perform_disk_opened → perform_register_open
+ *   → … the disk remembers the registered start → open_links, START → turns */
+#ifndef REPLICATOR_IO_PERFORM_REPLICA_H
+#define REPLICATOR_IO_PERFORM_REPLICA_H
+
+#include "cluster-cfg/proposer.h"
+#include "cluster-cfg/start.h"
+#include "replicator/io/perform.h"
+
+struct journal;
+struct journal_batch;
+
+/* What the shell, or the simulator, does besides perform_table; `ctx` is perform.ctx. */
+struct perform_ops {
+    /* Puts the time in, calls perform_step, and does what the user does after each step. */
+    void (*feed)(void *ctx, struct repl_event *ev);
+    /* To the voter of this index. It may be lost: what is outstanding is sent again. */
+    void (*send_voter)(void *ctx, uint8_t voter, const struct reg_msg *msg);
+    /* The voters know of a later start of this disk (R1.8): marks it refused and ends. */
+    void (*refused)(void *ctx, uint64_t registered);
+    /* Opens the links to the peers; the core starts when that gives true. */
+    bool (*open_links)(void *ctx);
+    /* The output of a client's command may leave, tagged with `epoch` (R2.7). */
+    void (*release)(void *ctx, const struct svc_entry *entry, struct ts_epoch epoch,
+                    struct ts_bytes out);
+    /* For people: once, a call of the journal was refused; or what its `failed` said. */
+    void (*journal_refuses)(void *ctx, const char *what, enum ts_err err);
+    void (*journal_failed)(void *ctx, enum ts_err err, const char *text);
+    /* For people: a learner cannot be fed from the journal now. `text` may be NULL. */
+    void (*fetch_failed)(void *ctx, enum ts_err err, const char *text);
+    /* The replica ends itself, without its journal: the core has said its last. */
+    void (*end)(void *ctx);
+};
+
+/* A read of the journal that could not begin. */
+struct perform_refused_fetch {
+    bool waits;
+    struct ts_nic_id peer;
+    struct ts_seq after;
+};
+
+struct perform_replica {
+    struct perform perform;
+    const struct perform_ops *ops;
+    bool started; /* START was fed: the start is registered, and the disk remembers that */
+    bool ended;   /* perform_close was called: nothing is fed any more */
+
+    /* perform_disk.c */
+    struct journal *journal; /* borrowed */
+    struct ts_epoch floor;   /* as the journal's record had it at the start */
+    bool disk_failed;        /* the next turn ends the replica */
+    struct perform_refused_fetch refused[TS_MEMBERS_MAX];
+
+    /* perform_register.c */
+    struct start registration;
+    struct proposer proposer;
+    uint64_t op; /* the core's number of the running operation */
+
+    /* perform_service.c */
+    const struct svc *svc; /* borrowed, with its state */
+    void *state;
+    struct svc_out out;       /* of the newest entry; the user sets `max` and frees it */
+    struct ts_seq tick_seq;   /* the newest ordered TICK; one at a time */
+    struct ts_mono own_after; /* an own entry that found the window full is tried again then */
+    struct ts_mono checkpoint_at;
+    struct ts_seq checkpoint_seq; /* the newest ordered CHECKPOINT */
+};
+
+/* ---- perform_replica.c --------------------------------------------------------------- */
+
+/* Begins anew; all pointers are borrowed until perform_close. The user then sets `svc`, `state` and
+ * `out.max`. */
+void perform_open(struct perform_replica *r, struct repl *core, const struct perform_table *table,
+                  const struct perform_ops *ops, void *ctx);
+/* Nothing is fed from now on, whatever is still told. */
+void perform_close(struct perform_replica *r);
+/* Everything that is due. Without its journal a replica can neither order nor acknowledge, yet its
+ * links would go on answering: it would pass for alive, and the other one would wait for it for
+ * ever. So it ends, and its end is the word that lets the other one go on. `early`: also what is
+ * not yet due. The service's turn is a call of its own. */
+void perform_turn(struct perform_replica *r, struct ts_mono now, bool early);
+/* When the next turn is due; the service's is not in it. */
+struct ts_mono perform_deadline(const struct perform_replica *r);
+
+/* ---- perform_disk.c ------------------------------------------------------------------ */
+
+/* For journal_open: a batch that was found. False when it does not fit the log before it, or the
+ * log window. */
+bool perform_disk_replay(struct perform_replica *r, const struct journal_batch *batch,
+                         struct ts_seq commit) TS_MUST_USE;
+/* The journal is open. What replica_record_floor says of its record. */
+enum ts_err perform_disk_opened(struct perform_replica *r, struct journal *journal) TS_MUST_USE;
+
+/* For perform_table. */
+void perform_disk_append(struct perform_replica *r, const struct repl_batch *batch,
+                         struct ts_hash hash, struct ts_seq committed);
+void perform_disk_truncate(struct perform_replica *r, struct repl_pos end);
+void perform_disk_floor(struct perform_replica *r, struct ts_epoch floor);
+void perform_disk_fetch(struct perform_replica *r, struct ts_nic_id peer, struct ts_seq after,
+                        size_t bytes_max);
+/* A read that cannot begin: it is answered by the next turn, since within a step of the core it
+ * cannot be. */
+void perform_disk_fetch_refused(struct perform_replica *r, struct ts_nic_id peer,
+                                struct ts_seq after, enum ts_err err);
+
+/* For journal_callbacks; `arg` is the struct perform_replica. */
+void perform_disk_persisted(void *arg, struct ts_seq seq);
+void perform_disk_truncated(void *arg, struct ts_seq after);
+void perform_disk_record_persisted(void *arg, uint64_t token);
+void perform_disk_failed(void *arg, enum ts_err err, const char *text);
+
+/* Parts of a turn. */
+void perform_disk_confirm(struct perform_replica *r);
+void perform_disk_answer_refused(struct perform_replica *r);
+
+/* ---- perform_register.c -------------------------------------------------------------- */
+
+/* Begins the registration of this start. The instance in `proposer` is the core's. */
+void perform_register_open(struct perform_replica *r, const struct start_config *start,
+                           const struct proposer_config *proposer, struct ts_mono now);
+/* For perform_table. */
+void perform_register_op(struct perform_replica *r, enum repl_effect_kind kind, uint64_t op,
+                         struct ts_epoch expected, const struct cfg_config *config,
+                         struct ts_mono now);
+/* The link to a voter is up, or down. */
+void perform_register_voter(struct perform_replica *r, uint8_t voter, bool up, struct ts_mono now);
+/* A frame of a voter. One that is malformed is left alone: what reg_msg_decode says of it. */
+enum ts_err perform_register_frame(struct perform_replica *r, uint8_t voter, uint8_t type,
+                                   struct ts_bytes payload, struct ts_mono now) TS_MUST_USE;
+void perform_register_tick(struct perform_replica *r, struct ts_mono now, bool early);
+struct ts_mono perform_register_deadline(const struct perform_replica *r);
+
+/* ---- perform_service.c --------------------------------------------------------------- */
+
+/* For perform_table: every committed entry goes to the service, also those without a client, since
+ * time moves with each (R2.2). */
+struct ts_hash perform_service_apply(struct perform_replica *r, const struct svc_entry *entry,
+                                     struct ts_epoch epoch, bool release);
+/* Whether reads and requests are taken. */
+bool perform_service_serves(const struct repl_status *s);
+/* Orders requests as one batch. TS_ERR_BUSY: the window is full; TS_ERR_REFUSED: not primary. */
+enum ts_err perform_service_order(struct perform_replica *r, const struct repl_request *requests,
+                                  size_t count, struct ts_seq *first) TS_MUST_USE;
+/* Orders what the primary orders by itself: TICK when something expires, CHECKPOINT for the digest
+ * (R5.1). */
+void perform_service_turn(struct perform_replica *r, struct ts_mono now);
+struct ts_mono perform_service_deadline(const struct perform_replica *r, struct ts_mono now);
+/* Own entries may be cut off with the log's end: nobody waits for them any more. */
+void perform_service_forget(struct perform_replica *r);
+
+#endif

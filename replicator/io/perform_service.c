@@ -1,0 +1,116 @@
+#include "base/hash.h"
+#include "replicator/io/perform_replica.h"
+
+/* A slice of the state is folded into the digest this often while entries come, … */
+#define CHECKPOINT_BUSY_NS TS_NS_PER_S
+/* … and this often when none do, so that a flipped bit in idle state is found too. */
+#define CHECKPOINT_IDLE_NS (10 * TS_NS_PER_S)
+
+/* An own entry that found the log window full waits this long: commits make room. */
+#define OWN_RETRY_NS (5 * TS_NS_PER_MS)
+
+struct ts_hash perform_service_apply(struct perform_replica *r, const struct svc_entry *entry,
+                                     struct ts_epoch epoch, bool release)
+{
+    r->out.len = 0;
+    r->svc->apply(r->state, entry, &r->out);
+    struct ts_bytes out = {r->out.data, r->out.len};
+    if (release && entry->kind == SVC_ENTRY_COMMAND) {
+        r->ops->release(r->perform.ctx, entry, epoch, out);
+    }
+    return ts_hash_bytes(out.data, out.len);
+}
+
+bool perform_service_serves(const struct repl_status *s)
+{
+    return s->role == REPL_ROLE_PRIMARY && s->active && !s->blocked;
+}
+
+enum ts_err perform_service_order(struct perform_replica *r, const struct repl_request *requests,
+                                  size_t count, struct ts_seq *first)
+{
+    struct repl_event ev = {.kind = REPL_EV_SUBMIT};
+    ev.u.submit.requests = requests;
+    ev.u.submit.count = count;
+    r->ops->feed(r->perform.ctx, &ev);
+    *first = r->perform.fx.first_seq;
+    switch (r->perform.fx.submit) {
+    case REPL_SUBMIT_ORDERED:
+        return TS_OK;
+    case REPL_SUBMIT_BUSY:
+        return TS_ERR_BUSY;
+    case REPL_SUBMIT_NONE:
+    case REPL_SUBMIT_NOT_PRIMARY:
+        break;
+    }
+    return TS_ERR_REFUSED;
+}
+
+/* The logical time at which a TICK is due, as local time; NEVER when none is. */
+static struct ts_mono tick_due(const struct perform_replica *r, const struct repl_status *s,
+                               struct ts_mono now)
+{
+    struct ts_ltime next = r->svc->next_tick(r->state);
+    if (!perform_service_serves(s) || next.ns == UINT64_MAX || ts_seq_lt(s->applied, r->tick_seq)) {
+        return TS_MONO_NEVER;
+    }
+    struct ts_ltime logical = repl_logical_now(r->perform.core, now);
+    struct ts_mono due = next.ns > logical.ns ? ts_mono_add(now, next.ns - logical.ns) : now;
+    return ts_mono_lt(due, r->own_after) ? r->own_after : due;
+}
+
+static struct ts_mono checkpoint_due(const struct perform_replica *r, const struct repl_status *s)
+{
+    if (!perform_service_serves(s) || ts_seq_lt(s->applied, r->checkpoint_seq)) {
+        return TS_MONO_NEVER;
+    }
+    bool busy = ts_seq_lt(r->checkpoint_seq, s->applied);
+    struct ts_mono due =
+        ts_mono_add(r->checkpoint_at, busy ? CHECKPOINT_BUSY_NS : CHECKPOINT_IDLE_NS);
+    return ts_mono_lt(due, r->own_after) ? r->own_after : due;
+}
+
+struct ts_mono perform_service_deadline(const struct perform_replica *r, struct ts_mono now)
+{
+    struct repl_status s;
+    repl_status(r->perform.core, &s);
+    struct ts_mono a = tick_due(r, &s, now);
+    struct ts_mono b = checkpoint_due(r, &s);
+    return ts_mono_lt(a, b) ? a : b;
+}
+
+static void order_own(struct perform_replica *r, enum svc_entry_kind kind, struct ts_seq *seq,
+                      struct ts_mono now)
+{
+    struct repl_request q = {.kind = kind};
+    struct ts_seq first;
+    enum ts_err err = perform_service_order(r, &q, 1, &first);
+    if (err == TS_OK) {
+        *seq = first;
+    } else if (err == TS_ERR_BUSY) {
+        r->own_after = ts_mono_add(now, OWN_RETRY_NS);
+    }
+}
+
+void perform_service_turn(struct perform_replica *r, struct ts_mono now)
+{
+    struct repl_status s;
+    repl_status(r->perform.core, &s);
+    if (!ts_mono_lt(now, tick_due(r, &s, now))) {
+        order_own(r, SVC_ENTRY_TICK, &r->tick_seq, now);
+    }
+    if (r->ended) {
+        return;
+    }
+    repl_status(r->perform.core, &s);
+    if (!ts_mono_lt(now, checkpoint_due(r, &s))) {
+        r->checkpoint_at = now;
+        order_own(r, SVC_ENTRY_CHECKPOINT, &r->checkpoint_seq, now);
+    }
+}
+
+void perform_service_forget(struct perform_replica *r)
+{
+    r->tick_seq.v = 0;
+    r->checkpoint_seq.v = 0;
+}
