@@ -44,6 +44,15 @@ static bool is_passed_over(const struct sim_args *a, enum sim_check check)
            (a->check != SIM_CHECK_NONE && a->check != check);
 }
 
+static void add_pauses(struct sim_pauses *to, const struct sim_pauses *p)
+{
+    for (int i = 0; i < SIM_PAUSES; i++) {
+        to->count[i] += p->count[i];
+    }
+    to->longest_pm = p->longest_pm > to->longest_pm ? p->longest_pm : to->longest_pm;
+    to->nearest = p->nearest > to->nearest ? p->nearest : to->nearest;
+}
+
 static void add(struct totals *t, const struct sim_stats *s)
 {
     struct sim_stats *to = &t->stats;
@@ -67,6 +76,9 @@ static void add(struct totals *t, const struct sim_stats *s)
         to->faults[k] += s->faults[k];
         to->spared[k] += s->spared[k];
     }
+    for (int k = 0; k < SIM_ONES; k++) {
+        add_pauses(&to->pauses[k], &s->pauses[k]);
+    }
 }
 
 static uint64_t all_faults(const struct totals *t)
@@ -88,6 +100,45 @@ static void summary_line(const struct totals *t, double took)
            (unsigned long long)all_faults(t), (unsigned long long)t->stats.takeovers,
            (unsigned long long)t->stats.stopped);
     fflush(stdout);
+}
+
+static uint64_t pauses_of(const struct sim_pauses *p)
+{
+    uint64_t n = 0;
+    for (int i = 0; i < SIM_PAUSES; i++) {
+        n += p->count[i];
+    }
+    return n;
+}
+
+/* The tenth of a failure-timeout that so many per mille of the pauses do not reach. */
+static double quantile(const struct sim_pauses *p, uint64_t per_mille)
+{
+    uint64_t all = pauses_of(p);
+    uint64_t below = 0;
+    for (int i = 0; i < SIM_PAUSES; i++) {
+        below += p->count[i];
+        if (below * 1000 >= all * per_mille) {
+            return (double)(i + 1) / 10;
+        }
+    }
+    return 0;
+}
+
+static void summary_pauses(const struct sim_stats *s)
+{
+    printf("  pauses while one fault lasts, in failure-timeouts:\n");
+    for (int k = 0; k < SIM_ONES; k++) {
+        const struct sim_pauses *p = &s->pauses[k];
+        uint64_t all = pauses_of(p);
+        if (all > 0) {
+            printf("    %-29s %5llu: median < %3.1f, p99 < %3.1f, longest %4.2f; %2llu %% of its "
+                   "bound at most (%s)\n",
+                   sim_one_name((enum sim_one)k), (unsigned long long)all, quantile(p, 500),
+                   quantile(p, 990), (double)p->longest_pm / 1000, (unsigned long long)p->nearest,
+                   sim_one_wait((enum sim_one)k));
+        }
+    }
 }
 
 static void summary(const struct totals *t, double took)
@@ -113,6 +164,7 @@ static void summary(const struct totals *t, double took)
         }
     }
     printf("\n");
+    summary_pauses(s);
 }
 
 /* False when the coverage cannot be told. */

@@ -12,6 +12,7 @@
  *   sim_fault.c    carries a schedule out, keeps to the fault budget, heals
  *   sim_moment.c   faults that wait for a moment: a proposal, a seal, a round of reads
  *   sim_rollback.c old images of disks
+ *   sim_available.c one fault at a time, and how long the clients wait then
  *   sim_budget.c   the fault budget: what the design survives
  *   sim_net.c      paths: loss, delay, order, copies, damage, partitions; datagrams, voters' links
  *   sim_link.c     TCP links between replicas: dial, choice of the path, sessions
@@ -87,6 +88,7 @@
 #include "daemon/replica_evidence.h"
 #include "heartbeat/heartbeat.h"
 #include "replicator/io/perform_replica.h"
+#include "tests/sim/sim_available.h"
 #include "tests/sim/sim_disk.h"
 #include "tests/sim/sim_plan.h"
 #include "tests/sim/sim_queue.h"
@@ -392,6 +394,7 @@ struct sim_stats {
     uint64_t course; /* a hash of all that happened, in order */
     uint64_t faults[SIM_FAULT_KINDS];
     uint64_t spared[SIM_FAULT_KINDS]; /* faults that the budget did not allow then */
+    struct sim_pauses pauses[SIM_ONES];
 };
 
 /* X(symbol, name): who caught it. */
@@ -415,6 +418,7 @@ struct sim_stats {
     X(SIM_CHECK_DISK, "durable-kept") \
     X(SIM_CHECK_LINEAR, "linearizable") \
     X(SIM_CHECK_LIVE, "liveness") \
+    X(SIM_CHECK_AVAILABLE, "available") \
     X(SIM_CHECK_COURSE, "deterministic") \
     X(SIM_CHECK_ALARM, "core-alarm") \
     X(SIM_CHECK_ASSERT, "assertion")
@@ -460,6 +464,7 @@ struct sim {
     struct sim_net net;
     size_t armed[SIM_MOMENTS]; /* 1 + number of the fault that waits for it; 0 = none */
     uint64_t quiet_until;      /* no other fault begins before that: what one broke is to be seen */
+    struct sim_available available;
     struct sim_stray stray;
     bool stray_heard; /* what a replica just hears is a stray: its alarms are right */
     struct sim_pair pair[SIM_NICS_MAX]; /* (1,2), (1,3), (2,3) */

@@ -445,6 +445,10 @@ static void begin(struct sim *s, const struct sim_event *ev)
 {
     const struct sim_fault *f = &s->plan.fault[ev->a];
     bool done = true;
+    if (f->kind == SIM_FAULT_ONE) {
+        sim_available_begin(s, ev);
+        return;
+    }
     if (s->now < s->quiet_until && f->kind != SIM_FAULT_MOMENT) {
         return;
     }
@@ -536,6 +540,8 @@ void sim_fault_event(struct sim *s, struct sim_event *ev)
     } else if (ev->kind == SIM_EV_FAULT_POINT) {
         if (s->plan.fault[ev->a].kind == SIM_FAULT_MOMENT) {
             sim_moment_blow(s, ev);
+        } else if (s->plan.fault[ev->a].kind == SIM_FAULT_ONE) {
+            sim_available_look(s, ev);
         } else {
             sim_rollback_goes_on(s, ev);
         }

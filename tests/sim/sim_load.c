@@ -26,7 +26,7 @@ static void again(struct sim *s, int client, uint64_t after)
 static uint64_t patience(struct sim *s)
 {
     uint64_t timeout = s->plan.failure_timeout;
-    return sim_rand(s, timeout / 2, 6 * timeout);
+    return sim_rand(s, timeout / 2, s->plan.one ? timeout : 6 * timeout);
 }
 
 static bool focused(const struct sim *s)
@@ -40,9 +40,10 @@ static bool in_focus(const struct sim *s, int client)
     return focused(s) && client % 2 == 0;
 }
 
-static uint64_t think(struct sim *s)
+/* Two clients hurry where pauses are measured. */
+static uint64_t think(struct sim *s, uint32_t client)
 {
-    uint64_t most = 2 * s->plan.think;
+    uint64_t most = s->plan.one && client < 2 ? 10 * SIM_MS : 2 * s->plan.think;
     return sim_rand(s, 0, focused(s) ? most / 4 : most);
 }
 
@@ -76,6 +77,9 @@ static void draw_command(struct sim *s, struct sim_record *r)
     uint64_t dice = sim_rand(s, 0, 99);
     if (in_focus(s, (int)r->client) && sim_chance_pm(s, 500)) {
         dice = dice % 35; /* more reads, where a write may be in the way of them */
+    }
+    if (s->plan.one && r->client < 2) {
+        dice = r->client == 0 ? 35 + dice % 65 : dice % 35; /* pauses of both sorts are seen */
     }
     r->read = dice < 35;
     if (dice < 70) {
@@ -283,7 +287,7 @@ void sim_load_act(struct sim *s, const struct sim_event *ev)
         !sim_replica_serves(s, node, &st)) {
         c->guess = node % s->nics + 1;
         /* Twice soon, at the other nodes; then more rarely. */
-        uint64_t most_us = focused(s) ? 1000 : c->misses++ < 2 ? 3000 : 40000;
+        uint64_t most_us = focused(s) ? 1000 : s->plan.one || c->misses++ < 2 ? 3000 : 40000;
         again(s, (int)ev->a, sim_us(s, 500, most_us));
         return;
     }
@@ -315,8 +319,9 @@ static void answered(struct sim *s, struct sim_waiting *w, const struct svc_out 
     keep_reply(s, rec, out);
     w->used = false;
     sim_check_answered(s, rec, position);
+    sim_available_answered(s, rec->read);
     sim_clock_answered(s, rec, (struct ts_bytes){out->data, out->len});
-    set_free(s, w->record, think(s));
+    set_free(s, w->record, think(s, rec->client));
 }
 
 void sim_load_released(struct sim *s, int node, const struct svc_entry *entry)

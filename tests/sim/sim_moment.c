@@ -173,6 +173,9 @@ void sim_moment_traced(struct sim *s, int node, const struct ts_trace *t)
         {TS_TRACE_LEARNER_START, SIM_MOMENT_LEARNER},  {TS_TRACE_TRUNCATED, SIM_MOMENT_CUT},
         {TS_TRACE_REFUSED, SIM_MOMENT_REFUSED},
     };
+    if (t->kind == TS_TRACE_IN_SYNC_ADD) {
+        sim_available_joining(s);
+    }
     for (size_t i = 0; i < sizeof(of) / sizeof(of[0]); i++) {
         if (of[i].kind == t->kind) {
             sim_moment_came(s, node, of[i].moment);

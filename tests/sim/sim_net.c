@@ -170,7 +170,7 @@ static void register_message(struct sim *s, struct sim_event *ev, int from,
         if (path < 0) {
             ev->at += sim_us(s, 200000, 3000000); /* TCP sends again when the path is back */
         }
-        if (s->now < s->net.late_until && sim_chance_pm(s, 250)) {
+        if (s->now < s->net.late_until && sim_chance_pm(s, s->plan.one ? 1000 : 250)) {
             ev->at += sim_rand(s, 0, s->net.late_max);
         }
         ev->bytes = sim_bytes_copy(s, (struct ts_bytes){bytes, w.len}, (struct ts_bytes){NULL, 0});

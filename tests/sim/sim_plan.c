@@ -111,15 +111,53 @@ static enum sim_fault_kind draw_kind(const struct sim_plan *plan, struct ts_prng
     return SIM_FAULT_KILL_REPLICA;
 }
 
+/* One fault at a time, in a network that is quiet or a little bad. */
+static void draw_one_at_a_time(struct sim_plan *plan, struct ts_prng *p)
+{
+    static const uint64_t timeouts_ms[] = {50, 100, 100, 100, 200, 300, 500};
+    plan->one = true;
+    plan->kinds = 1ULL << SIM_FAULT_ONE;
+    plan->failure_timeout = timeouts_ms[between(p, 0, COUNT(timeouts_ms) - 1)] * MS;
+    plan->faults_until = between(p, 4000, 12000) * MS;
+    bool mild = between(p, 0, 2) == 0;
+    plan->mild_delay = mild ? plan->failure_timeout / between(p, 20, 100) : 0;
+    /* A lost segment is sent again after 200 ms at the earliest, which is silence to a detector
+     * that waits for less. */
+    bool loses = mild && plan->failure_timeout >= 500 * MS;
+    plan->mild_loss_pm = loses ? (uint16_t)between(p, 0, 4) : 0;
+    uint64_t most = between(p, 2, 20);
+    for (uint64_t at = 300 * MS; plan->fault_count < 40; at += 50 * MS) {
+        struct sim_fault *f = &plan->fault[plan->fault_count++];
+        f->kind = SIM_FAULT_ONE;
+        f->at = at;
+        f->lasts = plan->failure_timeout * between(p, 5, 10 * most) / 10;
+        f->other =
+            (uint8_t)between(p, 0, (plan->arbiters > 0 ? SIM_ONES : SIM_ONE_ARBITER_OFF) - 1);
+        if (f->other == SIM_ONE_PRIMARY_DISK && between(p, 0, 2) != 0) {
+            f->other = SIM_ONE_PRIMARY_OFF;
+        }
+        f->a = ts_prng_next(p);
+        f->b = ts_prng_next(p);
+        if (f->other == SIM_ONE_PRIMARY_DISK) {
+            f->lasts = plan->faults_until;
+            break; /* for good: from then on the others are not the only one */
+        }
+    }
+}
+
 void sim_plan_draw(struct sim_plan *plan, uint64_t seed, bool beyond)
 {
     struct ts_prng p = ts_prng_init(seed);
     memset(plan, 0, sizeof(*plan));
     plan->seed = seed;
     draw_cluster(plan, &p);
+    if (ts_prng_next(&p) % 8 == 0 && !beyond) {
+        draw_one_at_a_time(plan, &p);
+        return;
+    }
     /* Many kinds at once, or a few and those often. */
     uint64_t common = between(&p, 0, 2) == 0 ? 15 : 50;
-    for (int k = 0; k < SIM_FAULT_KINDS; k++) {
+    for (int k = 0; k < SIM_FAULT_ONE; k++) {
         bool disk = k >= SIM_FAULT_FSYNC_ERROR && k <= SIM_FAULT_OLD_TOGETHER;
         /* A run ends when different results are noticed: few have them. */
         uint64_t chance = k == SIM_FAULT_OTHER_RESULT ? 6 : disk && beyond ? 80 : common;

@@ -64,7 +64,39 @@
     X(SIM_FAULT_STRAY, "stray-messages", 4) \
     X(SIM_FAULT_FALSE, "false-claims", 1) \
     X(SIM_FAULT_LONG, "long-entries", 1) \
-    X(SIM_FAULT_OTHER_RESULT, "other-result", 2)
+    X(SIM_FAULT_OTHER_RESULT, "other-result", 2) \
+    X(SIM_FAULT_ONE, "one-at-a-time", 0)
+
+/* What happens in a run that has one fault at a time (sim_available.c): to whom, and what the
+ * clients wait for. X(symbol, name, wait) */
+#define SIM_ONE_LIST(X) \
+    X(SIM_ONE_PRIMARY_KILLED, "primary killed", TAKEOVER) \
+    X(SIM_ONE_PRIMARY_DOWN, "primary's process down", TAKEOVER) \
+    X(SIM_ONE_PRIMARY_PAUSED, "primary's process stopped", TAKEOVER) \
+    X(SIM_ONE_PRIMARY_HOST_PAUSED, "primary's host stopped", TAKEOVER) \
+    X(SIM_ONE_PRIMARY_CUT, "primary's NIC cut off", TAKEOVER) \
+    X(SIM_ONE_PRIMARY_OFF, "primary's host off", TAKEOVER) \
+    X(SIM_ONE_PRIMARY_FULL, "primary's disk full", TAKEOVER) \
+    X(SIM_ONE_PRIMARY_DISK, "primary's disk failed", TAKEOVER) \
+    X(SIM_ONE_PARTED, "primary and secondary parted", TAKEOVER) \
+    X(SIM_ONE_SECONDARY_KILLED, "secondary killed", REMOVAL) \
+    X(SIM_ONE_SECONDARY_DOWN, "secondary's process down", REMOVAL) \
+    X(SIM_ONE_SECONDARY_PAUSED, "secondary's process stopped", REMOVAL) \
+    X(SIM_ONE_SECONDARY_HOST_PAUSED, "secondary's host stopped", REMOVAL) \
+    X(SIM_ONE_SECONDARY_CUT, "secondary's NIC cut off", REMOVAL) \
+    X(SIM_ONE_SECONDARY_OFF, "secondary's host off", REMOVAL) \
+    X(SIM_ONE_PATH, "a path cut", PATH) \
+    X(SIM_ONE_ARBITER_OFF, "arbiter off", NOTHING) \
+    X(SIM_ONE_ARBITER_PAUSED, "arbiter stopped", NOTHING) \
+    X(SIM_ONE_ARBITER_CUT, "arbiter cut off", NOTHING) \
+    X(SIM_ONE_LATE, "register messages late", NOTHING)
+
+enum sim_one {
+#define SIM_ONE_ENUM(symbol, name, wait) symbol,
+    SIM_ONE_LIST(SIM_ONE_ENUM)
+#undef SIM_ONE_ENUM
+        SIM_ONES
+};
 
 /* What a fault can wait for: the next time that a replica is there. X(symbol, name) */
 #define SIM_MOMENT_LIST(X) \
@@ -147,6 +179,9 @@ struct sim_plan {
     uint64_t drift_ppm;    /* largest */
     uint64_t faults_until; /* ns */
     uint64_t kinds;        /* bit = enum sim_fault_kind */
+    bool one;              /* one fault at a time, and otherwise: */
+    uint16_t mild_loss_pm; /* all paths lose so much, */
+    uint64_t mild_delay;   /* … and delay at most so much more, ns */
     size_t fault_count;
     struct sim_fault fault[SIM_FAULTS_MAX];
 };

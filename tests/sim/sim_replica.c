@@ -153,6 +153,10 @@ void sim_replica_start(struct sim *s, int node)
     struct sim_replica *r = replica_of(s, node);
     struct sim_process *p = &s->node[node].proc[SIM_REPLICA];
     p->ready = true;
+    if (sim_available_keeps_down(s, node)) {
+        p->exit_now = 1;
+        return;
+    }
     r->digest = (struct ts_hash){0, 0};
     r->flip = false;
     r->flipped = false;

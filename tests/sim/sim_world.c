@@ -257,6 +257,7 @@ static void setup(struct sim *s, const struct sim_plan *plan, const struct sim_o
     s->failure = (struct sim_failure){.check = SIM_CHECK_NONE};
     memset(&s->net, 0, sizeof(s->net));
     memset(s->armed, 0, sizeof(s->armed));
+    s->available = (struct sim_available){0};
     s->quiet_until = 0;
     s->stray_heard = false; /* the last run may have ended within one */
     memset(&s->stats, 0, sizeof(s->stats));
@@ -379,6 +380,7 @@ static void run(struct sim *s)
                      (unsigned long long)(heal_bound(s) / SIM_MS));
         }
     }
+    sim_available_close(s);
     sim_check_end(s);
     sim_history_check(s);
 }
