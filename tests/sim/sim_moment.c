@@ -249,7 +249,11 @@ static void duel(struct sim *s, const struct sim_fault *f)
     int other = f->node % s->nics + 1;
     doubt(s, f->node, other, f);
     doubt(s, other, f->node, f);
-    sim_proc_end(s, 1 + (int)((f->a >> 16) % (uint64_t)s->nodes), SIM_CFGD, -SIGKILL);
+    for (int v = 1; v <= s->nodes; v++) { /* after it has answered the one, or both */
+        if ((f->b >> v & 1) != 0) {
+            s->node[v].proc[SIM_CFGD].crash_in = 1 + (f->b >> (8 * v)) % 12;
+        }
+    }
     if ((f->a >> 56) % 2 == 0) {
         make_late(s, f);
     }
