@@ -7,9 +7,9 @@
 #include "cluster-cfg/io/admin_server.h"
 #include "cluster-cfg/io/cfgd.h"
 #include "cluster-cfg/io/voter_client.h"
+#include "cluster-cfg/io/voter_perform.h"
 #include "cluster-cfg/io/voter_server.h"
 #include "cluster-cfg/io/voter_store.h"
-#include "cluster-cfg/start.h"
 #include "net/loop.h"
 #include "net/tls.h"
 #include "net/unix_dgram.h"
@@ -26,17 +26,9 @@ struct cfgd_voter {
     struct voter_store *store;
     struct voter_server *server;
     struct voter_client *client;
-    struct start start;
-    uv_timer_t timer; /* of `start` */
+    struct voter_perform p; /* what the simulator shares */
+    uv_timer_t timer;       /* of its start's registration */
     bool timer_open;
-
-    uint64_t persisted; /* volatile: how many persists are durable */
-    bool persist_failed;
-    bool stepping;
-    size_t starts_count; /* the start registrations as the disk has them, or will */
-    struct reg_start starts[VOTER_STARTS_MAX];
-    struct voter_effects effects;
-    uint8_t bytes[VOTER_STORE_STARTS_MAX]; /* scratch: one record being written */
 };
 
 struct cfgd {

@@ -1,9 +1,4 @@
-/* The voter of cluster-cfgd: carries out the effects of the voter core and of the
- * registration of its own start.
- *
- * Order (R1.3, R1.8): a reply leaves only after the core was told that its record is durable;
- * PREPARE and ACCEPT are answered only after this start is registered at a majority and the disk
- * remembers that. */
+/* The voter of cluster-cfgd: voter_perform.c on the real disk and links. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -12,54 +7,17 @@
 
 static void fail(struct cfgd *d, const char *text)
 {
-    if (d->state.voter.state == ADMIN_VOTER_CLONE) {
-        return;
-    }
     d->state.voter.state = ADMIN_VOTER_FAILED;
     (void)snprintf(d->state.voter.why, sizeof(d->state.voter.why), "%s", text);
     net_log(d->o.log, NET_LOG_ERROR, "the voter does not vote: %s", text);
 }
 
-static void on_persisted(void *arg);
+/* ---- voter_perform_ops ------------------------------------------------------------------------
+ */
 
-static void persist_bytes(struct cfgd_voter *v, uint32_t id, const struct ts_writer *w)
+static void on_reply(void *ctx, uint64_t handle, const struct reg_msg *msg)
 {
-    enum ts_err err = ts_writer_status(w);
-    if (err == TS_OK) {
-        err = voter_store_write(v->store, id, (struct ts_bytes){w->data, w->len}, on_persisted, v);
-    }
-    if (err != TS_OK) {
-        v->persist_failed = true;
-    }
-}
-
-static void keep_start(struct cfgd_voter *v, const struct reg_start *s)
-{
-    for (size_t i = 0; i < v->starts_count; i++) {
-        if (ts_incarnation_eq(v->starts[i].incarnation, s->incarnation)) {
-            v->starts[i] = *s;
-            return;
-        }
-    }
-    ts_assert(v->starts_count < VOTER_STARTS_MAX); /* the core refuses more */
-    v->starts[v->starts_count++] = *s;
-}
-
-static void persist(struct cfgd_voter *v, const struct voter_record *record)
-{
-    struct ts_writer w = ts_writer_init(v->bytes, sizeof(v->bytes));
-    if (record->kind == VOTER_RECORD_REGISTER) {
-        voter_record_encode(record, &w);
-        persist_bytes(v, record->reg.reg, &w);
-        return;
-    }
-    keep_start(v, &record->start);
-    voter_starts_encode(v->starts, v->starts_count, &w);
-    persist_bytes(v, VOTER_STORE_STARTS, &w);
-}
-
-static void reply(struct cfgd_voter *v, uint64_t handle, const struct reg_msg *msg)
-{
+    struct cfgd_voter *v = ctx;
     uint8_t bytes[REG_MSG_PAYLOAD_MAX];
     struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
     reg_msg_encode(msg, &w);
@@ -70,86 +28,17 @@ static void reply(struct cfgd_voter *v, uint64_t handle, const struct reg_msg *m
     (void)ignored;
 }
 
-static void step_once(struct cfgd_voter *v, struct voter_event *ev)
-{
-    ts_assert(!v->stepping); /* completions and frames come from the loop, never from within */
-    v->stepping = true;
-    ev->now = net_now();
-    voter_step(v->core, ev, &v->effects);
-    for (size_t i = 0; i < v->effects.count; i++) {
-        const struct voter_effect *e = &v->effects.e[i];
-        switch (e->kind) {
-        case VOTER_PERSIST:
-            persist(v, &e->persist.record);
-            break;
-        case VOTER_REPLY:
-            reply(v, e->reply.handle, &e->reply.msg);
-            break;
-        case VOTER_TRACE:
-            cfgd_trace(v->d, &e->trace);
-            break;
-        }
-    }
-    v->stepping = false;
-}
-
-static void step(struct cfgd_voter *v, struct voter_event *ev)
-{
-    step_once(v, ev);
-    if (v->persist_failed && !voter_has_failed(v->core)) {
-        fail(v->d, "its disk takes no more writes; see the line before");
-        step_once(v, &(struct voter_event){.kind = VOTER_PERSIST_FAILED});
-    }
-}
-
-static void on_persisted(void *arg)
-{
-    struct cfgd_voter *v = arg;
-    if (v->d->closing) {
-        return; /* nobody is there to be answered */
-    }
-    v->persisted++;
-    step(v, &(struct voter_event){.kind = VOTER_PERSISTED, .n = v->persisted});
-}
-
-static void on_store_failed(void *arg, enum ts_err err, const char *text)
-{
-    struct cfgd_voter *v = arg;
-    (void)err;
-    if (v->d->closing) {
-        return;
-    }
-    fail(v->d, text);
-    if (!voter_has_failed(v->core)) {
-        step(v, &(struct voter_event){.kind = VOTER_PERSIST_FAILED});
-    }
-}
-
-static void on_request(void *arg, uint64_t handle, const struct net_hello *hello, uint8_t type,
-                       struct ts_bytes payload)
-{
-    struct cfgd_voter *v = arg;
-    struct reg_msg msg;
-    if (reg_msg_decode(&msg, type, payload) != TS_OK) {
-        (void)net_log_limited(v->d->o.log, NET_LOG_WARNING, "voter-malformed",
-                              "refused a malformed register message from %s",
-                              admin_node_name(v->d->o.cluster, hello->node));
-        return;
-    }
-    step(v, &(struct voter_event){
-                .kind = VOTER_MESSAGE, .from = hello->node, .handle = handle, .msg = &msg});
-}
-
 /* The refusal is marked on the disk: it holds also when nobody who knows better is left (R1.8). */
-static void on_clone(struct cfgd_voter *v, const struct start_effect *e)
+static void on_refused(void *ctx, uint8_t voter, uint64_t registered)
 {
+    struct cfgd_voter *v = ctx;
     struct admin_voter *a = &v->d->state.voter;
-    const struct cfg_node *by = cfg_cluster_node(v->d->o.cluster, v->voter_ids[e->voter]);
+    const struct cfg_node *by = cfg_cluster_node(v->d->o.cluster, v->voter_ids[voter]);
     char dir[TS_PATH_MAX];
     char reason[160];
     (void)snprintf(reason, sizeof(reason),
                    "%s knows its start %" PRIu64 " but this is start %" PRIu64,
-                   by == NULL ? "a voter" : by->name, e->msg.refused.registered_start, a->start);
+                   by == NULL ? "a voter" : by->name, registered, a->start);
     if (ts_path(dir, NULL, v->d->o.dir, "voter") == TS_OK) {
         ts_dir_refuse(dir, reason);
     }
@@ -159,32 +48,61 @@ static void on_clone(struct cfgd_voter *v, const struct start_effect *e)
                    reason, v->d->o.dir);
     a->state = ADMIN_VOTER_CLONE;
     net_log(v->d->o.log, NET_LOG_ERROR, "%s", a->why);
-    if (!voter_has_failed(v->core)) {
-        step(v, &(struct voter_event){.kind = VOTER_PERSIST_FAILED});
+}
+
+static void on_failed(void *ctx, const char *text)
+{
+    struct cfgd_voter *v = ctx;
+    fail(v->d, text);
+}
+
+static void on_ready(void *ctx)
+{
+    struct cfgd_voter *v = ctx;
+    v->d->state.voter.state = ADMIN_VOTER_READY;
+    net_log(v->d->o.log, NET_LOG_INFO, "start %" PRIu64 " is registered: the voter votes",
+            v->d->state.voter.start);
+}
+
+static void on_trace(void *ctx, const struct ts_trace *t)
+{
+    struct cfgd_voter *v = ctx;
+    cfgd_trace(v->d, t);
+}
+
+static void on_persisted(void *arg)
+{
+    struct cfgd_voter *v = arg;
+    if (!v->d->closing) { /* otherwise nobody is there to be answered */
+        voter_perform_persisted(&v->p, net_now());
     }
+}
+
+static enum ts_err on_write(void *ctx, const struct voter_record *record, uint32_t id,
+                            struct ts_bytes bytes)
+{
+    struct cfgd_voter *v = ctx;
+    (void)record;
+    return voter_store_write(v->store, id, bytes, on_persisted, v);
 }
 
 static void on_confirmed(void *arg)
 {
     struct cfgd_voter *v = arg;
-    if (!v->d->closing && v->d->state.voter.state == ADMIN_VOTER_REGISTERING) {
-        v->d->state.voter.state = ADMIN_VOTER_READY;
-        net_log(v->d->o.log, NET_LOG_INFO, "start %" PRIu64 " is registered: the voter votes",
-                v->d->state.voter.start);
-        step(v, &(struct voter_event){.kind = VOTER_READY});
+    if (!v->d->closing) {
+        voter_perform_confirmed(&v->p, net_now());
     }
 }
 
-static void on_registered(struct cfgd_voter *v)
+static enum ts_err on_confirm_start(void *ctx)
 {
-    enum ts_err err = voter_store_confirm_start(v->store, on_confirmed, v);
-    if (err != TS_OK) {
-        fail(v->d, "its disk takes no more writes; see the line before");
-    }
+    struct cfgd_voter *v = ctx;
+    return voter_store_confirm_start(v->store, on_confirmed, v);
 }
 
-static void send_start(struct cfgd_voter *v, uint8_t voter, const struct reg_msg *msg)
+static void on_send(void *ctx, uint8_t voter, const struct reg_msg *msg)
 {
+    struct cfgd_voter *v = ctx;
     uint8_t bytes[REG_MSG_PAYLOAD_MAX];
     struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
     reg_msg_encode(msg, &w);
@@ -195,11 +113,44 @@ static void send_start(struct cfgd_voter *v, uint8_t voter, const struct reg_msg
     (void)ignored;
 }
 
+static const struct voter_perform_ops OPS = {
+    .write = on_write,
+    .confirm_start = on_confirm_start,
+    .reply = on_reply,
+    .send = on_send,
+    .refused = on_refused,
+    .ready = on_ready,
+    .failed = on_failed,
+    .trace = on_trace,
+};
+
+/* ---- what comes in -------------------------------------------------------------------------- */
+
+static void on_store_failed(void *arg, enum ts_err err, const char *text)
+{
+    struct cfgd_voter *v = arg;
+    (void)err;
+    if (!v->d->closing) {
+        voter_perform_disk_failed(&v->p, text, net_now());
+    }
+}
+
+static void on_request(void *arg, uint64_t handle, const struct net_hello *hello, uint8_t type,
+                       struct ts_bytes payload)
+{
+    struct cfgd_voter *v = arg;
+    if (voter_perform_request(&v->p, hello->node, handle, type, payload, net_now()) != TS_OK) {
+        (void)net_log_limited(v->d->o.log, NET_LOG_WARNING, "voter-malformed",
+                              "refused a malformed register message from %s",
+                              admin_node_name(v->d->o.cluster, hello->node));
+    }
+}
+
 static void on_timer(uv_timer_t *timer);
 
 static void arm_timer(struct cfgd_voter *v)
 {
-    struct ts_mono due = start_deadline(&v->start);
+    struct ts_mono due = start_deadline(&v->p.start);
     if (due.ns == UINT64_MAX) {
         (void)uv_timer_stop(&v->timer);
         return;
@@ -209,35 +160,18 @@ static void arm_timer(struct cfgd_voter *v)
     (void)uv_timer_start(&v->timer, on_timer, wait / TS_NS_PER_MS + 1, 0);
 }
 
-static void start_event(struct cfgd_voter *v, struct start_event *ev)
+/* The registration of the start may have gone on. */
+static void follow_start(struct cfgd_voter *v)
 {
-    struct start_effects fx = {0};
-    ev->now = net_now();
-    start_step(&v->start, ev, &fx);
-    for (size_t i = 0; i < fx.count; i++) {
-        const struct start_effect *e = &fx.e[i];
-        switch (e->kind) {
-        case START_EFFECT_SEND:
-            send_start(v, e->voter, &e->msg);
-            break;
-        case START_EFFECT_REGISTERED:
-            on_registered(v);
-            break;
-        case START_EFFECT_CLONE:
-            on_clone(v, e);
-            break;
-        case START_EFFECT_TRACE:
-            cfgd_trace(v->d, &e->trace);
-            break;
-        }
-    }
-    v->d->state.voter.confirmed = start_confirmed(&v->start);
+    v->d->state.voter.confirmed = start_confirmed(&v->p.start);
     arm_timer(v);
 }
 
 static void on_timer(uv_timer_t *timer)
 {
-    start_event(timer->data, &(struct start_event){.kind = START_EVENT_TICK});
+    struct cfgd_voter *v = timer->data;
+    voter_perform_tick(&v->p, net_now());
+    follow_start(v);
 }
 
 /* The index of a voter; VOTERS_MAX for none. */
@@ -250,67 +184,52 @@ static uint8_t index_of(const struct cfgd_voter *v, struct ts_nic_id id)
     return i;
 }
 
-/* The own voter needs no link: it confirmed by raising its start number. */
+static void voter_told(struct cfgd_voter *v, struct ts_nic_id voter, bool up)
+{
+    uint8_t index = index_of(v, voter);
+    if (index < v->voter_count) {
+        voter_perform_voter(&v->p, index, up, net_now());
+        follow_start(v);
+    }
+}
+
 static void on_voter_up(void *arg, struct ts_nic_id voter, const struct net_hello *hello)
 {
-    struct cfgd_voter *v = arg;
     (void)hello;
-    uint8_t index = index_of(v, voter);
-    if (index < v->voter_count && index != v->self_index) {
-        start_event(v, &(struct start_event){.kind = START_EVENT_VOTER_UP, .voter = index});
-    }
+    voter_told(arg, voter, true);
 }
 
 static void on_voter_down(void *arg, struct ts_nic_id voter)
 {
-    struct cfgd_voter *v = arg;
-    uint8_t index = index_of(v, voter);
-    if (index < v->voter_count && index != v->self_index) {
-        start_event(v, &(struct start_event){.kind = START_EVENT_VOTER_DOWN, .voter = index});
-    }
+    voter_told(arg, voter, false);
 }
 
 static void on_voter_frame(void *arg, struct ts_nic_id voter, uint8_t type, struct ts_bytes payload)
 {
     struct cfgd_voter *v = arg;
-    struct reg_msg msg;
     uint8_t index = index_of(v, voter);
-    if (index < v->voter_count && index != v->self_index &&
-        reg_msg_decode(&msg, type, payload) == TS_OK) {
-        start_event(
-            v, &(struct start_event){.kind = START_EVENT_MESSAGE, .voter = index, .msg = &msg});
+    if (index == v->voter_count) {
+        return;
     }
-}
-
-static enum ts_err restore_starts(struct cfgd_voter *v, struct ts_bytes bytes)
-{
-    enum ts_err err = voter_starts_decode(v->starts, VOTER_STARTS_MAX, &v->starts_count, bytes);
-    for (size_t i = 0; i < v->starts_count && err == TS_OK; i++) {
-        struct voter_record record = {.kind = VOTER_RECORD_START, .start = v->starts[i]};
-        err = voter_restore(v->core, &record);
+    if (voter_perform_frame(&v->p, index, type, payload, net_now()) != TS_OK) {
+        (void)net_log_limited(v->d->o.log, NET_LOG_WARNING, "voter-malformed",
+                              "the voter on %s sent a malformed frame of type %u: ignored",
+                              admin_node_name(v->d->o.cluster, voter), type);
     }
-    return err;
+    follow_start(v);
 }
 
 static enum ts_err restore(struct cfgd_voter *v)
 {
-    enum ts_err err = restore_starts(v, voter_store_starts(v->store));
+    voter_perform_open(&v->p, v->core, &OPS, v);
+    enum ts_err err = voter_perform_restore_starts(&v->p, voter_store_starts(v->store));
     for (size_t i = 0; i < voter_store_register_count(v->store) && err == TS_OK; i++) {
         struct voter_store_record stored = voter_store_register(v->store, i);
-        struct voter_record record;
-        err = voter_record_decode(&record, stored.bytes);
-        if (err == TS_OK && (record.kind != VOTER_RECORD_REGISTER || record.reg.reg != stored.id)) {
-            err = TS_ERR_CORRUPT;
-        }
-        if (err == TS_OK) {
-            err = voter_restore(v->core, &record);
-        }
+        err = voter_perform_restore(&v->p, stored.id, stored.bytes);
     }
     const struct cfg_cluster *c = v->d->o.cluster;
     for (size_t i = 0; i < c->group_count && err == TS_OK; i++) {
-        if (voter_find(v->core, c->groups[i].id.v) == NULL) {
-            err = voter_list_register(v->core, c->groups[i].id.v);
-        }
+        err = voter_perform_list(&v->p, c->groups[i].id.v);
     }
     return err;
 }
@@ -431,8 +350,8 @@ enum ts_err cfgd_voter_open(struct cfgd *d, struct ts_why *why)
         .self = v->self_index,
         .retry_ns = d->o.cluster->timing.proposer_retry,
     };
-    start_init(&v->start, &start);
-    start_event(v, &(struct start_event){.kind = START_EVENT_BEGIN});
+    voter_perform_begin(&v->p, &start, net_now());
+    follow_start(v);
     return TS_OK;
 }
 

@@ -82,8 +82,7 @@
 #include <stdio.h>
 
 #include "base/prng.h"
-#include "cluster-cfg/start.h"
-#include "cluster-cfg/voter.h"
+#include "cluster-cfg/io/voter_perform.h"
 #include "daemon/nicd_supervisor.h"
 #include "daemon/replica_evidence.h"
 #include "heartbeat/heartbeat.h"
@@ -123,10 +122,9 @@ struct sim_process {
 struct sim_cfgd {
     struct sim *sim;
     int node;
-    struct voter *core; /* NULL: the voter does not vote */
-    struct start start;
-    bool registering; /* `start` is in use */
-    uint64_t persisted;
+    struct voter *core;     /* NULL: the voter does not vote */
+    struct voter_perform p; /* what the daemon shares */
+    bool registered;        /* the start's registration was checked */
     struct sim_voter_disk disk;
 };
 
@@ -476,7 +474,6 @@ struct sim {
     struct report_peers report;   /* scratch */
     struct report_procs procs;    /* scratch */
     struct hb_effects hb_effects; /* scratch */
-    struct voter_effects voter_effects;
 
     struct lin *history;
 
@@ -540,9 +537,6 @@ void sim_heart_stray(struct sim *s, int node);
 void sim_voter_start(struct sim *s, int node);
 void sim_voter_end(struct sim *s, int node);
 void sim_voter_event(struct sim *s, struct sim_event *ev);
-/* A write is durable (0: the start is confirmed); the disk has failed. */
-void sim_voter_persisted(struct sim *s, int node, uint64_t n);
-void sim_voter_persist_failed(struct sim *s, int node);
 /* Compares what a process knows of its links to the voters with how they are; tells `up`/`down`. */
 void sim_voter_links(struct sim *s, int node, enum sim_proc proc,
                      void (*told)(struct sim *s, int node, int voter, bool up));

@@ -1,8 +1,9 @@
-/* cluster-cfgd's voter: the real core and the real registration of its start. Its disk:
- * sim_voter_disk.c. */
+/* cluster-cfgd's voter: what both share (cluster-cfg/io/voter_perform.h) on the models of disk and
+ * links. Its disk: sim_voter_disk.c. */
 #include <string.h>
 
 #include "base/assert.h"
+#include "cluster-cfg/io/voter_store.h"
 #include "tests/sim/sim.h"
 
 #define DAMAGED_TRIES 40
@@ -21,63 +22,94 @@ static size_t encode(const struct voter_record *r, uint8_t bytes[VOTER_RECORD_MA
     return w.len;
 }
 
-/* ---- the core's effects ---------------------------------------------------------------------- */
+/* ---- voter_perform_ops: each effect may be the one at which the process crashes ----------------
+ */
 
-static void voter_event(struct sim *s, int node, struct voter_event *ev)
+static struct sim *sim_of(void *ctx)
 {
-    struct sim_cfgd *c = cfgd_of(s, node);
-    ev->now = sim_local(s, node);
-    voter_step(c->core, ev, &s->voter_effects);
-    for (size_t i = 0; i < s->voter_effects.count; i++) {
-        const struct voter_effect *e = &s->voter_effects.e[i];
-        if (e->kind == VOTER_TRACE) {
-            sim_story_trace(s, node, SIM_CFGD, &e->trace);
-        } else if (sim_proc_crashed(s, node, SIM_CFGD)) {
-            return; /* the process is taken apart when this event is over */
-        } else if (e->kind == VOTER_PERSIST) {
-            sim_voter_disk_write(s, node, e->persist.n, &e->persist.record);
-        } else {
-            sim_net_from_voter(s, node, e->reply.handle, &e->reply.msg);
-        }
-    }
-    if (s->options.invariants) {
-        voter_check_invariants(c->core);
+    return ((struct sim_cfgd *)ctx)->sim;
+}
+
+static int node_of(void *ctx)
+{
+    return ((struct sim_cfgd *)ctx)->node;
+}
+
+static bool crashed(void *ctx)
+{
+    return sim_proc_crashed(sim_of(ctx), node_of(ctx), SIM_CFGD);
+}
+
+static enum ts_err on_write(void *ctx, const struct voter_record *record, uint32_t id,
+                            struct ts_bytes bytes)
+{
+    return crashed(ctx) ? TS_OK
+                        : sim_voter_disk_write(sim_of(ctx), node_of(ctx), record, id, bytes);
+}
+
+static enum ts_err on_confirm_start(void *ctx)
+{
+    return crashed(ctx) ? TS_OK : sim_voter_disk_confirm(sim_of(ctx), node_of(ctx));
+}
+
+static void on_reply(void *ctx, uint64_t handle, const struct reg_msg *msg)
+{
+    if (!crashed(ctx)) {
+        sim_net_from_voter(sim_of(ctx), node_of(ctx), handle, msg);
     }
 }
 
-static void start_event(struct sim *s, int node, struct start_event *ev)
+static void on_send(void *ctx, uint8_t voter, const struct reg_msg *msg)
 {
-    struct sim_cfgd *c = cfgd_of(s, node);
-    struct start_effects fx;
-    if (!c->registering) {
-        return;
+    if (!crashed(ctx)) {
+        sim_net_to_voter(sim_of(ctx), node_of(ctx), SIM_CFGD, voter + 1, msg);
     }
-    ev->now = sim_local(s, node);
-    start_step(&c->start, ev, &fx);
-    for (size_t i = 0; i < fx.count; i++) {
-        const struct start_effect *e = &fx.e[i];
-        if (e->kind == START_EFFECT_SEND) {
-            sim_net_to_voter(s, node, SIM_CFGD, e->voter + 1, &e->msg);
-        } else if (e->kind == START_EFFECT_REGISTERED) {
-            sim_check_registered(s, node, SIM_CFGD);
-            sim_voter_disk_write(s, node, 0, &(struct voter_record){.kind = VOTER_RECORD_START});
-        } else if (e->kind == START_EFFECT_CLONE) {
-            sim_note(s, node, "the voter's disk is a clone or an old image: it does not vote");
-            sim_voter_disk_refuse(s, node);
-            voter_event(s, node, &(struct voter_event){.kind = VOTER_PERSIST_FAILED});
-        } else {
-            sim_story_trace(s, node, SIM_CFGD, &e->trace);
-        }
-    }
-    sim_proc_tick_at(s, node, SIM_CFGD, start_deadline(&c->start));
 }
+
+static void on_refused(void *ctx, uint8_t by, uint64_t registered)
+{
+    (void)by;
+    sim_note(sim_of(ctx), node_of(ctx),
+             "the voter's disk is a clone or an old image (start %llu is registered): it does not "
+             "vote",
+             (unsigned long long)registered);
+    sim_voter_disk_refuse(sim_of(ctx), node_of(ctx));
+}
+
+static void on_ready(void *ctx)
+{
+    sim_note(sim_of(ctx), node_of(ctx), "its start is registered: the voter votes");
+}
+
+static void on_failed(void *ctx, const char *text)
+{
+    sim_note(sim_of(ctx), node_of(ctx), "the voter does not vote: %s", text);
+}
+
+static void on_trace(void *ctx, const struct ts_trace *t)
+{
+    sim_story_trace(sim_of(ctx), node_of(ctx), SIM_CFGD, t);
+}
+
+static const struct voter_perform_ops OPS = {
+    .write = on_write,
+    .confirm_start = on_confirm_start,
+    .reply = on_reply,
+    .send = on_send,
+    .refused = on_refused,
+    .ready = on_ready,
+    .failed = on_failed,
+    .trace = on_trace,
+};
+
+/* ---- links ------------------------------------------------------------------------------------
+ */
 
 static void link_told(struct sim *s, int node, int voter, bool up)
 {
-    struct start_event ev = {.kind = up ? START_EVENT_VOTER_UP : START_EVENT_VOTER_DOWN,
-                             .voter = (uint8_t)(voter - 1)};
-    if (voter != node) {
-        start_event(s, node, &ev);
+    struct sim_cfgd *c = cfgd_of(s, node);
+    if (c->core != NULL) {
+        voter_perform_voter(&c->p, (uint8_t)(voter - 1), up, sim_local(s, node));
     }
 }
 
@@ -209,19 +241,17 @@ static bool open_disk(struct sim *s, int node)
     }
     c->core = voter_new(&limits);
     ts_assert(c->core != NULL);
-    struct voter_record record = {.kind = VOTER_RECORD_REGISTER, .reg = d->durable.reg};
-    enum ts_err err = voter_restore(c->core, &record);
+    voter_perform_open(&c->p, c->core, &OPS, c);
+    enum ts_err err = voter_perform_restore_starts(&c->p, voter_store_starts(d->store));
+    for (size_t i = 0; i < voter_store_register_count(d->store) && err == TS_OK; i++) {
+        struct voter_store_record stored = voter_store_register(d->store, i);
+        err = voter_perform_restore(&c->p, stored.id, stored.bytes);
+    }
+    for (uint32_t reg = SIM_GROUP; reg <= SIM_GROUP_EMPTY && err == TS_OK; reg++) {
+        err = voter_perform_list(&c->p, reg);
+    }
     ts_assert(err == TS_OK);
-    for (uint32_t reg = SIM_GROUP; reg <= SIM_GROUP_EMPTY; reg++) {
-        err = voter_find(c->core, reg) == NULL ? voter_list_register(c->core, reg) : TS_OK;
-        ts_assert(err == TS_OK);
-    }
     ts_assert(voter_empty_registers(c->core) == 1 && voter_find(c->core, SIM_GROUP_EMPTY) == NULL);
-    for (size_t i = 0; i < d->durable.start_count; i++) {
-        record = (struct voter_record){.kind = VOTER_RECORD_START, .start = d->durable.starts[i]};
-        err = voter_restore(c->core, &record);
-        ts_assert(err == TS_OK);
-    }
     return true;
 }
 
@@ -251,10 +281,8 @@ void sim_voter_start(struct sim *s, int node)
         .self = (uint8_t)(node - 1),
         .retry_ns = s->cluster.timing.proposer_retry,
     };
-    start_init(&c->start, &cfg);
-    c->registering = true;
-    c->persisted = 0;
-    start_event(s, node, &(struct start_event){.kind = START_EVENT_BEGIN});
+    c->registered = false;
+    voter_perform_begin(&c->p, &cfg, sim_local(s, node));
     plan_watch(s, node);
 }
 
@@ -263,46 +291,48 @@ void sim_voter_end(struct sim *s, int node)
     struct sim_cfgd *c = cfgd_of(s, node);
     voter_free(c->core);
     c->core = NULL;
-    c->registering = false;
     sim_voter_disk_end(s, node);
 }
 
-void sim_voter_persisted(struct sim *s, int node, uint64_t n)
-{
-    struct voter_event ev = {.kind = n == 0 ? VOTER_READY : VOTER_PERSISTED, .n = n};
-    voter_event(s, node, &ev);
-}
-
-void sim_voter_persist_failed(struct sim *s, int node)
-{
-    voter_event(s, node, &(struct voter_event){.kind = VOTER_PERSIST_FAILED});
-}
-
-static void on_message(struct sim *s, struct sim_event *ev)
+static void on_message(struct sim *s, const struct sim_event *ev)
 {
     struct sim_cfgd *c = cfgd_of(s, ev->node);
-    struct reg_msg msg;
-    if (reg_msg_decode(&msg, ev->type, (struct ts_bytes){ev->bytes, ev->len}) != TS_OK) {
-        if (ev->b != SIM_STRAY && !s->options.checkers_only) {
-            sim_fail(s, SIM_CHECK_ALARM, "a register message does not decode");
-        }
-        return; /* as the daemons: the link is closed, and asks again */
+    struct ts_bytes payload = {ev->bytes, ev->len};
+    struct ts_mono now = sim_local(s, ev->node);
+    if (c->core == NULL) {
+        return;
     }
-    if (ev->kind == SIM_EV_FROM_VOTER) {
-        struct start_event e = {
-            .kind = START_EVENT_MESSAGE, .voter = (uint8_t)(ev->peer - 1), .msg = &msg};
-        start_event(s, ev->node, &e);
-    } else if (c->core != NULL) {
-        struct voter_event e = {
-            .kind = VOTER_MESSAGE, .from = {ev->peer}, .handle = ev->a, .msg = &msg};
-        voter_event(s, ev->node, &e);
+    enum ts_err err =
+        ev->kind == SIM_EV_FROM_VOTER
+            ? voter_perform_frame(&c->p, (uint8_t)(ev->peer - 1), ev->type, payload, now)
+            : voter_perform_request(&c->p, (struct ts_nic_id){ev->peer}, ev->a, ev->type, payload,
+                                    now);
+    if (err != TS_OK && ev->b != SIM_STRAY && !s->options.checkers_only) {
+        sim_fail(s, SIM_CHECK_ALARM, "a register message does not decode");
     }
+}
+
+/* What a step may have left to do. */
+static void follow(struct sim *s, int node)
+{
+    struct sim_cfgd *c = cfgd_of(s, node);
+    if (sim_proc_settle(s, node, SIM_CFGD) || c->core == NULL) {
+        return;
+    }
+    if (!c->registered && c->p.start.state == START_REGISTERED) {
+        c->registered = true;
+        sim_check_registered(s, node, SIM_CFGD);
+    }
+    if (s->options.invariants) {
+        voter_check_invariants(c->core);
+    }
+    sim_proc_tick_at(s, node, SIM_CFGD, start_deadline(&c->p.start));
 }
 
 void sim_voter_event(struct sim *s, struct sim_event *ev)
 {
     struct sim_process *p = &s->node[ev->node].proc[SIM_CFGD];
-    const struct sim_cfgd *c = cfgd_of(s, ev->node);
+    struct sim_cfgd *c = cfgd_of(s, ev->node);
     switch ((int)ev->kind) {
     case SIM_EV_STARTED:
         sim_voter_start(s, ev->node);
@@ -321,15 +351,13 @@ void sim_voter_event(struct sim *s, struct sim_event *ev)
     case SIM_EV_TICK:
         if (p->tick_at == ev->a) {
             p->tick_at = 0;
-            if (start_deadline(&c->start).ns <= sim_local(s, ev->node).ns) {
-                start_event(s, ev->node, &(struct start_event){.kind = START_EVENT_TICK});
-            } else {
-                sim_proc_tick_at(s, ev->node, SIM_CFGD, start_deadline(&c->start));
+            if (c->core != NULL && start_deadline(&c->p.start).ns <= sim_local(s, ev->node).ns) {
+                voter_perform_tick(&c->p, sim_local(s, ev->node));
             }
         }
         break;
     default:
         ts_unreachable();
     }
-    (void)sim_proc_settle(s, ev->node, SIM_CFGD);
+    follow(s, ev->node);
 }

@@ -33,8 +33,8 @@ static void put_start(struct reg_start *starts, size_t *count, const struct reg_
     starts[(*count)++] = *one;
 }
 
-/* The oldest write is durable. */
-static uint64_t told(struct sim *s, int node)
+/* The oldest write is durable. False: it was the start's confirmation, which has no record. */
+static bool told(struct sim *s, int node)
 {
     struct sim_voter_disk *d = disk_of(s, node);
     struct sim_voter_image *now = &d->durable;
@@ -42,7 +42,7 @@ static uint64_t told(struct sim *s, int node)
     struct sim_voter_op op = d->ops[0];
     d->op_count--;
     memmove(&d->ops[0], &d->ops[1], d->op_count * sizeof(d->ops[0]));
-    if (op.n == 0) {
+    if (!op.has_record) {
         now->start.confirmed = true;
     } else if (op.record.kind == VOTER_RECORD_REGISTER) {
         now->reg = op.record.reg;
@@ -50,7 +50,7 @@ static uint64_t told(struct sim *s, int node)
     } else {
         put_start(now->starts, &now->start_count, &op.record.start);
     }
-    return op.n;
+    return op.has_record;
 }
 
 static bool same_register(const struct voter_register *a, const struct voter_register *b)
@@ -73,7 +73,7 @@ static bool is_found(const struct sim_voter_disk *d, const struct voter_register
     bool same = same_register(found, &d->durable.reg);
     for (size_t i = 0; i < d->op_count && !same; i++) {
         const struct sim_voter_op *op = &d->ops[i];
-        same = op->n != 0 && op->record.kind == VOTER_RECORD_REGISTER &&
+        same = op->has_record && op->record.kind == VOTER_RECORD_REGISTER &&
                same_register(found, &op->record.reg);
     }
     return same;
@@ -130,8 +130,13 @@ uint64_t sim_voter_due(struct sim *s, int node)
 static void on_persisted(void *arg)
 {
     struct sim_cfgd *c = arg;
-    if (!c->disk.ending) {
-        sim_voter_persisted(c->sim, c->node, told(c->sim, c->node));
+    if (c->disk.ending) {
+        return;
+    }
+    if (told(c->sim, c->node)) {
+        voter_perform_persisted(&c->p, sim_local(c->sim, c->node));
+    } else {
+        voter_perform_confirmed(&c->p, sim_local(c->sim, c->node));
     }
 }
 
@@ -148,32 +153,28 @@ static void on_failed(void *arg, enum ts_err err, const char *text)
     }
     c->disk.fail_next = false;
     sim_note(c->sim, c->node, "the voter's disk fails: %s", text);
-    sim_voter_persist_failed(c->sim, c->node);
+    voter_perform_disk_failed(&c->p, text, sim_local(c->sim, c->node));
 }
 
-void sim_voter_disk_write(struct sim *s, int node, uint64_t n, const struct voter_record *r)
+static void given(struct sim_voter_disk *d, struct sim_voter_op op)
 {
-    struct sim_cfgd *c = cfgd_of(s, node);
-    struct sim_voter_disk *d = &c->disk;
-    uint8_t bytes[VOTER_STORE_RECORD_MAX];
-    struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
-    enum ts_err err = TS_OK;
     ts_assert(d->op_count < sizeof(d->ops) / sizeof(d->ops[0]));
-    d->ops[d->op_count++] = (struct sim_voter_op){n, *r};
-    if (n == 0) {
-        err = voter_store_confirm_start(d->store, on_persisted, c);
-    } else if (r->kind == VOTER_RECORD_REGISTER) {
-        voter_record_encode(r, &w);
-        err = voter_store_write(d->store, r->reg.reg, (struct ts_bytes){bytes, w.len}, on_persisted,
-                                c);
-    } else {
-        put_start(d->starts, &d->start_count, &r->start);
-        voter_starts_encode(d->starts, d->start_count, &w);
-        err = voter_store_write(d->store, VOTER_STORE_STARTS, (struct ts_bytes){bytes, w.len},
-                                on_persisted, c);
-    }
-    ts_assert(!w.failed);
-    ts_assert(err == TS_OK || err == TS_ERR_CLOSED);
+    d->ops[d->op_count++] = op;
+}
+
+enum ts_err sim_voter_disk_write(struct sim *s, int node, const struct voter_record *r, uint32_t id,
+                                 struct ts_bytes bytes)
+{
+    struct sim_voter_disk *d = disk_of(s, node);
+    given(d, (struct sim_voter_op){true, *r});
+    return voter_store_write(d->store, id, bytes, on_persisted, cfgd_of(s, node));
+}
+
+enum ts_err sim_voter_disk_confirm(struct sim *s, int node)
+{
+    struct sim_voter_disk *d = disk_of(s, node);
+    given(d, (struct sim_voter_op){.has_record = false});
+    return voter_store_confirm_start(d->store, on_persisted, cfgd_of(s, node));
 }
 
 /* The process was to be killed at an operation on its files, and came to it. */
@@ -273,8 +274,6 @@ bool sim_voter_disk_open(struct sim *s, int node)
     d->volume.latent = d->volume.latent && sim_volume_lies(&d->volume);
     d->durable = found;
     d->op_count = 0;
-    memcpy(d->starts, found.starts, sizeof(d->starts));
-    d->start_count = found.start_count;
     sim_check_voted(s, node, &found.reg); /* open made it durable */
     return true;
 }

@@ -18,7 +18,7 @@ struct sim_voter_image {
 };
 
 struct sim_voter_op {
-    uint64_t n; /* 0: the start is confirmed, without a record */
+    bool has_record; /* false: the start is confirmed */
     struct voter_record record;
 };
 
@@ -31,8 +31,6 @@ struct sim_voter_disk {
     /* the process */
     struct voter_store *store; /* NULL: not open */
     struct sim_worker *worker;
-    struct reg_start starts[SIM_STARTS_MAX]; /* all, as they are written */
-    size_t start_count;
     bool ending; /* what the process had in hand is carried out in part */
     /* what the store told */
     struct sim_voter_image durable;              /* told, or found at open */
@@ -52,8 +50,10 @@ void sim_voter_disk_format(struct sim *s, int node, const struct reg_value *valu
 /* Opens the store; what it holds stands in `durable`. False when it is refused, or the process has
  * ended meanwhile. */
 bool sim_voter_disk_open(struct sim *s, int node);
-/* n = 0: the start is confirmed, without a record. */
-void sim_voter_disk_write(struct sim *s, int node, uint64_t n, const struct voter_record *r);
+/* For voter_perform_ops. */
+enum ts_err sim_voter_disk_write(struct sim *s, int node, const struct voter_record *r, uint32_t id,
+                                 struct ts_bytes bytes) TS_MUST_USE;
+enum ts_err sim_voter_disk_confirm(struct sim *s, int node) TS_MUST_USE;
 void sim_voter_disk_event(struct sim *s, struct sim_event *ev);
 /* When a write to the disk that begins now is done. */
 uint64_t sim_voter_due(struct sim *s, int node);

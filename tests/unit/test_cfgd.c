@@ -223,7 +223,7 @@ static void test_voter_after_restart_has_next_start(void **state)
         }
         wait_until(f, all_confirmed);
         assert_int_equal(f->d[2]->state.voter.start, round);
-        assert_int_equal(f->d[2]->voter.starts_count, NODES - 1);
+        assert_int_equal(f->d[2]->voter.p.starts_count, NODES - 1);
         stop_all(f);
     }
 }
