@@ -69,12 +69,19 @@ static bool joining_done(struct repl *c)
     return false;
 }
 
+/* It lacks little, and all of that is in the window. Behind the window nobody knows how much it
+ * lacks: while its next piece cannot be read from the journal, too, commits would wait in vain. */
+static bool is_near(const struct repl *c, const struct repl_peer *p)
+{
+    return !ts_seq_lt(p->acked.seq, c->log.base.seq) &&
+           repl_log_bytes_after(&c->log, p->acked.seq) <= c->o.limits.join_lag_bytes;
+}
+
 static void start_joining(struct repl *c, struct repl_effects *fx)
 {
     for (size_t i = 0; i < TS_MEMBERS_MAX && c->joining.v == 0; i++) {
         struct repl_peer *p = &c->peers[i];
-        if (may_join(c, p) && !ts_mono_lt(c->now, p->join_after) &&
-            repl_log_bytes_after(&c->log, p->acked.seq) <= c->o.limits.join_lag_bytes) {
+        if (may_join(c, p) && !ts_mono_lt(c->now, p->join_after) && is_near(c, p)) {
             c->joining = p->nic;
             c->joining_from = c->committed.seq;
             c->joining_since = c->now;

@@ -79,6 +79,7 @@ static void add(struct totals *t, const struct sim_stats *s)
     for (int k = 0; k < SIM_ONES; k++) {
         add_pauses(&to->pauses[k], &s->pauses[k]);
     }
+    add_pauses(&to->well, &s->well);
 }
 
 static uint64_t all_faults(const struct totals *t)
@@ -127,6 +128,11 @@ static double quantile(const struct sim_pauses *p, uint64_t per_mille)
 
 static void summary_pauses(const struct sim_stats *s)
 {
+    printf(
+        "  well again after the faults, in seconds: median < %.1f, p99 < %.1f, longest %.1f; %llu "
+        "%% of its bound at most\n",
+        quantile(&s->well, 500), quantile(&s->well, 990), (double)s->well.longest_pm / 1000,
+        (unsigned long long)s->well.nearest);
     printf("  pauses while one fault lasts, in failure-timeouts:\n");
     for (int k = 0; k < SIM_ONES; k++) {
         const struct sim_pauses *p = &s->pauses[k];

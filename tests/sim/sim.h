@@ -393,6 +393,7 @@ struct sim_stats {
     uint64_t faults[SIM_FAULT_KINDS];
     uint64_t spared[SIM_FAULT_KINDS]; /* faults that the budget did not allow then */
     struct sim_pauses pauses[SIM_ONES];
+    struct sim_pauses well; /* after the faults: counted in tenths of a second, longest in ms */
 };
 
 /* X(symbol, name): who caught it. */

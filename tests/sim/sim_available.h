@@ -32,6 +32,8 @@ struct sim_available {
     int node;             /* that it struck; 0 = none alone */
     uint64_t ends;        /* the fault */
     uint64_t bound;       /* for a pause */
+    uint64_t running;     /* … while the primary has an operation of the register, … */
+    uint64_t idle_at;     /* … which it had not at this time */
     uint64_t answered[2]; /* when a write, a read was answered last; the strike at the earliest */
     uint64_t longest;
 };

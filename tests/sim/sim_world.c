@@ -330,11 +330,33 @@ static bool recovered(struct sim *s, uint64_t *well_since, uint64_t *next_look)
     return s->now > *well_since + WELL_NS;
 }
 
-/* Within this virtual time after the faults the group answers and is redundant: nicd's longest
- * wait, some of the proposers' longest, and the catching up. */
+/* Within this virtual time after the faults the group answers and is redundant: what may be left to
+ * do then, one after the other, at its slowest. */
 static uint64_t heal_bound(const struct sim *s)
 {
-    return 20 * SIM_S + 80 * s->cluster.timing.failure_timeout;
+    const struct cfg_timing *t = &s->cluster.timing;
+    uint64_t poll = t->poll_register * 3 / 2; /* with its jitter */
+    /* A process that kept ending waits for nicd; it starts, reads its log, its links come up, what
+     * TCP had sent in vain comes once more. */
+    uint64_t start = NICD_BACKOFF_MAX_NS + 2 * SIM_S + t->failure_timeout;
+    /* Its start is registered, the config read, by messages that are lost or refused at first. */
+    uint64_t registered = 4 * t->proposer_retry;
+    /* A primary that was never seen may only be starting: the takeover waits for a poll. */
+    uint64_t takeover = poll + 2 * t->tie_delay + 4 * t->proposer_retry;
+    /* The new primary asks for a position that it missed at its next poll; the learner joins at the
+     * second attempt at the latest. */
+    uint64_t joined = poll + 3 * t->failure_timeout;
+    return start + registered + takeover + joined;
+}
+
+static void note_well(struct sim *s, uint64_t since)
+{
+    struct sim_pauses *p = &s->stats.well;
+    uint64_t took = since > s->end_of_faults ? since - s->end_of_faults : 0;
+    uint64_t tenths = took / (100 * SIM_MS);
+    p->count[tenths < SIM_PAUSES ? tenths : SIM_PAUSES - 1]++;
+    p->longest_pm = took / SIM_MS;
+    p->nearest = took * 100 / heal_bound(s);
 }
 
 static void step(struct sim *s, struct sim_event *ev)
@@ -372,6 +394,7 @@ static void run(struct sim *s)
         }
         if (serves && recovered(s, &well_since, &next_look) &&
             s->stats.acked > acked_at_heal + WELL_ANSWERS) {
+            note_well(s, well_since);
             break;
         }
         if (serves && s->now > s->end_of_faults + heal_bound(s)) {

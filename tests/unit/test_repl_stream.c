@@ -79,6 +79,31 @@ static void test_fetch_failed_is_tried_again(void **state)
     assert_string_equal(w->log, "append1 ");
 }
 
+static void say_ack(struct world *w, uint64_t seq)
+{
+    uint8_t bytes[REPL_MSG_HEAD_MAX];
+    struct ts_writer wr = ts_writer_init(bytes, sizeof(bytes));
+    struct repl_msg_ack m = {
+        .epoch = {2}, .incarnation = {102}, .instance = {202}, .pos = {{seq}, {seq, seq}}};
+    repl_msg_ack_encode(&m, &wr);
+    message(w, REPL_MSG_ACK, &wr);
+}
+
+/* Goal: a learner that is behind the window is not required while its next piece cannot be read:
+ * what the window holds says nothing of how much it lacks. */
+static void test_fetch_failed_does_not_require_the_learner(void **state)
+{
+    struct world *w = *state;
+    primary_with_history(w);
+    say_position(w, 2, (struct repl_pos){{0}, {0, 0}});
+    fetched(w, 0, 1, 2);
+    say_ack(w, 2);
+    assert_string_equal(w->log, "fetch:2 ");
+    nothing_fetched(w, 2);
+    tick_after(w, 10);
+    assert_int_equal(status(w).required_mask, 1U << SELF);
+}
+
 /* Goal: the answer to a read that was begun for an earlier link is not sent where the peer is not;
  * the stream of the new link reads for itself, and takes either answer once. */
 static void test_fetch_answered_after_link_broke(void **state)
@@ -123,6 +148,7 @@ int main(void)
         T(test_epoch_raised_while_draining_goes_on),
         T(test_epoch_raised_while_fetching_goes_on),
         T(test_fetch_failed_is_tried_again),
+        T(test_fetch_failed_does_not_require_the_learner),
         T(test_fetch_answered_after_link_broke),
         T(test_position_of_older_config_starts_nothing),
     };
