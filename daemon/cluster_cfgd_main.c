@@ -32,7 +32,7 @@ static bool catch_signal(uv_loop_t *loop, uv_signal_t *handle, uv_signal_cb call
     return true;
 }
 
-/* Runs until SIGTERM or SIGINT. */
+/* Runs until SIGTERM or SIGINT, or until the voter's disk wants another start. */
 static int run(struct daemon_start *s)
 {
     uv_loop_t loop;
@@ -63,6 +63,7 @@ static int run(struct daemon_start *s)
         status = err == TS_ERR_CONFIG ? TS_EXIT_CONFIG : TS_EXIT_FAILURE;
     } else {
         (void)uv_run(&loop, UV_RUN_DEFAULT);
+        status = cfgd_has_ended(d) ? TS_EXIT_FAILURE : TS_EXIT_OK;
     }
     (void)uv_signal_stop(&hangup);
     if (d != NULL) {

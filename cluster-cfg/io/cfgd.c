@@ -142,6 +142,11 @@ enum ts_err cfgd_open(struct cfgd **out, const struct cfgd_options *options, str
     return TS_OK;
 }
 
+bool cfgd_has_ended(const struct cfgd *d)
+{
+    return d->has_ended;
+}
+
 void cfgd_renew_certificate(struct cfgd *d)
 {
     net_tls_renew(&d->tls, d->o.log);

@@ -34,6 +34,9 @@ enum ts_err cfgd_open(struct cfgd **out, const struct cfgd_options *options,
                       struct ts_why *why) TS_MUST_USE;
 /* Loads the node's certificate again, for new links; says in the log what came of it. */
 void cfgd_renew_certificate(struct cfgd *d);
+/* Whether it has stopped the loop by itself: its voter's disk takes no write for a reason that may
+ * pass, as a full one, and another start is worth trying. The log says why. */
+bool cfgd_has_ended(const struct cfgd *d);
 /* Begins to end everything, without running the loop: for several on one loop. */
 void cfgd_begin_close(struct cfgd *d);
 /* Ends everything: runs the loop until all of it is closed, so other handles there must be

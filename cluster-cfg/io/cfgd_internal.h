@@ -41,6 +41,7 @@ struct cfgd {
     bool tls_open;
     bool reports_open;
     bool closing;
+    bool has_ended;
 
     struct cfgd_voter voter;
     struct net_dgram reports;

@@ -126,12 +126,24 @@ static const struct voter_perform_ops OPS = {
 
 /* ---- what comes in -------------------------------------------------------------------------- */
 
+/* What passes by itself, or when the operator mends it: the previous process still waits for its
+ * last fdatasync and holds the lock, or memory, space or a permission is wanting. */
+static bool may_pass(enum ts_err err)
+{
+    return err == TS_ERR_BUSY || err == TS_ERR_NOMEM || err == TS_ERR_NOSPACE ||
+           err == TS_ERR_SYSTEM;
+}
+
 static void on_store_failed(void *arg, enum ts_err err, const char *text)
 {
     struct cfgd_voter *v = arg;
-    (void)err;
-    if (!v->d->closing) {
-        voter_perform_disk_failed(&v->p, text, net_now());
+    if (v->d->closing) {
+        return;
+    }
+    voter_perform_disk_failed(&v->p, text, net_now());
+    if (may_pass(err)) {
+        v->d->has_ended = true; /* as at the start: nicd tries again with growing pauses */
+        uv_stop(v->d->o.loop);
     }
 }
 
@@ -232,14 +244,6 @@ static enum ts_err restore(struct cfgd_voter *v)
         err = voter_perform_list(&v->p, c->groups[i].id.v);
     }
     return err;
-}
-
-/* What passes by itself, or when the operator mends it: the previous process still waits for its
- * last fdatasync and holds the lock, or memory, space or a permission is wanting. */
-static bool may_pass(enum ts_err err)
-{
-    return err == TS_ERR_BUSY || err == TS_ERR_NOMEM || err == TS_ERR_NOSPACE ||
-           err == TS_ERR_SYSTEM;
 }
 
 /* Opens the disk and fills the core; *usable is false when this voter cannot vote, and state.voter

@@ -376,7 +376,7 @@ static void work_write(void *arg)
     for (struct pending *p = s->group.head; p != NULL; p = p->next) {
         s->group_err = ts_slot_write(p->file, (struct ts_bytes){p->data, p->len}, &s->group_why);
         if (s->group_err != TS_OK) {
-            ts_dir_abandon(s->dir, s->group_why.text);
+            (void)distrust(s, s->group_err, &s->group_why);
             return;
         }
     }

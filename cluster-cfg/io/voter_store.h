@@ -47,7 +47,9 @@ struct voter_store_record {
 /* Called on the loop when the record is durable. */
 typedef void voter_store_done_fn(void *arg);
 /* Called on the loop, once, when the disk failed: nothing is written any more and no write that
- * was pending completes. `text` says what, where, what to do; borrowed for the call. */
+ * was pending completes. TS_ERR_NOSPACE: it was merely full, and is used again by the next start
+ * that finds room; any other disk is not. `text` says what, where, what to do; borrowed for the
+ * call. */
 typedef void voter_store_failed_fn(void *arg, enum ts_err err, const char *text);
 
 /* Formats a voter's disk in one step: DIR must not exist or be empty. `initial` holds one record

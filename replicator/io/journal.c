@@ -345,14 +345,14 @@ enum ts_err journal_append(struct journal *j, const struct journal_batch *batch,
     if (batch->bytes.len > journal_batch_max(j)) {
         return TS_ERR_LIMIT;
     }
-    if (batch->first.v != j->appended.v + 1 || batch->last.v < batch->first.v ||
-        !ts_hash_eq(batch->prev, j->appended_hash)) {
-        return TS_ERR_MALFORMED;
-    }
     size_t len = JOURNAL_RECORD_HEADER + batch->bytes.len;
     enum ts_err err = admit(j, len);
     if (err != TS_OK) {
-        return err;
+        return err; /* first: what follows a refused one does not continue the chain */
+    }
+    if (batch->first.v != j->appended.v + 1 || batch->last.v < batch->first.v ||
+        !ts_hash_eq(batch->prev, j->appended_hash)) {
+        return TS_ERR_MALFORMED;
     }
     struct journal_op *op = new_op(j, JOURNAL_OP_APPEND, len);
     if (op == NULL) {
@@ -375,12 +375,12 @@ enum ts_err journal_append(struct journal *j, const struct journal_batch *batch,
 
 enum ts_err journal_truncate(struct journal *j, struct ts_seq after, struct ts_hash hash)
 {
-    if (after.v > j->appended.v) {
-        return TS_ERR_MALFORMED;
-    }
     enum ts_err err = admit(j, 0);
     if (err != TS_OK) {
         return err;
+    }
+    if (after.v > j->appended.v) {
+        return TS_ERR_MALFORMED;
     }
     struct journal_op *op = new_op(j, JOURNAL_OP_TRUNCATE, 0);
     if (op == NULL) {

@@ -304,7 +304,7 @@ static void test_truncate_wrong_hash_fails_without_marker(void **state)
     assert_int_equal(f->failed_err, TS_ERR_MALFORMED);
     assert_int_equal(journal_append(f->journal, &(struct journal_batch){.first = {4}, .last = {4}},
                                     (struct ts_seq){0}),
-                     TS_ERR_MALFORMED);
+                     TS_ERR_CLOSED);
     fix_close(f);
     f->failed_calls = 0;
     assert_int_equal(fix_open(f), TS_OK);

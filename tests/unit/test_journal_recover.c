@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "replicator/io/journal_format.h"
+#include "replicator/io/journal_internal.h"
 #include "tests/unit/disk_fixture.h"
 
 #define BATCH 1000U /* bytes of a batch in these tests */
@@ -473,6 +473,11 @@ static void test_write_failure_abandons_the_disk(void **state)
     struct fix *f = *state;
     assert_int_equal(fix_append(f, 1, BATCH, 1), TS_OK);
     fix_wait(f);
+    journal_lock(f->journal); /* the segment prepared ahead is not to fail first */
+    while (f->journal->spare.state == JOURNAL_SPARE_WANTED) {
+        journal_await_spare(f->journal);
+    }
+    journal_unlock(f->journal);
     /* Writes behind this size fail from now on. */
     struct rlimit old;
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);

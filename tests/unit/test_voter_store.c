@@ -1,14 +1,30 @@
 /* A voter's disk: all parts or none, ordered durable writes, one failure ends it. */
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "cluster-cfg/io/voter_store.h"
 #include "tests/unit/disk_fixture.h"
+
+static atomic_bool is_full;
+
+/* This program's own: a disk is full when a test says so. */
+ssize_t pwrite(int fd, const void *data, size_t len, off_t offset)
+{
+    if (atomic_load(&is_full)) {
+        errno = ENOSPC;
+        return -1;
+    }
+    return (ssize_t)syscall(SYS_pwrite64, fd, data, len, offset);
+}
 
 struct store_fix {
     char dir[TS_PATH_MAX];
@@ -260,6 +276,31 @@ static void test_write_failure_ends_the_voter(void **state)
     x->s = NULL;
 }
 
+/* Goal: a disk that is merely full ends the voter, too, and is used again when there is room. */
+static void test_full_disk_is_used_again(void **state)
+{
+    struct store_fix *x = *state;
+    struct expect e = {x, 0};
+    assert_int_equal(open_store(x), TS_OK);
+    atomic_store(&is_full, true);
+    assert_int_equal(voter_store_write(x->s, 4, text("a"), on_done, &e), TS_OK);
+    while (x->failed == 0) {
+        (void)uv_run(&x->loop, UV_RUN_ONCE);
+    }
+    assert_int_equal(x->failed_err, TS_ERR_NOSPACE);
+    assert_int_equal(x->done, 0);
+    close_store(x);
+    assert_int_equal(open_store(x), TS_OK);
+    atomic_store(&is_full, false);
+    assert_int_equal(voter_store_write(x->s, 4, text("b"), on_done, &e), TS_OK);
+    while (x->done == 0) {
+        (void)uv_run(&x->loop, UV_RUN_ONCE);
+    }
+    close_store(x);
+    assert_int_equal(open_store(x), TS_OK);
+    close_store(x);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -268,7 +309,7 @@ int main(void)
         T(test_open_gives_formatted_records),       T(test_write_many_completes_in_order),
         T(test_open_unconfirmed_start_is_repeated), T(test_write_many_completes_in_order),
         T(test_write_beyond_limits_is_refused),     T(test_open_missing_part_is_refused),
-        T(test_write_failure_ends_the_voter),
+        T(test_write_failure_ends_the_voter),       T(test_full_disk_is_used_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
