@@ -52,15 +52,25 @@ function(ts_program NAME)
     set_target_properties(${NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 endfunction()
 
-# A copy of FILE (from the root) in DIR, with PATCH applied: a mutant's source. VAR gets its path. It
-# brings all symbols of the file in the library, which is then left out.
-function(ts_patched_copy VAR FILE PATCH DIR)
+# Copies of FILES (from the root, all of one folder) in DIR, with PATCH applied: a mutant's source. VAR
+# gets their paths. They bring all symbols of the files in the library, which are then left out.
+function(ts_patched_copy VAR FILES PATCH DIR)
     find_program(PATCH_PROGRAM patch REQUIRED)
-    get_filename_component(base ${FILE} NAME)
-    add_custom_command(OUTPUT ${DIR}/${base}
-        COMMAND ${CMAKE_COMMAND} -E copy ${CMAKE_SOURCE_DIR}/${FILE} ${DIR}/${base}
-        COMMAND ${PATCH_PROGRAM} --quiet --fuzz=0 --no-backup-if-mismatch ${DIR}/${base} ${PATCH}
-        DEPENDS ${CMAKE_SOURCE_DIR}/${FILE} ${PATCH}
+    set(copies "")
+    set(sources "")
+    foreach(file IN LISTS FILES)
+        get_filename_component(base ${file} NAME)
+        list(APPEND copies ${DIR}/${base})
+        list(APPEND sources ${CMAKE_SOURCE_DIR}/${file})
+        string(REGEX MATCHALL "/" parts ${file})
+    endforeach()
+    list(LENGTH parts strip) # all of them are of one folder: their names are left, and what is before
+    math(EXPR strip "${strip} + 1")
+    add_custom_command(OUTPUT ${copies}
+        COMMAND ${CMAKE_COMMAND} -E copy ${sources} ${DIR}
+        COMMAND ${PATCH_PROGRAM} --quiet --fuzz=0 --no-backup-if-mismatch --strip=${strip}
+                --directory=${DIR} --input=${PATCH}
+        DEPENDS ${sources} ${PATCH}
         VERBATIM)
-    set(${VAR} ${DIR}/${base} PARENT_SCOPE)
+    set(${VAR} ${copies} PARENT_SCOPE)
 endfunction()

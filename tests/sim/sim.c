@@ -74,6 +74,7 @@ static void add(struct totals *t, const struct sim_stats *s)
     to->virtual_ns += s->virtual_ns;
     for (int k = 0; k < SIM_FAULT_KINDS; k++) {
         to->faults[k] += s->faults[k];
+        to->armed[k] += s->armed[k];
         to->spared[k] += s->spared[k];
     }
     for (int k = 0; k < SIM_ONES; k++) {
@@ -161,10 +162,13 @@ static void summary(const struct totals *t, double took)
         (unsigned long long)s->ambiguous, (unsigned long long)s->refused,
         (unsigned long long)s->operations, (unsigned long long)s->lin_steps,
         (unsigned long long)s->crashes, (unsigned long long)s->epochs);
-    printf("  faults:");
+    printf("  faults that struck/of those armed:");
     for (int k = 0; k < SIM_FAULT_KINDS; k++) {
         printf(" %s %llu", sim_fault_name((enum sim_fault_kind)k),
                (unsigned long long)s->faults[k]);
+        if (s->armed[k] > 0) {
+            printf("/%llu", (unsigned long long)s->armed[k]);
+        }
         if (s->spared[k] > 0) {
             printf(" (spared %llu)", (unsigned long long)s->spared[k]);
         }

@@ -10,6 +10,7 @@
  *   sim_queue.c    the queue of virtual time
  *   sim_plan.c     swarm: which faults a seed has, how often, in which cluster; its schedule
  *   sim_fault.c    carries a schedule out, keeps to the fault budget, heals
+ *   sim_strike.c   faults that wait for something, and strike
  *   sim_moment.c   faults that wait for a moment: a proposal, a seal, a round of reads
  *   sim_rollback.c old images of disks
  *   sim_available.c one fault at a time, and how long the clients wait then
@@ -389,8 +390,9 @@ struct sim_stats {
     uint64_t operations, lin_steps; /* of clients, that were judged; what that took */
     uint64_t stopped;               /* nobody was left who may serve: as the design says */
     uint64_t virtual_ns;
-    uint64_t course; /* a hash of all that happened, in order */
-    uint64_t faults[SIM_FAULT_KINDS];
+    uint64_t course;                  /* a hash of all that happened, in order */
+    uint64_t faults[SIM_FAULT_KINDS]; /* that struck */
+    uint64_t armed[SIM_FAULT_KINDS];  /* of those that wait for something (sim_strike_waits) */
     uint64_t spared[SIM_FAULT_KINDS]; /* faults that the budget did not allow then */
     struct sim_pauses pauses[SIM_ONES];
     struct sim_pauses well; /* after the faults: counted in tenths of a second, longest in ms */
@@ -709,6 +711,19 @@ void sim_fault_pause(struct sim *s, int node, enum sim_proc proc, uint64_t until
 void sim_fault_at_switch(struct sim *s, int node);
 /* A process is killed at an operation on its files, or its node loses power there. */
 void sim_fault_at_operation(struct sim *s, int node, enum sim_proc proc);
+
+/* ---- sim_strike.c ------------------------------------------------------------------------ */
+
+/* Whether the kind is armed first, and counted when it strikes. */
+bool sim_strike_waits(enum sim_fault_kind kind);
+void sim_strike(struct sim *s, enum sim_fault_kind kind);
+/* The same for what goes on for a while: counted at the first operation that it hits. */
+void sim_strike_arm(struct sim_volume *v, enum sim_fault_kind kind);
+void sim_strike_once(struct sim_volume *v, enum sim_fault_kind kind);
+/* Whether a sync of this file fails, which is asked at each. */
+bool sim_strike_sync(struct sim_volume *v, const struct sim_file *f);
+/* The lie that the volume waits for begins. */
+void sim_strike_lie(struct sim_volume *v);
 
 bool sim_budget_allows_replica_loss(const struct sim *s, int node);
 bool sim_budget_allows_voter_loss(const struct sim *s, int node, bool old_image);

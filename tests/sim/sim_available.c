@@ -189,9 +189,10 @@ static void cut_off(struct sim *s, int node, const struct sim_fault *f)
 static void fail_disk(struct sim *s, int node, const struct sim_fault *f)
 {
     struct sim_disk *d = &s->node[node].replica.disk;
-    d->fail_next = true;
+    d->volume.syncs_left = 1;
+    d->volume.syncs_of_new = false;
     d->volume.breaks = f->a % 2 == 0;
-    d->fails_full = false;
+    d->volume.fails_full = false;
 }
 
 static void fill_disk(struct sim *s, int node, uint64_t until)

@@ -75,11 +75,10 @@ static void on_failed(void *arg, enum ts_err err, const char *text)
         return;
     }
     if (err != TS_ERR_NOSPACE) {
-        if (!d->fail_next && !d->volume.broken && !d->volume.latent) {
+        if (!d->lost && !d->volume.latent) {
             sim_fail(s, SIM_CHECK_DISK, "the journal of %s failed on a good disk: %s",
                      sim_node_name(s, r->node), text);
         }
-        d->fail_next = false;
         d->lost = true;
     }
     perform_disk_failed(&r->p, err, text);

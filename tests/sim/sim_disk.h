@@ -51,6 +51,8 @@ struct sim_disk {
     struct sim_start start; /* as found at open, and confirmed since */
     struct ts_epoch floor;  /* as found at open */
     bool turn_runs;         /* the writing thread has something in hand */
+    uint64_t turns;         /* that were planned or carried out: the newest one's number */
+    bool thread;            /* a thread of the journal runs, not the loop */
     bool idle_planned;
     uint64_t idle_at;
     bool deliver; /* the loop is to hear of completions */
@@ -59,13 +61,11 @@ struct sim_disk {
     bool ended;   /* … and it is gone */
     struct sim_told told;
     /* faults */
-    bool old;       /* an old image lies there */
-    bool lost;      /* refused from now on, or on its way to that */
-    bool fail_next; /* the next sync fails */
+    bool old;  /* an old image lies there */
+    bool lost; /* refused from now on, or on its way to that */
     bool full_to_write;
     struct ts_seq segment_after;    /* the entry that the present segment follows; 0 = not known */
     bool switched;                  /* the last turn went on to the next segment */
-    bool fails_full;                /* there is no room for a new file when the sync fails */
     const struct sim_fault *at_cut; /* the end of the process waits for a truncation */
     const struct sim_fault *at_switch; /* damage that waits for the turn after that */
     const struct sim_fault *crash;     /* of the volume's planned end of the process */

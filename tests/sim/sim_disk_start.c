@@ -69,7 +69,7 @@ static void judge_refusal(struct sim *s, int node, enum ts_err err, const char *
 {
     struct sim_disk *d = disk_of(s, node);
     sim_note(s, node, "the journal is refused: %s", text);
-    if (err == TS_ERR_NOSPACE && d->volume.full != SIM_FULL_NOT) {
+    if (err == TS_ERR_NOSPACE && d->volume.found_full) {
         return;
     }
     if (!d->lost && !d->volume.latent) {
@@ -122,6 +122,10 @@ bool sim_disk_open(struct sim *s, int node)
     if (err != TS_OK) {
         judge_refusal(s, node, err, why.text);
         return false;
+    }
+    if (v->sync_failed) {
+        sim_fail(s, SIM_CHECK_DISK, "the journal of %s opened although a sync failed",
+                 sim_node_name(s, node));
     }
     d->journal = j;
     err = perform_disk_opened(&replica_at(s, node)->p, j);
@@ -179,7 +183,9 @@ void sim_disk_format(struct sim *s, int node)
     char dir[8];
     struct ts_why why;
     d->volume.sim = s;
+    d->volume.node = node;
     d->kept.sim = s;
+    d->kept.node = node;
     d->volume.has_log = true;
     d->incarnation = s->genesis.members.r[node - 1].incarnation;
     sim_disk_dir(dir, node, 'r');

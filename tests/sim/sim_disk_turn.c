@@ -3,7 +3,14 @@
  *
  * A turn is carried out when its time is over, as a whole. When the process ends before that, it is
  * carried out up to some operation, so that every state that a crash can leave comes about: killed,
- * all that was done is in the page cache; power lost, any legal subset of it is on the device. */
+ * all that was done is in the page cache; power lost, any legal subset of it is on the device.
+ *
+ * The loop and the writing thread meet at the lock: now and then the writer finishes its turn while
+ * the loop, in the middle of a call, comes there. What it did the loop hears of later, sometimes
+ * after the writer's next turn.
+ *
+ * After a sync that failed nothing counts (R2.11): the journal has failed when the call is over in
+ * which the sync was done, and finishes nothing that was asked of it, on either thread. */
 #include "base/assert.h"
 #include "replicator/io/journal_internal.h"
 #include "tests/sim/sim.h"
@@ -26,6 +33,8 @@ static void push(struct sim *s, int node, enum sim_event_kind kind, uint64_t at)
                                     .proc = SIM_REPLICA,
                                     .life = s->node[node].proc[SIM_REPLICA].life});
 }
+
+static void overtake(struct sim *s, int node);
 
 /* ---- threads (replicator/io/journal_threads.c) ----------------------------------------------- */
 
@@ -54,7 +63,10 @@ void journal_threads_end(struct journal *j)
 
 void journal_lock(struct journal *j)
 {
-    (void)j;
+    const struct sim_replica *r = owner(j);
+    if (r->disk.journal == j && r->disk.turn_runs && !r->disk.thread) {
+        overtake(r->sim, r->node);
+    }
 }
 
 void journal_unlock(struct journal *j)
@@ -73,9 +85,18 @@ static void plan_turn(struct sim *s, int node)
     }
     if (d->stalled_until > s->now) {
         done += d->stalled_until - s->now;
+        sim_strike_once(&d->volume, SIM_FAULT_STALL_DISK);
     }
     d->turn_runs = true;
-    push(s, node, SIM_EV_DISK, done);
+    if (d->slow > 1) {
+        sim_strike_once(&d->volume, SIM_FAULT_SLOW_DISK);
+    }
+    sim_push(s, &(struct sim_event){.kind = SIM_EV_DISK,
+                                    .at = done,
+                                    .node = (uint8_t)node,
+                                    .proc = SIM_REPLICA,
+                                    .life = s->node[node].proc[SIM_REPLICA].life,
+                                    .a = ++d->turns});
 }
 
 void journal_wake_writer(struct journal *j)
@@ -158,54 +179,120 @@ static void plan_idle_note(struct sim *s, int node)
     }
 }
 
+/* The loop hears of it in a while. */
+static void deliver_later(struct sim *s, int node)
+{
+    uint64_t longest = sim_chance_pm(s, 500) ? 100 : 6 * s->plan.disk_us;
+    push(s, node, SIM_EV_DISK, s->now + sim_us(s, 5, longest));
+}
+
+/* A thread of the journal begins an operation; end_thread checks what came of it. */
+static void begin_thread(struct sim *s, struct sim_disk *d)
+{
+    d->volume.full = sim_disk_full(s, d);
+    d->volume.turn++;
+    d->thread = true;
+}
+
+static void end_thread(struct sim *s, int node, bool had_failed, size_t done)
+{
+    struct sim_disk *d = disk_of(s, node);
+    const struct journal *j = d->journal;
+    d->thread = false;
+    if (d->volume.sync_failed && !j->failed) {
+        sim_fail(s, SIM_CHECK_DISK, "the journal of %s goes on after a failed sync",
+                 sim_node_name(s, node));
+    }
+    if (had_failed && j->done.count > done) {
+        sim_fail(s, SIM_CHECK_DISK, "the journal of %s tells what it did after a failed sync",
+                 sim_node_name(s, node));
+    }
+}
+
+static void write_some(struct sim *s, int node)
+{
+    struct sim_disk *d = disk_of(s, node);
+    struct sim_volume *v = &d->volume;
+    struct journal *j = d->journal;
+    enum journal_op_kind kind = j->taken.head != NULL ? j->taken.head->kind : JOURNAL_OP_RECORD;
+    bool had_failed = v->sync_failed;
+    size_t done = j->done.count;
+    begin_thread(s, d);
+    v->armed = v->next != SIM_LIE_NONE && kind != JOURNAL_OP_TRUNCATE && !v->latent &&
+               sim_budget_allows_replica_loss(s, node);
+    bool again = journal_write_some(j);
+    v->armed = false;
+    end_thread(s, node, had_failed, done);
+    if (!j->failed && !v->dead && kind == JOURNAL_OP_APPEND) {
+        v->vouched = v->turn - 1;
+    }
+    if (v->dead) {
+        return;
+    }
+    d->turn_runs = false;
+    if (again || journal_write_take(j)) {
+        plan_turn(s, node);
+    } else {
+        plan_idle_note(s, node);
+    }
+}
+
+/* The loop comes to the lock: perhaps the writer was there first, and has done its turn. Nobody is
+ * killed in the middle of it, or damages what it wrote: that is for turns at their time. */
+static void overtake(struct sim *s, int node)
+{
+    struct sim_disk *d = disk_of(s, node);
+    const struct sim_volume *v = &d->volume;
+    if (d->ending || d->ended || v->dead || v->ops_left > 0 || d->at_cut != NULL ||
+        d->at_switch != NULL || d->stalled_until > s->now ||
+        !sim_chance_pm(s, v->syncs_left == 1 ? 300 : 5)) {
+        return;
+    }
+    d->turns++; /* its event comes to nothing */
+    write_some(s, node);
+    deliver_later(s, node);
+}
+
+/* The process is to end at an operation of a truncation. Whether that goes back to another
+ * segment. */
+static bool prepare_cut(struct sim_disk *d)
+{
+    const struct journal_op *op = d->journal->taken.head;
+    if (op == NULL || op->kind != JOURNAL_OP_TRUNCATE) {
+        return false;
+    }
+    bool across = op->seq.v < d->segment_after.v;
+    if (d->at_cut != NULL && (across || d->at_cut->b % 8 == 0)) {
+        d->crash = d->at_cut;
+        d->volume.ops_left = 1 + d->at_cut->a % 12;
+        d->at_cut = NULL;
+    }
+    return across;
+}
+
 static void take_turn(struct sim *s, struct sim_event *ev)
 {
     int node = ev->node;
     struct sim_disk *d = disk_of(s, node);
-    struct sim_volume *v = &d->volume;
-    struct journal *j = d->journal;
+    const struct journal *j = d->journal;
     if (d->stalled_until > s->now) { /* the stall began while the write was in flight */
+        sim_strike_once(&d->volume, SIM_FAULT_STALL_DISK);
         ev->at = d->stalled_until + sim_us(s, 50, 500);
         sim_push(s, ev);
         return;
     }
-    bool asks = d->fail_next || v->next != SIM_LIE_NONE;
-    bool may_lose = asks && sim_budget_allows_replica_loss(s, node);
-    if (d->fail_next && !may_lose) {
-        d->fail_next = false;
-        s->stats.spared[SIM_FAULT_FSYNC_ERROR]++;
-    }
-    enum journal_op_kind kind = j->taken.head->kind;
-    v->full = sim_disk_full(s, d);
-    if (d->fail_next && d->fails_full) {
-        v->full = SIM_FULL_TO_GROW;
-    }
-    bool across = kind == JOURNAL_OP_TRUNCATE && j->taken.head->seq.v < d->segment_after.v;
-    if (kind == JOURNAL_OP_TRUNCATE && d->at_cut != NULL && (across || d->at_cut->b % 8 == 0)) {
-        d->crash = d->at_cut;
-        v->ops_left = 1 + d->at_cut->a % 12;
-        d->at_cut = NULL;
-    }
-    v->sync_fails = d->fail_next;
-    v->armed = kind != JOURNAL_OP_TRUNCATE && may_lose && !v->latent;
-    v->turn++;
-    d->busy = true;
+    bool appends = j->taken.head != NULL && j->taken.head->kind == JOURNAL_OP_APPEND;
+    bool across = prepare_cut(d);
     uint64_t segment = j->end.pos.segment;
-    bool again = journal_write_some(j);
-    v->armed = false;
-    v->sync_fails = false;
-    if (!j->failed && !v->dead && kind == JOURNAL_OP_APPEND) {
-        v->vouched = v->turn - 1;
-    }
+    d->busy = true;
+    write_some(s, node);
     if (!sim_disk_killed(s, node)) {
-        d->turn_runs = false;
-        if (again || journal_write_take(j)) {
-            plan_turn(s, node);
+        if (sim_chance_pm(s, 100)) {
+            deliver_later(s, node);
         } else {
-            plan_idle_note(s, node);
+            deliver(s, node);
         }
-        deliver(s, node);
-        if (d->switched && d->at_switch != NULL && !d->ended && kind == JOURNAL_OP_APPEND) {
+        if (d->switched && d->at_switch != NULL && !d->ended && appends) {
             sim_fault_at_switch(s, node);
         }
         d->switched = j->end.pos.segment > segment;
@@ -229,10 +316,12 @@ static void write_idle_note(struct sim *s, int node)
              d->idle_at > s->now ? d->idle_at : d->stalled_until + JOURNAL_IDLE_NOTE_NS);
         return;
     }
-    d->volume.full = sim_disk_full(s, d);
-    d->volume.turn++;
+    bool had_failed = d->volume.sync_failed;
+    size_t done = d->journal->done.count;
     d->busy = true;
+    begin_thread(s, d);
     journal_write_idle_note(d->journal);
+    end_thread(s, node, had_failed, done);
     if (!sim_disk_killed(s, node)) {
         deliver(s, node);
     }
@@ -250,11 +339,20 @@ static void prepare_spare(struct sim *s, struct sim_event *ev)
         sim_push(s, ev);
         return;
     }
-    d->volume.full = sim_disk_full(s, d);
+    if (d->volume.syncs_of_new && d->volume.syncs_left > 0 && !d->turn_runs && ev->b < 50) {
+        ev->b++; /* what fails while the writer has something in hand tells more */
+        ev->at = s->now + sim_us(s, 50, 300);
+        sim_push(s, ev);
+        return;
+    }
+    bool had_failed = d->volume.sync_failed;
+    size_t done = d->journal->done.count;
     d->busy = true;
+    begin_thread(s, d);
     journal_spare_prepare(d->journal);
-    if (!sim_disk_killed(s, ev->node)) {
-        deliver(s, ev->node); /* the preparing may have failed the journal */
+    end_thread(s, ev->node, had_failed, done);
+    if (!sim_disk_killed(s, ev->node) && d->deliver) { /* the preparing has failed the journal */
+        deliver_later(s, ev->node);
     }
     leave(d);
 }
@@ -265,8 +363,14 @@ void sim_disk_event(struct sim *s, struct sim_event *ev)
     if (d->journal == NULL) {
         return;
     }
-    if (ev->kind == SIM_EV_DISK) {
-        take_turn(s, ev);
+    if (ev->kind == SIM_EV_DISK && ev->a == 0) {
+        d->busy = true;
+        deliver(s, ev->node);
+        leave(d);
+    } else if (ev->kind == SIM_EV_DISK) {
+        if (ev->a == d->turns && d->turn_runs) { /* not carried out before its time */
+            take_turn(s, ev);
+        }
     } else if (ev->kind == SIM_EV_SPARE) {
         prepare_spare(s, ev);
     } else if (ev->kind == SIM_EV_IDLE_NOTE) {
@@ -309,7 +413,8 @@ void sim_disk_process_ended(struct sim *s, int node)
     if (d->journal != NULL) {
         d->ending = true;
         d->volume.full = sim_disk_full(s, d);
-        d->volume.sync_fails = false;
+        d->volume.held = true;
+        d->thread = true;
         if (d->volume.dead) {
             /* Nothing comes after the operation at which it was killed. */
         } else if (sim_chance_pm(s, 500)) {
@@ -321,6 +426,8 @@ void sim_disk_process_ended(struct sim *s, int node)
         }
         sim_worker_end(d->worker);
         d->worker = NULL;
+        d->thread = false;
+        d->volume.held = false;
         d->ending = false;
         d->turn_runs = false;
         d->idle_planned = false;

@@ -74,6 +74,12 @@ static void on_process_fault(struct sim *s, const struct sim_fault *f)
             n->replica.disk.at_cut = f;
             break;
         }
+        if (f->b % 8 == 2) { /* between the name of a new segment and the sync of that, … */
+            n->replica.disk.volume.at_rename = true;
+            n->replica.disk.at_switch = f; /* … and again when the log has gone on there */
+            n->replica.disk.crash = f;
+            break;
+        }
         n->replica.disk.volume.ops_left = 1 + f->a % 40;
         n->replica.disk.crash = f;
         break;
@@ -208,6 +214,7 @@ static bool corrupt(struct sim *s, const struct sim_fault *f, bool newest)
         return false;
     }
     sim_note(s, f->node, "the device damages %s", name);
+    sim_strike(s, f->kind);
     if (f->b % 3 != 0) {
         sim_volume_drop_cache(v);
     }
@@ -217,13 +224,16 @@ static bool corrupt(struct sim *s, const struct sim_fault *f, bool newest)
     return true;
 }
 
-void sim_fault_at_switch(struct sim *s, int node)
+/* One of the next syncs fails, at work or while the disk is opened; the budget is asked then. */
+static void fail_a_sync(struct sim *s, const struct sim_fault *f, struct sim_volume *v,
+                        enum sim_proc proc)
 {
-    struct sim_disk *d = &s->node[node].replica.disk;
-    const struct sim_fault *f = d->at_switch;
-    if (sim_budget_allows_replica_loss(s, node)) {
-        d->at_switch = NULL;
-        s->stats.spared[f->kind] += !corrupt(s, f, true);
+    v->breaks = f->a % 3 == 0;
+    v->fails_full = f->a % 3 == 1;
+    v->syncs_of_new = proc == SIM_REPLICA && f->b % 4 == 2;
+    v->syncs_left = 1 + (f->a >> 8) % (f->b % 4 < 2 ? 3 : 8);
+    if (f->b % 4 == 3) {
+        sim_proc_end(s, f->node, proc, -SIGKILL);
     }
 }
 
@@ -232,9 +242,9 @@ static bool lose_replica_disk(struct sim *s, const struct sim_fault *f)
 {
     struct sim_disk *d = &s->node[f->node].replica.disk;
     if (f->kind == SIM_FAULT_FSYNC_ERROR) {
-        d->fail_next = !d->lost; /* the budget is asked when it happens */
-        d->volume.breaks = f->a % 3 == 0;
-        d->fails_full = f->a % 3 == 1;
+        if (!d->lost) {
+            fail_a_sync(s, f, &d->volume, SIM_REPLICA);
+        }
         return !d->lost;
     }
     if (f->kind == SIM_FAULT_CORRUPT && f->b % 6 == 2) {
@@ -254,6 +264,22 @@ static bool lose_replica_disk(struct sim *s, const struct sim_fault *f)
     sim_proc_end(s, f->node, SIM_REPLICA, -SIGKILL);
     sim_disk_blank(s, f->node);
     return true;
+}
+
+void sim_fault_at_switch(struct sim *s, int node)
+{
+    struct sim_disk *d = &s->node[node].replica.disk;
+    const struct sim_fault *f = d->at_switch;
+    if (f->kind == SIM_FAULT_CRASH_OPERATION) {
+        if (d->volume.changes.count > 0 && !d->volume.at_rename) {
+            d->at_switch = NULL;
+            sim_nic_power_off(s, node);
+            sim_fault_power_on_at(s, node, s->now + f->lasts % (2 * SIM_S));
+        }
+    } else if (sim_budget_allows_replica_loss(s, node)) {
+        d->at_switch = NULL;
+        s->stats.spared[f->kind] += !corrupt(s, f, true);
+    }
 }
 
 /* One damage at a time costs a copy of a slot at most: the voter goes on. */
@@ -279,14 +305,14 @@ static bool damage_voter_disk(struct sim *s, const struct sim_fault *f)
 static bool lose_voter_disk(struct sim *s, const struct sim_fault *f)
 {
     struct sim_voter_disk *d = &s->node[f->node].cfgd.disk;
+    if (f->kind == SIM_FAULT_VOTER_FSYNC && !d->lost) {
+        fail_a_sync(s, f, &d->volume, SIM_CFGD);
+        return true;
+    }
     if (!sim_budget_allows_voter_loss(s, f->node, false)) {
         return false;
     }
     d->lost = true;
-    if (f->kind == SIM_FAULT_VOTER_FSYNC) {
-        d->fail_next = true;
-        return true;
-    }
     sim_proc_end(s, f->node, SIM_CFGD, -SIGKILL);
     if (f->a % 2 == 0) {
         sim_voter_disk_blank(s, f->node);
@@ -296,23 +322,37 @@ static bool lose_voter_disk(struct sim *s, const struct sim_fault *f)
     return true;
 }
 
-static bool on_disk_fault(struct sim *s, const struct sim_event *ev, const struct sim_fault *f)
+/* Its disk is there, and not as it should be. */
+static void trouble_disk(struct sim *s, const struct sim_event *ev, const struct sim_fault *f)
 {
     struct sim_disk *d = &s->node[f->node].replica.disk;
-    switch ((int)f->kind) {
-    case SIM_FAULT_SLOW_DISK:
-        d->slow = 2 + f->a % 40;
+    struct sim_voter_disk *v = &s->node[f->node].cfgd.disk;
+    bool voter = f->kind == SIM_FAULT_STALL_VOTER || f->kind == SIM_FAULT_SLOW_VOTER ||
+                 f->kind == SIM_FAULT_FULL_VOTER;
+    sim_strike_arm(voter ? &v->volume : &d->volume, f->kind);
+    if (f->kind == SIM_FAULT_SLOW_DISK || f->kind == SIM_FAULT_SLOW_VOTER) {
+        *(voter ? &v->slow : &d->slow) = 2 + f->a % 40;
         plan_end(s, ev, f);
-        return true;
-    case SIM_FAULT_STALL_DISK:
-        d->stalled_until = sim_fault_end(s, f);
-        return true;
-    case SIM_FAULT_STALL_VOTER:
-        s->node[f->node].cfgd.disk.stalled_until = sim_fault_end(s, f);
-        return true;
-    case SIM_FAULT_FULL_DISK:
+    } else if (f->kind == SIM_FAULT_FULL_DISK) {
         d->full_until = sim_fault_end(s, f);
         d->full_to_write = f->a % 2 == 0;
+    } else if (f->kind == SIM_FAULT_FULL_VOTER) {
+        v->full_until = sim_fault_end(s, f);
+    } else {
+        *(voter ? &v->stalled_until : &d->stalled_until) = sim_fault_end(s, f);
+    }
+}
+
+static bool on_disk_fault(struct sim *s, const struct sim_event *ev, const struct sim_fault *f)
+{
+    switch ((int)f->kind) {
+    case SIM_FAULT_SLOW_DISK:
+    case SIM_FAULT_SLOW_VOTER:
+    case SIM_FAULT_STALL_DISK:
+    case SIM_FAULT_STALL_VOTER:
+    case SIM_FAULT_FULL_DISK:
+    case SIM_FAULT_FULL_VOTER:
+        trouble_disk(s, ev, f);
         return true;
     case SIM_FAULT_OLD_DISK:
     case SIM_FAULT_VOTER_OLD:
@@ -462,7 +502,9 @@ static void begin(struct sim *s, const struct sim_event *ev)
     } else {
         on_word_fault(s, ev, f);
     }
-    if (done) {
+    if (done && sim_strike_waits(f->kind)) {
+        s->stats.armed[f->kind]++;
+    } else if (done) {
         s->stats.faults[f->kind]++;
     } else {
         s->stats.spared[f->kind]++;
@@ -475,6 +517,8 @@ static void end(struct sim *s, const struct sim_fault *f)
     bool done = true;
     if (f->kind == SIM_FAULT_SLOW_DISK) {
         s->node[f->node].replica.disk.slow = 1;
+    } else if (f->kind == SIM_FAULT_SLOW_VOTER) {
+        s->node[f->node].cfgd.disk.slow = 1;
     } else if (f->kind == SIM_FAULT_EVIDENCE) {
         /* It takes back what it said, as every detector does that hears the peer again. */
         sim_push(s, &(struct sim_event){.kind = SIM_EV_EVIDENCE,
@@ -491,6 +535,8 @@ static void end(struct sim *s, const struct sim_fault *f)
     }
     if (!done) {
         s->stats.spared[f->kind]++;
+    } else if (f->kind == SIM_FAULT_OLD_DISK || f->kind == SIM_FAULT_VOTER_OLD) {
+        sim_strike(s, f->kind);
     }
 }
 
@@ -504,8 +550,11 @@ static void heal(struct sim *s)
         struct sim_disk *d = &s->node[n].replica.disk;
         sim_nic_power_on(s, n);
         d->slow = 1;
-        d->fail_next = false;
+        s->node[n].cfgd.disk.slow = 1;
+        d->volume.syncs_left = 0;
+        s->node[n].cfgd.disk.volume.syncs_left = 0;
         d->at_switch = NULL;
+        d->volume.at_rename = false;
         d->at_cut = NULL;
         d->volume.next = SIM_LIE_NONE;
         d->volume.ops_left = 0;
@@ -522,6 +571,7 @@ void sim_fault_at_operation(struct sim *s, int node, enum sim_proc proc)
 {
     const struct sim_fault *f =
         proc == SIM_REPLICA ? s->node[node].replica.disk.crash : s->node[node].cfgd.disk.crash;
+    sim_strike(s, f->kind);
     if (f->b % 2 == 0) {
         sim_proc_end(s, node, proc, -SIGKILL);
         return;

@@ -90,6 +90,15 @@ static bool goes_on(struct sim_volume *v)
     return !v->dead;
 }
 
+/* Gives the error, and counts. */
+static int is_full(struct sim_volume *v)
+{
+    v->found_full = true;
+    sim_strike_once(v, v == &v->sim->node[v->node].cfgd.disk.volume ? SIM_FAULT_FULL_VOTER
+                                                                    : SIM_FAULT_FULL_DISK);
+    return ENOSPC;
+}
+
 int ts_disk_open(const char *path, int flags, mode_t mode)
 {
     char name[SIM_NAME_MAX];
@@ -107,7 +116,7 @@ int ts_disk_open(const char *path, int flags, mode_t mode)
             return failed(EIO);
         }
         if (v->full != SIM_FULL_NOT) {
-            return failed(ENOSPC);
+            return failed(is_full(v));
         }
         sim_volume_change(v, "", name, sim_file_new(v, false));
         n = sim_names_find(&v->names, name);
@@ -157,13 +166,13 @@ static bool lies(struct sim_volume *v, const struct sim_file *f)
            f->size == f->durable_size && sim_chance_pm(v->sim, 500);
 }
 
-static int refuses(const struct sim_volume *v, const struct sim_file *f, uint64_t end)
+static int refuses(struct sim_volume *v, const struct sim_file *f, uint64_t end)
 {
     if (v->broken) {
         return EIO;
     }
     bool grows = end > f->size;
-    return v->full == SIM_FULL_TO_WRITE || (v->full == SIM_FULL_TO_GROW && grows) ? ENOSPC : 0;
+    return v->full == SIM_FULL_TO_WRITE || (v->full == SIM_FULL_TO_GROW && grows) ? is_full(v) : 0;
 }
 
 static ssize_t write_parts(int fd, const struct iovec *iov, int count, uint64_t offset)
@@ -195,6 +204,7 @@ static ssize_t write_parts(int fd, const struct iovec *iov, int count, uint64_t 
         room -= len;
     }
     if (lie) {
+        sim_strike_lie(v);
         uint32_t first = (uint32_t)(offset / SIM_SECTOR);
         if (v->next == SIM_LIE_MISDIRECTED) {
             sim_volume_misdirect(v, f, first, sim_sectors_in(offset + total) - first);
@@ -224,8 +234,7 @@ int ts_disk_sync_data(int fd)
     if (f == NULL || !goes_on(v)) {
         return failed(EIO);
     }
-    if (v->sync_fails || v->broken) {
-        v->sync_fails = false;
+    if (v->broken || sim_strike_sync(v, f)) {
         v->sync_failed = true;
         v->broken = v->broken || v->breaks;
         if (!f->dir) {
@@ -311,6 +320,10 @@ int ts_disk_rename(const char *from, const char *to)
         rename_dir(v, name, new_name);
     } else {
         sim_volume_change(v, name, new_name, n->file);
+        if (v->at_rename && strstr(new_name, "/segment-") != NULL) {
+            v->at_rename = false;
+            v->ops_left = 1;
+        }
     }
     return 0;
 }

@@ -94,6 +94,7 @@ enum sim_full { SIM_FULL_NOT, SIM_FULL_TO_GROW, SIM_FULL_TO_WRITE };
 
 struct sim_volume {
     struct sim *sim;
+    int node;
     struct sim_names names;     /* as the page cache shows them */
     struct sim_names durable;   /* as the device has them */
     struct sim_changes changes; /* from `durable` to `names` */
@@ -101,18 +102,24 @@ struct sim_volume {
     struct sim_file *free_files; /* kept for the next seed */
     /* the process */
     uint64_t ops_left; /* operations until it is killed; 0 = not planned */
+    bool at_rename;    /* it is killed after the next renaming of a segment */
     bool dead;         /* it was, and nothing more has an effect */
     /* faults */
     enum sim_full full;
-    bool sync_fails;   /* the next one, … */
-    bool breaks;       /* … and everything after it */
-    bool broken;       /* since that */
-    bool sync_failed;  /* one of this process */
-    bool armed;        /* a lie may begin with a write now */
-    enum sim_lie next; /* at the next armed write */
-    bool latent;       /* damaged, and nobody has looked since */
-    bool has_log;      /* some damage shows only when a later group vouches for what it hit */
-    uint32_t lie_turn; /* of a lost or misdirected write; 0 = none, or no log */
+    uint64_t syncs_left; /* the sync that fails, counted from now on; 0 = none does */
+    bool syncs_of_new;   /* only those of names and of new files count */
+    bool fails_full;     /* there is no room for a new file when it fails */
+    bool breaks;         /* everything after it fails, too */
+    bool broken;         /* since that */
+    bool held;           /* no fault strikes now: the process has ended */
+    bool sync_failed;    /* one of this process */
+    bool found_full;     /* by this process */
+    bool armed;          /* a lie may begin with a write now */
+    enum sim_lie next;   /* at the next armed write */
+    uint64_t fresh;      /* bit = enum sim_fault_kind: armed, and has not struck yet */
+    bool latent;         /* damaged, and nobody has looked since */
+    bool has_log;        /* some damage shows only when a later group vouches for what it hit */
+    uint32_t lie_turn;   /* of a lost or misdirected write; 0 = none, or no log */
     /* what a damage may hit: see sim_volume_corrupt */
     uint32_t turn;
     uint32_t vouched;

@@ -329,6 +329,7 @@ void sim_moment_blow(struct sim *s, const struct sim_event *ev)
              MOMENTS[moment_of(&f)], BLOWS[blow_of(&f)], (unsigned long long)(f.lasts / SIM_MS));
     s->load.focus = f.node;
     s->load.focus_until = sim_fault_end(s, &f);
+    sim_strike(s, SIM_FAULT_MOMENT);
     strike(s, &f);
     if ((f.b >> 8) % 4 != 0) {
         s->quiet_until = s->load.focus_until;

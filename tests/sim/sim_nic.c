@@ -88,11 +88,13 @@ bool sim_proc_crashed(struct sim *s, int node, enum sim_proc proc)
     struct sim_process *p = &s->node[node].proc[proc];
     if (p->crash_in > 0 && --p->crash_in == 0) {
         p->dying = true;
+        sim_strike(s, proc == SIM_CFGD ? SIM_FAULT_CRASH_POINT_VOTER : SIM_FAULT_CRASH_POINT);
         sim_note(s, node, "%s crashes in the middle of a step", proc_name(proc));
     }
     if (p->pause_in > 0 && --p->pause_in == 0) {
         /* The step ends; what comes after it waits. */
         uint64_t until = s->now + p->pause_ns;
+        sim_strike(s, SIM_FAULT_PAUSE_POINT);
         p->paused_until = until < s->end_of_faults ? until : s->end_of_faults;
         sim_note(s, node, "%s is stopped for %llu ms", proc_name(proc),
                  (unsigned long long)(p->pause_ns / SIM_MS));

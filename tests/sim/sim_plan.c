@@ -71,6 +71,7 @@ static void draw_fault(const struct sim_plan *plan, struct ts_prng *p, struct si
                       f->kind != SIM_FAULT_CRASH_POINT_VOTER && f->kind != SIM_FAULT_POWER_NODE &&
                       f->kind != SIM_FAULT_PAUSE_PROCESS && f->kind != SIM_FAULT_PAUSE_NODE &&
                       f->kind != SIM_FAULT_ISOLATE && f->kind != SIM_FAULT_STALL_VOTER &&
+                      f->kind != SIM_FAULT_SLOW_VOTER && f->kind != SIM_FAULT_FULL_VOTER &&
                       f->kind != SIM_FAULT_VOTER_CORRUPT && f->kind != SIM_FAULT_VOTER_LOST_WRITE &&
                       f->kind != SIM_FAULT_VOTER_MISDIRECTED &&
                       f->kind != SIM_FAULT_CRASH_OPERATION_VOTER &&

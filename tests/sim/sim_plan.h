@@ -43,6 +43,8 @@
     X(SIM_FAULT_SLOW_DISK, "slow-disk", 3) \
     X(SIM_FAULT_STALL_DISK, "stall-disk", 4) \
     X(SIM_FAULT_STALL_VOTER, "stall-voter-disk", 3) \
+    X(SIM_FAULT_SLOW_VOTER, "slow-voter-disk", 2) \
+    X(SIM_FAULT_FULL_VOTER, "full-voter-disk", 2) \
     X(SIM_FAULT_FULL_DISK, "full-disk", 2) \
     X(SIM_FAULT_FSYNC_ERROR, "fsync-error", 1) \
     X(SIM_FAULT_CORRUPT, "corrupt-sectors", 2) \

@@ -108,5 +108,9 @@ void sim_rollback_goes_on(struct sim *s, const struct sim_event *ev)
     if (!both || !sim_rollback_replica(s, replica_of(s, f))) {
         sim_proc_end(s, replica_of(s, f), SIM_REPLICA, -SIGKILL); /* something is to be decided */
     }
-    s->stats.spared[f->kind] += !done;
+    if (done) {
+        sim_strike(s, f->kind);
+    } else {
+        s->stats.spared[f->kind]++;
+    }
 }

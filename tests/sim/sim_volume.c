@@ -404,6 +404,7 @@ void sim_volume_process_ended(struct sim_volume *v)
     v->dead = false;
     v->ops_left = 0;
     v->sync_failed = false;
+    v->found_full = false;
     v->armed = false;
 }
 

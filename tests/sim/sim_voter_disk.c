@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/exit.h"
 #include "cluster-cfg/io/voter_store.h"
 #include "tests/sim/sim.h"
 
@@ -95,7 +96,7 @@ static void check_found(struct sim *s, int node, const struct sim_voter_image *f
     const struct sim_voter_disk *d = disk_of(s, node);
     const struct sim_voter_image *was = &d->durable;
     const char *who = sim_node_name(s, node);
-    if (d->lost && !d->fail_next) {
+    if (d->lost) {
         sim_fail(s, SIM_CHECK_DISK, "the voter of %s opened a disk whose sync had failed", who);
     }
     if (!is_found(d, &found->reg)) {
@@ -118,12 +119,25 @@ static void check_found(struct sim *s, int node, const struct sim_voter_image *f
 
 /* ---- the store ------------------------------------------------------------------------------- */
 
+/* Its files have all the room they need: full means that what copies on write has none. */
+static enum sim_full full_now(const struct sim *s, const struct sim_voter_disk *d)
+{
+    return d->full_until > s->now ? SIM_FULL_TO_WRITE : SIM_FULL_NOT;
+}
+
 uint64_t sim_voter_due(struct sim *s, int node)
 {
     struct sim_voter_disk *d = disk_of(s, node);
     uint64_t from = d->busy_until > s->now ? d->busy_until : s->now;
-    from = d->stalled_until > from ? d->stalled_until : from;
-    d->busy_until = from + sim_us(s, s->plan.disk_us / 2, 2 * s->plan.disk_us);
+    if (d->stalled_until > from) {
+        from = d->stalled_until;
+        sim_strike_once(&d->volume, SIM_FAULT_STALL_VOTER);
+    }
+    uint64_t typical = s->plan.disk_us * (d->slow == 0 ? 1 : d->slow);
+    if (d->slow > 1) {
+        sim_strike_once(&d->volume, SIM_FAULT_SLOW_VOTER);
+    }
+    d->busy_until = from + sim_us(s, typical / 2, 2 * typical);
     return d->busy_until;
 }
 
@@ -132,6 +146,10 @@ static void on_persisted(void *arg)
     struct sim_cfgd *c = arg;
     if (c->disk.ending) {
         return;
+    }
+    if (c->disk.volume.sync_failed) {
+        sim_fail(c->sim, SIM_CHECK_DISK, "the voter of %s tells what it did after a failed sync",
+                 sim_node_name(c->sim, c->node));
     }
     if (told(c->sim, c->node)) {
         voter_perform_persisted(&c->p, sim_local(c->sim, c->node));
@@ -143,15 +161,19 @@ static void on_persisted(void *arg)
 static void on_failed(void *arg, enum ts_err err, const char *text)
 {
     struct sim_cfgd *c = arg;
-    (void)err;
     if (c->disk.ending || c->disk.volume.dead) {
         return;
     }
-    if (!c->disk.fail_next) {
+    if (err == TS_ERR_NOSPACE && c->disk.volume.found_full) {
+        /* As the daemon: the next start may find room. */
+        sim_note(c->sim, c->node, "the voter's disk is full: %s", text);
+        c->sim->node[c->node].proc[SIM_CFGD].exit_now = TS_EXIT_FAILURE;
+        return;
+    }
+    if (!c->disk.lost) {
         sim_fail(c->sim, SIM_CHECK_DISK, "the voter of %s failed on a good disk: %s",
                  sim_node_name(c->sim, c->node), text);
     }
-    c->disk.fail_next = false;
     sim_note(c->sim, c->node, "the voter's disk fails: %s", text);
     voter_perform_disk_failed(&c->p, text, sim_local(c->sim, c->node));
 }
@@ -192,16 +214,16 @@ void sim_voter_disk_event(struct sim *s, struct sim_event *ev)
 {
     struct sim_voter_disk *d = disk_of(s, ev->node);
     if (d->stalled_until > s->now && ev->b == 0) {
+        sim_strike_once(&d->volume, SIM_FAULT_STALL_VOTER);
         ev->at = d->stalled_until;
         sim_push(s, ev);
         return;
     }
-    d->volume.sync_fails = d->fail_next;
-    d->volume.armed = !d->volume.latent && !d->fail_next;
+    d->volume.full = full_now(s, d);
+    d->volume.armed = !d->volume.latent;
     d->volume.turn++;
     sim_worker_event(d->worker, ev);
     d->volume.armed = false;
-    d->volume.sync_fails = false;
     (void)killed_at_operation(s, ev->node);
 }
 
@@ -211,6 +233,8 @@ void sim_voter_disk_end(struct sim *s, int node)
     struct sim_volume *v = &d->volume;
     if (d->store != NULL) {
         d->ending = true;
+        v->held = true;
+        v->full = full_now(s, d);
         if (!v->dead) {
             v->ops_left = sim_rand(s, 1, 8);
         }
@@ -219,6 +243,7 @@ void sim_voter_disk_end(struct sim *s, int node)
     }
     sim_worker_end(d->worker);
     d->worker = NULL;
+    v->held = false;
     d->ending = false;
     d->busy_until = s->now;
     sim_volume_process_ended(v);
@@ -253,10 +278,16 @@ bool sim_voter_disk_open(struct sim *s, int node)
     if (sim_chance_pm(s, d->volume.latent ? 700 : 100)) {
         sim_volume_drop_cache(&d->volume);
     }
+    d->volume.full = full_now(s, d);
     d->worker = sim_worker_new(s, node, SIM_CFGD);
     enum ts_err err =
         voter_store_open(&d->store, sim_worker_loop(d->worker), dir, on_failed, c, &why);
     if (killed_at_operation(s, node)) {
+        return false;
+    }
+    if (err == TS_ERR_NOSPACE && d->volume.found_full) {
+        sim_note(s, node, "the voter's disk is full: %s", why.text);
+        s->node[node].proc[SIM_CFGD].exit_now = TS_EXIT_FAILURE;
         return false;
     }
     if (err != TS_OK) {
@@ -266,6 +297,10 @@ bool sim_voter_disk_open(struct sim *s, int node)
                      sim_node_name(s, node), why.text);
         }
         return false;
+    }
+    if (d->volume.sync_failed) {
+        sim_fail(s, SIM_CHECK_DISK, "the voter of %s opened although a sync failed",
+                 sim_node_name(s, node));
     }
     read_store(d, &found);
     if (!d->old) {
@@ -330,7 +365,9 @@ void sim_voter_disk_format(struct sim *s, int node, const struct reg_value *valu
     sim_disk_dir(dir, node, 'v');
     voter_record_encode(&record, &w);
     d->volume.sim = s;
+    d->volume.node = node;
     d->kept_volume.sim = s;
+    d->kept_volume.node = node;
     d->incarnation.v = 2000U + (uint64_t)node;
     d->durable.start.confirmed = true;
     d->durable.reg = record.reg;

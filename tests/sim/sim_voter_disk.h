@@ -40,7 +40,8 @@ struct sim_voter_disk {
     const struct sim_fault *crash; /* of the volume's planned end of the process */
     uint64_t busy_until;
     uint64_t stalled_until;
-    bool fail_next;   /* the next sync fails */
+    uint64_t full_until;
+    uint64_t slow;    /* times slower */
     bool old;         /* an old image lies there */
     bool lost;        /* refused from now on, or on its way to that */
     unsigned damaged; /* 1 + how; by more than one sector */
