@@ -156,8 +156,8 @@ struct sim_replica {
     struct sim_peer peers[SIM_NICS_MAX + 1]; /* by node */
     struct ts_hash digest;                   /* of all outputs, in order, … */
     bool noted;                              /* … the newest among them */
-    bool flip;    /* the next result is another than it should be (R5.1), … */
-    bool flipped; /* … was so, in this process */
+    bool flip;           /* the next result is another than it should be (R5.1), … */
+    uint64_t flipped_at; /* … was so at this seq, in this process; 0: none was */
     uint64_t read_token;
     struct sim_waiting waiting[SIM_WAITING_MAX];
     struct sim_disk disk;

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/hash.h"
+#include "replicator/state.h"
 #include "tests/sim/sim.h"
 
 void sim_check_reset(struct sim *s)
@@ -212,6 +213,26 @@ static bool same_members(const struct cfg_set *a, const struct cfg_set *b)
     return a->count == b->count;
 }
 
+/* R4.6: who is published had the same results as the primary when it became required. */
+static void check_joined(struct sim *s, const struct cfg_config *cfg)
+{
+    const struct sim_replica *primary = &s->node[cfg->primary.v].replica;
+    const struct repl *core = primary->core;
+    struct ts_nic_id joins = core == NULL ? (struct ts_nic_id){0} : core->joining;
+    if (joins.v == 0 || cfg_set_find(&cfg->in_sync, joins) == NULL ||
+        cfg_set_find(&s->checks.decided.in_sync, joins) != NULL) {
+        return;
+    }
+    const struct sim_replica *learner = &s->node[joins.v].replica;
+    const uint64_t at[] = {primary->flipped_at, learner->flipped_at};
+    for (size_t i = 0; i < 2; i++) {
+        if (at[i] != 0 && at[i] <= core->joining_from.v) {
+            sim_fail(s, SIM_CHECK_DIGEST, "%s is in sync again: at seq %llu its results differed",
+                     sim_node_name(s, joins.v), (unsigned long long)at[i]);
+        }
+    }
+}
+
 /* A ballot's value is decided: a majority of voters has it on disk. The history is a chain: each
  * value is the one before, or its successor. */
 static void decided(struct sim *s, struct reg_ballot ballot, const struct cfg_config *cfg)
@@ -240,6 +261,7 @@ static void decided(struct sim *s, struct reg_ballot ballot, const struct cfg_co
                  (unsigned long long)e, (unsigned long long)c->decided.epoch.v);
     }
     if (c->nonce[e] == 0) {
+        check_joined(s, cfg);
         s->stats.epochs++;
     }
     c->nonce[e] = cfg->nonce + 1;
@@ -362,7 +384,7 @@ bool sim_check_well(const struct sim *s)
 bool sim_check_notices(struct sim *s)
 {
     for (int n = 1; n <= s->nics; n++) {
-        s->noticed = s->noticed || s->node[n].replica.flipped;
+        s->noticed = s->noticed || s->node[n].replica.flipped_at != 0;
     }
     return s->noticed;
 }
@@ -375,7 +397,7 @@ static void check_noticed(struct sim *s)
         return;
     }
     for (int n = 1; n <= s->nics; n++) {
-        if (s->node[n].replica.flipped &&
+        if (s->node[n].replica.flipped_at != 0 &&
             cfg_set_find(&cfg->in_sync, (struct ts_nic_id){(uint16_t)n})) {
             sim_fail(s, SIM_CHECK_DIGEST, "nobody noticed that %s has other results",
                      sim_node_name(s, n));

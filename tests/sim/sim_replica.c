@@ -159,7 +159,7 @@ void sim_replica_start(struct sim *s, int node)
     }
     r->digest = (struct ts_hash){0, 0};
     r->flip = false;
-    r->flipped = false;
+    r->flipped_at = 0;
     r->registered = false;
     r->read_token = 0;
     memset(r->peers, 0, sizeof(r->peers));

@@ -108,7 +108,7 @@ static struct ts_hash on_apply(void *ctx, const struct svc_entry *entry, struct 
     }
     if (r->flip && r->p.started) {
         r->flip = false;
-        r->flipped = true;
+        r->flipped_at = entry->seq.v;
         sim_note(r->sim, r->node, "has another result at seq %llu",
                  (unsigned long long)entry->seq.v);
         out.lo ^= (uint64_t)r->node; /* two of them differ from each other, too */
