@@ -340,6 +340,14 @@ static bool tell(const struct sim_args *a, const struct totals *t, double took, 
             sim_coverage_tell(coverage, "--table", a->at_least));
 }
 
+/* Seeds whose group lost its last good replica (sim.h, the fault budget): some 2.5 % are usual,
+ * more than a third above that and what chance adds is a sign that something is given up that was
+ * to be survived. */
+static uint64_t stopped_max(uint64_t seeds)
+{
+    return seeds / 30 + 20;
+}
+
 int main(int argc, char **argv)
 {
     struct sim_args a;
@@ -368,6 +376,12 @@ int main(int argc, char **argv)
     sim_free(s);
     if (coverage != NULL) {
         sim_coverage_end(coverage);
+    }
+    if (good && !a.options.beyond && totals.stats.stopped > stopped_max(totals.seeds)) {
+        fprintf(stderr, "sim: %llu of %llu seeds ended as stopped, more than %llu\n",
+                (unsigned long long)totals.stats.stopped, (unsigned long long)totals.seeds,
+                (unsigned long long)stopped_max(totals.seeds));
+        return 1;
     }
     if (good && totals.seeds >= 50 && (totals.stats.takeovers == 0 || totals.stats.acked == 0)) {
         fprintf(stderr, "sim: nothing happened\n");

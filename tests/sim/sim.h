@@ -64,6 +64,13 @@
  *     cannot be told from the disk itself by its start, adr/0010).
  * What lost its disk never comes back here: enrolling a new one is a mechanism of its own.
  *
+ * A damaged disk is not the only fault of its seed, though: nobody notices it before it is read, so
+ * its replica may drop the other one for a reason of its own, a pause say, and be refused at its
+ * next start. Two faults in a row, which a pair does not survive: such a seed ends there
+ * ("stopped"), with safety checked. sim_budget.c counts it: a group that stops in another way fails
+ * its seed, and so does a replica that was told of its own damage and drops the last good one all
+ * the same; of many seeds at most one of 30 may end so (sim.c).
+ *
  * What no start can tell from a torn write is beyond it, and is not done (sim_volume.c):
  *   - damage to the newest group of a journal, before a note of a later group vouches for it. A
  * write that is lost or misdirected is made good when its lie would come out that early.
@@ -389,6 +396,7 @@ struct sim_stats {
     uint64_t heartbeats, frames, register_messages;
     uint64_t operations, lin_steps; /* of clients, that were judged; what that took */
     uint64_t stopped;               /* nobody was left who may serve: as the design says */
+    uint64_t dropped;               /* … since the last good replica had been dropped before */
     uint64_t virtual_ns;
     uint64_t course;                  /* a hash of all that happened, in order */
     uint64_t faults[SIM_FAULT_KINDS]; /* that struck */
@@ -731,6 +739,10 @@ bool sim_budget_allows_voter_loss(const struct sim *s, int node, bool old_image)
 bool sim_budget_group_can_serve(const struct sim *s);
 /* How many good replicas a redundant group can have. */
 int sim_budget_replicas_left(const struct sim *s);
+/* A replica proposes a config. */
+void sim_budget_proposed(struct sim *s, int node);
+/* `next` was decided to follow the present config. */
+void sim_budget_decided(struct sim *s, const struct cfg_config *next);
 
 /* ---- sim_story.c ------------------------------------------------------------------------- */
 

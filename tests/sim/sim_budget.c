@@ -122,6 +122,31 @@ bool sim_budget_group_can_serve(const struct sim *s)
     return voters > s->nodes / 2 && survives(s, &s->checks.decided, 0);
 }
 
+/* Whether this config leaves no replica with a good disk in sync, and the one before did. */
+static bool drops_the_last(const struct sim *s, const struct cfg_config *from,
+                           const struct cfg_config *to)
+{
+    return survives(s, from, 0) && !survives(s, to, 0);
+}
+
+void sim_budget_proposed(struct sim *s, int node)
+{
+    const struct repl *core = s->node[node].replica.core;
+    if (!s->options.beyond && s->node[node].replica.disk.told_bad &&
+        drops_the_last(s, &core->config, &core->proposal)) {
+        sim_fail(s, SIM_CHECK_LIVE,
+                 "%s knows that its disk is damaged, and drops the last replica with a good one",
+                 sim_node_name(s, node));
+    }
+}
+
+void sim_budget_decided(struct sim *s, const struct cfg_config *next)
+{
+    if (drops_the_last(s, &s->checks.decided, next)) {
+        s->stats.dropped = 1;
+    }
+}
+
 int sim_budget_replicas_left(const struct sim *s)
 {
     int left = 0;

@@ -266,6 +266,7 @@ static void decided(struct sim *s, struct reg_ballot ballot, const struct cfg_co
     }
     c->nonce[e] = cfg->nonce + 1;
     if (newest) {
+        sim_budget_decided(s, cfg);
         c->top = ballot;
         c->decided = *cfg;
     }

@@ -135,6 +135,7 @@ bool sim_disk_open(struct sim *s, int node)
         check_found(s, node, d->floor);
     }
     v->latent = v->latent && sim_volume_lies(v); /* all of it was read, and is whole */
+    d->told_bad = false;
     d->segment_after.v = 0;
     d->told.seq = journal_info(j)->last;
     d->told.hash = journal_info(j)->hash;

@@ -173,6 +173,9 @@ void sim_moment_traced(struct sim *s, int node, const struct ts_trace *t)
         {TS_TRACE_LEARNER_START, SIM_MOMENT_LEARNER},  {TS_TRACE_TRUNCATED, SIM_MOMENT_CUT},
         {TS_TRACE_REFUSED, SIM_MOMENT_REFUSED},
     };
+    if (t->kind == TS_TRACE_CAS_SENT) {
+        sim_budget_proposed(s, node);
+    }
     if (t->kind == TS_TRACE_IN_SYNC_ADD) {
         sim_available_joining(s);
     }

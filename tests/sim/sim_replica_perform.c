@@ -277,7 +277,8 @@ static void on_journal_failed(void *ctx, enum ts_err err, const char *text)
 
 static void on_fetch_failed(void *ctx, enum ts_err err, const char *text)
 {
-    const struct sim_replica *r = ctx;
+    struct sim_replica *r = ctx;
+    r->disk.told_bad = r->disk.told_bad || err == TS_ERR_CORRUPT || err == TS_ERR_IO;
     sim_note(r->sim, r->node, "catch-up of a learner: %s", text == NULL ? ts_err_text(err) : text);
     if (text != NULL && !r->disk.volume.latent && !r->disk.lost) {
         sim_fail(r->sim, SIM_CHECK_DISK, "%s cannot read its good disk: %s",

@@ -390,6 +390,9 @@ static void run(struct sim *s)
         bool serves = sim_budget_group_can_serve(s);
         if (!serves && s->now > s->end_of_faults + 3 * SIM_S) {
             s->stats.stopped++;
+            if (s->stats.dropped == 0 && !s->options.beyond) {
+                sim_fail(s, SIM_CHECK_LIVE, "nobody is left who may serve");
+            }
             break;
         }
         if (serves && recovered(s, &well_since, &next_look) &&
