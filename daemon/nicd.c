@@ -58,7 +58,7 @@ struct pending_trace {
 struct nicd {
     struct nicd_options o;
     struct ts_instance instance;
-    struct nicd_supervisor supervisor;
+    struct nicd_perform p;
     struct nicd_slot slots[NICD_PROCS_MAX]; /* by index in the supervisor's procs */
     uv_signal_t child;
     uv_signal_t term;
@@ -68,7 +68,6 @@ struct nicd {
     struct net_dgram dgram;
     char to_heartbeatd[NET_DGRAM_PATH_MAX];
     char to_cfgd[NET_DGRAM_PATH_MAX];
-    struct ts_mono report_due;
     size_t trace_count;
     uint64_t traces_dropped;
     struct pending_trace traces[TRACES_MAX];
@@ -104,7 +103,7 @@ static void send_traces(struct nicd *n)
 
 static void add_trace(struct nicd *n, uint8_t proc, enum ts_trace_kind kind, uint64_t status)
 {
-    const struct nicd_proc *p = &n->supervisor.procs[proc];
+    const struct nicd_proc *p = &n->p.supervisor.procs[proc];
     if (n->trace_count == TRACES_MAX) {
         n->traces_dropped++;
         return;
@@ -135,10 +134,11 @@ static const char *message_of(const char *line)
 }
 
 /* Adds the reasons of those that ended. */
-static void add_reasons(const struct nicd *n, struct report_procs *r)
+static void on_reasons(void *ctx, struct report_procs *r)
 {
+    const struct nicd *n = ctx;
     unsigned left = REPORT_SAID_COUNT;
-    for (uint8_t i = 0; i < n->supervisor.count && left > 0; i++) {
+    for (uint8_t i = 0; i < n->p.supervisor.count && left > 0; i++) {
         if (!r->p[i].running && r->p[i].last_status > 0) {
             (void)snprintf(r->p[i].said, REPORT_SAID_MAX, "%s", message_of(n->slots[i].log.last));
             left--;
@@ -146,34 +146,18 @@ static void add_reasons(const struct nicd *n, struct report_procs *r)
     }
 }
 
-/* Who runs, to all who must know. */
-static void send_report(struct nicd *n)
+static void on_report(void *ctx, struct ts_bytes report)
 {
-    uint8_t bytes[REPORT_BYTES_MAX];
-    struct report_procs r;
-    struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
-    nicd_supervisor_report(&n->supervisor, &r);
-    add_reasons(n, &r);
-    r.nic = n->o.self->id;
-    ts_assert(r.count < REPORT_PROCS_MAX);
-    r.p[r.count++] = (struct report_proc){
-        .role = REPORT_PROC_NICD,
-        .running = true,
-        .pid = (uint32_t)getpid(),
-        .starts = 1,
-    };
-    enum ts_err err = report_procs_encode(&r, &w);
-    ts_assert(err == TS_OK);
-    struct ts_bytes datagram = {bytes, w.len};
-    (void)net_dgram_send(&n->dgram, n->to_heartbeatd, datagram);
-    (void)net_dgram_send(&n->dgram, n->to_cfgd, datagram);
+    struct nicd *n = ctx;
+    (void)net_dgram_send(&n->dgram, n->to_heartbeatd, report);
+    (void)net_dgram_send(&n->dgram, n->to_cfgd, report);
     send_traces(n);
-    n->report_due = ts_mono_add(net_now(), NICD_REPORT_NS);
 }
 
-static void log_exit(struct nicd *n, uint8_t proc)
+static void on_told(void *ctx, uint8_t proc)
 {
-    const struct nicd_proc *p = &n->supervisor.procs[proc];
+    struct nicd *n = ctx;
+    const struct nicd_proc *p = &n->p.supervisor.procs[proc];
     const struct nicd_slot *slot = &n->slots[proc];
     char how[64];
     char then[64] = "";
@@ -187,7 +171,7 @@ static void log_exit(struct nicd *n, uint8_t proc)
         uint64_t wait_ms = ts_mono_since(net_now(), p->due) / TS_NS_PER_MS;
         (void)snprintf(then, sizeof(then), ", starts again in %" PRIu64 " ms", wait_ms);
     }
-    net_log(n->o.log, n->supervisor.stopping ? NET_LOG_INFO : NET_LOG_WARNING,
+    net_log(n->o.log, n->p.supervisor.stopping ? NET_LOG_INFO : NET_LOG_WARNING,
             "%s (pid %" PRIu32 ") %s%s%s%s", slot->name, p->pid, how, then,
             tell_line ? "; its last line: " : "", tell_line ? message_of(slot->log.last) : "");
 }
@@ -273,25 +257,13 @@ static void close_watch(struct nicd_slot *slot)
     }
 }
 
-/* The child answers nobody any more. The other NICs hear that while the kernel still takes it
- * apart. */
 static void on_ending(uv_poll_t *handle, int status, int events)
 {
     const struct watch *w = (const struct watch *)handle->data;
-    struct nicd *n = w->n;
-    struct nicd_effects none;
     (void)status;
     (void)events;
     (void)uv_poll_stop(handle);
-    nicd_supervisor_step(
-        &n->supervisor,
-        &(struct nicd_event){.kind = NICD_EVENT_ENDING, .now = net_now(), .pid = w->pid}, &none);
-    ts_assert(none.count == 0);
-    int proc = nicd_supervisor_find(&n->supervisor, w->pid);
-    if (proc >= 0) {
-        add_trace(n, (uint8_t)proc, TS_TRACE_PROC_ENDING, 0);
-        send_report(n);
-    }
+    nicd_perform_ending(&w->n->p, w->pid);
 }
 
 /* Gives the child's fd, or -1: then its end is heard a little later, by SIGCHLD. Only for replicas,
@@ -301,7 +273,7 @@ static int open_watch(struct nicd *n, uint8_t proc)
     struct nicd_slot *slot = &n->slots[proc];
     struct watch *w = (struct watch *)calloc(1, sizeof(*w));
     int fd = -1;
-    if (n->supervisor.procs[proc].role != REPORT_PROC_REPLICA || w == NULL ||
+    if (n->p.supervisor.procs[proc].role != REPORT_PROC_REPLICA || w == NULL ||
         ts_lifeline_open(&w->lifeline, &fd) != TS_OK) {
         free(w);
         return -1;
@@ -321,12 +293,12 @@ static int open_watch(struct nicd *n, uint8_t proc)
     return fd;
 }
 
-/* ---- performing the supervisor's effects ---- */
+/* ---- nicd_perform_ops ---- */
 
-static void spawn(struct nicd *n, uint8_t proc)
+static uint32_t on_spawn(void *ctx, uint8_t proc)
 {
+    struct nicd *n = ctx;
     struct nicd_slot *slot = &n->slots[proc];
-    struct nicd_effects none;
     int fd = -1;
     nicd_log_begin(&slot->log);
     int lifeline = open_watch(n, proc);
@@ -335,53 +307,60 @@ static void spawn(struct nicd *n, uint8_t proc)
         (void)close(lifeline);
         slot->watch->pid = pid > 0 ? (uint32_t)pid : 0;
     }
-    struct nicd_event event = {
-        .kind = pid > 0 ? NICD_EVENT_STARTED : NICD_EVENT_FAILED,
-        .now = net_now(),
-        .proc = proc,
-        .pid = pid > 0 ? (uint32_t)pid : 0,
-    };
     if (pid < 0) {
         net_log(n->o.log, NET_LOG_ERROR, "cannot start %s: %s", slot->name, strerror(errno));
         close_watch(slot);
-    } else {
-        open_output(n, slot, fd);
-        net_log(n->o.log, NET_LOG_INFO, "started %s (pid %d)", slot->name, (int)pid);
+        return 0;
     }
-    nicd_supervisor_step(&n->supervisor, &event, &none);
-    ts_assert(none.count == 0);
-    if (pid > 0) {
-        add_trace(n, proc, TS_TRACE_PROC_STARTED, 0);
+    open_output(n, slot, fd);
+    net_log(n->o.log, NET_LOG_INFO, "started %s (pid %d)", slot->name, (int)pid);
+    return (uint32_t)pid;
+}
+
+static void on_signal(void *ctx, uint8_t proc, int signum)
+{
+    const struct nicd *n = ctx;
+    (void)kill((pid_t)n->p.supervisor.procs[proc].pid, signum);
+}
+
+static void on_done(void *ctx)
+{
+    const struct nicd *n = ctx;
+    uv_stop(n->o.loop);
+}
+
+static void on_changed(void *ctx, uint8_t proc, enum ts_trace_kind kind, int32_t status)
+{
+    struct nicd *n = ctx;
+    add_trace(n, proc, kind, (uint32_t)status); /* two's complement */
+    if (kind == TS_TRACE_PROC_EXITED) {
+        close_watch(&n->slots[proc]);
+        read_output(&n->slots[proc], true); /* a reason, if any, belongs to the report */
     }
 }
 
-static void perform(struct nicd *n, const struct nicd_effects *effects)
+static struct ts_mono on_now(void *ctx)
 {
-    for (uint8_t i = 0; i < effects->count; i++) {
-        const struct nicd_effect *e = &effects->e[i];
-        switch (e->kind) {
-        case NICD_EFFECT_SPAWN:
-            spawn(n, e->proc);
-            break;
-        case NICD_EFFECT_SIGNAL:
-            (void)kill((pid_t)n->supervisor.procs[e->proc].pid, e->signal);
-            break;
-        case NICD_EFFECT_DONE:
-            uv_stop(n->o.loop);
-            break;
-        }
-    }
+    (void)ctx;
+    return net_now();
 }
+
+static const struct nicd_perform_ops OPS = {
+    .now = on_now,
+    .spawn = on_spawn,
+    .signal = on_signal,
+    .done = on_done,
+    .changed = on_changed,
+    .told = on_told,
+    .add_reasons = on_reasons,
+    .report = on_report,
+};
 
 static void on_timer(uv_timer_t *handle);
 
 static void arm_timer(struct nicd *n)
 {
-    struct ts_mono due = nicd_supervisor_deadline(&n->supervisor);
-    if (ts_mono_lt(n->report_due, due)) {
-        due = n->report_due;
-    }
-    uint64_t left_ns = ts_mono_since(net_now(), due);
+    uint64_t left_ns = ts_mono_since(net_now(), nicd_perform_deadline(&n->p));
     uv_update_time(n->o.loop);
     int err = uv_timer_start(&n->timer, on_timer, (left_ns + TS_NS_PER_MS - 1) / TS_NS_PER_MS, 0);
     ts_assert(err == 0);
@@ -390,38 +369,8 @@ static void arm_timer(struct nicd *n)
 static void on_timer(uv_timer_t *handle)
 {
     struct nicd *n = (struct nicd *)handle->data;
-    struct nicd_effects effects;
-    nicd_supervisor_step(&n->supervisor,
-                         &(struct nicd_event){.kind = NICD_EVENT_TICK, .now = net_now()}, &effects);
-    perform(n, &effects);
-    send_report(n);
+    nicd_perform_tick(&n->p);
     arm_timer(n);
-}
-
-/* A child is gone. The other NICs hear that before it is started again: it is what they wait
- * for (R4.3), and starting takes a while. */
-static void on_gone(struct nicd *n, uint32_t pid, int32_t status)
-{
-    struct nicd_effects effects;
-    int proc = nicd_supervisor_find(&n->supervisor, pid);
-    if (proc < 0) {
-        return; /* an orphan that came to PID 1 */
-    }
-    close_watch(&n->slots[proc]);
-    nicd_supervisor_step(&n->supervisor,
-                         &(struct nicd_event){
-                             .kind = NICD_EVENT_EXITED,
-                             .now = net_now(),
-                             .pid = pid,
-                             .status = status,
-                         },
-                         &effects);
-    add_trace(n, (uint8_t)proc, TS_TRACE_PROC_EXITED, (uint32_t)status); /* two's complement */
-    read_output(&n->slots[proc], true); /* a reason, if any, belongs to the report */
-    send_report(n);
-    log_exit(n, (uint8_t)proc);
-    perform(n, &effects);
-    send_report(n);
 }
 
 static void on_child(uv_signal_t *handle, int signum)
@@ -434,7 +383,8 @@ static void on_child(uv_signal_t *handle, int signum)
         if (pid <= 0) {
             break;
         }
-        on_gone(n, (uint32_t)pid, WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status));
+        nicd_perform_exited(&n->p, (uint32_t)pid,
+                            WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status));
     }
     arm_timer(n);
 }
@@ -442,13 +392,9 @@ static void on_child(uv_signal_t *handle, int signum)
 static void on_stop(uv_signal_t *handle, int signum)
 {
     struct nicd *n = (struct nicd *)handle->data;
-    struct nicd_effects effects;
     net_log(n->o.log, NET_LOG_INFO, "%s on signal %d",
-            n->supervisor.stopping ? "kills what is left" : "stops", signum);
-    nicd_supervisor_step(&n->supervisor,
-                         &(struct nicd_event){.kind = NICD_EVENT_STOP, .now = net_now()}, &effects);
-    perform(n, &effects);
-    send_report(n);
+            n->p.supervisor.stopping ? "kills what is left" : "stops", signum);
+    nicd_perform_stop(&n->p);
     arm_timer(n);
 }
 
@@ -458,8 +404,8 @@ static void on_hangup(uv_signal_t *handle, int signum)
 {
     const struct nicd *n = (const struct nicd *)handle->data;
     unsigned told = 0;
-    for (uint8_t i = 0; i < n->supervisor.count; i++) {
-        const struct nicd_proc *p = &n->supervisor.procs[i];
+    for (uint8_t i = 0; i < n->p.supervisor.count; i++) {
+        const struct nicd_proc *p = &n->p.supervisor.procs[i];
         if (p->state == NICD_PROC_RUNNING && p->role != REPORT_PROC_HEARTBEATD) {
             told += kill((pid_t)p->pid, signum) == 0 ? 1 : 0;
         }
@@ -481,7 +427,7 @@ static const char *program_of(const struct nicd_proc *p)
 
 static enum ts_err open_slot(struct nicd *n, uint8_t i, struct ts_why *why)
 {
-    const struct nicd_proc *p = &n->supervisor.procs[i];
+    const struct nicd_proc *p = &n->p.supervisor.procs[i];
     const struct cfg_group *group = cfg_cluster_group(n->o.cluster, p->group);
     struct nicd_slot *slot = &n->slots[i];
     size_t argc = 0;
@@ -539,12 +485,12 @@ enum ts_err nicd_open(struct nicd **out, const struct nicd_options *options, str
         return ts_why(why, TS_ERR_NOMEM, "out of memory");
     }
     n->o = *options;
-    nicd_supervisor_init(&n->supervisor, n->o.cluster, n->o.self->id, net_now());
+    nicd_perform_open(&n->p, n->o.cluster, n->o.self->id, (uint32_t)getpid(), &OPS, n);
     enum ts_err err = net_random_u64(&n->instance.v);
     if (err != TS_OK) {
         (void)ts_why(why, err, "the system gives no random number");
     }
-    for (uint8_t i = 0; i < n->supervisor.count && err == TS_OK; i++) {
+    for (uint8_t i = 0; i < n->p.supervisor.count && err == TS_OK; i++) {
         err = open_slot(n, i, why);
     }
     if (err == TS_OK) {
@@ -568,7 +514,7 @@ enum ts_err nicd_open(struct nicd **out, const struct nicd_options *options, str
 
 static bool logs_idle(const struct nicd *n)
 {
-    for (uint8_t i = 0; i < n->supervisor.count; i++) {
+    for (uint8_t i = 0; i < n->p.supervisor.count; i++) {
         if (!nicd_log_idle(&n->slots[i].log)) {
             return false;
         }
@@ -587,7 +533,7 @@ bool nicd_close(struct nicd *n)
     if (n == NULL) {
         return true;
     }
-    for (uint8_t i = 0; i < n->supervisor.count; i++) {
+    for (uint8_t i = 0; i < n->p.supervisor.count; i++) {
         read_output(&n->slots[i], true);
         close_watch(&n->slots[i]);
     }

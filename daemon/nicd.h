@@ -1,4 +1,4 @@
-/* nicd: the shell around nicd_supervisor.h. Starts the programs of a node and starts them again,
+/* nicd: the shell around nicd_perform.h. Starts the programs of a node and starts them again,
  * keeps their logs, and says at once who runs: report_procs to heartbeatd (which tells the other
  * NICs) and to cluster-cfgd, on every change and each NICD_REPORT_NS. As PID 1 it reaps whatever
  * is left to it. Needs no privilege. */
@@ -12,11 +12,8 @@
 #include "base/err.h"
 #include "base/io/files.h"
 #include "cluster-cfg/cluster.h"
+#include "daemon/nicd_perform.h"
 #include "net/log.h"
-
-/* How often the state is repeated: a lost datagram, or a program that just started, waits no
- * longer. */
-#define NICD_REPORT_NS (100 * TS_NS_PER_MS)
 
 /* How long the end waits for a slow disk to take the last log lines. */
 #define NICD_LOG_WAIT_NS (1 * TS_NS_PER_S)

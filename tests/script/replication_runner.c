@@ -8,6 +8,9 @@
  *   deliver A B [n=N]           the oldest messages from A to B
  *   again A B                   the oldest message from A to B, and it stays: a duplicate
  *   drop A B                    loses what is under way from A to B
+ *   hear A B epoch=N [after=S] [other]
+ *                               B hears what A did not send like this, or long ago: an append
+ *                               without batches behind S, where B has another hash, if so
  *   disk A [n=N]                the oldest pending writes become durable
  *   register A                  the register answers A's operation
  *   decide A                    A's proposal is decided, but A is not told
@@ -88,6 +91,26 @@ static void set_link(struct world *w, size_t a, size_t b, bool up, uint64_t disk
     link_event(w, b, a, kind, world_incarnation(w, a));
 }
 
+static void hear(struct world *w, size_t from, size_t to, const struct script_command *cmd)
+{
+    uint8_t bytes[REPL_MSG_HEAD_MAX];
+    struct ts_writer out = ts_writer_init(bytes, sizeof(bytes));
+    struct repl_batch b;
+    struct repl_status s;
+    struct repl_msg_append m = {.epoch = {script_arg_u64(cmd, "epoch", 1)}};
+    m.prev.seq.v = script_arg_u64(cmd, "after", 0);
+    repl_status(w->r[to].core, &s);
+    if (m.prev.seq.v > 0 && !ts_seq_lt(s.tail.seq, m.prev.seq)) {
+        repl_batch_at(w->r[to].core, m.prev.seq, &b, &m.prev.hash);
+    }
+    m.prev.hash.lo ^= strcmp(cmd->words[cmd->count - 1], "other") == 0;
+    repl_msg_append_encode(&m, &out);
+    struct repl_event ev = {.kind = REPL_EV_MESSAGE, .peer = {w->r[from].nic}};
+    ev.u.message.type = REPL_MSG_APPEND;
+    ev.u.message.frame = (struct ts_bytes){bytes, out.len};
+    world_feed(w, to, &ev);
+}
+
 static bool run_pair(struct world *w, const struct script_command *cmd)
 {
     static const char *const KINDS[] = {"none", "silent", "refused", "exited"};
@@ -107,6 +130,8 @@ static bool run_pair(struct world *w, const struct script_command *cmd)
         return world_deliver(w, a, b, true);
     } else if (strcmp(verb, "drop") == 0) {
         world_drop(w, a, b);
+    } else if (strcmp(verb, "hear") == 0) {
+        hear(w, a, b, cmd);
     } else {
         struct repl_event ev = {.kind = REPL_EV_EVIDENCE, .peer = {w->r[b].nic}};
         if (strcmp(verb, "clear") == 0) {
@@ -124,8 +149,8 @@ static bool run_pair(struct world *w, const struct script_command *cmd)
 
 static bool is_pair_command(const char *verb)
 {
-    static const char *const VERBS[] = {"link", "unlink",   "deliver", "again",
-                                        "drop", "evidence", "clear"};
+    static const char *const VERBS[] = {"link", "unlink", "deliver",  "again",
+                                        "drop", "hear",   "evidence", "clear"};
     for (size_t i = 0; i < sizeof(VERBS) / sizeof(VERBS[0]); i++) {
         if (strcmp(verb, VERBS[i]) == 0) {
             return true;

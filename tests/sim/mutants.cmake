@@ -134,6 +134,10 @@ ts_sim_mutant(marker-needs-space base/io/dirs.c)
 ts_sim_mutant(torn-tail-kept replicator/io/journal_recover.c)
 ts_sim_mutant(cut-not-zeroed replicator/io/journal_writer.c)
 
+# Of what is around the cores, and of liveness.
+ts_sim_mutant(noop-not-applied replicator/io/perform_service.c)
+ts_sim_mutant(stays-without-journal replicator/io/perform_replica.c)
+
 # A checker that has gone blind is seen at once: each of these is caught soon by the one named.
 set(sim_quick
     accepted-not-stored=register-chain

@@ -91,7 +91,7 @@
 
 #include "base/prng.h"
 #include "cluster-cfg/io/voter_perform.h"
-#include "daemon/nicd_supervisor.h"
+#include "daemon/nicd_perform.h"
 #include "daemon/replica_evidence.h"
 #include "heartbeat/heartbeat.h"
 #include "replicator/io/perform_replica.h"
@@ -171,6 +171,7 @@ struct sim_replica {
 };
 
 struct sim_node {
+    struct sim *sim;
     int id;
     bool nic;
     bool powered;
@@ -178,8 +179,7 @@ struct sim_node {
     uint64_t clock_base; /* … and what the local monotonic clock said then */
     int64_t drift_ppm;
     int64_t wall_offset;
-    struct nicd_supervisor nicd;
-    uint64_t report_due;
+    struct nicd_perform nicd; /* what the daemon shares */
     struct sim_process proc[SIM_PROCS];
     struct hb_core *heart;
     struct sim_cfgd cfgd;

@@ -81,7 +81,7 @@ static uint64_t protocol_time(const struct sim *s, enum wait wait)
 /* A process that has to come back by itself: after nicd's wait, which grows with each end. */
 static uint64_t restart_time(const struct sim *s, int node)
 {
-    const struct nicd_supervisor *n = &s->node[node].nicd;
+    const struct nicd_supervisor *n = &s->node[node].nicd.supervisor;
     uint64_t longest = 0;
     for (uint8_t i = 0; i < n->count; i++) {
         uint64_t wait = n->procs[i].backoff_ns;

@@ -1,10 +1,10 @@
-/* A node: its clocks, its power, nicd with the real supervisor, pauses and ends of processes. */
+/* A node: its clocks, its power, nicd (what both share: daemon/nicd_perform.h), pauses and ends of
+ * processes. */
 #include <signal.h>
 #include <string.h>
 
 #include "base/assert.h"
 #include "base/exit.h"
-#include "daemon/nicd.h"
 #include "tests/sim/sim.h"
 
 /* ---- clocks ------------------------------------------------------------------------------- */
@@ -165,18 +165,16 @@ void sim_proc_end(struct sim *s, int node, enum sim_proc proc, int32_t status)
 
 /* ---- nicd --------------------------------------------------------------------------------- */
 
-static void send_report(struct sim *s, int node)
+static struct ts_mono on_now(void *ctx)
 {
-    struct sim_node *n = &s->node[node];
-    uint8_t bytes[REPORT_BYTES_MAX];
-    struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
-    nicd_supervisor_report(&n->nicd, &s->procs);
-    s->procs.nic.v = (uint16_t)node;
-    s->procs.p[s->procs.count++] =
-        (struct report_proc){.role = REPORT_PROC_NICD, .running = true, .pid = 1, .starts = 1};
-    enum ts_err err = report_procs_encode(&s->procs, &w);
-    ts_assert(err == TS_OK);
-    n->report_due = sim_local(s, node).ns + NICD_REPORT_NS;
+    const struct sim_node *n = ctx;
+    return sim_local(n->sim, n->id);
+}
+
+static void on_report(void *ctx, struct ts_bytes report)
+{
+    struct sim_node *n = ctx;
+    struct sim *s = n->sim;
     struct sim_process *to = &n->proc[SIM_HEARTBEATD];
     if (to->life == 0 || !to->ready || to->backlog > 16) {
         return; /* its socket is away, or full */
@@ -184,54 +182,84 @@ static void send_report(struct sim *s, int node)
     to->backlog++;
     struct sim_event ev = {.kind = SIM_EV_PROCS,
                            .at = s->now + sim_us(s, 10, 150),
-                           .node = (uint8_t)node,
+                           .node = (uint8_t)n->id,
                            .proc = SIM_HEARTBEATD,
                            .life = to->life,
                            .queued = true,
-                           .len = w.len};
-    ev.bytes = sim_bytes_copy(s, (struct ts_bytes){bytes, w.len}, (struct ts_bytes){NULL, 0});
+                           .len = report.len};
+    ev.bytes = sim_bytes_copy(s, report, (struct ts_bytes){NULL, 0});
     sim_push(s, &ev);
 }
 
-static void nicd_step(struct sim *s, int node, struct nicd_event *event);
-
-static void spawn(struct sim *s, int node, uint8_t index)
+static uint32_t on_spawn(void *ctx, uint8_t index)
 {
-    struct sim_node *n = &s->node[node];
-    enum sim_proc proc = proc_of(&n->nicd.procs[index]);
+    struct sim_node *n = ctx;
+    struct sim *s = n->sim;
+    enum sim_proc proc = proc_of(&n->nicd.supervisor.procs[index]);
     struct sim_process *p = &n->proc[proc];
     ts_assert(p->life == 0);
     *p = (struct sim_process){.life = ++s->lives, .exit_now = -1};
     p->pid = (uint32_t)(1000 + p->life);
-    struct nicd_event started = {.kind = NICD_EVENT_STARTED, .proc = index, .pid = p->pid};
-    nicd_step(s, node, &started);
     sim_push(s, &(struct sim_event){.kind = SIM_EV_STARTED,
                                     .at = s->now + sim_us(s, 2000, 15000),
-                                    .node = (uint8_t)node,
+                                    .node = (uint8_t)n->id,
                                     .proc = (uint8_t)proc,
                                     .life = p->life});
+    return p->pid;
 }
 
-static void nicd_step(struct sim *s, int node, struct nicd_event *event)
+/* nicd is never stopped here: its processes are killed, or its node loses power. */
+static void on_signal(void *ctx, uint8_t proc, int signum)
 {
-    struct nicd_effects fx;
-    event->now = sim_local(s, node);
-    nicd_supervisor_step(&s->node[node].nicd, event, &fx);
-    for (uint8_t i = 0; i < fx.count; i++) {
-        ts_assert(fx.e[i].kind == NICD_EFFECT_SPAWN);
-        spawn(s, node, fx.e[i].proc);
-    }
+    (void)ctx;
+    (void)proc;
+    (void)signum;
+    ts_unreachable();
 }
+
+static void on_done(void *ctx)
+{
+    (void)ctx;
+    ts_unreachable();
+}
+
+/* Traces, logs, and what people are told. */
+static void on_changed(void *ctx, uint8_t proc, enum ts_trace_kind kind, int32_t status)
+{
+    (void)ctx;
+    (void)proc;
+    (void)kind;
+    (void)status;
+}
+
+static void on_told(void *ctx, uint8_t proc)
+{
+    (void)ctx;
+    (void)proc;
+}
+
+static void on_reasons(void *ctx, struct report_procs *report)
+{
+    (void)ctx;
+    (void)report;
+}
+
+static const struct nicd_perform_ops OPS = {
+    .now = on_now,
+    .spawn = on_spawn,
+    .signal = on_signal,
+    .done = on_done,
+    .changed = on_changed,
+    .told = on_told,
+    .add_reasons = on_reasons,
+    .report = on_report,
+};
 
 static void arm_nicd(struct sim *s, int node)
 {
-    struct sim_node *n = &s->node[node];
-    struct ts_mono due = nicd_supervisor_deadline(&n->nicd);
-    if (due.ns > n->report_due) {
-        due.ns = n->report_due;
-    }
-    struct sim_process *p = &n->proc[SIM_NICD];
-    uint64_t at = sim_when(s, node, due) + sim_us(s, 20, 1000);
+    const struct sim_node *n = &s->node[node];
+    struct sim_process *p = &s->node[node].proc[SIM_NICD];
+    uint64_t at = sim_when(s, node, nicd_perform_deadline(&n->nicd)) + sim_us(s, 20, 1000);
     if (p->tick_at != 0 && p->tick_at <= at) {
         return;
     }
@@ -244,26 +272,6 @@ static void arm_nicd(struct sim *s, int node)
                                     .a = at});
 }
 
-/* A reason that only a person can remove is said at once by every start, so nicd waits long. The
- * order is nicd.c's: the others hear of an end before the process is started again. */
-static void on_exited(struct sim *s, int node, uint32_t pid, int32_t status)
-{
-    struct sim_node *n = &s->node[node];
-    if (nicd_supervisor_find(&n->nicd, pid) < 0) {
-        return;
-    }
-    struct nicd_effects fx;
-    struct nicd_event ev = {
-        .kind = NICD_EVENT_EXITED, .now = sim_local(s, node), .pid = pid, .status = status};
-    nicd_supervisor_step(&n->nicd, &ev, &fx);
-    send_report(s, node);
-    for (uint8_t i = 0; i < fx.count; i++) {
-        ts_assert(fx.e[i].kind == NICD_EFFECT_SPAWN);
-        spawn(s, node, fx.e[i].proc);
-    }
-    send_report(s, node);
-}
-
 void sim_nic_event(struct sim *s, struct sim_event *ev)
 {
     struct sim_node *n = &s->node[ev->node];
@@ -273,14 +281,11 @@ void sim_nic_event(struct sim *s, struct sim_event *ev)
             return;
         }
         p->tick_at = 0;
-        nicd_step(s, ev->node, &(struct nicd_event){.kind = NICD_EVENT_TICK});
-        send_report(s, ev->node);
+        nicd_perform_tick(&n->nicd);
     } else if (ev->kind == SIM_EV_PROC_ENDING) {
-        nicd_step(s, ev->node,
-                  &(struct nicd_event){.kind = NICD_EVENT_ENDING, .pid = (uint32_t)ev->a});
-        send_report(s, ev->node);
+        nicd_perform_ending(&n->nicd, (uint32_t)ev->a);
     } else {
-        on_exited(s, ev->node, (uint32_t)ev->a, (int32_t)(int64_t)ev->b);
+        nicd_perform_exited(&n->nicd, (uint32_t)ev->a, (int32_t)(int64_t)ev->b);
     }
     arm_nicd(s, ev->node);
 }
@@ -303,9 +308,8 @@ void sim_nic_power_on(struct sim *s, int node)
     }
     n->proc[SIM_NICD].life = ++s->lives;
     n->proc[SIM_NICD].ready = true;
-    struct ts_mono now = sim_local(s, node);
-    nicd_supervisor_init(&n->nicd, &s->cluster, (struct ts_nic_id){(uint16_t)node}, now);
-    n->report_due = now.ns;
+    n->sim = s;
+    nicd_perform_open(&n->nicd, &s->cluster, (struct ts_nic_id){(uint16_t)node}, 1, &OPS, n);
     arm_nicd(s, node);
 }
 

@@ -43,8 +43,8 @@ static inline void note(struct world *w, const char *what, uint64_t number)
     w->log_len += (size_t)n;
 }
 
-static inline void journal_append(void *ctx, const struct repl_batch *batch, struct ts_hash hash,
-                                  struct ts_seq committed)
+static inline void note_append(void *ctx, const struct repl_batch *batch, struct ts_hash hash,
+                               struct ts_seq committed)
 {
     struct world *w = ctx;
     assert_true(ts_hash_eq(hash, ts_hash_bytes(batch->bytes.data, batch->bytes.len)));
@@ -53,7 +53,7 @@ static inline void journal_append(void *ctx, const struct repl_batch *batch, str
     note(w, "journal:", batch->last.v);
 }
 
-static inline void journal_truncate(void *ctx, struct repl_pos end)
+static inline void note_truncate(void *ctx, struct repl_pos end)
 {
     struct world *w = ctx;
     w->journal_end = end.seq;
@@ -67,8 +67,8 @@ static inline void persist_floor(void *ctx, struct ts_epoch floor)
     note(w, "floor:", floor.v);
 }
 
-static inline void send(void *ctx, struct ts_nic_id to, uint8_t type, struct ts_bytes head,
-                        struct ts_bytes body)
+static inline void note_send(void *ctx, struct ts_nic_id to, uint8_t type, struct ts_bytes head,
+                             struct ts_bytes body)
 {
     struct world *w = ctx;
     assert_int_equal(to.v, PEER);
@@ -132,10 +132,10 @@ static inline void trace(void *ctx, const struct ts_trace *t)
 }
 
 static const struct perform_table table = {
-    .journal_append = journal_append,
-    .journal_truncate = journal_truncate,
+    .journal_append = note_append,
+    .journal_truncate = note_truncate,
     .persist_floor = persist_floor,
-    .send = send,
+    .send = note_send,
     .fetch = fetch,
     .reg = reg,
     .apply = apply,
@@ -301,6 +301,49 @@ static inline void fetched(struct world *w, uint64_t after, uint64_t first, size
     ev.u.fetched.after.v = after;
     ev.u.fetched.batches = (struct ts_bytes){bytes, wr.len};
     step(w, ev);
+}
+
+static inline struct repl_pos own_end(const struct world *w)
+{
+    struct repl_batch b;
+    struct repl_pos end = {.seq = status(w).tail.seq};
+    repl_batch_at(w->p.core, end.seq, &b, &end.hash);
+    return end;
+}
+
+static inline void say_ack(struct world *w, const struct repl_msg_ack *m)
+{
+    uint8_t bytes[REPL_MSG_HEAD_MAX];
+    struct ts_writer wr = ts_writer_init(bytes, sizeof(bytes));
+    repl_msg_ack_encode(m, &wr);
+    message(w, REPL_MSG_ACK, &wr);
+}
+
+/* What the peer rightly says of everything that is in the log. */
+static inline struct repl_msg_ack true_ack(const struct world *w)
+{
+    return (struct repl_msg_ack){.epoch = status(w).config.epoch,
+                                 .incarnation = {102},
+                                 .instance = {202},
+                                 .pos = own_end(w),
+                                 .applied = status(w).applied,
+                                 .digest = w->p.digest};
+}
+
+/* An active primary with the peer in sync, in epoch 3. */
+static inline void with_secondary(struct world *w)
+{
+    become_primary(w, false);
+    link_up(w);
+    say_position(w, 2, (struct repl_pos){{0}, {0, 0}});
+    struct repl_msg_ack m = true_ack(w);
+    say_ack(w, &m);
+    assert_int_equal(w->op_kind, REPL_EF_REG_CAS);
+    struct cfg_config c = w->proposal;
+    assert_int_equal(c.in_sync.count, 2);
+    reg_answer(w, REPL_EV_REG_WON, &c);
+    floor_persisted(w);
+    assert_int_equal(status(w).required_mask, 1U << SELF | 1U << PEER);
 }
 
 #endif

@@ -1,55 +1,12 @@
 /* A primary and its secondary: which acknowledgements (R2.3) and confirmations (R2.9) count. */
 #include "tests/unit/repl_fixture.h"
 
-static struct repl_pos own_end(const struct world *w)
-{
-    struct repl_batch b;
-    struct repl_pos end = {.seq = status(w).tail.seq};
-    repl_batch_at(w->p.core, end.seq, &b, &end.hash);
-    return end;
-}
-
-static void say_ack(struct world *w, const struct repl_msg_ack *m)
-{
-    uint8_t bytes[REPL_MSG_HEAD_MAX];
-    struct ts_writer wr = ts_writer_init(bytes, sizeof(bytes));
-    repl_msg_ack_encode(m, &wr);
-    message(w, REPL_MSG_ACK, &wr);
-}
-
 static void say_confirmed(struct world *w, const struct repl_msg_confirmed *m)
 {
     uint8_t bytes[REPL_MSG_HEAD_MAX];
     struct ts_writer wr = ts_writer_init(bytes, sizeof(bytes));
     repl_msg_confirmed_encode(m, &wr);
     message(w, REPL_MSG_CONFIRMED, &wr);
-}
-
-/* What the peer rightly says of everything that is in the log. */
-static struct repl_msg_ack true_ack(const struct world *w)
-{
-    return (struct repl_msg_ack){.epoch = status(w).config.epoch,
-                                 .incarnation = {102},
-                                 .instance = {202},
-                                 .pos = own_end(w),
-                                 .applied = status(w).applied,
-                                 .digest = w->p.digest};
-}
-
-/* An active primary with the peer in sync, in epoch 3. */
-static void with_secondary(struct world *w)
-{
-    become_primary(w, false);
-    link_up(w);
-    say_position(w, 2, (struct repl_pos){{0}, {0, 0}});
-    struct repl_msg_ack m = true_ack(w);
-    say_ack(w, &m);
-    assert_int_equal(w->op_kind, REPL_EF_REG_CAS);
-    struct cfg_config c = w->proposal;
-    assert_int_equal(c.in_sync.count, 2);
-    reg_answer(w, REPL_EV_REG_WON, &c);
-    floor_persisted(w);
-    assert_int_equal(status(w).required_mask, 1U << SELF | 1U << PEER);
 }
 
 /* Goal: an entry waits for the secondary's word in this epoch, of its process and its disk, on this

@@ -1,0 +1,184 @@
+/* What follows from what a journal says of a read for a learner (adr/0012), with a real journal and
+ * a real core. */
+#include "replicator/io/perform_replica.h"
+#include "tests/unit/disk_fixture.h"
+#include "tests/unit/repl_fixture.h"
+
+#define ENTRY_BYTES 3000
+#define FILL 0xab
+
+struct learner {
+    struct world *w;
+    struct fix journal;
+    struct perform_replica r;
+    unsigned fed; /* answers to reads, … */
+    size_t len;   /* … and the newest one's bytes */
+    unsigned told_core;
+    unsigned refuses;
+    unsigned ended;
+};
+
+static struct learner *it; /* the tables' context is the core's world */
+
+static void on_feed(void *ctx, struct repl_event *ev)
+{
+    (void)ctx;
+    if (ev->kind == REPL_EV_FETCHED) {
+        it->fed++;
+        it->len = ev->u.fetched.batches.len;
+    } else {
+        assert_int_equal(ev->kind, REPL_EV_DISK_FAILED);
+        it->told_core++;
+        step(it->w, *ev);
+    }
+}
+
+static void on_refuses(void *ctx, const char *what, enum ts_err err)
+{
+    (void)ctx;
+    assert_non_null(what);
+    assert_int_equal(err, TS_ERR_CORRUPT);
+    it->refuses++;
+}
+
+static void on_fetch_failed(void *ctx, enum ts_err err, const char *text)
+{
+    (void)ctx;
+    (void)text;
+    assert_int_not_equal(err, TS_OK);
+}
+
+static void on_end(void *ctx)
+{
+    (void)ctx;
+    it->ended++;
+}
+
+static const struct perform_ops OPS = {
+    .feed = on_feed, .journal_refuses = on_refuses, .fetch_failed = on_fetch_failed, .end = on_end};
+
+static int setup_learner(void **state)
+{
+    it = calloc(1, sizeof(*it));
+    assert_non_null(it);
+    void *world;
+    assert_int_equal(setup(&world), 0);
+    it->w = world;
+    fix_init(&it->journal);
+    assert_int_equal(fix_format(&it->journal), TS_OK);
+    assert_int_equal(fix_open(&it->journal), TS_OK);
+    fix_confirm(&it->journal);
+    assert_int_equal(fix_append(&it->journal, 1, ENTRY_BYTES, FILL), TS_OK);
+    fix_wait(&it->journal);
+    perform_open(&it->r, it->w->p.core, &table, &OPS, it->w);
+    it->r.journal = it->journal.journal;
+    *state = it;
+    return 0;
+}
+
+static int teardown_learner(void **state)
+{
+    struct learner *l = *state;
+    void *world = l->w;
+    fix_free(&l->journal);
+    (void)teardown(&world);
+    free(l);
+    return 0;
+}
+
+/* One bit in the middle of the entry. */
+static void damage(const struct learner *l)
+{
+    char path[TS_PATH_MAX];
+    uint8_t entry[ENTRY_BYTES];
+    uint8_t *bytes;
+    size_t len;
+    memset(entry, FILL, sizeof(entry));
+    assert_int_equal(ts_path(path, NULL, l->journal.path, "segment-000001"), TS_OK);
+    assert_int_equal(ts_file_read(path, 64U << 20, &bytes, &len, NULL), TS_OK);
+    const uint8_t *at = memmem(bytes, len, entry, sizeof(entry));
+    assert_non_null(at);
+    disk_flip(path, at - bytes + ENTRY_BYTES / 2);
+    free(bytes);
+}
+
+static void read_for_learner(struct learner *l)
+{
+    unsigned before = l->fed;
+    perform_disk_fetch(&l->r, (struct ts_nic_id){PEER}, (struct ts_seq){0}, 1U << 20);
+    while (l->fed == before) {
+        (void)uv_run(&l->journal.loop, UV_RUN_ONCE);
+    }
+}
+
+/* Goal: what the journal holds comes to the core as it is. */
+static void test_fetch_good_journal_is_fed(void **state)
+{
+    struct learner *l = *state;
+    with_secondary(l->w);
+    read_for_learner(l);
+    assert_int_equal(l->len, ENTRY_BYTES);
+    assert_false(l->r.disk_failed);
+}
+
+/* Goal: with a successor, a primary that cannot read its journal ends, having told its core once.
+ */
+static void test_fetch_damaged_journal_ends_a_primary_with_a_successor(void **state)
+{
+    struct learner *l = *state;
+    with_secondary(l->w);
+    struct repl_msg_ack m = true_ack(l->w);
+    say_ack(l->w, &m);
+    assert_true(repl_has_successor(l->w->p.core));
+    damage(l);
+    read_for_learner(l);
+    assert_int_equal(l->len, 0);
+    assert_true(l->r.disk_failed);
+    assert_int_equal(l->refuses, 1);
+    assert_int_equal(l->ended, 0); /* not within what the journal told */
+    perform_turn(&l->r, l->w->now, false);
+    assert_int_equal(l->told_core, 1);
+    assert_int_equal(l->ended, 1);
+}
+
+/* Goal: alone it goes on: what is in memory is whole. */
+static void test_fetch_damaged_journal_without_successor_goes_on(void **state)
+{
+    struct learner *l = *state;
+    become_primary(l->w, false);
+    damage(l);
+    read_for_learner(l);
+    assert_int_equal(l->len, 0);
+    assert_false(l->r.disk_failed);
+    assert_int_equal(l->refuses, 0);
+}
+
+/* Goal: a read that cannot begin is answered by the next turn, and by no later one; after the end
+ * by none. */
+static void test_fetch_refused_is_answered_once(void **state)
+{
+    struct learner *l = *state;
+    struct ts_nic_id peer = {PEER};
+    perform_disk_fetch_refused(&l->r, peer, (struct ts_seq){7}, TS_ERR_BUSY);
+    perform_disk_fetch_refused(&l->r, peer, (struct ts_seq){8}, TS_ERR_BUSY);
+    assert_int_equal(l->fed, 0);
+    perform_disk_answer_refused(&l->r);
+    perform_disk_answer_refused(&l->r);
+    assert_int_equal(l->fed, 1);
+    perform_disk_fetch_refused(&l->r, peer, (struct ts_seq){9}, TS_ERR_BUSY);
+    perform_close(&l->r);
+    perform_disk_answer_refused(&l->r);
+    assert_int_equal(l->fed, 1);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup_learner, teardown_learner)
+    const struct CMUnitTest tests[] = {
+        T(test_fetch_good_journal_is_fed),
+        T(test_fetch_damaged_journal_ends_a_primary_with_a_successor),
+        T(test_fetch_damaged_journal_without_successor_goes_on),
+        T(test_fetch_refused_is_answered_once),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
