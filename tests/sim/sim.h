@@ -29,6 +29,7 @@
  *                  they come
  *   sim_voter.c    cluster-cfgd's voter and its start
  *   sim_voter_disk.c  … its disk under the shipped store
+ *   sim_voter_spoil.c … and when it is badly damaged
  *   sim_heart.c    heartbeatd
  *   sim_nic.c      a node: clocks, pauses, nicd, power
  *   sim_replica.c  the replica process: what is shared with the daemon, on …

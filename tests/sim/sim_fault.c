@@ -314,10 +314,9 @@ static bool lose_voter_disk(struct sim *s, const struct sim_fault *f)
     }
     d->lost = true;
     sim_proc_end(s, f->node, SIM_CFGD, -SIGKILL);
-    if (f->a % 2 == 0) {
+    d->damaged = f->a % 2 != 0 && sim_voter_spoil(s, f->node, f);
+    if (!d->damaged) {
         sim_voter_disk_blank(s, f->node);
-    } else {
-        d->damaged = 1 + (unsigned)(f->b % SIM_VOTER_DAMAGES);
     }
     return true;
 }

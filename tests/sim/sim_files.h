@@ -139,6 +139,10 @@ void sim_volume_process_ended(struct sim_volume *v);
 void sim_volume_power_lost(struct sim_volume *v);
 /* The page cache is dropped where it is clean. */
 void sim_volume_drop_cache(struct sim_volume *v);
+/* The file goes, with its name. */
+void sim_volume_remove(struct sim_volume *v, const struct sim_file *f);
+/* All that the page cache shows is on the device. */
+void sim_volume_make_durable(struct sim_volume *v);
 /* Whether a lie waits to come out. */
 bool sim_volume_lies(const struct sim_volume *v);
 /* The device damages `count` sectors, flips bits or makes them unreadable: any of a slot file, one

@@ -471,6 +471,24 @@ void sim_volume_copy(struct sim_volume *to, const struct sim_volume *from)
     }
 }
 
+void sim_volume_remove(struct sim_volume *v, const struct sim_file *f)
+{
+    for (size_t i = 0; i < v->names.count; i++) {
+        if (v->names.n[i].file == f) {
+            sim_volume_change(v, v->names.n[i].name, "", NULL);
+            return;
+        }
+    }
+}
+
+void sim_volume_make_durable(struct sim_volume *v)
+{
+    sim_volume_changes_end(v, 1000);
+    for (size_t i = 0; i < v->names.count; i++) {
+        sim_file_sync(v->names.n[i].file);
+    }
+}
+
 bool sim_volume_lies(const struct sim_volume *v)
 {
     for (size_t i = 0; i < v->names.count; i++) {

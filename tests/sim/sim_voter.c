@@ -6,20 +6,9 @@
 #include "cluster-cfg/io/voter_store.h"
 #include "tests/sim/sim.h"
 
-#define DAMAGED_TRIES 40
-
 static struct sim_cfgd *cfgd_of(struct sim *s, int node)
 {
     return &s->node[node].cfgd;
-}
-
-/* The record's bytes, as they lie on a disk. */
-static size_t encode(const struct voter_record *r, uint8_t bytes[VOTER_RECORD_MAX])
-{
-    struct ts_writer w = ts_writer_init(bytes, VOTER_RECORD_MAX);
-    voter_record_encode(r, &w);
-    ts_assert(!w.failed);
-    return w.len;
 }
 
 /* ---- voter_perform_ops: each effect may be the one at which the process crashes ----------------
@@ -142,85 +131,17 @@ void sim_voter_links(struct sim *s, int node, enum sim_proc proc,
 /* ---- the process ------------------------------------------------------------------------------
  */
 
-/* A record that does not decode: nothing of the disk is taken. */
-static enum ts_err read_damaged(struct sim *s, const struct voter_record *r)
+/* A badly damaged disk that the store could open: what it holds is refused. */
+static void refuse_damaged(struct sim *s, int node, enum ts_err err)
 {
-    enum ts_err err = TS_OK;
-    for (int i = 0; i < DAMAGED_TRIES; i++) {
-        uint8_t bytes[VOTER_RECORD_MAX + 8];
-        struct voter_record read;
-        size_t len = encode(r, bytes);
-        len = sim_stray_damage(s, bytes, len, sizeof(bytes));
-        enum ts_err one = voter_record_decode(&read, (struct ts_bytes){bytes, len});
-        err = one != TS_OK ? one : err;
-    }
-    return err;
-}
-
-/* The same with all starts together. */
-static enum ts_err read_damaged_starts(struct sim *s, const struct reg_start *start)
-{
-    enum ts_err err = TS_OK;
-    for (int i = 0; i < DAMAGED_TRIES; i++) {
-        struct reg_start starts[2] = {*start, *start};
-        uint8_t bytes[VOTER_RECORD_MAX];
-        size_t count;
-        struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
-        voter_starts_encode(starts, (size_t)(i % 3), &w);
-        ts_assert(!w.failed);
-        size_t len = sim_stray_damage(s, bytes, w.len, sizeof(bytes));
-        enum ts_err one = voter_starts_decode(starts, 2, &count, (struct ts_bytes){bytes, len});
-        err = one != TS_OK ? one : err;
-    }
-    return err;
-}
-
-/* Records that are damaged, there twice, or more than there can be. */
-static enum ts_err restore_damaged(struct sim *s, struct voter *v, const struct sim_voter_disk *d)
-{
-    struct voter_record reg = {.kind = VOTER_RECORD_REGISTER, .reg = d->durable.reg};
-    struct voter_record start = {.kind = VOTER_RECORD_START};
-    start.start = (struct reg_start){.owner = {.kind = REG_OWNER_VOTER, .node = {1}},
-                                     .incarnation = {1},
-                                     .start = 1,
-                                     .instance = {1}};
-    enum ts_err err = voter_list_register(v, SIM_GROUP);
-    for (unsigned i = 0; i <= SIM_STARTS_MAX && err == TS_OK; i++) {
-        switch (d->damaged - 1) {
-        case 0:
-            return read_damaged(s, &reg);
-        case 1:
-            return sim_chance_pm(s, 300) ? read_damaged(s, &start)
-                                         : read_damaged_starts(s, &start.start);
-        case 2:
-            err = voter_restore(v, &reg);
-            break;
-        case 3:
-            err = voter_restore(v, &reg);
-            reg.reg.reg++;
-            break;
-        case 4:
-            err = voter_restore(v, &start);
-            break;
-        default:
-            err = voter_restore(v, &start);
-            start.start.incarnation.v++;
-            break;
-        }
-    }
-    return err;
-}
-
-static void refuse_damaged(struct sim *s, int node, const struct voter_limits *limits)
-{
-    struct voter *v = voter_new(limits);
-    ts_assert(v != NULL);
-    enum ts_err err = restore_damaged(s, v, &cfgd_of(s, node)->disk);
-    voter_free(v);
-    sim_note(s, node, "the voter's disk is damaged: it does not vote");
+    struct sim_cfgd *c = cfgd_of(s, node);
     if (err == TS_OK) {
-        sim_fail(s, SIM_CHECK_MEMBERS, "a voter's damaged disk was taken");
+        sim_fail(s, SIM_CHECK_MEMBERS, "the badly damaged disk of the voter of %s was taken",
+                 sim_node_name(s, node));
     }
+    sim_note(s, node, "the voter does not vote: its disk is damaged: %s", ts_err_text(err));
+    voter_free(c->core);
+    c->core = NULL;
 }
 
 /* Opens the disk and fills the core; what cannot be opened leaves a process without a voter. */
@@ -232,10 +153,6 @@ static bool open_disk(struct sim *s, int node)
                                   .registers_max = 2,
                                   .starts_max = SIM_STARTS_MAX,
                                   .held_max = s->plan.voter_held};
-    if (d->damaged != 0) {
-        refuse_damaged(s, node, &limits);
-        return false;
-    }
     if (!sim_voter_disk_open(s, node)) {
         return false;
     }
@@ -249,6 +166,10 @@ static bool open_disk(struct sim *s, int node)
     }
     for (uint32_t reg = SIM_GROUP; reg <= SIM_GROUP_EMPTY && err == TS_OK; reg++) {
         err = voter_perform_list(&c->p, reg);
+    }
+    if (d->damaged) {
+        refuse_damaged(s, node, err);
+        return false;
     }
     ts_assert(err == TS_OK);
     ts_assert(voter_empty_registers(c->core) == 1 && voter_find(c->core, SIM_GROUP_EMPTY) == NULL);

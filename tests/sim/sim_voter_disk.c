@@ -302,6 +302,9 @@ bool sim_voter_disk_open(struct sim *s, int node)
         sim_fail(s, SIM_CHECK_DISK, "the voter of %s opened although a sync failed",
                  sim_node_name(s, node));
     }
+    if (d->damaged) {
+        return true; /* what it holds is for the core to refuse */
+    }
     read_store(d, &found);
     if (!d->old) {
         check_found(s, node, &found);

@@ -8,7 +8,6 @@
 struct voter_store;
 
 #define SIM_STARTS_MAX 64
-#define SIM_VOTER_DAMAGES 6
 
 struct sim_voter_image {
     struct sim_start start;
@@ -41,10 +40,10 @@ struct sim_voter_disk {
     uint64_t busy_until;
     uint64_t stalled_until;
     uint64_t full_until;
-    uint64_t slow;    /* times slower */
-    bool old;         /* an old image lies there */
-    bool lost;        /* refused from now on, or on its way to that */
-    unsigned damaged; /* 1 + how; by more than one sector */
+    uint64_t slow; /* times slower */
+    bool old;      /* an old image lies there */
+    bool lost;     /* refused from now on, or on its way to that */
+    bool damaged;  /* beyond what a slot's other copy mends */
 };
 
 void sim_voter_disk_format(struct sim *s, int node, const struct reg_value *value);
@@ -64,6 +63,8 @@ void sim_voter_disk_refuse(struct sim *s, int node);
 void sim_voter_disk_keep_image(struct sim *s, int node);
 void sim_voter_disk_put_image(struct sim *s, int node);
 void sim_voter_disk_blank(struct sim *s, int node);
+/* sim_voter_spoil.c: damages it, between two starts. False: there was nothing that could be. */
+bool sim_voter_spoil(struct sim *s, int node, const struct sim_fault *f);
 void sim_voter_disk_free(struct sim *s, int node);
 
 #endif
