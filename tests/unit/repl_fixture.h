@@ -311,7 +311,7 @@ static inline struct repl_pos own_end(const struct world *w)
     return end;
 }
 
-static inline void say_ack(struct world *w, const struct repl_msg_ack *m)
+static inline void give_ack(struct world *w, const struct repl_msg_ack *m)
 {
     uint8_t bytes[REPL_MSG_HEAD_MAX];
     struct ts_writer wr = ts_writer_init(bytes, sizeof(bytes));
@@ -337,7 +337,7 @@ static inline void with_secondary(struct world *w)
     link_up(w);
     say_position(w, 2, (struct repl_pos){{0}, {0, 0}});
     struct repl_msg_ack m = true_ack(w);
-    say_ack(w, &m);
+    give_ack(w, &m);
     assert_int_equal(w->op_kind, REPL_EF_REG_CAS);
     struct cfg_config c = w->proposal;
     assert_int_equal(c.in_sync.count, 2);

@@ -128,7 +128,7 @@ static void test_fetch_damaged_journal_ends_a_primary_with_a_successor(void **st
     struct learner *l = *state;
     with_secondary(l->w);
     struct repl_msg_ack m = true_ack(l->w);
-    say_ack(l->w, &m);
+    give_ack(l->w, &m);
     assert_true(repl_has_successor(l->w->p.core));
     damage(l);
     read_for_learner(l);

@@ -26,10 +26,10 @@ static void test_ack_counts_only_when_all_matches(void **state)
     wrong[3].incarnation.v++;
     wrong[4].pos.hash.lo ^= 1;
     for (size_t i = 0; i < 5; i++) {
-        say_ack(w, &wrong[i]);
+        give_ack(w, &wrong[i]);
         assert_int_equal(status(w).applied.v, before.v);
     }
-    say_ack(w, &right);
+    give_ack(w, &right);
     assert_int_equal(status(w).applied.v, before.v + 1);
     assert_true(w->released);
 }
@@ -41,7 +41,7 @@ static void test_ack_of_a_process_ends_with_it(void **state)
     with_secondary(w);
     submit(w, 1);
     struct repl_msg_ack right = true_ack(w);
-    say_ack(w, &right);
+    give_ack(w, &right);
     struct ts_seq before = status(w).applied;
     struct repl_event ev = {.kind = REPL_EV_LINK_DOWN, .peer = {PEER}};
     step(w, ev);
@@ -52,7 +52,7 @@ static void test_ack_of_a_process_ends_with_it(void **state)
     persisted(w); /* only the secondary's word is missing now */
     assert_int_equal(status(w).applied.v, before.v);
     right.instance.v = 203;
-    say_ack(w, &right);
+    give_ack(w, &right);
     assert_int_equal(status(w).applied.v, before.v + 1);
 }
 
@@ -111,13 +111,13 @@ static void test_successor_is_a_connected_in_sync_peer(void **state)
     assert_false(repl_has_successor(w->p.core)); /* a learner yet */
     say_position(w, 2, (struct repl_pos){{0}, {0, 0}});
     struct repl_msg_ack m = true_ack(w);
-    say_ack(w, &m);
+    give_ack(w, &m);
     struct cfg_config c = w->proposal;
     reg_answer(w, REPL_EV_REG_WON, &c);
     floor_persisted(w);
     assert_false(repl_has_successor(w->p.core)); /* not a word of it in this epoch */
     m = true_ack(w);
-    say_ack(w, &m);
+    give_ack(w, &m);
     assert_true(repl_has_successor(w->p.core));
     struct repl_event silent = {.kind = REPL_EV_EVIDENCE, .peer = {PEER}};
     silent.u.evidence = REPL_EVIDENCE_SILENT;
