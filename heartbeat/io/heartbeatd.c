@@ -9,31 +9,15 @@
 
 #include "base/assert.h"
 #include "cluster-cfg/report.h"
-#include "heartbeat/heartbeat.h"
+#include "heartbeat/io/hb_perform.h"
 #include "heartbeat/io/mac.h"
 #include "heartbeat/io/udp.h"
 #include "net/loop.h"
 #include "net/unix_dgram.h"
 
-/* Why a packet or a local report was refused. */
-#define REJECT_LIST(X) \
-    X(REJECT_MALFORMED, "packets that are no heartbeat") \
-    X(REJECT_VERSION, "heartbeats of another format version") \
-    X(REJECT_CLUSTER, "heartbeats of another cluster") \
-    X(REJECT_TAG, "heartbeats with a wrong key") \
-    X(REJECT_CONTENT, "authentic heartbeats with fields out of range") \
-    X(REJECT_LOCAL, "local reports that are not nicd's")
-
-enum reject {
-#define REJECT_ENUM(sym, text) sym,
-    REJECT_LIST(REJECT_ENUM)
-#undef REJECT_ENUM
-        REJECTS
-};
-
 static const char *const REJECT_TEXT[] = {
 #define REJECT_NAME(sym, text) text,
-    REJECT_LIST(REJECT_NAME)
+    HB_REJECT_LIST(REJECT_NAME)
 #undef REJECT_NAME
 };
 
@@ -69,59 +53,52 @@ struct hb_daemon {
     bool dgram_open;
     struct net_dgram dgram;
     /* state */
-    struct hb_core core;
+    struct hb_perform p;        /* what the simulator shares */
     struct report_trace traces; /* not yet sent */
     struct ts_mono rejected_reported;
     /* statistics */
-    uint64_t rejected[REJECTS];
-    uint64_t rejected_told[REJECTS];
+    uint64_t rejected[HB_REJECTS];
+    uint64_t rejected_told[HB_REJECTS];
     uint64_t unsent[TS_PATHS_MAX];
     /* scratch, here because nothing is allocated later */
-    struct hb_effects effects;
-    struct report_procs procs;
-    struct report_peers peers;
+    struct hb_scratch scratch;
     uint8_t packet[HB_DATAGRAM_BYTES + 1]; /* a longer one is seen to be longer */
     uint8_t report[REPORT_BYTES_MAX];
 };
 
 /* ---- effects ---- */
 
-static void send_heartbeat(struct hb_daemon *d, const struct hb_effect *e, struct ts_mono now)
+static bool on_sign(void *ctx, uint8_t packet[HB_DATAGRAM_BYTES])
 {
-    struct hb_datagram content;
-    uint8_t packet[HB_DATAGRAM_BYTES];
-    struct ts_writer w = ts_writer_init(packet, HB_SIGNED_BYTES);
-    hb_fill(&d->core, e, now, &content);
-    enum ts_err err = hb_datagram_encode(&content, &w);
-    ts_assert(err == TS_OK);
+    struct hb_daemon *d = ctx;
     if (hb_mac_tag(&d->mac, packet, HB_SIGNED_BYTES, packet + HB_SIGNED_BYTES) != TS_OK) {
         (void)net_log_limited(d->log, NET_LOG_ERROR, "hmac",
                               "OpenSSL failed to authenticate a heartbeat: none are sent");
-        return;
+        return false;
     }
-    if (!hb_udp_send(d->paths[e->path].fd, &d->peer_addr[e->peer][e->path], packet,
-                     sizeof(packet))) {
-        int errnum = errno;
-        const struct cfg_node *peer = cfg_cluster_node(d->cluster, d->core.peers[e->peer].nic);
-        char key[16];
-        (void)snprintf(key, sizeof(key), "send-%u", (unsigned)e->path);
-        d->unsent[e->path]++;
-        (void)net_log_limited(d->log, NET_LOG_WARNING, key,
-                              "cannot send heartbeats to %s on path %u (%s): %s", peer->name,
-                              (unsigned)e->path, peer->paths[e->path], strerror(errnum));
-    }
+    return true;
 }
 
-static void send_reports(struct hb_daemon *d, struct ts_mono now)
+static bool on_is_signed(void *ctx, const uint8_t packet[HB_DATAGRAM_BYTES])
 {
-    struct ts_writer w = ts_writer_init(d->report, sizeof(d->report));
-    hb_report(&d->core, now, &d->peers);
-    if (report_peers_encode(&d->peers, &w) != TS_OK) {
-        ts_unreachable(); /* the largest report fits, see REPORT_BYTES_MAX */
-    }
-    for (size_t i = 0; i < d->listener_count; i++) {
-        (void)net_dgram_send(&d->dgram, d->listeners[i].socket,
-                             (struct ts_bytes){d->report, w.len});
+    struct hb_daemon *d = ctx;
+    uint8_t tag[HB_TAG_BYTES];
+    return hb_mac_tag(&d->mac, packet, HB_SIGNED_BYTES, tag) == TS_OK &&
+           hb_tag_eq(tag, packet + HB_SIGNED_BYTES);
+}
+
+static void on_send(void *ctx, uint8_t to, uint8_t path, const uint8_t packet[HB_DATAGRAM_BYTES])
+{
+    struct hb_daemon *d = ctx;
+    if (!hb_udp_send(d->paths[path].fd, &d->peer_addr[to][path], packet, HB_DATAGRAM_BYTES)) {
+        int errnum = errno;
+        const struct cfg_node *peer = cfg_cluster_node(d->cluster, d->p.core.peers[to].nic);
+        char key[16];
+        (void)snprintf(key, sizeof(key), "send-%u", (unsigned)path);
+        d->unsent[path]++;
+        (void)net_log_limited(d->log, NET_LOG_WARNING, key,
+                              "cannot send heartbeats to %s on path %u (%s): %s", peer->name,
+                              (unsigned)path, peer->paths[path], strerror(errnum));
     }
 }
 
@@ -162,7 +139,7 @@ static void log_trace(struct hb_daemon *d, const struct ts_trace *t)
         net_log(d->log, NET_LOG_INFO, "%s is alive", name);
     } else if (t->kind == TS_TRACE_PEER_DOWN) {
         net_log(d->log, NET_LOG_WARNING, "%s has been silent on every path for %" PRIu64 " ms",
-                name, (uint64_t)(d->core.timing.failure_timeout / TS_NS_PER_MS));
+                name, (uint64_t)(d->p.core.timing.failure_timeout / TS_NS_PER_MS));
     } else if (t->kind == TS_TRACE_OWN_STALL) {
         (void)net_log_limited(d->log, NET_LOG_WARNING, "stall",
                               "this process did not run for %" PRIu64
@@ -171,31 +148,26 @@ static void log_trace(struct hb_daemon *d, const struct ts_trace *t)
     }
 }
 
-static void step(struct hb_daemon *d, const struct hb_event *event)
+static void on_publish(void *ctx, struct ts_bytes report)
 {
-    hb_step(&d->core, event, &d->effects);
-    for (uint16_t i = 0; i < d->effects.count; i++) {
-        const struct hb_effect *e = &d->effects.e[i];
-        switch (e->kind) {
-        case HB_EFFECT_SEND:
-            send_heartbeat(d, e, event->now);
-            break;
-        case HB_EFFECT_PUBLISH:
-            send_reports(d, event->now);
-            send_traces(d);
-            break;
-        case HB_EFFECT_TRACE:
-            add_trace(d, &e->trace);
-            log_trace(d, &e->trace);
-            break;
-        }
+    struct hb_daemon *d = ctx;
+    for (size_t i = 0; i < d->listener_count; i++) {
+        (void)net_dgram_send(&d->dgram, d->listeners[i].socket, report);
     }
+    send_traces(d);
+}
+
+static void on_trace(void *ctx, const struct ts_trace *t)
+{
+    add_trace(ctx, t);
+    log_trace(ctx, t);
 }
 
 /* ---- input ---- */
 
-static void reject(struct hb_daemon *d, enum reject why)
+static void on_rejected(void *ctx, enum hb_reject why)
 {
+    struct hb_daemon *d = ctx;
     d->rejected[why]++;
     (void)net_log_limited(d->log, NET_LOG_WARNING, REJECT_TEXT[why], "refused: %s (%" PRIu64 ")",
                           REJECT_TEXT[why], d->rejected[why]);
@@ -208,7 +180,7 @@ static void trace_rejections(struct hb_daemon *d, struct ts_mono now)
         return;
     }
     d->rejected_reported = now;
-    for (unsigned i = 0; i < REJECTS; i++) {
+    for (unsigned i = 0; i < HB_REJECTS; i++) {
         if (d->rejected[i] != d->rejected_told[i]) {
             d->rejected_told[i] = d->rejected[i];
             add_trace(d, &(struct ts_trace){
@@ -221,33 +193,14 @@ static void trace_rejections(struct hb_daemon *d, struct ts_mono now)
     }
 }
 
-static void on_packet(struct hb_daemon *d, uint8_t path, struct ts_bytes packet)
-{
-    struct hb_datagram content;
-    uint8_t tag[HB_TAG_BYTES];
-    enum ts_err err = hb_datagram_precheck(packet, d->core.cluster);
-    if (err != TS_OK) {
-        reject(d, err == TS_ERR_VERSION   ? REJECT_VERSION
-                  : err == TS_ERR_REFUSED ? REJECT_CLUSTER
-                                          : REJECT_MALFORMED);
-        return;
-    }
-    if (hb_mac_tag(&d->mac, packet.data, HB_SIGNED_BYTES, tag) != TS_OK ||
-        !hb_tag_eq(tag, packet.data + HB_SIGNED_BYTES)) {
-        reject(d, REJECT_TAG);
-        return;
-    }
-    if (hb_datagram_decode(&content, packet) != TS_OK) {
-        reject(d, REJECT_CONTENT);
-        return;
-    }
-    step(d, &(struct hb_event){
-                .kind = HB_EVENT_DATAGRAM,
-                .now = net_now(),
-                .path = path,
-                .datagram = &content,
-            });
-}
+static const struct hb_perform_ops OPS = {
+    .sign = on_sign,
+    .is_signed = on_is_signed,
+    .send = on_send,
+    .publish = on_publish,
+    .trace = on_trace,
+    .rejected = on_rejected,
+};
 
 /* Reads one path; at most a batch. */
 static void read_path(struct hb_daemon *d, uint8_t path)
@@ -257,7 +210,7 @@ static void read_path(struct hb_daemon *d, uint8_t path)
         if (n < 0) {
             return;
         }
-        on_packet(d, path, (struct ts_bytes){d->packet, (size_t)n});
+        hb_perform_packet(&d->p, path, (struct ts_bytes){d->packet, (size_t)n}, net_now());
     }
 }
 
@@ -272,13 +225,7 @@ static void on_path_readable(uv_poll_t *handle, int status, int events)
 static void on_local_report(void *arg, struct ts_bytes datagram)
 {
     struct hb_daemon *d = (struct hb_daemon *)arg;
-    if (report_peek(datagram) != REPORT_PROCS ||
-        report_procs_decode(&d->procs, datagram) != TS_OK ||
-        !ts_nic_eq(d->procs.nic, d->core.self)) {
-        reject(d, REJECT_LOCAL);
-        return;
-    }
-    step(d, &(struct hb_event){.kind = HB_EVENT_PROCS, .now = net_now(), .procs = &d->procs});
+    hb_perform_local(&d->p, datagram, net_now());
 }
 
 /* ---- time ---- */
@@ -287,7 +234,7 @@ static void on_timer(uv_timer_t *handle);
 
 static void arm_timer(struct hb_daemon *d)
 {
-    uint64_t left_ns = ts_mono_since(net_now(), hb_deadline(&d->core));
+    uint64_t left_ns = ts_mono_since(net_now(), hb_deadline(&d->p.core));
     uv_update_time(d->loop);
     int err = uv_timer_start(&d->timer, on_timer, (left_ns + TS_NS_PER_MS - 1) / TS_NS_PER_MS, 0);
     ts_assert(err == 0);
@@ -302,7 +249,7 @@ static void on_timer(uv_timer_t *handle)
     }
     net_dgram_read(&d->dgram);
     struct ts_mono now = net_now();
-    step(d, &(struct hb_event){.kind = HB_EVENT_TICK, .now = now});
+    hb_perform_tick(&d->p, now);
     trace_rejections(d, now);
     net_log_tell_held(d->log, now, false);
     arm_timer(d);
@@ -377,9 +324,9 @@ static enum ts_err open_paths(struct hb_daemon *d, const struct cfg_node *self, 
 static enum ts_err find_peers(struct hb_daemon *d, struct ts_why *why)
 {
     uint16_t port = cfg_port_heartbeat(d->cluster);
-    for (uint8_t i = 0; i < d->core.peer_count; i++) {
-        const struct cfg_node *peer = cfg_cluster_node(d->cluster, d->core.peers[i].nic);
-        for (uint8_t p = 0; p < d->core.peers[i].path_count; p++) {
+    for (uint8_t i = 0; i < d->p.core.peer_count; i++) {
+        const struct cfg_node *peer = cfg_cluster_node(d->cluster, d->p.core.peers[i].nic);
+        for (uint8_t p = 0; p < d->p.core.peers[i].path_count; p++) {
             if (hb_addr_parse(&d->peer_addr[i][p], peer->paths[p], port) != TS_OK) {
                 return ts_why(why, TS_ERR_CONFIG, "\"%s\" of %s is no IPv4 or IPv6 address",
                               peer->paths[p], peer->name);
@@ -457,7 +404,10 @@ static enum ts_err open_all(struct hb_daemon *d, const struct hb_daemon_options 
     if (err != TS_OK) {
         return ts_why(why, err, "the system gives no random number");
     }
-    hb_init(&d->core, o->cluster, o->self, instance, net_now());
+    d->p.ops = &OPS;
+    d->p.ctx = d;
+    d->p.scratch = &d->scratch;
+    hb_init(&d->p.core, o->cluster, o->self, instance, net_now());
     d->traces.nic = o->self;
     d->traces.role = REPORT_PROC_HEARTBEATD;
     d->traces.instance = instance;
@@ -497,7 +447,7 @@ enum ts_err hb_daemon_open(struct hb_daemon **out, const struct hb_daemon_option
 static void log_rejections(const struct hb_daemon *d)
 {
     uint64_t all = 0;
-    for (unsigned i = 0; i < REJECTS; i++) {
+    for (unsigned i = 0; i < HB_REJECTS; i++) {
         all += d->rejected[i];
     }
     net_log_tell_held(d->log, net_now(), true);

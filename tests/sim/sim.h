@@ -94,7 +94,7 @@
 #include "cluster-cfg/io/voter_perform.h"
 #include "daemon/nicd_perform.h"
 #include "daemon/replica_evidence.h"
-#include "heartbeat/heartbeat.h"
+#include "heartbeat/io/hb_perform.h"
 #include "replicator/io/perform_replica.h"
 #include "tests/sim/sim_available.h"
 #include "tests/sim/sim_disk.h"
@@ -182,7 +182,7 @@ struct sim_node {
     int64_t wall_offset;
     struct nicd_perform nicd; /* what the daemon shares */
     struct sim_process proc[SIM_PROCS];
-    struct hb_core *heart;
+    struct hb_perform *heart; /* what the daemon shares; NULL: not running */
     struct sim_cfgd cfgd;
     struct sim_replica replica;
 };
@@ -483,9 +483,8 @@ struct sim {
     struct sim_checks checks;
     bool noticed; /* that a replica's results are others: the run ends */
     struct sim_stats stats;
-    struct report_peers report;   /* scratch */
-    struct report_procs procs;    /* scratch */
-    struct hb_effects hb_effects; /* scratch */
+    struct report_peers report; /* scratch */
+    struct hb_scratch hb_scratch;
 
     struct lin *history;
 

@@ -1,5 +1,5 @@
-/* heartbeatd: the real core and codec. Authentication is modelled: a checksum stands for the
- * HMAC, and damage on the way breaks it. */
+/* heartbeatd: what both share (heartbeat/io/hb_perform.h). Authentication is modelled: a checksum
+ * stands for the HMAC, and damage on the way breaks it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,78 +30,70 @@ static bool sealed(const uint8_t *packet)
     return memcmp(tag, packet + HB_SIGNED_BYTES, HB_TAG_BYTES) == 0;
 }
 
-static void send_heartbeat(struct sim *s, int node, const struct hb_effect *e, struct ts_mono now)
+static bool on_sign(void *ctx, uint8_t packet[HB_DATAGRAM_BYTES])
 {
-    struct sim_node *n = &s->node[node];
-    struct hb_datagram content;
-    uint8_t packet[HB_DATAGRAM_BYTES];
-    struct ts_writer w = ts_writer_init(packet, HB_SIGNED_BYTES);
-    hb_fill(n->heart, e, now, &content);
-    enum ts_err err = hb_datagram_encode(&content, &w);
-    ts_assert(err == TS_OK);
+    (void)ctx;
     seal(packet);
-    s->stats.heartbeats++;
-    sim_net_datagram(s, node, n->heart->peers[e->peer].nic.v, e->path, packet);
+    return true;
+}
+
+static bool on_is_signed(void *ctx, const uint8_t packet[HB_DATAGRAM_BYTES])
+{
+    (void)ctx;
+    return sealed(packet);
+}
+
+static void on_send(void *ctx, uint8_t peer, uint8_t path, const uint8_t packet[HB_DATAGRAM_BYTES])
+{
+    const struct sim_node *n = ctx;
+    n->sim->stats.heartbeats++;
+    sim_net_datagram(n->sim, n->id, n->heart->core.peers[peer].nic.v, path, packet);
 }
 
 /* To the node's replica; what cluster-cfgd does with it is choose a path, which the model of its
  * links leaves out. */
-static void publish(struct sim *s, int node, struct ts_mono now)
+static void on_publish(void *ctx, struct ts_bytes report)
 {
-    struct sim_node *n = &s->node[node];
+    struct sim_node *n = ctx;
+    struct sim *s = n->sim;
     struct sim_process *to = &n->proc[SIM_REPLICA];
     if (!n->nic || to->life == 0 || !to->ready || to->backlog > BACKLOG_MAX) {
         return;
     }
-    uint8_t bytes[REPORT_BYTES_MAX];
-    struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
-    hb_report(n->heart, now, &s->report);
-    enum ts_err err = report_peers_encode(&s->report, &w);
-    ts_assert(err == TS_OK);
     to->backlog++;
     struct sim_event ev = {.kind = SIM_EV_PEERS,
                            .at = s->now + sim_us(s, 10, 150),
-                           .node = (uint8_t)node,
+                           .node = (uint8_t)n->id,
                            .proc = SIM_REPLICA,
                            .life = to->life,
                            .queued = true,
-                           .len = w.len};
-    ev.bytes = sim_bytes_copy(s, (struct ts_bytes){bytes, w.len}, (struct ts_bytes){NULL, 0});
+                           .len = report.len};
+    ev.bytes = sim_bytes_copy(s, report, (struct ts_bytes){NULL, 0});
     sim_push(s, &ev);
 }
 
-static void step(struct sim *s, int node, struct hb_event *event)
+static void on_trace(void *ctx, const struct ts_trace *t)
 {
-    struct sim_node *n = &s->node[node];
-    event->now = sim_local(s, node);
-    hb_step(n->heart, event, &s->hb_effects);
-    for (uint16_t i = 0; i < s->hb_effects.count; i++) {
-        const struct hb_effect *e = &s->hb_effects.e[i];
-        if (e->kind == HB_EFFECT_SEND) {
-            send_heartbeat(s, node, e, event->now);
-        } else if (e->kind == HB_EFFECT_PUBLISH) {
-            publish(s, node, event->now);
-        } else {
-            sim_story_trace(s, node, SIM_HEARTBEATD, &e->trace);
-        }
-    }
-    if (event->kind == HB_EVENT_TICK && s->options.invariants) {
-        hb_check_invariants(n->heart);
+    const struct sim_node *n = ctx;
+    sim_story_trace(n->sim, n->id, SIM_HEARTBEATD, t);
+}
+
+static void on_rejected(void *ctx, enum hb_reject why)
+{
+    const struct sim_node *n = ctx;
+    if (why == HB_REJECT_LOCAL) {
+        sim_fail(n->sim, SIM_CHECK_ALARM, "nicd's report does not decode");
     }
 }
 
-static void on_packet(struct sim *s, const struct sim_event *ev)
-{
-    const struct sim_node *n = &s->node[ev->node];
-    struct hb_datagram content;
-    struct ts_bytes packet = {ev->bytes, ev->len};
-    if (hb_datagram_precheck(packet, n->heart->cluster) != TS_OK || !sealed(ev->bytes) ||
-        hb_datagram_decode(&content, packet) != TS_OK) {
-        return;
-    }
-    struct hb_event e = {.kind = HB_EVENT_DATAGRAM, .path = ev->path, .datagram = &content};
-    step(s, ev->node, &e);
-}
+static const struct hb_perform_ops OPS = {
+    .sign = on_sign,
+    .is_signed = on_is_signed,
+    .send = on_send,
+    .publish = on_publish,
+    .trace = on_trace,
+    .rejected = on_rejected,
+};
 
 /* Whether the node may not take it for a heartbeat of a peer: then it may come with the key. */
 static bool not_for(const struct sim *s, int node, int path, const uint8_t *packet, size_t len)
@@ -145,9 +137,21 @@ void sim_heart_garbage(struct sim *s, int node)
     }
 }
 
+/* With the key, as it comes from the wire. */
+static void hear(struct sim *s, int node, const struct hb_datagram *d)
+{
+    uint8_t packet[HB_DATAGRAM_BYTES];
+    struct ts_writer w = ts_writer_init(packet, HB_SIGNED_BYTES);
+    enum ts_err err = hb_datagram_encode(d, &w);
+    ts_assert(err == TS_OK);
+    seal(packet);
+    hb_perform_packet(s->node[node].heart, d->path, (struct ts_bytes){packet, sizeof(packet)},
+                      sim_local(s, node));
+}
+
 void sim_heart_stray(struct sim *s, int node)
 {
-    struct hb_core *heart = s->node[node].heart;
+    struct hb_core *heart = s->node[node].heart == NULL ? NULL : &s->node[node].heart->core;
     uint64_t kept = s->net.kept_count < SIM_KEPT_MAX ? s->net.kept_count : SIM_KEPT_MAX;
     for (uint64_t i = 0; i < kept && heart != NULL && !sim_paused(s, node, SIM_HEARTBEATD); i++) {
         struct hb_datagram d;
@@ -164,9 +168,8 @@ void sim_heart_stray(struct sim *s, int node)
             d.number = peer->paths[d.path].newest_number + 1;
             d.echo_instance = heart->instance;
             d.echo_sent = ts_mono_add(sim_local(s, node), SIM_S);
-            struct hb_event e = {.kind = HB_EVENT_DATAGRAM, .path = d.path, .datagram = &d};
             if (d.instance.v != 0) {
-                step(s, node, &e);
+                hear(s, node, &d);
             }
             return;
         }
@@ -179,9 +182,12 @@ void sim_heart_start(struct sim *s, int node)
     ts_assert(n->heart == NULL);
     n->heart = malloc(sizeof(*n->heart));
     ts_assert(n->heart != NULL);
-    hb_init(n->heart, &s->cluster, (struct ts_nic_id){(uint16_t)node},
+    n->heart->ops = &OPS;
+    n->heart->ctx = n;
+    n->heart->scratch = &s->hb_scratch;
+    hb_init(&n->heart->core, &s->cluster, (struct ts_nic_id){(uint16_t)node},
             (struct ts_instance){n->proc[SIM_HEARTBEATD].life}, sim_local(s, node));
-    sim_proc_tick_at(s, node, SIM_HEARTBEATD, hb_deadline(n->heart));
+    sim_proc_tick_at(s, node, SIM_HEARTBEATD, hb_deadline(&n->heart->core));
 }
 
 void sim_heart_end(struct sim *s, int node)
@@ -199,23 +205,22 @@ void sim_heart_event(struct sim *s, struct sim_event *ev)
         sim_heart_start(s, ev->node);
         return;
     }
+    struct ts_bytes bytes = {ev->bytes, ev->len};
     if (ev->kind == SIM_EV_DATAGRAM) {
-        on_packet(s, ev);
+        hb_perform_packet(n->heart, ev->path, bytes, sim_local(s, ev->node));
         return;
     }
     if (ev->kind == SIM_EV_PROCS) {
-        if (report_procs_decode(&s->procs, (struct ts_bytes){ev->bytes, ev->len}) != TS_OK) {
-            sim_fail(s, SIM_CHECK_ALARM, "nicd's report does not decode");
-        }
-        struct hb_event e = {.kind = HB_EVENT_PROCS, .procs = &s->procs};
-        step(s, ev->node, &e);
+        hb_perform_local(n->heart, bytes, sim_local(s, ev->node));
         return;
     }
     if (p->tick_at != ev->a) {
         return; /* replaced by an earlier one */
     }
     p->tick_at = 0;
-    struct hb_event e = {.kind = HB_EVENT_TICK};
-    step(s, ev->node, &e);
-    sim_proc_tick_at(s, ev->node, SIM_HEARTBEATD, hb_deadline(n->heart));
+    hb_perform_tick(n->heart, sim_local(s, ev->node));
+    if (s->options.invariants) {
+        hb_check_invariants(&n->heart->core);
+    }
+    sim_proc_tick_at(s, ev->node, SIM_HEARTBEATD, hb_deadline(&n->heart->core));
 }
