@@ -96,6 +96,10 @@ ts_sim_mutant(silence-not-noticed daemon/replica_evidence.c)
 ts_sim_mutant(takeover-too-late replicator/takeover.c)
 ts_sim_mutant(refused-while-register-runs replicator/primary.c)
 ts_sim_mutant(removal-too-late replicator/membership.c)
+ts_sim_mutant(entry-skipped replicator/io/perform.c)
+ts_sim_mutant(entry-applied-twice replicator/io/perform.c)
+ts_sim_mutant(removed-from-members replicator/membership.c)
+ts_sim_mutant(jitter-not-from-seed replicator/state.c)
 ts_sim_mutant(older-epoch-accepted replicator/secondary.c)
 ts_sim_mutant(chain-not-followed replicator/secondary.c)
 ts_sim_mutant(reads-before-the-tail replicator/reads.c)
@@ -138,18 +142,28 @@ ts_sim_mutant(cut-not-zeroed replicator/io/journal_writer.c)
 ts_sim_mutant(noop-not-applied replicator/io/perform_service.c)
 ts_sim_mutant(stays-without-journal replicator/io/perform_replica.c)
 
-# A checker that has gone blind is seen at once: each of these is caught soon by the one named.
+# A checker that has gone blind is seen at once: each of these is caught soon by the one named, while
+# no other one ends a seed. Every checker of SIM_CHECK_LIST is named, or sim/mutant-rules fails.
 set(sim_quick
     accepted-not-stored=register-chain
+    closed-link-is-evidence=no-needless-failover
     digest-not-compared=digests
-    time-by-ticks-alone=expiry
+    entry-applied-twice=executed-once
+    entry-skipped=applied-in-order
+    group-not-synced=durable-kept
+    jitter-not-from-seed=deterministic
     not-closed-when-replaced=answered-or-closed
     own-journal-not-awaited=replicas-agree
+    own-journal-not-awaited=acknowledged-kept
+    read-without-round=linearizable
     read-without-round=not-stale
     refused-after-ordering=refused-not-executed
+    removed-from-members=members
     secondary-releases=one-primary-releases
+    silence-not-noticed=available
     start-by-one-voter=old-disks-refused
     takeover-keeps-in-sync=liveness
+    time-by-ticks-alone=expiry
     time-stands-still=logical-time)
 set(sim_quick_arguments "")
 foreach(pair ${sim_quick})

@@ -164,6 +164,9 @@ struct sim_replica {
     struct sim_peer peers[SIM_NICS_MAX + 1]; /* by node */
     struct ts_hash digest;                   /* of all outputs, in order, … */
     bool noted;                              /* … the newest among them */
+    uint64_t applied_to;                     /* seq of the newest entry that this process applied */
+    uint8_t *has;                            /* bit = id of a request that it applied */
+    size_t has_bytes;
     bool flip;           /* the next result is another than it should be (R5.1), … */
     uint64_t flipped_at; /* … was so at this seq, in this process; 0: none was */
     uint64_t read_token;
@@ -325,7 +328,6 @@ struct sim_request {
     uint64_t ordered_at; /* virtual time */
     uint32_t record;     /* in the load's history */
     bool committed;
-    bool answered;
     bool refused;
 };
 
@@ -449,8 +451,10 @@ struct sim_failure {
 struct sim_options {
     bool trace;
     bool beyond;
-    bool invariants;    /* run the cores' own checks, too */
-    bool checkers_only; /* alarms of the cores are no failure */
+    bool invariants;     /* run the cores' own checks, too */
+    bool checkers_only;  /* alarms of the cores are no failure */
+    bool digests;        /* the course is told by all bytes, too, not only by what happens when */
+    enum sim_check only; /* no other checker ends a run; SIM_CHECK_NONE: each does */
 };
 
 struct sim {
@@ -510,7 +514,10 @@ uint8_t *sim_bytes_ref(uint8_t *bytes);
 void sim_bytes_drop(struct sim *s, uint8_t *bytes);
 uint8_t *sim_bytes_copy(struct sim *s, struct ts_bytes a, struct ts_bytes b);
 void sim_dispatch(struct sim *s, struct sim_event *ev);
-_Noreturn void sim_fail(struct sim *s, enum sim_check check, const char *format, ...)
+/* Something happened, of which these bytes tell. */
+void sim_course(struct sim *s, uint64_t what, const void *bytes, size_t len);
+/* Ends the run, or does nothing when it is left to another checker (options.only). */
+void sim_fail(struct sim *s, enum sim_check check, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* ---- sim_nic.c --------------------------------------------------------------------------- */
@@ -657,6 +664,8 @@ void sim_load_closed(struct sim *s, int node);
 void sim_check_reset(struct sim *s);
 void sim_check_free(struct sim *s);
 void sim_check_applied(struct sim *s, int node, const struct svc_entry *entry);
+/* A process begins with an empty state. */
+void sim_check_begins(struct sim_replica *r);
 void sim_check_released(struct sim *s, int node, const struct svc_entry *entry,
                         struct ts_epoch epoch);
 void sim_check_consumer(struct sim *s, struct ts_epoch epoch, struct ts_seq seq);
@@ -748,7 +757,7 @@ void sim_budget_decided(struct sim *s, const struct cfg_config *next);
 
 void sim_story_line(const struct sim *s, int node, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-void sim_story_trace(const struct sim *s, int node, enum sim_proc proc, const struct ts_trace *t);
+void sim_story_trace(struct sim *s, int node, enum sim_proc proc, const struct ts_trace *t);
 void sim_story_state(const struct sim *s, FILE *out);
 #define sim_note(s, ...) ((s)->options.trace ? sim_story_line((s), __VA_ARGS__) : (void)0)
 const char *sim_node_name(const struct sim *s, int node);

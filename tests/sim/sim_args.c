@@ -19,7 +19,8 @@ static void usage(FILE *out)
             "  --trace       tell what happens\n"
             "  --json        the summary as JSON\n"
             "  --no-shrink   do not look for a shorter reproduction of a failure\n"
-            "  --twice       run each seed twice: both must take the same course\n"
+            "  --twice       run each seed twice: both must take the same course, and have the\n"
+            "                same messages, traces, answers and bytes on disks\n"
             "  --coverage    how many branches of the cores were taken (gcc; the program beside\n"
             "                this one, sim-coverage, is started in its place and is slower);\n"
             "                branches of assertions (ts_assert) do not count\n"
@@ -27,7 +28,7 @@ static void usage(FILE *out)
             "  --uncovered   the same, and the lines whose branches were not all taken\n"
             "  --checkers-only  leave failures to the checkers: the cores' own alarms and\n"
             "                assertions are passed over (for mutants)\n"
-            "  --check NAME  leave them to this checker alone\n"
+            "  --check NAME  leave them to this checker alone: no other one ends a run\n"
             "exit status: 0 all held, 1 a seed failed or too few branches, 2 wrong usage\n");
 }
 
@@ -140,6 +141,7 @@ static void take(struct sim_args *a, int id)
         break;
     case OPT_TWICE:
         a->twice = true;
+        a->options.digests = true;
         break;
     case OPT_AT_LEAST:
         a->coverage = true;
@@ -155,6 +157,7 @@ static void take(struct sim_args *a, int id)
         if (!find_check(optarg, &a->check)) {
             refuse("check", optarg, "the name of a check");
         }
+        a->options.only = a->check;
         break;
     case OPT_CHECKERS_ONLY:
         a->options.invariants = false;

@@ -199,6 +199,7 @@ static ssize_t write_parts(int fd, const struct iovec *iov, int count, uint64_t 
     uint64_t at = offset;
     for (int i = 0; i < count && room > 0; i++) {
         size_t len = iov[i].iov_len < room ? iov[i].iov_len : room;
+        sim_course(v->sim, at, iov[i].iov_base, len);
         sim_file_write(v, f, at, iov[i].iov_base, len, lie);
         at += len;
         room -= len;

@@ -87,6 +87,7 @@ static void add(struct sim *s, const struct sim_record *r, uint32_t place)
     if (r->answered && !parse_reply(reply, &op.result)) {
         sim_fail(s, SIM_CHECK_LINEAR, "operation %u was answered with \"%.*s\"", place,
                  (int)(reply.len < 40 ? reply.len : 40), (const char *)reply.data);
+        return;
     }
     enum ts_err err = lin_add(s->history, &op);
     if (err != TS_OK) {

@@ -306,6 +306,7 @@ static void keep_reply(struct sim *s, struct sim_record *rec, const struct svc_o
     rec->reply_len = out->len;
     memcpy(l->bytes + l->bytes_len, out->data, out->len);
     l->bytes_len += out->len;
+    sim_course(s, rec->id, out->data, out->len);
 }
 
 /* The answer is out: from here on anybody may have seen it. */

@@ -158,6 +158,7 @@ void sim_replica_start(struct sim *s, int node)
         return;
     }
     r->digest = (struct ts_hash){0, 0};
+    sim_check_begins(r);
     r->flip = false;
     r->flipped_at = 0;
     r->registered = false;

@@ -135,8 +135,10 @@ static bool tell_others(const struct sim *s, int node, enum sim_proc proc, const
     }
 }
 
-void sim_story_trace(const struct sim *s, int node, enum sim_proc proc, const struct ts_trace *t)
+void sim_story_trace(struct sim *s, int node, enum sim_proc proc, const struct ts_trace *t)
 {
+    uint64_t parts[] = {(uint64_t)t->kind, t->at.ns, t->epoch.v, t->seq.v, t->a, t->b};
+    sim_course(s, (uint64_t)node, parts, sizeof(parts));
     static const char *const procs[] = {"", "nicd", "heartbeatd", "voter", "replica"};
     char line[200];
     bool dull = t->kind == TS_TRACE_LINK_UP || t->kind == TS_TRACE_LINK_DOWN;
