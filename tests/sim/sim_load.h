@@ -1,0 +1,203 @@
+/* Clients and their history, and what must hold. */
+#ifndef TESTS_SIM_SIM_LOAD_H
+#define TESTS_SIM_SIM_LOAD_H
+
+#include "cluster-cfg/config.h"
+#include "cluster-cfg/register_msg.h"
+#include "cluster-cfg/voter.h"
+#include "services/svc.h"
+#include "tests/sim/sim_event.h"
+#include "tests/sim/sim_plan.h"
+
+struct sim;
+
+struct sim_replica;
+
+/* ---- the load and the checks -------------------------------------------------------------- */
+
+/* One operation of a client, for the checks and for the linearizability library. */
+struct sim_record {
+    uint64_t begun;
+    uint64_t ended; /* UINT64_MAX: never answered */
+    uint64_t id;    /* also the value that a write brings */
+    uint64_t floor; /* the newest position that any operation had seen when this one began */
+    uint64_t position;
+    uint32_t client;
+    uint8_t command; /* enum kv_command_id */
+    uint8_t key;
+    bool read;
+    bool refused; /* certainly not executed */
+    bool answered;
+    size_t reply_at; /* its bytes, in the load's */
+    size_t reply_len;
+};
+
+struct sim_client {
+    int guess;
+    bool busy;
+    unsigned misses; /* tries in a row without a node that serves */
+    uint32_t record;
+};
+
+struct sim_load {
+    struct sim_client client[SIM_CLIENTS_MAX];
+    uint64_t
+        focus_until; /* until then half of the clients stay with this node, the others do not, … */
+    int focus;       /* … and all are in a hurry */
+    struct sim_record *record;
+    size_t count;
+    size_t cap;
+    uint64_t next_id;
+    uint8_t *bytes; /* of all replies */
+    size_t bytes_len;
+    size_t bytes_cap;
+    unsigned long_left; /* so many of the next batches may carry */
+    size_t long_max;    /* so many bytes more, at most */
+    uint8_t *zeros;
+};
+
+/* What is known of a request, by its id. */
+struct sim_request {
+    uint64_t ordered_at; /* virtual time */
+    uint32_t record;     /* in the load's history */
+    bool committed;
+    bool refused;
+};
+
+/* What the key that expires holds from a position on. */
+struct sim_value {
+    uint64_t seq;
+    uint64_t id;        /* of the request that set it, 0 = nothing */
+    uint64_t expire_ms; /* logical time; 0 = never */
+};
+
+/* What is known of a committed position, from whoever applied it first. */
+struct sim_entry {
+    uint64_t id;
+    struct ts_epoch epoch;
+    uint64_t time;
+    struct ts_hash payload;
+    struct ts_hash digest; /* of all outputs up to here */
+};
+
+#define SIM_EPOCHS_MAX 8192
+#define SIM_BALLOTS_MAX 64
+#define SIM_DEFEATED_MAX 64
+
+struct sim_ballot {
+    struct reg_ballot ballot;
+    struct ts_epoch epoch; /* of the value it carries */
+    uint64_t nonce;
+    uint64_t voters; /* bit = node */
+};
+
+/* A proposal that its proposer was told to have lost. */
+struct sim_defeated {
+    struct ts_epoch epoch;
+    uint64_t nonce;
+};
+
+struct sim_checks {
+    struct sim_entry *entry; /* by seq */
+    size_t entry_cap;
+    uint64_t entries;
+    struct sim_request *request; /* by id */
+    size_t request_cap;
+    struct sim_value *value; /* of the key that expires, by position */
+    size_t value_count;
+    size_t value_cap;
+    uint64_t timed; /* position of the newest request, whose time the next one's follows */
+    uint64_t
+        lead; /* of logical time over virtual time, in any entry: the largest there can be, … */
+    uint64_t lead_at;                  /* … at this time; 0 = nothing was ordered yet */
+    uint64_t seen;                     /* newest position that some completed operation has seen */
+    uint64_t releaser[SIM_EPOCHS_MAX]; /* life of the process that released outputs */
+    uint64_t nonce[SIM_EPOCHS_MAX];    /* of the decided config */
+    uint64_t expected[SIM_EPOCHS_MAX]; /* by proposal: unused slots are 0 */
+    uint64_t epochs;                   /* highest touched */
+    struct sim_ballot ballots[SIM_BALLOTS_MAX];
+    uint64_t ballot_next;
+    struct sim_defeated defeated[SIM_DEFEATED_MAX];
+    uint64_t defeated_count;
+    struct reg_ballot top; /* the highest ballot that decided */
+    struct cfg_config decided;
+    struct ts_epoch consumer_epoch; /* of an external consumer of outputs (R2.7) */
+    struct ts_seq consumer_seq;
+    uint64_t consumer_taken;
+    uint64_t consumer_refused;
+};
+
+/* ---- sim_load.c -------------------------------------------------------------------------- */
+
+/* The key that expires. */
+#define SIM_KEY_EXPIRES 8
+/* Digits of a value. */
+#define SIM_VALUE_MAX 8
+
+void sim_load_start(struct sim *s);
+void sim_load_free(struct sim *s);
+/* Whether those of sim_load_long may be as long as entries get. */
+bool sim_load_is_huge(uint64_t how);
+/* Fault: a replica that does not serve is asked to order and to read. */
+void sim_load_unserved(struct sim *s, int node);
+/* Fault: entries are long for a while. */
+void sim_load_long(struct sim *s, uint64_t how);
+/* The operation's key. */
+struct ts_bytes sim_load_key(const struct sim_record *r);
+/* The value that this operation brings, written to `out` if need be; empty: none. */
+struct ts_bytes sim_load_value(const struct sim_record *r, uint8_t out[SIM_VALUE_MAX]);
+/* A command reaches a replica that did not read when it was sent. */
+void sim_load_arrived(struct sim *s, const struct sim_event *ev);
+/* A client's turn; with ev->b its patience with operation b - 1 ends. */
+void sim_load_act(struct sim *s, const struct sim_event *ev);
+void sim_load_released(struct sim *s, int node, const struct svc_entry *entry);
+void sim_load_reads_ready(struct sim *s, int node, uint64_t token);
+/* The replica closes all connections without an answer, or has ended. */
+void sim_load_closed(struct sim *s, int node);
+
+/* ---- sim_history.c ------------------------------------------------------------------------ */
+
+void sim_history_open(struct sim *s);
+void sim_history_close(struct sim *s);
+/* Judges all answers of the run by what the clients saw alone. */
+void sim_history_check(struct sim *s);
+
+/* ---- sim_check.c ------------------------------------------------------------------------- */
+
+void sim_check_reset(struct sim *s);
+void sim_check_free(struct sim *s);
+void sim_check_applied(struct sim *s, int node, const struct svc_entry *entry);
+/* A process begins with an empty state. */
+void sim_check_begins(struct sim_replica *r);
+void sim_check_released(struct sim *s, int node, const struct svc_entry *entry,
+                        struct ts_epoch epoch);
+void sim_check_consumer(struct sim *s, struct ts_epoch epoch, struct ts_seq seq);
+void sim_check_answered(struct sim *s, struct sim_record *r, uint64_t position);
+/* A client's request is in a log, or was refused: an error means that it is in none (R2.8). */
+void sim_check_ordered(struct sim *s, uint64_t id, uint32_t record);
+void sim_check_refused(struct sim *s, uint64_t id);
+/* A replica's role changed: who cannot answer has closed the connections that waited (R2.8). */
+void sim_check_role(struct sim *s, int node);
+/* A voter's record is durable. */
+void sim_check_voted(struct sim *s, int voter, const struct voter_register *rec);
+/* A compare-and-swap of `proposal` was told to be lost to `value`. */
+void sim_check_defeated(struct sim *s, const struct cfg_config *proposal,
+                        const struct cfg_config *value);
+void sim_check_config(struct sim *s, int node);
+void sim_check_registered(struct sim *s, int node, enum sim_proc proc);
+bool sim_check_is_committed(const struct sim *s, uint64_t id);
+void sim_check_end(struct sim *s);
+/* A core says that replicas have different results: an alarm if they have not. */
+bool sim_check_notices(struct sim *s);
+bool sim_check_well(const struct sim *s);
+
+/* ---- sim_clock.c ------------------------------------------------------------------------- */
+
+/* A primary has ordered an entry of this time now. */
+void sim_clock_ordered(struct sim *s, struct ts_ltime time);
+/* A position's entry is known. */
+void sim_clock_applied(struct sim *s, const struct svc_entry *e);
+/* A read of the key that expires was answered at this position. */
+void sim_clock_answered(struct sim *s, const struct sim_record *r, struct ts_bytes reply);
+
+#endif

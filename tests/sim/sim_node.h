@@ -1,0 +1,168 @@
+/* Nodes, their processes, and what each consists of. */
+#ifndef TESTS_SIM_SIM_NODE_H
+#define TESTS_SIM_SIM_NODE_H
+
+#include "cluster-cfg/io/voter_perform.h"
+#include "daemon/nicd_perform.h"
+#include "daemon/replica_evidence.h"
+#include "heartbeat/io/hb_perform.h"
+#include "replicator/io/perform_replica.h"
+#include "tests/sim/sim_disk.h"
+#include "tests/sim/sim_plan.h"
+#include "tests/sim/sim_voter_disk.h"
+
+struct sim;
+
+/* ---- processes --------------------------------------------------------------------------- */
+
+struct sim_process {
+    uint64_t life; /* 0 = does not run */
+    uint32_t pid;
+    bool ready; /* its main has begun */
+    uint64_t paused_until;
+    uint64_t tick_at;  /* of the pending tick event; 0 = none */
+    uint32_t backlog;  /* datagrams that wait for it */
+    uint64_t crash_in; /* effects until it crashes; 0 = not planned */
+    uint64_t pause_in; /* effects until it stops for `pause_ns`; 0 = not planned */
+    uint64_t pause_ns;
+    bool dying;       /* crashed within a step: nothing more has an effect */
+    int32_t exit_now; /* ends itself after the step, with this status; -1 = no */
+    uint64_t voter_life[SIM_NODES_MAX + 1]; /* of cluster-cfgd there, as this one's link knows it */
+};
+
+struct sim_cfgd {
+    struct sim *sim;
+    int node;
+    struct voter *core;     /* NULL: the voter does not vote */
+    struct voter_perform p; /* what the daemon shares */
+    bool registered;        /* the start's registration was checked */
+    struct sim_voter_disk disk;
+};
+
+#define SIM_WAITING_MAX 64
+
+struct sim_waiting {
+    bool used;
+    uint32_t record; /* index of the operation in the load's history */
+    uint64_t id;     /* of a write */
+    uint64_t token;  /* of a read */
+    struct ts_seq seq;
+};
+
+struct sim_peer {
+    bool used;
+    struct replica_evidence evidence;
+};
+
+struct sim_replica {
+    struct sim *sim;
+    int node;
+    struct repl *core;             /* NULL: not open */
+    struct perform_replica p;      /* what the daemon shares */
+    enum repl_effect_kind op_kind; /* of the register operation under way */
+    bool registered;               /* the start's registration was checked */
+    struct ts_incarnation incarnation;
+    uint64_t floor_more; /* its next start believes to have promised so many epochs more */
+    struct sim_peer peers[SIM_NICS_MAX + 1]; /* by node */
+    struct ts_hash digest;                   /* of all outputs, in order, … */
+    bool noted;                              /* … the newest among them */
+    uint64_t applied_to;                     /* seq of the newest entry that this process applied */
+    uint8_t *has;                            /* bit = id of a request that it applied */
+    size_t has_bytes;
+    bool flip;           /* the next result is another than it should be (R5.1), … */
+    uint64_t flipped_at; /* … was so at this seq, in this process; 0: none was */
+    uint64_t read_token;
+    struct sim_waiting waiting[SIM_WAITING_MAX];
+    struct sim_disk disk;
+};
+
+struct sim_node {
+    struct sim *sim;
+    int id;
+    bool nic;
+    bool powered;
+    uint64_t clock_from; /* virtual time of the last power-on, … */
+    uint64_t clock_base; /* … and what the local monotonic clock said then */
+    int64_t drift_ppm;
+    int64_t wall_offset;
+    struct nicd_perform nicd; /* what the daemon shares */
+    struct sim_process proc[SIM_PROCS];
+    struct hb_perform *heart; /* what the daemon shares; NULL: not running */
+    struct sim_cfgd cfgd;
+    struct sim_replica replica;
+};
+
+/* ---- sim_nic.c --------------------------------------------------------------------------- */
+
+struct ts_mono sim_local(const struct sim *s, int node);
+/* The virtual time at which the node's clock will say `t`; not before now. */
+uint64_t sim_when(const struct sim *s, int node, struct ts_mono t);
+void sim_nic_power_on(struct sim *s, int node);
+void sim_nic_power_off(struct sim *s, int node);
+void sim_nic_event(struct sim *s, struct sim_event *ev);
+/* Ends a process: killed, or with a status of its own. */
+void sim_proc_end(struct sim *s, int node, enum sim_proc proc, int32_t status);
+/* Plans the tick of a process's cores for the local time `due`. */
+void sim_proc_tick_at(struct sim *s, int node, enum sim_proc proc, struct ts_mono due);
+/* Counts an effect; true when the process has crashed before it. */
+bool sim_proc_crashed(struct sim *s, int node, enum sim_proc proc);
+/* What a step left to do: the end of its process. True when it ended. */
+bool sim_proc_settle(struct sim *s, int node, enum sim_proc proc);
+bool sim_runs(const struct sim *s, int node, enum sim_proc proc);
+bool sim_paused(const struct sim *s, int node, enum sim_proc proc);
+
+/* ---- sim_heart.c ------------------------------------------------------------------------- */
+
+void sim_heart_start(struct sim *s, int node);
+void sim_heart_end(struct sim *s, int node);
+void sim_heart_event(struct sim *s, struct sim_event *ev);
+/* Faults: datagrams that are not heartbeats, without the cluster's key or with it; and such as are
+ * not for this node. */
+void sim_heart_garbage(struct sim *s, int node);
+/* A peer's heartbeat that answers what this node never asked. */
+void sim_heart_stray(struct sim *s, int node);
+
+/* ---- sim_voter.c ------------------------------------------------------------------------- */
+
+void sim_voter_start(struct sim *s, int node);
+void sim_voter_end(struct sim *s, int node);
+void sim_voter_event(struct sim *s, struct sim_event *ev);
+/* Compares what a process knows of its links to the voters with how they are; tells `up`/`down`. */
+void sim_voter_links(struct sim *s, int node, enum sim_proc proc,
+                     void (*told)(struct sim *s, int node, int voter, bool up));
+
+/* ---- sim_replica.c ----------------------------------------------------------------------- */
+
+void sim_replica_start(struct sim *s, int node);
+void sim_replica_end(struct sim *s, int node);
+void sim_replica_event(struct sim *s, struct sim_event *ev);
+void sim_feed(struct sim *s, int node, struct repl_event *ev);
+/* ---- sim_replica_perform.c, sim_replica_peers.c ------------------------------------------ */
+
+extern const struct perform_table sim_replica_table;
+extern const struct perform_ops sim_replica_ops;
+/* What was read for a learner comes now, or late, or torn. */
+void sim_replica_fetched(struct sim *s, struct sim_event *ev);
+/* No peer is known of; all are, from the start on. */
+void sim_replica_peers_begin(struct sim *s, int node);
+void sim_replica_peers_report(struct sim *s, struct sim_event *ev);
+void sim_replica_peers_look(struct sim *s, int node);
+void sim_replica_evidence(struct sim *s, int node, int peer, enum repl_evidence kind);
+/* The links' callbacks. */
+void sim_replica_link_up(struct sim *s, int node, int peer, uint64_t life);
+void sim_replica_link_down(struct sim *s, int node, int peer);
+void sim_replica_refused(struct sim *s, int node, int peer);
+void sim_replica_frame(struct sim *s, int node, int peer, uint8_t type, struct ts_bytes bytes);
+bool sim_replica_serves(const struct sim *s, int node, struct repl_status *st);
+
+/* ---- sim_work.c -------------------------------------------------------------------------- */
+
+/* Of a process; freed at its end. */
+struct sim_worker *sim_worker_new(struct sim *s, int node, enum sim_proc proc);
+/* What the shipped code takes for its loop. */
+struct uv_loop_s *sim_worker_loop(struct sim_worker *k);
+void sim_worker_event(struct sim_worker *k, struct sim_event *ev);
+/* The process ends: what is in hand is done, as far as its disk lets it. NULL is allowed. */
+void sim_worker_end(struct sim_worker *k);
+
+#endif
