@@ -109,6 +109,7 @@ static void config_won(struct repl *c, const struct cfg_config *cfg, struct repl
     ts_assert(ts_instance_eq(cfg->proposer, c->o.instance) && repl_is_self(c, cfg->primary));
     c->config = *cfg;
     c->config_from.v = 0;
+    c->bump = false; /* who refused the epoch that is over may have heard of this one first */
     repl_trace(c, fx, TS_TRACE_CAS_DONE, (struct ts_seq){0}, 1, cfg->epoch.v);
     repl_trace(c, fx, TS_TRACE_CONFIG, (struct ts_seq){0}, cfg->primary.v,
                cfg_set_mask(&cfg->in_sync));

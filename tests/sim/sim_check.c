@@ -401,11 +401,6 @@ void sim_check_registered(struct sim *s, int node, enum sim_proc proc)
     }
 }
 
-bool sim_check_is_committed(const struct sim *s, uint64_t id)
-{
-    return id < s->checks.request_cap && s->checks.request[id].committed;
-}
-
 /* ---- the end ----------------------------------------------------------------------------------
  */
 

@@ -153,7 +153,6 @@ static void submit(struct sim *s, const struct sim_client *c, int node, struct s
     struct sim_replica *r = &s->node[node].replica;
     struct sim_record *rec = &s->load.record[c->record];
     uint8_t payload[PAYLOAD_MAX];
-    rec->id = ++s->load.next_id;
     size_t len = encode(rec, payload);
     /* Batches of different lengths: two logs that part do not end theirs at the same places. */
     struct repl_request q[4] = {
@@ -248,6 +247,7 @@ static void begin(struct sim *s, struct sim_client *c, int node, const struct re
     c->misses = 0;
     c->record = (uint32_t)(rec - s->load.record);
     draw_command(s, rec);
+    rec->id = rec->read ? 0 : ++s->load.next_id;
     sim_push(s, &(struct sim_event){.kind = SIM_EV_CLIENT,
                                     .at = s->now + patience(s),
                                     .a = (uint64_t)client,

@@ -185,7 +185,6 @@ void sim_check_defeated(struct sim *s, const struct cfg_config *proposal,
                         const struct cfg_config *value);
 void sim_check_config(struct sim *s, int node);
 void sim_check_registered(struct sim *s, int node, enum sim_proc proc);
-bool sim_check_is_committed(const struct sim *s, uint64_t id);
 void sim_check_end(struct sim *s);
 /* A core says that replicas have different results: an alarm if they have not. */
 bool sim_check_notices(struct sim *s);

@@ -13,8 +13,7 @@ static void primary_with_history(struct world *w)
     link_up(w);
 }
 
-/* The peer has sealed the epoch: the primary raises it. */
-static void raise_epoch(struct world *w)
+static void say_refused(struct world *w)
 {
     uint8_t bytes[REPL_MSG_HEAD_MAX];
     struct ts_writer wr = ts_writer_init(bytes, sizeof(bytes));
@@ -22,6 +21,12 @@ static void raise_epoch(struct world *w)
     struct repl_msg_refused m = {.epoch = epoch, .floor = ts_epoch_next(epoch)};
     repl_msg_refused_encode(&m, &wr);
     message(w, REPL_MSG_REFUSED, &wr);
+}
+
+/* The peer has sealed the epoch: the primary raises it. */
+static void raise_epoch(struct world *w)
+{
+    say_refused(w);
     assert_int_equal(w->op_kind, REPL_EF_REG_CAS);
     struct cfg_config c = w->proposal;
     reg_answer(w, REPL_EV_REG_WON, &c);
@@ -53,6 +58,20 @@ static void test_epoch_raised_while_fetching_goes_on(void **state)
     fetched(w, 0, 1, 2);
     assert_string_equal(w->log, "append1 ");
     assert_true(w->sent.u.append.epoch.v == 3);
+}
+
+/* Goal: an epoch that is over is not raised once more: the peer that refused it may have heard of
+ * the new one before we did. */
+static void test_epoch_refused_while_raised_is_raised_once(void **state)
+{
+    struct world *w = *state;
+    primary_with_history(w);
+    say_position(w, 2, (struct repl_pos){{0}, {0, 0}});
+    say_refused(w);
+    struct cfg_config c = w->proposal;
+    say_refused(w);
+    reg_answer(w, REPL_EV_REG_WON, &c);
+    assert_null(strstr(w->log, "reg:"));
 }
 
 static void nothing_fetched(struct world *w, uint64_t after)
@@ -146,6 +165,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(test_epoch_raised_while_draining_goes_on),
+        T(test_epoch_refused_while_raised_is_raised_once),
         T(test_epoch_raised_while_fetching_goes_on),
         T(test_fetch_failed_is_tried_again),
         T(test_fetch_failed_does_not_require_the_learner),
