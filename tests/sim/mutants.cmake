@@ -141,6 +141,11 @@ ts_sim_mutant(cut-not-zeroed replicator/io/journal_writer.c)
 # Of what is around the cores, and of liveness.
 ts_sim_mutant(noop-not-applied replicator/io/perform_service.c)
 ts_sim_mutant(stays-without-journal replicator/io/perform_replica.c)
+ts_sim_mutant(position-not-asked replicator/config.c)
+ts_sim_mutant(rewind-forgotten replicator/secondary.c)
+ts_sim_mutant(damaged-journal-stays replicator/io/perform_disk.c)
+ts_sim_mutant(acts-before-start-remembered replicator/io/perform_disk.c)
+ts_sim_mutant(voter-ready-before-remembered cluster-cfg/io/voter_perform.c)
 
 # A checker that has gone blind is seen at once: each of these is caught soon by the one named, while
 # no other one ends a seed. Every checker of SIM_CHECK_LIST is named, or sim/mutant-rules fails.
