@@ -279,6 +279,8 @@ void sim_strike_arm(struct sim_volume *v, enum sim_fault_kind kind);
 void sim_strike_once(struct sim_volume *v, enum sim_fault_kind kind);
 /* Whether a sync of this file fails, which is asked at each. */
 bool sim_strike_sync(struct sim_volume *v, const struct sim_file *f);
+/* What a primary that has a successor is about to read for a learner is damaged. */
+void sim_strike_fetch(struct sim *s, int node, struct ts_seq after);
 /* The lie that the volume waits for begins. */
 void sim_strike_lie(struct sim_volume *v);
 

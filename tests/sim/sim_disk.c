@@ -124,6 +124,9 @@ void sim_disk_fetch(struct sim *s, int node, int peer, struct ts_seq after, size
 {
     struct perform_replica *p = &replica_at(s, node)->p;
     struct ts_nic_id to = {(uint16_t)peer};
+    if (disk_of(s, node)->at_fetch != NULL && repl_has_successor(p->perform.core)) {
+        sim_strike_fetch(s, node, after);
+    }
     if (sim_chance_pm(s, 20)) {
         perform_disk_fetch_refused(p, to, after, TS_ERR_BUSY);
     } else {

@@ -69,6 +69,7 @@ struct sim_disk {
     bool switched;                  /* the last turn went on to the next segment */
     const struct sim_fault *at_cut; /* the end of the process waits for a truncation */
     const struct sim_fault *at_switch; /* damage that waits for the turn after that */
+    const struct sim_fault *at_fetch;  /* damage to what is read for a learner */
     const struct sim_fault *crash;     /* of the volume's planned end of the process */
     uint64_t slow;                     /* times slower */
     uint64_t stalled_until;

@@ -251,6 +251,12 @@ static bool lose_replica_disk(struct sim *s, const struct sim_fault *f)
         d->at_switch = f;
         return sim_disk_good(d); /* asked when it happens, too */
     }
+    if (f->kind == SIM_FAULT_CORRUPT && f->b % 6 > 2 && f->b % 6 < 5 && s->nics > 2) {
+        for (int n = 1; n <= s->nics; n++) { /* whoever is the primary then; the same */
+            s->node[n].replica.disk.at_fetch = f;
+        }
+        return true;
+    }
     if (f->kind == SIM_FAULT_LOST_WRITE || f->kind == SIM_FAULT_MISDIRECTED) {
         d->volume.next = f->kind == SIM_FAULT_LOST_WRITE ? SIM_LIE_LOST : SIM_LIE_MISDIRECTED;
         return sim_disk_good(d); /* asked when it happens, too */
@@ -553,6 +559,7 @@ static void heal(struct sim *s)
         d->volume.syncs_left = 0;
         s->node[n].cfgd.disk.volume.syncs_left = 0;
         d->at_switch = NULL;
+        d->at_fetch = NULL;
         d->volume.at_rename = false;
         d->at_cut = NULL;
         d->volume.next = SIM_LIE_NONE;

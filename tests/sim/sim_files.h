@@ -149,6 +149,8 @@ bool sim_volume_lies(const struct sim_volume *v);
  * only; of a segment, those that a later durable note vouches for. Gives the first name that it
  * found, NULL when there was nothing to damage. */
 const char *sim_volume_corrupt(struct sim_volume *v, unsigned count);
+/* The same, to the sector of a segment at this offset; false when no later note vouches for it. */
+bool sim_volume_corrupt_segment(struct sim_volume *v, uint64_t segment, uint64_t offset);
 /* The same, to the newest of what is vouched for. */
 const char *sim_volume_corrupt_newest(struct sim_volume *v);
 

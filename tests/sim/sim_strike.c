@@ -1,6 +1,7 @@
 /* Faults that wait for something: for an operation on a disk, for an effect, for a moment. They are
  * armed first, and counted when they strike; many never do. */
 #include "base/assert.h"
+#include "replicator/io/journal_internal.h"
 #include "tests/sim/sim.h"
 
 /* Those that begin() in sim_fault.c does no more than arm. */
@@ -82,4 +83,19 @@ void sim_strike_lie(struct sim_volume *v)
     sim_strike(v->sim, voter  ? lost ? SIM_FAULT_VOTER_LOST_WRITE : SIM_FAULT_VOTER_MISDIRECTED
                        : lost ? SIM_FAULT_LOST_WRITE
                               : SIM_FAULT_MISDIRECTED);
+}
+
+void sim_strike_fetch(struct sim *s, int node, struct ts_seq after)
+{
+    struct sim_disk *d = &s->node[node].replica.disk;
+    struct journal_index_entry at = journal_index_find(&d->journal->index, ts_seq_add(after, 1));
+    if (sim_disk_good(d) && sim_budget_allows_replica_loss(s, node) &&
+        sim_volume_corrupt_segment(&d->volume, at.segment, at.offset)) {
+        sim_note(s, node, "the device damages what is read for a learner");
+        sim_strike(s, SIM_FAULT_CORRUPT);
+        sim_volume_drop_cache(&d->volume);
+        for (int n = 1; n <= s->nics; n++) {
+            s->node[n].replica.disk.at_fetch = NULL;
+        }
+    }
 }

@@ -553,6 +553,38 @@ static const struct sim_name *some_file(struct sim_volume *v)
     return NULL;
 }
 
+static void damage(struct sim_volume *v, struct sim_file *f, uint32_t number)
+{
+    struct sim *s = v->sim;
+    struct sim_sector *lie = sectors_add(&f->lies, number, sector_of(f, number));
+    lie->unreadable = sim_chance_pm(s, 200);
+    for (uint64_t flips = sim_rand(s, 1, 20); flips > 0; flips--) {
+        lie->bytes[sim_rand(s, 0, SIM_SECTOR - 1)] ^= (uint8_t)sim_rand(s, 1, 255);
+    }
+    v->latent = true;
+}
+
+bool sim_volume_corrupt_segment(struct sim_volume *v, uint64_t segment, uint64_t offset)
+{
+    char name[SIM_NAME_MAX];
+    int len = snprintf(name, sizeof(name), "/segment-%06llu", (unsigned long long)segment);
+    uint32_t number = (uint32_t)(offset / SIM_SECTOR);
+    for (size_t i = 0; i < v->names.count; i++) {
+        struct sim_file *f = v->names.n[i].file;
+        size_t full = strlen(v->names.n[i].name);
+        if (full < (size_t)len || strcmp(v->names.n[i].name + full - len, name) != 0) {
+            continue;
+        }
+        if (f->cell[number].turn > v->vouched || sectors_find(&f->undo, number) != NULL) {
+            return false;
+        }
+        sectors_remove(&f->lies, sectors_find(&f->lies, number));
+        damage(v, f, number);
+        return true;
+    }
+    return false;
+}
+
 static bool corrupt_one(struct sim_volume *v, const struct sim_name *n, bool newest)
 {
     struct sim *s = v->sim;
@@ -569,11 +601,7 @@ static bool corrupt_one(struct sim_volume *v, const struct sim_name *n, bool new
             (is_zero(bytes, SIM_SECTOR) && !sim_chance_pm(s, 10))) {
             continue;
         }
-        struct sim_sector *lie = sectors_add(&f->lies, number, bytes);
-        lie->unreadable = sim_chance_pm(s, 200);
-        for (uint64_t flips = sim_rand(s, 1, 20); flips > 0; flips--) {
-            lie->bytes[sim_rand(s, 0, SIM_SECTOR - 1)] ^= (uint8_t)sim_rand(s, 1, 255);
-        }
+        damage(v, f, number);
         return true;
     }
     return false;
