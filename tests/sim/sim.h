@@ -16,6 +16,7 @@
  *   sim_moment.c   faults that wait for a moment: a proposal, a seal, a round of reads
  *   sim_rollback.c old images of disks
  *   sim_available.c one fault at a time, and how long the clients wait then
+ *   sim_clone.c    copies of disks that run at once
  *   sim_budget.c   the fault budget: what the design survives
  *   sim_net.c      paths: loss, delay, order, copies, damage, partitions; datagrams, voters' links
  *   sim_link.c     TCP links between replicas: dial, choice of the path, sessions
@@ -65,7 +66,9 @@
  *     stated limit). Damage to one place costs a copy of a slot (R1.3): the voter goes on.
  *   - an old image is of an earlier start than the registered one (an image of the present start
  *     cannot be told from the disk itself by its start, adr/0010).
- * What lost its disk never comes back here: enrolling a new one is a mechanism of its own.
+ * A copy of a replica's disk, of an earlier start, may be started beside the running original, and
+ * is refused. That costs nothing. What lost its disk never comes back here: enrolling a new one is
+ * a mechanism of its own.
  *
  * A damaged disk is not the only fault of its seed, though: nobody notices it before it is read, so
  * its replica may drop the other one for a reason of its own, a pause say, and be refused at its
@@ -192,6 +195,7 @@ struct sim {
     int nodes;
     int nics;
     struct sim_node node[SIM_NODES_MAX + 1]; /* by id */
+    struct sim_clone clone;
     struct sim_net net;
     size_t armed[SIM_MOMENTS]; /* 1 + number of the fault that waits for it; 0 = none */
     uint64_t quiet_until;      /* no other fault begins before that: what one broke is to be seen */

@@ -44,6 +44,8 @@ enum sim_event_kind {
 };
 
 enum sim_proc { SIM_WORLD, SIM_NICD, SIM_HEARTBEATD, SIM_CFGD, SIM_REPLICA, SIM_PROCS };
+/* A replica elsewhere, which nicd of the node does not know of: a copy of its disk. */
+#define SIM_CLONE SIM_PROCS
 
 struct sim_event {
     uint64_t at; /* ns */

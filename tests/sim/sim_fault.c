@@ -364,6 +364,12 @@ static bool on_disk_fault(struct sim *s, const struct sim_event *ev, const struc
         sim_rollback_keep(s, f->node, f->kind == SIM_FAULT_VOTER_OLD ? SIM_CFGD : SIM_REPLICA);
         plan_end(s, ev, f);
         return true;
+    case SIM_FAULT_CLONE:
+        if (!sim_clone_keep(s, f->node)) {
+            return false;
+        }
+        plan_end(s, ev, f);
+        return true;
     case SIM_FAULT_OLD_TOGETHER:
         sim_rollback_begin(s, ev->a);
         return true;
@@ -533,6 +539,11 @@ static void end(struct sim *s, const struct sim_fault *f)
                                         .peer = f->other});
     } else if (f->kind == SIM_FAULT_OLD_DISK) {
         done = sim_rollback_replica(s, f->node);
+    } else if (f->kind == SIM_FAULT_CLONE) {
+        done = sim_clone_begin(s, f->node);
+        if (!done) {
+            sim_clone_end(s);
+        }
     } else if (f->kind == SIM_FAULT_VOTER_OLD) {
         done = sim_rollback_voter(s, f->node);
     } else if (f->kind == SIM_FAULT_FALSE) {

@@ -33,6 +33,10 @@ static int failed(int error)
 static struct sim_volume *volume_at(int node, char kind)
 {
     struct sim_node *n = &world->node[node];
+    if (kind == 'c') {
+        ts_assert(world->clone.node == node);
+        return &world->clone.volume;
+    }
     return kind == 'r' ? &n->replica.disk.volume : &n->cfgd.disk.volume;
 }
 
@@ -58,12 +62,16 @@ static struct sim_volume *resolve(const char *path, char name[SIM_NAME_MAX])
 
 #define FD_BASE 1000
 
+/* Of volumes (sim_disk_dir), as they stand in descriptors. */
+static const char KINDS[] = "rvc";
+#define KIND_COUNT 3
+
 static struct sim_file *file_of(int fd, struct sim_volume **v)
 {
     int i = fd - FD_BASE;
-    int node = i / (2 * SIM_FDS_MAX);
+    int node = i / (KIND_COUNT * SIM_FDS_MAX);
     ts_assert(i >= 0 && node >= 1 && node <= SIM_NODES_MAX);
-    *v = volume_at(node, i / SIM_FDS_MAX % 2 == 0 ? 'r' : 'v');
+    *v = volume_at(node, KINDS[i / SIM_FDS_MAX % KIND_COUNT]);
     return (*v)->fds[i % SIM_FDS_MAX];
 }
 
@@ -73,8 +81,9 @@ static int fd_new(struct sim_volume *v, const char *path, struct sim_file *f)
         if (v->fds[i] == NULL) {
             v->fds[i] = f;
             f->refs++;
-            bool voter = strncmp(path + 2, "/v", 2) == 0;
-            return FD_BASE + ((path[1] - '0') * 2 + (voter ? 1 : 0)) * SIM_FDS_MAX + i;
+            const char *kind = strlen(path) > 3 ? strchr(KINDS, path[3]) : KINDS;
+            ts_assert(kind != NULL);
+            return FD_BASE + ((path[1] - '0') * KIND_COUNT + (int)(kind - KINDS)) * SIM_FDS_MAX + i;
         }
     }
     ts_unreachable();

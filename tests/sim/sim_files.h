@@ -139,6 +139,8 @@ void sim_volume_process_ended(struct sim_volume *v);
 void sim_volume_power_lost(struct sim_volume *v);
 /* The page cache is dropped where it is clean. */
 void sim_volume_drop_cache(struct sim_volume *v);
+/* Its paths are of this kind from now on (sim_disk_dir). */
+void sim_volume_rename(struct sim_volume *v, char kind);
 /* The file goes, with its name. */
 void sim_volume_remove(struct sim_volume *v, const struct sim_file *f);
 /* All that the page cache shows is on the device. */

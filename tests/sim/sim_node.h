@@ -85,12 +85,30 @@ struct sim_node {
     uint64_t clock_base; /* … and what the local monotonic clock said then */
     int64_t drift_ppm;
     int64_t wall_offset;
-    struct nicd_perform nicd; /* what the daemon shares */
-    struct sim_process proc[SIM_PROCS];
-    struct hb_perform *heart; /* what the daemon shares; NULL: not running */
+    struct nicd_perform nicd;               /* what the daemon shares */
+    struct sim_process proc[SIM_PROCS + 1]; /* the last one: SIM_CLONE */
+    struct hb_perform *heart;               /* what the daemon shares; NULL: not running */
     struct sim_cfgd cfgd;
     struct sim_replica replica;
 };
+
+/* A copy of a replica's disk, started elsewhere. */
+struct sim_clone {
+    int node;        /* whose it is; 0 = there is none */
+    uint64_t number; /* the original's start when it was made */
+    struct sim_volume volume;
+    struct start start;
+};
+
+/* ---- sim_clone.c: copies of disks that run at once ------------------------------------------ */
+
+/* A copy is made, and the original starts anew; false when there is one. */
+bool sim_clone_keep(struct sim *s, int node);
+/* It is started; false when the voters do not know of a later start of the original. */
+bool sim_clone_begin(struct sim *s, int node);
+void sim_clone_event(struct sim *s, struct sim_event *ev);
+/* It goes away. */
+void sim_clone_end(struct sim *s);
 
 /* ---- sim_nic.c --------------------------------------------------------------------------- */
 

@@ -471,6 +471,17 @@ void sim_volume_copy(struct sim_volume *to, const struct sim_volume *from)
     }
 }
 
+void sim_volume_rename(struct sim_volume *v, char kind)
+{
+    struct sim_names *lists[2] = {&v->names, &v->durable};
+    for (int l = 0; l < 2; l++) {
+        for (size_t i = 0; i < lists[l]->count; i++) {
+            char *name = lists[l]->n[i].name;
+            name[0] = name[0] == '/' ? '/' : kind; /* but the root's */
+        }
+    }
+}
+
 void sim_volume_remove(struct sim_volume *v, const struct sim_file *f)
 {
     for (size_t i = 0; i < v->names.count; i++) {

@@ -215,8 +215,9 @@ void sim_dispatch(struct sim *s, struct sim_event *ev)
     case SIM_REPLICA:
         sim_replica_event(s, ev);
         return;
-    case SIM_PROCS:
-        break;
+    case SIM_CLONE:
+        sim_clone_event(s, ev);
+        return;
     }
     ts_unreachable();
 }
@@ -309,6 +310,7 @@ static void teardown(struct sim *s)
     running = NULL;
     sim_link_free(s);
     sim_stray_reset(s);
+    sim_clone_end(s);
     for (int n = 1; n <= SIM_NODES_MAX; n++) {
         sim_heart_end(s, n);
         sim_voter_end(s, n);
