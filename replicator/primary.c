@@ -4,9 +4,7 @@
 #include "base/hash.h"
 #include "replicator/state.h"
 
-/* One APPEND carries at most this many bytes of batches (or one longer batch). */
-#define RUN_BYTES_MAX (1U << 20)
-/* A pump sends at most this many of them; the next acknowledgement continues. */
+/* A pump sends at most this many runs of batches; the next acknowledgement continues. */
 #define RUNS_MAX 4
 /* Batches that a takeover orders before the tail that it found is committed. */
 #define TAKEOVER_SPARE 1
@@ -87,13 +85,13 @@ static void send_append(struct repl *c, struct repl_peer *p, struct ts_bytes bat
     p->committed_sent = c->committed.seq;
 }
 
-static void fetch(struct repl_peer *p, struct repl_effects *fx)
+static void fetch(const struct repl *c, struct repl_peer *p, struct repl_effects *fx)
 {
     p->stream = REPL_STREAM_FETCH;
     struct repl_effect *e = repl_fx(fx, REPL_EF_FETCH);
     e->peer = p->nic;
     e->u.fetch.after = p->sent.seq;
-    e->u.fetch.bytes_max = RUN_BYTES_MAX;
+    e->u.fetch.bytes_max = c->o.limits.fetch_bytes;
 }
 
 void repl_primary_pump(struct repl *c, struct repl_peer *p, bool always, struct repl_effects *fx)
@@ -110,13 +108,13 @@ void repl_primary_pump(struct repl *c, struct repl_peer *p, bool always, struct 
     if (ts_seq_lt(p->sent.seq, c->log.base.seq)) {
         /* Behind the window: from the journal, one piece at a time, each acknowledged. */
         if (!ts_mono_lt(c->now, p->fetch_after)) {
-            fetch(p, fx);
+            fetch(c, p, fx);
         }
         return;
     }
     for (int runs = 0; runs < RUNS_MAX; runs++) {
         struct repl_pos last;
-        struct ts_bytes run = repl_log_run(&c->log, p->sent.seq, RUN_BYTES_MAX, &last);
+        struct ts_bytes run = repl_log_run(&c->log, p->sent.seq, c->o.limits.run_bytes, &last);
         if (run.len == 0) {
             break;
         }

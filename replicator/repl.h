@@ -57,6 +57,8 @@ struct repl_limits {
     size_t window_bytes; /* at least REPL_LOG_BYTES_MIN */
     size_t window_batches;
     size_t join_lag_bytes; /* a learner this close is required next (R4.6) */
+    size_t run_bytes;      /* one append carries so much, or one longer batch; … */
+    size_t fetch_bytes;    /* … one for a learner behind the window */
     /* Bytes of batches that one step commits, or one longer batch: to apply and answer them takes
      * the shell a few milliseconds at most. */
     size_t commit_bytes;

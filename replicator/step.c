@@ -12,6 +12,8 @@ struct repl_limits repl_limits_default(const struct cfg_timing *timing)
         .window_bytes = 64U << 20,
         .window_batches = 65536,
         .join_lag_bytes = 1U << 20,
+        .run_bytes = 1U << 20,
+        .fetch_bytes = 1U << 20,
         .commit_bytes = 1U << 20,
         .blocked_after = 20 * timing->failure_timeout,
         .commit_lazy = 2 * TS_NS_PER_MS,

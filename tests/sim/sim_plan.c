@@ -45,6 +45,7 @@ static void draw_cluster(struct sim_plan *plan, struct ts_prng *p)
     static const uint64_t timeouts_ms[] = {50, 100, 100, 100, 200, 300, 500, 1000};
     static const uint64_t windows[] = {16, 64, 64, 256};
     static const uint64_t commits[] = {1, 1, 4096, 1 << 20};
+    static const uint64_t runs[] = {1, 1, 4096, 1 << 20};
     uint64_t shape = between(p, 0, 9);
     plan->nics = shape < 7 ? 2 : 3;
     plan->arbiters = shape < 7 ? 1 : shape == 9 ? 2 : 0;
@@ -56,6 +57,7 @@ static void draw_cluster(struct sim_plan *plan, struct ts_prng *p)
     plan->disk_us = scaled(p, 40, 3000);
     plan->window = windows[between(p, 0, COUNT(windows) - 1)];
     plan->commit_bytes = commits[between(p, 0, COUNT(commits) - 1)];
+    plan->run_bytes = runs[between(p, 0, COUNT(runs) - 1)];
     plan->drift_ppm = between(p, 0, 200);
     /* Now and then as long as the longest pause, twice. */
     bool is_long = between(p, 0, 39) == 0;

@@ -179,6 +179,7 @@ struct sim_plan {
     uint64_t disk_us;      /* a typical write, microseconds */
     uint64_t window;       /* batches of the log window */
     uint64_t commit_bytes; /* applied a step, at least a batch */
+    uint64_t run_bytes;    /* sent at once, at least a batch */
     uint64_t drift_ppm;    /* largest */
     uint64_t faults_until; /* ns */
     uint64_t kinds;        /* bit = enum sim_fault_kind */

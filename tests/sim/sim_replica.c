@@ -109,7 +109,8 @@ static void open_core(struct sim *s, int node)
     o.limits.window_bytes = REPL_LOG_BYTES_MIN;
     o.limits.window_batches = s->plan.window; /* small: learners are fed from the journal, too */
     o.limits.join_lag_bytes = WINDOW_JOIN_LAG;
-    o.limits.commit_bytes = s->plan.commit_bytes; /* a long tail takes several steps */
+    o.limits.run_bytes = s->plan.run_bytes;       /* a long tail takes several appends, … */
+    o.limits.commit_bytes = s->plan.commit_bytes; /* … and several steps */
     r->core = repl_new(&o);
     ts_assert(r->core != NULL);
     perform_open(&r->p, r->core, &sim_replica_table, &sim_replica_ops, r);
