@@ -193,10 +193,11 @@ if(NOT TS_SANITIZE AND NOT TS_COVERAGE AND NOT CMAKE_CROSSCOMPILING)
                  COMMAND ${CMAKE_COMMAND} --build ${CMAKE_BINARY_DIR} --target ${which})
         set_tests_properties(sim/build-${which} PROPERTIES FIXTURES_SETUP ${which})
     endforeach()
-    add_test(NAME sim/mutants COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/sim_mutants ${sim_mutant_dir})
+    add_test(NAME sim/mutants COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/sim_mutants ${sim_mutant_dir}
+             --jobs 2)
     add_test(NAME sim/mutants-quick COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/sim_mutants ${sim_mutant_dir}
              --seeds 500 ${sim_quick_arguments})
-    set_tests_properties(sim/mutants PROPERTIES FIXTURES_REQUIRED mutants)
+    set_tests_properties(sim/mutants PROPERTIES FIXTURES_REQUIRED mutants PROCESSORS 2)
     set_tests_properties(sim/mutants-quick PROPERTIES FIXTURES_REQUIRED mutants-quick)
     set_tests_properties(sim/build-mutants sim/mutants PROPERTIES TIMEOUT 7200 LABELS "sim;long")
     set_tests_properties(sim/build-mutants-quick sim/mutants-quick PROPERTIES TIMEOUT 600 LABELS sim)
