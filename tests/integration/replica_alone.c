@@ -170,7 +170,7 @@ static void begin_start_and_kill(void)
 {
     char out[4096];
     shell(out, sizeof(out),
-          "{ '%s/replica' --config other.yaml --node " NODE " --data '%s/" NODE
+          "{ : > begun; '%s/replica' --config other.yaml --node " NODE " --data '%s/" NODE
           "' --group kv > begun 2>&1 & "
           "p=$!; while kill -0 $p && ! grep -qs ': start ' begun; do sleep 0.02; done; "
           "kill -9 $p; wait $p; cat begun; }",
