@@ -4,7 +4,9 @@
  * original's node; its clock is its own. The voters must refuse it, whatever else happens, and the
  * original must go on.
  *
- * A copy of the present start is not made: the voters cannot tell it (adr/0010). */
+ * A copy of the present start is not made: the voters cannot tell it (adr/0010). Nor, within the
+ * fault budget, one of the start before: it takes the present start's number, and a voter that has
+ * not heard of that yet refuses the original then, which is lost. */
 #include <signal.h>
 #include <stdlib.h>
 
@@ -147,6 +149,13 @@ bool sim_clone_keep(struct sim *s, int node)
     return true;
 }
 
+bool sim_clone_is_too_new(const struct sim *s, int node)
+{
+    const struct sim_replica *r = &s->node[node].replica;
+    return !s->options.beyond && s->clone.node == node && r->p.started &&
+           r->disk.start.number == s->clone.number + 1;
+}
+
 bool sim_clone_begin(struct sim *s, int node)
 {
     struct sim_clone *c = &s->clone;
@@ -155,13 +164,14 @@ bool sim_clone_begin(struct sim *s, int node)
                                .self = START_NO_SELF,
                                .retry_ns = s->cluster.timing.proposer_retry};
     if (c->node != node || !r->p.started || r->disk.old || r->disk.start.number <= c->number ||
-        process_of(s)->life != 0) {
+        process_of(s)->life != 0 || sim_clone_is_too_new(s, node)) {
         return false;
     }
     if (!open_copy(s, &cfg.start)) {
         sim_clone_end(s);
         return false;
     }
+    s->node[node].replica.disk.contested = cfg.start.start == r->disk.start.number;
     sim_note(s, node, "a copy of the replica's disk is started elsewhere: start %llu",
              (unsigned long long)cfg.start.start);
     *process_of(s) = (struct sim_process){.life = ++s->lives, .ready = true, .exit_now = -1};

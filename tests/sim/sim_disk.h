@@ -61,9 +61,10 @@ struct sim_disk {
     bool ended;   /* … and it is gone */
     struct sim_told told;
     /* faults */
-    bool old;      /* an old image lies there */
-    bool lost;     /* refused from now on, or on its way to that */
-    bool told_bad; /* the process was told that its journal cannot be read any more */
+    bool old;       /* an old image lies there */
+    bool contested; /* a voter may know a copy by the number of this start */
+    bool lost;      /* refused from now on, or on its way to that */
+    bool told_bad;  /* the process was told that its journal cannot be read any more */
     bool full_to_write;
     struct ts_seq segment_after;    /* the entry that the present segment follows; 0 = not known */
     bool switched;                  /* the last turn went on to the next segment */

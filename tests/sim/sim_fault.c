@@ -526,6 +526,13 @@ static void begin(struct sim *s, const struct sim_event *ev)
 static void end(struct sim *s, const struct sim_fault *f)
 {
     bool done = true;
+    if (f->kind == SIM_FAULT_CLONE && sim_clone_is_too_new(s, f->node) && !s->healed) {
+        sim_proc_end(s, f->node, SIM_REPLICA, -SIGKILL);
+        sim_push(s, &(struct sim_event){.kind = SIM_EV_FAULT_END,
+                                        .at = sim_fault_end(s, f),
+                                        .a = (uint64_t)(f - s->plan.fault)});
+        return;
+    }
     if (f->kind == SIM_FAULT_SLOW_DISK) {
         s->node[f->node].replica.disk.slow = 1;
     } else if (f->kind == SIM_FAULT_SLOW_VOTER) {

@@ -104,6 +104,8 @@ struct sim_clone {
 
 /* A copy is made, and the original starts anew; false when there is one. */
 bool sim_clone_keep(struct sim *s, int node);
+/* Its start would have the number of the original's, which is to start once more before. */
+bool sim_clone_is_too_new(const struct sim *s, int node);
 /* It is started; false when the voters do not know of a later start of the original. */
 bool sim_clone_begin(struct sim *s, int node);
 void sim_clone_event(struct sim *s, struct sim_event *ev);
