@@ -68,8 +68,8 @@ static uint64_t protocol_time(const struct sim *s, enum wait wait)
          * the old primary lose their patience (sim_load.c: within a failure-timeout). */
         return silence + 2 * t->tie_delay + 2 * t->proposer_retry + t->failure_timeout;
     case REMOVAL:
-        /* Silence, and two phases. */
-        return silence + 2 * t->proposer_retry;
+        /* Silence, and two phases; a client that just asked the silent one loses its patience. */
+        return silence + 2 * t->proposer_retry + t->failure_timeout;
     case PATH:
         return t->path_timeout + t->link_ping_interval + t->heartbeat_interval;
     case NOTHING:
@@ -100,12 +100,14 @@ static uint64_t bound_of(const struct sim *s, const struct sim_fault *f, int pri
 {
     enum sim_one kind = (enum sim_one)f->other;
     uint64_t bound = protocol_time(s, WAITS[kind]) + way(s);
-    if (kind == SIM_ONE_PRIMARY_CUT || kind == SIM_ONE_PARTED || kind == SIM_ONE_SECONDARY_CUT) {
+    if (kind == SIM_ONE_PRIMARY_CUT || kind == SIM_ONE_PARTED || kind == SIM_ONE_SECONDARY_CUT ||
+        kind == SIM_ONE_PATH) {
         bound += TCP_RESENDS_NS; /* a cut that ends before anybody notices the silence */
     }
     if (joins) {
-        /* Commits wait for the learner, until it is found too slow (R4.6). */
-        bound += s->cluster.timing.failure_timeout;
+        /* Commits wait for the learner, until it is found too slow (R4.6); clients that lost their
+         * patience meanwhile may have gone to the other one, which was silent before. */
+        bound += 2 * s->cluster.timing.failure_timeout;
         bound += kind == SIM_ONE_PRIMARY_KILLED ? restart_time(s, primary) : 0;
     }
     return bound;
@@ -286,6 +288,7 @@ static void strike(struct sim *s, int primary, bool joins)
         /* A follower that is told of a second config before the register confirmed the first asks
          * the register before it goes on (config.c): two phases, there and back. */
         a->bound += 4 * late_max(s, f);
+        a->ends += 2 * late_max(s, f); /* what is late then comes still */
     }
     s->stats.faults[SIM_FAULT_ONE]++;
     sim_note(s, 0, "ONE FAULT %s: %s, %llu ms", NAMES[a->kind], sim_node_name(s, a->node),
@@ -357,6 +360,19 @@ static void check_pause(struct sim *s, int of)
     }
 }
 
+/* Whether the primary waits for the register, and no other replica has heard the answer before it:
+ * that one refuses the old epoch, rightly, until the primary has heard it, too. */
+static bool proposes(const struct sim *s)
+{
+    const struct repl *core = s->node[s->checks.decided.primary.v].replica.core;
+    bool alone = core != NULL && core->op_running;
+    for (int n = 1; n <= s->nics && alone; n++) {
+        const struct repl *other = s->node[n].replica.core;
+        alone = other == NULL || !ts_epoch_lt(core->config.epoch, other->config.epoch);
+    }
+    return alone;
+}
+
 void sim_available_look(struct sim *s, const struct sim_event *ev)
 {
     struct sim_available *a = &s->available;
@@ -364,8 +380,7 @@ void sim_available_look(struct sim *s, const struct sim_event *ev)
         try_strike(s);
     }
     if (a->measured) {
-        const struct repl *core = s->node[s->checks.decided.primary.v].replica.core;
-        a->idle_at = core == NULL || !core->op_running ? s->now : a->idle_at;
+        a->idle_at = proposes(s) ? a->idle_at : s->now;
         check_pause(s, 0);
         check_pause(s, 1);
     }

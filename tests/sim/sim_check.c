@@ -50,7 +50,7 @@ static struct sim_entry *entry_at(struct sim_checks *c, uint64_t seq)
 static struct sim_request *request_at(struct sim_checks *c, uint64_t id)
 {
     if (id >= c->request_cap) {
-        size_t cap = c->request_cap == 0 ? 8192 : 2 * c->request_cap;
+        size_t cap = 2 * id < 8192 ? 8192 : 2 * id;
         c->request = realloc(c->request, cap * sizeof(*c->request));
         ts_assert(c->request != NULL && id < cap);
         memset(c->request + c->request_cap, 0, (cap - c->request_cap) * sizeof(*c->request));
@@ -117,7 +117,7 @@ static bool has(const struct sim_replica *r, uint64_t id)
 static void note_request(struct sim_replica *r, uint64_t id)
 {
     if (id / 8 >= r->has_bytes) {
-        size_t bytes = r->has_bytes == 0 ? 1024 : 2 * r->has_bytes;
+        size_t bytes = id < 1024 ? 1024 : id / 4;
         r->has = realloc(r->has, bytes);
         ts_assert(r->has != NULL && id / 8 < bytes);
         memset(r->has + r->has_bytes, 0, bytes - r->has_bytes);

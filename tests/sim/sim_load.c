@@ -1,5 +1,8 @@
 /* Clients and their commands: each waits for its answer, thinks, and goes on. A client whose
- * connection is closed does not know what became of its command, and never asks. */
+ * connection is closed does not know what became of its command, and never asks. It knows addresses
+ * only: a node that is not the primary says so, one without a process refuses, and one that is
+ * stopped or without power says nothing until the client's patience ends. In half of the seeds the
+ * way there and back takes time, and an answer may be lost on it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,6 +18,8 @@
 #define KEY_COUNTER 4
 #define KEY_STRING 6
 #define PAYLOAD_MAX 64
+/* A client does not ask a node that was silent, for so long at most. */
+#define SILENT_NS (2 * SIM_S)
 
 static void again(struct sim *s, int client, uint64_t after)
 {
@@ -27,6 +32,13 @@ static uint64_t patience(struct sim *s)
 {
     uint64_t timeout = s->plan.failure_timeout;
     return sim_rand(s, timeout / 2, s->plan.one ? timeout : 6 * timeout);
+}
+
+/* From a client to a node, or back. */
+static uint64_t way(struct sim *s)
+{
+    uint64_t typical = s->plan.client_us;
+    return typical == 0 ? 0 : sim_us(s, typical / 2, typical * 2);
 }
 
 static bool focused(const struct sim *s)
@@ -201,6 +213,9 @@ static int choose_node(struct sim *s, struct sim_client *c)
     if (sim_chance_pm(s, 200)) {
         c->guess = (int)sim_rand(s, 1, (uint64_t)s->nics);
     }
+    if (c->guess == c->silent && s->now < c->silent_until) {
+        c->guess = c->guess % s->nics + 1;
+    }
     return c->guess;
 }
 
@@ -224,6 +239,17 @@ static void execute(struct sim *s, const struct sim_client *c, int node,
     }
 }
 
+/* A command that was certainly not executed; the client asks another node. */
+static void go_elsewhere(struct sim *s, struct sim_client *c, uint64_t way_back)
+{
+    s->load.record[c->record].refused = true;
+    c->guess = c->asked % s->nics + 1;
+    c->silent_until = s->now; /* then it may be that one after all */
+    /* Twice soon, at the other nodes; then more rarely. */
+    uint64_t most_us = focused(s) ? 1000 : s->plan.one || c->misses++ < 2 ? 3000 : 40000;
+    set_free(s, c->record, way_back + sim_us(s, 500, most_us));
+}
+
 void sim_load_arrived(struct sim *s, const struct sim_event *ev)
 {
     struct sim_client *c = &s->load.client[ev->a];
@@ -232,19 +258,21 @@ void sim_load_arrived(struct sim *s, const struct sim_event *ev)
         return; /* the client has gone */
     }
     if (sim_replica_serves(s, ev->node, &st)) {
+        c->misses = 0;
         execute(s, c, ev->node, &st);
     } else {
-        set_free(s, c->record, sim_us(s, 100, 3000));
+        go_elsewhere(s, c, way(s)); /* not the primary, or not yet: it says so */
     }
 }
 
-/* The client begins a command, at a node that serves or did when it was stopped. */
-static void begin(struct sim *s, struct sim_client *c, int node, const struct repl_status *st)
+/* The client sends a command to a node, of which it knows nothing but the address. */
+static void begin(struct sim *s, struct sim_client *c, int node)
 {
     int client = (int)(c - s->load.client);
+    const struct sim_process *p = &s->node[node].proc[SIM_REPLICA];
     struct sim_record *rec = new_record(s, client);
     c->busy = true;
-    c->misses = 0;
+    c->asked = node;
     c->record = (uint32_t)(rec - s->load.record);
     draw_command(s, rec);
     rec->id = rec->read ? 0 : ++s->load.next_id;
@@ -252,23 +280,25 @@ static void begin(struct sim *s, struct sim_client *c, int node, const struct re
                                     .at = s->now + patience(s),
                                     .a = (uint64_t)client,
                                     .b = (uint64_t)c->record + 1});
-    if (!sim_paused(s, node, SIM_REPLICA)) {
-        execute(s, c, node, st);
-        return;
+    struct sim_event arrived = {.kind = SIM_EV_ARRIVED,
+                                .at = s->now + way(s),
+                                .node = (uint8_t)node,
+                                .proc = SIM_REPLICA,
+                                .life = p->life,
+                                .a = (uint64_t)client,
+                                .b = c->record};
+    if (s->node[node].powered && (p->life == 0 || !p->ready)) {
+        go_elsewhere(s, c, 2 * way(s)); /* nobody listens there */
+    } else if (s->node[node].powered && arrived.at == s->now && p->paused_until <= s->now) {
+        sim_load_arrived(s, &arrived);
+    } else if (s->node[node].powered) {
+        sim_push(s, &arrived);
     }
-    sim_push(s, &(struct sim_event){.kind = SIM_EV_ARRIVED,
-                                    .at = s->now,
-                                    .node = (uint8_t)node,
-                                    .proc = SIM_REPLICA,
-                                    .life = s->node[node].proc[SIM_REPLICA].life,
-                                    .a = (uint64_t)client,
-                                    .b = c->record});
 }
 
 void sim_load_act(struct sim *s, const struct sim_event *ev)
 {
     struct sim_client *c = &s->load.client[ev->a];
-    struct repl_status st;
     if (c->busy && (ev->b == 0 || c->record != ev->b - 1)) {
         return; /* the end of a patience that was not needed */
     }
@@ -277,21 +307,12 @@ void sim_load_act(struct sim *s, const struct sim_event *ev)
     }
     if (c->busy) {
         c->busy = false;
-        c->guess = c->guess % s->nics + 1;
+        c->guess = c->asked % s->nics + 1;
+        c->silent = c->asked;
+        c->silent_until = s->now + sim_rand(s, 0, SILENT_NS);
         s->stats.ambiguous++;
     }
-    int node = choose_node(s, c);
-    /* Nobody knows of a replica that is stopped before it answers nothing; mostly one finds out. */
-    bool waits = sim_paused(s, node, SIM_REPLICA) && !sim_chance_pm(s, focused(s) ? 700 : 200);
-    if (waits || free_waiting(&s->node[node].replica) == NULL ||
-        !sim_replica_serves(s, node, &st)) {
-        c->guess = node % s->nics + 1;
-        /* Twice soon, at the other nodes; then more rarely. */
-        uint64_t most_us = focused(s) ? 1000 : s->plan.one || c->misses++ < 2 ? 3000 : 40000;
-        again(s, (int)ev->a, sim_us(s, 500, most_us));
-        return;
-    }
-    begin(s, c, node, &st);
+    begin(s, c, choose_node(s, c));
 }
 
 static void keep_reply(struct sim *s, struct sim_record *rec, const struct svc_out *out)
@@ -314,15 +335,21 @@ static void answered(struct sim *s, struct sim_waiting *w, const struct svc_out 
                      uint64_t position)
 {
     struct sim_record *rec = &s->load.record[w->record];
-    rec->ended = s->now;
+    uint64_t back = way(s);
+    w->used = false;
+    if (back > 0 && sim_chance_pm(s, 2)) {
+        s->stats.ambiguous++; /* the connection breaks before it is there */
+        set_free(s, w->record, back);
+        return;
+    }
+    rec->ended = s->now + back;
     rec->answered = true;
     rec->position = position;
     keep_reply(s, rec, out);
-    w->used = false;
     sim_check_answered(s, rec, position);
     sim_available_answered(s, rec->read);
     sim_clock_answered(s, rec, (struct ts_bytes){out->data, out->len});
-    set_free(s, w->record, think(s, rec->client));
+    set_free(s, w->record, back + think(s, rec->client));
 }
 
 void sim_load_released(struct sim *s, int node, const struct svc_entry *entry)

@@ -37,6 +37,9 @@ struct sim_client {
     bool busy;
     unsigned misses; /* tries in a row without a node that serves */
     uint32_t record;
+    int asked;             /* the node that has its command */
+    int silent;            /* a node that did not answer is not asked … */
+    uint64_t silent_until; /* … before that */
 };
 
 struct sim_load {

@@ -175,7 +175,8 @@ struct sim_plan {
     uint64_t failure_timeout; /* ns */
     int clients;
     uint64_t think;        /* ns, on average */
-    uint64_t net_us;       /* a typical one-way delay, microseconds */
+    uint64_t net_us;       /* a typical one-way delay, microseconds, between nodes, … */
+    uint64_t client_us;    /* … and of clients; 0: they are where the nodes are */
     uint64_t disk_us;      /* a typical write, microseconds */
     uint64_t window;       /* batches of the log window */
     uint64_t commit_bytes; /* applied a step, at least a batch */
