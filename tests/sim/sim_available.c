@@ -156,7 +156,7 @@ static void cut(struct sim *s, int from, int to, int path, uint64_t until)
 /* One path is away between all nodes (its switch), or between these two. */
 static void cut_path(struct sim *s, int a, int b, const struct sim_fault *f, uint64_t until)
 {
-    int path = (int)(f->a >> 8) % SIM_PATHS;
+    int path = (int)((f->a >> 8) % SIM_PATHS);
     for (int from = 1; from <= s->nodes; from++) {
         for (int to = 1; to <= s->nodes; to++) {
             bool between = (from == a && to == b) || (from == b && to == a);
