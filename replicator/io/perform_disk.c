@@ -97,15 +97,22 @@ static void feed_batches(const struct fetch *f, const struct journal_batch *batc
 }
 
 /* Nobody could be fed from a damaged journal: a successor takes over and feeds the learner
- * (adr/0012). Without one it is better to go on: what is in memory is whole. */
+ * (adr/0012). Without one it is better to go on: what is in memory is whole. But not for longer:
+ * when the last good replica is lost, this one does not survive its next start. */
+void perform_disk_look(struct perform_replica *r)
+{
+    if (r->unreadable && !r->disk_failed && repl_has_successor(r->perform.core)) {
+        check(r, TS_ERR_CORRUPT, "it cannot be read any more");
+    }
+}
+
 static void fetch_failed(const struct fetch *f, enum ts_err err, const char *text)
 {
     struct perform_replica *r = f->r;
     bool damaged = err == TS_ERR_CORRUPT || err == TS_ERR_IO;
     r->ops->fetch_failed(r->perform.ctx, err, text);
-    if (damaged && repl_has_successor(r->perform.core)) {
-        check(r, err, "it cannot be read any more");
-    }
+    r->unreadable = r->unreadable || damaged;
+    perform_disk_look(r);
     feed_fetched(r, f->peer, f->after, (struct ts_bytes){NULL, 0});
 }
 

@@ -33,6 +33,7 @@ static void end_without_journal(struct perform_replica *r)
 void perform_turn(struct perform_replica *r, struct ts_mono now, bool early)
 {
     struct repl_event tick = {.kind = REPL_EV_TICK};
+    perform_disk_look(r);
     if (r->disk_failed && !r->ended) {
         end_without_journal(r);
         return;

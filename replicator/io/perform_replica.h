@@ -62,6 +62,7 @@ struct perform_replica {
     struct journal *journal; /* borrowed */
     struct ts_epoch floor;   /* as the journal's record had it at the start */
     bool disk_failed;        /* the next turn ends the replica */
+    bool unreadable;         /* … as does the first one in which another could take over */
     struct perform_refused_fetch refused[TS_MEMBERS_MAX];
 
     /* perform_register.c */
@@ -123,6 +124,8 @@ void perform_disk_record_persisted(void *arg, uint64_t token);
 void perform_disk_failed(void *arg, enum ts_err err, const char *text);
 
 /* Parts of a turn. */
+/* A journal that cannot be read any more fails when another replica could take over. */
+void perform_disk_look(struct perform_replica *r);
 void perform_disk_confirm(struct perform_replica *r);
 void perform_disk_answer_refused(struct perform_replica *r);
 

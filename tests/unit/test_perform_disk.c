@@ -141,6 +141,22 @@ static void test_fetch_damaged_journal_ends_a_primary_with_a_successor(void **st
     assert_int_equal(l->ended, 1);
 }
 
+/* Goal: it ends, too, when a successor comes after the damage was found. */
+static void test_turn_damaged_journal_ends_when_a_successor_comes(void **state)
+{
+    struct learner *l = *state;
+    with_secondary(l->w);
+    damage(l);
+    read_for_learner(l);
+    assert_false(l->r.disk_failed);
+    struct repl_msg_ack m = true_ack(l->w);
+    give_ack(l->w, &m);
+    assert_int_equal(l->ended, 0);
+    perform_turn(&l->r, l->w->now, false);
+    assert_int_equal(l->refuses, 1);
+    assert_int_equal(l->ended, 1);
+}
+
 /* Goal: alone it goes on: what is in memory is whole. */
 static void test_fetch_damaged_journal_without_successor_goes_on(void **state)
 {
@@ -177,6 +193,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_fetch_good_journal_is_fed),
         T(test_fetch_damaged_journal_ends_a_primary_with_a_successor),
+        T(test_turn_damaged_journal_ends_when_a_successor_comes),
         T(test_fetch_damaged_journal_without_successor_goes_on),
         T(test_fetch_refused_is_answered_once),
     };
