@@ -360,15 +360,16 @@ static void check_pause(struct sim *s, int of)
     }
 }
 
-/* Whether the primary waits for the register, and no other replica has heard the answer before it:
- * that one refuses the old epoch, rightly, until the primary has heard it, too. */
+/* Whether the primary waits for the register, and all others follow the config that it follows: one
+ * that has heard the answer first refuses the old epoch, rightly, and one that is behind may have
+ * to ask the register itself. */
 static bool proposes(const struct sim *s)
 {
     const struct repl *core = s->node[s->checks.decided.primary.v].replica.core;
     bool alone = core != NULL && core->op_running;
     for (int n = 1; n <= s->nics && alone; n++) {
         const struct repl *other = s->node[n].replica.core;
-        alone = other == NULL || !ts_epoch_lt(core->config.epoch, other->config.epoch);
+        alone = other == NULL || ts_epoch_eq(core->config.epoch, other->config.epoch);
     }
     return alone;
 }
