@@ -620,6 +620,7 @@ static void on_stream(struct sim *s, struct sim_pair *p, int side, uint64_t id)
         const struct sim_path *path = &s->net.path[p->node[1 - side]][p->node[side]][c->path];
         if (sim_net_is_cut(s, p->node[1 - side], p->node[side], c->path)) {
             f->due = s->now + e->rto / 2 + sim_rand(s, 0, e->rto);
+            e->last_due = f->due > e->last_due ? f->due : e->last_due; /* all that follows waits */
             e->rto = e->rto * 2 < RTO_MAX ? e->rto * 2 : RTO_MAX;
             break;
         }

@@ -203,7 +203,8 @@ static void doubt(struct sim *s, int node, int peer, const struct sim_fault *f)
         return;
     }
     sim_push(s, &ev);
-    ev.at = (f->a >> 40) % 3 == 0 ? s->now + soon(s) : sim_fault_end(s, f);
+    /* The 1 ns: a pause may end together with the fault, and what it kept is heard first. */
+    ev.at = (f->a >> 40) % 3 == 0 ? s->now + soon(s) : sim_fault_end(s, f) + 1;
     ev.a = REPL_EVIDENCE_NONE;
     sim_push(s, &ev);
 }
