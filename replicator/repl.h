@@ -247,7 +247,8 @@ struct repl_peer_status {
     enum repl_evidence evidence;
 };
 
-/* A copy of everything that status, front-end and tests want to know. */
+/* A copy of everything that status, front-end and tests want to know; of `peers` the first
+ * `peer_count`. */
 struct repl_status {
     enum repl_role role;
     bool active;  /* a primary that has finished its takeover */

@@ -421,7 +421,8 @@ void sim_available_begin(struct sim *s, const struct sim_event *ev)
         a->waiting = ev->a + 1;
         return;
     }
-    next.kind = SIM_EV_FAULT; /* another one waits still */
+    next.kind = SIM_EV_FAULT; /* another one waits still, and the group has to be well after it */
+    next.at = s->now + WELL_NS;
     sim_push(s, &next);
 }
 

@@ -180,13 +180,11 @@ void sim_check_released(struct sim *s, int node, const struct svc_entry *entry,
 {
     struct sim_checks *c = &s->checks;
     uint64_t life = s->node[node].proc[SIM_REPLICA].life;
-    struct repl_status st;
+    struct ts_epoch leads = s->node[node].replica.core->config.epoch;
     ts_assert(epoch.v < SIM_EPOCHS_MAX);
-    repl_status(s->node[node].replica.core, &st);
-    if (epoch.v != st.config.epoch.v) {
+    if (epoch.v != leads.v) {
         sim_fail(s, SIM_CHECK_RELEASE, "%s leads in epoch %llu and released an output as of %llu",
-                 sim_node_name(s, node), (unsigned long long)st.config.epoch.v,
-                 (unsigned long long)epoch.v);
+                 sim_node_name(s, node), (unsigned long long)leads.v, (unsigned long long)epoch.v);
     }
     if (c->releaser[epoch.v] != 0 && c->releaser[epoch.v] != life) {
         sim_fail(s, SIM_CHECK_RELEASE, "two primaries released outputs in epoch %llu: %s is one",

@@ -245,8 +245,9 @@ static void go_elsewhere(struct sim *s, struct sim_client *c, uint64_t way_back)
     s->load.record[c->record].refused = true;
     c->guess = c->asked % s->nics + 1;
     c->silent_until = s->now; /* then it may be that one after all */
-    /* Twice soon, at the other nodes; then more rarely. */
-    uint64_t most_us = focused(s) ? 1000 : s->plan.one || c->misses++ < 2 ? 3000 : 40000;
+    /* Soon, at the other nodes; then more rarely. */
+    bool soon = c->misses++ < (focused(s) ? 20 : 2);
+    uint64_t most_us = focused(s) ? (soon ? 1000 : 5000) : soon || s->plan.one ? 3000 : 40000;
     set_free(s, c->record, way_back + sim_us(s, 500, most_us));
 }
 
@@ -276,10 +277,6 @@ static void begin(struct sim *s, struct sim_client *c, int node)
     c->record = (uint32_t)(rec - s->load.record);
     draw_command(s, rec);
     rec->id = rec->read ? 0 : ++s->load.next_id;
-    sim_push(s, &(struct sim_event){.kind = SIM_EV_CLIENT,
-                                    .at = s->now + patience(s),
-                                    .a = (uint64_t)client,
-                                    .b = (uint64_t)c->record + 1});
     struct sim_event arrived = {.kind = SIM_EV_ARRIVED,
                                 .at = s->now + way(s),
                                 .node = (uint8_t)node,
@@ -293,6 +290,12 @@ static void begin(struct sim *s, struct sim_client *c, int node)
         sim_load_arrived(s, &arrived);
     } else if (s->node[node].powered) {
         sim_push(s, &arrived);
+    }
+    if (c->busy) { /* it waits: for so long */
+        sim_push(s, &(struct sim_event){.kind = SIM_EV_CLIENT,
+                                        .at = s->now + patience(s),
+                                        .a = (uint64_t)client,
+                                        .b = arrived.b + 1});
     }
 }
 

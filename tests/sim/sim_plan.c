@@ -42,7 +42,7 @@ static uint64_t scaled(struct ts_prng *p, uint64_t lo, uint64_t hi)
 
 static void draw_cluster(struct sim_plan *plan, struct ts_prng *p)
 {
-    static const uint64_t timeouts_ms[] = {50, 100, 100, 100, 200, 300, 500, 1000};
+    static const uint64_t timeouts_ms[] = {50, 100, 100, 200, 200, 300, 500, 1000};
     static const uint64_t windows[] = {16, 64, 64, 256};
     static const uint64_t commits[] = {1, 1, 4096, 1 << 20};
     static const uint64_t runs[] = {1, 1, 4096, 1 << 20};
@@ -52,7 +52,7 @@ static void draw_cluster(struct sim_plan *plan, struct ts_prng *p)
     plan->failure_timeout = timeouts_ms[between(p, 0, COUNT(timeouts_ms) - 1)] * MS;
     uint64_t clients = between(p, 2, 6);
     plan->clients = (int)clients;
-    plan->think = clients * TS_NS_PER_S / between(p, 120, 240);
+    plan->think = clients * TS_NS_PER_S / between(p, 100, 180);
     plan->net_us = scaled(p, 20, 1000);
     plan->disk_us = scaled(p, 40, 3000);
     plan->window = windows[between(p, 0, COUNT(windows) - 1)];
