@@ -52,10 +52,11 @@ static bool in_focus(const struct sim *s, int client)
     return focused(s) && client % 2 == 0;
 }
 
-/* Two clients hurry where pauses are measured. */
+/* Two clients hurry where pauses are measured, and the others take their time. */
 static uint64_t think(struct sim *s, uint32_t client)
 {
-    uint64_t most = s->plan.one && client < 2 ? 10 * SIM_MS : 2 * s->plan.think;
+    uint64_t most = (s->plan.one ? 8 : 2) * s->plan.think;
+    most = s->plan.one && client < 2 ? 10 * SIM_MS : most;
     return sim_rand(s, 0, focused(s) ? most / 4 : most);
 }
 
@@ -407,7 +408,7 @@ void sim_load_closed(struct sim *s, int node)
 
 bool sim_load_is_huge(uint64_t how)
 {
-    return how % 12 == 0;
+    return how % 48 == 0;
 }
 
 void sim_load_unserved(struct sim *s, int node)
