@@ -152,6 +152,23 @@ bool repl_has_successor(const struct repl *c)
     return false;
 }
 
+/* Whether it is connected and has sent what fitted as the primary of the present epoch. */
+static bool leads_us(const struct repl *c, const struct repl_peer *p)
+{
+    return p->used && ts_nic_eq(p->nic, c->config.primary) && p->connected && p->leads &&
+           p->evidence == REPL_EVIDENCE_NONE && ts_epoch_eq(c->verified_epoch, c->config.epoch);
+}
+
+bool repl_may_leave(const struct repl *c)
+{
+    for (size_t i = 0; i < TS_MEMBERS_MAX && c->role == REPL_ROLE_SECONDARY; i++) {
+        if (leads_us(c, &c->peers[i])) {
+            return true;
+        }
+    }
+    return repl_has_successor(c);
+}
+
 void repl_membership_on_refused(struct repl *c, struct repl_peer *p,
                                 const struct repl_msg_refused *m, struct repl_effects *fx)
 {

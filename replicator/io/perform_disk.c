@@ -98,10 +98,11 @@ static void feed_batches(const struct fetch *f, const struct journal_batch *batc
 
 /* Nobody could be fed from a damaged journal: a successor takes over and feeds the learner
  * (adr/0012). Without one it is better to go on: what is in memory is whole. But not for longer:
- * when the last good replica is lost, this one does not survive its next start. */
+ * when the last good replica is lost, this one does not survive its next start. Nor may it be the
+ * one that drops that: a primary that was replaced before its journal answered leaves, too. */
 void perform_disk_look(struct perform_replica *r)
 {
-    if (r->unreadable && !r->disk_failed && repl_has_successor(r->perform.core)) {
+    if (r->unreadable && !r->disk_failed && repl_may_leave(r->perform.core)) {
         check(r, TS_ERR_CORRUPT, "it cannot be read any more");
     }
 }

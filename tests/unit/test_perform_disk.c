@@ -157,6 +157,30 @@ static void test_turn_damaged_journal_ends_when_a_successor_comes(void **state)
     assert_int_equal(l->ended, 1);
 }
 
+/* Goal: a primary that was replaced while its journal was read ends, too, once the new one leads it
+ * (seed 44303203 of a simulation: it took over later, and dropped the replicas with good disks). */
+static void test_turn_damaged_journal_ends_a_secondary_that_is_led(void **state)
+{
+    struct learner *l = *state;
+    struct repl_msg_append m = {.epoch = {1}};
+    uint8_t bytes[512];
+    struct ts_writer wr = ts_writer_init(bytes, sizeof(bytes));
+    struct cfg_config c = first_config(PEER, false);
+    link_up(l->w);
+    reg_answer(l->w, REPL_EV_REG_LOST, &c);
+    damage(l);
+    read_for_learner(l);
+    perform_turn(&l->r, l->w->now, false);
+    assert_int_equal(l->ended, 0);
+    repl_msg_append_encode(&m, &wr);
+    repl_batch_encode(&wr, m.epoch, (struct ts_seq){1}, (struct ts_ltime){2000},
+                      (struct ts_hash){0, 0}, &(struct repl_request){.kind = SVC_ENTRY_NOOP}, 1);
+    message(l->w, REPL_MSG_APPEND, &wr);
+    perform_turn(&l->r, l->w->now, false);
+    assert_int_equal(l->refuses, 1);
+    assert_int_equal(l->ended, 1);
+}
+
 /* Goal: alone it goes on: what is in memory is whole. */
 static void test_fetch_damaged_journal_without_successor_goes_on(void **state)
 {
@@ -194,6 +218,7 @@ int main(void)
         T(test_fetch_good_journal_is_fed),
         T(test_fetch_damaged_journal_ends_a_primary_with_a_successor),
         T(test_turn_damaged_journal_ends_when_a_successor_comes),
+        T(test_turn_damaged_journal_ends_a_secondary_that_is_led),
         T(test_fetch_damaged_journal_without_successor_goes_on),
         T(test_fetch_refused_is_answered_once),
     };

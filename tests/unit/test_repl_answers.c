@@ -131,13 +131,50 @@ static void test_successor_is_a_connected_in_sync_peer(void **state)
     assert_false(repl_has_successor(w->p.core));
 }
 
+static void say_append(struct world *w, uint64_t epoch)
+{
+    uint8_t bytes[512];
+    struct repl_request noop = {.kind = SVC_ENTRY_NOOP};
+    struct ts_writer wr = ts_writer_init(bytes, sizeof(bytes));
+    struct repl_msg_append m = {.epoch = {epoch}};
+    repl_msg_append_encode(&m, &wr);
+    repl_batch_encode(&wr, m.epoch, (struct ts_seq){1}, (struct ts_ltime){2000},
+                      (struct ts_hash){0, 0}, &noop, 1);
+    message(w, REPL_MSG_APPEND, &wr);
+}
+
+/* Goal: a secondary may leave while its primary leads it, not before, and not when that is lost. */
+static void test_a_led_secondary_may_leave(void **state)
+{
+    struct world *w = *state;
+    struct cfg_config c = first_config(PEER, false);
+    assert_false(repl_may_leave(w->p.core));
+    link_up(w);
+    reg_answer(w, REPL_EV_REG_LOST, &c);
+    assert_false(repl_may_leave(w->p.core)); /* not a word of it in this epoch */
+    say_append(w, 1);
+    assert_true(repl_may_leave(w->p.core));
+    assert_false(repl_has_successor(w->p.core));
+    struct repl_event silent = {.kind = REPL_EV_EVIDENCE, .peer = {PEER}};
+    silent.u.evidence = REPL_EVIDENCE_SILENT;
+    step(w, silent);
+    assert_false(repl_may_leave(w->p.core));
+    struct repl_event heard = {.kind = REPL_EV_EVIDENCE_CLEAR, .peer = {PEER}};
+    step(w, heard);
+    assert_true(repl_may_leave(w->p.core));
+    struct repl_event down = {.kind = REPL_EV_LINK_DOWN, .peer = {PEER}};
+    step(w, down);
+    link_up(w);
+    assert_false(repl_may_leave(w->p.core)); /* it has to lead on this link, too */
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         T(test_ack_counts_only_when_all_matches),          T(test_ack_of_a_process_ends_with_it),
         T(test_confirmation_counts_only_when_all_matches), T(test_other_disk_leaves_in_sync),
-        T(test_successor_is_a_connected_in_sync_peer),
+        T(test_successor_is_a_connected_in_sync_peer),     T(test_a_led_secondary_may_leave),
     };
 #undef T
     return cmocka_run_group_tests(tests, NULL, NULL);
