@@ -228,8 +228,11 @@ void repl_secondary_on_append(struct repl *c, struct repl_peer *p, const struct 
         p->rewind_pause = 0;
         p->leads = true;
     }
+    /* All that lies before our window is applied, so none of it is new, but nothing shows that it
+     * is the same, either: the primary would wait for ever for a word that it is. */
+    bool behind = result == TAKE_OK && ts_seq_lt(c->verified.seq, at.seq);
     c->commit_told = ts_seq_max(c->commit_told, m->committed);
-    if (result == TAKE_GAP) {
+    if (result == TAKE_GAP || behind) {
         ask_position(c, p, false, fx);
     } else if (result == TAKE_FULL) {
         c->position_at = c->now; /* with the next tick, after this step has made room */

@@ -136,6 +136,30 @@ static void test_primary_again_after_truncation_streams_anew(void **state)
     assert_string_equal(w->log, "append1 ");
 }
 
+/* Goal: in a new epoch a stream that goes on before the window leads to a position: nothing there
+ * can be compared, and a primary that feeds from its journal waits for an acknowledgement of it
+ * (seed 44412817 of a simulation: an old position came again, and then the epoch changed). */
+static void test_append_before_the_window_asks_to_begin_anew(void **state)
+{
+    struct world *w = *state;
+    struct cfg_config c = first_config(PEER, false);
+    struct repl_pos at = {{0}, {0, 0}};
+    link_up(w);
+    reg_answer(w, REPL_EV_REG_LOST, &c);
+    floor_persisted(w);
+    for (uint64_t i = 1; i <= 8; i++) {
+        say_append(w, 1, &at, 1, i - 1, 2000);
+        persisted(w);
+    }
+    assert_true(status(w).applied.v == 7); /* the window holds four */
+    c.epoch.v = 2;
+    say_config(w, &c);
+    at = (struct repl_pos){{0}, {0, 0}};
+    say_append(w, 2, &at, 1, 7, 2000); /* has it: 1 */
+    assert_non_null(strstr(w->log, "position0 "));
+    assert_true(w->sent.u.position.tail.seq.v == 8);
+}
+
 /* Goal: of false configs one upon the other only the first is believed: the second makes the only
  * replica in sync ask the register, and it takes over from itself. */
 static void test_config_lies_in_a_row_do_not_strand(void **state)
@@ -492,6 +516,7 @@ int main(void)
         T(test_position_newer_config_during_seal_waits),
         T(test_config_with_our_nonce_is_not_ours),
         T(test_divergence_during_takeover_halts),
+        T(test_append_before_the_window_asks_to_begin_anew),
         T(test_primary_again_after_truncation_streams_anew),
         T(test_config_lies_in_a_row_do_not_strand),
         T(test_takeover_own_clock_ahead_keeps_the_groups_time),
