@@ -232,12 +232,12 @@ static bool keep_faults(struct sim_plan *plan, const struct sim_args *a)
     return true;
 }
 
-static void print_plan(const struct sim_plan *plan, bool beyond)
+static void print_plan(const struct sim_plan *plan, const struct sim_args *a)
 {
     const char *comma = "";
-    fprintf(stderr, "  reproduce: sim --seed %llu%s --until %llu --faults ",
-            (unsigned long long)plan->seed, beyond ? " --beyond" : "",
-            (unsigned long long)plan->faults_until);
+    fprintf(stderr, "  reproduce: ");
+    sim_args_again(a, plan->seed, false, stderr);
+    fprintf(stderr, " --until %llu --faults ", (unsigned long long)plan->faults_until);
     for (size_t i = 0; i < plan->fault_count; i++) {
         if (!plan->fault[i].off && plan->fault[i].at < plan->faults_until) {
             fprintf(stderr, "%s%zu", comma, i);
@@ -264,8 +264,9 @@ static void report_failure(struct sim *s, struct sim_plan *plan, const struct si
     fprintf(stderr, "seed %llu (%s%s): FAILED %s at %.4f s: %s\n", (unsigned long long)plan->seed,
             "commit " SIM_COMMIT, a->options.beyond ? ", --beyond" : "",
             sim_check_name(s->failure.check), (double)s->failure.at / 1e9, s->failure.text);
-    fprintf(stderr, "  reproduce: sim --seed %llu%s --trace\n", (unsigned long long)plan->seed,
-            a->options.beyond ? " --beyond" : "");
+    fprintf(stderr, "  reproduce: ");
+    sim_args_again(a, plan->seed, true, stderr);
+    fprintf(stderr, " --trace\n");
     if (!a->shrink) {
         return;
     }
@@ -275,7 +276,7 @@ static void report_failure(struct sim *s, struct sim_plan *plan, const struct si
     s->options = a->options;
     sim_shrink(s, &shorter, SHRINK_RUNS);
     fprintf(stderr, "  the shortest found that fails with %s:\n", sim_check_name(check));
-    print_plan(&shorter, a->options.beyond);
+    print_plan(&shorter, a);
 }
 
 static uint64_t random_seed(void)
@@ -302,11 +303,7 @@ static bool run_all(struct sim *s, const struct sim_args *a, struct sim_plan *pl
         }
         bool good = sim_run(s, plan, &a->options);
         add(t, &s->stats);
-        uint64_t course = s->stats.course;
-        if (good && a->twice && (!sim_run(s, plan, &a->options) || s->stats.course != course)) {
-            s->failure.check = SIM_CHECK_COURSE;
-            (void)snprintf(s->failure.text, sizeof(s->failure.text),
-                           "the second run of the seed took another course than the first");
+        if (good && a->twice && !sim_run_same(s, plan, &a->options)) {
             return false;
         }
         if (!good && is_passed_over(a, s->failure.check)) {

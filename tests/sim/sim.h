@@ -223,6 +223,8 @@ struct sim *sim_new(void);
 void sim_free(struct sim *s);
 /* One run of this plan. False: s->failure says what broke. */
 bool sim_run(struct sim *s, const struct sim_plan *plan, const struct sim_options *options);
+/* Once more, after a run that was good. False: it was another one, s->failure says so. */
+bool sim_run_same(struct sim *s, const struct sim_plan *plan, const struct sim_options *options);
 
 /* Takes ev->bytes. */
 void sim_push(struct sim *s, const struct sim_event *ev);

@@ -185,3 +185,19 @@ void sim_args_parse(struct sim_args *a, int argc, char **argv)
         exit(2);
     }
 }
+
+void sim_args_again(const struct sim_args *a, uint64_t seed, bool plan, FILE *out)
+{
+    fprintf(out, "sim --seed %llu%s%s%s", (unsigned long long)seed,
+            a->options.beyond ? " --beyond" : "", a->twice ? " --twice" : "",
+            a->options.checkers_only ? " --checkers-only" : "");
+    if (a->check != SIM_CHECK_NONE) {
+        fprintf(out, " --check %s", sim_check_name(a->check));
+    }
+    if (plan && a->until != 0) {
+        fprintf(out, " --until %llu", (unsigned long long)a->until);
+    }
+    if (plan && a->faults != NULL) {
+        fprintf(out, " --faults '%s'", a->faults);
+    }
+}

@@ -22,5 +22,8 @@ struct sim_args {
 
 /* Ends the program when it was used wrongly, saying what is wrong, and after --help. */
 void sim_args_parse(struct sim_args *a, int argc, char **argv);
+/* The command that runs this seed again and judges it in the same way; with `plan` also with the
+ * faults that were kept. */
+void sim_args_again(const struct sim_args *a, uint64_t seed, bool plan, FILE *out);
 
 #endif

@@ -19,7 +19,11 @@ static bool try(struct search *x, const struct sim_plan *candidate)
     }
     x->left--;
     quiet.trace = false;
-    if (sim_run(x->s, candidate, &quiet) || x->s->failure.check != x->check) {
+    bool good = sim_run(x->s, candidate, &quiet);
+    if (good && x->check == SIM_CHECK_COURSE) {
+        good = sim_run_same(x->s, candidate, &quiet);
+    }
+    if (good || x->s->failure.check != x->check) {
         return false;
     }
     *x->best = *candidate;

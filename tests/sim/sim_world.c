@@ -464,6 +464,19 @@ bool sim_run(struct sim *s, const struct sim_plan *plan, const struct sim_option
     return good;
 }
 
+bool sim_run_same(struct sim *s, const struct sim_plan *plan, const struct sim_options *options)
+{
+    uint64_t course = s->stats.course;
+    if (sim_run(s, plan, options) && s->stats.course == course) {
+        return true;
+    }
+    s->failure.check = SIM_CHECK_COURSE;
+    s->failure.at = s->now;
+    (void)snprintf(s->failure.text, sizeof(s->failure.text),
+                   "the second run of the seed took another course than the first");
+    return false;
+}
+
 struct sim *sim_new(void)
 {
     /* Log windows are large and mostly untouched: kept by the allocator from run to run. */
