@@ -196,8 +196,11 @@ static bool summary_json(const struct totals *t, double took, uint64_t failed_se
            (unsigned long long)s->crashes, (unsigned long long)s->takeovers,
            (unsigned long long)s->epochs, (unsigned long long)s->stopped);
     for (int k = 0; k < SIM_FAULT_KINDS; k++) {
-        printf("%s\"%s\": %llu", k == 0 ? "" : ", ", sim_fault_name((enum sim_fault_kind)k),
-               (unsigned long long)s->faults[k]);
+        bool waits = sim_strike_waits((enum sim_fault_kind)k);
+        printf("%s\"%s\": {\"armed\": %llu, \"struck\": %llu, \"spared\": %llu}",
+               k == 0 ? "" : ", ", sim_fault_name((enum sim_fault_kind)k),
+               (unsigned long long)(waits ? s->armed[k] : s->faults[k]),
+               (unsigned long long)s->faults[k], (unsigned long long)s->spared[k]);
     }
     printf("}");
     if (failure != NULL) {

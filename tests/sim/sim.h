@@ -124,7 +124,7 @@ struct sim_stats {
     uint64_t course;                  /* a hash of all that happened, in order */
     uint64_t faults[SIM_FAULT_KINDS]; /* that struck */
     uint64_t armed[SIM_FAULT_KINDS];  /* of those that wait for something (sim_strike_waits) */
-    uint64_t spared[SIM_FAULT_KINDS]; /* faults that the budget did not allow then */
+    uint64_t spared[SIM_FAULT_KINDS]; /* that the budget did not allow, or that found nothing */
     struct sim_pauses pauses[SIM_ONES];
     struct sim_pauses well; /* after the faults: counted in tenths of a second, longest in ms */
 };
@@ -268,8 +268,9 @@ void sim_rollback_goes_on(struct sim *s, const struct sim_event *ev);
 void sim_fault_isolate(struct sim *s, const struct sim_fault *f);
 uint64_t sim_fault_end(const struct sim *s, const struct sim_fault *f);
 void sim_fault_power_on_at(struct sim *s, int node, uint64_t at);
-/* A process that runs stands still until then, at least. */
-void sim_fault_pause(struct sim *s, int node, enum sim_proc proc, uint64_t until);
+/* A process that runs stands still until then, at least; false when it would anyway, or none runs.
+ */
+bool sim_fault_pause(struct sim *s, int node, enum sim_proc proc, uint64_t until);
 /* The journal of a replica has written the first group of a segment. */
 void sim_fault_at_switch(struct sim *s, int node);
 /* A process is killed at an operation on its files, or its node loses power there. */

@@ -44,72 +44,88 @@ static void power_all(struct sim *s, const struct sim_fault *f)
     }
 }
 
-void sim_fault_pause(struct sim *s, int node, enum sim_proc proc, uint64_t until)
+bool sim_fault_pause(struct sim *s, int node, enum sim_proc proc, uint64_t until)
 {
     struct sim_process *p = &s->node[node].proc[proc];
-    if (p->life != 0 && p->paused_until < until) {
-        p->paused_until = until;
+    if (p->life == 0 || p->paused_until >= until) {
+        return false;
+    }
+    p->paused_until = until;
+    return true;
+}
+
+static bool kill_process(struct sim *s, int node, enum sim_proc proc)
+{
+    bool runs = sim_runs(s, node, proc);
+    sim_proc_end(s, node, proc, -SIGKILL);
+    return runs;
+}
+
+static void crash_at_operation(struct sim *s, const struct sim_fault *f)
+{
+    struct sim_disk *d = &s->node[f->node].replica.disk;
+    if (f->b % 8 < 2) {
+        d->at_cut = f;
+    } else if (f->b % 8 == 2) { /* between the name of a new segment and the sync of that, … */
+        d->volume.at_rename = true;
+        d->at_switch = f; /* … and again when the log has gone on there */
+        d->crash = f;
+    } else {
+        d->volume.ops_left = 1 + f->a % 40;
+        d->crash = f;
     }
 }
 
-static void on_process_fault(struct sim *s, const struct sim_fault *f)
+/* False: what it is for does not run, or stands still longer already. */
+static bool on_process_fault(struct sim *s, const struct sim_fault *f)
 {
-    struct sim_process *replica = &s->node[f->node].proc[SIM_REPLICA];
     struct sim_node *n = &s->node[f->node];
+    struct sim_process *p = &n->proc[SIM_REPLICA];
+    bool done = false;
     switch ((int)f->kind) {
     case SIM_FAULT_KILL_REPLICA:
-        sim_proc_end(s, f->node, SIM_REPLICA, -SIGKILL);
-        break;
+        return kill_process(s, f->node, SIM_REPLICA);
     case SIM_FAULT_KILL_CFGD:
-        sim_proc_end(s, f->node, SIM_CFGD, -SIGKILL);
-        break;
+        return kill_process(s, f->node, SIM_CFGD);
     case SIM_FAULT_KILL_HEARTBEATD:
-        sim_proc_end(s, f->node, SIM_HEARTBEATD, -SIGKILL);
-        break;
+        return kill_process(s, f->node, SIM_HEARTBEATD);
     case SIM_FAULT_CRASH_POINT:
-        replica->crash_in = 1 + f->a % 60;
-        break;
+        p->crash_in = 1 + f->a % 60;
+        return p->life != 0;
+    case SIM_FAULT_CRASH_POINT_VOTER:
+        p = &n->proc[SIM_CFGD];
+        p->crash_in = 1 + f->a % 12;
+        return p->life != 0;
+    case SIM_FAULT_PAUSE_POINT:
+        p->pause_in = 1 + f->a % 60;
+        p->pause_ns = f->lasts;
+        return p->life != 0;
     case SIM_FAULT_CRASH_OPERATION:
-        if (f->b % 8 < 2) {
-            n->replica.disk.at_cut = f;
-            break;
-        }
-        if (f->b % 8 == 2) { /* between the name of a new segment and the sync of that, … */
-            n->replica.disk.volume.at_rename = true;
-            n->replica.disk.at_switch = f; /* … and again when the log has gone on there */
-            n->replica.disk.crash = f;
-            break;
-        }
-        n->replica.disk.volume.ops_left = 1 + f->a % 40;
-        n->replica.disk.crash = f;
-        break;
+        crash_at_operation(s, f);
+        return true;
     case SIM_FAULT_CRASH_OPERATION_VOTER:
         n->cfgd.disk.volume.ops_left = 1 + f->a % 12;
         n->cfgd.disk.crash = f;
-        break;
-    case SIM_FAULT_PAUSE_POINT:
-        replica->pause_in = 1 + f->a % 60;
-        replica->pause_ns = f->lasts;
-        break;
-    case SIM_FAULT_CRASH_POINT_VOTER:
-        n->proc[SIM_CFGD].crash_in = 1 + f->a % 12;
-        break;
+        return true;
     case SIM_FAULT_POWER_NODE:
+        done = n->powered;
         sim_nic_power_off(s, f->node);
         sim_fault_power_on_at(s, f->node, sim_fault_end(s, f));
-        break;
+        return done;
     case SIM_FAULT_POWER_ALL:
+        for (int i = 1; i <= s->nodes; i++) {
+            done = done || s->node[i].powered;
+        }
         power_all(s, f);
-        break;
+        return done;
     case SIM_FAULT_PAUSE_PROCESS:
-        sim_fault_pause(s, f->node, (enum sim_proc)(SIM_HEARTBEATD + f->a % 3),
-                        sim_fault_end(s, f));
-        break;
+        return sim_fault_pause(s, f->node, (enum sim_proc)(SIM_HEARTBEATD + f->a % 3),
+                               sim_fault_end(s, f));
     case SIM_FAULT_PAUSE_NODE:
         for (int i = SIM_NICD; i < SIM_PROCS; i++) {
-            sim_fault_pause(s, f->node, (enum sim_proc)i, sim_fault_end(s, f));
+            done |= sim_fault_pause(s, f->node, (enum sim_proc)i, sim_fault_end(s, f));
         }
-        break;
+        return done;
     default:
         ts_unreachable();
     }
@@ -505,7 +521,7 @@ static void begin(struct sim *s, const struct sim_event *ev)
     }
     story(s, f);
     if (f->kind <= SIM_FAULT_PAUSE_NODE) {
-        on_process_fault(s, f);
+        done = on_process_fault(s, f);
     } else if (f->kind <= SIM_FAULT_LATE_REGISTER) {
         on_network_fault(s, ev, f);
     } else if (f->kind <= SIM_FAULT_OLD_TOGETHER) {
@@ -519,7 +535,9 @@ static void begin(struct sim *s, const struct sim_event *ev)
         s->stats.faults[f->kind]++;
     } else {
         s->stats.spared[f->kind]++;
-        sim_note(s, 0, "  not now: beyond the fault budget");
+        sim_note(s, 0, "  not now: %s",
+                 f->kind <= SIM_FAULT_PAUSE_NODE ? "nothing runs there"
+                                                 : "beyond the fault budget");
     }
 }
 
