@@ -235,7 +235,7 @@ static bool keep_faults(struct sim_plan *plan, const struct sim_args *a)
     return true;
 }
 
-static void print_plan(const struct sim_plan *plan, const struct sim_args *a)
+static void print_plan(const struct sim *s, const struct sim_plan *plan, const struct sim_args *a)
 {
     const char *comma = "";
     fprintf(stderr, "  reproduce: ");
@@ -254,9 +254,9 @@ static void print_plan(const struct sim_plan *plan, const struct sim_args *a)
     for (size_t i = 0; i < plan->fault_count; i++) {
         const struct sim_fault *f = &plan->fault[i];
         if (!f->off && f->at < plan->faults_until) {
-            fprintf(stderr, "  %9.4f s  %s on node %d (other %d), %llu ms\n", (double)f->at / 1e9,
-                    sim_fault_name(f->kind), f->node, f->other,
-                    (unsigned long long)(f->lasts / SIM_MS));
+            char text[SIM_STORY_FAULT_MAX];
+            sim_story_fault_text(s, f, plan->faults_until, text, sizeof(text));
+            fprintf(stderr, "  %9.4f s  %s\n", (double)f->at / 1e9, text);
         }
     }
 }
@@ -279,7 +279,7 @@ static void report_failure(struct sim *s, struct sim_plan *plan, const struct si
     s->options = a->options;
     sim_shrink(s, &shorter, SHRINK_RUNS);
     fprintf(stderr, "  the shortest found that fails with %s:\n", sim_check_name(check));
-    print_plan(&shorter, a);
+    print_plan(s, &shorter, a);
 }
 
 static uint64_t random_seed(void)

@@ -170,6 +170,7 @@ struct sim_failure {
 
 struct sim_options {
     bool trace;
+    bool clients; /* with trace: what clients ask and hear, too */
     bool beyond;
     bool invariants;     /* run the cores' own checks, too */
     bool checkers_only;  /* alarms of the cores are no failure */
@@ -250,6 +251,8 @@ void sim_fault_event(struct sim *s, struct sim_event *ev);
 /* ---- sim_moment.c: faults that wait for a moment ------------------------------------------- */
 
 void sim_moment_arm(struct sim *s, size_t fault);
+/* Says in the trace what it waits for, and what it does then. */
+void sim_moment_note(const struct sim *s, const struct sim_fault *f);
 /* A replica is there: what waits for that comes about soon. */
 void sim_moment_came(struct sim *s, int node, enum sim_moment moment);
 void sim_moment_traced(struct sim *s, int node, const struct ts_trace *t);
@@ -308,7 +311,20 @@ void sim_story_line(const struct sim *s, int node, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void sim_story_trace(struct sim *s, int node, enum sim_proc proc, const struct ts_trace *t);
 void sim_story_state(const struct sim *s, FILE *out);
+/* A voter's answer, if it refuses a ballot. */
+void sim_story_refused(const struct sim *s, int node, const struct reg_msg *m);
+/* "cut: nic1, nic2, path 0, 30 ms"; all faults end at `until`. */
+void sim_story_fault_text(const struct sim *s, const struct sim_fault *f, uint64_t until, char *out,
+                          size_t cap);
+#define SIM_STORY_FAULT_MAX 128
+/* What happens to the operation of this number in the load's history. */
+void sim_story_client(const struct sim *s, uint32_t record, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* An answer for people, or the end of it; written to `out` if need be. */
+#define SIM_STORY_REPLY_MAX 32
+const char *sim_story_reply(struct ts_bytes reply, char out[SIM_STORY_REPLY_MAX]);
 #define sim_note(s, ...) ((s)->options.trace ? sim_story_line((s), __VA_ARGS__) : (void)0)
+#define sim_note_client(s, ...) ((s)->options.clients ? sim_story_client((s), __VA_ARGS__) : (void)0)
 const char *sim_node_name(const struct sim *s, int node);
 
 /* ---- sim_shrink.c ------------------------------------------------------------------------ */

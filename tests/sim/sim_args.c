@@ -17,6 +17,7 @@ static void usage(FILE *out)
             "  --faults L    keep only these of the seed's faults: 3,17,22\n"
             "  --until NS    end the faults at this virtual time\n"
             "  --trace       tell what happens\n"
+            "  --clients     the same, with what clients ask and hear\n"
             "  --json        the summary as JSON\n"
             "  --no-shrink   do not look for a shorter reproduction of a failure\n"
             "  --twice       run each seed twice: both must take the same course, and have the\n"
@@ -75,6 +76,7 @@ enum option_id {
     OPT_FAULTS,
     OPT_UNTIL,
     OPT_TRACE,
+    OPT_CLIENTS,
     OPT_JSON,
     OPT_NO_SHRINK,
     OPT_TWICE,
@@ -94,6 +96,7 @@ static const struct option OPTIONS[] = {
     {"faults", required_argument, NULL, OPT_FAULTS},
     {"until", required_argument, NULL, OPT_UNTIL},
     {"trace", no_argument, NULL, OPT_TRACE},
+    {"clients", no_argument, NULL, OPT_CLIENTS},
     {"json", no_argument, NULL, OPT_JSON},
     {"no-shrink", no_argument, NULL, OPT_NO_SHRINK},
     {"twice", no_argument, NULL, OPT_TWICE},
@@ -132,6 +135,9 @@ static void take(struct sim_args *a, int id)
         break;
     case OPT_TRACE:
         a->options.trace = true;
+        break;
+    case OPT_CLIENTS:
+        a->options.trace = a->options.clients = true;
         break;
     case OPT_JSON:
         a->json = true;

@@ -459,7 +459,7 @@ static void on_word_fault(struct sim *s, const struct sim_event *ev, const struc
     } else if (f->kind == SIM_FAULT_EVIDENCE && sim_runs(s, f->node, SIM_REPLICA)) {
         const char *name =
             repl_evidence_name((enum repl_evidence)(f->a % (REPL_EVIDENCE_EXITED + 1)));
-        sim_note(s, f->node, "evidence: %s", name);
+        sim_note(s, f->node, "is told of %s, evidence: %s", sim_node_name(s, f->other), name);
         sim_push(s, &(struct sim_event){.kind = SIM_EV_EVIDENCE,
                                         .at = s->now,
                                         .node = f->node,
@@ -495,16 +495,12 @@ static void on_word_fault(struct sim *s, const struct sim_event *ev, const struc
 
 static void story(const struct sim *s, const struct sim_fault *f)
 {
-    if (f->kind >= SIM_FAULT_CUT && f->kind <= SIM_FAULT_RESET_LINK) {
-        sim_note(s, 0, "FAULT %s: %s, %s, path %s, %llu ms", sim_fault_name(f->kind),
-                 sim_node_name(s, f->node), sim_node_name(s, f->other),
-                 f->path == SIM_PATHS ? "all"
-                 : f->path == 0       ? "0"
-                                      : "1",
-                 (unsigned long long)(f->lasts / SIM_MS));
-    } else {
-        sim_note(s, 0, "FAULT %s: %s, %llu ms", sim_fault_name(f->kind), sim_node_name(s, f->node),
-                 (unsigned long long)(f->lasts / SIM_MS));
+    char text[SIM_STORY_FAULT_MAX];
+    if (f->kind == SIM_FAULT_MOMENT) {
+        sim_moment_note(s, f);
+    } else if (s->options.trace) {
+        sim_story_fault_text(s, f, s->end_of_faults, text, sizeof(text));
+        sim_story_line(s, 0, "FAULT %s", text);
     }
 }
 

@@ -190,6 +190,7 @@ static void submit(struct sim *s, const struct sim_client *c, int node, struct s
         rec->refused = true;
         sim_check_refused(s, rec->id);
         s->stats.refused++;
+        sim_note_client(s, c->record, "%s refuses it", sim_node_name(s, node));
         set_free(s, c->record, 5 * SIM_MS);
     }
 }
@@ -226,7 +227,8 @@ static void execute(struct sim *s, const struct sim_client *c, int node,
 {
     struct sim_waiting *w = free_waiting(&s->node[node].replica);
     if (w == NULL) {
-        set_free(s, c->record, 5 * SIM_MS); /* closed, without an answer */
+        sim_note_client(s, c->record, "%s closes without an answer", sim_node_name(s, node));
+        set_free(s, c->record, 5 * SIM_MS);
         return;
     }
     if (s->load.record[c->record].read) {
@@ -243,6 +245,7 @@ static void execute(struct sim *s, const struct sim_client *c, int node,
 /* A command that was certainly not executed; the client asks another node. */
 static void go_elsewhere(struct sim *s, struct sim_client *c, uint64_t way_back)
 {
+    sim_note_client(s, c->record, "%s does not serve", sim_node_name(s, c->asked));
     s->load.record[c->record].refused = true;
     c->guess = c->asked % s->nics + 1;
     c->silent_until = s->now; /* then it may be that one after all */
@@ -278,6 +281,7 @@ static void begin(struct sim *s, struct sim_client *c, int node)
     c->record = (uint32_t)(rec - s->load.record);
     draw_command(s, rec);
     rec->id = rec->read ? 0 : ++s->load.next_id;
+    sim_note_client(s, c->record, "to %s", sim_node_name(s, node));
     struct sim_event arrived = {.kind = SIM_EV_ARRIVED,
                                 .at = s->now + way(s),
                                 .node = (uint8_t)node,
@@ -310,6 +314,7 @@ void sim_load_act(struct sim *s, const struct sim_event *ev)
         return;
     }
     if (c->busy) {
+        sim_note_client(s, c->record, "%s is silent: given up", sim_node_name(s, c->asked));
         c->busy = false;
         c->guess = c->asked % s->nics + 1;
         c->silent = c->asked;
@@ -338,10 +343,15 @@ static void keep_reply(struct sim *s, struct sim_record *rec, const struct svc_o
 static void answered(struct sim *s, struct sim_waiting *w, const struct svc_out *out,
                      uint64_t position)
 {
+    char text[SIM_STORY_REPLY_MAX];
     struct sim_record *rec = &s->load.record[w->record];
     uint64_t back = way(s);
+    bool lost = back > 0 && sim_chance_pm(s, 2);
     w->used = false;
-    if (back > 0 && sim_chance_pm(s, 2)) {
+    sim_note_client(s, w->record, "answered %s at %llu%s",
+                    sim_story_reply((struct ts_bytes){out->data, out->len}, text),
+                    (unsigned long long)position, lost ? ", which is lost on its way" : "");
+    if (lost) {
         s->stats.ambiguous++; /* the connection breaks before it is there */
         set_free(s, w->record, back);
         return;
@@ -401,6 +411,7 @@ void sim_load_closed(struct sim *s, int node)
         if (w->used) {
             w->used = false;
             s->stats.ambiguous++;
+            sim_note_client(s, w->record, "%s closes without an answer", sim_node_name(s, node));
             set_free(s, w->record, sim_us(s, 100, 3000));
         }
     }

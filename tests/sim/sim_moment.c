@@ -322,6 +322,12 @@ static void strike(struct sim *s, const struct sim_fault *f)
     }
 }
 
+void sim_moment_note(const struct sim *s, const struct sim_fault *f)
+{
+    sim_note(s, 0, "FAULT at-a-moment: the next replica that %s %s", MOMENTS[moment_of(f)],
+             BLOWS[blow_of(f)]);
+}
+
 void sim_moment_blow(struct sim *s, const struct sim_event *ev)
 {
     struct sim_fault f = s->plan.fault[ev->a];
@@ -330,7 +336,8 @@ void sim_moment_blow(struct sim *s, const struct sim_event *ev)
     }
     f.node = ev->peer;
     sim_note(s, 0, "MOMENT %s %s, and %s: %llu ms", sim_node_name(s, f.node),
-             MOMENTS[moment_of(&f)], BLOWS[blow_of(&f)], (unsigned long long)(f.lasts / SIM_MS));
+             MOMENTS[moment_of(&f)], BLOWS[blow_of(&f)],
+             (unsigned long long)((sim_fault_end(s, &f) - s->now) / SIM_MS));
     s->load.focus = f.node;
     s->load.focus_until = sim_fault_end(s, &f);
     sim_strike(s, SIM_FAULT_MOMENT);

@@ -18,7 +18,7 @@ static bool try(struct search *x, const struct sim_plan *candidate)
         return false;
     }
     x->left--;
-    quiet.trace = false;
+    quiet.trace = quiet.clients = false;
     bool good = sim_run(x->s, candidate, &quiet);
     if (good && x->check == SIM_CHECK_COURSE) {
         good = sim_run_same(x->s, candidate, &quiet);

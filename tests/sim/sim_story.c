@@ -2,11 +2,27 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "services/kv/commands.h"
 #include "tests/sim/sim.h"
+
+/* Of an answer or a value. */
+#define WORD_MAX 24
+/* "NIC 40 (of no cluster)" */
+#define WHO_MAX 40
 
 const char *sim_node_name(const struct sim *s, int node)
 {
-    return node >= 1 && node <= s->nodes ? s->cluster.nodes[node - 1].name : "world";
+    return node >= 1 && node <= s->nodes ? s->cluster.nodes[node - 1].name : "nobody";
+}
+
+/* The same for one that a trace names; a false config lists NICs that nobody knows. */
+static const char *name_of(const struct sim *s, uint64_t id, char out[WHO_MAX])
+{
+    if (id >= 1 && id <= (uint64_t)s->nodes) {
+        return sim_node_name(s, (int)id);
+    }
+    (void)snprintf(out, WHO_MAX, "NIC %llu (of no cluster)", (unsigned long long)id);
+    return out;
 }
 
 void sim_story_line(const struct sim *s, int node, const char *format, ...)
@@ -31,18 +47,31 @@ static void set_text(const struct sim *s, uint64_t mask, char *out, size_t cap)
     }
 }
 
+/* What is wrong with a role; nothing, where the role itself says it. */
+static const char *why_text(uint64_t role, uint64_t why)
+{
+    if (why == REPORT_WHY_TAKING_OVER) {
+        return role == REPORT_TRACE_ROLE_PRIMARY ? "it does not serve yet" : "";
+    }
+    return why == REPORT_WHY_STARTING && role == REPORT_TRACE_ROLE_STARTING
+               ? "it asks the voters for the group's config"
+               : report_why_text(why);
+}
+
 /* Replication's traces as sentences; false for those that are printed as they are. */
 static bool tell(const struct sim *s, int node, const struct ts_trace *t)
 {
     char set[64];
-    const char *peer = sim_node_name(s, (int)(t->a > SIM_NODES_MAX ? 0 : t->a));
+    char who[WHO_MAX];
+    const char *peer = name_of(s, t->a, who);
+    const char *why = why_text(t->a, t->b);
     unsigned long long epoch = t->epoch.v;
     unsigned long long a = t->a;
     unsigned long long seq = t->seq.v;
     switch ((int)t->kind) {
     case TS_TRACE_ROLE:
-        sim_story_line(s, node, "is %s%s%s", report_trace_role_text(t->a), t->b == 0 ? "" : ": ",
-                       report_why_text(t->b));
+        sim_story_line(s, node, "is %s%s%s", report_trace_role_text(t->a),
+                       why[0] == '\0' ? "" : ": ", why);
         return true;
     case TS_TRACE_EVIDENCE:
         sim_story_line(s, node, "takes %s for lost: %s", peer, report_evidence_text(t->b));
@@ -59,6 +88,10 @@ static bool tell(const struct sim *s, int node, const struct ts_trace *t)
     case TS_TRACE_CAS_DONE:
         sim_story_line(s, node, "its proposal %s; epoch %llu is decided",
                        t->a != 0 ? "is decided" : "lost", (unsigned long long)t->b);
+        return true;
+    case TS_TRACE_TAIL_COMMITTED:
+        sim_story_line(s, node, "commits what it found in its log: %llu entries from %llu on",
+                       (unsigned long long)t->b, a);
         return true;
     case TS_TRACE_ACTIVE:
         sim_story_line(s, node, "serves as primary of epoch %llu from %llu on", epoch, seq);
@@ -97,8 +130,10 @@ static bool tell(const struct sim *s, int node, const struct ts_trace *t)
 /* The same for voters and heartbeatd. */
 static bool tell_others(const struct sim *s, int node, enum sim_proc proc, const struct ts_trace *t)
 {
-    const char *peer = sim_node_name(s, (int)(t->a > SIM_NODES_MAX ? 0 : t->a));
-    const char *proposer = sim_node_name(s, (int)(t->b > SIM_NODES_MAX ? 0 : t->b));
+    char who[WHO_MAX];
+    char whose[WHO_MAX];
+    const char *peer = name_of(s, t->a, who);
+    const char *proposer = name_of(s, t->b, whose);
     unsigned long long a = t->a;
     unsigned long long b = t->b;
     switch ((int)t->kind) {
@@ -109,7 +144,10 @@ static bool tell_others(const struct sim *s, int node, enum sim_proc proc, const
         sim_story_line(s, node, "voter accepts a value in ballot %llu of %s", a, proposer);
         return true;
     case TS_TRACE_VOTER_REFUSED:
-        sim_story_line(s, node, "voter refuses ballot %llu: it promised %llu", a, b);
+        return true; /* its answer says more: sim_story_refused */
+    case TS_TRACE_REGISTER_OUTBID:
+        sim_story_line(s, node, "its ballot %llu is outbid: voters have promised up to ballot %llu",
+                       a, b);
         return true;
     case TS_TRACE_START_REGISTERED:
         if (proc == SIM_CFGD) {
@@ -130,9 +168,164 @@ static bool tell_others(const struct sim *s, int node, enum sim_proc proc, const
         sim_story_line(s, node, "%s is %s", peer,
                        t->kind == TS_TRACE_PEER_UP ? "alive" : "silent on all paths");
         return true;
+    case TS_TRACE_OWN_STALL:
+        sim_story_line(s, node, "%s finds that it stood still for %llu ms",
+                       proc == SIM_HEARTBEATD ? "heartbeatd" : "its replica", a);
+        return true;
     default:
         return false;
     }
+}
+
+/* What ought not to be. */
+static bool tell_alarm(const struct sim *s, int node, enum sim_proc proc, const struct ts_trace *t)
+{
+    char who[WHO_MAX];
+    char whose[WHO_MAX];
+    const char *peer = name_of(s, t->a, who);
+    const char *voter = proc == SIM_CFGD ? "voter" : "a voter";
+    unsigned long long a = t->a;
+    unsigned long long b = t->b;
+    switch ((int)t->kind) {
+    case TS_TRACE_ALARM_DIVERGENCE:
+        sim_story_line(s, node, "ALARM: its results and those of %s differ at %llu", peer, b);
+        return true;
+    case TS_TRACE_ALARM_NOT_COMPARED:
+        sim_story_line(s, node, "ALARM: its results and those of %s cannot be compared at %llu",
+                       peer, b);
+        return true;
+    case TS_TRACE_ALARM_CHAIN:
+        sim_story_line(s, node, "ALARM: its log and that of %s have different entries %llu", peer,
+                       b);
+        return true;
+    case TS_TRACE_ALARM_DISK:
+        sim_story_line(s, node, "ALARM: the %s's disk has failed",
+                       proc == SIM_CFGD ? "voter" : "replica");
+        return true;
+    case TS_TRACE_ALARM_CLONE:
+        sim_story_line(s, node, "ALARM: its start %llu is refused: start %llu is registered", a, b);
+        return true;
+    case TS_TRACE_ALARM_REGISTER_EMPTY:
+        sim_story_line(s, node, "ALARM: %s has no value for register %llu", voter, a);
+        return true;
+    case TS_TRACE_ALARM_TWO_VALUES:
+        sim_story_line(s, node, "ALARM: %s is shown two values of ballot %llu of %s", voter, a,
+                       name_of(s, t->b, whose));
+        return true;
+    case TS_TRACE_REJECTED_INPUT:
+        if (proc == SIM_CFGD) {
+            sim_story_line(s, node, "voter ignores %s, which speaks for somebody else", peer);
+        } else if (t->epoch.v != 0) {
+            sim_story_line(s, node, "ignores what %s says: it cannot be", peer);
+        } else { /* the proposer counts voters from 0, and knows of no epoch */
+            sim_story_line(s, node, "ignores what a voter or another replica says: it cannot be");
+        }
+        return true;
+    default:
+        return false;
+    }
+}
+
+void sim_story_refused(const struct sim *s, int node, const struct reg_msg *m)
+{
+    char who[WHO_MAX];
+    char whose[WHO_MAX];
+    if (m->type == REG_MSG_NACK && m->nack.reason == REG_NACK_BALLOT) {
+        sim_story_line(s, node, "voter refuses ballot %llu of %s: it promised %llu to %s",
+                       (unsigned long long)m->nack.ballot.counter,
+                       name_of(s, m->nack.ballot.proposer.v, who),
+                       (unsigned long long)m->nack.promised.counter,
+                       name_of(s, m->nack.promised.proposer.v, whose));
+    }
+}
+
+/* ---- clients -------------------------------------------------------------------------------- */
+
+/* "SET k2 00000017" */
+static void command_text(const struct sim_record *r, char *out, size_t cap)
+{
+    uint8_t digits[SIM_VALUE_MAX];
+    struct ts_bytes key = sim_load_key(r);
+    struct ts_bytes value = sim_load_value(r, digits);
+    const char *name = kv_command_by_id(r->command)->name;
+    (void)snprintf(out, cap, "%s %.*s%s%.*s", name, (int)key.len, (const char *)key.data,
+                   value.len == 0 ? "" : " ", (int)value.len, (const char *)value.data);
+}
+
+void sim_story_client(const struct sim *s, uint32_t record, const char *format, ...)
+{
+    char command[64];
+    va_list ap;
+    const struct sim_record *r = &s->load.record[record];
+    const struct sim_client *c = &s->load.client[r->client];
+    bool waits = c->busy && c->record == record;
+    command_text(r, command, sizeof(command));
+    printf("%9.4f s  --     client %u, %s: ", (double)s->now / 1e9, r->client, command);
+    va_start(ap, format);
+    (void)vprintf(format, ap);
+    va_end(ap);
+    printf("%s\n", waits ? "" : "; the client has gone");
+}
+
+const char *sim_story_reply(struct ts_bytes reply, char out[SIM_STORY_REPLY_MAX])
+{
+    size_t at = 1; /* RESP: +OK, :7, $3 and on a line of its own abc, $-1 */
+    const char *text = (const char *)reply.data;
+    if (reply.len >= 3 && memcmp(text, "$-1", 3) == 0) {
+        return "nothing";
+    }
+    while (reply.len > 0 && text[0] == '$' && at < reply.len && text[at - 1] != '\n') {
+        at++;
+    }
+    size_t end = at;
+    while (end < reply.len && text[end] != '\r') {
+        end++;
+    }
+    size_t len = end < at ? 0 : end - at;
+    bool cut = len > WORD_MAX;
+    /* What was appended last is at the end. */
+    (void)snprintf(out, SIM_STORY_REPLY_MAX, "%s%.*s", cut ? "..." : "",
+                   (int)(cut ? WORD_MAX : len), text + (cut ? end - WORD_MAX : at));
+    return out;
+}
+
+/* ---- faults --------------------------------------------------------------------------------- */
+
+/* Whether it strikes at once and is over. */
+static bool is_sudden(enum sim_fault_kind kind)
+{
+    return kind <= SIM_FAULT_CRASH_OPERATION_VOTER || kind == SIM_FAULT_POWER_ALL ||
+           kind == SIM_FAULT_RESET_LINK || kind == SIM_FAULT_FSYNC_ERROR ||
+           (kind >= SIM_FAULT_CORRUPT && kind <= SIM_FAULT_BLANK_DISK) ||
+           (kind >= SIM_FAULT_VOTER_CORRUPT && kind <= SIM_FAULT_VOTER_BLANK) ||
+           kind == SIM_FAULT_LIE || kind == SIM_FAULT_WALL_CLOCK || kind == SIM_FAULT_GARBAGE ||
+           kind == SIM_FAULT_STRAY || kind == SIM_FAULT_LONG || kind == SIM_FAULT_OTHER_RESULT;
+}
+
+void sim_story_fault_text(const struct sim *s, const struct sim_fault *f, uint64_t until, char *out,
+                          size_t cap)
+{
+    char where[64] = "";
+    char lasts[32] = "";
+    uint64_t most = until > f->at ? until - f->at : 0;
+    bool everywhere = f->kind == SIM_FAULT_MOMENT || f->kind == SIM_FAULT_POWER_ALL ||
+                      f->kind == SIM_FAULT_LATE_REGISTER;
+    bool path = f->kind >= SIM_FAULT_CUT && f->kind <= SIM_FAULT_RESET_LINK &&
+                f->kind != SIM_FAULT_ISOLATE && f->kind != SIM_FAULT_MOMENT;
+    if (path) {
+        (void)snprintf(where, sizeof(where), ": %s, %s, %s", sim_node_name(s, f->node),
+                       sim_node_name(s, f->other),
+                       f->path == SIM_PATHS ? "all paths"
+                       : f->path == 0       ? "path 0"
+                                            : "path 1");
+    } else if (!everywhere) {
+        (void)snprintf(where, sizeof(where), ": %s", sim_node_name(s, f->node));
+    }
+    if (!is_sudden(f->kind)) {
+        (void)snprintf(lasts, sizeof(lasts), "%s %llu ms", where[0] == '\0' ? ":" : ",",
+                       (unsigned long long)((f->lasts < most ? f->lasts : most) / SIM_MS));
+    }
+    (void)snprintf(out, cap, "%s%s%s", sim_fault_name(f->kind), where, lasts);
 }
 
 void sim_story_trace(struct sim *s, int node, enum sim_proc proc, const struct ts_trace *t)
@@ -142,7 +335,8 @@ void sim_story_trace(struct sim *s, int node, enum sim_proc proc, const struct t
     static const char *const procs[] = {"", "nicd", "heartbeatd", "voter", "replica"};
     char line[200];
     bool dull = t->kind == TS_TRACE_LINK_UP || t->kind == TS_TRACE_LINK_DOWN;
-    if (!s->options.trace || dull || tell(s, node, t) || tell_others(s, node, proc, t)) {
+    if (!s->options.trace || dull || tell(s, node, t) || tell_others(s, node, proc, t) ||
+        tell_alarm(s, node, proc, t)) {
         return;
     }
     (void)ts_trace_format(t, line, sizeof(line));

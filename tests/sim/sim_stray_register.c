@@ -43,7 +43,8 @@ static bool hear(struct sim *s, const struct sim_stray_reg *from, uint8_t type,
     if (p->life == 0 || !p->ready || sim_paused(s, ev.node, proc)) {
         return false;
     }
-    sim_note(s, ev.node, "hears a stray %s, %zu bytes %s", name, payload.len, reason);
+    sim_note(s, ev.node, "hears a stray %s%s%s, %zu bytes", name, nack ? ": " : "", reason,
+             payload.len);
     sim_dispatch(s, &ev);
     return true;
 }

@@ -44,6 +44,9 @@ static enum ts_err on_confirm_start(void *ctx)
 static void on_reply(void *ctx, uint64_t handle, const struct reg_msg *msg)
 {
     if (!crashed(ctx)) {
+        if (sim_of(ctx)->options.trace) {
+            sim_story_refused(sim_of(ctx), node_of(ctx), msg);
+        }
         sim_net_from_voter(sim_of(ctx), node_of(ctx), handle, msg);
     }
 }
