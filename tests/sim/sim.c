@@ -69,6 +69,7 @@ static void add(struct totals *t, const struct sim_stats *s)
     to->frames += s->frames;
     to->register_messages += s->register_messages;
     to->stopped += s->stopped;
+    to->noticed += s->noticed;
     to->operations += s->operations;
     to->lin_steps += s->lin_steps;
     to->virtual_ns += s->virtual_ns;
@@ -96,11 +97,12 @@ static void summary_line(const struct totals *t, double took)
 {
     double virtual_s = (double)t->stats.virtual_ns / 1e9;
     printf("%llu seeds, %.1f/s; %.2f simulated hours, %.0f x real time; %.0f requests a virtual "
-           "second; %llu faults, %llu takeovers, %llu stopped\n",
+           "second; %llu faults, %llu takeovers, %llu stopped, %llu ended by an alarm of other "
+           "results\n",
            (unsigned long long)t->seeds, (double)t->seeds / took, virtual_s / 3600,
            virtual_s / took, (double)(t->stats.acked + t->stats.reads) / virtual_s,
            (unsigned long long)all_faults(t), (unsigned long long)t->stats.takeovers,
-           (unsigned long long)t->stats.stopped);
+           (unsigned long long)t->stats.stopped, (unsigned long long)t->stats.noticed);
     fflush(stdout);
 }
 
@@ -188,13 +190,15 @@ static bool summary_json(const struct totals *t, double took, uint64_t failed_se
            "\"events\": %llu, "
            "\"heartbeats\": %llu, \"acknowledged\": %llu, \"reads\": %llu, \"ambiguous\": %llu, "
            "\"crashes\": %llu, \"takeovers\": %llu, \"epochs\": %llu, \"stopped\": %llu, "
+           "\"noticed\": %llu, "
            "\"faults\": {",
            (unsigned long long)t->seeds, (unsigned long long)t->masked, took,
            (double)s->virtual_ns / 1e9, (unsigned long long)s->events,
            (unsigned long long)s->heartbeats, (unsigned long long)s->acked,
            (unsigned long long)s->reads, (unsigned long long)s->ambiguous,
            (unsigned long long)s->crashes, (unsigned long long)s->takeovers,
-           (unsigned long long)s->epochs, (unsigned long long)s->stopped);
+           (unsigned long long)s->epochs, (unsigned long long)s->stopped,
+           (unsigned long long)s->noticed);
     for (int k = 0; k < SIM_FAULT_KINDS; k++) {
         bool waits = sim_strike_waits((enum sim_fault_kind)k);
         printf("%s\"%s\": {\"armed\": %llu, \"struck\": %llu, \"spared\": %llu}",
@@ -300,8 +304,10 @@ static bool run_all(struct sim *s, const struct sim_args *a, struct sim_plan *pl
     for (uint64_t i = 0; (a->forever || i < a->seeds) && !interrupted; i++) {
         sim_plan_draw(plan, a->forever ? random_seed() : a->seed + i, a->options.beyond);
         if (!keep_faults(plan, a)) {
-            fprintf(stderr, "sim: --faults: seed %llu has faults 0 to %zu\n",
-                    (unsigned long long)plan->seed, plan->fault_count - 1);
+            fprintf(stderr,
+                    "sim: --faults wants numbers below %zu with commas, not '%s': seed %llu "
+                    "has so many faults\n",
+                    plan->fault_count, a->faults, (unsigned long long)plan->seed);
             exit(2);
         }
         bool good = sim_run(s, plan, &a->options);
@@ -340,12 +346,18 @@ static bool tell(const struct sim_args *a, const struct totals *t, double took, 
             sim_coverage_tell(coverage, "--table", a->at_least));
 }
 
-/* Seeds whose group lost its last good replica (sim.h, the fault budget): some 2.5 % are usual,
- * more than a third above that and what chance adds is a sign that something is given up that was
- * to be survived. */
+/* Seeds whose group lost its last good replica (sim.h, the fault budget): some 2.5 % are usual.
+ * More than that and what chance adds (3.5 standard deviations; the fixed thousand takes no
+ * chances, but each change of the code draws it anew) is a sign that something is given up that
+ * was to be survived. */
 static uint64_t stopped_max(uint64_t seeds)
 {
-    return seeds / 30 + 20;
+    uint64_t usual = seeds / 40;
+    uint64_t deviation = 1;
+    while (deviation * deviation < usual) {
+        deviation++;
+    }
+    return 1 + usual + 7 * deviation / 2;
 }
 
 int main(int argc, char **argv)

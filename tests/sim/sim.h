@@ -75,7 +75,7 @@
  * next start. Two faults in a row, which a pair does not survive: such a seed ends there
  * ("stopped"), with safety checked. sim_budget.c counts it: a group that stops in another way fails
  * its seed, and so does a replica that was told of its own damage and drops the last good one all
- * the same; of many seeds at most one of 30 may end so (sim.c).
+ * the same; of many seeds no more than usual may end so (sim.c).
  *
  * What no start can tell from a torn write is beyond it, and is not done (sim_volume.c):
  *   - damage to the newest group of a journal, before a note of a later group vouches for it. A
@@ -120,6 +120,7 @@ struct sim_stats {
     uint64_t operations, lin_steps; /* of clients, that were judged; what that took */
     uint64_t stopped;               /* nobody was left who may serve: as the design says */
     uint64_t dropped;               /* … since the last good replica had been dropped before */
+    uint64_t noticed;               /* ended there: replicas found that their results differ */
     uint64_t virtual_ns;
     uint64_t course;                  /* a hash of all that happened, in order */
     uint64_t faults[SIM_FAULT_KINDS]; /* that struck */
@@ -324,7 +325,8 @@ void sim_story_client(const struct sim *s, uint32_t record, const char *format, 
 #define SIM_STORY_REPLY_MAX 32
 const char *sim_story_reply(struct ts_bytes reply, char out[SIM_STORY_REPLY_MAX]);
 #define sim_note(s, ...) ((s)->options.trace ? sim_story_line((s), __VA_ARGS__) : (void)0)
-#define sim_note_client(s, ...) ((s)->options.clients ? sim_story_client((s), __VA_ARGS__) : (void)0)
+#define sim_note_client(s, ...) \
+    ((s)->options.clients ? sim_story_client((s), __VA_ARGS__) : (void)0)
 const char *sim_node_name(const struct sim *s, int node);
 
 /* ---- sim_shrink.c ------------------------------------------------------------------------ */

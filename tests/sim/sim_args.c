@@ -14,7 +14,7 @@ static void usage(FILE *out)
             "  --seeds N     how many, one after another (default 1)\n"
             "  --forever     random seeds until one fails or Ctrl-C\n"
             "  --beyond      lose disks beyond the fault budget: only safety is expected\n"
-            "  --faults L    keep only these of the seed's faults: 3,17,22\n"
+            "  --faults L    keep only these of the one seed's faults: 3,17,22; '' keeps none\n"
             "  --until NS    end the faults at this virtual time\n"
             "  --trace       tell what happens\n"
             "  --clients     the same, with what clients ask and hear\n"
@@ -185,6 +185,11 @@ void sim_args_parse(struct sim_args *a, int argc, char **argv)
         .seed = 1, .seeds = 1, .shrink = true, .at_least = "0", .options = {.invariants = true}};
     while ((id = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
         take(a, id);
+    }
+    if (a->faults != NULL && a->faults[0] != '\0' && (a->forever || a->seeds > 1)) {
+        fprintf(stderr, "sim: --faults keeps some faults of one seed: give it with --seed, without "
+                        "--forever and --seeds\n");
+        exit(2);
     }
     if (optind < argc) {
         fprintf(stderr, "sim: '%s' is no option; --help tells what there is\n", argv[optind]);

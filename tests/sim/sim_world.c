@@ -417,6 +417,7 @@ static void run(struct sim *s)
         step(s, &item->ev);
         sim_queue_give_back(&s->queue, item);
         if (s->noticed) {
+            s->stats.noticed++;
             break;
         }
         if (!s->healed) {
