@@ -102,7 +102,11 @@ enum lin_verdict lin_judge(struct lin_model *m, const struct lin_part *p, struct
     case LIN_BY_PLACES:
         return lin_judge_places(m, p, b);
     case LIN_BY_SEARCH:
-        return p->keys > 1 ? judge_joined(m, p, b) : lin_search(m, p, b);
+        if (p->keys > 1) {
+            return judge_joined(m, p, b);
+        }
+        return lin_reads_unwritten(m->values->arena, p) ? LIN_NOT_LINEARIZABLE
+                                                        : lin_search(m, p, b);
     case LIN_METHODS:
         break;
     }

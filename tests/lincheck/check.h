@@ -33,6 +33,10 @@ enum lin_verdict lin_judge_places(struct lin_model *m, const struct lin_part *p,
                                   struct lin_budget *b);
 enum lin_verdict lin_search(struct lin_model *m, const struct lin_part *p, struct lin_budget *b);
 
+/* Whether some operation read a value that no other one can have written by its end. False also
+ * where that cannot be told so quickly. Takes no steps. */
+bool lin_reads_unwritten(struct lin_arena *a, const struct lin_part *p);
+
 /* Judges a part of several keys through each of them alone. When one has no linearization, `wrong`
  * is what it saw, to be judged by a model of one key, in the arena; otherwise the arena holds
  * nothing that is needed. LIN_LINEARIZABLE says nothing about the whole. */

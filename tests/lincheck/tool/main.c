@@ -23,13 +23,14 @@ enum exit_status {
 struct options {
     struct lin_limits limits;
     bool json;
+    bool empty; /* a history without operations is fine */
     const char *file;
 };
 
 static void print_help(FILE *out)
 {
     (void)fprintf(out,
-                  "usage: lincheck [--json] [--steps N] [--memory MIB] FILE\n"
+                  "usage: lincheck [--json] [--empty] [--steps N] [--memory MIB] FILE\n"
                   "\n"
                   "Reads a history of client operations on a key-value service (- is standard "
                   "input) and\n"
@@ -39,6 +40,7 @@ static void print_help(FILE *out)
                   "operations that no order explains.\n"
                   "\n"
                   "  --json        the findings as one JSON object\n"
+                  "  --empty       a history without operations is linearizable, not an error\n"
                   "  --steps N     configurations that may be looked at (default %d)\n"
                   "  --memory MIB  for the history and the search (default %d)\n"
                   "\n"
@@ -61,17 +63,18 @@ static bool read_number(const char *text, uint64_t max, uint64_t *out)
 
 static bool read_options(int argc, char **argv, struct options *o)
 {
-    static const struct option longs[] = {{"json", no_argument, NULL, 'j'},
-                                          {"steps", required_argument, NULL, 's'},
-                                          {"memory", required_argument, NULL, 'm'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {NULL, 0, NULL, 0}};
+    static const struct option longs[] = {
+        {"json", no_argument, NULL, 'j'},        {"empty", no_argument, NULL, 'e'},
+        {"steps", required_argument, NULL, 's'}, {"memory", required_argument, NULL, 'm'},
+        {"help", no_argument, NULL, 'h'},        {NULL, 0, NULL, 0}};
     uint64_t n;
     *o = (struct options){
         .limits = {.memory_max = MEMORY_DEFAULT_MIB * MIB, .steps_max = STEPS_DEFAULT}};
     for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
         if (c == 'j') {
             o->json = true;
+        } else if (c == 'e') {
+            o->empty = true;
         } else if (c == 's' && read_number(optarg, UINT64_MAX / 2, &n)) {
             o->limits.steps_max = n;
         } else if (c == 'm' && read_number(optarg, MEMORY_MAX_MIB, &n)) {
@@ -140,7 +143,12 @@ int main(int argc, char **argv)
     }
     enum ts_err err = lin_json_read(l, o.file, in, error);
     int status = EXIT_WRONG;
-    if (err == TS_OK) {
+    if (err == TS_OK && lin_count(l) == 0 && !o.empty) {
+        (void)fprintf(stderr,
+                      "lincheck: %s holds no operation, so there is nothing to judge: give "
+                      "the history of a run, or --empty if that is as it should be\n",
+                      o.file);
+    } else if (err == TS_OK) {
         status = judge(l, &o);
     } else {
         (void)fprintf(stderr, "lincheck: %s\n", error);
