@@ -122,7 +122,11 @@ byte must_show[2]; /* released before the read began */
 #define PROMISED(r, e) (floor_disk[r] >= e)
 #else
 #define TAKES(r, e) (e == epoch[r] && floor_[r] <= e)
+#ifdef EPOCH_NOT_DURABLE
+#define PROMISED(r, e) (floor_[r] == e)
+#else
 #define PROMISED(r, e) (floor_[r] == e && floor_disk[r] == e)
+#endif
 #endif
 #endif
 
@@ -146,7 +150,11 @@ byte must_show[2]; /* released before the read began */
 #define HEARD(r) (epoch[OTHER(r)] < epoch[r] || leads[OTHER(r)])
 
 /* All that the required set holds. A replica acknowledges to itself by the same rule. */
+#ifdef EPOCH_NOT_DURABLE
+#define OWN_ACK(r) (log_[r] & DURABLE(r))
+#else
 #define OWN_ACK(r) (floor_disk[r] >= epoch[r] -> log_[r] & DURABLE(r) : 0)
+#endif
 #ifdef ACKS_OF_ANY_EPOCH
 #define PEER_ACK(r) (acks[epoch[r]] | acks[epoch[r] - 1])
 #else
@@ -370,7 +378,7 @@ end:
 #endif
     :: d_step {
         sealing[r] == 1 &&
-#ifndef NO_SEAL
+#if !defined(NO_SEAL) && !defined(SEAL_NOT_DURABLE)
         floor_disk[r] > epoch[r] &&
 #endif
         true ->
