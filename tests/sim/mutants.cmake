@@ -155,11 +155,33 @@ ts_sim_mutant(damaged-journal-stays replicator/io/perform_disk.c)
 ts_sim_mutant(acts-before-start-remembered replicator/io/perform_disk.c)
 ts_sim_mutant(voter-ready-before-remembered cluster-cfg/io/voter_perform.c)
 
+# Of hostile reviews.
+ts_sim_mutant(pinned-config-ignored cluster-cfg/proposer.c)
+ts_sim_mutant(start-repeat-not-awaited cluster-cfg/voter.c)
+ts_sim_mutant(accept-promises-nothing cluster-cfg/voter.c)
+ts_sim_mutant(cut-keeps-persisted replicator/secondary.c)
+ts_sim_mutant(config-not-published replicator/primary.c)
+ts_sim_mutant(outputs-before-messages replicator/io/perform.c)
+ts_sim_mutant(told-before-applied replicator/io/perform.c)
+ts_sim_mutant(sent-before-written replicator/io/perform.c)
+ts_sim_mutant(voter-goes-on-after-refused-write cluster-cfg/io/voter_perform.c)
+ts_sim_mutant(refused-voter-votes cluster-cfg/io/voter_perform.c)
+ts_sim_mutant(refused-start-begins replicator/io/perform_disk.c)
+ts_sim_mutant(position-of-sealed-epoch replicator/primary.c)
+ts_sim_mutant(position-of-other-process replicator/primary.c)
+ts_sim_mutant(word-upon-word replicator/config.c)
+ts_sim_mutant(second-value-accepted cluster-cfg/voter.c)
+ts_sim_mutant(start-of-other-owner cluster-cfg/voter.c)
+ts_sim_mutant(refused-epoch-not-compared replicator/membership.c)
+ts_sim_mutant(verified-log-cut replicator/secondary.c)
+ts_sim_mutant(takeover-does-not-wait-for-read replicator/takeover.c)
+
 # A checker that has gone blind is seen at once: each of these is caught soon by the one named, while
 # no other one ends a seed. Every checker of SIM_CHECK_LIST is named, or sim/mutant-rules fails.
 set(sim_quick
     accepted-not-stored=register-chain
     closed-link-is-evidence=no-needless-failover
+    config-not-published=one-primary-releases
     digest-not-compared=digests
     entry-applied-twice=executed-once
     entry-skipped=applied-in-order
@@ -174,6 +196,7 @@ set(sim_quick
     removed-from-members=members
     secondary-releases=one-primary-releases
     silence-not-noticed=available
+    start-repeat-not-awaited=said-is-durable
     start-by-one-voter=old-disks-refused
     takeover-keeps-in-sync=liveness
     time-by-ticks-alone=expiry

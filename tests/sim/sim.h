@@ -39,6 +39,7 @@
  *   sim_replica_perform.c, sim_replica_peers.c  … the models of disk and links
  *   sim_load.c     clients
  *   sim_check.c    what must hold, apart from the load
+ *   sim_said.c     … of what is said to be on a disk
  *   sim_clock.c    … of logical time, and of the key that expires
  *   sim_history.c  the clients' history, judged by tests/lincheck
  *   sim_story.c    the trace as a story
@@ -149,6 +150,7 @@ struct sim_stats {
     X(SIM_CHECK_DIGEST, "digests") \
     X(SIM_CHECK_CLONE, "old-disks-refused") \
     X(SIM_CHECK_DISK, "durable-kept") \
+    X(SIM_CHECK_SAID, "said-is-durable") \
     X(SIM_CHECK_LINEAR, "linearizable") \
     X(SIM_CHECK_LIVE, "liveness") \
     X(SIM_CHECK_AVAILABLE, "available") \

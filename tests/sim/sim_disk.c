@@ -58,10 +58,10 @@ static void on_record_persisted(void *arg, uint64_t token)
     if (over(r)) {
         return;
     }
-    if (r->p.started) {
+    if (token > 0) {
         r->disk.told.floor.v = token;
     } else {
-        r->disk.start.confirmed = true;
+        r->disk.start.confirmed = true; /* perform_disk_confirm */
     }
     perform_disk_record_persisted(&r->p, token);
 }

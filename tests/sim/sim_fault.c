@@ -358,7 +358,8 @@ static void trouble_disk(struct sim *s, const struct sim_event *ev, const struct
         d->full_until = sim_fault_end(s, f);
         d->full_to_write = f->a % 2 == 0;
     } else if (f->kind == SIM_FAULT_FULL_VOTER) {
-        v->full_until = sim_fault_end(s, f);
+        v->full_until = f->b % 4 == 0 ? 0 : sim_fault_end(s, f);
+        v->refuses = f->b % 4 == 0 ? f : v->refuses; /* memory is wanting, rather */
     } else {
         *(voter ? &v->stalled_until : &d->stalled_until) = sim_fault_end(s, f);
     }
@@ -569,6 +570,8 @@ static void end(struct sim *s, const struct sim_fault *f)
         done = sim_rollback_voter(s, f->node);
     } else if (f->kind == SIM_FAULT_FALSE) {
         sim_lies_end(s, f);
+    } else if (f->kind == SIM_FAULT_FULL_VOTER) {
+        sim_proc_end(s, f->node, SIM_CFGD, -SIGKILL);
     }
     if (!done) {
         s->stats.spared[f->kind]++;
@@ -590,6 +593,7 @@ static void heal(struct sim *s)
         s->node[n].cfgd.disk.slow = 1;
         d->volume.syncs_left = 0;
         s->node[n].cfgd.disk.volume.syncs_left = 0;
+        s->node[n].cfgd.disk.refuses = NULL;
         d->at_switch = NULL;
         d->at_fetch = NULL;
         d->volume.at_rename = false;

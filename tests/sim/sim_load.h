@@ -193,6 +193,19 @@ void sim_check_end(struct sim *s);
 bool sim_check_notices(struct sim *s);
 bool sim_check_well(const struct sim *s);
 
+/* ---- sim_said.c -------------------------------------------------------------------------- */
+
+/* A voter's reply leaves it. */
+void sim_said_reply(struct sim *s, int node, const struct reg_msg *msg);
+/* It hears what another voter says of its start. */
+void sim_said_heard(struct sim *s, int node, uint8_t type, struct ts_bytes payload);
+/* Its disk has this record now, after what stands in `durable`. */
+void sim_said_stored(struct sim *s, int node, const struct voter_record *next);
+/* A replica's message leaves it. */
+void sim_said_sent(struct sim *s, int node, int to, uint8_t type, struct ts_bytes head);
+/* … an output, as of this epoch. */
+void sim_said_released(struct sim *s, int node, struct ts_seq seq, struct ts_epoch epoch);
+
 /* ---- sim_clock.c ------------------------------------------------------------------------- */
 
 /* A primary has ordered an entry of this time now. */

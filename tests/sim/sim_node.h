@@ -36,6 +36,7 @@ struct sim_cfgd {
     struct voter *core;     /* NULL: the voter does not vote */
     struct voter_perform p; /* what the daemon shares */
     bool registered;        /* the start's registration was checked */
+    bool refused;           /* another voter has told it that its start is */
     struct sim_voter_disk disk;
 };
 
@@ -63,11 +64,13 @@ struct sim_replica {
     bool registered;               /* the start's registration was checked */
     struct ts_incarnation incarnation;
     uint64_t floor_more; /* its next start believes to have promised so many epochs more */
-    struct sim_peer peers[SIM_NICS_MAX + 1]; /* by node */
-    struct ts_hash digest;                   /* of all outputs, in order, … */
-    bool noted;                              /* … the newest among them */
-    uint64_t applied_to;                     /* seq of the newest entry that this process applied */
-    uint8_t *has;                            /* bit = id of a request that it applied */
+    bool floor_false;    /* … and this one does */
+    struct ts_epoch published[SIM_NICS_MAX + 1]; /* told to the session with this node */
+    struct sim_peer peers[SIM_NICS_MAX + 1];     /* by node */
+    struct ts_hash digest;                       /* of all outputs, in order, … */
+    bool noted;                                  /* … the newest among them */
+    uint64_t applied_to; /* seq of the newest entry that this process applied */
+    uint8_t *has;        /* bit = id of a request that it applied */
     size_t has_bytes;
     bool flip;           /* the next result is another than it should be (R5.1), … */
     uint64_t flipped_at; /* … was so at this seq, in this process; 0: none was */

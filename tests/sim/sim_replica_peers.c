@@ -31,6 +31,7 @@ void sim_replica_link_up(struct sim *s, int node, int peer, uint64_t life)
     ev.u.link.instance.v = life;
     ev.u.link.incarnation = replica_of(s, peer)->disk.incarnation;
     replica_evidence_link_up(&replica_of(s, node)->peers[peer].evidence, sim_local(s, node));
+    replica_of(s, node)->published[peer].v = 0;
     sim_note(s, node, "session with %s", sim_node_name(s, peer));
     sim_feed(s, node, &ev);
 }

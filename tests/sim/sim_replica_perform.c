@@ -56,6 +56,7 @@ static void on_send(void *ctx, struct ts_nic_id to, uint8_t type, struct ts_byte
         sim_moment_came(sim_of(ctx), node_of(ctx), SIM_MOMENT_READS);
     }
     if (!crashed(ctx)) {
+        sim_said_sent(sim_of(ctx), node_of(ctx), to.v, type, head);
         sim_link_send(sim_of(ctx), node_of(ctx), to.v, type, head, body);
     }
 }
@@ -243,6 +244,7 @@ static bool on_open_links(void *ctx)
     sim_link_open(r->sim, r->node);
     sim_replica_peers_begin(r->sim, r->node);
     r->p.floor.v += r->floor_more; /* a false belief */
+    r->floor_false = r->floor_more > 0;
     r->floor_more = 0;
     return true;
 }
@@ -255,6 +257,7 @@ static void on_release(void *ctx, const struct svc_entry *entry, struct ts_epoch
     note_applied(r, entry);
     if (!crashed(ctx)) {
         sim_check_released(r->sim, r->node, entry, epoch);
+        sim_said_released(r->sim, r->node, entry->seq, epoch);
         sim_load_released(r->sim, r->node, entry);
     }
 }

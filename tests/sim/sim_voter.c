@@ -47,6 +47,7 @@ static void on_reply(void *ctx, uint64_t handle, const struct reg_msg *msg)
         if (sim_of(ctx)->options.trace) {
             sim_story_refused(sim_of(ctx), node_of(ctx), msg);
         }
+        sim_said_reply(sim_of(ctx), node_of(ctx), msg);
         sim_net_from_voter(sim_of(ctx), node_of(ctx), handle, msg);
     }
 }
@@ -206,6 +207,8 @@ void sim_voter_start(struct sim *s, int node)
         .retry_ns = s->cluster.timing.proposer_retry,
     };
     c->registered = false;
+    c->refused = false;
+    c->disk.refused_write = false;
     voter_perform_begin(&c->p, &cfg, sim_local(s, node));
     plan_watch(s, node);
 }
@@ -225,6 +228,9 @@ static void on_message(struct sim *s, const struct sim_event *ev)
     struct ts_mono now = sim_local(s, ev->node);
     if (c->core == NULL) {
         return;
+    }
+    if (ev->kind == SIM_EV_FROM_VOTER && ev->b != SIM_STRAY) {
+        sim_said_heard(s, ev->node, ev->type, payload);
     }
     enum ts_err err =
         ev->kind == SIM_EV_FROM_VOTER

@@ -42,6 +42,9 @@ static bool told(struct sim *s, int node)
     ts_assert(d->op_count > 0);
     struct sim_voter_op op = d->ops[0];
     d->op_count--;
+    if (op.has_record) {
+        sim_said_stored(s, node, &op.record);
+    }
     memmove(&d->ops[0], &d->ops[1], d->op_count * sizeof(d->ops[0]));
     if (!op.has_record) {
         now->start.confirmed = true;
@@ -184,12 +187,37 @@ static void given(struct sim_voter_disk *d, struct sim_voter_op op)
     d->ops[d->op_count++] = op;
 }
 
+/* A write is refused, since memory is wanting: this process does not vote any more. The end of the
+ * fault is the operator's: it starts anew. */
+static bool refuses(struct sim *s, struct sim_voter_disk *d)
+{
+    const struct sim_fault *f = d->refuses;
+    if (f == NULL) {
+        return false;
+    }
+    d->refuses = NULL;
+    d->refused_write = true;
+    sim_note(s, f->node, "there is no memory for a write of the voter");
+    sim_strike_once(&d->volume, f->kind);
+    sim_push(s, &(struct sim_event){.kind = SIM_EV_FAULT_END,
+                                    .at = sim_fault_end(s, f),
+                                    .a = (uint64_t)(f - s->plan.fault)});
+    return true;
+}
+
 enum ts_err sim_voter_disk_write(struct sim *s, int node, const struct voter_record *r, uint32_t id,
                                  struct ts_bytes bytes)
 {
     struct sim_voter_disk *d = disk_of(s, node);
-    given(d, (struct sim_voter_op){true, *r});
-    return voter_store_write(d->store, id, bytes, on_persisted, cfgd_of(s, node));
+    if (refuses(s, d)) {
+        return TS_ERR_NOMEM;
+    }
+    enum ts_err err = voter_store_write(d->store, id, bytes, on_persisted, cfgd_of(s, node));
+    d->refused_write = d->refused_write || err != TS_OK;
+    if (err == TS_OK) {
+        given(d, (struct sim_voter_op){true, *r});
+    }
+    return err;
 }
 
 enum ts_err sim_voter_disk_confirm(struct sim *s, int node)

@@ -40,10 +40,12 @@ struct sim_voter_disk {
     uint64_t busy_until;
     uint64_t stalled_until;
     uint64_t full_until;
-    uint64_t slow; /* times slower */
-    bool old;      /* an old image lies there */
-    bool lost;     /* refused from now on, or on its way to that */
-    bool damaged;  /* beyond what a slot's other copy mends */
+    uint64_t slow;                   /* times slower */
+    bool old;                        /* an old image lies there */
+    bool lost;                       /* refused from now on, or on its way to that */
+    bool refused_write;              /* of this process: no memory, say */
+    const struct sim_fault *refuses; /* a write is refused like that */
+    bool damaged;                    /* beyond what a slot's other copy mends */
 };
 
 void sim_voter_disk_format(struct sim *s, int node, const struct reg_value *value);
