@@ -312,6 +312,7 @@ static void decided(struct sim *s, struct reg_ballot ballot, const struct cfg_co
         s->stats.epochs++;
     }
     c->nonce[e] = cfg->nonce + 1;
+    c->proposer[e] = cfg->proposer.v;
     if (newest) {
         sim_budget_decided(s, cfg);
         c->top = ballot;

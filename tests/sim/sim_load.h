@@ -116,6 +116,7 @@ struct sim_checks {
     uint64_t seen;                     /* newest position that some completed operation has seen */
     uint64_t releaser[SIM_EPOCHS_MAX]; /* life of the process that released outputs */
     uint64_t nonce[SIM_EPOCHS_MAX];    /* of the decided config */
+    uint64_t proposer[SIM_EPOCHS_MAX]; /* … and the life of the process that proposed it */
     uint64_t expected[SIM_EPOCHS_MAX]; /* by proposal: unused slots are 0 */
     uint64_t epochs;                   /* highest touched */
     struct sim_ballot ballots[SIM_BALLOTS_MAX];
@@ -203,6 +204,8 @@ void sim_said_heard(struct sim *s, int node, uint8_t type, struct ts_bytes paylo
 void sim_said_stored(struct sim *s, int node, const struct voter_record *next);
 /* A replica's message leaves it. */
 void sim_said_sent(struct sim *s, int node, int to, uint8_t type, struct ts_bytes head);
+/* … a request to a voter. */
+void sim_said_asked(struct sim *s, int node, const struct reg_msg *msg);
 /* … an output, as of this epoch. */
 void sim_said_released(struct sim *s, int node, struct ts_seq seq, struct ts_epoch epoch);
 

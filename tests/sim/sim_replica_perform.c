@@ -225,6 +225,7 @@ static void on_send_voter(void *ctx, uint8_t voter, const struct reg_msg *msg)
         sim_moment_came(r->sim, r->node, SIM_MOMENT_ACCEPTS);
     }
     if (!crashed(ctx)) {
+        sim_said_asked(r->sim, r->node, msg);
         sim_net_to_voter(r->sim, r->node, SIM_REPLICA, voter + 1, msg);
     }
 }

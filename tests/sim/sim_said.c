@@ -135,6 +135,29 @@ void sim_said_sent(struct sim *s, int node, int to, uint8_t type, struct ts_byte
     }
 }
 
+/* R4 step 2: who proposes to follow another process has promised not to follow it any more. */
+void sim_said_asked(struct sim *s, int node, const struct reg_msg *msg)
+{
+    const struct sim_replica *r = &s->node[node].replica;
+    uint64_t life = s->node[node].proc[SIM_REPLICA].life;
+    struct cfg_config next;
+    if (msg->type != REG_MSG_ACCEPT) {
+        return;
+    }
+    struct ts_reader in = ts_reader_init(msg->accept.value.data, msg->accept.value.len);
+    cfg_config_decode(&next, &in);
+    if (ts_reader_finish(&in) != TS_OK || next.proposer.v != life || r->floor_false) {
+        return;
+    }
+    ts_assert(next.epoch.v > 0 && next.epoch.v < SIM_EPOCHS_MAX);
+    if (s->checks.proposer[next.epoch.v - 1] != life &&
+        ts_epoch_lt(r->disk.told.floor, next.epoch)) {
+        sim_fail(s, SIM_CHECK_SAID, "%s takes over in epoch %llu, and has promised %llu only",
+                 sim_node_name(s, node), (unsigned long long)next.epoch.v,
+                 (unsigned long long)r->disk.told.floor.v);
+    }
+}
+
 void sim_said_released(struct sim *s, int node, struct ts_seq seq, struct ts_epoch epoch)
 {
     const struct sim_replica *r = &s->node[node].replica;
