@@ -83,9 +83,8 @@ struct perform_replica {
 /* ---- perform_replica.c --------------------------------------------------------------- */
 
 /* Begins anew; no read for a learner may be under way from before, since its end would be taken for
- * one of now (a daemon opens once; the simulator drops what its journal had to do with the
- * process). All pointers are borrowed until perform_close. The user then sets `svc`, `state` and
- * `out.max`. */
+ * one of now (a daemon opens once; the simulator ends the journal with the process). All pointers
+ * are borrowed until perform_close. The user then sets `svc`, `state` and `out.max`. */
 void perform_open(struct perform_replica *r, struct repl *core, const struct perform_table *table,
                   const struct perform_ops *ops, void *ctx);
 /* Nothing is fed from now on, whatever is still told. */

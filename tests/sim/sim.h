@@ -5,9 +5,9 @@
  * detectors, nicd's supervisor), the files around each that have the order of its effects and what
  * follows from what it hears (perform_*.c, voter_perform.c, hb_perform.c, nicd_perform.c, the
  * replica's rules of evidence), journal and voter's store, the kv service, and every codec that a
- * message passes. Three things between them are models of code that only real processes run
- * (tests/integration): the links of replicas (replicator/io/links*.c: sim_link.c), those of voters
- * (cluster-cfg/io/voter_client.c, voter_server.c: sim_net.c, sim_voter.c), and the queue of
+ * message passes. Three things between them are models of code that tests/unit and
+ * tests/integration run: the links of replicas (replicator/io/links*.c: sim_link.c), those of
+ * voters (cluster-cfg/io/voter_client.c, voter_server.c: sim_net.c, sim_voter.c), and the queue of
  * requests and answers behind the front-end (daemon/replica_service.c: sim_load.c). What else is
  * modelled, a file each, whose types are in sim_node.h, sim_net.h, sim_load.h and those of the
  * disks:
