@@ -55,10 +55,11 @@
  * ---- the fault budget ----
  *
  * The design survives, in any number and combination, with safety always and with liveness once
- * they end: crashes and pauses of processes and nodes, at any effect and at any operation on a
- * file; loss of power of some or all nodes, which keeps any legal subset of what was not synced;
- * every fault of the network, slow, stalled and full disks, false evidence, false configs of a
- * peer, late and repeated messages, clocks that drift (200 ppm) or jump (wall clock).
+ * they end: crashes and pauses of processes (nicd among them, with which all of its node end) and
+ * nodes, at any effect and at any operation on a file; orderly stops; busy CPUs; loss of power of
+ * some or all nodes, which keeps any legal subset of what was not synced; every fault of the
+ * network, slow, stalled and full disks, false evidence, false configs of a peer, late and repeated
+ * messages, clocks that drift (200 ppm) or jump (wall clock).
  *
  * It survives these for good, within limits:
  *   - the disk of a replica is lost (failed fsync, damaged, blank, an old image): as long as
@@ -277,6 +278,7 @@ void sim_rollback_goes_on(struct sim *s, const struct sim_event *ev);
 /* For both. */
 void sim_fault_isolate(struct sim *s, const struct sim_fault *f);
 uint64_t sim_fault_end(const struct sim *s, const struct sim_fault *f);
+uint64_t sim_fault_pause_end(const struct sim *s, const struct sim_fault *f);
 void sim_fault_power_on_at(struct sim *s, int node, uint64_t at);
 /* A process that runs stands still until then, at least; false when it would anyway, or none runs.
  */

@@ -8,6 +8,7 @@
 
 enum sim_event_kind {
     /* for a process */
+    SIM_EV_SIGNAL,      /* SIGTERM */
     SIM_EV_STARTED,     /* its main begins */
     SIM_EV_DATAGRAM,    /* heartbeatd: from the network */
     SIM_EV_PROCS,       /* heartbeatd: nicd's report */

@@ -23,6 +23,12 @@ uint64_t sim_fault_end(const struct sim *s, const struct sim_fault *f)
     return end < s->end_of_faults ? end : s->end_of_faults;
 }
 
+uint64_t sim_fault_pause_end(const struct sim *s, const struct sim_fault *f)
+{
+    struct sim_fault as = {.lasts = f->pause};
+    return sim_fault_end(s, &as);
+}
+
 static void plan_end(struct sim *s, const struct sim_event *ev, const struct sim_fault *f)
 {
     sim_push(s,
@@ -76,6 +82,37 @@ static void crash_at_operation(struct sim *s, const struct sim_fault *f)
     }
 }
 
+/* As below; whose processes end or begin all together. */
+static bool on_node_fault(struct sim *s, const struct sim_fault *f)
+{
+    bool runs = sim_runs(s, f->node, SIM_NICD);
+    bool powered = s->node[f->node].powered;
+    switch ((int)f->kind) {
+    case SIM_FAULT_KILL_NICD:
+        if (runs) {
+            sim_nic_kill(s, f->node, sim_fault_end(s, f) + sim_us(s, 0, 100000));
+        }
+        return runs;
+    case SIM_FAULT_STOP:
+        if (runs) {
+            sim_nic_stop(s, f->node, sim_fault_end(s, f));
+        }
+        return runs;
+    case SIM_FAULT_POWER_NODE:
+        sim_nic_power_off(s, f->node);
+        sim_fault_power_on_at(s, f->node, sim_fault_end(s, f));
+        return powered;
+    case SIM_FAULT_POWER_ALL:
+        for (int n = 1; n <= s->nodes; n++) {
+            powered = powered || s->node[n].powered;
+        }
+        power_all(s, f);
+        return powered;
+    default:
+        ts_unreachable();
+    }
+}
+
 /* False: what it is for does not run, or stands still longer already. */
 static bool on_process_fault(struct sim *s, const struct sim_fault *f)
 {
@@ -89,6 +126,15 @@ static bool on_process_fault(struct sim *s, const struct sim_fault *f)
         return kill_process(s, f->node, SIM_CFGD);
     case SIM_FAULT_KILL_HEARTBEATD:
         return kill_process(s, f->node, SIM_HEARTBEATD);
+    case SIM_FAULT_BUSY:
+        n->busy_until = sim_fault_end(s, f);
+        n->busy_us = 200 + f->a % 20000;
+        n->busy_all = f->b % 4 == 0;
+        return n->proc[SIM_REPLICA].life != 0;
+    case SIM_FAULT_CRASH_POINT_HEART:
+        p = &n->proc[SIM_HEARTBEATD];
+        p->crash_in = 1 + f->a % 40;
+        return p->life != 0;
     case SIM_FAULT_CRASH_POINT:
         p->crash_in = 1 + f->a % 60;
         return p->life != 0;
@@ -98,7 +144,7 @@ static bool on_process_fault(struct sim *s, const struct sim_fault *f)
         return p->life != 0;
     case SIM_FAULT_PAUSE_POINT:
         p->pause_in = 1 + f->a % 60;
-        p->pause_ns = f->lasts;
+        p->pause_ns = f->pause;
         return p->life != 0;
     case SIM_FAULT_CRASH_OPERATION:
         crash_at_operation(s, f);
@@ -107,27 +153,16 @@ static bool on_process_fault(struct sim *s, const struct sim_fault *f)
         n->cfgd.disk.volume.ops_left = 1 + f->a % 12;
         n->cfgd.disk.crash = f;
         return true;
-    case SIM_FAULT_POWER_NODE:
-        done = n->powered;
-        sim_nic_power_off(s, f->node);
-        sim_fault_power_on_at(s, f->node, sim_fault_end(s, f));
-        return done;
-    case SIM_FAULT_POWER_ALL:
-        for (int i = 1; i <= s->nodes; i++) {
-            done = done || s->node[i].powered;
-        }
-        power_all(s, f);
-        return done;
     case SIM_FAULT_PAUSE_PROCESS:
-        return sim_fault_pause(s, f->node, (enum sim_proc)(SIM_HEARTBEATD + f->a % 3),
-                               sim_fault_end(s, f));
+        return sim_fault_pause(s, f->node, (enum sim_proc)(SIM_NICD + f->a % 4),
+                               sim_fault_pause_end(s, f));
     case SIM_FAULT_PAUSE_NODE:
         for (int i = SIM_NICD; i < SIM_PROCS; i++) {
-            done |= sim_fault_pause(s, f->node, (enum sim_proc)i, sim_fault_end(s, f));
+            done |= sim_fault_pause(s, f->node, (enum sim_proc)i, sim_fault_pause_end(s, f));
         }
         return done;
     default:
-        ts_unreachable();
+        return on_node_fault(s, f);
     }
 }
 

@@ -46,6 +46,9 @@ static bool on_is_signed(void *ctx, const uint8_t packet[HB_DATAGRAM_BYTES])
 static void on_send(void *ctx, uint8_t peer, uint8_t path, const uint8_t packet[HB_DATAGRAM_BYTES])
 {
     const struct sim_node *n = ctx;
+    if (sim_proc_crashed(n->sim, n->id, SIM_HEARTBEATD)) {
+        return;
+    }
     n->sim->stats.heartbeats++;
     sim_net_datagram(n->sim, n->id, n->heart->core.peers[peer].nic.v, path, packet);
 }
@@ -57,6 +60,9 @@ static void on_publish(void *ctx, struct ts_bytes report)
     struct sim_node *n = ctx;
     struct sim *s = n->sim;
     struct sim_process *to = &n->proc[SIM_REPLICA];
+    if (sim_proc_crashed(s, n->id, SIM_HEARTBEATD)) {
+        return;
+    }
     if (!n->nic || to->life == 0 || !to->ready || to->backlog > BACKLOG_MAX) {
         return;
     }
@@ -147,6 +153,7 @@ static void hear(struct sim *s, int node, const struct hb_datagram *d)
     seal(packet);
     hb_perform_packet(s->node[node].heart, d->path, (struct ts_bytes){packet, sizeof(packet)},
                       sim_local(s, node));
+    (void)sim_proc_settle(s, node, SIM_HEARTBEATD);
 }
 
 void sim_heart_stray(struct sim *s, int node)
@@ -208,10 +215,12 @@ void sim_heart_event(struct sim *s, struct sim_event *ev)
     struct ts_bytes bytes = {ev->bytes, ev->len};
     if (ev->kind == SIM_EV_DATAGRAM) {
         hb_perform_packet(n->heart, ev->path, bytes, sim_local(s, ev->node));
+        (void)sim_proc_settle(s, ev->node, SIM_HEARTBEATD);
         return;
     }
     if (ev->kind == SIM_EV_PROCS) {
         hb_perform_local(n->heart, bytes, sim_local(s, ev->node));
+        (void)sim_proc_settle(s, ev->node, SIM_HEARTBEATD);
         return;
     }
     if (p->tick_at != ev->a) {
@@ -219,6 +228,9 @@ void sim_heart_event(struct sim *s, struct sim_event *ev)
     }
     p->tick_at = 0;
     hb_perform_tick(n->heart, sim_local(s, ev->node));
+    if (sim_proc_settle(s, ev->node, SIM_HEARTBEATD)) {
+        return;
+    }
     if (s->options.invariants) {
         hb_check_invariants(&n->heart->core);
     }

@@ -298,7 +298,7 @@ static void strike(struct sim *s, const struct sim_fault *f)
         sim_fault_power_on_at(s, f->node, sim_fault_end(s, f));
         break;
     case SIM_BLOW_PAUSE:
-        sim_fault_pause(s, f->node, SIM_REPLICA, sim_fault_end(s, f));
+        sim_fault_pause(s, f->node, SIM_REPLICA, sim_fault_pause_end(s, f));
         break;
     case SIM_BLOW_SLOW_DOUBT:
         delay_all(s, f, true);

@@ -88,7 +88,9 @@ bool sim_proc_crashed(struct sim *s, int node, enum sim_proc proc)
     struct sim_process *p = &s->node[node].proc[proc];
     if (p->crash_in > 0 && --p->crash_in == 0) {
         p->dying = true;
-        sim_strike(s, proc == SIM_CFGD ? SIM_FAULT_CRASH_POINT_VOTER : SIM_FAULT_CRASH_POINT);
+        sim_strike(s, proc == SIM_CFGD         ? SIM_FAULT_CRASH_POINT_VOTER
+                      : proc == SIM_HEARTBEATD ? SIM_FAULT_CRASH_POINT_HEART
+                                               : SIM_FAULT_CRASH_POINT);
         sim_note(s, node, "%s crashes in the middle of a step", proc_name(proc));
     }
     if (p->pause_in > 0 && --p->pause_in == 0) {
@@ -208,19 +210,29 @@ static uint32_t on_spawn(void *ctx, uint8_t index)
     return p->pid;
 }
 
-/* nicd is never stopped here: its processes are killed, or its node loses power. */
+/* Who stands still hears SIGTERM later; before main it ends a process by itself. What the programs
+ * do is end with status 0, and nothing else. */
 static void on_signal(void *ctx, uint8_t proc, int signum)
 {
-    (void)ctx;
-    (void)proc;
-    (void)signum;
-    ts_unreachable();
+    struct sim_node *n = ctx;
+    struct sim *s = n->sim;
+    enum sim_proc to = proc_of(&n->nicd.supervisor.procs[proc]);
+    const struct sim_process *p = &n->proc[to];
+    if (signum == SIGKILL || !p->ready) {
+        sim_proc_end(s, n->id, to, -signum);
+        return;
+    }
+    sim_push(s, &(struct sim_event){.kind = SIM_EV_SIGNAL,
+                                    .at = s->now + sim_us(s, 10, 1000),
+                                    .node = (uint8_t)n->id,
+                                    .proc = (uint8_t)to,
+                                    .life = p->life});
 }
 
 static void on_done(void *ctx)
 {
-    (void)ctx;
-    ts_unreachable();
+    struct sim_node *n = ctx;
+    n->proc[SIM_NICD].exit_now = 0;
 }
 
 /* Traces, logs, and what people are told. */
@@ -272,11 +284,46 @@ static void arm_nicd(struct sim *s, int node)
                                     .a = at});
 }
 
+void sim_nic_kill(struct sim *s, int node, uint64_t again)
+{
+    struct sim_node *n = &s->node[node];
+    sim_note(s, node, "nicd ends, and with it what it started");
+    for (int i = SIM_NICD; i < SIM_PROCS; i++) {
+        if (n->proc[i].life != 0) {
+            s->stats.crashes++;
+            take_apart(s, node, (enum sim_proc)i, false);
+        }
+    }
+    sim_fault_power_on_at(s, node, again);
+}
+
+void sim_nic_stop(struct sim *s, int node, uint64_t again)
+{
+    s->node[node].nicd_again = again;
+    sim_push(s, &(struct sim_event){.kind = SIM_EV_SIGNAL,
+                                    .at = s->now,
+                                    .node = (uint8_t)node,
+                                    .proc = SIM_NICD,
+                                    .life = s->node[node].proc[SIM_NICD].life});
+}
+
+void sim_nic_busy(struct sim *s, int node, enum sim_proc proc)
+{
+    const struct sim_node *n = &s->node[node];
+    bool meant = proc == SIM_REPLICA || (n->busy_all && proc != SIM_WORLD && proc != SIM_CLONE);
+    if (meant && sim_chance_pm(s, 100)) {
+        (void)sim_fault_pause(s, node, proc, s->now + sim_us(s, 50, n->busy_us));
+    }
+}
+
 void sim_nic_event(struct sim *s, struct sim_event *ev)
 {
     struct sim_node *n = &s->node[ev->node];
     struct sim_process *p = &n->proc[SIM_NICD];
-    if (ev->kind == SIM_EV_NICD_TICK) {
+    if (ev->kind == SIM_EV_SIGNAL) {
+        sim_note(s, ev->node, "nicd is told to stop");
+        nicd_perform_stop(&n->nicd);
+    } else if (ev->kind == SIM_EV_NICD_TICK) {
         if (p->tick_at != ev->a) {
             return;
         }
@@ -287,7 +334,12 @@ void sim_nic_event(struct sim *s, struct sim_event *ev)
     } else {
         nicd_perform_exited(&n->nicd, (uint32_t)ev->a, (int32_t)(int64_t)ev->b);
     }
-    arm_nicd(s, ev->node);
+    if (p->exit_now < 0) {
+        arm_nicd(s, ev->node);
+    } else {
+        uint64_t soon = s->now + sim_us(s, 5000, 100000);
+        sim_nic_kill(s, ev->node, n->nicd_again > soon ? n->nicd_again : soon);
+    }
 }
 
 /* ---- power -------------------------------------------------------------------------------- */
@@ -295,14 +347,16 @@ void sim_nic_event(struct sim *s, struct sim_event *ev)
 void sim_nic_power_on(struct sim *s, int node)
 {
     struct sim_node *n = &s->node[node];
-    if (n->powered) {
+    if (n->powered && n->proc[SIM_NICD].life != 0) {
         return;
     }
-    sim_note(s, node, "power comes on");
-    n->powered = true;
-    n->clock_from = s->now;
-    n->clock_base =
-        sim_rand(s, 1, 1000) * SIM_S; /* clocks of two nodes or boots have nothing in common */
+    sim_note(s, node, n->powered ? "nicd is started again" : "power comes on");
+    if (!n->powered) {
+        n->powered = true;
+        n->clock_from = s->now;
+        /* Clocks of two nodes or boots have nothing in common. */
+        n->clock_base = sim_rand(s, 1, 1000) * SIM_S;
+    }
     for (int i = 0; i < SIM_PROCS; i++) {
         n->proc[i] = (struct sim_process){.exit_now = -1};
     }

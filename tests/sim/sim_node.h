@@ -88,6 +88,10 @@ struct sim_node {
     uint64_t clock_base; /* … and what the local monotonic clock said then */
     int64_t drift_ppm;
     int64_t wall_offset;
+    uint64_t nicd_again; /* when nicd that is being stopped is started again, at the earliest */
+    uint64_t busy_until; /* its CPU is: … */
+    uint64_t busy_us;    /* … now and then a step of the replica takes so long, … */
+    bool busy_all;       /* … or of every process */
     struct nicd_perform nicd;               /* what the daemon shares */
     struct sim_process proc[SIM_PROCS + 1]; /* the last one: SIM_CLONE */
     struct hb_perform *heart;               /* what the daemon shares; NULL: not running */
@@ -123,6 +127,14 @@ uint64_t sim_when(const struct sim *s, int node, struct ts_mono t);
 void sim_nic_power_on(struct sim *s, int node);
 void sim_nic_power_off(struct sim *s, int node);
 void sim_nic_event(struct sim *s, struct sim_event *ev);
+/* nicd is killed, and the kernel kills what it started (PR_SET_PDEATHSIG); whoever starts nodes
+ * starts it again then. */
+void sim_nic_kill(struct sim *s, int node, uint64_t again);
+/* Stops nicd in an orderly way (a second time: at once); it is started again then, or when it has
+ * ended. */
+void sim_nic_stop(struct sim *s, int node, uint64_t again);
+/* A process of a node whose CPU is busy has done a step. */
+void sim_nic_busy(struct sim *s, int node, enum sim_proc proc);
 /* Ends a process: killed, or with a status of its own. */
 void sim_proc_end(struct sim *s, int node, enum sim_proc proc, int32_t status);
 /* Plans the tick of a process's cores for the local time `due`. */

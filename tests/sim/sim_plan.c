@@ -70,6 +70,8 @@ static void draw_fault(const struct sim_plan *plan, struct ts_prng *p, struct si
 {
     uint64_t nodes = (uint64_t)plan->nics + (uint64_t)plan->arbiters;
     bool about_nics = f->kind != SIM_FAULT_KILL_CFGD && f->kind != SIM_FAULT_KILL_HEARTBEATD &&
+                      f->kind != SIM_FAULT_KILL_NICD && f->kind != SIM_FAULT_STOP &&
+                      f->kind != SIM_FAULT_CRASH_POINT_HEART &&
                       f->kind != SIM_FAULT_CRASH_POINT_VOTER && f->kind != SIM_FAULT_POWER_NODE &&
                       f->kind != SIM_FAULT_PAUSE_PROCESS && f->kind != SIM_FAULT_PAUSE_NODE &&
                       f->kind != SIM_FAULT_ISOLATE && f->kind != SIM_FAULT_STALL_VOTER &&
@@ -95,6 +97,16 @@ static void draw_fault(const struct sim_plan *plan, struct ts_prng *p, struct si
     }
     f->a = ts_prng_next(p);
     f->b = ts_prng_next(p);
+    bool pause = f->kind == SIM_FAULT_PAUSE_PROCESS || f->kind == SIM_FAULT_PAUSE_NODE ||
+                 f->kind == SIM_FAULT_PAUSE_POINT || f->kind == SIM_FAULT_MOMENT;
+    if (pause && f->b >> 32 & 1) { /* of all lengths from 0.1 s to 30 s, if there is time for it */
+        uint64_t least = (100 * MS) << (f->b >> 33) % 9;
+        uint64_t lasts = least + (f->b >> 36) % least;
+        uint64_t most = plan->faults_until / 2;
+        f->pause = lasts < most ? lasts : most;
+    } else {
+        f->pause = f->lasts;
+    }
 }
 
 static enum sim_fault_kind draw_kind(const struct sim_plan *plan, struct ts_prng *p)

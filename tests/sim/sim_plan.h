@@ -22,14 +22,18 @@
     X(SIM_FAULT_KILL_REPLICA, "kill-replica", 6) \
     X(SIM_FAULT_KILL_CFGD, "kill-cluster-cfgd", 3) \
     X(SIM_FAULT_KILL_HEARTBEATD, "kill-heartbeatd", 2) \
+    X(SIM_FAULT_KILL_NICD, "kill-nicd", 2) \
+    X(SIM_FAULT_STOP, "orderly-stop", 2) \
     X(SIM_FAULT_CRASH_POINT, "crash-at-effect", 8) \
     X(SIM_FAULT_CRASH_POINT_VOTER, "crash-voter-at-effect", 4) \
+    X(SIM_FAULT_CRASH_POINT_HEART, "crash-heartbeatd-at-effect", 2) \
     X(SIM_FAULT_CRASH_OPERATION, "crash-at-file-operation", 6) \
     X(SIM_FAULT_CRASH_OPERATION_VOTER, "crash-voter-at-file-operation", 3) \
     X(SIM_FAULT_PAUSE_POINT, "pause-at-effect", 4) \
     X(SIM_FAULT_POWER_NODE, "power-loss-node", 5) \
     X(SIM_FAULT_POWER_ALL, "power-loss-all", 3) \
     X(SIM_FAULT_PAUSE_PROCESS, "pause-process", 5) \
+    X(SIM_FAULT_BUSY, "busy-cpu", 3) \
     X(SIM_FAULT_PAUSE_NODE, "pause-node", 4) \
     X(SIM_FAULT_CUT, "cut", 6) \
     X(SIM_FAULT_CUT_ONE_WAY, "cut-one-way", 5) \
@@ -157,6 +161,7 @@ const char *sim_fault_name(enum sim_fault_kind kind);
 struct sim_fault {
     uint64_t at; /* ns of virtual time */
     uint64_t lasts;
+    uint64_t pause; /* instead of `lasts`, for what stands still */
     enum sim_fault_kind kind;
     uint8_t node;
     uint8_t other;

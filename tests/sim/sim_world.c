@@ -199,6 +199,10 @@ static void dispatch_world(struct sim *s, struct sim_event *ev)
 
 void sim_dispatch(struct sim *s, struct sim_event *ev)
 {
+    if (ev->kind == SIM_EV_SIGNAL && ev->proc != SIM_NICD) {
+        sim_proc_end(s, ev->node, (enum sim_proc)ev->proc, 0);
+        return;
+    }
     switch ((enum sim_proc)ev->proc) {
     case SIM_WORLD:
         dispatch_world(s, ev);
@@ -285,6 +289,7 @@ static void setup(struct sim *s, const struct sim_plan *plan, const struct sim_o
         node->id = n;
         node->nic = n <= s->nics;
         node->powered = false;
+        node->busy_until = 0;
         int64_t most = (int64_t)plan->drift_ppm;
         node->drift_ppm = (int64_t)sim_rand(s, 0, (uint64_t)(2 * most)) - most;
         node->wall_offset = (int64_t)sim_rand(s, 0, 7200 * SIM_S) - (int64_t)(3600 * SIM_S);
@@ -404,6 +409,9 @@ static void step(struct sim *s, struct sim_event *ev)
         sim_dispatch(s, ev);
         sim_bytes_drop(s, ev->bytes);
         s->stats.events++;
+        if (s->node[ev->node].busy_until > s->now) {
+            sim_nic_busy(s, ev->node, (enum sim_proc)ev->proc);
+        }
     }
 }
 
