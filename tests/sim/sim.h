@@ -72,9 +72,11 @@
  *     stated limit). Damage to one place costs a copy of a slot (R1.3): the voter goes on.
  *   - an old image is of an earlier start than the registered one (an image of the present start
  *     cannot be told from the disk itself by its start, adr/0010).
- * A copy of a replica's disk, of an earlier start, may be started beside the running original, and
- * is refused. That costs nothing. What lost its disk never comes back here: enrolling a new one is
- * a mechanism of its own.
+ * A copy of a replica's or a voter's disk, of an earlier start, may be started beside the running
+ * original, and is refused; one that is started as another replica's gets no answer. That costs
+ * nothing. A voter's copy runs only while all others know of the original's present start, and none
+ * of them gets an old image meanwhile. What lost its disk never comes back here: enrolling a new
+ * one is a mechanism of its own.
  *
  * A damaged disk is not the only fault of its seed, though: nobody notices it before it is read, so
  * its replica may drop the other one for a reason of its own, a pause say, and be refused at its

@@ -91,8 +91,8 @@ bool sim_budget_allows_replica_loss(const struct sim *s, int node)
 bool sim_budget_allows_voter_loss(const struct sim *s, int node, bool old_image)
 {
     int lost = 1;
-    if (s->node[node].cfgd.disk.lost) {
-        return false;
+    if (s->node[node].cfgd.disk.lost || (old_image && sim_clone_votes(s))) {
+        return false; /* two disks that forgot would make each other a majority (adr/0010) */
     }
     for (int v = 1; v <= s->nodes; v++) {
         const struct sim_voter_image *d = &s->node[v].cfgd.disk.durable;

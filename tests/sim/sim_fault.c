@@ -417,11 +417,16 @@ static bool on_disk_fault(struct sim *s, const struct sim_event *ev, const struc
         plan_end(s, ev, f);
         return true;
     case SIM_FAULT_CLONE:
-        if (!sim_clone_keep(s, f->node)) {
-            return false;
+    case SIM_FAULT_CLONE_VOTER:
+    case SIM_FAULT_CLONE_OTHER: {
+        bool done = f->kind == SIM_FAULT_CLONE_OTHER
+                        ? sim_clone_begin_other(s, f->node, 1 + f->node % s->nics)
+                        : sim_clone_keep(s, f->node, f->kind);
+        if (done) {
+            plan_end(s, ev, f);
         }
-        plan_end(s, ev, f);
-        return true;
+        return done;
+    }
     case SIM_FAULT_OLD_TOGETHER:
         sim_rollback_begin(s, ev->a);
         return true;
@@ -596,9 +601,13 @@ static void end(struct sim *s, const struct sim_fault *f)
                                         .peer = f->other});
     } else if (f->kind == SIM_FAULT_OLD_DISK) {
         done = sim_rollback_replica(s, f->node);
-    } else if (f->kind == SIM_FAULT_CLONE) {
-        done = sim_clone_begin(s, f->node);
-        if (!done) {
+    } else if (f->kind == SIM_FAULT_CLONE || f->kind == SIM_FAULT_CLONE_VOTER) {
+        done = s->clone.kind == f->kind && sim_clone_begin(s, f->node);
+        if (!done && s->clone.kind == f->kind) {
+            sim_clone_end(s);
+        }
+    } else if (f->kind == SIM_FAULT_CLONE_OTHER) {
+        if (s->clone.kind == f->kind) {
             sim_clone_end(s);
         }
     } else if (f->kind == SIM_FAULT_VOTER_OLD) {

@@ -34,7 +34,7 @@ static struct sim_volume *volume_at(int node, char kind)
 {
     struct sim_node *n = &world->node[node];
     if (kind == 'c') {
-        ts_assert(world->clone.node == node);
+        ts_assert(world->clone.of == node);
         return &world->clone.volume;
     }
     return kind == 'r' ? &n->replica.disk.volume : &n->cfgd.disk.volume;

@@ -99,9 +99,12 @@ struct sim_node {
     struct sim_replica replica;
 };
 
-/* A copy of a replica's disk, started elsewhere. */
+/* A copy of a disk, started elsewhere. */
 struct sim_clone {
-    int node;        /* whose it is; 0 = there is none */
+    int node;                 /* where it comes from; 0 = there is none */
+    int of;                   /* whose it is */
+    enum sim_fault_kind kind; /* CLONE, CLONE_VOTER, or CLONE_OTHER: by another replica */
+    bool struck;
     uint64_t number; /* the original's start when it was made */
     struct sim_volume volume;
     struct start start;
@@ -110,11 +113,16 @@ struct sim_clone {
 /* ---- sim_clone.c: copies of disks that run at once ------------------------------------------ */
 
 /* A copy is made, and the original starts anew; false when there is one. */
-bool sim_clone_keep(struct sim *s, int node);
+bool sim_clone_keep(struct sim *s, int node, enum sim_fault_kind kind);
 /* Its start would have the number of the original's, which is to start once more before. */
 bool sim_clone_is_too_new(const struct sim *s, int node);
 /* It is started; false when the voters do not know of a later start of the original. */
 bool sim_clone_begin(struct sim *s, int node);
+/* A copy of a replica's present disk is started as another replica's. Goes on until sim_clone_end.
+ */
+bool sim_clone_begin_other(struct sim *s, int node, int other);
+/* Whether a copy of a voter's disk runs. */
+bool sim_clone_votes(const struct sim *s);
 void sim_clone_event(struct sim *s, struct sim_event *ev);
 /* It goes away. */
 void sim_clone_end(struct sim *s);

@@ -69,18 +69,18 @@ static void draw_cluster(struct sim_plan *plan, struct ts_prng *p)
 static void draw_fault(const struct sim_plan *plan, struct ts_prng *p, struct sim_fault *f)
 {
     uint64_t nodes = (uint64_t)plan->nics + (uint64_t)plan->arbiters;
-    bool about_nics = f->kind != SIM_FAULT_KILL_CFGD && f->kind != SIM_FAULT_KILL_HEARTBEATD &&
-                      f->kind != SIM_FAULT_KILL_NICD && f->kind != SIM_FAULT_STOP &&
-                      f->kind != SIM_FAULT_CRASH_POINT_HEART &&
-                      f->kind != SIM_FAULT_CRASH_POINT_VOTER && f->kind != SIM_FAULT_POWER_NODE &&
-                      f->kind != SIM_FAULT_PAUSE_PROCESS && f->kind != SIM_FAULT_PAUSE_NODE &&
-                      f->kind != SIM_FAULT_ISOLATE && f->kind != SIM_FAULT_STALL_VOTER &&
-                      f->kind != SIM_FAULT_SLOW_VOTER && f->kind != SIM_FAULT_FULL_VOTER &&
-                      f->kind != SIM_FAULT_VOTER_CORRUPT && f->kind != SIM_FAULT_VOTER_LOST_WRITE &&
-                      f->kind != SIM_FAULT_VOTER_MISDIRECTED &&
-                      f->kind != SIM_FAULT_CRASH_OPERATION_VOTER &&
-                      f->kind != SIM_FAULT_VOTER_FSYNC && f->kind != SIM_FAULT_VOTER_BLANK &&
-                      f->kind != SIM_FAULT_VOTER_OLD && f->kind != SIM_FAULT_OLD_TOGETHER;
+    bool about_nics =
+        f->kind != SIM_FAULT_KILL_CFGD && f->kind != SIM_FAULT_KILL_HEARTBEATD &&
+        f->kind != SIM_FAULT_KILL_NICD && f->kind != SIM_FAULT_STOP &&
+        f->kind != SIM_FAULT_CRASH_POINT_HEART && f->kind != SIM_FAULT_CRASH_POINT_VOTER &&
+        f->kind != SIM_FAULT_POWER_NODE && f->kind != SIM_FAULT_PAUSE_PROCESS &&
+        f->kind != SIM_FAULT_PAUSE_NODE && f->kind != SIM_FAULT_ISOLATE &&
+        f->kind != SIM_FAULT_STALL_VOTER && f->kind != SIM_FAULT_SLOW_VOTER &&
+        f->kind != SIM_FAULT_FULL_VOTER && f->kind != SIM_FAULT_VOTER_CORRUPT &&
+        f->kind != SIM_FAULT_VOTER_LOST_WRITE && f->kind != SIM_FAULT_VOTER_MISDIRECTED &&
+        f->kind != SIM_FAULT_CRASH_OPERATION_VOTER && f->kind != SIM_FAULT_VOTER_FSYNC &&
+        f->kind != SIM_FAULT_VOTER_BLANK && f->kind != SIM_FAULT_VOTER_OLD &&
+        f->kind != SIM_FAULT_CLONE_VOTER && f->kind != SIM_FAULT_OLD_TOGETHER;
     bool link = f->kind == SIM_FAULT_RESET_LINK || f->kind == SIM_FAULT_EVIDENCE ||
                 f->kind == SIM_FAULT_LIE || f->kind == SIM_FAULT_GARBAGE ||
                 f->kind == SIM_FAULT_STRAY || f->kind == SIM_FAULT_FALSE;

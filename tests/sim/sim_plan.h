@@ -57,6 +57,8 @@
     X(SIM_FAULT_BLANK_DISK, "blank-disk", 1) \
     X(SIM_FAULT_OLD_DISK, "old-disk-image", 2) \
     X(SIM_FAULT_CLONE, "cloned-disk", 2) \
+    X(SIM_FAULT_CLONE_VOTER, "cloned-voter-disk", 2) \
+    X(SIM_FAULT_CLONE_OTHER, "disk-of-another", 2) \
     X(SIM_FAULT_VOTER_CORRUPT, "voter-corrupt-sector", 2) \
     X(SIM_FAULT_VOTER_LOST_WRITE, "voter-lost-write", 2) \
     X(SIM_FAULT_VOTER_MISDIRECTED, "voter-misdirected-write", 2) \
