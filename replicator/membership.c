@@ -152,21 +152,17 @@ bool repl_has_successor(const struct repl *c)
     return false;
 }
 
-/* Whether it is connected and has sent what fitted as the primary of the present epoch. */
-static bool leads_us(const struct repl *c, const struct repl_peer *p)
+/* Whether the primary of the present epoch is connected and has sent what fitted. */
+static bool is_led(struct repl *c)
 {
-    return p->used && ts_nic_eq(p->nic, c->config.primary) && p->connected && p->leads &&
-           p->evidence == REPL_EVIDENCE_NONE && ts_epoch_eq(c->verified_epoch, c->config.epoch);
+    const struct repl_peer *p = repl_peer(c, c->config.primary);
+    return p != NULL && p->leads && p->evidence == REPL_EVIDENCE_NONE &&
+           ts_epoch_eq(c->verified_epoch, c->config.epoch);
 }
 
-bool repl_may_leave(const struct repl *c)
+bool repl_may_leave(struct repl *c)
 {
-    for (size_t i = 0; i < TS_MEMBERS_MAX && c->role == REPL_ROLE_SECONDARY; i++) {
-        if (leads_us(c, &c->peers[i])) {
-            return true;
-        }
-    }
-    return repl_has_successor(c);
+    return c->role == REPL_ROLE_SECONDARY ? is_led(c) : repl_has_successor(c);
 }
 
 void repl_membership_on_refused(struct repl *c, struct repl_peer *p,

@@ -274,7 +274,7 @@ void repl_status(const struct repl *c, struct repl_status *out);
 bool repl_has_successor(const struct repl *c);
 /* Whether the group goes on without this replica, whatever its disk holds: as a primary it has a
  * successor, as a secondary it hears from its primary. */
-bool repl_may_leave(const struct repl *c);
+bool repl_may_leave(struct repl *c);
 
 /* Asserts what must hold between steps. Run after every step in tests. */
 void repl_check_invariants(const struct repl *c);
