@@ -134,6 +134,7 @@ struct sim_stats {
     uint64_t faults[SIM_FAULT_KINDS]; /* that struck */
     uint64_t armed[SIM_FAULT_KINDS];  /* of those that wait for something (sim_strike_waits) */
     uint64_t spared[SIM_FAULT_KINDS]; /* that the budget did not allow, or that found nothing */
+    uint64_t parted, parted_kept; /* primary and secondary were; … and the primary is the same */
     struct sim_pauses pauses[SIM_ONES];
     struct sim_pauses well; /* after the faults: counted in tenths of a second, longest in ms */
 };

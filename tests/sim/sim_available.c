@@ -138,10 +138,7 @@ static int other_than(const struct sim *s, int primary, uint64_t which)
 static void stop(struct sim *s, int node, enum sim_proc first, uint64_t until)
 {
     for (int i = (int)first; i < SIM_PROCS; i++) {
-        struct sim_process *p = &s->node[node].proc[i];
-        if (p->life != 0 && p->paused_until < until) {
-            p->paused_until = until;
-        }
+        (void)sim_fault_pause(s, node, (enum sim_proc)i, until);
     }
 }
 
@@ -258,6 +255,10 @@ static void end_measurement(struct sim *s)
     uint64_t of_bound = a->longest * 100 / a->bound;
     p->longest_pm = pm > p->longest_pm ? pm : p->longest_pm;
     p->nearest = of_bound > p->nearest ? of_bound : p->nearest;
+    if (a->kind == SIM_ONE_PARTED) {
+        s->stats.parted++;
+        s->stats.parted_kept += s->checks.decided.primary.v == a->primary;
+    }
     sim_note(s, 0, "the longest pause since \"%s\" was %llu us", NAMES[a->kind],
              (unsigned long long)(a->longest / 1000));
     a->measured = false;
@@ -272,6 +273,7 @@ static void strike(struct sim *s, int primary, bool joins)
     a->waiting = 0;
     a->well_since = 0;
     a->kind = (enum sim_one)f->other;
+    a->primary = primary;
     bool over = f->other == SIM_ONE_PRIMARY_KILLED || f->other == SIM_ONE_SECONDARY_KILLED;
     a->ends = over ? s->now : until;
     a->longest = 0;

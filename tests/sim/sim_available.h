@@ -30,6 +30,7 @@ struct sim_available {
     bool measured;       /* a fault has struck: the pauses since are its own */
     enum sim_one kind;
     int node;             /* that it struck; 0 = none alone */
+    int primary;          /* … which led when it struck */
     uint64_t ends;        /* the fault */
     uint64_t bound;       /* for a pause */
     uint64_t running;     /* … while the primary has an operation of the register, … */

@@ -56,6 +56,7 @@ bool sim_fault_pause(struct sim *s, int node, enum sim_proc proc, uint64_t until
     if (p->life == 0 || p->paused_until >= until) {
         return false;
     }
+    p->paused_from = p->paused_until > s->now ? p->paused_from : s->now;
     p->paused_until = until;
     return true;
 }

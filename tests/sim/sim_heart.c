@@ -78,9 +78,37 @@ static void on_publish(void *ctx, struct ts_bytes report)
     sim_push(s, &ev);
 }
 
+/* R4.3: who stood still himself does not know whether others are silent. The longest pause alone is
+ * looked at, and with a wide margin: the detector's own slack is its own matter. */
+static void check_blamed(struct sim *s, const struct sim_node *n, uint16_t nic)
+{
+    const struct sim_process *p = &n->proc[SIM_HEARTBEATD];
+    uint64_t timeout = s->plan.failure_timeout;
+    uint64_t unheard = 0;
+    for (uint8_t i = 0; i < n->heart->core.peer_count; i++) {
+        const struct hb_peer *peer = &n->heart->core.peers[i];
+        if (peer->nic.v == nic) {
+            unheard = ts_mono_since(peer->detector.heard, sim_local(s, n->id));
+        }
+    }
+    uint64_t heard = s->now - unheard;
+    uint64_t from = p->paused_from > heard ? p->paused_from : heard;
+    uint64_t stood = p->paused_until > from ? p->paused_until - from : 0;
+    if (stood >= timeout / 2 && unheard < stood + timeout / 2) {
+        sim_fail(s, SIM_CHECK_FAILOVER,
+                 "%s takes %s for silent: nothing was heard for %llu ms, of which its heartbeatd "
+                 "stood still for %llu ms",
+                 sim_node_name(s, n->id), sim_node_name(s, nic),
+                 (unsigned long long)(unheard / SIM_MS), (unsigned long long)(stood / SIM_MS));
+    }
+}
+
 static void on_trace(void *ctx, const struct ts_trace *t)
 {
     const struct sim_node *n = ctx;
+    if (t->kind == TS_TRACE_PEER_DOWN && t->b == HB_DOWN_SILENT) {
+        check_blamed(n->sim, n, (uint16_t)t->a);
+    }
     sim_story_trace(n->sim, n->id, SIM_HEARTBEATD, t);
 }
 

@@ -324,6 +324,20 @@ void sim_load_act(struct sim *s, const struct sim_event *ev)
     begin(s, c, choose_node(s, c));
 }
 
+void sim_load_hurry(struct sim *s)
+{
+    for (int i = 0; i < s->plan.clients; i++) {
+        const struct sim_client *c = &s->load.client[i];
+        if (c->busy && sim_chance_pm(s, 500)) {
+            uint64_t after = sim_us(s, 0, 2 * s->plan.disk_us);
+            sim_push(s, &(struct sim_event){.kind = SIM_EV_CLIENT,
+                                            .at = s->now + after,
+                                            .a = (uint64_t)i,
+                                            .b = c->record + 1});
+        }
+    }
+}
+
 static void keep_reply(struct sim *s, struct sim_record *rec, const struct svc_out *out)
 {
     struct sim_load *l = &s->load;

@@ -154,6 +154,9 @@ struct ts_bytes sim_load_value(const struct sim_record *r, uint8_t out[SIM_VALUE
 void sim_load_arrived(struct sim *s, const struct sim_event *ev);
 /* A client's turn; with ev->b its patience with operation b - 1 ends. */
 void sim_load_act(struct sim *s, const struct sim_event *ev);
+/* Some of the clients that wait lose their patience within the time of a sync or two, and ask
+ * another node. */
+void sim_load_hurry(struct sim *s);
 void sim_load_released(struct sim *s, int node, const struct svc_entry *entry);
 void sim_load_reads_ready(struct sim *s, int node, uint64_t token);
 /* The replica closes all connections without an answer, or has ended. */

@@ -65,13 +65,6 @@ static const struct harm HARM[SIM_MOMENTS][SIM_BLOWS + 1] = {
                              {SIM_BLOW_POWER, 1},
                              {SIM_BLOW_ISOLATE, 1},
                              {SIM_BLOW_STRAY, 1}},
-    [SIM_MOMENT_SEALED] = {{SIM_BLOW_DUEL, 3},
-                           {SIM_BLOW_PAUSE, 2},
-                           {SIM_BLOW_LATE, 2},
-                           {SIM_BLOW_CRASH, 1},
-                           {SIM_BLOW_POWER, 1},
-                           {SIM_BLOW_ISOLATE, 1},
-                           {SIM_BLOW_STRAY, 1}},
     [SIM_MOMENT_DECIDED] = {{SIM_BLOW_ISOLATE, 2},
                             {SIM_BLOW_CRASH, 2},
                             {SIM_BLOW_POWER, 1},
@@ -122,7 +115,9 @@ static const struct harm HARM[SIM_MOMENTS][SIM_BLOWS + 1] = {
 
 static enum sim_blow blow_of(const struct sim_fault *f)
 {
-    const struct harm *row = HARM[moment_of(f)];
+    enum sim_moment moment = moment_of(f);
+    /* Prepared or sealed: a takeover is not decided yet. */
+    const struct harm *row = HARM[moment == SIM_MOMENT_SEALED ? SIM_MOMENT_PREPARED : moment];
     unsigned total = 0;
     for (const struct harm *h = row; h->weight != 0; h++) {
         total += h->weight;
@@ -175,6 +170,9 @@ void sim_moment_traced(struct sim *s, int node, const struct ts_trace *t)
     };
     if (t->kind == TS_TRACE_CAS_SENT) {
         sim_budget_proposed(s, node);
+    }
+    if (t->kind == TS_TRACE_CAS_DONE && t->a == 1 && !s->plan.one && sim_chance_pm(s, 300)) {
+        sim_load_hurry(s); /* to a new primary, perhaps: it has not committed the tail yet (R4) */
     }
     if (t->kind == TS_TRACE_IN_SYNC_ADD) {
         sim_available_joining(s);

@@ -97,7 +97,7 @@ bool sim_proc_crashed(struct sim *s, int node, enum sim_proc proc)
         /* The step ends; what comes after it waits. */
         uint64_t until = s->now + p->pause_ns;
         sim_strike(s, SIM_FAULT_PAUSE_POINT);
-        p->paused_until = until < s->end_of_faults ? until : s->end_of_faults;
+        (void)sim_fault_pause(s, node, proc, until < s->end_of_faults ? until : s->end_of_faults);
         sim_note(s, node, "%s is stopped for %llu ms", proc_name(proc),
                  (unsigned long long)(p->pause_ns / SIM_MS));
     }

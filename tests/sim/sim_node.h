@@ -18,7 +18,8 @@ struct sim;
 struct sim_process {
     uint64_t life; /* 0 = does not run */
     uint32_t pid;
-    bool ready; /* its main has begun */
+    bool ready;           /* its main has begun */
+    uint64_t paused_from; /* the newest pause: not before, … */
     uint64_t paused_until;
     uint64_t tick_at;  /* of the pending tick event; 0 = none */
     uint32_t backlog;  /* datagrams that wait for it */

@@ -103,6 +103,10 @@ void sim_rollback_goes_on(struct sim *s, const struct sim_event *ev)
         next_stage(s, ev->a, 2, away.lasts);
         return;
     }
+    if ((f->a >> 18) % 2 == 0) { /* which start is heard of first is open */
+        s->net.late_until = s->now + away.lasts;
+        s->net.late_max = away.lasts;
+    }
     bool both = (f->a >> 16) % 4 != 0;
     bool done = sim_rollback_voter(s, f->node);
     if (!both || !sim_rollback_replica(s, replica_of(s, f))) {
