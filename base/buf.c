@@ -28,47 +28,6 @@ enum ts_err ts_reader_finish(const struct ts_reader *r)
     return r->pos == r->len ? TS_OK : TS_ERR_MALFORMED;
 }
 
-uint8_t *ts_put_space(struct ts_writer *w, size_t n)
-{
-    ts_assert(w->len <= w->cap);
-    if (w->failed || w->cap - w->len < n) {
-        w->failed = true;
-        return NULL;
-    }
-    uint8_t *p = w->data + w->len;
-    w->len += n;
-    return p;
-}
-
-/* The low bytes, whose number is known where this is inlined. */
-static inline __attribute__((always_inline)) void put_le(struct ts_writer *w, uint64_t v, size_t n)
-{
-    uint8_t *p = ts_put_space(w, n);
-    if (p != NULL) {
-        memcpy(p, &v, n);
-    }
-}
-
-void ts_put_u8(struct ts_writer *w, uint8_t v)
-{
-    put_le(w, v, 1);
-}
-
-void ts_put_u16(struct ts_writer *w, uint16_t v)
-{
-    put_le(w, v, 2);
-}
-
-void ts_put_u32(struct ts_writer *w, uint32_t v)
-{
-    put_le(w, v, 4);
-}
-
-void ts_put_u64(struct ts_writer *w, uint64_t v)
-{
-    put_le(w, v, 8);
-}
-
 void ts_put_bytes(struct ts_writer *w, const void *data, size_t n)
 {
     uint8_t *p = ts_put_space(w, n);

@@ -57,11 +57,49 @@ enum ts_err ts_reader_status(const struct ts_reader *r) TS_MUST_USE;
 enum ts_err ts_reader_finish(const struct ts_reader *r) TS_MUST_USE;
 
 /* `n` bytes to be filled by the caller, or NULL when they do not fit (then failed is set). */
-uint8_t *ts_put_space(struct ts_writer *w, size_t n);
-void ts_put_u8(struct ts_writer *w, uint8_t v);
-void ts_put_u16(struct ts_writer *w, uint16_t v);
-void ts_put_u32(struct ts_writer *w, uint32_t v);
-void ts_put_u64(struct ts_writer *w, uint64_t v);
+static inline uint8_t *ts_put_space(struct ts_writer *w, size_t n)
+{
+    ts_assert(w->len <= w->cap);
+    if (w->failed || w->cap - w->len < n) {
+        w->failed = true;
+        return NULL;
+    }
+    uint8_t *p = w->data + w->len;
+    w->len += n;
+    return p;
+}
+
+/* The `n` low bytes of `v`; codecs say the width by name. */
+static inline void ts_put_le(struct ts_writer *w, uint64_t v, size_t n)
+{
+    if (w->failed || w->cap - w->len < n) {
+        w->failed = true;
+        return;
+    }
+    memcpy(w->data + w->len, &v, n);
+    w->len += n;
+}
+
+static inline void ts_put_u8(struct ts_writer *w, uint8_t v)
+{
+    ts_put_le(w, v, 1);
+}
+
+static inline void ts_put_u16(struct ts_writer *w, uint16_t v)
+{
+    ts_put_le(w, v, 2);
+}
+
+static inline void ts_put_u32(struct ts_writer *w, uint32_t v)
+{
+    ts_put_le(w, v, 4);
+}
+
+static inline void ts_put_u64(struct ts_writer *w, uint64_t v)
+{
+    ts_put_le(w, v, 8);
+}
+
 void ts_put_bytes(struct ts_writer *w, const void *data, size_t n);
 void ts_put_hash(struct ts_writer *w, struct ts_hash h);
 /* Overwrites 4 bytes at `at`, which must have been written before. */

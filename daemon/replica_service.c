@@ -58,8 +58,7 @@ static enum ts_err on_submit(void *ctx, const struct ts_bytes *payloads, size_t 
 static enum ts_err on_read(void *ctx, uint64_t round)
 {
     struct replica *r = ctx;
-    struct repl_status s = status_of(r);
-    if (!perform_service_serves(&s)) {
+    if (!repl_serves(r->core)) {
         return TS_ERR_REFUSED;
     }
     struct repl_event ev = {.kind = REPL_EV_READ};
@@ -70,7 +69,8 @@ static enum ts_err on_read(void *ctx, uint64_t round)
 
 static uint64_t on_position(void *ctx)
 {
-    return status_of(ctx).applied.v;
+    const struct replica *r = ctx;
+    return repl_applied(r->core).v;
 }
 
 void replica_service_release(struct replica *r, struct ts_seq seq, struct ts_bytes out)
@@ -175,7 +175,7 @@ void replica_service_publish_status(struct replica *r, struct ts_mono now)
     bool led_by_other = s.config_known && !ts_nic_eq(s.config.primary, r->start->node->id) &&
                         s.role == REPL_ROLE_SECONDARY && s.why == REPL_WHY_NONE;
     r->holding = holds(r, &s, now);
-    if (perform_service_serves(&s)) {
+    if (repl_serves(r->core)) {
         out.role = RESP_ROLE_PRIMARY;
     } else if (led_by_other) {
         out.role = RESP_ROLE_SECONDARY;

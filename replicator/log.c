@@ -31,7 +31,8 @@ void repl_log_free(struct repl_log *log)
 static struct repl_log_slot *slot_at(const struct repl_log *log, size_t index)
 {
     ts_assert(index < log->slot_count);
-    return &log->slots[(log->slot_head + index) % log->slots_cap];
+    size_t i = log->slot_head + index; /* both are less than the capacity: no division */
+    return &log->slots[i < log->slots_cap ? i : i - log->slots_cap];
 }
 
 const struct repl_log_slot *repl_log_newest(const struct repl_log *log)

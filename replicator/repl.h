@@ -247,6 +247,14 @@ struct repl_peer_status {
     enum repl_evidence evidence;
 };
 
+/* What is asked at every batch, of all that repl_status tells. */
+enum repl_role repl_role(const struct repl *c);
+struct ts_epoch repl_epoch(const struct repl *c); /* of the config that it follows */
+struct ts_seq repl_applied(const struct repl *c);
+/* Whether reads and requests are taken: it is the primary, has finished its takeover, and can
+ * answer. */
+bool repl_serves(const struct repl *c);
+
 /* A copy of everything that status, front-end and tests want to know; of `peers` the first
  * `peer_count`. */
 struct repl_status {

@@ -391,6 +391,26 @@ struct ts_ltime repl_logical_now(const struct repl *c, struct ts_mono now)
     return (struct ts_ltime){base.ns + (elapsed < left ? elapsed : left)};
 }
 
+enum repl_role repl_role(const struct repl *c)
+{
+    return c->role;
+}
+
+struct ts_epoch repl_epoch(const struct repl *c)
+{
+    return c->config.epoch;
+}
+
+struct ts_seq repl_applied(const struct repl *c)
+{
+    return c->applied;
+}
+
+bool repl_serves(const struct repl *c)
+{
+    return c->role == REPL_ROLE_PRIMARY && c->active && !c->blocked;
+}
+
 void repl_status(const struct repl *c, struct repl_status *out)
 {
     /* Asked many times a turn: what stands behind peer_count is left as it was. */

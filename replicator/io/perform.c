@@ -55,15 +55,14 @@ static struct ts_hash apply_batch(struct perform *p, const struct repl_batch *b,
 /* Applies batch by batch; the core hears of each, and may acknowledge after the last. */
 static void apply(struct perform *p, const struct repl_effect *e, struct ts_mono now)
 {
-    struct repl_status status;
-    repl_status(p->core, &status);
+    struct ts_epoch epoch = repl_epoch(p->core);
     struct ts_seq at = e->u.apply.from;
     while (ts_seq_lt(at, e->u.apply.to)) {
         struct repl_batch b;
         struct ts_hash hash;
         repl_batch_at(p->core, ts_seq_add(at, 1), &b, &hash);
         ts_assert(b.first.v == at.v + 1 && !ts_seq_lt(e->u.apply.to, b.last));
-        p->digest = apply_batch(p, &b, status.config.epoch, e->u.apply.release);
+        p->digest = apply_batch(p, &b, epoch, e->u.apply.release);
         struct repl_event applied = {.kind = REPL_EV_APPLIED, .now = now};
         applied.u.applied.seq = b.last;
         applied.u.applied.digest = p->digest;

@@ -194,13 +194,11 @@ bool perform_disk_replay(struct perform_replica *r, const struct journal_batch *
 {
     struct repl_event committed = {.kind = REPL_EV_RESTORE_COMMITTED};
     struct repl_event ev = {.kind = REPL_EV_RESTORE};
-    struct repl_status s;
     committed.u.committed = commit;
     r->ops->feed(r->perform.ctx, &committed);
     ev.u.restore = batch->bytes;
     r->ops->feed(r->perform.ctx, &ev);
-    repl_status(r->perform.core, &s);
-    return s.role != REPL_ROLE_HALTED;
+    return repl_role(r->perform.core) != REPL_ROLE_HALTED;
 }
 
 enum ts_err perform_disk_opened(struct perform_replica *r, struct journal *journal)

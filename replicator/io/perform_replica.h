@@ -153,8 +153,6 @@ struct ts_mono perform_register_deadline(const struct perform_replica *r);
  * time moves with each (R2.2). */
 struct ts_hash perform_service_apply(struct perform_replica *r, const struct svc_entry *entry,
                                      struct ts_epoch epoch, bool release);
-/* Whether reads and requests are taken. */
-bool perform_service_serves(const struct repl_status *s);
 /* Orders requests as one batch. TS_ERR_BUSY: the window is full; TS_ERR_REFUSED: not primary. */
 enum ts_err perform_service_order(struct perform_replica *r, const struct repl_request *requests,
                                   size_t count, struct ts_seq *first) TS_MUST_USE;

@@ -21,11 +21,6 @@ struct ts_hash perform_service_apply(struct perform_replica *r, const struct svc
     return ts_hash_bytes(out.data, out.len);
 }
 
-bool perform_service_serves(const struct repl_status *s)
-{
-    return s->role == REPL_ROLE_PRIMARY && s->active && !s->blocked;
-}
-
 enum ts_err perform_service_order(struct perform_replica *r, const struct repl_request *requests,
                                   size_t count, struct ts_seq *first)
 {
@@ -47,24 +42,25 @@ enum ts_err perform_service_order(struct perform_replica *r, const struct repl_r
 }
 
 /* The logical time at which a TICK is due, as local time; NEVER when none is. */
-static struct ts_mono tick_due(const struct perform_replica *r, const struct repl_status *s,
-                               struct ts_mono now)
+static struct ts_mono tick_due(const struct perform_replica *r, struct ts_mono now)
 {
+    const struct repl *core = r->perform.core;
     struct ts_ltime next = r->svc->next_tick(r->state);
-    if (!perform_service_serves(s) || next.ns == UINT64_MAX || ts_seq_lt(s->applied, r->tick_seq)) {
+    if (!repl_serves(core) || next.ns == UINT64_MAX || ts_seq_lt(repl_applied(core), r->tick_seq)) {
         return TS_MONO_NEVER;
     }
-    struct ts_ltime logical = repl_logical_now(r->perform.core, now);
+    struct ts_ltime logical = repl_logical_now(core, now);
     struct ts_mono due = next.ns > logical.ns ? ts_mono_add(now, next.ns - logical.ns) : now;
     return ts_mono_lt(due, r->own_after) ? r->own_after : due;
 }
 
-static struct ts_mono checkpoint_due(const struct perform_replica *r, const struct repl_status *s)
+static struct ts_mono checkpoint_due(const struct perform_replica *r)
 {
-    if (!perform_service_serves(s) || ts_seq_lt(s->applied, r->checkpoint_seq)) {
+    struct ts_seq applied = repl_applied(r->perform.core);
+    if (!repl_serves(r->perform.core) || ts_seq_lt(applied, r->checkpoint_seq)) {
         return TS_MONO_NEVER;
     }
-    bool busy = ts_seq_lt(r->checkpoint_seq, s->applied);
+    bool busy = ts_seq_lt(r->checkpoint_seq, applied);
     struct ts_mono due =
         ts_mono_add(r->checkpoint_at, busy ? CHECKPOINT_BUSY_NS : CHECKPOINT_IDLE_NS);
     return ts_mono_lt(due, r->own_after) ? r->own_after : due;
@@ -72,10 +68,8 @@ static struct ts_mono checkpoint_due(const struct perform_replica *r, const stru
 
 struct ts_mono perform_service_deadline(const struct perform_replica *r, struct ts_mono now)
 {
-    struct repl_status s;
-    repl_status(r->perform.core, &s);
-    struct ts_mono a = tick_due(r, &s, now);
-    struct ts_mono b = checkpoint_due(r, &s);
+    struct ts_mono a = tick_due(r, now);
+    struct ts_mono b = checkpoint_due(r);
     return ts_mono_lt(a, b) ? a : b;
 }
 
@@ -94,16 +88,13 @@ static void order_own(struct perform_replica *r, enum svc_entry_kind kind, struc
 
 void perform_service_turn(struct perform_replica *r, struct ts_mono now)
 {
-    struct repl_status s;
-    repl_status(r->perform.core, &s);
-    if (!ts_mono_lt(now, tick_due(r, &s, now))) {
+    if (!ts_mono_lt(now, tick_due(r, now))) {
         order_own(r, SVC_ENTRY_TICK, &r->tick_seq, now);
     }
     if (r->ended) {
         return;
     }
-    repl_status(r->perform.core, &s);
-    if (!ts_mono_lt(now, checkpoint_due(r, &s))) {
+    if (!ts_mono_lt(now, checkpoint_due(r))) {
         r->checkpoint_at = now;
         order_own(r, SVC_ENTRY_CHECKPOINT, &r->checkpoint_seq, now);
     }

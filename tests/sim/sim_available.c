@@ -117,9 +117,8 @@ static uint64_t bound_of(const struct sim *s, const struct sim_fault *f, int pri
 
 static int primary_of(const struct sim *s)
 {
-    struct repl_status st;
     int n = s->checks.decided.primary.v;
-    return sim_replica_serves(s, n, &st) ? n : 0;
+    return sim_replica_serves(s, n) ? n : 0;
 }
 
 /* Another replica: one that is in sync, or a learner when all that are are the primary. */

@@ -222,8 +222,7 @@ void sim_check_consumer(struct sim *s, struct ts_epoch epoch, struct ts_seq seq)
 void sim_check_role(struct sim *s, int node)
 {
     const struct sim_replica *r = &s->node[node].replica;
-    struct repl_status st;
-    if (sim_replica_serves(s, node, &st)) {
+    if (sim_replica_serves(s, node)) {
         return;
     }
     for (size_t i = 0; i < SIM_WAITING_MAX; i++) {
@@ -377,15 +376,15 @@ void sim_check_defeated(struct sim *s, const struct cfg_config *proposal,
 /* What a replica takes for decided was decided. */
 void sim_check_config(struct sim *s, int node)
 {
-    struct repl_status st;
-    repl_status(s->node[node].replica.core, &st);
-    if (!st.config_known || st.config_told) {
+    const struct repl *core = s->node[node].replica.core;
+    const struct cfg_config *follows = &core->config;
+    if (!core->config_known || core->config_from.v != 0) {
         return; /* what a peer told may be false */
     }
-    ts_assert(st.config.epoch.v < SIM_EPOCHS_MAX);
-    if (s->checks.nonce[st.config.epoch.v] != st.config.nonce + 1) {
+    ts_assert(follows->epoch.v < SIM_EPOCHS_MAX);
+    if (s->checks.nonce[follows->epoch.v] != follows->nonce + 1) {
         sim_fail(s, SIM_CHECK_REGISTER, "%s follows a config of epoch %llu that was never decided",
-                 sim_node_name(s, node), (unsigned long long)st.config.epoch.v);
+                 sim_node_name(s, node), (unsigned long long)follows->epoch.v);
     }
 }
 
@@ -408,19 +407,17 @@ bool sim_check_well(const struct sim *s)
     uint64_t newest = 0;
     bool good = false;
     for (int n = 1; n <= s->nics; n++) {
-        struct repl_status st;
+        const struct repl *core = s->node[n].replica.core;
         if (s->node[n].replica.disk.lost) {
             continue;
         }
-        if (s->node[n].replica.core == NULL || !s->node[n].replica.p.started) {
+        if (core == NULL || !s->node[n].replica.p.started) {
             return false;
         }
-        bool serves = sim_replica_serves(s, n, &st);
-        repl_status(s->node[n].replica.core, &st);
-        bool leads = st.role == REPL_ROLE_PRIMARY && st.config.epoch.v == newest;
-        if (st.config.epoch.v > newest || leads) {
-            newest = st.config.epoch.v;
-            good = serves && st.config.in_sync.count == sim_budget_replicas_left(s);
+        bool leads = core->role == REPL_ROLE_PRIMARY && core->config.epoch.v == newest;
+        if (core->config.epoch.v > newest || leads) {
+            newest = core->config.epoch.v;
+            good = repl_serves(core) && core->config.in_sync.count == sim_budget_replicas_left(s);
         }
     }
     return good;
@@ -451,7 +448,7 @@ static void check_noticed(struct sim *s)
 }
 
 /* All that the clients were told is in the state of the primary that serves at the end. */
-static void check_kept(struct sim *s, int node, const struct repl_status *st)
+static void check_kept(struct sim *s, int node)
 {
     const struct sim_replica *r = &s->node[node].replica;
     for (size_t i = 0; i < s->load.count; i++) {
@@ -461,9 +458,9 @@ static void check_kept(struct sim *s, int node, const struct repl_status *st)
                      (unsigned long long)rec->id, sim_node_name(s, node));
         }
     }
-    if (st->applied.v < s->checks.seen) {
+    if (r->core->applied.v < s->checks.seen) {
         sim_fail(s, SIM_CHECK_LOST, "the primary has applied %llu entries; %llu were seen",
-                 (unsigned long long)st->applied.v, (unsigned long long)s->checks.seen);
+                 (unsigned long long)r->core->applied.v, (unsigned long long)s->checks.seen);
     }
 }
 
@@ -480,9 +477,9 @@ void sim_check_end(struct sim *s)
                  (unsigned long long)needed);
     }
     for (int n = 1; n <= s->nics; n++) {
-        struct repl_status st;
-        if (sim_replica_serves(s, n, &st) && st.config.epoch.v == c->decided.epoch.v) {
-            check_kept(s, n, &st);
+        if (sim_replica_serves(s, n) &&
+            ts_epoch_eq(s->node[n].replica.core->config.epoch, c->decided.epoch)) {
+            check_kept(s, n);
         }
     }
 }

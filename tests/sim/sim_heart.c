@@ -12,9 +12,9 @@
 
 static void tag_of(const uint8_t *packet, uint8_t tag[HB_TAG_BYTES])
 {
-    uint32_t crc = ts_crc32c(packet, HB_SIGNED_BYTES);
+    uint64_t sum = ts_hash_seeded(0, packet, HB_SIGNED_BYTES);
     memset(tag, 0, HB_TAG_BYTES);
-    memcpy(tag, &crc, sizeof(crc));
+    memcpy(tag, &sum, sizeof(sum));
 }
 
 static void seal(uint8_t *packet)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "replicator/state.h"
 #include "services/kv/commands.h"
 #include "services/kv/kv.h"
 #include "services/kv/payload.h"
@@ -39,6 +40,19 @@ static uint64_t way(struct sim *s)
 {
     uint64_t typical = s->plan.client_us;
     return typical == 0 ? 0 : sim_us(s, typical / 2, typical * 2);
+}
+
+/* Looks at the client when its patience ends. Most are answered long before: there is one look for
+ * many operations, at the earliest end of all. */
+static void plan_look(struct sim *s, struct sim_client *c)
+{
+    if (c->look_at == 0 || c->until < c->look_at) {
+        c->look_at = c->until;
+        sim_push(s, &(struct sim_event){.kind = SIM_EV_CLIENT,
+                                        .at = c->until,
+                                        .a = (uint64_t)(c - s->load.client),
+                                        .b = c->until});
+    }
 }
 
 static bool focused(const struct sim *s)
@@ -160,8 +174,7 @@ static struct sim_waiting *free_waiting(struct sim_replica *r)
     return NULL;
 }
 
-static void submit(struct sim *s, const struct sim_client *c, int node, struct sim_waiting *w,
-                   const struct repl_status *st)
+static void submit(struct sim *s, const struct sim_client *c, int node, struct sim_waiting *w)
 {
     struct sim_replica *r = &s->node[node].replica;
     struct sim_record *rec = &s->load.record[c->record];
@@ -178,7 +191,7 @@ static void submit(struct sim *s, const struct sim_client *c, int node, struct s
         q[1].payload = (struct ts_bytes){s->load.zeros, (size_t)sim_rand(s, 0, s->load.long_max)};
     }
     *w = (struct sim_waiting){.used = true, .record = c->record, .id = rec->id};
-    w->seq = ts_seq_add(st->tail.seq, 1);
+    w->seq = ts_seq_add(repl_log_tail(&r->core->log).seq, 1);
     sim_check_ordered(s, rec->id, c->record);
     uint64_t life = s->node[node].proc[SIM_REPLICA].life;
     sim_feed(s, node, &ev);
@@ -222,8 +235,7 @@ static int choose_node(struct sim *s, struct sim_client *c)
 }
 
 /* The client's command has reached a replica that reads it. */
-static void execute(struct sim *s, const struct sim_client *c, int node,
-                    const struct repl_status *st)
+static void execute(struct sim *s, const struct sim_client *c, int node)
 {
     struct sim_waiting *w = free_waiting(&s->node[node].replica);
     if (w == NULL) {
@@ -234,7 +246,7 @@ static void execute(struct sim *s, const struct sim_client *c, int node,
     if (s->load.record[c->record].read) {
         read_by_round(s, c, node, w);
     } else {
-        submit(s, c, node, w, st);
+        submit(s, c, node, w);
     }
     if (s->node[node].replica.core != NULL) {
         /* What the submission asked for has a deadline of its own. */
@@ -258,13 +270,12 @@ static void go_elsewhere(struct sim *s, struct sim_client *c, uint64_t way_back)
 void sim_load_arrived(struct sim *s, const struct sim_event *ev)
 {
     struct sim_client *c = &s->load.client[ev->a];
-    struct repl_status st;
     if (!c->busy || c->record != ev->b) {
         return; /* the client has gone */
     }
-    if (sim_replica_serves(s, ev->node, &st)) {
+    if (sim_replica_serves(s, ev->node)) {
         c->misses = 0;
-        execute(s, c, ev->node, &st);
+        execute(s, c, ev->node);
     } else {
         go_elsewhere(s, c, way(s)); /* not the primary, or not yet: it says so */
     }
@@ -297,20 +308,23 @@ static void begin(struct sim *s, struct sim_client *c, int node)
         sim_push(s, &arrived);
     }
     if (c->busy) { /* it waits: for so long */
-        sim_push(s, &(struct sim_event){.kind = SIM_EV_CLIENT,
-                                        .at = s->now + patience(s),
-                                        .a = (uint64_t)client,
-                                        .b = arrived.b + 1});
+        c->until = s->now + patience(s);
+        plan_look(s, c);
     }
 }
 
 void sim_load_act(struct sim *s, const struct sim_event *ev)
 {
     struct sim_client *c = &s->load.client[ev->a];
-    if (c->busy && (ev->b == 0 || c->record != ev->b - 1)) {
-        return; /* the end of a patience that was not needed */
+    bool looks = ev->b != 0;
+    if (looks && c->look_at == ev->b) {
+        c->look_at = 0;
     }
-    if (ev->b != 0 && !c->busy) {
+    if (looks != c->busy) {
+        return; /* it waits and has no turn, or was answered in time */
+    }
+    if (looks && s->now < c->until) {
+        plan_look(s, c);
         return;
     }
     if (c->busy) {
@@ -327,13 +341,10 @@ void sim_load_act(struct sim *s, const struct sim_event *ev)
 void sim_load_hurry(struct sim *s)
 {
     for (int i = 0; i < s->plan.clients; i++) {
-        const struct sim_client *c = &s->load.client[i];
+        struct sim_client *c = &s->load.client[i];
         if (c->busy && sim_chance_pm(s, 500)) {
-            uint64_t after = sim_us(s, 0, 2 * s->plan.disk_us);
-            sim_push(s, &(struct sim_event){.kind = SIM_EV_CLIENT,
-                                            .at = s->now + after,
-                                            .a = (uint64_t)i,
-                                            .b = c->record + 1});
+            c->until = s->now + sim_us(s, 1, 2 * s->plan.disk_us);
+            plan_look(s, c);
         }
     }
 }
@@ -401,8 +412,6 @@ void sim_load_released(struct sim *s, int node, const struct svc_entry *entry)
 void sim_load_reads_ready(struct sim *s, int node, uint64_t token)
 {
     struct sim_replica *r = &s->node[node].replica;
-    struct repl_status st;
-    repl_status(r->core, &st);
     for (size_t i = 0; i < SIM_WAITING_MAX; i++) {
         struct sim_waiting *w = &r->waiting[i];
         if (!w->used || w->token == 0 || w->token > token) {
@@ -413,7 +422,7 @@ void sim_load_reads_ready(struct sim *s, int node, uint64_t token)
         r->p.out.len = 0;
         kv_service.read(r->p.state, (struct ts_bytes){payload, len}, &r->p.out);
         s->stats.reads++;
-        answered(s, w, &r->p.out, st.applied.v);
+        answered(s, w, &r->p.out, r->core->applied.v);
     }
 }
 
@@ -439,8 +448,7 @@ bool sim_load_is_huge(uint64_t how)
 void sim_load_unserved(struct sim *s, int node)
 {
     struct sim_replica *r = &s->node[node].replica;
-    struct repl_status st;
-    if (!r->p.started || sim_paused(s, node, SIM_REPLICA) || sim_replica_serves(s, node, &st)) {
+    if (!r->p.started || sim_paused(s, node, SIM_REPLICA) || sim_replica_serves(s, node)) {
         return;
     }
     struct repl_request q = {.kind = SVC_ENTRY_NOOP};

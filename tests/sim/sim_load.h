@@ -40,6 +40,8 @@ struct sim_client {
     int asked;             /* the node that has its command */
     int silent;            /* a node that did not answer is not asked … */
     uint64_t silent_until; /* … before that */
+    uint64_t until;        /* its patience with the operation that it waits for ends */
+    uint64_t look_at;      /* … which is looked at then; 0: no look is planned */
 };
 
 struct sim_load {
@@ -152,7 +154,7 @@ struct ts_bytes sim_load_key(const struct sim_record *r);
 struct ts_bytes sim_load_value(const struct sim_record *r, uint8_t out[SIM_VALUE_MAX]);
 /* A command reaches a replica that did not read when it was sent. */
 void sim_load_arrived(struct sim *s, const struct sim_event *ev);
-/* A client's turn; with ev->b its patience with operation b - 1 ends. */
+/* A client's turn; with ev->b its patience is looked at, as planned for then. */
 void sim_load_act(struct sim *s, const struct sim_event *ev);
 /* Some of the clients that wait lose their patience within the time of a sync or two, and ask
  * another node. */

@@ -197,7 +197,7 @@ void sim_replica_link_up(struct sim *s, int node, int peer, uint64_t life);
 void sim_replica_link_down(struct sim *s, int node, int peer);
 void sim_replica_refused(struct sim *s, int node, int peer);
 void sim_replica_frame(struct sim *s, int node, int peer, uint8_t type, struct ts_bytes bytes);
-bool sim_replica_serves(const struct sim *s, int node, struct repl_status *st);
+bool sim_replica_serves(const struct sim *s, int node);
 
 /* ---- sim_work.c -------------------------------------------------------------------------- */
 

@@ -9,8 +9,8 @@
 #define SIM_BUCKETS 4096U
 
 struct sim_item {
+    struct sim_item *next; /* beside the event's time: they are looked at together */
     struct sim_event ev;
-    struct sim_item *next;
     uint64_t order;
     bool waits;
 };

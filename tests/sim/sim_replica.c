@@ -63,20 +63,15 @@ static void on_voter_message(struct sim *s, const struct sim_event *ev)
 
 /* ---- own entries --------------------------------------------------------------------------- */
 
-bool sim_replica_serves(const struct sim *s, int node, struct repl_status *st)
+bool sim_replica_serves(const struct sim *s, int node)
 {
     const struct sim_replica *r = &s->node[node].replica;
-    if (r->core == NULL || !r->p.started || r->core->role != REPL_ROLE_PRIMARY) {
-        return false; /* the usual case, and cheap */
-    }
-    repl_status(r->core, st);
-    return perform_service_serves(st);
+    return r->core != NULL && r->p.started && repl_serves(r->core);
 }
 
 static void service_turn(struct sim *s, int node)
 {
-    struct repl_status st;
-    if (sim_replica_serves(s, node, &st)) {
+    if (sim_replica_serves(s, node)) {
         perform_service_turn(&replica_of(s, node)->p, sim_local(s, node));
     }
 }
