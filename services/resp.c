@@ -442,14 +442,19 @@ void resp_put_simple(struct resp_writer *w, const char *text)
 
 void resp_put_error(struct resp_writer *w, const char *text)
 {
+    size_t len = strlen(text);
+    while (len > 0 && (text[len - 1] == '\r' || text[len - 1] == '\n')) {
+        len--;
+    }
     put(w, "-", 1);
-    for (const char *c = text; *c != '\0';) {
-        size_t n = strcspn(c, "\r\n");
-        put(w, c, n);
-        c += n;
-        if (*c != '\0') {
+    for (size_t at = 0; at < len;) {
+        size_t n = strcspn(text + at, "\r\n");
+        n = n < len - at ? n : len - at;
+        put(w, text + at, n);
+        at += n;
+        if (at < len) {
             put(w, " ", 1);
-            c++;
+            at++;
         }
     }
     put(w, "\r\n", 2);

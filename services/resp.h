@@ -104,7 +104,8 @@ struct resp_writer resp_writer_init(struct svc_out *out, enum resp_version versi
 enum ts_err resp_writer_finish(struct resp_writer *w) TS_MUST_USE;
 
 void resp_put_simple(struct resp_writer *w, const char *text);
-/* "-TEXT"; the text brings its own code ("ERR …", "OOM …"); line ends in it become blanks. */
+/* "-TEXT"; the text brings its own code ("ERR …", "OOM …"); line ends in it become
+ * blanks, those behind it go. */
 void resp_put_error(struct resp_writer *w, const char *text);
 void resp_put_integer(struct resp_writer *w, int64_t v);
 void resp_put_bulk(struct resp_writer *w, const void *data, size_t n);

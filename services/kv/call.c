@@ -37,6 +37,26 @@ void kv_delete(struct kv_call *c, struct kv_entry *e)
     kv_store_remove(&c->mut->store, e);
 }
 
+void kv_put_value(struct kv_call *c, const struct kv_entry *e)
+{
+    if (e == NULL) {
+        resp_put_null(&c->reply);
+    } else {
+        resp_put_bulk(&c->reply, e->value, e->value_len);
+    }
+}
+
+struct kv_entry *kv_set(struct kv_call *c, struct kv_entry *e, struct ts_bytes key,
+                        struct ts_bytes value)
+{
+    ts_assert(c->mut != NULL);
+    if (e == NULL) {
+        e = kv_store_add(&c->mut->store, key);
+    }
+    kv_store_set_value(&c->mut->store, e, value);
+    return e;
+}
+
 bool kv_key_ok(struct kv_call *c, struct ts_bytes key)
 {
     if (key.len <= c->kv->limits.key_max) {

@@ -46,6 +46,43 @@ static const struct kv_command table[] = {
     {"flushdb", KV_FLUSHDB, -1, W, 0, 0, 0, kv_run_flush, "Remove all keys"},
     {"dbsize", KV_DBSIZE, 1, R | FAST, 0, 0, 0, kv_run_dbsize, "Return the number of keys"},
     {"time", KV_TIME, 1, R | TIMED | FAST, 0, 0, 0, kv_run_time, "Return the group's logical time"},
+    {"getex", KV_GETEX, -2, W | FAST, 1, 1, 1, kv_run_getex,
+     "Get the value of a key and set its expiration"},
+    {"getdel", KV_GETDEL, 2, W | FAST, 1, 1, 1, kv_run_getdel,
+     "Get the value of a key and delete the key"},
+    {"getset", KV_GETSET, 3, W | OOM | FAST, 1, 1, 1, kv_run_getset,
+     "Set the string value of a key and return its old value"},
+    {"setnx", KV_SETNX, 3, W | OOM | FAST, 1, 1, 1, kv_run_setnx,
+     "Set the value of a key, only if the key does not exist"},
+    {"setex", KV_SETEX, 4, W | OOM, 1, 1, 1, kv_run_setex,
+     "Set the value and expiration of a key, in seconds"},
+    {"psetex", KV_PSETEX, 4, W | OOM, 1, 1, 1, kv_run_psetex,
+     "Set the value and expiration of a key, in milliseconds"},
+    {"msetnx", KV_MSETNX, -3, W | OOM, 1, -1, 2, kv_run_msetnx,
+     "Set multiple keys to multiple values, only if none of the keys exist"},
+    {"getrange", KV_GETRANGE, 4, R, 1, 1, 1, kv_run_getrange,
+     "Get a substring of the string stored at a key"},
+    {"substr", KV_SUBSTR, 4, R, 1, 1, 1, kv_run_getrange,
+     "Get a substring of the string stored at a key"},
+    {"setrange", KV_SETRANGE, 4, W | OOM, 1, 1, 1, kv_run_setrange,
+     "Overwrite part of a string at key starting at the specified offset"},
+    {"unlink", KV_UNLINK, -2, W | FAST, 1, -1, 1, kv_run_del, "Delete a key"},
+    {"touch", KV_TOUCH, -2, R | FAST, 1, -1, 1, kv_run_exists, "Count the keys that exist"},
+    {"type", KV_TYPE, 2, R | FAST, 1, 1, 1, kv_run_type, "Determine the type stored at key"},
+    {"rename", KV_RENAME, 3, W, 1, 2, 1, kv_run_rename, "Rename a key"},
+    {"renamenx", KV_RENAMENX, 3, W | FAST, 1, 2, 1, kv_run_renamenx,
+     "Rename a key, only if the new key does not exist"},
+    {"expireat", KV_EXPIREAT, -3, W | FAST, 1, 1, 1, kv_run_expireat,
+     "Set the expiration for a key as a UNIX timestamp"},
+    {"pexpireat", KV_PEXPIREAT, -3, W | FAST, 1, 1, 1, kv_run_pexpireat,
+     "Set the expiration for a key as a UNIX timestamp specified in milliseconds"},
+    {"expiretime", KV_EXPIRETIME, 2, R | FAST, 1, 1, 1, kv_run_expiretime,
+     "Get the expiration Unix timestamp for a key"},
+    {"pexpiretime", KV_PEXPIRETIME, 2, R | FAST, 1, 1, 1, kv_run_pexpiretime,
+     "Get the expiration Unix timestamp for a key in milliseconds"},
+    {"keys", KV_KEYS, 2, R, 0, 0, 0, kv_run_keys, "Find all keys matching the given pattern"},
+    {"scan", KV_SCAN, -2, R, 0, 0, 0, kv_run_scan, "Incrementally iterate the keys"},
+    {"randomkey", KV_RANDOMKEY, 1, R | TIMED, 0, 0, 0, kv_run_randomkey, "Return a random key"},
     {"ping", KV_PING, -1, L | FAST, 0, 0, 0, NULL, "Ping the server"},
     {"echo", KV_ECHO, 2, L | FAST, 0, 0, 0, NULL, "Echo the given string"},
     {"hello", KV_HELLO, -1, L | FAST, 0, 0, 0, NULL, "Handshake with the server"},
@@ -78,10 +115,10 @@ const struct kv_command *kv_command_find(struct ts_bytes name)
 const struct kv_command *kv_command_by_id(uint8_t id)
 {
     /* State commands stand in the order of their ids, from 1 on (a unit test holds that). */
-    if (id >= KV_GET && id <= KV_TIME) {
+    if (id >= KV_GET && id <= KV_STATE_LAST) {
         return &table[id - KV_GET];
     }
-    for (size_t i = KV_TIME; i < TABLE_LEN; i++) {
+    for (size_t i = KV_STATE_LAST; i < TABLE_LEN; i++) {
         if (table[i].id == id) {
             return &table[i];
         }

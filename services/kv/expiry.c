@@ -1,4 +1,4 @@
-/* EXPIRE PEXPIRE TTL PTTL PERSIST. */
+/* EXPIRE PEXPIRE EXPIREAT PEXPIREAT EXPIRETIME PEXPIRETIME TTL PTTL PERSIST. */
 #include <stdio.h>
 #include <string.h>
 
@@ -63,7 +63,8 @@ static bool options_allow(const struct expire_options *o, const struct kv_entry 
     return !(o->lt && has && at_ms >= present);
 }
 
-static void expire(struct kv_call *c, int64_t unit_ms)
+/* The word counts `unit_ms` from the logical time `base_ms` on. */
+static void expire(struct kv_call *c, int64_t unit_ms, int64_t base_ms)
 {
     struct ts_bytes key = kv_word(c);
     struct ts_bytes word = kv_word(c);
@@ -73,11 +74,11 @@ static void expire(struct kv_call *c, int64_t unit_ms)
         return;
     }
     int64_t now = (int64_t)c->now_ms;
-    if (v > INT64_MAX / unit_ms || v < INT64_MIN / unit_ms || v * unit_ms > INT64_MAX - now) {
+    if (v > INT64_MAX / unit_ms || v < INT64_MIN / unit_ms || v * unit_ms > INT64_MAX - base_ms) {
         kv_expire_error(c);
         return;
     }
-    int64_t at_ms = v * unit_ms + now;
+    int64_t at_ms = v * unit_ms + base_ms;
     struct kv_entry *e = kv_lookup(c, key);
     if (e == NULL || !options_allow(&o, e, at_ms)) {
         resp_put_integer(&c->reply, 0);
@@ -93,16 +94,27 @@ static void expire(struct kv_call *c, int64_t unit_ms)
 
 void kv_run_expire(struct kv_call *c)
 {
-    expire(c, KV_MS_PER_S);
+    expire(c, KV_MS_PER_S, (int64_t)c->now_ms);
 }
 
 void kv_run_pexpire(struct kv_call *c)
 {
-    expire(c, 1);
+    expire(c, 1, (int64_t)c->now_ms);
 }
 
-/* -2 without the key, -1 without an expiry; otherwise what is left, seconds rounded to nearest. */
-static void ttl(struct kv_call *c, uint64_t unit_ms)
+void kv_run_expireat(struct kv_call *c)
+{
+    expire(c, KV_MS_PER_S, 0);
+}
+
+void kv_run_pexpireat(struct kv_call *c)
+{
+    expire(c, 1, 0);
+}
+
+/* -2 without the key, -1 without an expiry; otherwise the expiry less `base_ms`, seconds rounded to
+ * nearest. */
+static void put_expiry(struct kv_call *c, uint64_t unit_ms, uint64_t base_ms)
 {
     const struct kv_entry *e = kv_lookup(c, kv_word(c));
     if (e == NULL) {
@@ -110,19 +122,29 @@ static void ttl(struct kv_call *c, uint64_t unit_ms)
     } else if (e->expire_ms == KV_NO_EXPIRY) {
         resp_put_integer(&c->reply, -1);
     } else {
-        uint64_t left = e->expire_ms - c->now_ms;
+        uint64_t left = e->expire_ms - base_ms;
         resp_put_integer(&c->reply, (int64_t)((left + unit_ms / 2) / unit_ms));
     }
 }
 
 void kv_run_ttl(struct kv_call *c)
 {
-    ttl(c, KV_MS_PER_S);
+    put_expiry(c, KV_MS_PER_S, c->now_ms);
 }
 
 void kv_run_pttl(struct kv_call *c)
 {
-    ttl(c, 1);
+    put_expiry(c, 1, c->now_ms);
+}
+
+void kv_run_expiretime(struct kv_call *c)
+{
+    put_expiry(c, KV_MS_PER_S, 0);
+}
+
+void kv_run_pexpiretime(struct kv_call *c)
+{
+    put_expiry(c, 1, 0);
 }
 
 void kv_run_persist(struct kv_call *c)

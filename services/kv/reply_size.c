@@ -8,10 +8,30 @@
 /* How many keys' values the answer holds; their names stand behind the command's. */
 static size_t values_in_reply(const struct kv_command *command, size_t argc)
 {
-    if (command->id == KV_MGET) {
+    switch (command->id) {
+    case KV_MGET:
         return argc - 1;
+    case KV_GET:
+    case KV_GETEX:
+    case KV_GETDEL:
+    case KV_GETSET:
+    case KV_GETRANGE:
+    case KV_SUBSTR:
+        return 1;
+    case KV_SET:
+        return argc > 3 ? 1 : 0;
+    default:
+        return 0;
     }
-    return command->id == KV_GET || (command->id == KV_SET && argc > 3) ? 1 : 0;
+}
+
+/* An answer of key names: at most all of them. */
+static struct kv_reply_size names_in_reply(const struct kv_state *kv)
+{
+    uint64_t all = kv->store.keys * VALUE_FRAME + kv->store.key_bytes;
+    return (struct kv_reply_size){
+        .estimate = (size_t)(all < kv->limits.reply_max ? all : kv->limits.reply_max),
+        .bound = (size_t)kv->limits.reply_max};
 }
 
 struct kv_reply_size kv_reply_size(const void *state, const struct kv_command *command,
@@ -19,6 +39,14 @@ struct kv_reply_size kv_reply_size(const void *state, const struct kv_command *c
 {
     const struct kv_state *kv = state;
     struct kv_reply_size size = {0, 0};
+    if (command->id == KV_KEYS || command->id == KV_SCAN) {
+        return names_in_reply(kv);
+    }
+    if (command->id == KV_RANDOMKEY) {
+        size.estimate = VALUE_FRAME;
+        size.bound = VALUE_FRAME + (size_t)kv->limits.key_max;
+        return size;
+    }
     size_t n = values_in_reply(command, argc);
     for (size_t i = 0; i < n && size.estimate < kv->limits.reply_max; i++) {
         const struct kv_entry *e = kv_store_find(&kv->store, args[1 + i]);

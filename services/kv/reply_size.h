@@ -5,7 +5,7 @@
 
 #include "services/kv/commands.h"
 
-/* Both in bytes, and 0 for a command whose answer holds no stored value. */
+/* Both in bytes, and 0 for a command whose answer holds no stored value or name. */
 struct kv_reply_size {
     size_t estimate; /* as the applied state says, and `coming` */
     size_t bound;    /* whatever the state will be */

@@ -45,6 +45,11 @@ void kv_delete(struct kv_call *c, struct kv_entry *e);
 /* Whether key and value are within the limits; otherwise the error is written. */
 bool kv_key_ok(struct kv_call *c, struct ts_bytes key);
 bool kv_value_ok(struct kv_call *c, size_t len);
+/* The value of `e`, which may be NULL. */
+void kv_put_value(struct kv_call *c, const struct kv_entry *e);
+/* Gives the key this value; `e` is its entry, or NULL: it is created. Its expiry stays. */
+struct kv_entry *kv_set(struct kv_call *c, struct kv_entry *e, struct ts_bytes key,
+                        struct ts_bytes value);
 /* A number, or the error that Redis gives is written. */
 bool kv_number(struct kv_call *c, struct ts_bytes word, int64_t *out);
 
@@ -63,14 +68,33 @@ void kv_run_mget(struct kv_call *c);
 void kv_run_mset(struct kv_call *c);
 void kv_run_append(struct kv_call *c);
 void kv_run_strlen(struct kv_call *c);
+void kv_run_getex(struct kv_call *c);
+void kv_run_getdel(struct kv_call *c);
+void kv_run_getset(struct kv_call *c);
+void kv_run_setnx(struct kv_call *c);
+void kv_run_setex(struct kv_call *c);
+void kv_run_psetex(struct kv_call *c);
+void kv_run_msetnx(struct kv_call *c);
+void kv_run_getrange(struct kv_call *c);
+void kv_run_setrange(struct kv_call *c);
 void kv_run_incr(struct kv_call *c);
 void kv_run_decr(struct kv_call *c);
 void kv_run_incrby(struct kv_call *c);
 void kv_run_decrby(struct kv_call *c);
 void kv_run_del(struct kv_call *c);
 void kv_run_exists(struct kv_call *c);
+void kv_run_type(struct kv_call *c);
+void kv_run_rename(struct kv_call *c);
+void kv_run_renamenx(struct kv_call *c);
+void kv_run_keys(struct kv_call *c);
+void kv_run_scan(struct kv_call *c);
+void kv_run_randomkey(struct kv_call *c);
 void kv_run_expire(struct kv_call *c);
 void kv_run_pexpire(struct kv_call *c);
+void kv_run_expireat(struct kv_call *c);
+void kv_run_pexpireat(struct kv_call *c);
+void kv_run_expiretime(struct kv_call *c);
+void kv_run_pexpiretime(struct kv_call *c);
 void kv_run_ttl(struct kv_call *c);
 void kv_run_pttl(struct kv_call *c);
 void kv_run_persist(struct kv_call *c);

@@ -50,6 +50,7 @@ void kv_store_free(struct kv_store *s)
     free(s->now.slots);
     free(s->old.slots);
     free(s->heap);
+    kv_order_free(&s->order);
     *s = (struct kv_store){0};
 }
 
@@ -132,7 +133,9 @@ struct kv_entry *kv_store_add(struct kv_store *s, struct ts_bytes key)
         s->first = e;
     }
     s->last = e;
+    kv_order_add(&s->order, e);
     s->keys++;
+    s->key_bytes += key.len;
     s->memory += key.len + KV_KEY_OVERHEAD;
     resize_if_needed(s);
     return e;
@@ -156,9 +159,11 @@ void kv_store_remove(struct kv_store *s, struct kv_entry *e)
     }
     unchain(s, e);
     kv_heap_remove(s, e);
+    kv_order_remove(&s->order, e);
     *(e->prev != NULL ? &e->prev->next : &s->first) = e->next;
     *(e->next != NULL ? &e->next->prev : &s->last) = e->prev;
     s->keys--;
+    s->key_bytes -= e->key_len;
     s->memory -= (uint64_t)e->key_len + e->value_len + KV_KEY_OVERHEAD;
     entry_free(e);
     resize_if_needed(s);
@@ -175,6 +180,7 @@ void kv_store_clear(struct kv_store *s)
     free(s->now.slots);
     free(s->old.slots);
     free(s->heap);
+    kv_order_free(&s->order);
     struct kv_entry *graveyard = s->graveyard;
     uint64_t serial = s->next_serial;
     *s = (struct kv_store){
@@ -230,6 +236,21 @@ void kv_store_append(struct kv_store *s, struct kv_entry *e, struct ts_bytes tai
     s->memory += tail.len;
 }
 
+void kv_store_overwrite(struct kv_store *s, struct kv_entry *e, size_t at, struct ts_bytes part)
+{
+    size_t end = at + part.len;
+    if (end > e->value_len) {
+        reserve(e, end);
+        ts_assert(e->value != NULL && e->value_cap >= end);
+        memset(e->value + e->value_len, 0, end - e->value_len);
+        s->memory += end - e->value_len;
+        e->value_len = (uint32_t)end;
+    }
+    if (part.len > 0) {
+        memcpy(e->value + at, part.data, part.len);
+    }
+}
+
 void kv_store_set_expiry(struct kv_store *s, struct kv_entry *e, uint64_t expire_ms)
 {
     if (e->expire_ms == expire_ms) {
@@ -281,6 +302,7 @@ void kv_store_check(const struct kv_store *s)
 {
     uint64_t keys = 0;
     uint64_t memory = 0;
+    uint64_t key_bytes = 0;
     uint64_t expiries = 0;
     uint64_t serial = 0;
     const struct kv_entry *before = NULL;
@@ -291,11 +313,14 @@ void kv_store_check(const struct kv_store *s)
         ts_assert((e->expire_ms == KV_NO_EXPIRY) == (e->heap_at == KV_NOT_IN_HEAP));
         expiries += e->expire_ms != KV_NO_EXPIRY;
         memory += (uint64_t)e->key_len + e->value_len + KV_KEY_OVERHEAD;
+        key_bytes += e->key_len;
         serial = e->serial;
         before = e;
         keys++;
     }
     ts_assert(s->last == before && s->next_serial > serial);
     ts_assert(keys == s->keys && memory == s->memory && expiries == s->heap_len);
+    ts_assert(key_bytes == s->key_bytes);
+    kv_order_check(&s->order, s->first);
     kv_heap_check(s);
 }

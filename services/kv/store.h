@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "services/kv/order.h"
 
 #define KV_NO_EXPIRY 0
 #define KV_NOT_IN_HEAP UINT32_MAX
@@ -55,6 +56,7 @@ struct kv_store {
     struct kv_entry *last;
     struct kv_entry *cursor; /* where the next checkpoint slice begins; NULL = at the first */
     uint64_t next_serial;
+    struct kv_order order;
     /* expiries */
     struct kv_heap_item *heap; /* owned */
     uint32_t heap_len;
@@ -63,7 +65,8 @@ struct kv_store {
     struct kv_entry *graveyard;
     /* figures */
     uint64_t keys;
-    uint64_t memory; /* logical bytes */
+    uint64_t key_bytes; /* of their names */
+    uint64_t memory;    /* logical bytes */
 };
 
 /* False when memory is short. */
@@ -80,6 +83,8 @@ void kv_store_clear(struct kv_store *s);
 
 void kv_store_set_value(struct kv_store *s, struct kv_entry *e, struct ts_bytes value);
 void kv_store_append(struct kv_store *s, struct kv_entry *e, struct ts_bytes tail);
+/* Writes `part` over the value from byte `at` on; what is missing before it becomes zeros. */
+void kv_store_overwrite(struct kv_store *s, struct kv_entry *e, size_t at, struct ts_bytes part);
 /* KV_NO_EXPIRY removes it. */
 void kv_store_set_expiry(struct kv_store *s, struct kv_entry *e, uint64_t expire_ms);
 

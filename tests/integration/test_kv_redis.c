@@ -150,12 +150,59 @@ static void random_expire(struct ts_prng *p, unsigned *counter, char *line)
     }
 }
 
+/* What is not drawn by the families above. */
+static void random_other(struct ts_prng *p, unsigned *counter, char *line, bool *coarse)
+{
+    static const char *const one_key[] = {"GETDEL", "TYPE", "GETEX", "KEYS", NULL};
+    static const char *const two_words[] = {"SETNX", "GETSET", "substr", NULL};
+    static const char *const two_keys[] = {"RENAME", "RENAMENX", "UNLINK", "TOUCH", NULL};
+    static const char *const getex_options[] = {"PERSIST", "EX",   "PX 0",    "EXAT 1",
+                                                "KEEPTTL", "EX x", "PXAT -1", NULL};
+    static const char *const ends[] = {"0", "1", "-1", "2", "-3", "100", "-100", "x", NULL};
+    static const char *const offsets[] = {"0", "1", "5", "40", "-1", "x", NULL};
+    switch (ts_prng_below(p, 9)) {
+    case 0:
+        snprintf(line, REQUEST_MAX, "%s %s", pick(p, one_key), pick(p, keys));
+        break;
+    case 1:
+        snprintf(line, REQUEST_MAX, "%s %s %s", pick(p, two_words), pick(p, keys), pick(p, values));
+        break;
+    case 2:
+        snprintf(line, REQUEST_MAX, "%s %s %s", pick(p, two_keys), pick(p, keys), pick(p, keys));
+        break;
+    case 3:
+        snprintf(line, REQUEST_MAX, "MSETNX %s %s %s %s", pick(p, keys), pick(p, values),
+                 pick(p, keys), pick(p, values));
+        break;
+    case 4:
+        snprintf(line, REQUEST_MAX, "%s %s %s %s", ts_prng_below(p, 2) ? "GETRANGE" : "substr",
+                 pick(p, keys), pick(p, ends), pick(p, ends));
+        break;
+    case 5:
+        snprintf(line, REQUEST_MAX, "SETRANGE %s %s %s", pick(p, keys), pick(p, offsets),
+                 pick(p, values));
+        break;
+    case 6:
+        snprintf(line, REQUEST_MAX, "%s %s %u %s", ts_prng_below(p, 2) ? "SETEX" : "EXPIREAT",
+                 pick(p, keys), unique_seconds(counter), pick(p, values));
+        break;
+    case 7:
+        snprintf(line, REQUEST_MAX, "GETEX %s %s %u", pick(p, keys), pick(p, getex_options),
+                 unique_seconds(counter));
+        break;
+    default:
+        *coarse = true;
+        snprintf(line, REQUEST_MAX, "%s %s", ts_prng_below(p, 2) ? "EXPIRETIME" : "pexpiretime",
+                 pick(p, keys));
+    }
+}
+
 static void random_line(struct ts_prng *p, unsigned *counter, char *line, bool *coarse)
 {
     static const char *const one_key[] = {"GET", "get", "STRLEN", "INCR", "DECR", "PERSIST", NULL};
     static const char *const word_key[] = {"INCRBY", "DECRBY", "APPEND", NULL};
     static const char *const many_keys[] = {"MGET", "DEL", "EXISTS", NULL};
-    uint64_t kind = ts_prng_below(p, 16);
+    uint64_t kind = ts_prng_below(p, 20);
     *coarse = false;
     if (kind < 4) {
         snprintf(line, REQUEST_MAX, "%s %s", pick(p, one_key), pick(p, keys));
@@ -175,7 +222,9 @@ static void random_line(struct ts_prng *p, unsigned *counter, char *line, bool *
         *coarse = true;
         snprintf(line, REQUEST_MAX, "%s %s", ts_prng_below(p, 2) == 0 ? "TTL" : "pttl",
                  pick(p, keys));
-    } else if (kind < 15) {
+    } else if (kind < 18) {
+        random_other(p, counter, line, coarse);
+    } else if (kind < 19) {
         snprintf(line, REQUEST_MAX, "%s", ts_prng_below(p, 20) == 0 ? "FLUSHALL" : "DBSIZE");
     } else {
         snprintf(line, REQUEST_MAX, "%s", pick(p, oddities));

@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "services/kv/glob.h"
+
 #define NUMBER_ERROR "-ERR value is not an integer or out of range\r\n"
 #define SYNTAX_ERROR "-ERR syntax error\r\n"
 
@@ -109,6 +111,252 @@ static void test_append_strlen_follow_redis(void **state)
     KV_EXPECT(&t, "STRLEN a", ":16\r\n");
     KV_EXPECT(&t, "PTTL a", ":5000\r\n");
     kv_close(&t);
+}
+
+/* Goal: what Redis had before SET's options, and what reads and changes at once. */
+static void test_set_relatives_follow_redis(void **state)
+{
+    (void)state;
+    struct kv_test t;
+    kv_open(&t, "key-max=8 value-max=16");
+    KV_EXPECT(&t, "SETNX a 1", ":1\r\n");
+    KV_EXPECT(&t, "SETNX a 2", ":0\r\n");
+    KV_EXPECT(&t, "SETNX toolongakey 2", "-ERR key of 11 bytes exceeds the limit of 8 bytes\r\n");
+    KV_EXPECT(&t, "SETEX a 10 3", "+OK\r\n");
+    KV_EXPECT(&t, "TTL a", ":10\r\n");
+    KV_EXPECT(&t, "PSETEX a 2500 4", "+OK\r\n");
+    KV_EXPECT(&t, "PTTL a", ":2500\r\n");
+    KV_EXPECT(&t, "SETEX a 0 5", "-ERR invalid expire time in 'setex' command\r\n");
+    KV_EXPECT(&t, "PSETEX a -1 5", "-ERR invalid expire time in 'psetex' command\r\n");
+    KV_EXPECT(&t, "SETEX a x 5", NUMBER_ERROR);
+    KV_EXPECT(&t, "GETSET a 6", "$1\r\n4\r\n");
+    KV_EXPECT(&t, "TTL a", ":-1\r\n");
+    KV_EXPECT(&t, "GETSET b 7", "$-1\r\n");
+    KV_EXPECT(&t, "GETEX a", "$1\r\n6\r\n");
+    KV_EXPECT(&t, "GETEX a EX 10", "$1\r\n6\r\n");
+    KV_EXPECT(&t, "TTL a", ":10\r\n");
+    KV_EXPECT(&t, "GETEX a", "$1\r\n6\r\n");
+    KV_EXPECT(&t, "TTL a", ":10\r\n");
+    KV_EXPECT(&t, "GETEX a PERSIST", "$1\r\n6\r\n");
+    KV_EXPECT(&t, "TTL a", ":-1\r\n");
+    KV_EXPECT(&t, "GETEX a PERSIST EX 1", SYNTAX_ERROR);
+    KV_EXPECT(&t, "GETEX a KEEPTTL", SYNTAX_ERROR);
+    KV_EXPECT(&t, "GETEX a EX", SYNTAX_ERROR);
+    KV_EXPECT(&t, "GETEX a EX 0", "-ERR invalid expire time in 'getex' command\r\n");
+    KV_EXPECT(&t, "GETEX none EX 0", "$-1\r\n");
+    KV_EXPECT(&t, "SET a 1 PERSIST", SYNTAX_ERROR);
+    KV_EXPECT(&t, "GETEX a EXAT 1", "$1\r\n6\r\n");
+    KV_EXPECT(&t, "EXISTS a", ":0\r\n");
+    KV_EXPECT(&t, "GETDEL b", "$1\r\n7\r\n");
+    KV_EXPECT(&t, "GETDEL b", "$-1\r\n");
+    KV_EXPECT(&t, "MSETNX a 1 b 2", ":1\r\n");
+    KV_EXPECT(&t, "MSETNX c 1 b 3", ":0\r\n");
+    KV_EXPECT(&t, "MGET a b c", "*3\r\n$1\r\n1\r\n$1\r\n2\r\n$-1\r\n");
+    KV_EXPECT(&t, "MSETNX a 1 b", "-ERR wrong number of arguments for 'msetnx' command\r\n");
+    kv_close(&t);
+}
+
+/* Goal: parts of values, counted from either end; gaps become zeros. */
+static void test_ranges_follow_redis(void **state)
+{
+    (void)state;
+    struct kv_test t;
+    kv_open(&t, "value-max=16");
+    KV_EXPECT(&t, "SET a 0123456789", "+OK\r\n");
+    KV_EXPECT(&t, "GETRANGE a 0 3", "$4\r\n0123\r\n");
+    KV_EXPECT(&t, "GETRANGE a -3 -1", "$3\r\n789\r\n");
+    KV_EXPECT(&t, "SUBSTR a 8 100", "$2\r\n89\r\n");
+    KV_EXPECT(&t, "GETRANGE a -100 0", "$1\r\n0\r\n");
+    KV_EXPECT(&t, "GETRANGE a -1 -3", "$0\r\n\r\n");
+    KV_EXPECT(&t, "GETRANGE a 5 3", "$0\r\n\r\n");
+    KV_EXPECT(&t, "GETRANGE a -9223372036854775808 9223372036854775807", "$10\r\n0123456789\r\n");
+    KV_EXPECT(&t, "GETRANGE none 0 -1", "$0\r\n\r\n");
+    KV_EXPECT(&t, "GETRANGE a x 1", NUMBER_ERROR);
+    KV_EXPECT(&t, "SETRANGE a 8 xyz", ":11\r\n");
+    KV_EXPECT(&t, "GET a", "$11\r\n01234567xyz\r\n");
+    KV_EXPECT(&t, "SETRANGE a 0 A", ":11\r\n");
+    KV_EXPECT(&t, "SETRANGE a 3 ''", ":11\r\n");
+    KV_EXPECT(&t, "SETRANGE none 3 ''", ":0\r\n");
+    KV_EXPECT(&t, "EXISTS none", ":0\r\n");
+    KV_EXPECT(&t, "SETRANGE a -1 x", "-ERR offset is out of range\r\n");
+    KV_EXPECT(&t, "SETRANGE a 16 x", "-ERR value of 17 bytes exceeds the limit of 16 bytes\r\n");
+    KV_EXPECT(&t, "SETRANGE a 9223372036854775807 x",
+              "-ERR value of 9223372036854775808 bytes exceeds the limit of 16 bytes\r\n");
+    KV_EXPECT(&t, "SETRANGE b 2 x", ":3\r\n");
+    (void)kv_do(&t, "GET b");
+    assert_memory_equal(t.out.data, "$3\r\n\0\0x\r\n", 9);
+    KV_EXPECT(&t, "EXPIRE a 10", ":1\r\n");
+    KV_EXPECT(&t, "SETRANGE a 0 B", ":11\r\n");
+    KV_EXPECT(&t, "TTL a", ":10\r\n");
+    kv_close(&t);
+}
+
+/* Goal: names: types, renaming with value and expiry, moments of expiry. */
+static void test_keyspace_follows_redis(void **state)
+{
+    (void)state;
+    struct kv_test t;
+    kv_open(&t, NULL);
+    KV_EXPECT(&t, "TYPE a", "+none\r\n");
+    KV_EXPECT(&t, "SET a 1 EX 10", "+OK\r\n");
+    KV_EXPECT(&t, "TYPE a", "+string\r\n");
+    KV_EXPECT(&t, "RENAME none b", "-ERR no such key\r\n");
+    KV_EXPECT(&t, "RENAME a a", "+OK\r\n");
+    KV_EXPECT(&t, "RENAMENX a a", ":0\r\n");
+    KV_EXPECT(&t, "SET b 2", "+OK\r\n");
+    KV_EXPECT(&t, "RENAMENX a b", ":0\r\n");
+    KV_EXPECT(&t, "RENAME a b", "+OK\r\n");
+    KV_EXPECT(&t, "TTL b", ":10\r\n");
+    KV_EXPECT(&t, "RENAMENX b c", ":1\r\n");
+    KV_EXPECT(&t, "MGET a b c", "*3\r\n$-1\r\n$-1\r\n$1\r\n1\r\n");
+    KV_EXPECT(&t, "TOUCH a b c c", ":2\r\n");
+    KV_EXPECT(&t, "EXPIRETIME c", ":1700000010\r\n");
+    KV_EXPECT(&t, "PEXPIRETIME c", ":1700000010000\r\n");
+    KV_EXPECT(&t, "EXPIRETIME none", ":-2\r\n");
+    KV_EXPECT(&t, "PERSIST c", ":1\r\n");
+    KV_EXPECT(&t, "PEXPIRETIME c", ":-1\r\n");
+    KV_EXPECT(&t, "EXPIREAT c 1700000020", ":1\r\n");
+    KV_EXPECT(&t, "PTTL c", ":20000\r\n");
+    KV_EXPECT(&t, "PEXPIREAT c 1700000019500 GT", ":0\r\n");
+    KV_EXPECT(&t, "PEXPIREAT c 1700000019500 LT", ":1\r\n");
+    KV_EXPECT(&t, "EXPIREAT c 9223372036854775807",
+              "-ERR invalid expire time in 'expireat' command\r\n");
+    KV_EXPECT(&t, "EXPIREAT c -5", ":1\r\n");
+    KV_EXPECT(&t, "UNLINK c c", ":0\r\n");
+    kv_close(&t);
+}
+
+/* Goal: a walk sees each key that is there all the time exactly once, in pieces, while others come
+ * and go. */
+static void test_scan_goes_on_where_it_was(void **state)
+{
+    (void)state;
+    struct kv_test t;
+    char line[64];
+    unsigned seen[2000] = {0};
+    kv_open(&t, NULL);
+    for (unsigned i = 0; i < 2000; i++) {
+        (void)snprintf(line, sizeof(line), "SET k%u 1", i);
+        KV_EXPECT(&t, line, "+OK\r\n");
+    }
+    char cursor[24] = "0";
+    do {
+        (void)snprintf(line, sizeof(line), "SCAN %s COUNT 7", cursor);
+        const char *reply = kv_ask(&t, line);
+        unsigned keys = 0;
+        unsigned key = 0;
+        int at = 0;
+        assert_int_equal(sscanf(reply, "*2\r\n$%*u\r\n%23[0-9]\r\n*%u\r\n%n", cursor, &keys, &at),
+                         2);
+        assert_true(keys <= 7);
+        for (; keys > 0; keys--) {
+            int more = 0;
+            assert_int_equal(sscanf(reply + at, "$%*u\r\nk%u\r\n%n", &key, &more), 1);
+            at += more;
+            if (key < 2000) {
+                seen[key]++;
+            }
+        }
+        /* Every third one goes, behind the walk and before it; others come. */
+        (void)snprintf(line, sizeof(line), "DEL k%u k%u", (key * 7 % 667) * 3, (key * 5 % 667) * 3);
+        (void)kv_do(&t, line);
+        (void)snprintf(line, sizeof(line), "SET k%u 1", 2000 + key);
+        (void)kv_do(&t, line);
+        (void)snprintf(line, sizeof(line), "DEL k%u", 2000 + key / 2);
+        (void)kv_do(&t, line);
+    } while (strcmp(cursor, "0") != 0);
+    for (unsigned i = 0; i < 2000; i++) {
+        assert_true(i % 3 == 0 ? seen[i] <= 1 : seen[i] == 1);
+    }
+    kv_close(&t);
+}
+
+/* Goal: KEYS, SCAN's options, RANDOMKEY; keys whose time has come are not among them. */
+static void test_scan_options_follow_redis(void **state)
+{
+    (void)state;
+    struct kv_test t;
+    kv_open(&t, NULL);
+    KV_EXPECT(&t, "KEYS *", "*0\r\n");
+    KV_EXPECT(&t, "RANDOMKEY", "$-1\r\n");
+    KV_EXPECT(&t, "SCAN 0", "*2\r\n$1\r\n0\r\n*0\r\n");
+    KV_EXPECT(&t, "MSET one 1 two 2 three 3", "+OK\r\n");
+    KV_EXPECT(&t, "KEYS *", "*3\r\n$3\r\none\r\n$3\r\ntwo\r\n$5\r\nthree\r\n");
+    KV_EXPECT(&t, "KEYS t*", "*2\r\n$3\r\ntwo\r\n$5\r\nthree\r\n");
+    KV_EXPECT(&t, "SCAN 0 COUNT 2", "*2\r\n$1\r\n2\r\n*2\r\n$3\r\none\r\n$3\r\ntwo\r\n");
+    KV_EXPECT(&t, "SCAN 2 COUNT 2", "*2\r\n$1\r\n0\r\n*1\r\n$5\r\nthree\r\n");
+    KV_EXPECT(&t, "SCAN 0 MATCH t* TYPE string",
+              "*2\r\n$1\r\n0\r\n*2\r\n$3\r\ntwo\r\n$5\r\nthree\r\n");
+    KV_EXPECT(&t, "SCAN 0 TYPE list", "*2\r\n$1\r\n0\r\n*0\r\n");
+    KV_EXPECT(&t, "SCAN x", "-ERR invalid cursor\r\n");
+    KV_EXPECT(&t, "SCAN -1", "-ERR invalid cursor\r\n");
+    KV_EXPECT(&t, "SCAN 18446744073709551616", "-ERR invalid cursor\r\n");
+    KV_EXPECT(&t, "SCAN 18446744073709551615", "*2\r\n$1\r\n0\r\n*0\r\n");
+    KV_EXPECT(&t, "SCAN 0 COUNT 0", SYNTAX_ERROR);
+    KV_EXPECT(&t, "SCAN 0 COUNT x", NUMBER_ERROR);
+    KV_EXPECT(&t, "SCAN 0 COUNT", SYNTAX_ERROR);
+    KV_EXPECT(&t, "SCAN 0 FOO 1", SYNTAX_ERROR);
+    KV_EXPECT(&t, "DEL one two", ":2\r\n");
+    KV_EXPECT(&t, "RANDOMKEY", "$5\r\nthree\r\n");
+    KV_EXPECT(&t, "PEXPIRE three 5", ":1\r\n");
+    t.now_ms += 5;
+    kv_entry_apply(&t, SVC_ENTRY_NOOP, (struct ts_bytes){NULL, 0});
+    assert_string_equal(kv_ask(&t, "KEYS *"), "*0\r\n");
+    assert_string_equal(kv_ask(&t, "SCAN 0"), "*2\r\n$1\r\n0\r\n*0\r\n");
+    KV_EXPECT(&t, "RANDOMKEY", "$-1\r\n");
+    kv_close(&t);
+}
+
+/* Goal: patterns match as Redis' do, and a hostile one costs no more than its length times the
+ * name's. */
+static void test_glob_matches_as_redis(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *pattern, *text;
+        bool matches;
+    } cases[] = {
+        {"", "", true},
+        {"*", "", true},
+        {"?", "", false},
+        {"a*c", "abc", true},
+        {"a*c", "abcd", false},
+        {"**a**", "bab", true},
+        {"a?c", "abc", true},
+        {"[abc]x", "bx", true},
+        {"[a-c]x", "dx", false},
+        {"[c-a]x", "bx", true},
+        {"[^a]x", "ax", false},
+        {"[^a]x", "bx", true},
+        {"\\*", "*", true},
+        {"\\*", "a", false},
+        {"[\\]]", "]", true},
+        {"a\\", "a\\", true},
+        {"[a", "a", true},
+        {"[", "a", false},
+        {"h*llo", "heeello", true},
+        {"*b", "abab", true},
+        {"*ab*ab*c", "xabyabz", false},
+        {"[a-]", "-", false},
+        {"a]", "a]", true},
+        {"k?", "k12", false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct ts_bytes p = {(const uint8_t *)cases[i].pattern, strlen(cases[i].pattern)};
+        struct ts_bytes x = {(const uint8_t *)cases[i].text, strlen(cases[i].text)};
+        if (kv_glob_match(p, x) != cases[i].matches) {
+            fail_msg("%s against %s", cases[i].pattern, cases[i].text);
+        }
+    }
+    uint8_t stars[2000];
+    uint8_t text[20000];
+    for (size_t i = 0; i < sizeof(stars); i++) {
+        stars[i] = i % 2 == 0 ? '*' : 'a';
+    }
+    memset(text, 'a', sizeof(text));
+    text[sizeof(text) - 1] = 'b';
+    assert_false(kv_glob_match((struct ts_bytes){stars, sizeof(stars)},
+                               (struct ts_bytes){text, sizeof(text)}));
 }
 
 /* Goal: EXPIRE's options, errors and rounding. */
@@ -320,6 +568,12 @@ int main(void)
         cmocka_unit_test(test_multi_key_commands_follow_redis),
         cmocka_unit_test(test_counters_follow_redis),
         cmocka_unit_test(test_append_strlen_follow_redis),
+        cmocka_unit_test(test_set_relatives_follow_redis),
+        cmocka_unit_test(test_ranges_follow_redis),
+        cmocka_unit_test(test_keyspace_follows_redis),
+        cmocka_unit_test(test_scan_goes_on_where_it_was),
+        cmocka_unit_test(test_scan_options_follow_redis),
+        cmocka_unit_test(test_glob_matches_as_redis),
         cmocka_unit_test(test_expire_options_follow_redis),
         cmocka_unit_test(test_expiry_is_by_entry_time),
         cmocka_unit_test(test_server_commands_follow_redis),
