@@ -477,6 +477,20 @@ void resp_put_bulk_text(struct resp_writer *w, const char *text)
     resp_put_bulk(w, text, strlen(text));
 }
 
+void resp_put_null_array(struct resp_writer *w)
+{
+    if (w->version == RESP_V3) {
+        put(w, "_\r\n", 3);
+    } else {
+        put(w, "*-1\r\n", 5);
+    }
+}
+
+void resp_put_raw(struct resp_writer *w, const void *data, size_t n)
+{
+    put(w, data, n);
+}
+
 void resp_put_null(struct resp_writer *w)
 {
     if (w->version == RESP_V3) {

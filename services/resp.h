@@ -112,6 +112,10 @@ void resp_put_bulk(struct resp_writer *w, const void *data, size_t n);
 void resp_put_bulk_text(struct resp_writer *w, const char *text);
 /* The absent value: "$-1" or "_". */
 void resp_put_null(struct resp_writer *w);
+/* The absent array: "*-1" or "_". */
+void resp_put_null_array(struct resp_writer *w);
+/* Bytes that are no reply by themselves, or one that was written elsewhere. */
+void resp_put_raw(struct resp_writer *w, const void *data, size_t n);
 /* The head of an array of `n` replies that follow. */
 void resp_put_array(struct resp_writer *w, size_t n);
 /* The head of a map of `n` pairs that follow: "%n", or "*2n" in RESP2. */

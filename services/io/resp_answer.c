@@ -114,6 +114,9 @@ static void answer_ordered(struct resp_conn *c, struct resp_owner o, struct ts_b
 {
     ts_assert(c->answered < c->ordered && c->owed_bound >= o.owed_bound);
     c->owed_bound -= o.owed_bound;
+    if (o.watch) {
+        reply = resp_multi_watched(c, reply);
+    }
     put_out(c, reply.data, reply.len);
     c->answered++;
     release_deferred(c);

@@ -111,6 +111,7 @@ static void on_closed(uv_handle_t *handle)
     struct resp_server *s = c->server;
     free(c->deferred);
     free(c->held);
+    resp_multi_free(&c->multi);
     free(c);
     ts_assert(s->handles > 0);
     s->handles--;

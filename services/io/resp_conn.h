@@ -4,6 +4,7 @@
  *   resp_server.c   set-up, listeners, the turn, status
  *   resp_conn.c     one connection's bytes: reading, writing, closing
  *   resp_intake.c   from bytes to commands: parsing, classification, order
+ *   resp_multi.c    MULTI … EXEC: what a connection keeps until then; WATCH
  *   resp_answer.c   from replies to bytes in order; rounds; refusals
  *   resp_local.c, resp_client.c, resp_command.c, resp_info.c   local commands */
 #ifndef SERVICES_IO_RESP_CONN_H
@@ -12,10 +13,12 @@
 #include "services/io/resp_server.h"
 #include "services/kv/commands.h"
 #include "services/kv/kv.h"
+#include "services/kv/reply_size.h"
 
 #define RESP_NAME_MAX 64
 #define RESP_REDIS_VERSION "7.0.15"   /* whose commands and wordings these are */
 #define RESP_READ_CHUNK (256U * 1024) /* the shared read buffer */
+#define RESP_LINE_END 2
 #define RESP_INPUT_FIRST (16U * 1024) /* a connection's own input buffer at first */
 #define RESP_INPUT_PAUSE (64U * 1024) /* bytes a paused connection may still read ahead */
 #define RESP_READS_MAX 1024U          /* reads of one connection that wait for rounds */
@@ -70,6 +73,18 @@ struct resp_span {
     size_t len;
 };
 
+/* A connection's transaction, and what it watches (resp_multi.c). */
+struct resp_multi {
+    bool on;                  /* between MULTI and EXEC */
+    bool failed;              /* a command was refused: EXEC is, too */
+    struct svc_out commands;  /* each a word that is a payload */
+    size_t estimate;          /* of stored values in their answers, bytes, … */
+    size_t bound;             /* … and at most */
+    struct svc_out watched;   /* as EXEC's payload has it */
+    size_t watched_to;        /* bytes of it whose versions are known */
+    uint32_t watches_awaited; /* WATCH commands that are not answered yet */
+};
+
 struct resp_conn {
     uv_tcp_t tcp;
     uv_write_t write;
@@ -108,6 +123,8 @@ struct resp_conn {
     size_t deferred_len;
     size_t deferred_cap;
 
+    struct resp_multi multi;
+
     /* output */
     struct svc_out out;     /* being filled */
     struct svc_out sending; /* being written; bytes sending_at..len are left */
@@ -145,6 +162,7 @@ struct resp_owner {
     uint32_t gen;
     uint32_t owed;       /* bytes of stored values expected in its answer */
     uint32_t owed_bound; /* … possible in it */
+    bool watch;          /* its answer are versions, for resp_multi_watched */
 };
 
 struct resp_read_item {
@@ -219,6 +237,7 @@ struct resp_server {
     /* shared scratch */
     uint8_t *chunk;           /* RESP_READ_CHUNK, owned */
     struct ts_bytes *args;    /* limits.args_max, owned */
+    uint8_t *line;            /* an inline request: limits.inline_max and its end, owned */
     struct resp_buffer *pool; /* RESP_POOL_LEN, owned */
     size_t pool_len;
     size_t pool_bytes;
@@ -269,6 +288,38 @@ void resp_intake_resume(struct resp_conn *c);
 /* Whether the server's own bounds leave room for another ordered command, in this turn or in the
  * next one. */
 bool resp_intake_has_room(const struct resp_server *s);
+
+/* How a request left the intake. */
+enum resp_intake {
+    RESP_INTAKE_TAKEN, /* answered, collected or refused */
+    RESP_INTAKE_WAIT,  /* it must wait where it is; the connection is paused */
+};
+
+/* Whether one more ordered command may be collected whose answer holds at most `bound` bytes of
+ * stored values. False: listed where it is woken. */
+bool resp_intake_may_order(struct resp_conn *c, size_t bound);
+/* Collects what stands at `span` of the pending bytes, after resp_intake_may_order. */
+void resp_intake_order(struct resp_conn *c, struct resp_span span, struct kv_reply_size size,
+                       bool watch);
+/* Room for `n` bytes behind the pending ones, to be filled by the caller. */
+struct resp_span resp_intake_place(struct svc_out *arena, size_t n);
+/* Appends the request's payload to an arena. */
+struct resp_span resp_intake_put(struct svc_out *arena, enum resp_version version, uint8_t id,
+                                 const struct resp_request *req);
+/* The error for a request that is no command, or has not its words. */
+void resp_intake_unknown(struct resp_conn *c, const struct resp_request *req);
+void resp_intake_arity(struct resp_conn *c, const struct kv_command *command);
+
+/* ---- transactions (resp_multi.c) ---- */
+
+/* Whether the request is this part's: MULTI and its relatives, and all within a transaction. */
+bool resp_multi_concerns(const struct resp_conn *c, const struct kv_command *command);
+/* Takes it; `command` is NULL when there is no such. */
+enum resp_intake resp_multi_take(struct resp_conn *c, const struct kv_command *command,
+                                 const struct resp_request *req);
+/* The oldest WATCH that waits is answered: keeps the versions, and gives the client's reply. */
+struct ts_bytes resp_multi_watched(struct resp_conn *c, struct ts_bytes answer);
+void resp_multi_free(struct resp_multi *m);
 
 /* ---- answers (resp_answer.c) ---- */
 

@@ -5,13 +5,6 @@
 
 #include "base/assert.h"
 #include "services/kv/payload.h"
-#include "services/kv/reply_size.h"
-
-/* How a request left the intake. */
-enum intake {
-    INTAKE_TAKEN, /* answered, collected or refused */
-    INTAKE_WAIT,  /* it must wait where it is; the connection is paused */
-};
 
 static size_t pending_bytes(const struct resp_server *s)
 {
@@ -43,44 +36,51 @@ static bool answer_has_room(const struct resp_conn *c, size_t bound)
            c->bytes_total + c->owed_bound + bound <= hard;
 }
 
-/* Appends the request's payload to an arena. */
-static struct resp_span put_payload(struct svc_out *arena, enum resp_version version, uint8_t id,
-                                    const struct resp_request *req)
+struct resp_span resp_intake_place(struct svc_out *arena, size_t n)
 {
-    struct resp_span span = {arena->len, kv_payload_size(req->args, req->argc)};
-    if (arena->cap - arena->len < span.len) {
-        resp_arena_grow(arena, span.len);
+    struct resp_span span = {arena->len, n};
+    if (arena->cap - arena->len < n) {
+        resp_arena_grow(arena, n);
     }
-    struct ts_writer w = ts_writer_init(arena->data + arena->len, span.len);
-    kv_payload_encode(&w, version, id, req->args, req->argc);
-    ts_assert(ts_writer_status(&w) == TS_OK && w.len == span.len);
-    arena->len += span.len;
+    arena->len += n;
     return span;
 }
 
-/* Collects a command that the turn's submission will order. */
-static enum intake collect_ordered(struct resp_conn *c, const struct kv_command *command,
-                                   const struct resp_request *req)
+struct resp_span resp_intake_put(struct svc_out *arena, enum resp_version version, uint8_t id,
+                                 const struct resp_request *req)
+{
+    struct resp_span span = resp_intake_place(arena, kv_payload_size(req->args, req->argc));
+    struct ts_writer w = ts_writer_init(arena->data + span.at, span.len);
+    kv_payload_encode(&w, version, id, req->args, req->argc);
+    ts_assert(ts_writer_status(&w) == TS_OK && w.len == span.len);
+    return span;
+}
+
+bool resp_intake_may_order(struct resp_conn *c, size_t bound)
 {
     struct resp_server *s = c->server;
     if (c->reads > 0) {
-        return INTAKE_WAIT; /* program order: those reads come first */
+        return false; /* program order: those reads come first */
     }
     if (s->take_left == 0 || !resp_intake_has_room(s)) {
         resp_list_add(c, RESP_LINK_STARVED);
-        return INTAKE_WAIT;
+        return false;
     }
-    uint64_t mask = s->config.unanswered_max - 1;
-    c->coming = c->ordered == c->answered ? 0 : c->coming;
-    struct kv_reply_size size = kv_reply_size(s->state, command, req->args, req->argc, c->coming);
-    if (!answer_has_room(c, size.bound)) {
-        return INTAKE_WAIT; /* goes on when older ones are answered */
-    }
+    return answer_has_room(c, bound); /* goes on when older ones are answered */
+}
+
+void resp_intake_order(struct resp_conn *c, struct resp_span span, struct kv_reply_size size,
+                       bool watch)
+{
+    struct resp_server *s = c->server;
     ts_assert(s->pending_first + s->pending_len < 2 * (size_t)s->config.unanswered_max);
-    struct resp_span span = put_payload(&s->pending_bytes, c->version, command->id, req);
     s->pending[s->pending_first + s->pending_len++] = span;
-    s->owners[s->next_token & mask] =
-        (struct resp_owner){c->index, c->gen, (uint32_t)size.estimate, (uint32_t)size.bound};
+    s->owners[s->next_token & (s->config.unanswered_max - 1)] =
+        (struct resp_owner){.index = c->index,
+                            .gen = c->gen,
+                            .owed = (uint32_t)size.estimate,
+                            .owed_bound = (uint32_t)size.bound,
+                            .watch = watch};
     s->next_token++;
     s->take_left -= span.len < s->take_left ? span.len : s->take_left;
     s->owed += size.estimate;
@@ -88,28 +88,42 @@ static enum intake collect_ordered(struct resp_conn *c, const struct kv_command 
     c->coming = c->coming < span.len ? span.len : c->coming;
     c->ordered++;
     c->pending++;
-    return INTAKE_TAKEN;
 }
 
-static enum intake collect_read(struct resp_conn *c, const struct kv_command *command,
-                                const struct resp_request *req)
+/* Collects a command that the turn's submission will order. */
+static enum resp_intake collect_ordered(struct resp_conn *c, const struct kv_command *command,
+                                        const struct resp_request *req)
+{
+    struct resp_server *s = c->server;
+    c->coming = c->ordered == c->answered ? 0 : c->coming;
+    struct kv_reply_size size = kv_reply_size(s->state, command, req->args, req->argc, c->coming);
+    if (!resp_intake_may_order(c, size.bound)) {
+        return RESP_INTAKE_WAIT;
+    }
+    struct resp_span span = resp_intake_put(&s->pending_bytes, c->version, command->id, req);
+    resp_intake_order(c, span, size, false);
+    return RESP_INTAKE_TAKEN;
+}
+
+static enum resp_intake collect_read(struct resp_conn *c, const struct kv_command *command,
+                                     const struct resp_request *req)
 {
     struct resp_server *s = c->server;
     struct resp_round *round = resp_round_open(s);
     if (round->bytes.len >= s->config.pending_bytes_max) {
         resp_list_add(c, RESP_LINK_STARVED);
-        return INTAKE_WAIT;
+        return RESP_INTAKE_WAIT;
     }
     struct resp_read_item *item = resp_round_add(round);
     item->owner = (struct resp_owner){.index = c->index, .gen = c->gen};
-    item->payload = put_payload(&round->bytes, c->version, command->id, req);
+    item->payload = resp_intake_put(&round->bytes, c->version, command->id, req);
     c->reads++;
     c->read_bytes += item->payload.len;
-    return INTAKE_TAKEN;
+    return RESP_INTAKE_TAKEN;
 }
 
 /* "ERR unknown command 'x', with args beginning with: 'a' 'b' ", at most 128 bytes of each. */
-static void unknown_command(struct resp_conn *c, const struct resp_request *req)
+void resp_intake_unknown(struct resp_conn *c, const struct resp_request *req)
 {
     char text[512];
     char args[160] = "";
@@ -128,6 +142,13 @@ static void unknown_command(struct resp_conn *c, const struct resp_request *req)
     resp_answer_error(c, text);
 }
 
+void resp_intake_arity(struct resp_conn *c, const struct kv_command *command)
+{
+    char text[128];
+    snprintf(text, sizeof(text), "ERR wrong number of arguments for '%s' command", command->name);
+    resp_answer_error(c, text);
+}
+
 static void run_local(struct resp_conn *c, const struct kv_command *command,
                       const struct resp_request *req)
 {
@@ -139,16 +160,19 @@ static void run_local(struct resp_conn *c, const struct kv_command *command,
     resp_answer_local_end(c, before);
 }
 
-static enum intake dispatch(struct resp_conn *c, const struct resp_request *req)
+static enum resp_intake dispatch(struct resp_conn *c, const struct resp_request *req)
 {
     struct resp_server *s = c->server;
     const struct kv_command *command = kv_command_find(req->args[0]);
     char text[RESP_ADDR_MAX + RESP_REASON_MAX + 64];
+    if (resp_multi_concerns(c, command)) {
+        return resp_multi_take(c, command, req);
+    }
     bool state_command = command != NULL && (command->flags & KV_CMD_LOCAL) == 0;
     bool arity_ok = command != NULL && kv_command_arity_ok(command, req->argc);
     if (state_command && arity_ok && s->status.role == RESP_ROLE_TAKING_OVER) {
         resp_list_add(c, RESP_LINK_STARVED);
-        return INTAKE_WAIT;
+        return RESP_INTAKE_WAIT;
     }
     if (state_command && arity_ok && s->status.role == RESP_ROLE_PRIMARY) {
         c->last_command = command->name;
@@ -157,17 +181,15 @@ static enum intake dispatch(struct resp_conn *c, const struct resp_request *req)
                                                                 : collect_ordered(c, command, req);
     }
     if (c->reads > 0) {
-        return INTAKE_WAIT; /* all below is answered at once: not before those reads */
+        return RESP_INTAKE_WAIT; /* all below is answered at once: not before those reads */
     }
     if (command == NULL) {
-        unknown_command(c, req);
-        return INTAKE_TAKEN;
+        resp_intake_unknown(c, req);
+        return RESP_INTAKE_TAKEN;
     }
     c->last_command = command->name;
     if (!arity_ok) {
-        snprintf(text, sizeof(text), "ERR wrong number of arguments for '%s' command",
-                 command->name);
-        resp_answer_error(c, text);
+        resp_intake_arity(c, command);
     } else if (state_command) {
         resp_answer_refusal(s, text, sizeof(text));
         s->stats.refused++;
@@ -175,7 +197,7 @@ static enum intake dispatch(struct resp_conn *c, const struct resp_request *req)
     } else {
         run_local(c, command, req);
     }
-    return INTAKE_TAKEN;
+    return RESP_INTAKE_TAKEN;
 }
 
 static void protocol_error(struct resp_conn *c, const struct resp_request *req)
@@ -187,22 +209,28 @@ static void protocol_error(struct resp_conn *c, const struct resp_request *req)
     c->finishing = true;
 }
 
+/* An inline request is unescaped in place: one that must wait is looked at again as it came. */
+static size_t keep_line(struct resp_server *s, const uint8_t *data, size_t len)
+{
+    size_t room = (size_t)s->config.limits.inline_max + RESP_LINE_END;
+    size_t most = room < len ? room : len;
+    const uint8_t *end = memchr(data, '\n', most);
+    size_t n = end == NULL ? 0 : (size_t)(end - data) + 1;
+    memcpy(s->line, data, n);
+    return n;
+}
+
 size_t resp_intake(struct resp_conn *c, uint8_t *data, size_t len)
 {
     struct resp_server *s = c->server;
     size_t at = 0;
     c->paused = false;
     while (at < len && !c->closing && !c->finishing) {
-        /* An inline request is unescaped in place, so it cannot be looked at twice. */
-        bool held = s->status.role == RESP_ROLE_TAKING_OVER && data[at] != '*';
-        bool waits = c->reads > 0 && data[at] != '*';
-        if (held) {
-            resp_list_add(c, RESP_LINK_STARVED);
-        }
-        if (held || waits || !conn_has_room(c)) {
+        if (!conn_has_room(c)) {
             c->paused = true;
             break;
         }
+        size_t line = data[at] == '*' ? 0 : keep_line(s, data + at, len - at);
         struct resp_request req = {.args = s->args, .args_cap = s->config.limits.args_max};
         enum resp_result r = resp_parse(&c->parser, &s->config.limits, data + at, len - at, &req);
         if (r == RESP_MORE) {
@@ -217,7 +245,8 @@ size_t resp_intake(struct resp_conn *c, uint8_t *data, size_t len)
             protocol_error(c, &req);
             return len;
         }
-        if (r == RESP_REQUEST && dispatch(c, &req) == INTAKE_WAIT) {
+        if (r == RESP_REQUEST && dispatch(c, &req) == RESP_INTAKE_WAIT) {
+            memcpy(data + at, s->line, line);
             c->paused = true;
             break;
         }

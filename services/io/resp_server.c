@@ -89,6 +89,7 @@ static void free_memory(struct resp_server *s)
     free(s->rounds);
     free(s->chunk);
     free(s->args);
+    free(s->line);
     free(s->pool);
     free(s);
 }
@@ -103,9 +104,11 @@ static bool allocate(struct resp_server *s)
     s->rounds = calloc((size_t)c->rounds_max + 1, sizeof(*s->rounds));
     s->chunk = malloc(RESP_READ_CHUNK);
     s->args = calloc(c->limits.args_max, sizeof(*s->args));
+    s->line = malloc((size_t)c->limits.inline_max + RESP_LINE_END);
     s->pool = calloc(RESP_POOL_LEN, sizeof(*s->pool));
     if (s->slots == NULL || s->owners == NULL || s->pending == NULL || s->batch == NULL ||
-        s->rounds == NULL || s->chunk == NULL || s->args == NULL || s->pool == NULL) {
+        s->rounds == NULL || s->chunk == NULL || s->args == NULL || s->line == NULL ||
+        s->pool == NULL) {
         return false;
     }
     for (uint32_t i = 0; i < c->clients_max; i++) {

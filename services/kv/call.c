@@ -90,6 +90,13 @@ bool kv_number(struct kv_call *c, struct ts_bytes word, int64_t *out)
     return false;
 }
 
+void kv_payload_error(struct kv_call *c, enum ts_err err)
+{
+    char text[96];
+    snprintf(text, sizeof(text), "ERR the request's payload is not valid: %s", ts_err_text(err));
+    resp_put_error(&c->reply, text);
+}
+
 void kv_syntax_error(struct kv_call *c)
 {
     resp_put_error(&c->reply, "ERR syntax error");

@@ -83,6 +83,9 @@ static const struct kv_command table[] = {
     {"keys", KV_KEYS, 2, R, 0, 0, 0, kv_run_keys, "Find all keys matching the given pattern"},
     {"scan", KV_SCAN, -2, R, 0, 0, 0, kv_run_scan, "Incrementally iterate the keys"},
     {"randomkey", KV_RANDOMKEY, 1, R | TIMED, 0, 0, 0, kv_run_randomkey, "Return a random key"},
+    {"exec", KV_EXEC, 1, W, 0, 0, 0, kv_run_exec, "Execute all commands in a transaction"},
+    {"watch", KV_WATCH, -2, R | TIMED | FAST, 1, -1, 1, kv_run_watch,
+     "Watch the given keys to determine the execution of a transaction"},
     {"ping", KV_PING, -1, L | FAST, 0, 0, 0, NULL, "Ping the server"},
     {"echo", KV_ECHO, 2, L | FAST, 0, 0, 0, NULL, "Echo the given string"},
     {"hello", KV_HELLO, -1, L | FAST, 0, 0, 0, NULL, "Handshake with the server"},
@@ -92,10 +95,16 @@ static const struct kv_command table[] = {
     {"command", KV_COMMAND, -1, L, 0, 0, 0, NULL, "Get details about the commands"},
     {"config", KV_CONFIG, -2, L | ADMIN, 0, 0, 0, NULL, "Get configuration parameters"},
     {"info", KV_INFO, -1, L, 0, 0, 0, NULL, "Get information about this replica and its group"},
+    {"multi", KV_MULTI, 1, L | FAST, 0, 0, 0, NULL, "Mark the start of a transaction"},
+    {"discard", KV_DISCARD, 1, L | FAST, 0, 0, 0, NULL, "Discard a transaction"},
+    {"unwatch", KV_UNWATCH, 1, L | FAST, 0, 0, 0, NULL, "Forget about all watched keys"},
     {"role", KV_ROLE, 1, L | FAST, 0, 0, 0, NULL, "Return the role of this replica"},
 };
 
 #define TABLE_LEN (sizeof(table) / sizeof(table[0]))
+
+/* No client's command: it has no name. */
+static const struct kv_command literal = {"", KV_LITERAL, 2, R, 0, 0, 0, kv_run_literal, ""};
 
 const struct kv_command *kv_command_find(struct ts_bytes name)
 {
@@ -117,6 +126,9 @@ const struct kv_command *kv_command_by_id(uint8_t id)
     /* State commands stand in the order of their ids, from 1 on (a unit test holds that). */
     if (id >= KV_GET && id <= KV_STATE_LAST) {
         return &table[id - KV_GET];
+    }
+    if (id == KV_LITERAL) {
+        return &literal;
     }
     for (size_t i = KV_STATE_LAST; i < TABLE_LEN; i++) {
         if (table[i].id == id) {

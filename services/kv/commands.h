@@ -66,7 +66,10 @@ enum kv_command_id {
     KV_KEYS = 41,
     KV_SCAN = 42,
     KV_RANDOMKEY = 43,
-    KV_STATE_LAST = KV_RANDOMKEY,
+    KV_EXEC = 44,  /* a transaction, composed by the front-end: see transaction.c */
+    KV_WATCH = 45, /* answers with versions, for the front-end */
+    KV_STATE_LAST = KV_WATCH,
+    KV_LITERAL = 46, /* within a transaction: answers with its word */
     /* local commands: never in a payload */
     KV_PING = 128,
     KV_ECHO = 129,
@@ -78,6 +81,9 @@ enum kv_command_id {
     KV_CONFIG = 135,
     KV_INFO = 136,
     KV_ROLE = 137,
+    KV_MULTI = 138,
+    KV_DISCARD = 139,
+    KV_UNWATCH = 140,
 };
 
 struct kv_call;

@@ -51,19 +51,12 @@ void kv_sweep(struct kv_state *kv, size_t max)
     }
 }
 
-/* An answer to what the front-end never sends: the log's bytes are not trusted. */
-static void refuse(struct resp_writer *reply, enum ts_err err)
-{
-    char text[96];
-    snprintf(text, sizeof(text), "ERR the request's payload is not valid: %s", ts_err_text(err));
-    resp_put_error(reply, text);
-}
-
 /* Whether the command may run here and now; otherwise writes the error. */
 static bool admit(struct kv_call *c, size_t payload_len)
 {
     char text[128];
-    if (!kv_command_arity_ok(c->command, (size_t)c->payload.words + 1)) {
+    bool composed = c->command->id == KV_EXEC; /* by the front-end: it checks its own words */
+    if (!composed && !kv_command_arity_ok(c->command, (size_t)c->payload.words + 1)) {
         snprintf(text, sizeof(text), "ERR wrong number of arguments for '%s' command",
                  c->command->name);
         resp_put_error(&c->reply, text);
@@ -81,17 +74,18 @@ static bool admit(struct kv_call *c, size_t payload_len)
     return true;
 }
 
-static void run(struct kv_call *c, struct ts_bytes payload, struct svc_out *out)
+void kv_run_payload(struct kv_call *c, struct ts_bytes payload, struct svc_out *out,
+                    size_t reply_max)
 {
     enum ts_err err = kv_payload_decode(&c->payload, payload);
-    c->reply = resp_writer_init(out, c->payload.version, (size_t)c->kv->limits.reply_max);
+    c->reply = resp_writer_init(out, c->payload.version, reply_max);
     if (err != TS_OK) {
         c->reply.version = RESP_V2;
-        refuse(&c->reply, err);
+        kv_payload_error(c, err);
     } else {
         c->command = kv_command_by_id(c->payload.command);
         if (c->command == NULL || c->command->run == NULL) {
-            refuse(&c->reply, TS_ERR_NOT_FOUND);
+            kv_payload_error(c, TS_ERR_NOT_FOUND);
         } else if (admit(c, payload.len)) {
             c->command->run(c);
         }
@@ -99,12 +93,18 @@ static void run(struct kv_call *c, struct ts_bytes payload, struct svc_out *out)
     if (resp_writer_finish(&c->reply) == TS_ERR_LIMIT) {
         /* Only commands that answer with several values come here, and they read. */
         char text[96];
-        snprintf(text, sizeof(text), "ERR the reply exceeds the limit of %llu bytes",
-                 (unsigned long long)c->kv->limits.reply_max);
+        snprintf(text, sizeof(text), "ERR the reply exceeds the limit of %zu bytes", reply_max);
         struct resp_writer again = resp_writer_init(out, RESP_V2, sizeof(text) + 3);
         resp_put_error(&again, text);
         (void)!resp_writer_finish(&again);
     }
+}
+
+/* A transaction bounds its answers itself: what was executed must be answered. */
+static size_t reply_max(const struct kv_state *kv, struct ts_bytes payload)
+{
+    bool several = kv_payload_command(payload) == KV_EXEC;
+    return several ? SIZE_MAX / 4 : (size_t)kv->limits.reply_max;
 }
 
 static void kv_apply(void *state, const struct svc_entry *entry, struct svc_out *out)
@@ -113,6 +113,7 @@ static void kv_apply(void *state, const struct svc_entry *entry, struct svc_out 
     if (entry->time.ns > kv->time.ns) {
         kv->time = entry->time;
     }
+    kv->store.version = entry->seq.v;
     kv_store_tidy(&kv->store);
     switch (entry->kind) {
     case SVC_ENTRY_NOOP:
@@ -120,7 +121,7 @@ static void kv_apply(void *state, const struct svc_entry *entry, struct svc_out 
     case SVC_ENTRY_COMMAND: {
         kv_sweep(kv, SWEEP_PER_COMMAND);
         struct kv_call c = {.kv = kv, .mut = kv, .now_ms = now_ms(kv)};
-        run(&c, entry->payload, out);
+        kv_run_payload(&c, entry->payload, out, reply_max(kv, entry->payload));
         break;
     }
     case SVC_ENTRY_TICK:
@@ -136,7 +137,7 @@ static void kv_read(const void *state, struct ts_bytes command, struct svc_out *
 {
     const struct kv_state *kv = state;
     struct kv_call c = {.kv = kv, .mut = NULL, .now_ms = now_ms(kv)};
-    run(&c, command, out);
+    kv_run_payload(&c, command, out, (size_t)kv->limits.reply_max);
 }
 
 static struct ts_ltime kv_next_tick(const void *state)

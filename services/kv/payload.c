@@ -14,7 +14,7 @@ size_t kv_payload_size(const struct ts_bytes *args, size_t argc)
 {
     size_t size = KV_PAYLOAD_HEAD;
     for (size_t i = 1; i < argc; i++) {
-        size += length_size(args[i].len) + args[i].len;
+        size += kv_payload_word_size(args[i]);
     }
     return size;
 }
@@ -28,6 +28,17 @@ static void put_length(struct ts_writer *w, size_t n)
     ts_put_u8(w, (uint8_t)n);
 }
 
+size_t kv_payload_word_size(struct ts_bytes word)
+{
+    return length_size(word.len) + word.len;
+}
+
+void kv_payload_put_word(struct ts_writer *w, struct ts_bytes word)
+{
+    put_length(w, word.len);
+    ts_put_bytes(w, word.data, word.len);
+}
+
 void kv_payload_encode(struct ts_writer *w, enum resp_version version, uint8_t command,
                        const struct ts_bytes *args, size_t argc)
 {
@@ -35,8 +46,7 @@ void kv_payload_encode(struct ts_writer *w, enum resp_version version, uint8_t c
     ts_put_u8(w, (uint8_t)version);
     ts_put_u8(w, command);
     for (size_t i = 1; i < argc; i++) {
-        put_length(w, args[i].len);
-        ts_put_bytes(w, args[i].data, args[i].len);
+        kv_payload_put_word(w, args[i]);
     }
 }
 
@@ -59,6 +69,11 @@ static uint32_t get_length(struct ts_reader *r)
     return 0;
 }
 
+struct ts_bytes kv_payload_get_word(struct ts_reader *r)
+{
+    return ts_get_bytes(r, get_length(r));
+}
+
 enum ts_err kv_payload_decode(struct kv_payload *p, struct ts_bytes payload)
 {
     *p = (struct kv_payload){.r = ts_reader_init(payload.data, payload.len)};
@@ -76,7 +91,7 @@ enum ts_err kv_payload_decode(struct kv_payload *p, struct ts_bytes payload)
     p->version = version == RESP_V3 ? RESP_V3 : RESP_V2;
     struct ts_reader walk = p->r;
     while (ts_reader_left(&walk) > 0) {
-        (void)ts_get_bytes(&walk, get_length(&walk));
+        (void)kv_payload_get_word(&walk);
         if (ts_reader_status(&walk) != TS_OK || p->words == KV_PAYLOAD_WORDS_MAX) {
             return TS_ERR_MALFORMED;
         }
@@ -90,5 +105,5 @@ struct ts_bytes kv_payload_next(struct kv_payload *p)
     if (ts_reader_left(&p->r) == 0) {
         return (struct ts_bytes){NULL, 0};
     }
-    return ts_get_bytes(&p->r, get_length(&p->r));
+    return kv_payload_get_word(&p->r);
 }

@@ -13,6 +13,7 @@
 
 #define KV_PAYLOAD_FORMAT 1
 #define KV_PAYLOAD_HEAD 3
+#define KV_WATCH_MARK 'W'
 /* The most words behind the name that a decoder takes. */
 #define KV_PAYLOAD_WORDS_MAX (RESP_ARGS_MAX_DEFAULT - 1)
 
@@ -33,6 +34,16 @@ void kv_payload_encode(struct ts_writer *w, enum resp_version version, uint8_t c
  * TS_ERR_SHORT: no whole head. TS_ERR_MALFORMED: a bad version byte, length or too many words.
  * TS_ERR_VERSION: another format. */
 enum ts_err kv_payload_decode(struct kv_payload *p, struct ts_bytes payload) TS_MUST_USE;
+/* The command id that a payload names, unchecked; 0: it is too short. */
+static inline uint8_t kv_payload_command(struct ts_bytes payload)
+{
+    return payload.len < KV_PAYLOAD_HEAD ? 0 : payload.data[KV_PAYLOAD_HEAD - 1];
+}
+/* One word, as it stands in a payload, and its exact size. */
+void kv_payload_put_word(struct ts_writer *w, struct ts_bytes word);
+size_t kv_payload_word_size(struct ts_bytes word);
+/* The next word of any reader that holds words; {NULL, 0} and failed when there is none. */
+struct ts_bytes kv_payload_get_word(struct ts_reader *r);
 /* The next word; {NULL, 0} past the last one. */
 struct ts_bytes kv_payload_next(struct kv_payload *p);
 

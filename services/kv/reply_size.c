@@ -62,3 +62,9 @@ struct kv_reply_size kv_reply_size(const void *state, const struct kv_command *c
     }
     return size;
 }
+
+size_t kv_reply_size_of_transaction(const void *state)
+{
+    const struct kv_state *kv = state;
+    return (size_t)kv->limits.reply_max * KV_EXEC_REPLIES;
+}

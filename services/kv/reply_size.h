@@ -15,5 +15,7 @@ struct kv_reply_size {
  * kv_service; `coming` is the length of the longest value that may still be stored before it. */
 struct kv_reply_size kv_reply_size(const void *state, const struct kv_command *command,
                                    const struct ts_bytes *args, size_t argc, size_t coming);
+/* The most that a transaction's answer can have. */
+size_t kv_reply_size_of_transaction(const void *state);
 
 #endif

@@ -25,12 +25,21 @@ struct kv_call {
     const struct kv_state *kv;
     struct kv_state *mut; /* the same state in apply; NULL in a read, which must not change it */
     const struct kv_command *command;
+    bool within; /* a transaction */
     struct kv_payload payload;
     struct resp_writer reply;
     uint64_t now_ms;
 };
 
 #define KV_MS_PER_S 1000
+
+/* A transaction's answers may have so many times the bytes of one command's. */
+#define KV_EXEC_REPLIES 2
+
+/* Carries one payload out; its answer has at most reply_max bytes. c->kv, mut and now_ms are set.
+ */
+void kv_run_payload(struct kv_call *c, struct ts_bytes payload, struct svc_out *out,
+                    size_t reply_max);
 
 /* The next word of the request; {NULL, 0} past the last one. */
 struct ts_bytes kv_word(struct kv_call *c);
@@ -53,6 +62,8 @@ struct kv_entry *kv_set(struct kv_call *c, struct kv_entry *e, struct ts_bytes k
 /* A number, or the error that Redis gives is written. */
 bool kv_number(struct kv_call *c, struct ts_bytes word, int64_t *out);
 
+/* The answer to what the front-end never sends: the log's bytes are not trusted. */
+void kv_payload_error(struct kv_call *c, enum ts_err err);
 /* "ERR syntax error" */
 void kv_syntax_error(struct kv_call *c);
 /* "ERR invalid expire time in 'set' command" */
@@ -101,5 +112,8 @@ void kv_run_persist(struct kv_call *c);
 void kv_run_flush(struct kv_call *c);
 void kv_run_dbsize(struct kv_call *c);
 void kv_run_time(struct kv_call *c);
+void kv_run_exec(struct kv_call *c);
+void kv_run_watch(struct kv_call *c);
+void kv_run_literal(struct kv_call *c);
 
 #endif

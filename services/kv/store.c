@@ -25,7 +25,8 @@ bool kv_store_init(struct kv_store *s, uint64_t seed)
     *s = (struct kv_store){.seed = seed, .next_serial = 1};
     s->now.slots = calloc(BUCKETS_MIN, sizeof(struct kv_entry *));
     s->now.count = BUCKETS_MIN;
-    return s->now.slots != NULL;
+    s->gone = calloc(KV_GONE_SLOTS, sizeof(*s->gone));
+    return s->now.slots != NULL && s->gone != NULL;
 }
 
 static void entry_free(struct kv_entry *e)
@@ -51,6 +52,7 @@ void kv_store_free(struct kv_store *s)
     free(s->old.slots);
     free(s->heap);
     kv_order_free(&s->order);
+    free(s->gone);
     *s = (struct kv_store){0};
 }
 
@@ -117,6 +119,7 @@ struct kv_entry *kv_store_add(struct kv_store *s, struct ts_bytes key)
         .prev = s->last,
         .hash = hash_key(s, key),
         .serial = s->next_serial++,
+        .version = s->version,
         .expire_ms = KV_NO_EXPIRY,
         .heap_at = KV_NOT_IN_HEAP,
         .key_len = (uint32_t)key.len,
@@ -151,9 +154,21 @@ static void unchain(struct kv_store *s, struct kv_entry *e)
     *link = e->chain;
 }
 
+/* The same on every replica: not by the table's seed. */
+static size_t gone_slot(const uint8_t *key, size_t len)
+{
+    return (size_t)(ts_hash_seeded(0, key, len) % KV_GONE_SLOTS);
+}
+
+uint64_t kv_store_version(const struct kv_store *s, const struct kv_entry *e, struct ts_bytes key)
+{
+    return e != NULL ? e->version << 1 | 1 : s->gone[gone_slot(key.data, key.len)] << 1;
+}
+
 void kv_store_remove(struct kv_store *s, struct kv_entry *e)
 {
     ts_assert(s->keys > 0);
+    s->gone[gone_slot(e->key, e->key_len)] = s->version;
     if (s->cursor == e) {
         s->cursor = e->next;
     }
@@ -185,6 +200,8 @@ void kv_store_clear(struct kv_store *s)
     uint64_t serial = s->next_serial;
     *s = (struct kv_store){
         .seed = s->seed,
+        .version = s->version,
+        .gone = s->gone,
         .now = {slots, BUCKETS_MIN},
         .graveyard = graveyard,
         .next_serial = serial,
@@ -214,6 +231,7 @@ void kv_store_set_value(struct kv_store *s, struct kv_entry *e, struct ts_bytes 
 {
     s->memory -= e->value_len;
     e->value_len = 0;
+    e->version = s->version;
     reserve(e, value.len);
     if (value.len > 0) {
         ts_assert(e->value != NULL);
@@ -225,6 +243,7 @@ void kv_store_set_value(struct kv_store *s, struct kv_entry *e, struct ts_bytes 
 
 void kv_store_append(struct kv_store *s, struct kv_entry *e, struct ts_bytes tail)
 {
+    e->version = s->version;
     if (tail.len == 0) {
         return;
     }
@@ -239,6 +258,7 @@ void kv_store_append(struct kv_store *s, struct kv_entry *e, struct ts_bytes tai
 void kv_store_overwrite(struct kv_store *s, struct kv_entry *e, size_t at, struct ts_bytes part)
 {
     size_t end = at + part.len;
+    e->version = s->version;
     if (end > e->value_len) {
         reserve(e, end);
         ts_assert(e->value != NULL && e->value_cap >= end);
@@ -258,6 +278,7 @@ void kv_store_set_expiry(struct kv_store *s, struct kv_entry *e, uint64_t expire
     }
     kv_heap_remove(s, e);
     e->expire_ms = expire_ms;
+    e->version = s->version;
     if (expire_ms != KV_NO_EXPIRY) {
         kv_heap_insert(s, e);
     }

@@ -18,6 +18,7 @@
 
 #define KV_NO_EXPIRY 0
 #define KV_NOT_IN_HEAP UINT32_MAX
+#define KV_GONE_SLOTS 4096U
 
 struct kv_entry {
     struct kv_entry *chain; /* next in the bucket */
@@ -26,6 +27,7 @@ struct kv_entry {
     uint64_t hash;
     uint64_t serial;    /* creation number: breaks ties between equal expiries */
     uint64_t expire_ms; /* logical time, KV_NO_EXPIRY = never */
+    uint64_t version;   /* the store's when value or expiry were last changed */
     uint32_t heap_at;   /* index in the heap, KV_NOT_IN_HEAP */
     uint32_t key_len;
     uint32_t value_len;
@@ -51,6 +53,9 @@ struct kv_store {
     struct kv_buckets now;
     struct kv_buckets old;
     size_t moved;
+    /* seq of the log entry being applied; the caller sets it */
+    uint64_t version;
+    uint64_t *gone; /* KV_GONE_SLOTS, owned: the version in which a key of this slot last went */
     /* creation order */
     struct kv_entry *first;
     struct kv_entry *last;
@@ -78,6 +83,9 @@ struct kv_entry *kv_store_find(const struct kv_store *s, struct ts_bytes key);
 /* Creates the key, which must not exist, with an empty value and no expiry. */
 struct kv_entry *kv_store_add(struct kv_store *s, struct ts_bytes key);
 void kv_store_remove(struct kv_store *s, struct kv_entry *e);
+/* What changes whenever the key comes, goes or is changed, and seldom otherwise: only by another
+ * key of its slot that goes. (A key that was not there, came, and was flushed is as it was.) */
+uint64_t kv_store_version(const struct kv_store *s, const struct kv_entry *e, struct ts_bytes key);
 /* Forgets all keys at once; kv_store_tidy frees them. */
 void kv_store_clear(struct kv_store *s);
 

@@ -231,11 +231,41 @@ static void random_line(struct ts_prng *p, unsigned *counter, char *line, bool *
     }
 }
 
+static bool in_transaction; /* of the present connections */
+
+/* Begins, ends and disturbs transactions. */
+static void random_transaction(struct ts_prng *p, char *line)
+{
+    static const char *const within[] = {"EXEC",  "EXEC",    "EXEC", "DISCARD",
+                                         "MULTI", "UNWATCH", NULL};
+    static const char *const outside[] = {"MULTI", "MULTI",   "MULTI", "UNWATCH",
+                                          "EXEC",  "DISCARD", "WATCH", NULL};
+    const char *word = pick(p, in_transaction ? within : outside);
+    if (ts_prng_below(p, 3) == 0) {
+        snprintf(line, REQUEST_MAX, "WATCH %s %s", pick(p, keys), pick(p, keys));
+        return;
+    }
+    snprintf(line, REQUEST_MAX, "%s", word);
+    if (strcmp(word, "MULTI") == 0) {
+        in_transaction = true;
+    } else if (strcmp(word, "EXEC") == 0 || strcmp(word, "DISCARD") == 0) {
+        in_transaction = false;
+    }
+}
+
 /* As an array, or, when the words allow it, sometimes as an inline request. */
 static void random_request(struct ts_prng *p, unsigned *counter, struct request *r)
 {
     char line[REQUEST_MAX];
-    random_line(p, counter, line, &r->coarse);
+    r->coarse = false;
+    if (ts_prng_below(p, 8) == 0) {
+        random_transaction(p, line);
+    } else {
+        do { /* what EXEC answers is compared exactly */
+            random_line(p, counter, line, &r->coarse);
+        } while (in_transaction &&
+                 (r->coarse || strncmp(line, "HELLO", 5) == 0 || strncmp(line, "CLIENT", 6) == 0));
+    }
     bool plain = strpbrk(line, "\x01\n\x7f") == NULL && line[0] != '\0';
     if (plain && ts_prng_below(p, 6) == 0) {
         r->len = (size_t)snprintf(r->data, REQUEST_MAX, "%s%s", line,
@@ -314,6 +344,7 @@ static void run_rounds(const char *const *options, uint64_t seed, int rounds)
     struct ts_prng p = ts_prng_init(seed);
     for (int round = 0; round < rounds; round++) {
         int fd[2] = {kv_connect(address, redis_port), kv_connect(address, port)};
+        in_transaction = false;
         const char *hello = round % 2 == 0 ? "HELLO 2\r\nFLUSHALL\r\n" : "HELLO 3\r\nFLUSHALL\r\n";
         for (int i = 0; i < 2; i++) {
             struct kv_replies r = {0};

@@ -359,6 +359,136 @@ static void test_glob_matches_as_redis(void **state)
                                (struct ts_bytes){text, sizeof(text)}));
 }
 
+/* A transaction of these commands; `watched` are bytes as EXEC's payload has them. */
+static const char *kv_exec(struct kv_test *t, struct ts_bytes watched, const char *const *lines)
+{
+    uint8_t bytes[2048];
+    struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
+    struct ts_bytes args[2] = {{NULL, 0}, watched};
+    kv_payload_encode(&w, t->version, KV_EXEC, args, 2);
+    for (; *lines != NULL; lines++) {
+        uint8_t one[512];
+        size_t n = kv_encode(t->version, *lines, one, sizeof(one));
+        kv_payload_put_word(&w, (struct ts_bytes){one, n});
+    }
+    kv_entry_apply(t, SVC_ENTRY_COMMAND, (struct ts_bytes){bytes, w.len});
+    return kv_text(t);
+}
+
+/* What WATCH answers, as EXEC brings it along. */
+static struct ts_bytes kv_watch(struct kv_test *t, const char *key, uint8_t out[64])
+{
+    char line[32];
+    (void)snprintf(line, sizeof(line), "WATCH %s", key);
+    (void)kv_do(t, line);
+    assert_int_equal(t->out.len, 9);
+    assert_int_equal(t->out.data[0], KV_WATCH_MARK);
+    struct ts_writer w = ts_writer_init(out, 64);
+    ts_put_bytes(&w, t->out.data + 1, 8);
+    kv_payload_put_word(&w, (struct ts_bytes){(const uint8_t *)key, strlen(key)});
+    return (struct ts_bytes){out, w.len};
+}
+
+/* Goal: a transaction answers with all its answers; one command that fails does not stop it. */
+static void test_exec_follows_redis(void **state)
+{
+    (void)state;
+    struct kv_test t;
+    kv_open(&t, NULL);
+    struct ts_bytes nothing = {NULL, 0};
+    const char *const lines[] = {"SET a x", "INCR a", "GET a", NULL};
+    assert_string_equal(kv_exec(&t, nothing, lines), "*3\r\n+OK\r\n" NUMBER_ERROR "$1\r\nx\r\n");
+    const char *const none[] = {NULL};
+    assert_string_equal(kv_exec(&t, nothing, none), "*0\r\n");
+    kv_close(&t);
+}
+
+/* Goal: nothing runs when a watched key was changed, in whatever way, and all runs otherwise. */
+static void test_exec_watched_change_runs_nothing(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *before, *key, *change;
+        bool goes;
+    } cases[] = {
+        {"SET a 1", "a", "SET b 1", true},         {"SET a 1", "a", "SET a 1", false},
+        {"SET a 1", "a", "APPEND a x", false},     {"SET a 1", "a", "EXPIRE a 10", false},
+        {"SET a 1", "a", "GET a", true},           {"SET a 1", "a", "PERSIST a", true},
+        {"SET a 1", "a", "DEL a", false},          {"SET a 1", "a", "FLUSHALL", false},
+        {"SET a 1", "a", "RENAME a b", false},     {"SET b 1", "a", "RENAME b a", false},
+        {"SET b 1", "a", "SETNX a 1", false},      {"SET b 1", "a", "FLUSHALL", true},
+        {"SET a 1", "a", "SETRANGE a 1 x", false}, {"SET a 1", "a", "INCR a", false},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct kv_test t;
+        uint8_t bytes[64];
+        kv_open(&t, NULL);
+        const char *const lines[] = {"SET ran 1", NULL};
+        (void)kv_do(&t, cases[i].before);
+        struct ts_bytes watched = kv_watch(&t, cases[i].key, bytes);
+        (void)kv_do(&t, cases[i].change);
+        assert_string_equal(kv_exec(&t, watched, lines),
+                            cases[i].goes ? "*1\r\n+OK\r\n" : "*-1\r\n");
+        KV_EXPECT(&t, "EXISTS ran", cases[i].goes ? ":1\r\n" : ":0\r\n");
+        kv_close(&t);
+    }
+}
+
+/* Goal: a key that was not there, came and went is one that changed; so is one that expired. */
+static void test_exec_key_that_came_and_went_is_changed(void **state)
+{
+    (void)state;
+    struct kv_test t;
+    uint8_t bytes[64];
+    const char *const lines[] = {"SET ran 1", NULL};
+    kv_open(&t, NULL);
+    struct ts_bytes watched = kv_watch(&t, "a", bytes);
+    KV_EXPECT(&t, "SET a 1", "+OK\r\n");
+    KV_EXPECT(&t, "DEL a", ":1\r\n");
+    assert_string_equal(kv_exec(&t, watched, lines), "*-1\r\n");
+    KV_EXPECT(&t, "SET a 1 PX 10", "+OK\r\n");
+    watched = kv_watch(&t, "a", bytes);
+    t.now_ms += 10;
+    assert_string_equal(kv_exec(&t, watched, lines), "*-1\r\n");
+    watched = kv_watch(&t, "a", bytes);
+    assert_string_equal(kv_exec(&t, watched, lines), "*1\r\n+OK\r\n");
+    kv_close(&t);
+}
+
+/* Goal: a malformed transaction runs nothing at all: what it is made of is checked first. */
+static void test_exec_malformed_runs_nothing(void **state)
+{
+    (void)state;
+    struct kv_test t;
+    kv_open(&t, NULL);
+    const char *const watch_within[] = {"SET a 1", "WATCH a", NULL};
+    assert_memory_equal(kv_exec(&t, (struct ts_bytes){NULL, 0}, watch_within), "-ERR ", 5);
+    const char *const one[] = {"SET a 1", NULL};
+    assert_memory_equal(kv_exec(&t, (struct ts_bytes){(const uint8_t *)"1234567", 7}, one), "-ERR ",
+                        5);
+    KV_EXPECT(&t, "DBSIZE", ":0\r\n");
+    kv_close(&t);
+}
+
+/* Goal: answers that are too long become errors, and what is refused so was not executed. */
+static void test_exec_answers_have_a_limit(void **state)
+{
+    (void)state;
+    struct kv_test t;
+    kv_open(&t, "value-max=512 reply-max=1024");
+    char line[600] = "SET a ";
+    memset(line + 6, 'x', 500);
+    line[506] = '\0';
+    KV_EXPECT(&t, line, "+OK\r\n");
+    const char *const lines[] = {"GET a", "GET a", "GET a", "GET a", "GET a", "SET b 1", NULL};
+    const char *reply = kv_exec(&t, (struct ts_bytes){NULL, 0}, lines);
+    assert_memory_equal(reply, "*6\r\n$500\r\n", 10);
+    assert_non_null(strstr(reply, "-ERR the reply exceeds the limit"));
+    assert_non_null(strstr(reply, "-ERR not executed: the transaction's answers are too long"));
+    KV_EXPECT(&t, "EXISTS b", ":0\r\n");
+    kv_close(&t);
+}
+
 /* Goal: EXPIRE's options, errors and rounding. */
 static void test_expire_options_follow_redis(void **state)
 {
@@ -574,6 +704,11 @@ int main(void)
         cmocka_unit_test(test_scan_goes_on_where_it_was),
         cmocka_unit_test(test_scan_options_follow_redis),
         cmocka_unit_test(test_glob_matches_as_redis),
+        cmocka_unit_test(test_exec_follows_redis),
+        cmocka_unit_test(test_exec_watched_change_runs_nothing),
+        cmocka_unit_test(test_exec_key_that_came_and_went_is_changed),
+        cmocka_unit_test(test_exec_malformed_runs_nothing),
+        cmocka_unit_test(test_exec_answers_have_a_limit),
         cmocka_unit_test(test_expire_options_follow_redis),
         cmocka_unit_test(test_expiry_is_by_entry_time),
         cmocka_unit_test(test_server_commands_follow_redis),
