@@ -14,6 +14,7 @@
     X(TS_ERR_NOSPACE, "no space left on the device") \
     X(TS_ERR_CORRUPT, "stored data is corrupt") \
     X(TS_ERR_NOT_FOUND, "not found") \
+    X(TS_ERR_GONE, "not kept any more") \
     X(TS_ERR_EXISTS, "exists already") \
     X(TS_ERR_LIMIT, "a limit is exceeded") \
     X(TS_ERR_BUSY, "busy, try again") \

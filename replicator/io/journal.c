@@ -105,7 +105,8 @@ enum ts_err journal_format(const char *dir, struct ts_incarnation incarnation,
                                    .group = group,
                                    .number = JOURNAL_FIRST_SEGMENT,
                                    .size = o.segment_bytes};
-        err = journal_segment_create(staging, &h, NULL, why);
+        struct journal_place base = {{0}, {0, 0}, {0}};
+        err = journal_segment_create(staging, &h, &base, NULL, why);
     }
     if (err == TS_OK) {
         err = ts_dir_reserve_mark(staging, why);
@@ -242,7 +243,11 @@ enum ts_err journal_open(struct journal **out, uv_loop_t *loop, const char *dir,
         err = open_record(j, why);
     }
     if (err == TS_OK) {
-        err = journal_recover(j, replay, replay_arg, why);
+        struct journal_place from = {{0}, {0, 0}, {0}};
+        if (j->options.begin != NULL) {
+            err = j->options.begin(replay_arg, &j->info, &from, why);
+        }
+        err = err != TS_OK ? err : journal_recover(j, &from, replay, replay_arg, why);
     }
     if (err == TS_OK) {
         /* Last of what can refuse: a disk that is refused has not started. */
@@ -401,6 +406,20 @@ enum ts_err journal_truncate(struct journal *j, struct ts_seq after, struct ts_h
     return TS_OK;
 }
 
+enum ts_err journal_drop_before(struct journal *j, struct ts_seq seq)
+{
+    enum ts_err err = admit(j, 0);
+    if (err != TS_OK) {
+        return err;
+    }
+    struct journal_op *op = new_op(j, JOURNAL_OP_DROP, 0);
+    if (op == NULL) {
+        return TS_ERR_NOMEM;
+    }
+    op->seq = seq;
+    return enqueue(j, op);
+}
+
 enum ts_err journal_persist_record(struct journal *j, struct ts_bytes bytes, uint64_t token)
 {
     if (bytes.len > JOURNAL_RECORD_MAX) {
@@ -463,6 +482,8 @@ static void tell_one(struct journal *j, const struct journal_op *op)
         return;
     case JOURNAL_OP_RECORD:
         j->callbacks.record_persisted(j->callbacks.arg, op->token);
+        return;
+    case JOURNAL_OP_DROP:
         return;
     }
     ts_unreachable();

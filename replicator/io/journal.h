@@ -2,10 +2,10 @@
  *
  *   DIR/record          slot file: start number and instance, group, and the replica's
  *                       opaque bytes (acknowledgement floor and such)
- *   DIR/segment-000001  the log, in prewritten segments; layout: journal_format.h
- *   DIR/unmarked        room for one of the markers
- *   DIR/abandoned       the marker of a disk that failed once
- *   DIR/refused         the marker of a disk that the voters refused (R1.8)
+ *   DIR/segment-000001  the log, in prewritten segments; layout: journal_format.h. The first one
+ * may have any number: what came before is in a snapshot (snapshot_file.h) DIR/unmarked        room
+ * for one of the markers DIR/abandoned       the marker of a disk that failed once DIR/refused the
+ * marker of a disk that the voters refused (R1.8)
  *
  * One thread writes. It has one write in flight: appends that arrive meanwhile
  * form the next group, which costs one pwritev, one header note and one
@@ -52,12 +52,29 @@ struct journal_batch {
     struct ts_bytes bytes;
 };
 
+/* The end of a batch; all zero: before the first one. */
+struct journal_place {
+    struct ts_seq seq;
+    struct ts_hash hash;
+    struct ts_epoch epoch; /* of the batch's last entry */
+};
+
+struct journal_info;
+
+/* Called by journal_open once, before it reads the log: `info` has incarnation and group only.
+ * Gives the place up to which the caller has everything from a snapshot: the log must go through
+ * it, and is replayed from there. An error stops the opening and is returned by it; then the
+ * callback has written `why`. */
+typedef enum ts_err journal_begin_fn(void *arg, const struct journal_info *info,
+                                     struct journal_place *from, struct ts_why *why);
+
 /* Zero fields take the defaults. */
 struct journal_options {
     uint32_t segment_bytes; /* of segments made from now on; default 16 MiB */
     /* Calls waiting for the disk; as many again may be in the writing thread's hands. */
-    uint32_t queue_ops_max; /* default 4096 */
-    size_t queue_bytes_max; /* of their bytes; default 64 MiB */
+    uint32_t queue_ops_max;  /* default 4096 */
+    size_t queue_bytes_max;  /* of their bytes; default 64 MiB */
+    journal_begin_fn *begin; /* with the replay's `arg`; NULL: there is no snapshot */
 };
 
 /* Completions, all on the loop. */
@@ -76,10 +93,10 @@ struct journal_callbacks {
     void *arg;
 };
 
-/* Called by journal_open for each batch found, in order, from seq 1. `commit` is the committed
- * position that was known when the batch was written (a hint: at most what was committed).
- * `batch->bytes` are borrowed for the call. An error stops the opening and is returned by it; then
- * the callback has written `why`. */
+/* Called by journal_open for each batch found, in order, from where the replay begins. `commit` is
+ * the committed position that was known when the batch was written (a hint: at most what was
+ * committed). `batch->bytes` are borrowed for the call. An error stops the opening and is returned
+ * by it; then the callback has written `why`. */
 typedef enum ts_err journal_replay_fn(void *arg, const struct journal_batch *batch,
                                       struct ts_seq commit, struct ts_why *why);
 
@@ -95,6 +112,7 @@ struct journal_info {
     struct ts_seq last;    /* the log end, 0 when empty; durable */
     struct ts_hash hash;   /* chain hash at the log end */
     struct ts_seq commit;  /* highest commit hint found */
+    struct ts_seq base;    /* the log begins behind this one, 0 when nothing was dropped */
     uint64_t torn_bytes;   /* of an unfinished write that was cut off; 0 usually */
     unsigned repaired;     /* copies of the replica record repaired */
 };
@@ -111,8 +129,10 @@ enum ts_err journal_format(const char *dir, struct ts_incarnation incarnation,
  * start-up only. Gives `*out`; journal_close frees it. `callbacks` is copied; options may be NULL.
  * An unfinished write past the durable position is cut off. A damaged batch at or before it is
  * TS_ERR_CORRUPT: nothing is cut, `why` names the seq, file and offset.
+ * A log that does not go through the place that `begin` gives, or begins behind it, is
+ * TS_ERR_CORRUPT, too.
  * TS_ERR_BUSY: another process has it open; nothing was touched.
- * TS_ERR_NOT_FOUND: not formatted, or the record or the first segment is missing (a blank disk).
+ * TS_ERR_NOT_FOUND: not formatted, or the record or all segments are missing (a blank disk).
  * TS_ERR_ABANDONED: it failed once (R2.11). TS_ERR_CLONE: the voters refused it once (R1.8);
  * either is remembered by a marker. TS_ERR_VERSION, TS_ERR_IO, TS_ERR_NOSPACE,
  * TS_ERR_NOMEM. */
@@ -145,6 +165,12 @@ enum ts_err journal_append(struct journal *j, const struct journal_batch *batch,
 enum ts_err journal_truncate(struct journal *j, struct ts_seq after,
                              struct ts_hash hash) TS_MUST_USE;
 
+/* Removes the segments that hold nothing behind `seq`, whole ones only, the lowest first: whatever
+ * a crash leaves is without a gap. The caller has a durable snapshot of all up to `seq`, and nobody
+ * cuts the log there any more. Ordered with the other calls; nothing tells when it is done.
+ * TS_ERR_FULL, TS_ERR_CLOSED, TS_ERR_NOMEM. */
+enum ts_err journal_drop_before(struct journal *j, struct ts_seq seq) TS_MUST_USE;
+
 /* Replaces the replica record; copies `bytes`; `record_persisted(token)` tells when it is durable.
  * Ordered with the other calls. TS_ERR_LIMIT, TS_ERR_FULL, TS_ERR_CLOSED. */
 enum ts_err journal_persist_record(struct journal *j, struct ts_bytes bytes,
@@ -157,14 +183,16 @@ enum ts_err journal_confirm_start(struct journal *j, uint64_t token) TS_MUST_USE
 
 /* Batches read for a learner, in order, whole, byte-identical to what was appended. `batches` and
  * their bytes are borrowed for the call. With err other than TS_OK count is 0 and `text` says why:
- * TS_ERR_BUSY: a truncation came in between, ask again. TS_ERR_CORRUPT, TS_ERR_IO: the disk. */
+ * TS_ERR_BUSY: a truncation came in between, ask again. TS_ERR_GONE: dropped meanwhile.
+ * TS_ERR_CORRUPT, TS_ERR_IO: the disk. */
 typedef void journal_read_fn(void *arg, enum ts_err err, const struct journal_batch *batches,
                              size_t count, const char *text);
 
 /* Reads batches beginning with the one that contains `from`, up to about `bytes_max` bytes (at
  * least one batch, at most to the persisted end; none when `from` is past that). Runs on a worker
  * thread; `done` is always called on the loop when TS_OK was returned. TS_ERR_BUSY:
- * JOURNAL_READS_MAX under way. TS_ERR_CLOSED. TS_ERR_NOMEM. */
+ * JOURNAL_READS_MAX under way. TS_ERR_GONE: `from` was dropped (journal_drop_before).
+ * TS_ERR_CLOSED. TS_ERR_NOMEM. */
 enum ts_err journal_read(struct journal *j, struct ts_seq from, size_t bytes_max,
                          journal_read_fn *done, void *arg) TS_MUST_USE;
 

@@ -4,10 +4,11 @@
 #include "base/hash.h"
 
 #define HEADER_MAGIC 0x314d474553535754ULL /* "TWSSEGM1" */
+#define BASE_MAGIC 0x3145534142535754ULL   /* "TWSBASE1" */
 #define NOTE_MAGIC 0x3145544f4e535754ULL   /* "TWSNOTE1" */
 #define RECORD_MAGIC 0x52535754U           /* "TWSR" */
 
-/* Header and note: the checksum at 8 covers what follows it. */
+/* Header, base and note: the checksum at 8 covers what follows it. */
 #define BLOCK_CRC_AT 8U
 #define BLOCK_CRC_FROM 12U
 #define NOTE_FIXED 64U
@@ -69,6 +70,37 @@ enum ts_err journal_header_decode(struct journal_header *h, const void *data, si
         return TS_ERR_CORRUPT;
     }
     return TS_OK;
+}
+
+void journal_base_encode(const struct journal_base *b, struct ts_writer *w)
+{
+    size_t start = w->len;
+    ts_put_u64(w, BASE_MAGIC);
+    ts_put_u32(w, 0);
+    ts_put_u32(w, 0);
+    ts_put_u64(w, b->incarnation.v);
+    ts_put_u64(w, b->number);
+    ts_put_u64(w, b->place.seq.v);
+    ts_put_u64(w, b->place.epoch.v);
+    ts_put_hash(w, b->place.hash);
+    put_block_crc(w, start);
+}
+
+enum ts_err journal_base_decode(struct journal_base *b, const void *data, size_t len)
+{
+    struct ts_reader r = ts_reader_init(data, len);
+    uint64_t magic = ts_get_u64(&r);
+    uint32_t crc = ts_get_u32(&r);
+    uint32_t zero = ts_get_u32(&r);
+    b->incarnation.v = ts_get_u64(&r);
+    b->number = ts_get_u64(&r);
+    b->place.seq.v = ts_get_u64(&r);
+    b->place.epoch.v = ts_get_u64(&r);
+    b->place.hash = ts_get_hash(&r);
+    if (ts_reader_status(&r) != TS_OK || magic != BASE_MAGIC) {
+        return TS_ERR_MALFORMED;
+    }
+    return block_crc_ok(&r, crc) && zero == 0 && b->number > 0 ? TS_OK : TS_ERR_CORRUPT;
 }
 
 void journal_note_encode(const struct journal_note *n, struct ts_writer *w)

@@ -1,6 +1,8 @@
 /* The bytes of a journal segment (R6): pure, for the journal and its fuzz targets.
  *
- *   block 0        segment header: written when the segment is prepared, never again
+ *   block 0        segment header: written when the segment is prepared, never again; in its
+ *                  second sector the base: where the log stands before the segment's first record,
+ *                  written with that, or before
  *   blocks 1..16   the header ring: one note a group commit, in turn
  *   then           records, one behind the other, up to an end record or to zeros
  *
@@ -20,9 +22,10 @@
 #include "base/ids.h"
 #include "replicator/io/journal.h"
 
-#define JOURNAL_VERSION 1U
+#define JOURNAL_VERSION 2U
 #define JOURNAL_BLOCK 4096U
 #define JOURNAL_SECTOR 512U
+#define JOURNAL_BASE_AT JOURNAL_SECTOR
 #define JOURNAL_RING_BLOCKS 16U
 #define JOURNAL_DATA_START (JOURNAL_BLOCK * (1U + JOURNAL_RING_BLOCKS))
 #define JOURNAL_RECORD_HEADER 80U
@@ -36,6 +39,15 @@ struct journal_header {
     struct ts_group_id group;
     uint64_t number; /* of the segment, from 1 */
     uint32_t size;   /* of the file, bytes */
+};
+
+/* What the log holds before a segment's first record. Earlier segments may be gone: a snapshot has
+ * what was in them. Layout: magic u64, crc32c u32 of what follows, zero u32, incarnation u64,
+ * number u64, seq u64, epoch u64, hash. */
+struct journal_base {
+    struct ts_incarnation incarnation;
+    uint64_t number; /* of the segment */
+    struct journal_place place;
 };
 
 /* The end of the log, or a place in it. */
@@ -90,6 +102,12 @@ enum ts_err journal_header_decode(struct journal_header *h, const void *data,
                                   size_t len) TS_MUST_USE;
 
 /* Writes at most JOURNAL_BLOCK bytes. */
+/* Writes JOURNAL_BASE_BYTES. */
+#define JOURNAL_BASE_BYTES 64U
+void journal_base_encode(const struct journal_base *b, struct ts_writer *w);
+/* TS_ERR_MALFORMED: there is none (a segment without records). TS_ERR_CORRUPT: torn or damaged. */
+enum ts_err journal_base_decode(struct journal_base *b, const void *data, size_t len) TS_MUST_USE;
+
 void journal_note_encode(const struct journal_note *n, struct ts_writer *w);
 /* TS_ERR_MALFORMED: no note there (a blank block). TS_ERR_CORRUPT: torn or damaged. */
 enum ts_err journal_note_decode(struct journal_note *n, const void *data, size_t len) TS_MUST_USE;

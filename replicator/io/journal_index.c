@@ -56,8 +56,21 @@ struct journal_index_entry journal_index_find(const struct journal_index *x, str
     if (low > 0) {
         return x->entries[low - 1];
     }
-    return (struct journal_index_entry){.segment = JOURNAL_FIRST_SEGMENT,
-                                        .offset = JOURNAL_DATA_START};
+    return x->start;
+}
+
+void journal_index_begin(struct journal_index *x, uint64_t segment, struct ts_seq base)
+{
+    size_t gone = 0;
+    while (gone < x->count && x->entries[gone].segment < segment) {
+        gone++;
+    }
+    x->count -= gone;
+    if (gone > 0 && x->count > 0) {
+        memmove(x->entries, x->entries + gone, x->count * sizeof(*x->entries));
+    }
+    x->start = (struct journal_index_entry){
+        .first = ts_seq_add(base, 1), .segment = segment, .offset = JOURNAL_DATA_START};
 }
 
 void journal_cursor_init(struct journal_cursor *c, const char *dir, uint64_t segment,

@@ -34,6 +34,7 @@ enum journal_op_kind {
     JOURNAL_OP_APPEND,
     JOURNAL_OP_TRUNCATE,
     JOURNAL_OP_RECORD,
+    JOURNAL_OP_DROP,
 };
 
 /* One call on its way to the disk and back; made and freed by the loop. */
@@ -41,7 +42,7 @@ struct journal_op {
     struct journal_op *next;
     enum journal_op_kind kind;
     uint64_t cuts;     /* truncations called before this */
-    struct ts_seq seq; /* append: the batch's last; truncate: after */
+    struct ts_seq seq; /* append: the batch's last; truncate: after; drop: up to here */
     struct ts_hash hash;
     uint64_t token;            /* record */
     struct journal_record rec; /* append: what is to be sealed */
@@ -70,11 +71,13 @@ struct journal_index_entry {
     uint32_t offset;
 };
 
-/* The log begins here; nothing is cut off at this end. */
+/* The log begins here when it is formatted. */
 #define JOURNAL_FIRST_SEGMENT 1U
 
 /* Where seqs stand: sorted by seq. */
 struct journal_index {
+    struct journal_index_entry
+        start; /* of the log that is kept; its `first` may not be there yet */
     struct journal_index_entry *entries;
     size_t count;
     size_t cap;
@@ -86,6 +89,8 @@ void journal_index_add(struct journal_index *x, struct ts_seq first, uint64_t se
                        uint32_t offset);
 /* Forgets everything after `after`. */
 void journal_index_cut(struct journal_index *x, struct ts_seq after);
+/* The log begins with this segment, behind `base`: forgets what stands before it. */
+void journal_index_begin(struct journal_index *x, uint64_t segment, struct ts_seq base);
 /* The last entry not behind `seq`; the log's start when there is none. */
 struct journal_index_entry journal_index_find(const struct journal_index *x, struct ts_seq seq);
 
@@ -114,10 +119,18 @@ void journal_cursor_close(struct journal_cursor *c);
 
 enum ts_err journal_segment_path(char out[TS_PATH_MAX], const char *dir, uint64_t number,
                                  struct ts_why *why) TS_MUST_USE;
-/* Creates a prewritten segment, complete and durable under its name. `fd` may be NULL; otherwise
- * gives the open file. */
-enum ts_err journal_segment_create(const char *dir, const struct journal_header *h, int *fd,
+/* Creates a prewritten segment, complete and durable under its name. `base` may be NULL: it is not
+ * known yet. `fd` may be NULL; otherwise gives the open file. */
+enum ts_err journal_segment_create(const char *dir, const struct journal_header *h,
+                                   const struct journal_place *base, int *fd,
                                    struct ts_why *why) TS_MUST_USE;
+/* Writes the base of the open segment `number`; does not sync. */
+enum ts_err journal_base_write(int fd, const char *path, const struct journal_base *b,
+                               struct ts_why *why) TS_MUST_USE;
+/* Reads it. TS_ERR_CORRUPT, without a sentence: there is none of this journal's. TS_ERR_IO. */
+enum ts_err journal_base_read(int fd, const char *path, struct ts_incarnation incarnation,
+                              uint64_t number, struct journal_place *place,
+                              struct ts_why *why) TS_MUST_USE;
 /* Opens for reading and writing; checks the header against `want` (number, group, incarnation) and
  * the file's size; gives the size in *size. TS_ERR_NOT_FOUND, TS_ERR_CORRUPT, TS_ERR_VERSION. */
 enum ts_err journal_segment_open(const char *dir, const struct journal_header *want, int *fd,
@@ -201,8 +214,9 @@ struct journal {
     struct journal_spare spare;
 
     /* thread */
-    struct journal_end end;   /* where the next record goes */
-    struct journal_ops taken; /* from the queue, in hand */
+    struct journal_place base; /* the log begins behind this */
+    struct journal_end end;    /* where the next record goes */
+    struct journal_ops taken;  /* from the queue, in hand */
     struct ts_slot_file *record_file;
     bool note_is_current; /* the last note says that all is durable */
     struct journal_note note;
@@ -223,9 +237,11 @@ void journal_meta_encode(const struct journal_meta *m, struct ts_writer *w);
 /* TS_ERR_VERSION, TS_ERR_SHORT. What is left in `r` are the replica's bytes. */
 enum ts_err journal_meta_decode(struct journal_meta *m, struct ts_reader *r) TS_MUST_USE;
 
-/* Finds the log end (journal_recover.c): fills j->info, j->end, j->index, j->spare; replays; makes
- * what it found durable. j->dir, info.incarnation, info.group are set. */
-enum ts_err journal_recover(struct journal *j, journal_replay_fn *replay, void *replay_arg,
+/* Finds the log end (journal_recover.c): fills j->info, j->base, j->end, j->index, j->spare;
+ * replays what follows `from`; makes what it found durable. j->dir, info.incarnation, info.group
+ * are set. */
+enum ts_err journal_recover(struct journal *j, const struct journal_place *from,
+                            journal_replay_fn *replay, void *replay_arg,
                             struct ts_why *why) TS_MUST_USE;
 
 /* Writes a note that everything up to the log end is durable; does not sync. */

@@ -116,12 +116,25 @@ static void work_read(void *arg)
     journal_cursor_close(&c);
 }
 
+/* Whether it was dropped. */
+static bool is_gone(struct journal *j, struct ts_seq from)
+{
+    journal_lock(j);
+    bool gone = ts_seq_lt(from, j->index.start.first);
+    journal_unlock(j);
+    return gone;
+}
+
 static void read_done(void *arg)
 {
     struct read_req *q = arg;
     struct journal *j = q->j;
     if (q->cuts != j->cuts) {
         q->err = ts_why(&q->why, TS_ERR_BUSY, "the journal was cut while it was read; read again");
+    }
+    if (q->err != TS_OK && is_gone(j, q->from)) {
+        q->err = ts_why(&q->why, TS_ERR_GONE, "entry %" PRIu64 " is in the snapshot only by now",
+                        q->from.v);
     }
     size_t at = 0;
     for (size_t i = 0; i < q->count; i++) {
@@ -144,6 +157,10 @@ enum ts_err journal_read(struct journal *j, struct ts_seq from, size_t bytes_max
     if (j->closing) {
         return TS_ERR_CLOSED;
     }
+    from = ts_seq_max(from, (struct ts_seq){1});
+    if (is_gone(j, from)) {
+        return TS_ERR_GONE;
+    }
     if (j->reads >= JOURNAL_READS_MAX) {
         return TS_ERR_BUSY;
     }
@@ -154,7 +171,7 @@ enum ts_err journal_read(struct journal *j, struct ts_seq from, size_t bytes_max
     q->j = j;
     q->done = done;
     q->arg = arg;
-    q->from = ts_seq_max(from, (struct ts_seq){1});
+    q->from = from;
     q->to = j->persisted;
     q->bytes_max = bytes_max;
     q->cuts = j->cuts;

@@ -1,9 +1,10 @@
 /* Finding the log end at open (R6, R2.11).
  *
  * First all header rings are read: the newest note says how far the log was
- * durable. Then the records are read in order. The log ends at the first place
- * where no record continues it. When that is before the durable position, data
- * that was acknowledged is damaged: nothing is touched, the journal is refused.
+ * durable. Then the records are read in order, from the first segment that is
+ * there: its base must not be behind what the caller has from a snapshot. The
+ * log ends at the first place where no record continues it. When that is before the durable
+ * position, data that was acknowledged is damaged: nothing is touched, the journal is refused.
  * Otherwise what stands behind the end is an unfinished write, or a leftover of
  * one: it was never acknowledged, and is overwritten with zeros so that it can
  * never be taken for a continuation later.
@@ -22,7 +23,11 @@
 /* Everything found on the way. */
 struct recovery {
     struct journal *j;
-    uint64_t last_segment; /* highest number there is */
+    uint64_t first_segment;      /* lowest number there is … */
+    uint64_t last_segment;       /* … and highest */
+    struct journal_place *bases; /* before the first record of each */
+    struct journal_place from;   /* what the caller has already, … */
+    bool from_seen;              /* … which the log goes through */
     struct journal_note note;
     bool has_note;
     struct journal_position end;
@@ -58,19 +63,21 @@ static bool is_unfinished(const char *name)
 /* What the names in a directory tell. */
 struct names {
     const char *dir;
+    uint64_t lowest;
     uint64_t highest;
     uint64_t count;
     enum ts_err err;
     struct ts_why *why;
 };
 
-/* Counts the segments, finds the highest, removes half-prepared ones. */
+/* Counts the segments, finds the lowest and the highest, removes half-prepared ones. */
 static int look_at_name(void *arg, const char *name)
 {
     struct names *l = arg;
     uint64_t n = number_of_name(name);
     l->count += n != 0 ? 1 : 0;
     l->highest = n > l->highest ? n : l->highest;
+    l->lowest = n != 0 && (n < l->lowest || l->lowest == 0) ? n : l->lowest;
     if (is_unfinished(name)) {
         char path[TS_PATH_MAX];
         l->err = ts_path(path, l->why, l->dir, "%s", name);
@@ -90,30 +97,32 @@ static enum ts_err find_segments(struct recovery *v, struct ts_why *why)
     if (l.err != TS_OK) {
         return l.err;
     }
+    if (l.count == 0) {
+        return ts_why(
+            why, TS_ERR_NOT_FOUND,
+            "no segment is in %s: this disk has lost its log; a blank disk is never taken "
+            "for an empty one: remove the directory and enrol a new disk",
+            v->j->dir);
+    }
+    v->first_segment = l.lowest;
     v->last_segment = l.highest;
-    for (uint64_t n = JOURNAL_FIRST_SEGMENT; n <= v->last_segment || n == JOURNAL_FIRST_SEGMENT;
-         n++) {
+    v->bases = calloc(l.count, sizeof(*v->bases));
+    if (v->bases == NULL) {
+        return ts_why(why, TS_ERR_NOMEM, "no memory to open the journal in %s", v->j->dir);
+    }
+    for (uint64_t n = v->first_segment; n <= v->last_segment; n++) {
         char path[TS_PATH_MAX];
         enum ts_err err = journal_segment_path(path, v->j->dir, n, why);
         if (err != TS_OK) {
             return err;
         }
-        if (ts_disk_exists(path, NULL) == 0) {
-            continue;
+        if (ts_disk_exists(path, NULL) != 0) {
+            return ts_why(why, TS_ERR_CORRUPT,
+                          "%s is missing while a later segment is there; put it back, or let this "
+                          "replica be rebuilt from its peer, on a new disk",
+                          path);
         }
-        return n == JOURNAL_FIRST_SEGMENT
-                   ? ts_why(
-                         why, TS_ERR_NOT_FOUND,
-                         "%s is missing: this disk has lost its log; a blank disk is never taken "
-                         "for an empty one: remove the directory and enrol a new disk",
-                         path)
-                   : ts_why(
-                         why, TS_ERR_CORRUPT,
-                         "%s is missing while a later segment is there; put it back, or let this "
-                         "replica be rebuilt from its peer, on a new disk",
-                         path);
     }
-    ts_assert(l.count >= 1);
     return TS_OK;
 }
 
@@ -171,7 +180,7 @@ static void read_ring(struct recovery *v, uint64_t number)
 
 static enum ts_err read_rings(struct recovery *v, struct ts_why *why)
 {
-    for (uint64_t n = JOURNAL_FIRST_SEGMENT; n <= v->last_segment; n++) {
+    for (uint64_t n = v->first_segment; n <= v->last_segment; n++) {
         enum ts_err err = load_segment(v, n, JOURNAL_BLOCK, JOURNAL_DATA_START, why);
         if (err != TS_OK) {
             return err;
@@ -183,6 +192,31 @@ static enum ts_err read_rings(struct recovery *v, struct ts_why *why)
 
 /* ---- the records ---- */
 
+/* The log goes through this place. */
+static void pass(struct recovery *v)
+{
+    if (v->has_note && v->end.seq.v == v->note.durable.v) {
+        v->durable_seen = ts_hash_eq(v->end.hash, v->note.durable_hash);
+    }
+    if (v->end.seq.v == v->from.seq.v) {
+        v->from_seen = ts_hash_eq(v->end.hash, v->from.hash);
+    }
+}
+
+/* What the snapshot holds was committed, so it was durable here. */
+static enum ts_err check_from(const struct recovery *v, struct ts_why *why)
+{
+    if (v->from_seen) {
+        return TS_OK;
+    }
+    return ts_why(why, TS_ERR_CORRUPT,
+                  "the journal in %s does not fit its snapshot: that holds everything up to entry "
+                  "%" PRIu64 ", and the log, which ends at entry %" PRIu64
+                  ", has no batch that ends there with the same hash; nothing was changed: put the "
+                  "right files back, or let this replica be rebuilt from its peer, on a new disk",
+                  v->j->dir, v->from.seq.v, v->end.seq.v);
+}
+
 static enum ts_err accept_batch(struct recovery *v, const struct journal_record *r,
                                 struct ts_why *why)
 {
@@ -191,10 +225,15 @@ static enum ts_err accept_batch(struct recovery *v, const struct journal_record 
     v->end.hash = r->batch.hash;
     v->end.epoch = r->batch.epoch;
     v->commit = ts_seq_max(v->commit, r->commit);
-    if (v->has_note && v->end.seq.v == v->note.durable.v) {
-        v->durable_seen = ts_hash_eq(v->end.hash, v->note.durable_hash);
+    pass(v);
+    if (v->end.seq.v < v->from.seq.v || (v->end.seq.v == v->from.seq.v && v->from_seen)) {
+        return TS_OK; /* the snapshot has it */
     }
-    return v->replay != NULL ? v->replay(v->replay_arg, &r->batch, r->commit, why) : TS_OK;
+    enum ts_err err = check_from(v, why);
+    if (err != TS_OK || v->replay == NULL) {
+        return err;
+    }
+    return v->replay(v->replay_arg, &r->batch, r->commit, why);
 }
 
 /* Reads the records of one segment; *more says that the log goes on in the next one. */
@@ -220,14 +259,58 @@ static enum ts_err scan_segment(struct recovery *v, bool *more, struct ts_why *w
     }
 }
 
+/* Finds out where the log begins. */
+static enum ts_err find_base(struct recovery *v, struct ts_why *why)
+{
+    char path[TS_PATH_MAX];
+    struct journal_place base = {{0}, {0, 0}, {0}};
+    enum ts_err err = journal_segment_path(path, v->j->dir, v->first_segment, why);
+    if (err == TS_OK) {
+        err = load_segment(v, v->first_segment, 0, JOURNAL_BLOCK, why);
+    }
+    if (err == TS_OK) {
+        err = journal_base_read(v->fd, path, v->j->info.incarnation, v->first_segment, &base, why);
+        if (err == TS_ERR_CORRUPT) {
+            (void)ts_why(
+                why, err,
+                "%s does not say where the log begins: it is damaged, or an earlier "
+                "segment is missing; nothing was changed: put the right files back, or let "
+                "this replica be rebuilt from its peer, on a new disk",
+                path);
+        }
+    }
+    if (err == TS_OK && base.seq.v > v->from.seq.v) {
+        err =
+            ts_why(why, TS_ERR_CORRUPT,
+                   "the journal in %s begins behind entry %" PRIu64
+                   ", and what comes before is known up to entry %" PRIu64
+                   " only: a snapshot is missing or damaged; nothing was changed: put it back, or "
+                   "let this replica be rebuilt from its peer, on a new disk",
+                   v->j->dir, base.seq.v, v->from.seq.v);
+    }
+    v->end = (struct journal_position){.seq = base.seq,
+                                       .hash = base.hash,
+                                       .epoch = base.epoch,
+                                       .segment = v->first_segment,
+                                       .offset = JOURNAL_DATA_START};
+    return err;
+}
+
 static enum ts_err scan_log(struct recovery *v, struct ts_why *why)
 {
-    v->end =
-        (struct journal_position){.segment = JOURNAL_FIRST_SEGMENT, .offset = JOURNAL_DATA_START};
-    v->durable_seen = !v->has_note || v->note.durable.v == 0;
+    enum ts_err err = find_base(v, why);
+    if (err != TS_OK) {
+        return err;
+    }
+    v->j->base = (struct journal_place){v->end.seq, v->end.hash, v->end.epoch};
+    journal_index_begin(&v->j->index, v->first_segment, v->end.seq);
+    v->durable_seen = !v->has_note || v->note.durable.v < v->end.seq.v;
+    pass(v);
     for (;;) {
         bool more = false;
-        enum ts_err err = load_segment(v, v->end.segment, JOURNAL_DATA_START, 0, why);
+        v->bases[v->end.segment - v->first_segment] =
+            (struct journal_place){v->end.seq, v->end.hash, v->end.epoch};
+        err = load_segment(v, v->end.segment, JOURNAL_DATA_START, 0, why);
         if (err == TS_OK) {
             err = scan_segment(v, &more, why);
         }
@@ -291,6 +374,47 @@ static enum ts_err check_durable(const struct recovery *v, struct ts_why *why)
 }
 
 /* ---- making the end a clean one ---- */
+
+/* A segment whose first group was torn may have its records, but no base; that comes to be needed
+ * when the segments before it are dropped. */
+static enum ts_err mend_base(const struct recovery *v, uint64_t number, struct ts_why *why)
+{
+    struct journal_header want = {
+        .incarnation = v->j->info.incarnation, .group = v->j->info.group, .number = number};
+    const struct journal_place *is = &v->bases[number - v->first_segment];
+    struct journal_place has;
+    char path[TS_PATH_MAX];
+    int fd = -1;
+    uint32_t size = 0;
+    enum ts_err err = journal_segment_path(path, v->j->dir, number, why);
+    if (err == TS_OK) {
+        err = journal_segment_open(v->j->dir, &want, &fd, &size, why);
+    }
+    if (err != TS_OK) {
+        return err;
+    }
+    err = journal_base_read(fd, path, want.incarnation, number, &has, why);
+    bool same = err == TS_OK && has.seq.v == is->seq.v && has.epoch.v == is->epoch.v &&
+                ts_hash_eq(has.hash, is->hash);
+    if (err != TS_ERR_IO && !same) {
+        struct journal_base b = {.incarnation = want.incarnation, .number = number, .place = *is};
+        err = journal_distrust(v->j, journal_base_write(fd, path, &b, why), why);
+    }
+    (void)ts_disk_close(fd);
+    return err;
+}
+
+/* Those of all segments with records; sync_all makes them durable. */
+static enum ts_err mend_bases(const struct recovery *v, struct ts_why *why)
+{
+    enum ts_err err = TS_OK;
+    bool blank = v->end.offset == JOURNAL_DATA_START; /* the last one */
+    uint64_t last = v->end.segment - (blank && v->end.segment > v->first_segment ? 1 : 0);
+    for (uint64_t n = v->first_segment; n <= last && err == TS_OK; n++) {
+        err = mend_base(v, n, why);
+    }
+    return err;
+}
 
 /* Takes over the segment that was prepared ahead, when it is as blank as it was made. */
 static enum ts_err keep_spare(struct recovery *v, bool *kept, struct ts_why *why)
@@ -360,7 +484,7 @@ static enum ts_err wipe_behind_end(struct recovery *v, struct ts_why *why)
 /* R2.11: what was found may be in the page cache only. */
 static enum ts_err sync_all(const struct recovery *v, struct ts_why *why)
 {
-    for (uint64_t n = JOURNAL_FIRST_SEGMENT; n <= v->end.segment; n++) {
+    for (uint64_t n = v->first_segment; n <= v->end.segment; n++) {
         struct journal_header want = {
             .incarnation = v->j->info.incarnation, .group = v->j->info.group, .number = n};
         char path[TS_PATH_MAX];
@@ -415,6 +539,7 @@ static void take_over_end(struct recovery *v)
     j->info.last = v->end.seq;
     j->info.hash = v->end.hash;
     j->info.commit = ts_seq_min(v->commit, v->end.seq);
+    j->info.base = j->base.seq;
 }
 
 static enum ts_err recover(struct recovery *v, struct ts_why *why)
@@ -430,10 +555,16 @@ static enum ts_err recover(struct recovery *v, struct ts_why *why)
         err = check_durable(v, why);
     }
     if (err == TS_OK) {
+        err = check_from(v, why);
+    }
+    if (err == TS_OK) {
         err = remove_later(v, why);
     }
     if (err == TS_OK) {
         err = wipe_behind_end(v, why);
+    }
+    if (err == TS_OK) {
+        err = mend_bases(v, why);
     }
     if (err == TS_OK) {
         err = sync_all(v, why);
@@ -452,8 +583,8 @@ static enum ts_err recover(struct recovery *v, struct ts_why *why)
     return err;
 }
 
-enum ts_err journal_recover(struct journal *j, journal_replay_fn *replay, void *replay_arg,
-                            struct ts_why *why)
+enum ts_err journal_recover(struct journal *j, const struct journal_place *from,
+                            journal_replay_fn *replay, void *replay_arg, struct ts_why *why)
 {
     struct recovery *v = calloc(1, sizeof(*v));
     if (v == NULL) {
@@ -461,10 +592,12 @@ enum ts_err journal_recover(struct journal *j, journal_replay_fn *replay, void *
     }
     v->j = j;
     v->fd = -1;
+    v->from = *from;
     v->replay = replay;
     v->replay_arg = replay_arg;
     enum ts_err err = recover(v, why);
     close_segment(v);
+    free(v->bases);
     free(v);
     return err;
 }

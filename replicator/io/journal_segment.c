@@ -46,8 +46,35 @@ enum ts_err journal_segment_zero(int fd, const char *path, uint32_t from, uint32
     return err;
 }
 
+enum ts_err journal_base_write(int fd, const char *path, const struct journal_base *b,
+                               struct ts_why *why)
+{
+    uint8_t mem[JOURNAL_BASE_BYTES];
+    struct ts_writer w = ts_writer_init(mem, sizeof(mem));
+    journal_base_encode(b, &w);
+    ts_assert(ts_writer_status(&w) == TS_OK && w.len == sizeof(mem));
+    return ts_fd_write_at(fd, path, mem, sizeof(mem), JOURNAL_BASE_AT, why);
+}
+
+enum ts_err journal_base_read(int fd, const char *path, struct ts_incarnation incarnation,
+                              uint64_t number, struct journal_place *place, struct ts_why *why)
+{
+    uint8_t mem[JOURNAL_BASE_BYTES];
+    struct journal_base b;
+    enum ts_err err = ts_fd_read_at(fd, path, mem, sizeof(mem), JOURNAL_BASE_AT, why);
+    if (err == TS_ERR_IO) {
+        return err;
+    }
+    if (err != TS_OK || journal_base_decode(&b, mem, sizeof(mem)) != TS_OK || b.number != number ||
+        !ts_incarnation_eq(b.incarnation, incarnation)) {
+        return TS_ERR_CORRUPT;
+    }
+    *place = b.place;
+    return TS_OK;
+}
+
 static enum ts_err fill_segment(int fd, const char *path, const struct journal_header *h,
-                                struct ts_why *why)
+                                const struct journal_place *base, struct ts_why *why)
 {
     uint8_t mem[64];
     struct ts_writer w = ts_writer_init(mem, sizeof(mem));
@@ -57,14 +84,19 @@ static enum ts_err fill_segment(int fd, const char *path, const struct journal_h
     if (err == TS_OK) {
         err = ts_fd_write_at(fd, path, mem, w.len, 0, why);
     }
+    if (err == TS_OK && base != NULL) {
+        struct journal_base b = {
+            .incarnation = h->incarnation, .number = h->number, .place = *base};
+        err = journal_base_write(fd, path, &b, why);
+    }
     if (err == TS_OK && ts_disk_sync(fd) != 0) {
         err = ts_why_sync(why, errno, "cannot fsync %s", path);
     }
     return err;
 }
 
-enum ts_err journal_segment_create(const char *dir, const struct journal_header *h, int *fd,
-                                   struct ts_why *why)
+enum ts_err journal_segment_create(const char *dir, const struct journal_header *h,
+                                   const struct journal_place *base, int *fd, struct ts_why *why)
 {
     char path[TS_PATH_MAX];
     char aside[TS_PATH_MAX];
@@ -79,7 +111,7 @@ enum ts_err journal_segment_create(const char *dir, const struct journal_header 
     if (f < 0) {
         return ts_why_sys(why, errno, "cannot create %s", aside);
     }
-    err = fill_segment(f, aside, h, why);
+    err = fill_segment(f, aside, h, base, why);
     if (err == TS_OK && ts_disk_rename(aside, path) != 0) {
         err = ts_why_sys(why, errno, "cannot rename %s", aside);
     }
@@ -200,7 +232,7 @@ void journal_spare_prepare(struct journal *j)
                                .number = s->number,
                                .size = j->options.segment_bytes};
     journal_unlock(j);
-    enum ts_err err = journal_segment_create(j->dir, &h, &fd, &why);
+    enum ts_err err = journal_segment_create(j->dir, &h, NULL, &fd, &why);
     if (err != TS_OK) {
         /* Before the state tells it: the writer may try again only what did not fail the journal.
          */

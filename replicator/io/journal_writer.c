@@ -1,6 +1,7 @@
 /* What the writing thread does: takes what is queued, writes it as one group, syncs once, hands it
  * back. Nothing here runs on the loop but the list helpers. */
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -216,11 +217,27 @@ static enum ts_err write_vector(struct journal *j, struct group *g, struct ts_wh
     return TS_OK;
 }
 
+/* Where the log stands before the first record of a segment: what comes before may be dropped once
+ * this is durable. */
+static enum ts_err write_base(struct journal *j, struct ts_why *why)
+{
+    struct journal_base b = {.incarnation = j->info.incarnation,
+                             .number = j->end.pos.segment,
+                             .place = {j->end.pos.seq, j->end.pos.hash, j->end.pos.epoch}};
+    return journal_base_write(j->end.fd, j->end.path, &b, why);
+}
+
 /* Records, their note, one sync; then the log ends behind them. */
 static enum ts_err write_group(struct journal *j, struct group *g, struct ts_why *why)
 {
     j->note_is_current = false;
-    enum ts_err err = write_vector(j, g, why);
+    enum ts_err err = TS_OK;
+    if (j->end.pos.offset == JOURNAL_DATA_START) {
+        err = write_base(j, why);
+    }
+    if (err == TS_OK) {
+        err = write_vector(j, g, why);
+    }
     if (err == TS_OK) {
         err = write_note(j, why);
     }
@@ -352,11 +369,14 @@ static enum ts_err do_appends(struct journal *j, struct journal_ops *ops, struct
 static enum ts_err find_cut(struct journal *j, const struct journal_op *op,
                             struct journal_position *cut, struct ts_why *why)
 {
-    *cut =
-        (struct journal_position){.segment = JOURNAL_FIRST_SEGMENT, .offset = JOURNAL_DATA_START};
     struct journal_cursor c;
     journal_lock(j);
     struct journal_index_entry at = journal_index_find(&j->index, op->seq);
+    *cut = (struct journal_position){.seq = j->base.seq,
+                                     .hash = j->base.hash,
+                                     .epoch = j->base.epoch,
+                                     .segment = j->index.start.segment,
+                                     .offset = JOURNAL_DATA_START};
     journal_unlock(j);
     journal_cursor_init(&c, j->dir, at.segment, at.offset);
     enum ts_err err = TS_OK;
@@ -485,6 +505,55 @@ static enum ts_err do_truncate(struct journal *j, const struct journal_op *op, s
     return err;
 }
 
+/* ---- dropping what a snapshot holds ---- */
+
+/* What precedes the first record of this segment; false when that cannot be told. */
+static bool base_of(struct journal *j, uint64_t number, struct journal_place *base)
+{
+    char path[TS_PATH_MAX];
+    if (journal_segment_path(path, j->dir, number, NULL) != TS_OK) {
+        return false;
+    }
+    int fd = ts_disk_open(path, O_RDONLY, 0);
+    if (fd < 0) {
+        return false;
+    }
+    enum ts_err err = journal_base_read(fd, path, j->info.incarnation, number, base, NULL);
+    (void)ts_disk_close(fd);
+    return err == TS_OK;
+}
+
+/* The segment of the newest record that is not behind op->seq + 1 stays, with all after it: its
+ * base was made durable with its first record. When that cannot be read any more nothing is
+ * dropped: the next start finds the damage, and mends it from what comes before. */
+static enum ts_err do_drop(struct journal *j, const struct journal_op *op, struct ts_why *why)
+{
+    struct journal_place base;
+    journal_lock(j);
+    uint64_t first = j->index.start.segment;
+    uint64_t keep = journal_index_find(&j->index, ts_seq_add(op->seq, 1)).segment;
+    journal_unlock(j);
+    if (keep == first || !base_of(j, keep, &base)) {
+        return TS_OK;
+    }
+    /* Readers first: they are told that it is gone, not that it is missing. */
+    journal_lock(j);
+    journal_index_begin(&j->index, keep, base.seq);
+    journal_unlock(j);
+    j->base = base;
+    for (uint64_t n = first; n < keep; n++) {
+        char path[TS_PATH_MAX];
+        enum ts_err err = journal_segment_path(path, j->dir, n, why);
+        if (err == TS_OK) {
+            err = ts_file_remove(path, why);
+        }
+        if (err != TS_OK) {
+            return err;
+        }
+    }
+    return TS_OK;
+}
+
 /* ---- a turn ---- */
 
 static enum ts_err do_record(struct journal *j, const struct journal_op *op, struct ts_why *why)
@@ -506,6 +575,8 @@ static enum ts_err do_some(struct journal *j, struct journal_ops *ops, struct jo
         return do_truncate(j, op, why);
     case JOURNAL_OP_RECORD:
         return do_record(j, op, why);
+    case JOURNAL_OP_DROP:
+        return do_drop(j, op, why);
     case JOURNAL_OP_APPEND:
         break;
     }

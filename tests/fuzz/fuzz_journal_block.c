@@ -1,5 +1,5 @@
-/* A block of a journal segment, as its header and as a note, with the checksum as it is and put
- * right: what decodes encodes to the same bytes. */
+/* A block of a journal segment, as its header, as its base and as a note, with the checksum as it
+ * is and put right: what decodes encodes to the same bytes. */
 #include <string.h>
 
 #include "base/assert.h"
@@ -22,6 +22,12 @@ static void check(const uint8_t *data, size_t size)
     if (journal_header_decode(&h, data, size) == TS_OK) {
         journal_header_encode(&h, &w);
         ts_assert(w.len == HEADER_BYTES && memcmp(again, data, w.len) == 0);
+    }
+    w = ts_writer_init(again, sizeof(again));
+    struct journal_base b;
+    if (journal_base_decode(&b, data, size) == TS_OK) {
+        journal_base_encode(&b, &w);
+        ts_assert(w.len == JOURNAL_BASE_BYTES && memcmp(again, data, w.len) == 0);
     }
     w = ts_writer_init(again, sizeof(again));
     struct journal_note n;
@@ -50,6 +56,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check(data, size);
     if (size >= HEADER_BYTES) {
         check_fixed(data, size, HEADER_BYTES);
+    }
+    if (size >= JOURNAL_BASE_BYTES) {
+        check_fixed(data, size, JOURNAL_BASE_BYTES);
     }
     if (size >= NOTE_FIXED) {
         struct ts_reader rd = ts_reader_init(data + CRC_FROM, 4);

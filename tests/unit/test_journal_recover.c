@@ -291,7 +291,7 @@ static void test_open_missing_part_is_refused(void **state)
         const char *name;
         enum ts_err err;
     } parts[] = {{"record", TS_ERR_NOT_FOUND},
-                 {"segment-000001", TS_ERR_NOT_FOUND},
+                 {"segment-000001", TS_ERR_CORRUPT},
                  {"segment-000002", TS_ERR_CORRUPT},
                  {"segment-000003", TS_ERR_CORRUPT}};
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
@@ -301,7 +301,8 @@ static void test_open_missing_part_is_refused(void **state)
         assert_int_equal(ts_path(away, NULL, f->dir, "away"), TS_OK);
         assert_int_equal(rename(path, away), 0);
         assert_int_equal(fix_open(f), parts[i].err);
-        assert_non_null(strstr(f->why.text, parts[i].name));
+        bool first = i == 1; /* told by what is left */
+        assert_non_null(strstr(f->why.text, first ? "begins behind entry" : parts[i].name));
         assert_int_equal(rename(away, path), 0);
     }
     assert_int_equal(fix_open(f), TS_OK);
