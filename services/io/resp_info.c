@@ -84,6 +84,7 @@ static void add_memory(const struct resp_server *s, struct info_text *t)
     add(t, "used_memory:%llu\r\n", (unsigned long long)kv.memory);
     add(t, "used_memory_dataset:%llu\r\n", (unsigned long long)kv.memory);
     add(t, "maxmemory:%llu\r\n", (unsigned long long)kv.memory_max);
+    add(t, "twinstep_walk_kept:%llu\r\n", (unsigned long long)kv.kept);
     add(t, "maxmemory_policy:noeviction\r\n");
 }
 

@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "services/kv/checkpoint.h"
 #include "services/kv/state.h"
+#include "services/kv/walk.h"
 
 /* Due keys swept before a command, so that a busy log keeps up with expiry; and by a TICK. */
 #define SWEEP_PER_COMMAND 8
@@ -29,6 +30,7 @@ static void kv_destroy(void *state)
     struct kv_state *kv = state;
     if (kv != NULL) {
         kv_store_free(&kv->store);
+        free(kv->load);
         free(kv);
     }
 }
@@ -157,6 +159,11 @@ const struct svc kv_service = {
     .apply = kv_apply,
     .read = kv_read,
     .next_tick = kv_next_tick,
+    .walk_begin = kv_walk_begin,
+    .walk_next = kv_walk_next,
+    .walk_end = kv_walk_end,
+    .load_piece = kv_load_piece,
+    .load_end = kv_load_end,
 };
 
 void kv_stats(const void *state, struct kv_stats *out)
@@ -172,6 +179,7 @@ void kv_stats(const void *state, struct kv_stats *out)
         .hits = kv->hits,
         .misses = kv->misses,
         .time = kv->time,
+        .kept = kv->store.keep.bytes,
     };
 }
 

@@ -49,6 +49,7 @@ struct kv_stats {
     uint64_t hits;      /* applied look-ups that found a key (reads by round do not count) */
     uint64_t misses;
     struct ts_ltime time; /* logical time of the last applied entry */
+    uint64_t kept;        /* logical bytes that only a walk under way still needs */
 };
 
 void kv_stats(const void *state, struct kv_stats *out);

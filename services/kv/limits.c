@@ -5,9 +5,8 @@
 
 #include "services/kv/kv.h"
 
-/* Bounds that keep every length within 32 bits and an error within any reply. */
+/* Keeps an error within any reply. */
 #define LIMIT_LOW 16
-#define LIMIT_HIGH (512ULL * 1024 * 1024)
 
 struct limit_word {
     const char *name;
@@ -17,9 +16,9 @@ struct limit_word {
 };
 
 static const struct limit_word limit_words[] = {
-    {"key-max", offsetof(struct kv_limits, key_max), 1, LIMIT_HIGH},
-    {"value-max", offsetof(struct kv_limits, value_max), LIMIT_LOW, LIMIT_HIGH},
-    {"reply-max", offsetof(struct kv_limits, reply_max), 1024, LIMIT_HIGH},
+    {"key-max", offsetof(struct kv_limits, key_max), 1, KV_LIMIT_HIGH},
+    {"value-max", offsetof(struct kv_limits, value_max), LIMIT_LOW, KV_LIMIT_HIGH},
+    {"reply-max", offsetof(struct kv_limits, reply_max), 1024, KV_LIMIT_HIGH},
     {"memory-max", offsetof(struct kv_limits, memory_max), 0, INT64_MAX},
     {"hash-seed", offsetof(struct kv_limits, hash_seed), 0, UINT64_MAX},
 };

@@ -5,6 +5,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* No limit of a length is higher: every length fits into 32 bits. */
+#define KV_LIMIT_HIGH (512ULL * 1024 * 1024)
+
 struct kv_limits {
     uint64_t key_max;    /* bytes */
     uint64_t value_max;  /* bytes */

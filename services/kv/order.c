@@ -12,14 +12,19 @@ void kv_order_free(struct kv_order *o)
     *o = (struct kv_order){0};
 }
 
-/* The last run that begins at or before this number; the first one when there is none. */
+static uint64_t number_of(uint64_t serial)
+{
+    return serial / KV_RUN_KEYS;
+}
+
+/* The last run that is at or before this creation number's; the first one when there is none. */
 static size_t run_of(const struct kv_order *o, uint64_t serial)
 {
     size_t lo = 0;
     size_t hi = o->count;
     while (hi - lo > 1) {
         size_t mid = lo + (hi - lo) / 2;
-        if (o->runs[mid].serial <= serial) {
+        if (o->runs[mid].number <= number_of(serial)) {
             lo = mid;
         } else {
             hi = mid;
@@ -31,17 +36,16 @@ static size_t run_of(const struct kv_order *o, uint64_t serial)
 void kv_order_add(struct kv_order *o, struct kv_entry *e)
 {
     struct kv_run *last = o->count > 0 ? &o->runs[o->count - 1] : NULL;
-    if (last == NULL || last->placed == KV_RUN_KEYS) {
+    if (last == NULL || last->number != number_of(e->serial)) {
         if (o->count == o->cap) {
             o->cap = o->cap == 0 ? 16 : 2 * o->cap;
             o->runs = realloc(o->runs, o->cap * sizeof(*o->runs));
             ts_assert(o->runs != NULL);
         }
         last = &o->runs[o->count++];
-        *last = (struct kv_run){.serial = e->serial, .first = e};
+        *last = (struct kv_run){.number = number_of(e->serial), .first = e};
     }
     last->keys++;
-    last->placed++;
 }
 
 void kv_order_remove(struct kv_order *o, const struct kv_entry *e)
@@ -89,11 +93,10 @@ void kv_order_check(const struct kv_order *o, const struct kv_entry *first)
     const struct kv_entry *e = first;
     for (size_t i = 0; i < o->count; i++) {
         const struct kv_run *run = &o->runs[i];
-        ts_assert(run->first == e && run->keys > 0 && run->keys <= run->placed);
-        ts_assert(run->placed <= KV_RUN_KEYS);
+        ts_assert(run->first == e && run->keys > 0 && run->keys <= KV_RUN_KEYS);
+        ts_assert(i == 0 || o->runs[i - 1].number < run->number);
         for (uint32_t n = 0; n < run->keys; n++) {
-            ts_assert(e != NULL && e->serial >= run->serial);
-            ts_assert(i + 1 == o->count || e->serial < o->runs[i + 1].serial);
+            ts_assert(e != NULL && number_of(e->serial) == run->number);
             e = e->next;
         }
     }

@@ -1,8 +1,9 @@
 /* Where an entry stands in the order of creation: for walks that go on where an earlier one ended,
  * by creation number, on whichever replica, and for picking one at random.
  *
- * The entries are cut into runs of at most KV_RUN_KEYS in a row; the runs stand in one array, in
- * order, found by binary search. A run that is empty is taken out. */
+ * The entries are cut into runs: those whose creation numbers divided by KV_RUN_KEYS are the same.
+ * The runs stand in one array, in order, found by binary search. A run that is empty is taken out.
+ * So the runs, and what is picked, depend on the living entries alone, however they came. */
 #ifndef SERVICES_KV_ORDER_H
 #define SERVICES_KV_ORDER_H
 
@@ -14,10 +15,9 @@ struct kv_entry;
 #define KV_RUN_KEYS 512U
 
 struct kv_run {
-    uint64_t serial; /* creation number of its first entry when it was begun */
+    uint64_t number; /* creation numbers of its entries / KV_RUN_KEYS */
     struct kv_entry *first;
-    uint32_t keys;   /* that live */
-    uint32_t placed; /* that were ever in it: it takes no more than KV_RUN_KEYS */
+    uint32_t keys; /* that live */
 };
 
 /* All zero: empty. */

@@ -8,14 +8,17 @@
 #include "services/kv/payload.h"
 #include "services/kv/store.h"
 
+struct kv_load;
+
 struct kv_state {
     /* config */
     struct kv_limits limits;
+    struct kv_load *load; /* while one is under way; owned */
     /* replicated */
     struct kv_store store;
     struct ts_ltime time; /* of the last applied entry */
     uint64_t expired;
-    /* statistics */
+    /* statistics, replicated too */
     uint64_t hits;
     uint64_t misses;
 };

@@ -29,7 +29,7 @@ bool kv_store_init(struct kv_store *s, uint64_t seed)
     return s->now.slots != NULL && s->gone != NULL;
 }
 
-static void entry_free(struct kv_entry *e)
+void kv_entry_free(struct kv_entry *e)
 {
     free(e->value);
     free(e);
@@ -39,7 +39,7 @@ static void free_chain(struct kv_entry *e)
 {
     while (e != NULL) {
         struct kv_entry *next = e->next;
-        entry_free(e);
+        kv_entry_free(e);
         e = next;
     }
 }
@@ -47,7 +47,13 @@ static void free_chain(struct kv_entry *e)
 void kv_store_free(struct kv_store *s)
 {
     free_chain(s->first);
+    if (s->keep.active) {
+        kv_keep_end(s);
+    }
     free_chain(s->graveyard);
+    while (s->dead != NULL) {
+        kv_entry_free(kv_keep_dismantle(&s->dead));
+    }
     free(s->now.slots);
     free(s->old.slots);
     free(s->heap);
@@ -180,13 +186,15 @@ void kv_store_remove(struct kv_store *s, struct kv_entry *e)
     s->keys--;
     s->key_bytes -= e->key_len;
     s->memory -= (uint64_t)e->key_len + e->value_len + KV_KEY_OVERHEAD;
-    entry_free(e);
+    if (!kv_keep_removed(s, e)) {
+        kv_entry_free(e);
+    }
     resize_if_needed(s);
 }
 
 void kv_store_clear(struct kv_store *s)
 {
-    if (s->last != NULL) {
+    if (!kv_keep_flushed(s) && s->last != NULL) {
         s->last->next = s->graveyard;
         s->graveyard = s->first;
     }
@@ -196,15 +204,15 @@ void kv_store_clear(struct kv_store *s)
     free(s->old.slots);
     free(s->heap);
     kv_order_free(&s->order);
-    struct kv_entry *graveyard = s->graveyard;
-    uint64_t serial = s->next_serial;
     *s = (struct kv_store){
         .seed = s->seed,
         .version = s->version,
         .gone = s->gone,
         .now = {slots, BUCKETS_MIN},
-        .graveyard = graveyard,
-        .next_serial = serial,
+        .keep = s->keep,
+        .graveyard = s->graveyard,
+        .dead = s->dead,
+        .next_serial = s->next_serial,
     };
 }
 
@@ -229,6 +237,7 @@ static void reserve(struct kv_entry *e, size_t len)
 
 void kv_store_set_value(struct kv_store *s, struct kv_entry *e, struct ts_bytes value)
 {
+    kv_keep_change(s, e, true);
     s->memory -= e->value_len;
     e->value_len = 0;
     e->version = s->version;
@@ -243,6 +252,7 @@ void kv_store_set_value(struct kv_store *s, struct kv_entry *e, struct ts_bytes 
 
 void kv_store_append(struct kv_store *s, struct kv_entry *e, struct ts_bytes tail)
 {
+    kv_keep_change(s, e, false);
     e->version = s->version;
     if (tail.len == 0) {
         return;
@@ -258,6 +268,7 @@ void kv_store_append(struct kv_store *s, struct kv_entry *e, struct ts_bytes tai
 void kv_store_overwrite(struct kv_store *s, struct kv_entry *e, size_t at, struct ts_bytes part)
 {
     size_t end = at + part.len;
+    kv_keep_change(s, e, false);
     e->version = s->version;
     if (end > e->value_len) {
         reserve(e, end);
@@ -276,6 +287,7 @@ void kv_store_set_expiry(struct kv_store *s, struct kv_entry *e, uint64_t expire
     if (e->expire_ms == expire_ms) {
         return;
     }
+    kv_keep_change(s, e, false);
     kv_heap_remove(s, e);
     e->expire_ms = expire_ms;
     e->version = s->version;
@@ -315,7 +327,10 @@ void kv_store_tidy(struct kv_store *s)
     for (size_t n = 0; n < FREE_PER_TIDY && s->graveyard != NULL; n++) {
         struct kv_entry *e = s->graveyard;
         s->graveyard = e->next;
-        entry_free(e);
+        kv_entry_free(e);
+    }
+    for (size_t n = 0; n < FREE_PER_TIDY && s->dead != NULL; n++) {
+        kv_entry_free(kv_keep_dismantle(&s->dead));
     }
 }
 
@@ -344,4 +359,5 @@ void kv_store_check(const struct kv_store *s)
     ts_assert(key_bytes == s->key_bytes);
     kv_order_check(&s->order, s->first);
     kv_heap_check(s);
+    kv_keep_check(s);
 }

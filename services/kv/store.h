@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "services/kv/keep.h"
 #include "services/kv/order.h"
 
 #define KV_NO_EXPIRY 0
@@ -66,8 +67,11 @@ struct kv_store {
     struct kv_heap_item *heap; /* owned */
     uint32_t heap_len;
     uint32_t heap_cap;
-    /* detached by a flush, to be freed, linked by `next` */
+    /* what a walk that is under way needs of what is no more */
+    struct kv_keep keep;
+    /* to be freed: detached by a flush, linked by `next`; and what walks had kept (keep.h) */
     struct kv_entry *graveyard;
+    struct kv_entry *dead;
     /* figures */
     uint64_t keys;
     uint64_t key_bytes; /* of their names */
@@ -86,6 +90,8 @@ void kv_store_remove(struct kv_store *s, struct kv_entry *e);
 /* What changes whenever the key comes, goes or is changed, and seldom otherwise: only by another
  * key of its slot that goes. (A key that was not there, came, and was flushed is as it was.) */
 uint64_t kv_store_version(const struct kv_store *s, const struct kv_entry *e, struct ts_bytes key);
+/* Of one that stands in no store. */
+void kv_entry_free(struct kv_entry *e);
 /* Forgets all keys at once; kv_store_tidy frees them. */
 void kv_store_clear(struct kv_store *s);
 
