@@ -41,6 +41,15 @@ struct repl_pos {
     struct ts_hash hash;
 };
 
+/* A position, and all that a replica needs to go on from there besides the service's state: what a
+ * snapshot says of the last entry that it holds. */
+struct repl_mark {
+    struct repl_pos pos;
+    struct ts_epoch epoch; /* of the batch that ends there */
+    struct ts_ltime time;  /* … and its logical time */
+    struct ts_hash digest; /* rolling, after it (R5.1) */
+};
+
 static inline bool repl_pos_eq(struct repl_pos a, struct repl_pos b)
 {
     return ts_seq_eq(a.seq, b.seq) && ts_hash_eq(a.hash, b.hash);

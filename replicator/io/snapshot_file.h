@@ -1,0 +1,75 @@
+/* Snapshot files in a replica's directory, beside its journal (R6). Layout: snapshot_format.h.
+ *
+ *   DIR/snapshot-00000000000000001234      everything up to entry 1234
+ *   DIR/snapshot-00000000000000005678.new  one that is being written, or a rest of that
+ *
+ * A snapshot counts when it is there by its name, and that is durable: it is written aside,
+ * fdatasynced, renamed, and the directory fsynced. Only then older ones may be removed, and what
+ * the journal has of the same entries (journal_drop_before). Two are kept, so that damage to the
+ * newest one costs nothing: the journal goes back to the one before.
+ *
+ * Everything here blocks: at the start, or on a worker thread. */
+#ifndef REPLICATOR_IO_SNAPSHOT_FILE_H
+#define REPLICATOR_IO_SNAPSHOT_FILE_H
+
+#include "base/io/files.h"
+#include "replicator/io/snapshot_format.h"
+
+/* How many are kept. */
+#define SNAPSHOT_KEPT 2U
+
+/* ---- writing ---- */
+
+struct snapshot_writer;
+
+/* Begins a file aside, and removes what is left of others that were not finished. Gives `*out`,
+ * which snapshot_write_end or snapshot_write_abort frees. `dir` is borrowed until then.
+ * TS_ERR_NOSPACE, TS_ERR_IO, TS_ERR_SYSTEM, TS_ERR_NOMEM. */
+enum ts_err snapshot_write_begin(struct snapshot_writer **out, const char *dir,
+                                 const struct snapshot_header *h, struct ts_why *why) TS_MUST_USE;
+/* Packs and appends the next piece. Errors as above; only snapshot_write_abort may follow. */
+enum ts_err snapshot_write_piece(struct snapshot_writer *w, struct ts_bytes plain,
+                                 struct ts_why *why) TS_MUST_USE;
+/* All pieces are there: makes the snapshot durable under its name, then removes the oldest ones but
+ * SNAPSHOT_KEPT. Frees `w`. Gives in *oldest the entry up to which the oldest kept one goes, 0 when
+ * there are fewer than SNAPSHOT_KEPT: what the journal has up to there may be dropped.
+ * TS_ERR_IO of a sync: the disk is not to be trusted any more (R2.11). */
+enum ts_err snapshot_write_end(struct snapshot_writer *w, struct ts_seq *oldest,
+                               struct ts_why *why) TS_MUST_USE;
+/* Removes what was written, as far as that goes. */
+void snapshot_write_abort(struct snapshot_writer *w);
+/* What was written so far. */
+const struct snapshot_trailer *snapshot_written(const struct snapshot_writer *w);
+
+/* ---- reading ---- */
+
+/* A snapshot as it was found: all of it was read, and is whole. */
+struct snapshot_info {
+    struct snapshot_header header;
+    struct snapshot_trailer trailer;
+    uint64_t file_bytes;
+    struct ts_seq before; /* up to where the next older one goes, 0: there is none */
+};
+
+/* A piece, borrowed for the call. An error ends the reading and is returned by it; then the
+ * callback has written `why`. */
+typedef enum ts_err snapshot_piece_fn(void *arg, struct ts_bytes piece, struct ts_why *why);
+
+/* Reads the snapshot of `seq`, checks all of it, and gives each piece to `piece`, which may be
+ * NULL. TS_ERR_NOT_FOUND. TS_ERR_CORRUPT: damaged, cut, or of another disk. TS_ERR_VERSION,
+ * TS_ERR_IO, TS_ERR_NOMEM, TS_ERR_SYSTEM. */
+enum ts_err snapshot_read(const char *dir, struct ts_seq seq, struct ts_incarnation incarnation,
+                          struct ts_group_id group, snapshot_piece_fn *piece, void *arg,
+                          struct snapshot_info *info, struct ts_why *why) TS_MUST_USE;
+
+/* A snapshot cannot be used; the one before is tried. */
+typedef void snapshot_broken_fn(void *arg, const char *text);
+
+/* Finds the newest one that is whole; newer ones that are not are told, and removed, so that nobody
+ * counts on them. *found says whether there is one at all. TS_ERR_CORRUPT: there are some, and none
+ * is whole: nothing was removed. Other errors as above. */
+enum ts_err snapshot_find(const char *dir, struct ts_incarnation incarnation,
+                          struct ts_group_id group, snapshot_broken_fn *broken, void *arg,
+                          bool *found, struct snapshot_info *info, struct ts_why *why) TS_MUST_USE;
+
+#endif

@@ -1,0 +1,23 @@
+/* What the files of the snapshots share: snapshot_file.c writes, snapshot_read.c reads. */
+#ifndef REPLICATOR_IO_SNAPSHOT_INTERNAL_H
+#define REPLICATOR_IO_SNAPSHOT_INTERNAL_H
+
+#include "replicator/io/snapshot_file.h"
+
+/* More than are ever kept: a removal may have been interrupted. */
+#define SNAPSHOT_NAMES_MAX 8U
+
+/* Which there are. */
+struct snapshot_names {
+    struct ts_seq seq[SNAPSHOT_NAMES_MAX]; /* the newest first */
+    size_t count;
+    struct ts_seq unfinished; /* one of those, 0: none */
+};
+
+enum ts_err snapshot_names(const char *dir, struct snapshot_names *l,
+                           struct ts_why *why) TS_MUST_USE;
+enum ts_err snapshot_path(char out[TS_PATH_MAX], const char *dir, struct ts_seq seq,
+                          struct ts_why *why) TS_MUST_USE;
+enum ts_err snapshot_remove_unfinished(const char *dir, struct ts_why *why) TS_MUST_USE;
+
+#endif
