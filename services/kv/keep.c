@@ -98,10 +98,11 @@ void kv_keep_end(struct kv_store *s)
     *k = (struct kv_keep){0};
 }
 
-/* Whether the walk still needs the form that the entry has. */
+/* Whether the walk still needs the form that the entry has. (What was created since has a higher
+ * version.) */
 static bool wanted(const struct kv_keep *k, const struct kv_entry *e)
 {
-    return k->active && e->serial > k->reached && e->serial < k->end && e->version <= k->version;
+    return k->active && e->serial > k->reached && e->version <= k->version;
 }
 
 void kv_keep_change(struct kv_store *s, struct kv_entry *e, bool whole)

@@ -12,6 +12,7 @@ struct kv_load {
     uint32_t pieces;
     bool whole;      /* the last piece was taken */
     uint64_t serial; /* of the last entry */
+    size_t len;      /* of the last piece */
 };
 
 /* One entry behind all others. What it does not fit to is not what a walk gives. */
@@ -34,6 +35,32 @@ static bool take_entry(struct kv_state *kv, const struct kv_piece_entry *in)
     return true;
 }
 
+/* The entries of a piece, up to its end. A piece ends where a walk's does, so that nothing is taken
+ * but what a walk of this state gives. */
+static enum ts_err take_entries(struct kv_state *kv, struct ts_reader *r,
+                                const struct kv_piece_start *start)
+{
+    struct kv_load *load = kv->load;
+    bool any = false;
+    while (ts_reader_left(r) > 0) {
+        size_t from = r->pos;
+        struct kv_piece_entry in;
+        enum ts_err err = kv_piece_get_entry(r, &in);
+        if (err != TS_OK) {
+            return err;
+        }
+        size_t len = r->pos - from;
+        bool here = any                 ? r->pos <= SVC_PIECE_BYTES
+                    : start->number > 0 ? load->len + len > SVC_PIECE_BYTES
+                                        : true;
+        if (!here || !take_entry(kv, &in)) {
+            return TS_ERR_MALFORMED;
+        }
+        any = true;
+    }
+    return any || (start->number == 0 && start->last) ? TS_OK : TS_ERR_MALFORMED;
+}
+
 enum ts_err kv_load_piece(void *state, struct ts_bytes piece)
 {
     struct kv_state *kv = state;
@@ -54,15 +81,12 @@ enum ts_err kv_load_piece(void *state, struct ts_bytes piece)
     if (err == TS_OK && start.number == 0) {
         err = kv_piece_get_head(&r, &load->head);
     }
-    while (err == TS_OK && ts_reader_left(&r) > 0) {
-        struct kv_piece_entry in;
-        err = kv_piece_get_entry(&r, &in);
-        if (err == TS_OK && !take_entry(kv, &in)) {
-            err = TS_ERR_MALFORMED;
-        }
+    if (err == TS_OK) {
+        err = take_entries(kv, &r, &start);
     }
     if (err == TS_OK) {
         load->pieces++;
+        load->len = piece.len;
         load->whole = start.last;
     }
     return err;
