@@ -69,9 +69,10 @@ static inline uint8_t *ts_put_space(struct ts_writer *w, size_t n)
     return p;
 }
 
-/* The `n` low bytes of `v`; codecs say the width by name. */
+/* The `n` low bytes of `v`, 8 at most; codecs say the width by name. */
 static inline void ts_put_le(struct ts_writer *w, uint64_t v, size_t n)
 {
+    ts_assert(w->len <= w->cap && n <= sizeof(v));
     if (w->failed || w->cap - w->len < n) {
         w->failed = true;
         return;

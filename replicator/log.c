@@ -51,7 +51,7 @@ static void evict_oldest(struct repl_log *log)
     const struct repl_log_slot *s = slot_at(log, 0);
     log->base = (struct repl_pos){s->last, s->hash};
     log->base_total = s->total;
-    log->slot_head = (log->slot_head + 1) % log->slots_cap;
+    log->slot_head = log->slot_head + 1 < log->slots_cap ? log->slot_head + 1 : 0;
     log->slot_count--;
 }
 

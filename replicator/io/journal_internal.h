@@ -220,8 +220,7 @@ struct journal {
     struct ts_slot_file *record_file;
     bool note_is_current; /* the last note says that all is durable */
     struct journal_note note;
-    uint8_t note_block[JOURNAL_BLOCK]; /* zeros behind … */
-    size_t note_bytes;                 /* … the last note */
+    uint8_t note_block[JOURNAL_BLOCK];
 };
 
 /* What the durable record holds besides the replica's opaque bytes. */

@@ -86,6 +86,7 @@ ts_sim_mutant(learner-not-required replicator/primary.c)
 ts_sim_mutant(record-checksum-ignored replicator/io/journal_format.c)
 ts_sim_mutant(record-chain-ignored replicator/io/journal_format.c)
 ts_sim_mutant(leftover-not-wiped replicator/io/journal_recover.c)
+ts_sim_mutant(leftover-follows replicator/io/journal_format.c replicator/io/journal_recover.c)
 ts_sim_mutant(time-by-ticks-alone services/kv/kv.c)
 ts_sim_mutant(digest-not-compared replicator/primary.c)
 ts_sim_mutant(suspect-takes-over replicator/takeover.c)
@@ -143,7 +144,6 @@ ts_sim_mutant(found-spare-not-synced replicator/io/journal_recover.c)
 ts_sim_mutant(voter-failed-sync-forgotten cluster-cfg/io/voter_store.c)
 ts_sim_mutant(bad-copy-not-repaired base/io/slot_file.c)
 ts_sim_mutant(marker-needs-space base/io/dirs.c)
-ts_sim_mutant(torn-tail-kept replicator/io/journal_recover.c)
 ts_sim_mutant(cut-not-zeroed replicator/io/journal_writer.c)
 
 # Of what is around the cores, and of liveness.
@@ -175,12 +175,17 @@ ts_sim_mutant(start-of-other-owner cluster-cfg/voter.c)
 ts_sim_mutant(refused-epoch-not-compared replicator/membership.c)
 ts_sim_mutant(verified-log-cut replicator/secondary.c)
 ts_sim_mutant(takeover-does-not-wait-for-read replicator/takeover.c)
+ts_sim_mutant(evidence-waits-for-silence replicator/step.c)
+ts_sim_mutant(exit-is-no-evidence daemon/replica_evidence.c)
 
 # A checker that has gone blind is seen at once: each of these is caught soon by the one named, while
 # no other one ends a seed. Every checker of SIM_CHECK_LIST is named, or sim/mutant-rules fails.
 set(sim_quick
     accepted-not-stored=register-chain
     closed-link-is-evidence=no-needless-failover
+    own-stall-blames-the-peer=no-needless-failover
+    tie-without-delay=ties-are-the-primarys
+    evidence-waits-for-silence=available
     config-not-published=one-primary-releases
     digest-not-compared=digests
     entry-applied-twice=executed-once
@@ -219,7 +224,7 @@ if(NOT TS_SANITIZE AND NOT TS_COVERAGE AND NOT CMAKE_CROSSCOMPILING)
     add_test(NAME sim/mutants COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/sim_mutants ${sim_mutant_dir}
              --jobs 2)
     add_test(NAME sim/mutants-quick COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/sim_mutants ${sim_mutant_dir}
-             --seeds 500 ${sim_quick_arguments})
+             --seeds 2000 ${sim_quick_arguments})
     set_tests_properties(sim/mutants PROPERTIES FIXTURES_REQUIRED mutants PROCESSORS 2)
     set_tests_properties(sim/mutants-quick PROPERTIES FIXTURES_REQUIRED mutants-quick)
     set_tests_properties(sim/build-mutants sim/mutants PROPERTIES TIMEOUT 7200 LABELS "sim;long")

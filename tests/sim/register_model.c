@@ -313,6 +313,19 @@ static bool run_scopes(const struct model_scope *scopes, size_t n)
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "";
+    bool known = *what == '\0' || strcmp(what, "short") == 0 || strcmp(what, "long") == 0 ||
+                 strcmp(what, "mutants") == 0;
+    if (argc > 2 || !known) {
+        bool help = strcmp(what, "--help") == 0;
+        fprintf(
+            help ? stdout : stderr,
+            "%sregister_model [short | long | mutants]\n"
+            "  Searches every order of the messages of the config register in small scopes, and\n"
+            "  walks at random in larger ones. short: a few seconds; long: a quarter of an hour;\n"
+            "  mutants: each broken register must be caught.\n",
+            help ? "usage: " : "register_model: wrong words; usage: ");
+        return help ? 0 : 2;
+    }
     if (strcmp(what, "mutants") == 0) {
         return run_mutants() ? 0 : 1;
     }

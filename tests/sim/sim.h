@@ -134,7 +134,8 @@ struct sim_stats {
     uint64_t faults[SIM_FAULT_KINDS]; /* that struck */
     uint64_t armed[SIM_FAULT_KINDS];  /* of those that wait for something (sim_strike_waits) */
     uint64_t spared[SIM_FAULT_KINDS]; /* that the budget did not allow, or that found nothing */
-    uint64_t parted, parted_kept; /* primary and secondary were; … and the primary is the same */
+    uint64_t parted;      /* how often a primary and a secondary lost sight of each other, … */
+    uint64_t parted_kept; /* … and the primary stayed */
     struct sim_pauses pauses[SIM_ONES];
     struct sim_pauses well; /* after the faults: counted in tenths of a second, longest in ms */
 };
@@ -155,6 +156,7 @@ struct sim_stats {
     X(SIM_CHECK_TIME, "logical-time") \
     X(SIM_CHECK_EXPIRY, "expiry") \
     X(SIM_CHECK_FAILOVER, "no-needless-failover") \
+    X(SIM_CHECK_TIES, "ties-are-the-primarys") \
     X(SIM_CHECK_DIGEST, "digests") \
     X(SIM_CHECK_CLONE, "old-disks-refused") \
     X(SIM_CHECK_DISK, "durable-kept") \

@@ -191,6 +191,11 @@ void sim_args_parse(struct sim_args *a, int argc, char **argv)
                         "--forever and --seeds\n");
         exit(2);
     }
+    if (a->json && (a->options.trace || a->uncovered)) {
+        fprintf(stderr, "sim: --json tells no story and no lines: leave it out with --trace, "
+                        "--clients and --uncovered\n");
+        exit(2);
+    }
     if (optind < argc) {
         fprintf(stderr, "sim: '%s' is no option; --help tells what there is\n", argv[optind]);
         exit(2);

@@ -19,7 +19,7 @@
 /* What is lost on a stream comes within this time after it could (sim_link.c). */
 #define TCP_RESENDS_NS (300 * SIM_MS)
 
-enum wait { TAKEOVER, REMOVAL, PATH, NOTHING };
+enum wait { TAKEOVER, REMOVAL, EVIDENCE, PATH, NOTHING };
 
 static const char *const NAMES[] = {
 #define ONE_NAME(symbol, name, wait) name,
@@ -40,7 +40,7 @@ const char *sim_one_name(enum sim_one kind)
 
 const char *sim_one_wait(enum sim_one kind)
 {
-    static const char *const names[] = {"takeover", "removal", "other path", "nothing"};
+    static const char *const names[] = {"takeover", "removal", "evidence", "other path", "nothing"};
     return names[WAITS[kind]];
 }
 
@@ -70,6 +70,10 @@ static uint64_t protocol_time(const struct sim *s, enum wait wait)
     case REMOVAL:
         /* Silence, and two phases; a client that just asked the silent one loses its patience. */
         return silence + 2 * t->proposer_retry + t->failure_timeout;
+    case EVIDENCE:
+        /* Nobody waits for a silence (R4.3), nor a client for its patience: connections are closed.
+         * One retry in each of two phases: who was killed is there again and proposes, too. */
+        return 2 * t->proposer_retry;
     case PATH:
         return t->path_timeout + t->link_ping_interval + t->heartbeat_interval;
     case NOTHING:
@@ -254,7 +258,7 @@ static void end_measurement(struct sim *s)
     uint64_t of_bound = a->longest * 100 / a->bound;
     p->longest_pm = pm > p->longest_pm ? pm : p->longest_pm;
     p->nearest = of_bound > p->nearest ? of_bound : p->nearest;
-    if (a->kind == SIM_ONE_PARTED) {
+    if (a->kind == SIM_ONE_PARTED && !a->joined) { /* a learner cannot take over */
         s->stats.parted++;
         s->stats.parted_kept += s->checks.decided.primary.v == a->primary;
     }
@@ -273,6 +277,7 @@ static void strike(struct sim *s, int primary, bool joins)
     a->well_since = 0;
     a->kind = (enum sim_one)f->other;
     a->primary = primary;
+    a->joined = joins;
     bool over = f->other == SIM_ONE_PRIMARY_KILLED || f->other == SIM_ONE_SECONDARY_KILLED;
     a->ends = over ? s->now : until;
     a->longest = 0;

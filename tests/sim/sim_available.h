@@ -27,6 +27,7 @@ struct sim_available {
     size_t waiting;      /* 1 + number of the fault that is to strike; 0 = none */
     bool joins;          /* it was waiting for the joining that has begun */
     uint64_t well_since; /* 0 = the group is not well */
+    bool joined;         /* the present fault struck then */
     bool measured;       /* a fault has struck: the pauses since are its own */
     enum sim_one kind;
     int node;             /* that it struck; 0 = none alone */

@@ -414,9 +414,9 @@ bool sim_check_well(const struct sim *s)
         if (core == NULL || !s->node[n].replica.p.started) {
             return false;
         }
-        bool leads = core->role == REPL_ROLE_PRIMARY && core->config.epoch.v == newest;
-        if (core->config.epoch.v > newest || leads) {
-            newest = core->config.epoch.v;
+        bool leads = repl_role(core) == REPL_ROLE_PRIMARY && repl_epoch(core).v == newest;
+        if (repl_epoch(core).v > newest || leads) {
+            newest = repl_epoch(core).v;
             good = repl_serves(core) && core->config.in_sync.count == sim_budget_replicas_left(s);
         }
     }
@@ -458,9 +458,9 @@ static void check_kept(struct sim *s, int node)
                      (unsigned long long)rec->id, sim_node_name(s, node));
         }
     }
-    if (r->core->applied.v < s->checks.seen) {
+    if (repl_applied(r->core).v < s->checks.seen) {
         sim_fail(s, SIM_CHECK_LOST, "the primary has applied %llu entries; %llu were seen",
-                 (unsigned long long)r->core->applied.v, (unsigned long long)s->checks.seen);
+                 (unsigned long long)repl_applied(r->core).v, (unsigned long long)s->checks.seen);
     }
 }
 
@@ -478,7 +478,7 @@ void sim_check_end(struct sim *s)
     }
     for (int n = 1; n <= s->nics; n++) {
         if (sim_replica_serves(s, n) &&
-            ts_epoch_eq(s->node[n].replica.core->config.epoch, c->decided.epoch)) {
+            ts_epoch_eq(repl_epoch(s->node[n].replica.core), c->decided.epoch)) {
             check_kept(s, n);
         }
     }

@@ -78,7 +78,7 @@ static void on_publish(void *ctx, struct ts_bytes report)
     sim_push(s, &ev);
 }
 
-/* R4.3: who stood still himself does not know whether others are silent. The longest pause alone is
+/* R4.3: who stood still himself does not know whether others are silent. The newest pause alone is
  * looked at, and with a wide margin: the detector's own slack is its own matter. */
 static void check_blamed(struct sim *s, const struct sim_node *n, uint16_t nic)
 {

@@ -343,6 +343,7 @@ void sim_load_hurry(struct sim *s)
     for (int i = 0; i < s->plan.clients; i++) {
         struct sim_client *c = &s->load.client[i];
         if (c->busy && sim_chance_pm(s, 500)) {
+            sim_note_client(s, c->record, "loses its patience soon");
             c->until = s->now + sim_us(s, 1, 2 * s->plan.disk_us);
             plan_look(s, c);
         }

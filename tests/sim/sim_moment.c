@@ -5,6 +5,7 @@
 #include <signal.h>
 
 #include "base/assert.h"
+#include "replicator/state.h"
 #include "tests/sim/sim.h"
 
 static const char *const MOMENTS[] = {
@@ -171,8 +172,9 @@ void sim_moment_traced(struct sim *s, int node, const struct ts_trace *t)
     if (t->kind == TS_TRACE_CAS_SENT) {
         sim_budget_proposed(s, node);
     }
-    if (t->kind == TS_TRACE_CAS_DONE && t->a == 1 && !s->plan.one && sim_chance_pm(s, 300)) {
-        sim_load_hurry(s); /* to a new primary, perhaps: it has not committed the tail yet (R4) */
+    bool takes_over = s->node[node].replica.core->takeover == REPL_TAKEOVER_CAS;
+    if (t->kind == TS_TRACE_CAS_DONE && takes_over && !s->plan.one && sim_chance_pm(s, 500)) {
+        sim_load_hurry(s); /* to the new primary: it has not committed the tail yet (R4) */
     }
     if (t->kind == TS_TRACE_IN_SYNC_ADD) {
         sim_available_joining(s);

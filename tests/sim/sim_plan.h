@@ -79,17 +79,17 @@
 /* What happens in a run that has one fault at a time (sim_available.c): to whom, and what the
  * clients wait for. X(symbol, name, wait) */
 #define SIM_ONE_LIST(X) \
-    X(SIM_ONE_PRIMARY_KILLED, "primary killed", TAKEOVER) \
-    X(SIM_ONE_PRIMARY_DOWN, "primary's process down", TAKEOVER) \
+    X(SIM_ONE_PRIMARY_KILLED, "primary killed", EVIDENCE) \
+    X(SIM_ONE_PRIMARY_DOWN, "primary's process down", EVIDENCE) \
     X(SIM_ONE_PRIMARY_PAUSED, "primary's process stopped", TAKEOVER) \
     X(SIM_ONE_PRIMARY_HOST_PAUSED, "primary's host stopped", TAKEOVER) \
     X(SIM_ONE_PRIMARY_CUT, "primary's NIC cut off", TAKEOVER) \
     X(SIM_ONE_PRIMARY_OFF, "primary's host off", TAKEOVER) \
-    X(SIM_ONE_PRIMARY_FULL, "primary's disk full", TAKEOVER) \
-    X(SIM_ONE_PRIMARY_DISK, "primary's disk failed", TAKEOVER) \
+    X(SIM_ONE_PRIMARY_FULL, "primary's disk full", EVIDENCE) \
+    X(SIM_ONE_PRIMARY_DISK, "primary's disk failed", EVIDENCE) \
     X(SIM_ONE_PARTED, "primary and secondary parted", TAKEOVER) \
-    X(SIM_ONE_SECONDARY_KILLED, "secondary killed", REMOVAL) \
-    X(SIM_ONE_SECONDARY_DOWN, "secondary's process down", REMOVAL) \
+    X(SIM_ONE_SECONDARY_KILLED, "secondary killed", EVIDENCE) \
+    X(SIM_ONE_SECONDARY_DOWN, "secondary's process down", EVIDENCE) \
     X(SIM_ONE_SECONDARY_PAUSED, "secondary's process stopped", REMOVAL) \
     X(SIM_ONE_SECONDARY_HOST_PAUSED, "secondary's host stopped", REMOVAL) \
     X(SIM_ONE_SECONDARY_CUT, "secondary's NIC cut off", REMOVAL) \

@@ -103,7 +103,10 @@ void sim_rollback_goes_on(struct sim *s, const struct sim_event *ev)
         next_stage(s, ev->a, 2, away.lasts);
         return;
     }
-    if ((f->a >> 18) % 2 == 0) { /* which start is heard of first is open */
+    if ((f->a >> 18) % 2 == 0 && s->net.late_until <= s->now) {
+        /* Which start is heard of first is open. */
+        sim_note(s, 0, "register messages are late: up to %llu ms",
+                 (unsigned long long)(away.lasts / SIM_MS));
         s->net.late_until = s->now + away.lasts;
         s->net.late_max = away.lasts;
     }
