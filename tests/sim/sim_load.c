@@ -443,7 +443,7 @@ void sim_load_closed(struct sim *s, int node)
 
 bool sim_load_is_huge(uint64_t how)
 {
-    return how % 48 == 0;
+    return how % 16 == 0;
 }
 
 void sim_load_unserved(struct sim *s, int node)
