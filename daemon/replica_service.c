@@ -168,6 +168,7 @@ void replica_service_publish_status(struct replica *r, struct ts_mono now)
     (void)snprintf(out.group, sizeof(out.group), "%s", r->start->group->name);
     (void)snprintf(out.node, sizeof(out.node), "%s", r->start->node->name);
     out.epoch = s.config.epoch;
+    front_address(r, r->start->node->id, out.self);
     if (s.config_known) {
         front_address(r, s.config.primary, out.primary);
     }
@@ -228,7 +229,11 @@ enum ts_err replica_service_open(struct replica *r, struct ts_why *why)
                                   .read = on_read,
                                   .position = on_position,
                                   .describe = on_describe};
-    struct resp_server_config config = {.submit_count_max = SUBMIT_COUNT_MAX, .version = "0.1.0"};
+    struct resp_server_config config = {
+        .submit_count_max = SUBMIT_COUNT_MAX,
+        .failure_timeout_ms = (uint32_t)(r->start->cluster.timing.failure_timeout / TS_NS_PER_MS),
+        .version = "0.1.0",
+    };
     r->front = r->p.state == NULL ? NULL : resp_server_create(&r->loop, &ops, r->p.state, &config);
     if (r->front == NULL) {
         return ts_why(why, TS_ERR_NOMEM, "out of memory for service %s", r->p.svc->name);

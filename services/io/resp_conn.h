@@ -6,7 +6,7 @@
  *   resp_intake.c   from bytes to commands: parsing, classification, order
  *   resp_multi.c    MULTI … EXEC: what a connection keeps until then; WATCH
  *   resp_answer.c   from replies to bytes in order; rounds; refusals
- *   resp_local.c, resp_client.c, resp_command.c, resp_info.c   local commands */
+ *   resp_local.c, resp_client.c, resp_command.c, resp_info.c, resp_sentinel.c   local commands */
 #ifndef SERVICES_IO_RESP_CONN_H
 #define SERVICES_IO_RESP_CONN_H
 
@@ -355,6 +355,14 @@ void resp_local_client(struct resp_conn *c, const struct resp_request *req, stru
 void resp_local_command(const struct resp_request *req, struct resp_writer *w);
 void resp_local_info(struct resp_server *s, const struct resp_request *req, struct resp_writer *w);
 void resp_local_role(struct resp_server *s, struct resp_writer *w);
+void resp_local_sentinel(struct resp_server *s, const struct resp_request *req,
+                         struct resp_writer *w);
+/* Brings up to date what the status says of the group's members. */
+void resp_local_refresh(struct resp_server *s);
+/* Splits "HOST:PORT" at its last colon: the host's length, and the port's text. */
+int resp_host_len(const char *address, const char **port);
+/* Whether these are the bytes of `text`. */
+bool resp_bytes_are(struct ts_bytes bytes, const char *text);
 /* "ERR unknown subcommand 'X'. Try CLIENT HELP." */
 void resp_local_unknown(struct resp_writer *w, const char *container, struct ts_bytes word);
 /* "ERR wrong number of arguments for 'client|setname' command" */

@@ -46,7 +46,7 @@ static uint64_t position(const struct resp_server *s)
     return s->ops.position != NULL ? s->ops.position(s->ops.ctx) : 0;
 }
 
-static void refresh(struct resp_server *s)
+void resp_local_refresh(struct resp_server *s)
 {
     if (s->ops.describe != NULL) {
         s->ops.describe(s->ops.ctx, &s->status);
@@ -112,8 +112,7 @@ static void add_stats(const struct resp_server *s, struct info_text *t)
     add(t, "closed_slow_readers:%llu\r\n", (unsigned long long)st->closed_slow);
 }
 
-/* Splits "HOST:PORT" at its last colon. */
-static int host_len(const char *address, const char **port)
+int resp_host_len(const char *address, const char **port)
 {
     const char *colon = strrchr(address, ':');
     *port = colon != NULL ? colon + 1 : "0";
@@ -139,7 +138,7 @@ static void add_master(const struct resp_server *s, struct info_text *t)
         up = up || (st->peers[i].connected && strcmp(st->peers[i].address, st->primary) == 0);
     }
     if (st->primary[0] != '\0') {
-        int n = host_len(st->primary, &port);
+        int n = resp_host_len(st->primary, &port);
         add(t, "master_host:%.*s\r\nmaster_port:%s\r\n", n, st->primary, port);
     }
     add(t, "master_link_status:%s\r\n", up ? "up" : "down");
@@ -157,7 +156,7 @@ static void add_replicas(const struct resp_server_status *st, struct info_text *
         const struct resp_peer *p = &st->peers[i];
         const char *port = NULL;
         if (p->connected) {
-            int len = host_len(p->address, &port);
+            int len = resp_host_len(p->address, &port);
             add(t, "slave%u:ip=%.*s,port=%s,state=online,offset=%llu,lag=0,name=%s,in_sync=%d\r\n",
                 n++, len, p->address, port, (unsigned long long)p->acked_seq, p->name,
                 p->in_sync ? 1 : 0);
@@ -235,7 +234,7 @@ static bool section_wanted(const struct resp_request *req, const char *word)
 void resp_local_info(struct resp_server *s, const struct resp_request *req, struct resp_writer *w)
 {
     struct info_text t = {.len = 0};
-    refresh(s);
+    resp_local_refresh(s);
     for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
         if (section_wanted(req, sections[i].word)) {
             add(&t, "%s%s", t.len > 0 ? "\r\n" : "", sections[i].title);
@@ -250,9 +249,9 @@ void resp_local_role(struct resp_server *s, struct resp_writer *w)
     const struct resp_server_status *st = &s->status;
     const char *port = NULL;
     char host[RESP_ADDR_MAX];
-    refresh(s);
+    resp_local_refresh(s);
     if (st->role != RESP_ROLE_PRIMARY) {
-        int n = host_len(st->primary, &port);
+        int n = resp_host_len(st->primary, &port);
         snprintf(host, sizeof(host), "%.*s", n, st->primary);
         int64_t number = 0;
         (void)resp_parse_i64((struct ts_bytes){(const uint8_t *)port, strlen(port)}, &number);
@@ -273,7 +272,7 @@ void resp_local_role(struct resp_server *s, struct resp_writer *w)
         if (!st->peers[i].connected) {
             continue;
         }
-        int n = host_len(st->peers[i].address, &port);
+        int n = resp_host_len(st->peers[i].address, &port);
         snprintf(host, sizeof(host), "%.*s", n, st->peers[i].address);
         snprintf(offset, sizeof(offset), "%llu", (unsigned long long)st->peers[i].acked_seq);
         resp_put_array(w, 3);

@@ -13,6 +13,11 @@ void resp_local_unknown(struct resp_writer *w, const char *container, struct ts_
     resp_put_error(w, text);
 }
 
+bool resp_bytes_are(struct ts_bytes bytes, const char *text)
+{
+    return bytes.len == strlen(text) && memcmp(bytes.data, text, bytes.len) == 0;
+}
+
 void resp_local_arity(struct resp_writer *w, const char *name)
 {
     char text[128];
@@ -243,6 +248,9 @@ void resp_local_run(struct resp_conn *c, const struct kv_command *command,
         return;
     case KV_ROLE:
         resp_local_role(c->server, w);
+        return;
+    case KV_SENTINEL:
+        resp_local_sentinel(c->server, req, w);
         return;
     default:
         resp_put_error(w, "ERR this command is not a local one");

@@ -66,11 +66,11 @@ struct resp_server_ops {
      * Not TS_OK: the reads are answered with the error of the present status. */
     enum ts_err (*read)(void *ctx, uint64_t round);
 
-    /* The seq of the last applied entry, for INFO and ROLE. May be NULL. */
+    /* The seq of the last applied entry, for INFO, ROLE and SENTINEL. May be NULL. */
     uint64_t (*position)(void *ctx);
 
     /* Brings up to date what `status` says of the group's members (self_in_sync, peers), which
-     * changes without a change of status. Called when INFO or ROLE is answered. May be NULL. */
+     * changes without a change of status. Called when one of these is answered. May be NULL. */
     void (*describe)(void *ctx, struct resp_server_status *status);
 };
 
@@ -87,6 +87,7 @@ struct resp_server_config {
     uint32_t submit_bytes_max;      /* payload bytes of one submit call, 1 MiB; one payload that is
                                        longer goes alone */
     uint32_t rounds_max;            /* read rounds under way, 8 */
+    uint32_t failure_timeout_ms;    /* of the cluster, for SENTINEL; it has no effect here */
     const char *version;            /* "0.1.0", for INFO; borrowed for the server's life */
 };
 
@@ -102,7 +103,7 @@ enum resp_role {
 #define RESP_ADDR_MAX 80 /* "HOST:PORT" with its NUL */
 #define RESP_REASON_MAX 160
 
-/* Another replica, for INFO and ROLE. */
+/* Another replica, for INFO, ROLE and SENTINEL. */
 struct resp_peer {
     char name[32];
     char address[RESP_ADDR_MAX]; /* "HOST:PORT" of its front-end */
@@ -115,6 +116,7 @@ struct resp_peer {
 struct resp_server_status {
     enum resp_role role;
     char primary[RESP_ADDR_MAX];  /* "HOST:PORT" of the primary; "" = unknown */
+    char self[RESP_ADDR_MAX];     /* … of this replica, spelled the same way */
     char reason[RESP_REASON_MAX]; /* UNAVAILABLE: why, and what to do; a clause without full stop */
     char group[32];
     char node[32];

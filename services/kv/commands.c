@@ -99,6 +99,8 @@ static const struct kv_command table[] = {
     {"discard", KV_DISCARD, 1, L | FAST, 0, 0, 0, NULL, "Discard a transaction"},
     {"unwatch", KV_UNWATCH, 1, L | FAST, 0, 0, 0, NULL, "Forget about all watched keys"},
     {"role", KV_ROLE, 1, L | FAST, 0, 0, 0, NULL, "Return the role of this replica"},
+    {"sentinel", KV_SENTINEL, -2, L | ADMIN, 0, 0, 0, NULL,
+     "Tell the group's members as Redis' Sentinel does"},
 };
 
 #define TABLE_LEN (sizeof(table) / sizeof(table[0]))

@@ -84,6 +84,7 @@ enum kv_command_id {
     KV_MULTI = 138,
     KV_DISCARD = 139,
     KV_UNWATCH = 140,
+    KV_SENTINEL = 141,
 };
 
 struct kv_call;

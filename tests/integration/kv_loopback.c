@@ -227,6 +227,8 @@ static void set_status(struct loopback *l, const struct options *o)
     struct resp_server_status st = {.role = RESP_ROLE_PRIMARY, .epoch = {7}, .self_in_sync = true};
     snprintf(st.node, sizeof(st.node), "nic1");
     snprintf(st.group, sizeof(st.group), "kv");
+    snprintf(st.self, sizeof(st.self), "127.0.0.1:6379");
+    snprintf(st.primary, sizeof(st.primary), "127.0.0.1:6379");
     st.peer_count = 1;
     st.peers[0] = (struct resp_peer){
         .name = "nic2", .address = "127.0.0.2:6379", .in_sync = true, .connected = true};

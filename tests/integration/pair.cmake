@@ -28,6 +28,13 @@ foreach(name pair_clients pair_large pair_flip pair_hostile pair_operator replic
     set_tests_properties(integration/${name} PROPERTIES TIMEOUT 300 LABELS integration RUN_SERIAL TRUE)
 endforeach()
 
+# Redis' clients for Python, of Debian; 77 = they are not installed.
+ts_pair_program(pair_python pair_python.c)
+target_compile_definitions(pair_python PRIVATE CLIENTS_DIR="${CMAKE_CURRENT_SOURCE_DIR}/clients")
+add_test(NAME integration/pair_python COMMAND pair_python)
+set_tests_properties(integration/pair_python PROPERTIES TIMEOUT 300 LABELS integration RUN_SERIAL TRUE
+                                                        SKIP_RETURN_CODE 77)
+
 ts_pair_program(soak soak.c soak_faults.c soak_probe.c)
 set(soak_history ${CMAKE_CURRENT_BINARY_DIR}/soak.jsonl)
 add_test(NAME integration/soak COMMAND soak --rounds 5 --history ${soak_history})

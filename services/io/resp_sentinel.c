@@ -1,0 +1,308 @@
+/* SENTINEL: where the primary is, in the words of Redis' Sentinel, so that clients that know those
+ * fail over by themselves. Every replica answers for its own group, from the config that it
+ * follows; like INFO and ROLE these are hints, never proof (R2.8). A replica that knows of no
+ * primary that serves says so: the client goes on to ask another NIC. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/hash.h"
+#include "services/io/resp_conn.h"
+
+#define ID_CHARS 40 /* of the ids that Redis gives its processes */
+#define NODE_MAX 32
+
+/* A member of the group, as it is told of. */
+struct member {
+    const char *node; /* borrowed from the status */
+    char host[RESP_ADDR_MAX];
+    char port[8];
+    bool up;
+};
+
+/* The parts of a reply's maps, for their heads. */
+enum {
+    FIELDS_COMMON = 11,
+    FIELDS_MASTER = FIELDS_COMMON + 9,
+    FIELDS_REPLICA = FIELDS_COMMON + 10,
+    FIELDS_SENTINEL = FIELDS_COMMON + 3,
+};
+
+static struct member member_at(const char *node, const char *address, bool up)
+{
+    struct member m = {.node = node, .up = up};
+    const char *port = NULL;
+    int n = resp_host_len(address, &port);
+    (void)snprintf(m.host, sizeof(m.host), "%.*s", n, address);
+    (void)snprintf(m.port, sizeof(m.port), "%.5s", port);
+    return m;
+}
+
+static bool is_primary(const struct resp_server_status *st, const char *address)
+{
+    return st->primary[0] != '\0' && strcmp(st->primary, address) == 0;
+}
+
+/* Whether the primary that the status names serves, as far as this replica knows: it is this one,
+ * or about to be, or this one follows it. */
+static bool primary_serves(const struct resp_server_status *st)
+{
+    if (st->role == RESP_ROLE_TAKING_OVER) {
+        return is_primary(st, st->self);
+    }
+    return st->primary[0] != '\0' && st->role != RESP_ROLE_UNAVAILABLE;
+}
+
+static struct member the_primary(const struct resp_server_status *st)
+{
+    const char *node = is_primary(st, st->self) ? st->node : "";
+    for (unsigned i = 0; i < st->peer_count; i++) {
+        if (is_primary(st, st->peers[i].address)) {
+            node = st->peers[i].name;
+        }
+    }
+    return member_at(node, st->primary, primary_serves(st));
+}
+
+/* The members that are not primary; returns how many. */
+static unsigned the_replicas(const struct resp_server_status *st,
+                             struct member out[TS_MEMBERS_MAX + 1])
+{
+    unsigned n = 0;
+    if (!is_primary(st, st->self)) {
+        out[n++] = member_at(st->node, st->self, st->role == RESP_ROLE_SECONDARY);
+    }
+    for (unsigned i = 0; i < st->peer_count; i++) {
+        const struct resp_peer *p = &st->peers[i];
+        if (!is_primary(st, p->address)) {
+            out[n++] = member_at(p->name, p->address, p->connected);
+        }
+    }
+    return n;
+}
+
+/* ---- replies ---- */
+
+static void put_text(struct resp_writer *w, const char *name, const char *text)
+{
+    resp_put_bulk_text(w, name);
+    resp_put_bulk_text(w, text);
+}
+
+static void put_number(struct resp_writer *w, const char *name, uint64_t v)
+{
+    char text[24];
+    (void)snprintf(text, sizeof(text), "%llu", (unsigned long long)v);
+    put_text(w, name, text);
+}
+
+/* An id that stays the same: of a NIC's replica of this group, or of the NIC as one that answers
+ * for it. */
+static void id_text(const struct resp_server_status *st, const char *kind, const char *node,
+                    char out[ID_CHARS + 1])
+{
+    char whole[sizeof(st->group) + NODE_MAX + 16];
+    (void)snprintf(whole, sizeof(whole), "%s %s %s", kind, st->group, node);
+    struct ts_hash h = ts_hash_bytes(whole, strlen(whole));
+    struct ts_hash more = ts_hash_chain(h, whole, strlen(whole));
+    (void)snprintf(out, ID_CHARS + 1, "%016llx%016llx%08llx", (unsigned long long)h.hi,
+                   (unsigned long long)h.lo, (unsigned long long)(more.lo & UINT32_MAX));
+}
+
+/* What all three kinds of instances begin with. */
+static void put_common(const struct resp_server *s, struct resp_writer *w, const struct member *m,
+                       const char *name, const char *kind, const char *flags)
+{
+    char id[ID_CHARS + 1];
+    id_text(&s->status, kind, m->node, id);
+    put_text(w, "name", name);
+    put_text(w, "ip", m->host);
+    put_text(w, "port", m->port);
+    put_text(w, "runid", m->node[0] != '\0' ? id : "");
+    put_text(w, "flags", flags);
+    put_number(w, "link-pending-commands", 0);
+    put_number(w, "link-refcount", 1);
+    put_number(w, "last-ping-sent", 0);
+    put_number(w, "last-ok-ping-reply", 0);
+    put_number(w, "last-ping-reply", 0);
+    put_number(w, "down-after-milliseconds", s->config.failure_timeout_ms);
+}
+
+static void put_master(const struct resp_server *s, struct resp_writer *w)
+{
+    const struct resp_server_status *st = &s->status;
+    struct member m = the_primary(st);
+    struct member replicas[TS_MEMBERS_MAX + 1];
+    resp_put_map(w, FIELDS_MASTER);
+    put_common(s, w, &m, st->group, "replica", m.up ? "master" : "s_down,o_down,master");
+    put_number(w, "info-refresh", 0);
+    put_text(w, "role-reported", "master");
+    put_number(w, "role-reported-time", 0);
+    put_number(w, "config-epoch", st->epoch.v);
+    put_number(w, "num-slaves", the_replicas(st, replicas));
+    put_number(w, "num-other-sentinels", st->peer_count);
+    put_number(w, "quorum", (st->peer_count + 1U) / 2 + 1);
+    put_number(w, "failover-timeout", s->config.failure_timeout_ms);
+    put_number(w, "parallel-syncs", 1);
+}
+
+static void put_replica(const struct resp_server *s, struct resp_writer *w, const struct member *m)
+{
+    struct member primary = the_primary(&s->status);
+    char name[RESP_ADDR_MAX + 8];
+    uint64_t offset = 0;
+    (void)snprintf(name, sizeof(name), "%s:%s", m->host, m->port);
+    if (m->node == s->status.node) {
+        offset = s->ops.position != NULL ? s->ops.position(s->ops.ctx) : 0;
+    }
+    for (unsigned i = 0; i < s->status.peer_count; i++) {
+        const struct resp_peer *p = &s->status.peers[i];
+        offset = p->name == m->node ? p->acked_seq : offset;
+    }
+    resp_put_map(w, FIELDS_REPLICA);
+    put_common(s, w, m, name, "replica", m->up ? "slave" : "s_down,slave,disconnected");
+    put_number(w, "info-refresh", 0);
+    put_text(w, "role-reported", "slave");
+    put_number(w, "role-reported-time", 0);
+    put_number(w, "master-link-down-time", 0);
+    put_text(w, "master-link-status", m->up && primary.up ? "ok" : "err");
+    put_text(w, "master-host", primary.host[0] != '\0' ? primary.host : "?");
+    put_text(w, "master-port", primary.port);
+    put_number(w, "slave-priority", 100);
+    put_number(w, "slave-repl-offset", offset);
+    put_number(w, "replica-announced", 1);
+}
+
+/* ---- subcommands ---- */
+
+static void run_address(const struct resp_server *s, const struct resp_request *req,
+                        struct resp_writer *w)
+{
+    struct member m = the_primary(&s->status);
+    if (!resp_bytes_are(req->args[2], s->status.group) || !m.up) {
+        resp_put_null_array(w);
+        return;
+    }
+    resp_put_array(w, 2);
+    resp_put_bulk_text(w, m.host);
+    resp_put_bulk_text(w, m.port);
+}
+
+static void run_masters(const struct resp_server *s, const struct resp_request *req,
+                        struct resp_writer *w)
+{
+    (void)req;
+    resp_put_array(w, 1);
+    put_master(s, w);
+}
+
+static void run_master(const struct resp_server *s, const struct resp_request *req,
+                       struct resp_writer *w)
+{
+    (void)req;
+    put_master(s, w);
+}
+
+static void run_replicas(const struct resp_server *s, const struct resp_request *req,
+                         struct resp_writer *w)
+{
+    struct member all[TS_MEMBERS_MAX + 1];
+    unsigned n = the_replicas(&s->status, all);
+    (void)req;
+    resp_put_array(w, n);
+    for (unsigned i = 0; i < n; i++) {
+        put_replica(s, w, &all[i]);
+    }
+}
+
+/* The other NICs: each of them answers as this one does. */
+static void run_sentinels(const struct resp_server *s, const struct resp_request *req,
+                          struct resp_writer *w)
+{
+    const struct resp_server_status *st = &s->status;
+    (void)req;
+    resp_put_array(w, st->peer_count);
+    for (unsigned i = 0; i < st->peer_count; i++) {
+        const struct resp_peer *p = &st->peers[i];
+        struct member m = member_at(p->name, p->address, p->connected);
+        char id[ID_CHARS + 1];
+        id_text(st, "sentinel", p->name, id);
+        resp_put_map(w, FIELDS_SENTINEL);
+        put_common(s, w, &m, id, "sentinel", m.up ? "sentinel" : "s_down,sentinel,disconnected");
+        put_number(w, "last-hello-message", 0);
+        put_text(w, "voted-leader", "?");
+        put_number(w, "voted-leader-epoch", 0);
+    }
+}
+
+static void run_myid(const struct resp_server *s, const struct resp_request *req,
+                     struct resp_writer *w)
+{
+    char id[ID_CHARS + 1];
+    (void)req;
+    id_text(&s->status, "sentinel", s->status.node, id);
+    resp_put_bulk_text(w, id);
+}
+
+static void run_help(const struct resp_server *s, const struct resp_request *req,
+                     struct resp_writer *w)
+{
+    static const char *const lines[] = {
+        "SENTINEL <subcommand> [<arg> ...]. Subcommands are:",
+        "GET-MASTER-ADDR-BY-NAME <group>",
+        "    Return the address of the group's primary.",
+        "MASTER <group>",
+        "    Return what is known of the primary.",
+        "MASTERS",
+        "    Return that of each group this replica answers for: its own.",
+        "MYID",
+        "    Return the id of this NIC.",
+        "REPLICAS <group>, SLAVES <group>",
+        "    Return what is known of the replicas that are not primary.",
+        "SENTINELS <group>",
+        "    Return the other NICs, which answer SENTINEL, too.",
+    };
+    (void)s;
+    (void)req;
+    resp_put_array(w, sizeof(lines) / sizeof(lines[0]));
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        resp_put_simple(w, lines[i]);
+    }
+}
+
+static const struct subcommand {
+    const char *word;
+    const char *name; /* for the arity error */
+    size_t words;
+    bool of_group; /* its third word names a group, and there must be such */
+    void (*run)(const struct resp_server *s, const struct resp_request *req, struct resp_writer *w);
+} subcommands[] = {
+    {"get-master-addr-by-name", "sentinel|get-master-addr-by-name", 3, false, run_address},
+    {"master", "sentinel|master", 3, true, run_master},
+    {"masters", "sentinel|masters", 2, false, run_masters},
+    {"myid", "sentinel|myid", 2, false, run_myid},
+    {"replicas", "sentinel|replicas", 3, true, run_replicas},
+    {"slaves", "sentinel|slaves", 3, true, run_replicas},
+    {"sentinels", "sentinel|sentinels", 3, true, run_sentinels},
+    {"help", "sentinel|help", 2, false, run_help},
+};
+
+void resp_local_sentinel(struct resp_server *s, const struct resp_request *req,
+                         struct resp_writer *w)
+{
+    for (size_t i = 0; i < sizeof(subcommands) / sizeof(subcommands[0]); i++) {
+        const struct subcommand *sub = &subcommands[i];
+        if (!resp_word_is(req->args[1], sub->word)) {
+            continue;
+        }
+        if (req->argc != sub->words) {
+            resp_local_arity(w, sub->name);
+        } else if (sub->of_group && !resp_bytes_are(req->args[2], s->status.group)) {
+            resp_put_error(w, "ERR No such master with that name");
+        } else {
+            resp_local_refresh(s);
+            sub->run(s, req, w);
+        }
+        return;
+    }
+    resp_local_unknown(w, "SENTINEL", req->args[1]);
+}
