@@ -26,11 +26,14 @@
     X(TS_TRACE_TRUNCATED, "truncated", "after-seq", "entries") \
     X(TS_TRACE_LEARNER_START, "learner-start", "peer", "from-seq") \
     X(TS_TRACE_CONFIG, "config", "primary", "in-sync-mask") \
+    X(TS_TRACE_ABDICATED, "abdicated", "peer", "reason") \
+    X(TS_TRACE_RESUMES, "resumes", "", "") \
     /* alarms */ \
     X(TS_TRACE_ALARM_DIVERGENCE, "alarm-divergence", "peer", "at-seq") \
     X(TS_TRACE_ALARM_NOT_COMPARED, "alarm-not-compared", "peer", "at-seq") \
     X(TS_TRACE_ALARM_CHAIN, "alarm-chain", "peer", "at-seq") \
     X(TS_TRACE_ALARM_DISK, "alarm-disk", "errno", "") \
+    X(TS_TRACE_ALARM_DISK_HANGS, "alarm-disk-hangs", "ms", "") \
     X(TS_TRACE_ALARM_CLONE, "alarm-clone", "start", "registered-start") \
     X(TS_TRACE_ALARM_NO_PRIMARY, "alarm-no-primary", "last-primary", "ms") \
     X(TS_TRACE_PRIMARY_SEEN, "primary-seen", "primary", "ms-without") \

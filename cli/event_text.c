@@ -36,7 +36,8 @@ static enum value_kind kind_of(const struct ts_trace *t, int field)
 {
     const char *meaning = ts_trace_meaning(t->kind, field);
     bool evidence = (t->kind == TS_TRACE_EVIDENCE && strcmp(meaning, "kind") == 0) ||
-                    (t->kind == TS_TRACE_IN_SYNC_REMOVE && strcmp(meaning, "reason") == 0);
+                    ((t->kind == TS_TRACE_IN_SYNC_REMOVE || t->kind == TS_TRACE_ABDICATED) &&
+                     strcmp(meaning, "reason") == 0);
     if (evidence || t->kind == TS_TRACE_ROLE || (t->kind == TS_TRACE_PEER_DOWN && field == 1)) {
         return VALUE_WORDS;
     }

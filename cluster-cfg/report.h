@@ -92,7 +92,9 @@ enum report_role {
     X(REPORT_EVIDENCE_REFUSED, 2, "link closed and reconnects refused on every path") \
     X(REPORT_EVIDENCE_EXITED, 3, "its nicd said that the process exited") \
     X(REPORT_EVIDENCE_RESTARTED, 4, "a new process answered in its place") \
-    X(REPORT_EVIDENCE_SELF, 5, "it is the restarted primary itself")
+    X(REPORT_EVIDENCE_SELF, 5, "it is the restarted primary itself") \
+    X(REPORT_EVIDENCE_ABDICATED, 6, "it asked for this, since its disk hangs or has failed") \
+    X(REPORT_EVIDENCE_STUCK, 7, "its disk finishes nothing, while its link is well")
 
 enum report_evidence {
 #define REPORT_EVIDENCE_ENUM(sym, number, text) sym = number,
@@ -138,7 +140,9 @@ enum report_trace_role {
     X(FLOOR_AHEAD, 10, \
       "it promised itself to an epoch that the voters do not know: they were set back; put back " \
       "their newest disks") \
-    X(STARTING, 11, "this replica is starting: it asks the voters for the group's config")
+    X(STARTING, 11, "this replica is starting: it asks the voters for the group's config") \
+    X(ABDICATED, 12, \
+      "its disk hangs or has failed, so it asked another replica to take over: replace the disk")
 
 enum report_why {
 #define REPORT_WHY_ENUM(name, number, text) REPORT_WHY_##name = number,
@@ -164,7 +168,8 @@ const char *report_trace_role_text(uint64_t number);
     X(REPORT_ALARM_NOT_REDUNDANT, 4, "fewer replicas in sync than members") \
     X(REPORT_ALARM_DISK, 5, "the journal failed") \
     X(REPORT_ALARM_BLOCKED, 6, "requests wait for a replica or for voters") \
-    X(REPORT_ALARM_VOTER_LOST, 8, "a voter does not answer")
+    X(REPORT_ALARM_VOTER_LOST, 8, "a voter does not answer") \
+    X(REPORT_ALARM_DISK_HANGS, 9, "the disk finishes no write of the journal: look after it")
 
 enum report_alarm {
 #define REPORT_ALARM_ENUM(sym, bit, text) sym = bit,

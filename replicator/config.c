@@ -82,6 +82,7 @@ static void leave_primary(struct repl *c, struct repl_effects *fx)
     }
     c->active = false;
     c->blocked = false;
+    c->abdication = REPL_ABDICATION_NONE;
     c->bump = false;
     c->joining.v = 0;
     c->read_ready = c->read_token;
@@ -119,6 +120,7 @@ static void config_won(struct repl *c, const struct cfg_config *cfg, struct repl
         repl_takeover_won(c, fx);
     } else {
         repl_primary_new_epoch(c, fx);
+        repl_abdication_won(c, fx);
     }
 }
 
@@ -149,6 +151,7 @@ static void adopt(struct repl *c, const struct cfg_config *cfg, struct ts_nic_id
     c->config_known = true;
     c->config_from = from;
     c->verified_epoch.v = 0; /* one epoch may name a false config and then the decided one */
+    c->asked_epoch.v = 0;
     repl_trace(c, fx, TS_TRACE_CONFIG, (struct ts_seq){0}, cfg->primary.v,
                cfg_set_mask(&cfg->in_sync));
     learn_members(c);

@@ -13,8 +13,19 @@ static bool must_leave(const struct repl *c, const struct repl_peer *p)
     if (r == NULL) {
         return false;
     }
-    return p->evidence != REPL_EVIDENCE_NONE ||
+    return p->evidence != REPL_EVIDENCE_NONE || canary_hangs(&p->disk, c->now) ||
            (p->connected && !ts_incarnation_eq(r->incarnation, p->incarnation));
+}
+
+/* R3.2: whose disk hangs again and again stays out longer each time. */
+static void keep_out(struct repl *c, struct repl_peer *p)
+{
+    uint64_t min = c->o.timing.failure_timeout;
+    uint64_t max = JOIN_PAUSE_FACTOR_MAX * min;
+    bool again = p->stuck_at.ns != 0 && ts_mono_since(p->stuck_at, c->now) < 2 * max;
+    p->stuck_pause = !again ? min : 2 * p->stuck_pause < max ? 2 * p->stuck_pause : max;
+    p->stuck_at = c->now;
+    p->join_after = ts_mono_add(c->now, repl_jitter(c, p->stuck_pause));
 }
 
 static bool may_join(const struct repl *c, const struct repl_peer *p)
@@ -101,7 +112,7 @@ static void propose(struct repl *c, struct cfg_config *next, struct repl_effects
 
 void repl_membership_advance(struct repl *c, struct repl_effects *fx)
 {
-    if (c->role != REPL_ROLE_PRIMARY || !c->active) {
+    if (c->role != REPL_ROLE_PRIMARY || (!c->active && c->abdication != REPL_ABDICATION_RESUMES)) {
         return;
     }
     repl_alarm(c, REPORT_ALARM_NOT_REDUNDANT, c->config.in_sync.count < c->config.members.count);
@@ -112,8 +123,13 @@ void repl_membership_advance(struct repl *c, struct repl_effects *fx)
     for (size_t i = 0; i < TS_MEMBERS_MAX; i++) {
         struct repl_peer *p = &c->peers[i];
         if (p->used && must_leave(c, p)) {
+            bool stuck = p->evidence == REPL_EVIDENCE_NONE && canary_hangs(&p->disk, c->now);
             cfg_set_remove(&next.in_sync, p->nic);
-            repl_trace(c, fx, TS_TRACE_IN_SYNC_REMOVE, c->committed.seq, p->nic.v, p->evidence);
+            repl_trace(c, fx, TS_TRACE_IN_SYNC_REMOVE, c->committed.seq, p->nic.v,
+                       stuck ? REPL_EVIDENCE_STUCK : p->evidence);
+            if (stuck) {
+                keep_out(c, p);
+            }
         }
     }
     if (joining_done(c)) {
@@ -132,20 +148,18 @@ void repl_membership_advance(struct repl *c, struct repl_effects *fx)
     }
 }
 
-/* Whether this peer could take over, and would: nothing speaks against it, and no proposal of ours
- * that may still be decided drops it. */
-static bool is_successor(const struct repl *c, const struct repl_peer *p)
+bool repl_is_heir(const struct repl *c, const struct repl_peer *p)
 {
     bool dropped = c->op_running && c->op_kind == REPL_EF_REG_CAS &&
                    !cfg_set_has(&c->proposal.in_sync, p->nic, p->incarnation);
     return p->used && p->connected && p->evidence == REPL_EVIDENCE_NONE && !p->diverged &&
-           p->acked_valid && !dropped && cfg_set_has(&c->config.in_sync, p->nic, p->incarnation);
+           !dropped && cfg_set_has(&c->config.in_sync, p->nic, p->incarnation);
 }
 
 bool repl_has_successor(const struct repl *c)
 {
     for (size_t i = 0; i < TS_MEMBERS_MAX && c->role == REPL_ROLE_PRIMARY; i++) {
-        if (is_successor(c, &c->peers[i])) {
+        if (repl_is_heir(c, &c->peers[i]) && c->peers[i].acked_valid) {
             return true;
         }
     }

@@ -126,6 +126,24 @@ static void confirmed_decode(struct repl_msg_confirmed *m, struct ts_reader *r)
     m->instance.v = ts_get_u64(r);
 }
 
+void repl_msg_take_over_encode(const struct repl_msg_take_over *m, struct ts_writer *w)
+{
+    ts_put_u64(w, m->epoch.v);
+    ts_put_u64(w, m->instance.v);
+    ts_put_u8(w, (uint8_t)m->why);
+}
+
+static void take_over_decode(struct repl_msg_take_over *m, struct ts_reader *r)
+{
+    m->epoch.v = ts_get_u64(r);
+    m->instance.v = ts_get_u64(r);
+    uint8_t why = ts_get_u8(r);
+    m->why = (enum repl_take_over_why)why;
+    if (why != REPL_TAKE_OVER_DISK) {
+        ts_reader_fail(r);
+    }
+}
+
 enum ts_err repl_msg_decode(struct repl_msg *out, uint8_t type, struct ts_bytes frame)
 {
     struct ts_reader r = ts_reader_init(frame.data, frame.len);
@@ -153,6 +171,9 @@ enum ts_err repl_msg_decode(struct repl_msg *out, uint8_t type, struct ts_bytes 
         break;
     case REPL_MSG_CONFIRMED:
         confirmed_decode(&m.u.confirmed, &r);
+        break;
+    case REPL_MSG_TAKE_OVER:
+        take_over_decode(&m.u.take_over, &r);
         break;
     default:
         return TS_ERR_MALFORMED;

@@ -15,7 +15,8 @@
     X(REPL_MSG_ACK, 35, "ack") \
     X(REPL_MSG_REFUSED, 36, "refused") \
     X(REPL_MSG_CONFIRM, 37, "confirm") \
-    X(REPL_MSG_CONFIRMED, 38, "confirmed")
+    X(REPL_MSG_CONFIRMED, 38, "confirmed") \
+    X(REPL_MSG_TAKE_OVER, 39, "take-over")
 
 enum repl_msg_type {
 #define REPL_MSG_ENUM(sym, type, name) sym = type,
@@ -77,6 +78,19 @@ struct repl_msg_confirmed {
     struct ts_instance instance;
 };
 
+/* Why a primary gives up. */
+enum repl_take_over_why {
+    REPL_TAKE_OVER_DISK = 1, /* its journal hangs or has failed (R4.4) */
+};
+
+/* The primary of `epoch` orders and answers nothing more in it, and asks the receiver to replace it
+ * (R4.4). A wish, not a right: the receiver takes over as it would on any evidence. */
+struct repl_msg_take_over {
+    struct ts_epoch epoch;
+    struct ts_instance instance; /* of the primary */
+    enum repl_take_over_why why;
+};
+
 /* Encoders. For APPEND only the head is written: the batches are sent behind it. */
 void repl_msg_position_encode(const struct repl_msg_position *m, struct ts_writer *w);
 void repl_msg_config_encode(const struct repl_msg_config *m, struct ts_writer *w);
@@ -85,6 +99,7 @@ void repl_msg_ack_encode(const struct repl_msg_ack *m, struct ts_writer *w);
 void repl_msg_refused_encode(const struct repl_msg_refused *m, struct ts_writer *w);
 void repl_msg_confirm_encode(const struct repl_msg_confirm *m, struct ts_writer *w);
 void repl_msg_confirmed_encode(const struct repl_msg_confirmed *m, struct ts_writer *w);
+void repl_msg_take_over_encode(const struct repl_msg_take_over *m, struct ts_writer *w);
 
 /* A decoded message; the bytes are borrowed from the frame. */
 struct repl_msg {
@@ -97,6 +112,7 @@ struct repl_msg {
         struct repl_msg_refused refused;
         struct repl_msg_confirm confirm;
         struct repl_msg_confirmed confirmed;
+        struct repl_msg_take_over take_over;
     } u;
 };
 

@@ -291,6 +291,7 @@ void repl_primary_on_ack(struct repl *c, struct repl_peer *p, const struct repl_
     if (!p->acked_valid || ts_seq_lt(p->acked.seq, m->pos.seq)) {
         p->acked_valid = true;
         p->acked = m->pos;
+        p->acked_at = c->now;
     }
     if (p->stream == REPL_STREAM_DRAIN && !ts_seq_lt(p->acked.seq, p->sent.seq)) {
         p->stream = REPL_STREAM_LIVE;
@@ -350,6 +351,9 @@ void repl_apply_to(struct repl *c, struct repl_pos to, struct repl_effects *fx)
 
 static void commit_as_primary(struct repl *c, struct repl_effects *fx)
 {
+    if (c->abdication != REPL_ABDICATION_NONE) {
+        return; /* what its disk finishes late counts for nothing (R4.4) */
+    }
     struct ts_seq n = acknowledged_by_all(c);
     if (ts_seq_lt(c->committed.seq, n)) {
         const struct repl_log_slot *s = repl_log_find(&c->log, n);
@@ -432,7 +436,7 @@ void repl_primary_tick(struct repl *c, struct repl_effects *fx)
         }
     }
     bool late = !ts_mono_lt(c->now, ts_mono_add(c->progress_at, c->o.limits.blocked_after));
-    if (!c->blocked && anything_waits(c) && late) {
+    if (!c->blocked && anything_waits(c) && late && c->abdication == REPL_ABDICATION_NONE) {
         c->blocked = true;
         c->read_ready = c->read_token;
         repl_alarm(c, REPORT_ALARM_BLOCKED, true);

@@ -10,7 +10,8 @@
  * Roles: a *primary* orders requests and answers; a *secondary* acknowledges what it has
  * on disk; a secondary that is not in the in-sync set is a *learner*. Files: step.c
  * (dispatch), primary.c, secondary.c, reads.c, membership.c (changes of the in-sync set),
- * takeover.c, config.c (what the replica knows of the register). */
+ * takeover.c, abdication.c (a primary gives up), canary.c (disks that hang), config.c (what the
+ * replica knows of the register). */
 #ifndef REPLICATOR_REPL_H
 #define REPLICATOR_REPL_H
 
@@ -31,6 +32,8 @@ enum repl_evidence {
     REPL_EVIDENCE_EXITED = 3,    /* its nicd's word */
     REPL_EVIDENCE_RESTARTED = 4, /* a new process instance answers */
     REPL_EVIDENCE_SELF = 5,      /* this process is the restarted primary itself (R2.6) */
+    REPL_EVIDENCE_ABDICATED = 6, /* the primary asks for it (R4.4) */
+    REPL_EVIDENCE_STUCK = 7,     /* a secondary's disk hangs, so it was removed (R3.2) */
 };
 /* "silent", "refused", …; static storage. */
 const char *repl_evidence_name(enum repl_evidence kind);
@@ -64,6 +67,10 @@ struct repl_limits {
     size_t commit_bytes;
     uint64_t blocked_after; /* ns without progress until waiting clients are let go */
     uint64_t commit_lazy;   /* ns until an idle primary repeats its commit position */
+    /* What a disk may take for one group of writes (canary.h): a primary's own, until another
+     * replica is to go on; a secondary's, until it is removed. */
+    uint64_t own_disk_hangs;
+    uint64_t peer_disk_hangs;
 };
 struct repl_limits repl_limits_default(const struct cfg_timing *timing);
 

@@ -62,7 +62,8 @@ struct repl_peer *repl_peer_or_new(struct repl *c, struct ts_nic_id nic)
     }
     for (size_t i = 0; i < TS_MEMBERS_MAX; i++) {
         if (!c->peers[i].used) {
-            c->peers[i] = (struct repl_peer){.used = true, .nic = nic};
+            c->peers[i] = (struct repl_peer){
+                .used = true, .nic = nic, .disk.patience = c->o.limits.peer_disk_hangs};
             return &c->peers[i];
         }
     }
@@ -141,6 +142,10 @@ const char *repl_evidence_name(enum repl_evidence kind)
         return "restarted";
     case REPL_EVIDENCE_SELF:
         return "self-restarted";
+    case REPL_EVIDENCE_ABDICATED:
+        return "abdicated";
+    case REPL_EVIDENCE_STUCK:
+        return "disk-hangs";
     }
     return "unknown";
 }

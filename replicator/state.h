@@ -6,6 +6,7 @@
 #define REPLICATOR_STATE_H
 
 #include "cluster-cfg/report.h"
+#include "replicator/canary.h"
 #include "replicator/repl.h"
 
 /* Where the stream of batches to a peer stands. */
@@ -43,7 +44,19 @@ struct repl_peer {
     uint64_t join_pause;         /* ns before that; grows until it joins, 0 = it did */
     struct ts_mono rewind_after; /* as a primary it is not told our position again before */
     uint64_t rewind_pause;       /* ns before that; grows until something fits, 0 = it did */
+    struct canary disk;          /* what it has not acknowledged, though our own disk has it */
+    struct ts_mono acked_at;     /* its acknowledgements came further */
+    struct ts_mono ahead_at;     /* since then its disk has what ours owes; NEVER: it has not */
+    struct ts_mono stuck_at;     /* removed as one whose disk hangs; 0 = never */
+    uint64_t stuck_pause;        /* … and not taken in again for so long, ns */
     bool diverged;
+};
+
+/* A primary that gives up (R4.4). */
+enum repl_abdication {
+    REPL_ABDICATION_NONE,
+    REPL_ABDICATION_ASKED,   /* it asks others to take over, and does nothing else */
+    REPL_ABDICATION_RESUMES, /* nobody did: it raises the epoch, and serves when that is decided */
 };
 
 enum repl_takeover {
@@ -105,6 +118,14 @@ struct repl {
     struct ts_mono takeover_at;     /* end of the tie delay or of the retry pause */
     struct ts_seq takeover_noop;
     bool bump; /* a peer refused this epoch: raise it, keep the set (R4.1) */
+
+    /* abdication */
+    struct canary disk; /* what this replica's own disk owes */
+    enum repl_abdication abdication;
+    struct ts_mono abdicated_at;
+    struct ts_nic_id heir;       /* asked last */
+    struct ts_mono ask_at;       /* when the next one is asked */
+    struct ts_epoch asked_epoch; /* its primary asked this replica to take over; 0 = none did */
 
     /* primary */
     struct ts_nic_id joining;   /* required from now on, not proposed yet; 0 = none */
@@ -223,6 +244,21 @@ void repl_reads_advance(struct repl *c, struct repl_effects *fx);
 void repl_membership_advance(struct repl *c, struct repl_effects *fx);
 void repl_membership_on_refused(struct repl *c, struct repl_peer *p,
                                 const struct repl_msg_refused *m, struct repl_effects *fx);
+/* Whether this peer could take over: it is connected and in sync, nothing speaks against it, and no
+ * proposal of ours that may still be decided drops it. */
+bool repl_is_heir(const struct repl *c, const struct repl_peer *p);
+
+/* ---- abdication.c -------------------------------------------------------------------- */
+
+/* Looks after the disks; gives up, asks again, resumes. */
+void repl_abdication_advance(struct repl *c, struct repl_effects *fx);
+void repl_abdication_on_take_over(struct repl *c, struct repl_peer *p,
+                                  const struct repl_msg_take_over *m, struct repl_effects *fx);
+/* The journal has failed: the last word of a primary, before it halts. */
+void repl_abdication_disk_failed(struct repl *c, struct repl_effects *fx);
+/* Our own proposal was decided, and this is its primary. */
+void repl_abdication_won(struct repl *c, struct repl_effects *fx);
+struct ts_mono repl_abdication_deadline(const struct repl *c);
 
 /* ---- takeover.c ---------------------------------------------------------------------- */
 

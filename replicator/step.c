@@ -17,6 +17,8 @@ struct repl_limits repl_limits_default(const struct cfg_timing *timing)
         .commit_bytes = 1U << 20,
         .blocked_after = 20 * timing->failure_timeout,
         .commit_lazy = 2 * TS_NS_PER_MS,
+        .own_disk_hangs = timing->failure_timeout,
+        .peer_disk_hangs = 4 * timing->failure_timeout,
     };
 }
 
@@ -31,6 +33,7 @@ struct repl *repl_new(const struct repl_options *options)
         return NULL;
     }
     c->o = *options;
+    c->disk.patience = options->limits.own_disk_hangs;
     if (repl_log_init(&c->log, options->limits.window_bytes, options->limits.window_batches) !=
         TS_OK) {
         free(c);
@@ -55,6 +58,7 @@ void repl_free(struct repl *c)
 static void on_disk_failed(struct repl *c, struct repl_effects *fx)
 {
     c->disk_failed = true;
+    repl_abdication_disk_failed(c, fx);
     repl_alarm(c, REPORT_ALARM_DISK, true);
     repl_trace(c, fx, TS_TRACE_ALARM_DISK, c->persisted, 0, 0);
     repl_halt(c, fx, REPL_WHY_DISK);
@@ -195,6 +199,9 @@ static void on_message(struct repl *c, const struct repl_event *ev, struct repl_
     case REPL_MSG_CONFIRMED:
         repl_reads_on_confirmed(c, p, &m.u.confirmed, fx);
         break;
+    case REPL_MSG_TAKE_OVER:
+        repl_abdication_on_take_over(c, p, &m.u.take_over, fx);
+        break;
     }
 }
 
@@ -322,6 +329,7 @@ void repl_step(struct repl *c, const struct repl_event *ev, struct repl_effects 
     }
     repl_commit_advance(c, fx);
     repl_reads_advance(c, fx);
+    repl_abdication_advance(c, fx);
     repl_membership_advance(c, fx);
     repl_takeover_advance(c, fx);
     repl_config_advance(c, fx);
@@ -341,13 +349,14 @@ struct ts_mono repl_deadline(const struct repl *c)
         return c->now;
     }
     struct ts_mono t = earlier(c->poll_at, repl_takeover_deadline(c));
+    t = earlier(t, repl_abdication_deadline(c));
     if (c->role != REPL_ROLE_PRIMARY) {
         return earlier(t, c->position_at);
     }
     t = earlier(t, c->commit_lazy_at);
     bool waiting =
         !ts_seq_eq(c->committed.seq, repl_log_tail(&c->log).seq) || c->read_ready != c->read_token;
-    if (waiting && !c->blocked) {
+    if (waiting && !c->blocked && c->abdication == REPL_ABDICATION_NONE) {
         t = earlier(t, ts_mono_add(c->progress_at, c->o.limits.blocked_after));
     }
     if (c->joining.v != 0 && !c->op_running) {
@@ -456,6 +465,7 @@ void repl_check_invariants(const struct repl *c)
     ts_assert(c->role != REPL_ROLE_PRIMARY ||
               ts_instance_eq(c->config.proposer, c->o.instance)); /* R2.6 */
     ts_assert(!c->active || c->role == REPL_ROLE_PRIMARY);
+    ts_assert(c->abdication == REPL_ABDICATION_NONE || c->role != REPL_ROLE_PRIMARY || !c->active);
     ts_assert(c->read_ready <= c->read_token && c->read_round_token <= c->read_token);
     ts_assert(c->takeover == REPL_TAKEOVER_NONE || c->takeover == REPL_TAKEOVER_TAIL ||
               c->role == REPL_ROLE_TAKING_OVER || c->role == REPL_ROLE_SECONDARY);

@@ -13,6 +13,9 @@ static enum repl_evidence primary_evidence(const struct repl *c)
     if (repl_is_self(c, c->config.primary)) {
         return REPL_EVIDENCE_SELF; /* decided before this process began: R2.6 */
     }
+    if (ts_epoch_eq(c->asked_epoch, c->config.epoch)) {
+        return REPL_EVIDENCE_ABDICATED; /* R4.4 */
+    }
     for (size_t i = 0; i < TS_MEMBERS_MAX; i++) {
         const struct repl_peer *p = &c->peers[i];
         if (!p->used || !ts_nic_eq(p->nic, c->config.primary)) {

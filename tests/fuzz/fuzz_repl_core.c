@@ -496,6 +496,17 @@ static void say_refused(struct world *w)
     frame_written(w, any_peer(w), REPL_MSG_REFUSED, &wr);
 }
 
+static void say_take_over(struct world *w)
+{
+    uint8_t bytes[REPL_MSG_HEAD_MAX];
+    struct ts_writer wr = ts_writer_init(bytes, sizeof(bytes));
+    struct ts_nic_id peer = primary_or_any(w);
+    struct repl_msg_take_over m = {
+        .epoch = {any_epoch(w)}, .instance = peer_instance(w, peer), .why = REPL_TAKE_OVER_DISK};
+    repl_msg_take_over_encode(&m, &wr);
+    frame_written(w, peer, REPL_MSG_TAKE_OVER, &wr);
+}
+
 static void evidence(struct world *w)
 {
     uint8_t b = u8(w);
@@ -532,6 +543,7 @@ static void say(struct world *w, uint8_t what)
         break;
     case 7:
         say_refused(w);
+        say_take_over(w);
         break;
     default:
         link_up(w, any_peer(w), u8(w) % 3);

@@ -31,6 +31,9 @@ static void encode(const struct repl_msg *m, struct ts_writer *w)
     case REPL_MSG_CONFIRMED:
         repl_msg_confirmed_encode(&m->u.confirmed, w);
         break;
+    case REPL_MSG_TAKE_OVER:
+        repl_msg_take_over_encode(&m->u.take_over, w);
+        break;
     }
 }
 

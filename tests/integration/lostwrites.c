@@ -12,7 +12,8 @@
  * program that forgot it); any other value: only for files whose path contains it LOSTWRITES_SEED=N
  * of the random choice; default: the process id
  * LOSTWRITES_FAIL=FILE       while FILE exists, and says "write ERRNO TEXT" or "sync ERRNO TEXT",
- * that call on a file whose path contains TEXT does nothing and fails with this error
+ * that call on a file whose path contains TEXT does nothing and fails with this error; with 0 it
+ * waits until FILE says something else (sync, read)
  *
  * Limits: names (creation, rename, removal) and truncation at open are durable at once; dup'ed
  * descriptors, mmap and stdio are not caught. libuv's vectored calls go through syscall(): caught,
@@ -593,12 +594,26 @@ int ftruncate64(int fd, off_t size)
 
 /* ---- syncing ---- */
 
+/* As long as this call is to wait, waits. */
+static int ordered_error(int fd, const char *call)
+{
+    for (;;) {
+        lock();
+        int error = file_of(fd) == NULL ? 0 : failing(fd, call);
+        unlock();
+        if (error != WAITS) {
+            return error;
+        }
+        (void)poll(NULL, 0, LOOK_AGAIN_MS); /* until FILE says something else */
+    }
+}
+
 /* false when the descriptor is not ours. */
 static bool sync_overlay(int fd, bool may_ignore, int *result)
 {
+    int error = ordered_error(fd, "sync");
     lock();
     struct file *f = file_of(fd);
-    int error = f == NULL ? 0 : failing(fd, "sync");
     if (f != NULL && error == 0 && !(may_ignore && f->sync_ignored)) {
         flush(f);
     }
@@ -622,24 +637,10 @@ int fdatasync(int fd)
 
 /* ---- reading ---- */
 
-/* As long as it is to wait, waits. */
-static int read_error(int fd)
-{
-    for (;;) {
-        lock();
-        int error = file_of(fd) == NULL ? 0 : failing(fd, "read");
-        unlock();
-        if (error != WAITS) {
-            return error;
-        }
-        (void)poll(NULL, 0, LOOK_AGAIN_MS); /* until FILE says something else */
-    }
-}
-
 /* false when the descriptor is not ours or its file has no overlay. */
 static bool read_vector(int fd, const struct iovec *iov, int count, off_t at, ssize_t *result)
 {
-    int error = read_error(fd);
+    int error = ordered_error(fd, "read");
     if (error != 0) {
         errno = error;
         *result = -1;

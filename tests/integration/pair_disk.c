@@ -123,6 +123,51 @@ static void test_full_disk_of_primary_is_used_again(void **state)
     fixture_judge(load);
 }
 
+/* Goal: the primary's disk hangs without an error. It asks the other one to take over, and clients
+ * are answered again; when it works again, its replica is back, as the same process. */
+static void test_hung_disk_of_primary_is_left_to_the_other(void **state)
+{
+    (void)state;
+    unsigned primary = fixture_primary(&fixture);
+    unsigned ends = count_lines(primary, "nicd", "starts again in");
+    struct lab_load *load = fixture_load(&fixture, "hang");
+    lab_load_reset_gap(load);
+    break_disk(primary, "sync", 0);
+    wait_primary(1 - primary);
+    assert_true(lab_load_wait_acks(load, 100, WAIT_MS));
+    print_message("a hung disk of the primary: the longest pause was %llu ms\n",
+                  (unsigned long long)(lab_load_now(load).longest_gap_ns / TS_NS_PER_MS));
+    mend_disks();
+    wait_redundant();
+    assert_int_equal(count_lines(primary, "nicd", "starts again in"), ends);
+    fixture_judge(load);
+}
+
+/* Goal: a secondary's disk hangs. The primary removes it and goes on. */
+static void test_hung_disk_of_secondary_is_not_waited_for(void **state)
+{
+    (void)state;
+    struct lab_state now;
+    unsigned primary = fixture_primary(&fixture);
+    struct lab_load *load = fixture_load(&fixture, "lame");
+    lab_load_reset_gap(load);
+    break_disk(1 - primary, "sync", 0);
+    uint64_t end = lab_now_ns() + WAIT_MS * TS_NS_PER_MS;
+    do {
+        assert_true(lab_now_ns() < end);
+        lab_pair_state(&fixture.pair, &now);
+        lab_pause_ms(20);
+    } while (!lab_state_has_alarm(&now, "not-redundant") ||
+             !lab_state_has_alarm(&now, "disk-hangs"));
+    assert_true(lab_load_wait_acks(load, 100, WAIT_MS));
+    print_message("a hung disk of the secondary: the longest pause was %llu ms\n",
+                  (unsigned long long)(lab_load_now(load).longest_gap_ns / TS_NS_PER_MS));
+    mend_disks();
+    wait_redundant();
+    assert_int_equal(fixture_primary(&fixture), primary);
+    fixture_judge(load);
+}
+
 /* Goal: a lone primary with a full disk answers nobody, and keeps what it acknowledged. */
 static void test_full_disk_of_lone_primary_loses_nothing(void **state)
 {
@@ -252,6 +297,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_full_disk_of_primary_is_used_again),
         cmocka_unit_test(test_full_disk_of_lone_primary_loses_nothing),
+        cmocka_unit_test(test_hung_disk_of_primary_is_left_to_the_other),
+        cmocka_unit_test(test_hung_disk_of_secondary_is_not_waited_for),
         cmocka_unit_test(test_catch_up_survives_lost_reads),
         cmocka_unit_test(test_failed_sync_of_primary_ends_trust),
         cmocka_unit_test(test_failed_sync_without_space_ends_trust),

@@ -11,7 +11,9 @@
  *   hear A B epoch=N [after=S] [other]
  *                               B hears what A did not send like this, or long ago: an append
  *                               without batches behind S, where B has another hash, if so
+ *   hear-take-over A B epoch=N  the same with A's wish that B take over
  *   disk A [n=N]                the oldest pending writes become durable
+ *   fail A                      its journal has failed
  *   register A                  the register answers A's operation
  *   decide A                    A's proposal is decided, but A is not told
  *   suspect seq=N               the same config is decided again, with a suspect
@@ -111,6 +113,21 @@ static void hear(struct world *w, size_t from, size_t to, const struct script_co
     world_feed(w, to, &ev);
 }
 
+static void hear_take_over(struct world *w, size_t from, size_t to,
+                           const struct script_command *cmd)
+{
+    uint8_t bytes[REPL_MSG_HEAD_MAX];
+    struct ts_writer out = ts_writer_init(bytes, sizeof(bytes));
+    struct repl_msg_take_over m = {.epoch = {script_arg_u64(cmd, "epoch", 1)},
+                                   .instance = {w->r[from].instance + w->r[from].nic},
+                                   .why = REPL_TAKE_OVER_DISK};
+    repl_msg_take_over_encode(&m, &out);
+    struct repl_event ev = {.kind = REPL_EV_MESSAGE, .peer = {w->r[from].nic}};
+    ev.u.message.type = REPL_MSG_TAKE_OVER;
+    ev.u.message.frame = (struct ts_bytes){bytes, out.len};
+    world_feed(w, to, &ev);
+}
+
 static bool run_pair(struct world *w, const struct script_command *cmd)
 {
     static const char *const KINDS[] = {"none", "silent", "refused", "exited"};
@@ -132,6 +149,8 @@ static bool run_pair(struct world *w, const struct script_command *cmd)
         world_drop(w, a, b);
     } else if (strcmp(verb, "hear") == 0) {
         hear(w, a, b, cmd);
+    } else if (strcmp(verb, "hear-take-over") == 0) {
+        hear_take_over(w, a, b, cmd);
     } else {
         struct repl_event ev = {.kind = REPL_EV_EVIDENCE, .peer = {w->r[b].nic}};
         if (strcmp(verb, "clear") == 0) {
@@ -149,8 +168,8 @@ static bool run_pair(struct world *w, const struct script_command *cmd)
 
 static bool is_pair_command(const char *verb)
 {
-    static const char *const VERBS[] = {"link", "unlink", "deliver",  "again",
-                                        "drop", "hear",   "evidence", "clear"};
+    static const char *const VERBS[] = {"link", "unlink",         "deliver",  "again", "drop",
+                                        "hear", "hear-take-over", "evidence", "clear"};
     for (size_t i = 0; i < sizeof(VERBS) / sizeof(VERBS[0]); i++) {
         if (strcmp(verb, VERBS[i]) == 0) {
             return true;
@@ -252,6 +271,9 @@ static bool run_one(struct world *w, const struct script_command *cmd)
         uint64_t n = script_arg_u64(cmd, "n", UINT64_MAX);
         while (n-- > 0 && world_disk(w, i)) {
         }
+    } else if (strcmp(verb, "fail") == 0) {
+        struct repl_event ev = {.kind = REPL_EV_DISK_FAILED};
+        world_feed(w, i, &ev);
     } else if (strcmp(verb, "register") == 0) {
         return world_register(w, i, false);
     } else if (strcmp(verb, "decide") == 0) {

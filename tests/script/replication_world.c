@@ -87,6 +87,10 @@ static void print_message(struct script_text *out, uint8_t type, struct ts_bytes
         script_printf(out, " epoch=%" PRIu64 " round=%" PRIu64, m.u.confirmed.epoch.v,
                       m.u.confirmed.round);
         break;
+    case REPL_MSG_TAKE_OVER:
+        script_printf(out, " epoch=%" PRIu64 " instance=%" PRIu64, m.u.take_over.epoch.v,
+                      m.u.take_over.instance.v);
+        break;
     }
 }
 

@@ -176,6 +176,18 @@ ts_sim_mutant(verified-log-cut replicator/secondary.c)
 ts_sim_mutant(takeover-does-not-wait-for-read replicator/takeover.c)
 ts_sim_mutant(evidence-waits-for-silence replicator/step.c)
 ts_sim_mutant(exit-is-no-evidence daemon/replica_evidence.c)
+ts_sim_mutant(abdicated-goes-on replicator/abdication.c)
+ts_sim_mutant(abdicated-commits replicator/primary.c)
+ts_sim_mutant(resumes-without-swap replicator/abdication.c)
+ts_sim_mutant(old-abdication-obeyed replicator/abdication.c)
+ts_sim_mutant(abdicates-without-heir replicator/abdication.c)
+ts_sim_mutant(abdication-needs-no-seal replicator/takeover.c)
+ts_sim_mutant(canary-counts-the-others replicator/abdication.c)
+ts_sim_mutant(never-abdicates replicator/abdication.c)
+ts_sim_mutant(take-over-said-once replicator/abdication.c)
+ts_sim_mutant(stays-given-up replicator/abdication.c)
+ts_sim_mutant(stuck-secondary-kept replicator/membership.c)
+ts_sim_mutant(abdicated-keeps-clients replicator/abdication.c)
 
 # A checker that has gone blind is seen at once: each of these is caught soon by the one named, while
 # no other one ends a seed. Every checker of SIM_CHECK_LIST is named, or sim/mutant-rules fails.
@@ -189,6 +201,7 @@ set(sim_quick
     digest-not-compared=digests
     entry-applied-twice=executed-once
     entry-skipped=applied-in-order
+    abdicated-goes-on=silent-after-giving-up
     group-not-synced=durable-kept
     jitter-not-from-seed=deterministic
     not-closed-when-replaced=answered-or-closed

@@ -45,6 +45,7 @@
  *   sim_check.c    what must hold, apart from the load
  *   sim_said.c     … of what is said to be on a disk
  *   sim_clock.c    … of logical time, and of the key that expires
+ *   sim_gave_up.c  … of a primary that gives up (R4.4)
  *   sim_history.c  the clients' history, judged by tests/lincheck
  *   sim_story.c    the trace as a story
  *   sim_shrink.c   the shortest reproduction of a failure
@@ -157,6 +158,7 @@ struct sim_stats {
     X(SIM_CHECK_EXPIRY, "expiry") \
     X(SIM_CHECK_FAILOVER, "no-needless-failover") \
     X(SIM_CHECK_TIES, "ties-are-the-primarys") \
+    X(SIM_CHECK_GAVE_UP, "silent-after-giving-up") \
     X(SIM_CHECK_DIGEST, "digests") \
     X(SIM_CHECK_CLONE, "old-disks-refused") \
     X(SIM_CHECK_DISK, "durable-kept") \

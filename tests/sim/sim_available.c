@@ -19,7 +19,7 @@
 /* What is lost on a stream comes within this time after it could (sim_link.c). */
 #define TCP_RESENDS_NS (300 * SIM_MS)
 
-enum wait { TAKEOVER, REMOVAL, EVIDENCE, PATH, NOTHING };
+enum wait { TAKEOVER, ABDICATION, REMOVAL, PATIENCE, EVIDENCE, PATH, NOTHING };
 
 static const char *const NAMES[] = {
 #define ONE_NAME(symbol, name, wait) name,
@@ -40,7 +40,8 @@ const char *sim_one_name(enum sim_one kind)
 
 const char *sim_one_wait(enum sim_one kind)
 {
-    static const char *const names[] = {"takeover", "removal", "evidence", "other path", "nothing"};
+    static const char *const names[] = {"takeover", "abdication", "removal", "patience",
+                                        "evidence", "other path", "nothing"};
     return names[WAITS[kind]];
 }
 
@@ -67,6 +68,15 @@ static uint64_t protocol_time(const struct sim *s, enum wait wait)
          * with the primary: one retry in each of the two phases; and the clients that had asked
          * the old primary lose their patience (sim_load.c: within a failure-timeout). */
         return silence + 2 * t->tie_delay + 2 * t->proposer_retry + t->failure_timeout;
+    case ABDICATION:
+        /* The canary's patience and grace; the word may be lost, and is said again; the phases, one
+         * of which is tried again. The clients are told at once. */
+        return t->failure_timeout + t->failure_timeout / 8 + t->failure_timeout / 4 +
+               t->proposer_retry;
+    case PATIENCE:
+        /* A secondary's disk may hang for so long (R3.2), and then two phases. */
+        return 4 * t->failure_timeout + t->failure_timeout / 2 + 2 * t->proposer_retry +
+               t->failure_timeout;
     case REMOVAL:
         /* Silence, and two phases; a client that just asked the silent one loses its patience. */
         return silence + 2 * t->proposer_retry + t->failure_timeout;
@@ -235,6 +245,10 @@ static void strike_node(struct sim *s, enum sim_one kind, int node, const struct
         break;
     case SIM_ONE_PRIMARY_FULL:
         fill_disk(s, node, until);
+        break;
+    case SIM_ONE_PRIMARY_STALLED:
+    case SIM_ONE_SECONDARY_STALLED:
+        s->node[node].replica.disk.stalled_until = until;
         break;
     case SIM_ONE_PRIMARY_DISK:
         fail_disk(s, node, f);

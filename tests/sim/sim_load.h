@@ -10,6 +10,9 @@
 #include "tests/sim/sim_plan.h"
 
 struct sim;
+struct repl_batch;
+struct repl_event;
+struct ts_trace;
 
 struct sim_replica;
 
@@ -118,6 +121,7 @@ struct sim_checks {
     uint64_t seen;                     /* newest position that some completed operation has seen */
     uint64_t releaser[SIM_EPOCHS_MAX]; /* life of the process that released outputs */
     uint64_t nonce[SIM_EPOCHS_MAX];    /* of the decided config */
+    uint64_t gave_up[SIM_EPOCHS_MAX];  /* life of the primary that did */
     uint64_t proposer[SIM_EPOCHS_MAX]; /* … and the life of the process that proposed it */
     uint64_t expected[SIM_EPOCHS_MAX]; /* by proposal: unused slots are 0 */
     uint64_t epochs;                   /* highest touched */
@@ -213,6 +217,18 @@ void sim_said_sent(struct sim *s, int node, int to, uint8_t type, struct ts_byte
 void sim_said_asked(struct sim *s, int node, const struct reg_msg *msg);
 /* … an output, as of this epoch. */
 void sim_said_released(struct sim *s, int node, struct ts_seq seq, struct ts_epoch epoch);
+
+/* ---- sim_gave_up.c ----------------------------------------------------------------------- */
+
+void sim_gave_up_begins(struct sim *s, int node);
+void sim_gave_up_look(struct sim *s, int node);
+/* Whether its first wish is lost, since the session just ends. */
+bool sim_gave_up_loses(struct sim *s, int node, int to);
+void sim_gave_up_fed(struct sim *s, int node, const struct repl_event *ev);
+void sim_gave_up_traced(struct sim *s, int node, const struct ts_trace *t);
+/* It hands a batch to its journal. */
+void sim_gave_up_appends(struct sim *s, int node, const struct repl_batch *batch);
+void sim_gave_up_released(struct sim *s, int node, struct ts_epoch epoch);
 
 /* ---- sim_clock.c ------------------------------------------------------------------------- */
 

@@ -107,6 +107,26 @@ static const struct harm HARM[SIM_MOMENTS][SIM_BLOWS + 1] = {
                             {SIM_BLOW_LATE, 1},
                             {SIM_BLOW_DOUBT, 1},
                             {SIM_BLOW_STRAY, 1}},
+    [SIM_MOMENT_GIVES_UP] = {{SIM_BLOW_ISOLATE, 3},
+                             {SIM_BLOW_WELL, 3},
+                             {SIM_BLOW_LATE, 2},
+                             {SIM_BLOW_PAUSE, 2},
+                             {SIM_BLOW_DUEL, 2},
+                             {SIM_BLOW_STRAY, 2},
+                             {SIM_BLOW_KILL, 1},
+                             {SIM_BLOW_CRASH, 1},
+                             {SIM_BLOW_POWER, 1}},
+    [SIM_MOMENT_ASKED] = {{SIM_BLOW_CRASH, 3},
+                          {SIM_BLOW_ISOLATE, 2},
+                          {SIM_BLOW_PAUSE, 2},
+                          {SIM_BLOW_DUEL, 2},
+                          {SIM_BLOW_LATE, 2},
+                          {SIM_BLOW_KILL, 1},
+                          {SIM_BLOW_POWER, 1}},
+    [SIM_MOMENT_RESUMES] = {{SIM_BLOW_STRAY, 3},
+                            {SIM_BLOW_ISOLATE, 1},
+                            {SIM_BLOW_DOUBT, 1},
+                            {SIM_BLOW_CRASH, 1}},
     [SIM_MOMENT_READS] = {{SIM_BLOW_PAUSE, 3},
                           {SIM_BLOW_SLOW_DOUBT, 3},
                           {SIM_BLOW_ISOLATE, 2},
@@ -167,7 +187,8 @@ void sim_moment_traced(struct sim *s, int node, const struct ts_trace *t)
         {TS_TRACE_SEALED, SIM_MOMENT_SEALED},          {TS_TRACE_CAS_DONE, SIM_MOMENT_DECIDED},
         {TS_TRACE_TAIL_COMMITTED, SIM_MOMENT_TAIL},    {TS_TRACE_ACTIVE, SIM_MOMENT_ACTIVE},
         {TS_TRACE_LEARNER_START, SIM_MOMENT_LEARNER},  {TS_TRACE_TRUNCATED, SIM_MOMENT_CUT},
-        {TS_TRACE_REFUSED, SIM_MOMENT_REFUSED},
+        {TS_TRACE_REFUSED, SIM_MOMENT_REFUSED},        {TS_TRACE_ABDICATED, SIM_MOMENT_GIVES_UP},
+        {TS_TRACE_RESUMES, SIM_MOMENT_RESUMES},
     };
     if (t->kind == TS_TRACE_CAS_SENT) {
         sim_budget_proposed(s, node);
@@ -178,6 +199,9 @@ void sim_moment_traced(struct sim *s, int node, const struct ts_trace *t)
     }
     if (t->kind == TS_TRACE_IN_SYNC_ADD) {
         sim_available_joining(s);
+    }
+    if (t->kind == TS_TRACE_EVIDENCE && t->b == REPL_EVIDENCE_ABDICATED) {
+        sim_moment_came(s, node, SIM_MOMENT_ASKED);
     }
     for (size_t i = 0; i < sizeof(of) / sizeof(of[0]); i++) {
         if (of[i].kind == t->kind) {
@@ -276,6 +300,18 @@ static void isolate(struct sim *s, const struct sim_fault *f)
     sim_fault_isolate(s, &longer);
 }
 
+/* Nobody takes over what was given up, and its disk works. */
+static void lose_heir(struct sim *s, const struct sim_fault *f)
+{
+    const struct sim_replica *r = &s->node[f->node].replica;
+    struct sim_fault heir = *f;
+    if (r->core != NULL && r->core->heir.v != 0) {
+        heir.node = (uint8_t)r->core->heir.v;
+        s->node[f->node].replica.disk.stalled_until = s->now;
+        isolate(s, &heir);
+    }
+}
+
 static void strike(struct sim *s, const struct sim_fault *f)
 {
     struct sim_process *p = &s->node[f->node].proc[SIM_REPLICA];
@@ -313,9 +349,13 @@ static void strike(struct sim *s, const struct sim_fault *f)
     case SIM_BLOW_LATE:
         make_late(s, f);
         break;
+    case SIM_BLOW_WELL:
+        lose_heir(s, f);
+        break;
     case SIM_BLOW_STRAY:
         sim_stray_old_registers(s, f->node);
         sim_stray_old_frames(s, f->node, f->node % s->nics + 1);
+        sim_stray_old_frames(s, f->node % s->nics + 1, f->node);
         break;
     case SIM_BLOWS:
         ts_unreachable();

@@ -73,8 +73,12 @@ struct sim_replica {
     uint64_t applied_to; /* seq of the newest entry that this process applied */
     uint8_t *has;        /* bit = id of a request that it applied */
     size_t has_bytes;
-    bool flip;           /* the next result is another than it should be (R5.1), … */
-    uint64_t flipped_at; /* … was so at this seq, in this process; 0: none was */
+    bool flip;               /* the next result is another than it should be (R5.1), … */
+    uint64_t flipped_at;     /* … was so at this seq, in this process; 0: none was */
+    struct ts_epoch gave_up; /* as its primary; 0 = none in this process */
+    unsigned asks;           /* it has asked others so often */
+    uint64_t gave_up_at;     /* virtual time, … */
+    uint64_t finished_at;    /* … and when its journal told of something durable last */
     uint64_t read_token;
     struct sim_waiting waiting[SIM_WAITING_MAX];
     struct sim_disk disk;

@@ -86,6 +86,7 @@
     X(SIM_ONE_PRIMARY_CUT, "primary's NIC cut off", TAKEOVER) \
     X(SIM_ONE_PRIMARY_OFF, "primary's host off", TAKEOVER) \
     X(SIM_ONE_PRIMARY_FULL, "primary's disk full", EVIDENCE) \
+    X(SIM_ONE_PRIMARY_STALLED, "primary's disk hangs", ABDICATION) \
     X(SIM_ONE_PRIMARY_DISK, "primary's disk failed", EVIDENCE) \
     X(SIM_ONE_PARTED, "primary and secondary parted", TAKEOVER) \
     X(SIM_ONE_SECONDARY_KILLED, "secondary killed", EVIDENCE) \
@@ -93,6 +94,7 @@
     X(SIM_ONE_SECONDARY_PAUSED, "secondary's process stopped", REMOVAL) \
     X(SIM_ONE_SECONDARY_HOST_PAUSED, "secondary's host stopped", REMOVAL) \
     X(SIM_ONE_SECONDARY_CUT, "secondary's NIC cut off", REMOVAL) \
+    X(SIM_ONE_SECONDARY_STALLED, "secondary's disk hangs", PATIENCE) \
     X(SIM_ONE_SECONDARY_OFF, "secondary's host off", REMOVAL) \
     X(SIM_ONE_PATH, "a path cut", PATH) \
     X(SIM_ONE_ARBITER_OFF, "arbiter off", NOTHING) \
@@ -121,7 +123,10 @@ enum sim_one {
     X(SIM_MOMENT_LEARNER, "streams to a learner") \
     X(SIM_MOMENT_CUT, "cuts its log") \
     X(SIM_MOMENT_REFUSED, "is refused") \
-    X(SIM_MOMENT_READS, "asks for confirmations")
+    X(SIM_MOMENT_READS, "asks for confirmations") \
+    X(SIM_MOMENT_GIVES_UP, "gives up") \
+    X(SIM_MOMENT_ASKED, "is asked to take over") \
+    X(SIM_MOMENT_RESUMES, "serves again after it gave up")
 
 enum sim_moment {
 #define SIM_MOMENT_ENUM(symbol, name) symbol,
@@ -142,6 +147,7 @@ enum sim_moment {
     X(SIM_BLOW_SLOW_DOUBT, "is taken for lost, and hears it late") \
     X(SIM_BLOW_DUEL, "takes another for lost as that does it, while a voter restarts") \
     X(SIM_BLOW_LATE, "waits for the voters") \
+    X(SIM_BLOW_WELL, "has a disk that works again, and loses its heir") \
     X(SIM_BLOW_STRAY, "hears what nobody says")
 
 enum sim_blow {

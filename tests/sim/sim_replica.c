@@ -29,6 +29,7 @@ void sim_feed(struct sim *s, int node, struct repl_event *ev)
         return;
     }
     ev->now = sim_local(s, node);
+    sim_gave_up_fed(s, node, ev);
     perform_step(&r->p.perform, ev);
     if (r->core->role == REPL_ROLE_PRIMARY && r->core->last_time_at.ns == ev->now.ns) {
         sim_clock_ordered(s, r->core->last_time);
@@ -155,6 +156,7 @@ void sim_replica_start(struct sim *s, int node)
     }
     r->digest = (struct ts_hash){0, 0};
     sim_check_begins(r);
+    sim_gave_up_begins(s, node);
     r->flip = false;
     r->flipped_at = 0;
     r->registered = false;
@@ -214,6 +216,7 @@ static void on_watch(struct sim *s, int node)
         return;
     }
     ask_cores(s, node);
+    sim_gave_up_look(s, node);
     sim_link_watch(s, node);
     if (life_of(s, node) == life) {
         sim_replica_peers_look(s, node);

@@ -30,6 +30,7 @@ static bool crashed(void *ctx)
 static void on_append(void *ctx, const struct repl_batch *batch, struct ts_hash hash,
                       struct ts_seq committed)
 {
+    sim_gave_up_appends(sim_of(ctx), node_of(ctx), batch);
     if (!crashed(ctx)) {
         sim_disk_append(sim_of(ctx), node_of(ctx), batch, hash, committed);
     }
@@ -54,6 +55,9 @@ static void on_send(void *ctx, struct ts_nic_id to, uint8_t type, struct ts_byte
 {
     if (type == REPL_MSG_CONFIRM) {
         sim_moment_came(sim_of(ctx), node_of(ctx), SIM_MOMENT_READS);
+    }
+    if (type == REPL_MSG_TAKE_OVER && sim_gave_up_loses(sim_of(ctx), node_of(ctx), to.v)) {
+        return;
     }
     if (!crashed(ctx)) {
         sim_said_sent(sim_of(ctx), node_of(ctx), to.v, type, head);
@@ -140,6 +144,7 @@ static void on_trace(void *ctx, const struct ts_trace *t)
     struct sim *s = sim_of(ctx);
     s->stats.takeovers += t->kind == TS_TRACE_ACTIVE;
     sim_story_trace(s, node_of(ctx), SIM_REPLICA, t);
+    sim_gave_up_traced(s, node_of(ctx), t);
     sim_moment_traced(s, node_of(ctx), t);
     bool diverged = t->kind == TS_TRACE_ALARM_DIVERGENCE;
     if (diverged && sim_check_notices(s)) {
@@ -258,6 +263,7 @@ static void on_release(void *ctx, const struct svc_entry *entry, struct ts_epoch
     note_applied(r, entry);
     if (!crashed(ctx)) {
         sim_check_released(r->sim, r->node, entry, epoch);
+        sim_gave_up_released(r->sim, r->node, epoch);
         sim_said_released(r->sim, r->node, entry->seq, epoch);
         sim_load_released(r->sim, r->node, entry);
     }

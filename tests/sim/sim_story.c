@@ -127,7 +127,7 @@ static bool tell(const struct sim *s, int node, const struct ts_trace *t)
     }
 }
 
-/* The same for voters and heartbeatd. */
+/* The same for voters and heartbeatd, and what a primary does that gives up. */
 static bool tell_others(const struct sim *s, int node, enum sim_proc proc, const struct ts_trace *t)
 {
     char who[WHO_MAX];
@@ -137,6 +137,12 @@ static bool tell_others(const struct sim *s, int node, enum sim_proc proc, const
     unsigned long long a = t->a;
     unsigned long long b = t->b;
     switch ((int)t->kind) {
+    case TS_TRACE_ABDICATED:
+        sim_story_line(s, node, "gives up its epoch, and asks %s to take over", peer);
+        return true;
+    case TS_TRACE_RESUMES:
+        sim_story_line(s, node, "serves again, in epoch %llu", (unsigned long long)t->epoch.v);
+        return true;
     case TS_TRACE_VOTER_PROMISED:
         sim_story_line(s, node, "voter promises ballot %llu to %s", a, proposer);
         return true;

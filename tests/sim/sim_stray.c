@@ -303,6 +303,9 @@ static void encode_frame(const struct repl_msg *m, struct ts_writer *w)
     case REPL_MSG_CONFIRMED:
         repl_msg_confirmed_encode(&m->u.confirmed, w);
         return;
+    case REPL_MSG_TAKE_OVER:
+        repl_msg_take_over_encode(&m->u.take_over, w);
+        return;
     }
     ts_unreachable();
 }
@@ -323,6 +326,9 @@ static void change(struct sim *s, const struct repl *c, struct repl_msg *m)
         m->u.confirm.epoch.v -= n == 1 && m->u.confirm.epoch.v > 0;
     } else if (m->type == REPL_MSG_REFUSED) {
         m->u.refused.epoch.v += n == 0;
+    } else if (m->type == REPL_MSG_TAKE_OVER) {
+        m->u.take_over.epoch.v = n == 0 ? c->config.epoch.v + 1 : m->u.take_over.epoch.v;
+        m->u.take_over.instance.v += n == 1;
     }
 }
 
@@ -334,7 +340,9 @@ static bool usurp(const struct repl *c, int other, struct repl_msg *m)
     }
     m->u.append.epoch = m->type == REPL_MSG_APPEND ? c->config.epoch : m->u.append.epoch;
     m->u.confirm.epoch = m->type == REPL_MSG_CONFIRM ? c->config.epoch : m->u.confirm.epoch;
-    return m->type == REPL_MSG_APPEND || m->type == REPL_MSG_CONFIRM;
+    m->u.take_over.epoch = m->type == REPL_MSG_TAKE_OVER ? c->config.epoch : m->u.take_over.epoch;
+    return m->type == REPL_MSG_APPEND || m->type == REPL_MSG_CONFIRM ||
+           m->type == REPL_MSG_TAKE_OVER;
 }
 
 void sim_stray_old_frames(struct sim *s, int node, int other)

@@ -64,6 +64,10 @@ static void encode(uint8_t type, struct encoded *e)
     case REPL_MSG_CONFIRM:
         repl_msg_confirm_encode(&(struct repl_msg_confirm){{4}, {777}, 12}, &w);
         break;
+    case REPL_MSG_TAKE_OVER:
+        repl_msg_take_over_encode(&(struct repl_msg_take_over){{4}, {777}, REPL_TAKE_OVER_DISK},
+                                  &w);
+        break;
     default:
         repl_msg_confirmed_encode(&(struct repl_msg_confirmed){{4}, {777}, 12, {102}, {778}}, &w);
         break;
@@ -134,6 +138,11 @@ static void test_decode_stream_messages_round_trip(void **state)
     assert_true(m.u.confirmed.epoch.v == 4 && m.u.confirmed.asker.v == 777);
     assert_true(m.u.confirmed.round == 12 && m.u.confirmed.incarnation.v == 102);
     assert_true(m.u.confirmed.instance.v == 778);
+    decode_good(REPL_MSG_TAKE_OVER, &e, &m);
+    assert_true(m.u.take_over.epoch.v == 4 && m.u.take_over.instance.v == 777);
+    assert_int_equal(m.u.take_over.why, REPL_TAKE_OVER_DISK);
+    e.bytes[e.len - 1] = 77; /* no reason that there is */
+    assert_int_not_equal(decode(&e, &m), TS_OK);
 }
 
 /* Goal: cut at any byte, or one byte longer, no message decodes (an APPEND's rest is batches). */
@@ -162,7 +171,7 @@ static void test_decode_unknown_type_is_refused(void **state)
     struct repl_msg m;
     encode(REPL_MSG_REFUSED, &e);
     for (unsigned type = 0; type < 256; type++) {
-        bool known = type >= REPL_MSG_POSITION && type <= REPL_MSG_CONFIRMED;
+        bool known = type >= REPL_MSG_POSITION && type <= REPL_MSG_TAKE_OVER;
         e.type = (uint8_t)type;
         assert_int_equal(strcmp(repl_msg_name(e.type), "unknown") != 0, known);
         assert_int_equal(decode(&e, &m) == TS_OK, type == REPL_MSG_REFUSED);

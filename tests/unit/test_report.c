@@ -248,6 +248,8 @@ static void test_trace_numbers_equal_those_of_the_core(void **state)
     assert_int_equal(REPORT_EVIDENCE_EXITED, REPL_EVIDENCE_EXITED);
     assert_int_equal(REPORT_EVIDENCE_RESTARTED, REPL_EVIDENCE_RESTARTED);
     assert_int_equal(REPORT_EVIDENCE_SELF, REPL_EVIDENCE_SELF);
+    assert_int_equal(REPORT_EVIDENCE_ABDICATED, REPL_EVIDENCE_ABDICATED);
+    assert_int_equal(REPORT_EVIDENCE_STUCK, REPL_EVIDENCE_STUCK);
     assert_int_equal(REPORT_TRACE_ROLE_STARTING, REPL_ROLE_STARTING);
     assert_int_equal(REPORT_TRACE_ROLE_SECONDARY, REPL_ROLE_SECONDARY);
     assert_int_equal(REPORT_TRACE_ROLE_TAKING_OVER, REPL_ROLE_TAKING_OVER);
