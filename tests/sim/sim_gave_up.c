@@ -77,6 +77,12 @@ void sim_gave_up_traced(struct sim *s, int node, const struct ts_trace *t)
     if (t->kind == TS_TRACE_ACTIVE || t->kind == TS_TRACE_RESUMES) {
         s->node[node].replica.asks = 0;
     }
+    if (t->kind == TS_TRACE_CAS_DONE && t->a == 1 &&
+        s->node[node].replica.core->abdication == REPL_ABDICATION_ASKED) {
+        /* What it had proposed before is decided: it gives up that epoch, too. */
+        s->node[node].replica.gave_up.v = t->b;
+        s->checks.gave_up[t->b] = s->node[node].proc[SIM_REPLICA].life;
+    }
     if (t->kind == TS_TRACE_RESUMES) {
         say_again(s, node);
     }
