@@ -14,25 +14,30 @@
 #define SWEEP_PER_COMMAND 8
 #define SWEEP_PER_TICK 8192
 
-static void *kv_create(const char *limits)
-{
-    struct kv_state *kv = calloc(1, sizeof(*kv));
-    if (kv == NULL || !kv_limits_parse(limits, &kv->limits) ||
-        !kv_store_init(&kv->store, kv->limits.hash_seed)) {
-        free(kv);
-        return NULL;
-    }
-    return kv;
-}
-
 static void kv_destroy(void *state)
 {
     struct kv_state *kv = state;
     if (kv != NULL) {
         kv_store_free(&kv->store);
+        kv_walk_free(kv->walk);
         free(kv->load);
         free(kv);
     }
+}
+
+static void *kv_create(const char *limits)
+{
+    struct kv_state *kv = calloc(1, sizeof(*kv));
+    if (kv == NULL) {
+        return NULL;
+    }
+    kv->walk = kv_walk_new();
+    if (kv->walk == NULL || !kv_limits_parse(limits, &kv->limits) ||
+        !kv_store_init(&kv->store, kv->limits.hash_seed)) {
+        kv_destroy(kv);
+        return NULL;
+    }
+    return kv;
 }
 
 static uint64_t now_ms(const struct kv_state *kv)

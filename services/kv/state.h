@@ -9,11 +9,14 @@
 #include "services/kv/store.h"
 
 struct kv_load;
+struct kv_walk;
 
 struct kv_state {
     /* config */
     struct kv_limits limits;
-    struct kv_load *load; /* while one is under way; owned */
+    /* owned */
+    struct kv_load *load; /* while one is under way */
+    struct kv_walk *walk; /* for the one that may be */
     /* replicated */
     struct kv_store store;
     struct ts_ltime time; /* of the last applied entry */

@@ -14,28 +14,36 @@ struct kv_walk {
     bool done;
 };
 
+struct kv_walk *kv_walk_new(void)
+{
+    return calloc(1, sizeof(struct kv_walk));
+}
+
+void kv_walk_free(struct kv_walk *walk)
+{
+    free(walk);
+}
+
 struct svc_walk *kv_walk_begin(void *state)
 {
     struct kv_state *kv = state;
-    struct kv_walk *walk = calloc(1, sizeof(*walk));
-    if (walk == NULL) {
-        return NULL;
-    }
+    struct kv_walk *walk = kv->walk;
     const struct kv_store *s = &kv->store;
     walk->kv = kv;
-    walk->head = (struct kv_head){
-        .version = s->version,
-        .time = kv->time,
-        .expired = kv->expired,
-        .hits = kv->hits,
-        .misses = kv->misses,
-        .next_serial = s->next_serial,
-        .cursor = s->cursor != NULL ? s->cursor->serial : 0,
-        .keys = s->keys,
-        .memory = s->memory,
-        .expiries = s->heap_len,
-    };
-    memcpy(walk->head.gone, s->gone, sizeof(walk->head.gone));
+    walk->pieces = 0;
+    walk->done = false;
+    struct kv_head *head = &walk->head;
+    head->version = s->version;
+    head->time = kv->time;
+    head->expired = kv->expired;
+    head->hits = kv->hits;
+    head->misses = kv->misses;
+    head->next_serial = s->next_serial;
+    head->cursor = s->cursor != NULL ? s->cursor->serial : 0;
+    head->keys = s->keys;
+    head->memory = s->memory;
+    head->expiries = s->heap_len;
+    memcpy(head->gone, s->gone, sizeof(head->gone));
     kv_keep_begin(&kv->store);
     return (struct svc_walk *)walk;
 }
@@ -69,5 +77,4 @@ void kv_walk_end(struct svc_walk *opaque)
 {
     struct kv_walk *walk = (struct kv_walk *)opaque;
     kv_keep_end(&walk->kv->store);
-    free(walk);
 }
