@@ -112,8 +112,10 @@ static void add_value(struct words *w, struct ts_prng *p)
 {
     uint64_t kind = ts_prng_below(p, 16);
     if (kind > 2) {
-        add_text(w, "%.*s%" PRIu64, (int)ts_prng_below(p, 40),
-                 "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz", ts_prng_below(p, 1000));
+        int letters = (int)ts_prng_below(p, 40); /* not in one call: its order is the compiler's */
+        uint64_t number = ts_prng_below(p, 1000);
+        add_text(w, "%.*s%" PRIu64, letters, "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyz",
+                 number);
         return;
     }
     size_t len = (size_t)ts_prng_below(p, kind <= 1 ? LONG_MAX : 3000);
@@ -228,7 +230,8 @@ size_t kv_random_command(struct ts_prng *p, uint8_t *payload, size_t cap)
     }
     size_t len = encode(p, templates[ts_prng_below(p, LEN(templates))], payload, cap);
     if (kind < 210) { /* damaged: the log's bytes are not trusted */
-        payload[ts_prng_below(p, len)] ^= (uint8_t)(1U << ts_prng_below(p, 8));
+        size_t at = (size_t)ts_prng_below(p, len);
+        payload[at] ^= (uint8_t)(1U << ts_prng_below(p, 8));
     }
     return len;
 }

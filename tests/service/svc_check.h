@@ -43,6 +43,16 @@ struct svc_check_result {
     uint64_t applied_under_walk; /* entries */
 };
 
+/* For cmocka: the digest is what it was on every machine so far. When a service answers or walks
+ * differently on purpose, the new one is printed. */
+#define SVC_CHECK_DIGEST(result, lo_, hi_) \
+    do { \
+        if ((result).digest.lo != (lo_) || (result).digest.hi != (hi_)) { \
+            fail_msg("the digest is 0x%016llx, 0x%016llx", (unsigned long long)(result).digest.lo, \
+                     (unsigned long long)(result).digest.hi); \
+        } \
+    } while (0)
+
 struct svc_check_result svc_check_run(const struct svc_check *check);
 
 /* A whole walk at once: its pieces, one after another in `out`, whose data the caller frees

@@ -1,0 +1,152 @@
+/* The determinism check sees each way in which a service may forget its contract: the example
+ * service, broken on purpose. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "services/example/lock.h"
+#include "tests/service/lock_random.h"
+#include "tests/service/svc_check.h"
+
+static void put(struct svc_out *out, const void *data, size_t n)
+{
+    assert_int_equal(svc_out_put(out, data, n), TS_OK);
+}
+
+/* Writes where its state lies. */
+static void apply_address(void *state, const struct svc_entry *entry, struct svc_out *out)
+{
+    lock_service.apply(state, entry, out);
+    put(out, &state, sizeof(state));
+}
+
+/* Writes how much of the batch was answered before. */
+static void apply_batch(void *state, const struct svc_entry *entry, struct svc_out *out)
+{
+    size_t before = out->len;
+    lock_service.apply(state, entry, out);
+    put(out, &before, sizeof(before));
+}
+
+/* Writes what is not of the log: how often it was called, in all states. */
+static void apply_clock(void *state, const struct svc_entry *entry, struct svc_out *out)
+{
+    static uint64_t calls;
+    calls++;
+    lock_service.apply(state, entry, out);
+    put(out, &calls, sizeof(calls));
+}
+
+/* A read that takes the lock. */
+static void read_writes(const void *state, struct ts_bytes command, struct svc_out *out)
+{
+    struct svc_entry e = {.epoch = {1}, .seq = {1}, .kind = SVC_ENTRY_COMMAND, .payload = command};
+    e.time = (struct ts_ltime){1700000000 * TS_NS_PER_S};
+    lock_service.apply((void *)(uintptr_t)state, &e, out);
+}
+
+/* The last lock is not in the walk. */
+static bool walk_without_last_lock(struct svc_walk *walk, struct svc_out *out)
+{
+    bool more = lock_service.walk_next(walk, out);
+    memset(out->data + out->len - 32, 0, 32);
+    return more;
+}
+
+/* Gives the state as it is, not as it was frozen. */
+static bool walk_late(struct svc_walk *walk, struct svc_out *out)
+{
+    struct svc_walk *now = lock_service.walk_begin(walk);
+    bool more = lock_service.walk_next(now, out);
+    lock_service.walk_end(now);
+    return more;
+}
+
+/* What the sink was used for before shows in the piece. */
+static bool walk_by_sink(struct svc_walk *walk, struct svc_out *out)
+{
+    size_t cap = out->cap;
+    bool more = lock_service.walk_next(walk, out);
+    out->data[out->len - 1] ^= cap > 0;
+    return more;
+}
+
+/* Forgets all that is loaded. */
+static enum ts_err load_nothing(void *state, struct ts_bytes piece)
+{
+    void *other = lock_service.create(NULL);
+    enum ts_err err = lock_service.load_piece(other, piece);
+    lock_service.destroy(other);
+    (void)state;
+    return err;
+}
+
+static enum ts_err load_end_always(void *state)
+{
+    (void)state;
+    return TS_OK;
+}
+
+static struct svc_check_result run(const struct svc *svc)
+{
+    struct svc_check check = {
+        .svc = svc,
+        .seed = 3,
+        .entries = 5000,
+        .walk_every = 20,
+        .step_ns = 20 * TS_NS_PER_MS,
+        .pieces_in_hundred = 10,
+        .command = lock_random_request,
+        .query = lock_random_request,
+    };
+    return svc_check_run(&check);
+}
+
+/* Goal: each broken service is caught, soon, and the sentence names what differs. */
+static void test_check_broken_service_is_caught(void **state)
+{
+    (void)state;
+    struct {
+        const char *what;
+        const char *says;
+        struct svc svc;
+    } broken[] = {
+        {"address", "answers differ", lock_service},
+        {"batch", "answers differ", lock_service},
+        {"clock", "answers differ", lock_service},
+        {"read", "differ", lock_service},
+        {"walk forgets", "after a load", lock_service},
+        {"walk late", "a walk has other bytes", lock_service},
+        {"walk by sink", "a walk has other bytes", lock_service},
+        {"load forgets", "differ", lock_service},
+    };
+    broken[0].svc.apply = apply_address;
+    broken[1].svc.apply = apply_batch;
+    broken[2].svc.apply = apply_clock;
+    broken[3].svc.read = read_writes;
+    broken[4].svc.walk_next = walk_without_last_lock;
+    broken[5].svc.walk_next = walk_late;
+    broken[6].svc.walk_next = walk_by_sink;
+    broken[7].svc.load_piece = load_nothing;
+    broken[7].svc.load_end = load_end_always;
+    for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
+        struct svc_check_result r = run(&broken[i].svc);
+        print_message("%s: %s\n", broken[i].what, r.text);
+        assert_false(r.same);
+        assert_non_null(strstr(r.text, broken[i].says));
+    }
+    assert_true(run(&lock_service).same);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_check_broken_service_is_caught),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
