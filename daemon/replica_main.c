@@ -167,7 +167,8 @@ static int open_journal(struct replica *r)
     };
     struct journal *journal = NULL;
     struct journal_options options = {.queue_ops_max = JOURNAL_QUEUE_OPS,
-                                      .queue_bytes_max = JOURNAL_QUEUE_BYTES};
+                                      .queue_bytes_max = JOURNAL_QUEUE_BYTES,
+                                      .begin = replica_begin};
     struct ts_why why;
     enum ts_err err = journal_open(&journal, &r->loop, r->group_dir, &options, &callbacks,
                                    replica_replay, r, &why);

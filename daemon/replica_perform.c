@@ -138,6 +138,42 @@ static void on_fetch_failed(void *ctx, enum ts_err err, const char *text)
                     "catch-up of a learner: %s", text == NULL ? ts_err_text(err) : text);
 }
 
+static void on_snapshot_begins(void *ctx, const struct repl_mark *mark)
+{
+    (void)ctx;
+    (void)mark; /* that it is there is worth a line, not that it is to come */
+}
+
+static void on_snapshot_taken(void *ctx, const struct repl_mark *mark,
+                              const struct snapshot_trailer *t)
+{
+    struct replica *r = ctx;
+    net_log(&r->start->log, NET_LOG_INFO, "snapshot at entry %llu: %llu bytes of state",
+            (unsigned long long)mark->pos.seq.v, (unsigned long long)t->bytes);
+}
+
+static void on_snapshot_failed(void *ctx, enum ts_err err, const char *text)
+{
+    struct replica *r = ctx;
+    (void)err;
+    net_log_limited(&r->start->log, NET_LOG_ERROR, "snapshot",
+                    "no snapshot was taken, and the journal grows: %s", text);
+}
+
+static void on_snapshot_broken(void *ctx, const char *text)
+{
+    struct replica *r = ctx;
+    net_log(&r->start->log, NET_LOG_ERROR, "%s; the snapshot before it is tried", text);
+}
+
+static void on_snapshot_loaded(void *ctx, const struct snapshot_info *info)
+{
+    struct replica *r = ctx;
+    net_log(&r->start->log, NET_LOG_INFO, "loaded the snapshot at entry %llu: %llu bytes of state",
+            (unsigned long long)info->header.mark.pos.seq.v,
+            (unsigned long long)info->trailer.bytes);
+}
+
 static void on_end(void *ctx)
 {
     replica_end(ctx);
@@ -152,8 +188,20 @@ const struct perform_ops replica_perform_ops = {
     .journal_refuses = on_journal_refuses,
     .journal_failed = on_journal_failed,
     .fetch_failed = on_fetch_failed,
+    .snapshot_begins = on_snapshot_begins,
+    .snapshot_taken = on_snapshot_taken,
+    .snapshot_failed = on_snapshot_failed,
+    .snapshot_broken = on_snapshot_broken,
+    .snapshot_loaded = on_snapshot_loaded,
     .end = on_end,
 };
+
+enum ts_err replica_begin(void *arg, const char *dir, const struct journal_info *info,
+                          struct journal_place *from, struct ts_why *why)
+{
+    struct replica *r = arg;
+    return perform_snapshot_load(&r->p, dir, info, from, why);
+}
 
 enum ts_err replica_replay(void *arg, const struct journal_batch *batch, struct ts_seq commit,
                            struct ts_why *why)

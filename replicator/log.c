@@ -28,6 +28,14 @@ void repl_log_free(struct repl_log *log)
     memset(log, 0, sizeof(*log));
 }
 
+void repl_log_begin(struct repl_log *log, const struct repl_mark *mark)
+{
+    ts_assert(log->slot_count == 0 && log->base.seq.v == 0);
+    log->base = mark->pos;
+    log->base_digested = true;
+    log->base_digest = mark->digest;
+}
+
 static struct repl_log_slot *slot_at(const struct repl_log *log, size_t index)
 {
     ts_assert(index < log->slot_count);
@@ -50,6 +58,8 @@ static void evict_oldest(struct repl_log *log)
 {
     const struct repl_log_slot *s = slot_at(log, 0);
     log->base = (struct repl_pos){s->last, s->hash};
+    log->base_digested = s->digested;
+    log->base_digest = s->digest;
     log->base_total = s->total;
     log->slot_head = log->slot_head + 1 < log->slots_cap ? log->slot_head + 1 : 0;
     log->slot_count--;
@@ -166,6 +176,20 @@ struct repl_log_slot *repl_log_find(const struct repl_log *log, struct ts_seq se
         return NULL;
     }
     return slot_at(log, i);
+}
+
+bool repl_log_digest(const struct repl_log *log, struct ts_seq seq, struct ts_hash *digest)
+{
+    if (ts_seq_eq(seq, log->base.seq)) {
+        *digest = log->base_digest;
+        return log->base_digested;
+    }
+    const struct repl_log_slot *s = repl_log_find(log, seq);
+    if (s == NULL || !s->digested || !ts_seq_eq(s->last, seq)) {
+        return false;
+    }
+    *digest = s->digest;
+    return true;
 }
 
 enum repl_log_match repl_log_match(const struct repl_log *log, struct repl_pos pos)

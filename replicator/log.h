@@ -41,12 +41,16 @@ struct repl_log {
     size_t slot_head; /* index of the oldest */
     size_t slot_count;
     struct repl_pos base;
+    bool base_digested; /* applied, and `base_digest` is the rolling digest after it */
+    struct ts_hash base_digest;
     uint64_t base_total; /* bytes ever appended, up to the base */
 };
 
 /* Allocates; TS_ERR_NOMEM. `bytes_cap` is at least two batches of the maximal size. */
 enum ts_err repl_log_init(struct repl_log *log, size_t bytes_cap, size_t slots_cap) TS_MUST_USE;
 void repl_log_free(struct repl_log *log);
+/* An empty window begins behind `mark`: what comes before is in a snapshot. */
+void repl_log_begin(struct repl_log *log, const struct repl_mark *mark);
 
 /* The end of the log. */
 struct repl_pos repl_log_tail(const struct repl_log *log);
@@ -66,6 +70,10 @@ void repl_log_append(struct repl_log *log, const struct repl_batch *b);
 
 /* The slot of the batch that holds `seq`; NULL when not in the window. */
 struct repl_log_slot *repl_log_find(const struct repl_log *log, struct ts_seq seq);
+
+/* The rolling digest after `seq`, a batch end in the window or the base; false when it is none of
+ * them, or not applied. */
+bool repl_log_digest(const struct repl_log *log, struct ts_seq seq, struct ts_hash *digest);
 
 enum repl_log_match {
     REPL_LOG_SAME,    /* the end of a batch held here (or the base), with this hash */

@@ -212,11 +212,26 @@ static void nothing_fetched(struct repl *c, struct repl_peer *p, bool other,
     repl_primary_pump(c, p, false, fx);
 }
 
+/* What the peer was to get is in a snapshot only. Everything up to there was committed while the
+ * peer had it durable: it holds the same, whatever it knows to be committed, and what follows is
+ * sent. */
+static void fetched_gone(struct repl *c, struct repl_peer *p, struct repl_pos base,
+                         struct repl_effects *fx)
+{
+    p->stream = REPL_STREAM_LIVE;
+    p->sent = base;
+    repl_primary_pump(c, p, true, fx);
+}
+
 void repl_primary_on_fetched(struct repl *c, struct repl_peer *p, const struct repl_event *ev,
                              struct repl_effects *fx)
 {
     if (c->role != REPL_ROLE_PRIMARY || p->stream != REPL_STREAM_FETCH || !p->connected ||
         !ts_seq_eq(ev->u.fetched.after, p->sent.seq)) {
+        return;
+    }
+    if (ts_seq_lt(p->sent.seq, ev->u.fetched.base.seq)) {
+        fetched_gone(c, p, ev->u.fetched.base, fx);
         return;
     }
     struct ts_reader r = ts_reader_init(ev->u.fetched.batches.data, ev->u.fetched.batches.len);
@@ -253,15 +268,15 @@ static void compare_digest(struct repl *c, struct repl_peer *p, const struct rep
         p->compared_seq = m->applied;
         return;
     }
-    const struct repl_log_slot *s = repl_log_find(&c->log, m->applied);
-    if (s == NULL || !s->digested || !ts_seq_eq(s->last, m->applied)) {
+    struct ts_hash mine;
+    if (!repl_log_digest(&c->log, m->applied, &mine)) {
         if (cfg_set_find(&c->config.in_sync, p->nic) != NULL) {
             repl_alarm(c, REPORT_ALARM_NOT_COMPARED, true);
             repl_trace(c, fx, TS_TRACE_ALARM_NOT_COMPARED, m->applied, p->nic.v, m->applied.v);
         }
         return;
     }
-    if (ts_hash_eq(s->digest, m->digest)) {
+    if (ts_hash_eq(mine, m->digest)) {
         p->compared = true;
         p->compared_seq = m->applied;
         repl_alarm(c, REPORT_ALARM_NOT_COMPARED, false);

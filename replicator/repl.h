@@ -87,6 +87,7 @@ struct repl_options {
 /* ---- events ---------------------------------------------------------------------- */
 
 enum repl_event_kind {
+    REPL_EV_RESTORE_MARK,      /* the service's state is a snapshot's: the log begins behind it */
     REPL_EV_RESTORE_COMMITTED, /* what the next batch's record says was committed */
     REPL_EV_RESTORE,           /* a batch found in the journal, in order, before START */
     REPL_EV_START,             /* the journal is read and synced (R2.11) */
@@ -113,6 +114,7 @@ struct repl_event {
     struct ts_mono now;
     struct ts_nic_id peer; /* LINK_*, MESSAGE, EVIDENCE*, FETCHED */
     union {
+        struct repl_mark mark;   /* RESTORE_MARK */
         struct ts_bytes restore; /* one whole batch, borrowed */
         struct ts_seq committed; /* RESTORE_COMMITTED */
         struct {
@@ -143,6 +145,7 @@ struct repl_event {
             struct ts_seq after;
             /* Whole batches, borrowed. Empty: not to be had now. Every FETCH is answered. */
             struct ts_bytes batches;
+            struct repl_pos base; /* not zero: they were dropped; the journal begins behind this */
         } fetched;
         struct {
             uint64_t op; /* of the REG_* effect it answers */
@@ -258,6 +261,12 @@ struct repl_peer_status {
 enum repl_role repl_role(const struct repl *c);
 struct ts_epoch repl_epoch(const struct repl *c); /* of the config that it follows */
 struct ts_seq repl_applied(const struct repl *c);
+/* Where a snapshot of the state stands that is taken now, between two steps; its position is 0 when
+ * nothing was applied. */
+const struct repl_mark *repl_applied_mark(const struct repl *c);
+/* Whether all members are in sync, as the register says: each has all that is committed on its
+ * disk. */
+bool repl_all_in_sync(const struct repl *c);
 /* Whether reads and requests are taken: it is the primary, has finished its takeover, and can
  * answer. */
 bool repl_serves(const struct repl *c);

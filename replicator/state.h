@@ -93,6 +93,7 @@ struct repl {
     struct ts_seq applied;
     struct ts_hash digest;     /* rolling, after digest_seq */
     struct ts_seq digest_seq;  /* follows `applied` within the performing of a step */
+    struct repl_mark mark;     /* the same position, whole */
     struct ts_ltime last_time; /* largest logical time seen; 0 = none yet */
     struct ts_mono last_time_at;
     bool disk_failed;

@@ -64,6 +64,22 @@ static void on_disk_failed(struct repl *c, struct repl_effects *fx)
     repl_halt(c, fx, REPL_WHY_DISK);
 }
 
+/* What a snapshot holds was committed, applied, and durable here. */
+static void on_restore_mark(struct repl *c, const struct repl_event *ev)
+{
+    const struct repl_mark *m = &ev->u.mark;
+    ts_assert(c->incarnation.v == 0 && c->applied.v == 0);
+    repl_log_begin(&c->log, m);
+    c->mark = *m;
+    c->committed = m->pos;
+    c->applied = m->pos.seq;
+    c->persisted = m->pos.seq;
+    c->digest = m->digest;
+    c->digest_seq = m->pos.seq;
+    c->last_time = m->time;
+    c->last_time_at = ev->now;
+}
+
 static void on_restore_committed(struct repl *c, const struct repl_event *ev,
                                  struct repl_effects *fx)
 {
@@ -229,6 +245,7 @@ static void on_applied(struct repl *c, const struct repl_event *ev, struct repl_
     s->digest = ev->u.applied.digest;
     c->digest = ev->u.applied.digest;
     c->digest_seq = s->last;
+    c->mark = (struct repl_mark){{s->last, s->hash}, s->epoch, s->time, s->digest};
     /* An idle secondary says at once what its digest is; a busy one with its next
      * acknowledgement. */
     if (ts_seq_eq(s->last, c->applied) && ts_seq_eq(c->persisted, repl_log_tail(&c->log).seq)) {
@@ -253,6 +270,9 @@ static void dispatch(struct repl *c, const struct repl_event *ev, struct repl_ef
 {
     struct repl_peer *p = repl_peer(c, ev->peer);
     switch (ev->kind) {
+    case REPL_EV_RESTORE_MARK:
+        on_restore_mark(c, ev);
+        break;
     case REPL_EV_RESTORE_COMMITTED:
         on_restore_committed(c, ev, fx);
         break;
@@ -324,7 +344,7 @@ void repl_step(struct repl *c, const struct repl_event *ev, struct repl_effects 
     dispatch(c, ev, fx);
     /* These come while a step is performed or the journal is read: nothing more follows. */
     if (ev->kind == REPL_EV_APPLIED || ev->kind == REPL_EV_RESTORE ||
-        ev->kind == REPL_EV_RESTORE_COMMITTED) {
+        ev->kind == REPL_EV_RESTORE_COMMITTED || ev->kind == REPL_EV_RESTORE_MARK) {
         return;
     }
     repl_commit_advance(c, fx);
@@ -413,6 +433,17 @@ struct ts_epoch repl_epoch(const struct repl *c)
 struct ts_seq repl_applied(const struct repl *c)
 {
     return c->applied;
+}
+
+const struct repl_mark *repl_applied_mark(const struct repl *c)
+{
+    return &c->mark;
+}
+
+bool repl_all_in_sync(const struct repl *c)
+{
+    return c->config_known && c->config_from.v == 0 &&
+           c->config.in_sync.count == c->config.members.count;
 }
 
 bool repl_serves(const struct repl *c)

@@ -245,7 +245,7 @@ enum ts_err journal_open(struct journal **out, uv_loop_t *loop, const char *dir,
     if (err == TS_OK) {
         struct journal_place from = {{0}, {0, 0}, {0}};
         if (j->options.begin != NULL) {
-            err = j->options.begin(replay_arg, &j->info, &from, why);
+            err = j->options.begin(replay_arg, j->dir, &j->info, &from, why);
         }
         err = err != TS_OK ? err : journal_recover(j, &from, replay, replay_arg, why);
     }
@@ -291,6 +291,24 @@ size_t journal_batch_max(const struct journal *j)
 struct ts_seq journal_persisted(const struct journal *j)
 {
     return j->persisted;
+}
+
+struct journal_place journal_base(struct journal *j)
+{
+    journal_lock(j);
+    struct journal_place base = j->base;
+    journal_unlock(j);
+    return base;
+}
+
+uv_loop_t *journal_uv_loop(const struct journal *j)
+{
+    return j->threads.loop;
+}
+
+const char *journal_dir(const struct journal *j)
+{
+    return j->dir;
 }
 
 /* ---- calls ---- */

@@ -61,11 +61,11 @@ struct journal_place {
 
 struct journal_info;
 
-/* Called by journal_open once, before it reads the log: `info` has incarnation and group only.
- * Gives the place up to which the caller has everything from a snapshot: the log must go through
- * it, and is replayed from there. An error stops the opening and is returned by it; then the
- * callback has written `why`. */
-typedef enum ts_err journal_begin_fn(void *arg, const struct journal_info *info,
+/* Called by journal_open once, before it reads the log in `dir`: `info` has incarnation and group
+ * only. Gives the place up to which the caller has everything from a snapshot: the log must go
+ * through it, and is replayed from there. An error stops the opening and is returned by it; then
+ * the callback has written `why`. */
+typedef enum ts_err journal_begin_fn(void *arg, const char *dir, const struct journal_info *info,
                                      struct journal_place *from, struct ts_why *why);
 
 /* Zero fields take the defaults. */
@@ -170,6 +170,18 @@ enum ts_err journal_truncate(struct journal *j, struct ts_seq after,
  * cuts the log there any more. Ordered with the other calls; nothing tells when it is done.
  * TS_ERR_FULL, TS_ERR_CLOSED, TS_ERR_NOMEM. */
 enum ts_err journal_drop_before(struct journal *j, struct ts_seq seq) TS_MUST_USE;
+
+/* Where the log begins now: what comes before can be read no more. */
+struct journal_place journal_base(struct journal *j);
+
+/* R2.11: another file of the directory could not be written. When that casts doubt on the disk, it
+ * is abandoned and the journal fails, as after an error of its own; otherwise nothing happens. By
+ * any thread. */
+void journal_doubt(struct journal *j, enum ts_err err, const struct ts_why *why);
+
+/* The loop that it runs on, and its directory; borrowed. For those who write beside it. */
+uv_loop_t *journal_uv_loop(const struct journal *j);
+const char *journal_dir(const struct journal *j);
 
 /* Replaces the replica record; copies `bytes`; `record_persisted(token)` tells when it is durable.
  * Ordered with the other calls. TS_ERR_LIMIT, TS_ERR_FULL, TS_ERR_CLOSED. */

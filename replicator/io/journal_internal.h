@@ -211,12 +211,12 @@ struct journal {
     enum ts_err failed_err;
     struct ts_why failed_why;
     struct journal_index index;
+    struct journal_place base; /* the log begins behind this */
     struct journal_spare spare;
 
     /* thread */
-    struct journal_place base; /* the log begins behind this */
-    struct journal_end end;    /* where the next record goes */
-    struct journal_ops taken;  /* from the queue, in hand */
+    struct journal_end end;   /* where the next record goes */
+    struct journal_ops taken; /* from the queue, in hand */
     struct ts_slot_file *record_file;
     bool note_is_current; /* the last note says that all is durable */
     struct journal_note note;
@@ -251,11 +251,6 @@ void journal_name_end(struct journal *j);
 /* R2.11: abandons the directory when `err`, of a write or a sync, casts doubt on the disk; `why`
  * may be NULL. Returns `err`. */
 enum ts_err journal_distrust(const struct journal *j, enum ts_err err, const struct ts_why *why);
-/* R2.11: the spare segment cannot be prepared. When that casts doubt on the disk, abandons it and
- * fails the journal, as a failed group does; any other error is only the spare's. Called by the
- * preparing thread, mutex not held. */
-void journal_spare_failed(struct journal *j, enum ts_err err, const struct ts_why *why);
-
 /* ---- turns of the threads ---- */
 
 /* Takes what is queued; gives whether anything is in hand now: nothing after a failure. Mutex held.

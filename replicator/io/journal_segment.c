@@ -236,7 +236,7 @@ void journal_spare_prepare(struct journal *j)
     if (err != TS_OK) {
         /* Before the state tells it: the writer may try again only what did not fail the journal.
          */
-        journal_spare_failed(j, err, &why);
+        journal_doubt(j, err, &why);
     }
     journal_lock(j);
     s->fd = fd;

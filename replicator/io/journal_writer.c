@@ -538,8 +538,8 @@ static enum ts_err do_drop(struct journal *j, const struct journal_op *op, struc
     /* Readers first: they are told that it is gone, not that it is missing. */
     journal_lock(j);
     journal_index_begin(&j->index, keep, base.seq);
-    journal_unlock(j);
     j->base = base;
+    journal_unlock(j);
     for (uint64_t n = first; n < keep; n++) {
         char path[TS_PATH_MAX];
         enum ts_err err = journal_segment_path(path, j->dir, n, why);
@@ -620,7 +620,7 @@ static void fail(struct journal *j, enum ts_err err, const struct ts_why *why)
 }
 
 /* What the writer has in hand is the writer's: it drops that at its next turn. */
-void journal_spare_failed(struct journal *j, enum ts_err err, const struct ts_why *why)
+void journal_doubt(struct journal *j, enum ts_err err, const struct ts_why *why)
 {
     if (is_disk_failure(err)) {
         set_failed(j, err, why);

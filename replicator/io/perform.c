@@ -63,6 +63,7 @@ static void apply(struct perform *p, const struct repl_effect *e, struct ts_mono
         repl_batch_at(p->core, ts_seq_add(at, 1), &b, &hash);
         ts_assert(b.first.v == at.v + 1 && !ts_seq_lt(e->u.apply.to, b.last));
         p->digest = apply_batch(p, &b, epoch, e->u.apply.release);
+        p->applied_bytes += b.bytes.len;
         struct repl_event applied = {.kind = REPL_EV_APPLIED, .now = now};
         applied.u.applied.seq = b.last;
         applied.u.applied.digest = p->digest;

@@ -40,6 +40,7 @@ struct perform {
     const struct perform_table *table;
     void *ctx;
     struct ts_hash digest;     /* rolling, of everything applied (R5.1) */
+    uint64_t applied_bytes;    /* of all batches that were applied */
     struct repl_effects fx;    /* of the running step */
     struct repl_effects inner; /* of the steps that applying feeds */
 };

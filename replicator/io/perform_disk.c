@@ -73,6 +73,11 @@ static void feed_fetched(struct perform_replica *r, struct ts_nic_id peer, struc
                          struct ts_bytes bytes)
 {
     struct repl_event ev = {.kind = REPL_EV_FETCHED, .peer = peer};
+    struct journal_place base = journal_base(r->journal);
+    if (ts_seq_lt(after, base.seq)) {
+        ev.u.fetched.base = (struct repl_pos){base.seq, base.hash};
+        bytes.len = 0;
+    }
     ev.u.fetched.after = after;
     ev.u.fetched.batches = bytes;
     r->ops->feed(r->perform.ctx, &ev);
@@ -111,7 +116,9 @@ static void fetch_failed(const struct fetch *f, enum ts_err err, const char *tex
 {
     struct perform_replica *r = f->r;
     bool damaged = err == TS_ERR_CORRUPT || err == TS_ERR_IO;
-    r->ops->fetch_failed(r->perform.ctx, err, text);
+    if (err != TS_ERR_GONE) {
+        r->ops->fetch_failed(r->perform.ctx, err, text);
+    }
     r->unreadable = r->unreadable || damaged;
     perform_disk_look(r);
     feed_fetched(r, f->peer, f->after, (struct ts_bytes){NULL, 0});
@@ -139,7 +146,9 @@ void perform_disk_fetch_refused(struct perform_replica *r, struct ts_nic_id peer
                                 struct ts_seq after, enum ts_err err)
 {
     struct perform_refused_fetch *place = NULL;
-    r->ops->fetch_failed(r->perform.ctx, err, NULL);
+    if (err != TS_ERR_GONE) {
+        r->ops->fetch_failed(r->perform.ctx, err, NULL);
+    }
     for (size_t i = 0; i < TS_MEMBERS_MAX; i++) {
         struct perform_refused_fetch *p = &r->refused[i];
         if (p->waits && ts_nic_eq(p->peer, peer)) {

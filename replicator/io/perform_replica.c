@@ -7,10 +7,12 @@ void perform_open(struct perform_replica *r, struct repl *core, const struct per
     r->perform.core = core;
     r->perform.table = table;
     r->perform.ctx = ctx;
+    r->snapshot.limit = PERFORM_SNAPSHOT_LIMIT;
 }
 
 void perform_close(struct perform_replica *r)
 {
+    perform_snapshot_close(r);
     r->ended = true;
     r->started = false;
 }
@@ -43,6 +45,9 @@ void perform_turn(struct perform_replica *r, struct ts_mono now, bool early)
         r->ops->feed(r->perform.ctx, &tick);
     }
     perform_disk_answer_refused(r); /* what the steps until now could not begin */
+    if (!r->ended) {
+        perform_snapshot_turn(r, now);
+    }
 }
 
 struct ts_mono perform_deadline(const struct perform_replica *r)
@@ -51,6 +56,8 @@ struct ts_mono perform_deadline(const struct perform_replica *r)
     if (r->started) {
         struct ts_mono core = repl_deadline(r->perform.core);
         at = ts_mono_lt(core, at) ? core : at;
+        struct ts_mono again = perform_snapshot_deadline(r);
+        at = ts_mono_lt(again, at) ? again : at;
     }
     return at;
 }

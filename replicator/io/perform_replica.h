@@ -4,24 +4,29 @@
  *   perform.c           the order in which the core's effects are performed
  *   perform_replica.c   start, one turn, end
  *   perform_disk.c      the journal: what is asked of it, what it tells, when it fails
- *   perform_register.c  the voters: registration of the start (R1.8), then the proposer
+ *   perform_snapshot.c  snapshots: when one is taken, how, what may be dropped then; the start from
+ * one perform_register.c  the voters: registration of the start (R1.8), then the proposer
  *   perform_service.c   the service: apply, release, and the entries a primary orders by itself
  *
  * No I/O and no clock but the journal's calls, which copy and return: sockets, files and people are
  * behind perform_table and perform_ops. The user owns the struct, opens the journal with
  * perform_disk_* as its callbacks, and calls perform_turn when it has read all that came in.
  *
- *   perform_open → journal_open (perform_disk_replay) → perform_disk_opened → perform_register_open
- *   → … the disk remembers the registered start → open_links, START → turns */
+ *   perform_open → journal_open (perform_snapshot_load, perform_disk_replay) → perform_disk_opened
+ * → perform_register_open → … the disk remembers the registered start → open_links, START → turns
+ */
 #ifndef REPLICATOR_IO_PERFORM_REPLICA_H
 #define REPLICATOR_IO_PERFORM_REPLICA_H
 
 #include "cluster-cfg/proposer.h"
 #include "cluster-cfg/start.h"
 #include "replicator/io/perform.h"
+#include "replicator/io/snapshot_file.h"
 
 struct journal;
 struct journal_batch;
+struct journal_info;
+struct journal_place;
 
 /* What the shell, or the simulator, does besides perform_table; `ctx` is perform.ctx. */
 struct perform_ops {
@@ -41,6 +46,15 @@ struct perform_ops {
     void (*journal_failed)(void *ctx, enum ts_err err, const char *text);
     /* For people: a learner cannot be fed from the journal now. `text` may be NULL. */
     void (*fetch_failed)(void *ctx, enum ts_err err, const char *text);
+    /* For people: a snapshot begins, is durable, or could not be written now (`text` says why, and
+     * what comes of it). */
+    void (*snapshot_begins)(void *ctx, const struct repl_mark *mark);
+    void (*snapshot_taken)(void *ctx, const struct repl_mark *mark,
+                           const struct snapshot_trailer *t);
+    void (*snapshot_failed)(void *ctx, enum ts_err err, const char *text);
+    /* At the start: one is broken, and the one before is tried; the state is this one's. */
+    void (*snapshot_broken)(void *ctx, const char *text);
+    void (*snapshot_loaded)(void *ctx, const struct snapshot_info *info);
     /* The replica ends itself, without its journal: the core has said its last. */
     void (*end)(void *ctx);
 };
@@ -50,6 +64,22 @@ struct perform_refused_fetch {
     bool waits;
     struct ts_nic_id peer;
     struct ts_seq after;
+};
+
+/* A snapshot is taken when the batches applied since the newest one have more bytes than this, … */
+#define PERFORM_SNAPSHOT_LIMIT (64ULL << 20)
+
+struct perform_snapshot_job;
+
+struct perform_snapshot {
+    uint64_t limit;        /* … or than that one's state, if that is more; the user may set it */
+    uint64_t newest_bytes; /* of that state */
+    uint64_t taken_at;     /* perform.applied_bytes when it began */
+    struct ts_mono retry_at; /* one that failed is not tried again before */
+    struct svc_walk *walk;   /* of the one under way; NULL: all of it was handed over, or none is */
+    struct perform_snapshot_job *job; /* … with what the worker needs; NULL: none is under way */
+    struct ts_seq may_drop;           /* the journal up to here is in two snapshots, … */
+    struct ts_seq dropped;            /* … and was dropped up to here */
 };
 
 struct perform_replica {
@@ -64,6 +94,9 @@ struct perform_replica {
     bool disk_failed;        /* the next turn ends the replica */
     bool unreadable;         /* … as does the first one in which another could take over */
     struct perform_refused_fetch refused[TS_MEMBERS_MAX];
+
+    /* perform_snapshot.c */
+    struct perform_snapshot snapshot;
 
     /* perform_register.c */
     struct start registration;
@@ -129,6 +162,20 @@ void perform_disk_failed(void *arg, enum ts_err err, const char *text);
 void perform_disk_look(struct perform_replica *r);
 void perform_disk_confirm(struct perform_replica *r);
 void perform_disk_answer_refused(struct perform_replica *r);
+
+/* ---- perform_snapshot.c -------------------------------------------------------------- */
+
+/* For journal_open, as its `begin`: loads the newest whole snapshot into the fresh state, and has
+ * the core begin behind it. A replica without one begins with an empty state and entry 1. */
+enum ts_err perform_snapshot_load(struct perform_replica *r, const char *dir,
+                                  const struct journal_info *info, struct journal_place *from,
+                                  struct ts_why *why) TS_MUST_USE;
+/* Begins a snapshot that is due, or hands its next piece to a worker: a few hundred kilobytes a
+ * turn at most, and never while the worker has one in hand. */
+void perform_snapshot_turn(struct perform_replica *r, struct ts_mono now);
+struct ts_mono perform_snapshot_deadline(const struct perform_replica *r);
+/* Ends the walk; the state may be destroyed then. */
+void perform_snapshot_close(struct perform_replica *r);
 
 /* ---- perform_register.c -------------------------------------------------------------- */
 

@@ -188,6 +188,19 @@ ts_sim_mutant(take-over-said-once replicator/abdication.c)
 ts_sim_mutant(stays-given-up replicator/abdication.c)
 ts_sim_mutant(stuck-secondary-kept replicator/membership.c)
 ts_sim_mutant(abdicated-keeps-clients replicator/abdication.c)
+ts_sim_mutant(snapshot-not-synced replicator/io/snapshot_file.c)
+ts_sim_mutant(snapshot-name-not-synced replicator/io/snapshot_file.c)
+ts_sim_mutant(dropped-before-snapshot replicator/io/perform_snapshot.c)
+ts_sim_mutant(dropped-highest-first replicator/io/journal_writer.c)
+ts_sim_mutant(dropped-while-away replicator/io/perform_snapshot.c)
+ts_sim_mutant(broken-snapshot-loaded replicator/io/snapshot_format.c replicator/io/snapshot_read.c)
+ts_sim_mutant(snapshot-place-ignored replicator/io/journal_recover.c)
+ts_sim_mutant(snapshot-of-uncommitted replicator/io/perform_snapshot.c)
+ts_sim_mutant(snapshot-digest-not-restored replicator/io/perform_snapshot.c)
+ts_sim_mutant(snapshot-time-not-restored replicator/step.c)
+ts_sim_mutant(failed-snapshot-sync-forgotten replicator/io/perform_snapshot.c)
+ts_sim_mutant(broken-snapshot-counted replicator/io/snapshot_read.c)
+ts_sim_mutant(older-snapshots-first replicator/io/snapshot_file.c)
 
 # A checker that has gone blind is seen at once: each of these is caught soon by the one named, while
 # no other one ends a seed. Every checker of SIM_CHECK_LIST is named, or sim/mutant-rules fails.
@@ -213,6 +226,7 @@ set(sim_quick
     removed-from-members=members
     secondary-releases=one-primary-releases
     silence-not-noticed=available
+    snapshot-of-uncommitted=snapshots
     start-repeat-not-awaited=said-is-durable
     start-by-one-voter=old-disks-refused
     takeover-keeps-in-sync=liveness

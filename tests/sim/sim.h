@@ -30,6 +30,7 @@
  *   sim_disk_turn.c   … its threads
  *   sim_disk_start.c  … its starts, and what it may forget
  *   sim_told.c     … the log as it was told
+ *   sim_snapshot.c … what is taken, loaded and dropped, and what must hold of it
  *   sim_work.c     libuv's worker threads, in virtual time
  *   sim_lies.c     false claims, which a new start of the replica makes right
  *   sim_stray.c, sim_stray_register.c: messages that nobody sent like this, or now, or to whom
@@ -137,6 +138,9 @@ struct sim_stats {
     uint64_t spared[SIM_FAULT_KINDS]; /* that the budget did not allow, or that found nothing */
     uint64_t parted;      /* how often a primary and a secondary lost sight of each other, … */
     uint64_t parted_kept; /* … and the primary stayed */
+    uint64_t snapshots;   /* that were taken, … */
+    uint64_t snapshots_loaded; /* … and loaded at a start; … */
+    uint64_t starts_behind;    /* … starts with a log that begins behind one */
     struct sim_pauses pauses[SIM_ONES];
     struct sim_pauses well; /* after the faults: counted in tenths of a second, longest in ms */
 };
@@ -163,6 +167,7 @@ struct sim_stats {
     X(SIM_CHECK_CLONE, "old-disks-refused") \
     X(SIM_CHECK_DISK, "durable-kept") \
     X(SIM_CHECK_SAID, "said-is-durable") \
+    X(SIM_CHECK_SNAPSHOT, "snapshots") \
     X(SIM_CHECK_LINEAR, "linearizable") \
     X(SIM_CHECK_LIVE, "liveness") \
     X(SIM_CHECK_AVAILABLE, "available") \

@@ -145,6 +145,31 @@ static void note_own(struct sim *s, int node, const struct svc_entry *e)
     }
 }
 
+void sim_check_goes_on(struct sim *s, int node, const struct repl_mark *mark)
+{
+    struct sim_replica *r = &s->node[node].replica;
+    struct sim_checks *c = &s->checks;
+    uint64_t seq = mark->pos.seq.v;
+    if (seq > c->entries) {
+        sim_fail(s, SIM_CHECK_SNAPSHOT,
+                 "%s has a snapshot up to seq %llu; %llu entries were applied",
+                 sim_node_name(s, node), (unsigned long long)seq, (unsigned long long)c->entries);
+        return;
+    }
+    const struct sim_entry *last = entry_at(c, seq);
+    if (last->time != mark->time.ns || last->epoch.v != mark->epoch.v) {
+        sim_fail(s, SIM_CHECK_SNAPSHOT, "a snapshot of %s has another time or epoch at seq %llu",
+                 sim_node_name(s, node), (unsigned long long)seq);
+    }
+    r->digest = last->digest;
+    r->applied_to = seq;
+    for (uint64_t n = 1; n <= seq; n++) {
+        if (entry_at(c, n)->id != 0) {
+            note_request(r, entry_at(c, n)->id);
+        }
+    }
+}
+
 void sim_check_applied(struct sim *s, int node, const struct svc_entry *e)
 {
     note_own(s, node, e);

@@ -9,6 +9,12 @@
 
 struct journal;
 struct journal_callbacks;
+struct journal_info;
+struct journal_place;
+struct net_work;
+struct snapshot_info;
+struct snapshot_trailer;
+struct ts_why;
 struct sim_replica;
 struct sim_fault;
 struct sim_worker;
@@ -34,10 +40,18 @@ struct sim_told {
     struct sim_batch *log; /* as appended, or found */
     size_t log_count;
     size_t log_cap;
-    uint64_t *known; /* the hashes of all batches that were ever appended here */
+    struct ts_seq snapshot; /* told to be durable, up to here */
+    uint64_t *known;        /* the hashes of all batches that were ever appended here */
     size_t known_count;
     size_t known_cap;
 };
+
+/* A snapshot that was begun after the process had another result than it should. */
+struct sim_flipped {
+    struct ts_seq snapshot;
+    uint64_t at;
+};
+#define SIM_FLIPPED_MAX 16
 
 struct sim_disk {
     struct ts_incarnation incarnation;
@@ -60,6 +74,9 @@ struct sim_disk {
     bool ending;  /* what the process had in hand is carried out in part */
     bool ended;   /* … and it is gone */
     struct sim_told told;
+    struct ts_seq loaded;                        /* the snapshot of this start; 0: none */
+    struct sim_flipped flipped[SIM_FLIPPED_MAX]; /* ring */
+    uint64_t flipped_next;
     /* faults */
     bool old;       /* an old image lies there */
     bool contested; /* a voter may know a copy by the number of this start */
@@ -93,11 +110,29 @@ void sim_told_free(struct sim_told *t);
 /* ---- sim_disk_turn.c --------------------------------------------------------------------- */
 
 void sim_disk_event(struct sim *s, struct sim_event *ev);
+/* A worker thread of the process does this. */
+void sim_disk_work(struct sim *s, int node, struct net_work *w);
 /* What was in hand is carried out in part. */
 void sim_disk_process_ended(struct sim *s, int node);
 enum sim_full sim_disk_full(const struct sim *s, const struct sim_disk *d);
 /* The process was to be killed at an operation on its files, and came to it. */
 bool sim_disk_killed(struct sim *s, int node);
+
+/* ---- sim_snapshot.c ---------------------------------------------------------------------- */
+
+/* For journal_open. */
+enum ts_err sim_snapshot_load(void *arg, const char *dir, const struct journal_info *info,
+                              struct journal_place *from, struct ts_why *why);
+/* An entry was applied: the state is compared where another replica's snapshot stands. */
+void sim_snapshot_passed(struct sim *s, int node, struct ts_seq seq);
+/* After the start: the newest snapshot that was told to be durable is there. */
+void sim_snapshot_check_found(struct sim *s, int node);
+/* For perform_ops. */
+void sim_snapshot_begins(void *ctx, const struct repl_mark *mark);
+void sim_snapshot_taken(void *ctx, const struct repl_mark *mark, const struct snapshot_trailer *t);
+void sim_snapshot_failed(void *ctx, enum ts_err err, const char *text);
+void sim_snapshot_broken(void *ctx, const char *text);
+void sim_snapshot_loaded(void *ctx, const struct snapshot_info *info);
 
 /* ---- sim_disk.c, sim_disk_start.c ---------------------------------------------------------- */
 

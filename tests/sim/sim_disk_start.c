@@ -82,7 +82,8 @@ static void judge_refusal(struct sim *s, int node, enum ts_err err, const char *
 /* Small segments: the log goes on in the next one often. Long entries must fit. */
 static struct journal_options options_of(const struct sim *s)
 {
-    struct journal_options o = {.segment_bytes = JOURNAL_SEGMENT_BYTES_MIN};
+    struct journal_options o = {.segment_bytes = JOURNAL_SEGMENT_BYTES_MIN,
+                                .begin = sim_snapshot_load};
     for (size_t i = 0; i < s->plan.fault_count; i++) {
         const struct sim_fault *f = &s->plan.fault[i];
         uint32_t need = f->kind != SIM_FAULT_LONG ? 0
@@ -103,6 +104,7 @@ bool sim_disk_open(struct sim *s, int node)
     struct ts_why why = {{0}};
     sim_disk_dir(dir, node, 'r');
     d->told.log_count = 0;
+    d->loaded.v = 0;
     v->full = sim_disk_full(s, d);
     v->turn++;
     if (sim_chance_pm(s, v->latent ? 700 : 100)) {
@@ -133,7 +135,9 @@ bool sim_disk_open(struct sim *s, int node)
     d->floor = replica_at(s, node)->p.floor;
     if (!d->old) {
         check_found(s, node, d->floor);
+        sim_snapshot_check_found(s, node);
     }
+    d->told.snapshot = d->loaded;
     v->latent = v->latent && sim_volume_lies(v); /* all of it was read, and is whole */
     d->told_bad = false;
     d->segment_after.v = 0;

@@ -12,6 +12,7 @@
  * After a sync that failed nothing counts (R2.11): the journal has failed when the call is over in
  * which the sync was done, and finishes nothing that was asked of it, on either thread. */
 #include "base/assert.h"
+#include "net/work.h"
 #include "replicator/io/journal_internal.h"
 #include "tests/sim/sim.h"
 
@@ -357,6 +358,21 @@ static void prepare_spare(struct sim *s, struct sim_event *ev)
     leave(d);
 }
 
+void sim_disk_work(struct sim *s, int node, struct net_work *w)
+{
+    struct sim_disk *d = disk_of(s, node);
+    struct sim_volume *v = &d->volume;
+    bool had_failed = v->sync_failed;
+    size_t done = d->journal->done.count;
+    begin_thread(s, d);
+    v->armed = v->next != SIM_LIE_NONE && !v->latent && sim_budget_allows_replica_loss(s, node);
+    v->armed_new = v->armed;
+    w->run(w->arg);
+    v->armed = false;
+    v->armed_new = false;
+    end_thread(s, node, had_failed, done);
+}
+
 void sim_disk_event(struct sim *s, struct sim_event *ev)
 {
     struct sim_disk *d = disk_of(s, ev->node);
@@ -378,6 +394,9 @@ void sim_disk_event(struct sim *s, struct sim_event *ev)
     } else {
         d->busy = true;
         sim_worker_event(d->worker, ev);
+        if (!sim_disk_killed(s, ev->node)) {
+            deliver(s, ev->node); /* it may have failed the journal */
+        }
         leave(d);
     }
 }
@@ -385,25 +404,31 @@ void sim_disk_event(struct sim *s, struct sim_event *ev)
 /* ---- the end of the process ---------------------------------------------------------------- */
 
 /* Carries out a part of what was in flight. */
-static void partly(struct sim *s, struct sim_disk *d, void (*turn)(struct journal *j))
+static void partly(struct sim *s, struct sim_disk *d, void (*turn)(struct sim_disk *d))
 {
     d->volume.dead = false;
     d->volume.ops_left = sim_rand(s, 1, sim_chance_pm(s, 800) ? 6 : 20);
-    turn(d->journal);
+    turn(d);
     d->volume.dead = true;
 }
 
-static void some_writes(struct journal *j)
+static void some_writes(struct sim_disk *d)
 {
+    struct journal *j = d->journal;
     while (j->taken.head != NULL && journal_write_some(j)) {
     }
 }
 
-static void some_spare(struct journal *j)
+static void some_spare(struct sim_disk *d)
 {
-    if (j->spare.state == JOURNAL_SPARE_WANTED) {
-        journal_spare_prepare(j);
+    if (d->journal->spare.state == JOURNAL_SPARE_WANTED) {
+        journal_spare_prepare(d->journal);
     }
+}
+
+static void some_work(struct sim_disk *d)
+{
+    sim_worker_run(d->worker);
 }
 
 void sim_disk_process_ended(struct sim *s, int node)
@@ -420,7 +445,9 @@ void sim_disk_process_ended(struct sim *s, int node)
         } else if (sim_chance_pm(s, 500)) {
             partly(s, d, some_writes);
             partly(s, d, some_spare);
+            partly(s, d, some_work);
         } else {
+            partly(s, d, some_work);
             partly(s, d, some_spare);
             partly(s, d, some_writes);
         }

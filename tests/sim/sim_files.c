@@ -171,8 +171,9 @@ ssize_t ts_disk_read(int fd, void *data, size_t len, uint64_t offset)
 /* Whether a lie begins with this write. */
 static bool lies(struct sim_volume *v, const struct sim_file *f)
 {
-    return v->next != SIM_LIE_NONE && v->armed && f->undo.count == 0 &&
-           f->size == f->durable_size && sim_chance_pm(v->sim, 500);
+    bool settled = f->undo.count == 0 && f->size == f->durable_size;
+    bool fresh = v->armed_new && f->durable_size == 0;
+    return v->next != SIM_LIE_NONE && v->armed && (settled || fresh) && sim_chance_pm(v->sim, 500);
 }
 
 static int refuses(struct sim_volume *v, const struct sim_file *f, uint64_t end)

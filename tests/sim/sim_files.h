@@ -114,7 +114,8 @@ struct sim_volume {
     bool held;           /* no fault strikes now: the process has ended */
     bool sync_failed;    /* one of this process */
     bool found_full;     /* by this process */
-    bool armed;          /* a lie may begin with a write now */
+    bool armed;          /* a lie may begin with a write now, … */
+    bool armed_new;      /* … and with one to a new file */
     enum sim_lie next;   /* at the next armed write */
     uint64_t fresh;      /* bit = enum sim_fault_kind: armed, and has not struck yet */
     bool latent;         /* damaged, and nobody has looked since */

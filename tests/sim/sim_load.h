@@ -9,6 +9,7 @@
 #include "tests/sim/sim_event.h"
 #include "tests/sim/sim_plan.h"
 
+struct repl_mark;
 struct sim;
 struct repl_batch;
 struct repl_event;
@@ -105,7 +106,17 @@ struct sim_defeated {
     uint64_t nonce;
 };
 
+/* What the state is after an entry, as a walk tells it. */
+struct sim_walk {
+    uint64_t seq; /* 0: unused */
+    bool known;   /* some replica's walk was whole, and `content` is its hash */
+    struct ts_hash content;
+};
+#define SIM_WALKS_MAX 64
+
 struct sim_checks {
+    struct sim_walk walk[SIM_WALKS_MAX]; /* ring: snapshots that were begun */
+    uint64_t walk_next;
     struct sim_entry *entry; /* by seq */
     size_t entry_cap;
     uint64_t entries;
@@ -182,6 +193,8 @@ void sim_check_free(struct sim *s);
 void sim_check_applied(struct sim *s, int node, const struct svc_entry *entry);
 /* A process begins with an empty state. */
 void sim_check_begins(struct sim_replica *r);
+/* It goes on behind this entry, with a snapshot's state. */
+void sim_check_goes_on(struct sim *s, int node, const struct repl_mark *mark);
 void sim_check_released(struct sim *s, int node, const struct svc_entry *entry,
                         struct ts_epoch epoch);
 void sim_check_consumer(struct sim *s, struct ts_epoch epoch, struct ts_seq seq);

@@ -210,6 +210,8 @@ struct sim_worker *sim_worker_new(struct sim *s, int node, enum sim_proc proc);
 /* What the shipped code takes for its loop. */
 struct uv_loop_s *sim_worker_loop(struct sim_worker *k);
 void sim_worker_event(struct sim_worker *k, struct sim_event *ev);
+/* Does what is in hand, but does not tell. */
+void sim_worker_run(struct sim_worker *k);
 /* The process ends: what is in hand is done, as far as its disk lets it. NULL is allowed. */
 void sim_worker_end(struct sim_worker *k);
 

@@ -187,19 +187,20 @@ struct sim_plan {
     size_t voter_held;        /* answers that a voter may hold back until they are durable */
     uint64_t failure_timeout; /* ns */
     int clients;
-    uint64_t think;        /* ns, on average */
-    uint64_t net_us;       /* a typical one-way delay, microseconds, between nodes, … */
-    uint64_t client_us;    /* … and of clients; 0: they are where the nodes are */
-    uint64_t disk_us;      /* a typical write, microseconds */
-    uint64_t window;       /* batches of the log window */
-    uint64_t commit_bytes; /* applied a step, at least a batch */
-    uint64_t run_bytes;    /* sent at once, at least a batch */
-    uint64_t drift_ppm;    /* largest */
-    uint64_t faults_until; /* ns */
-    uint64_t kinds;        /* bit = enum sim_fault_kind */
-    bool one;              /* one fault at a time, and otherwise: */
-    uint16_t mild_loss_pm; /* all paths lose so much, */
-    uint64_t mild_delay;   /* … and delay at most so much more, ns */
+    uint64_t think;          /* ns, on average */
+    uint64_t net_us;         /* a typical one-way delay, microseconds, between nodes, … */
+    uint64_t client_us;      /* … and of clients; 0: they are where the nodes are */
+    uint64_t disk_us;        /* a typical write, microseconds */
+    uint64_t window;         /* batches of the log window */
+    uint64_t commit_bytes;   /* applied a step, at least a batch */
+    uint64_t run_bytes;      /* sent at once, at least a batch */
+    uint64_t snapshot_bytes; /* of log between two snapshots */
+    uint64_t drift_ppm;      /* largest */
+    uint64_t faults_until;   /* ns */
+    uint64_t kinds;          /* bit = enum sim_fault_kind */
+    bool one;                /* one fault at a time, and otherwise: */
+    uint16_t mild_loss_pm;   /* all paths lose so much, */
+    uint64_t mild_delay;     /* … and delay at most so much more, ns */
     size_t fault_count;
     struct sim_fault fault[SIM_FAULTS_MAX];
 };

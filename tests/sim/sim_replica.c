@@ -110,6 +110,7 @@ static void open_core(struct sim *s, int node)
     r->core = repl_new(&o);
     ts_assert(r->core != NULL);
     perform_open(&r->p, r->core, &sim_replica_table, &sim_replica_ops, r);
+    r->p.snapshot.limit = s->plan.snapshot_bytes;
     char limits[64];
     (void)snprintf(limits, sizeof(limits), "hash-seed=%llu",
                    (unsigned long long)ts_prng_next(&s->prng));

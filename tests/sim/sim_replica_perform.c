@@ -1,5 +1,7 @@
 /* The tables of replicator/io/perform_replica.h, on the models: each effect may be the one at which
  * the process crashes, or is stopped. */
+#include <string.h>
+
 #include "base/assert.h"
 #include "base/exit.h"
 #include "base/hash.h"
@@ -118,6 +120,7 @@ static struct ts_hash on_apply(void *ctx, const struct svc_entry *entry, struct 
                  (unsigned long long)entry->seq.v);
         out.lo ^= (uint64_t)r->node; /* two of them differ from each other, too */
     }
+    sim_snapshot_passed(r->sim, r->node, entry->seq);
     return out;
 }
 
@@ -178,12 +181,17 @@ const struct perform_table sim_replica_table = {
 static void push_fetched(struct sim *s, int node, const struct repl_event *ev)
 {
     struct ts_bytes read = ev->u.fetched.batches;
+    bool gone = ev->u.fetched.base.seq.v > 0;
+    if (gone) {
+        read = (struct ts_bytes){(const uint8_t *)&ev->u.fetched.base, sizeof(ev->u.fetched.base)};
+    }
     sim_push(s, &(struct sim_event){.kind = SIM_EV_FETCHED,
                                     .at = s->now,
                                     .node = (uint8_t)node,
                                     .proc = SIM_REPLICA,
                                     .life = s->node[node].proc[SIM_REPLICA].life,
                                     .peer = (uint8_t)ev->peer.v,
+                                    .type = gone,
                                     .a = ev->u.fetched.after.v,
                                     .bytes = sim_bytes_copy(s, read, (struct ts_bytes){NULL, 0}),
                                     .len = read.len});
@@ -198,10 +206,14 @@ void sim_replica_fetched(struct sim *s, struct sim_event *ev)
         sim_push(s, ev);
         return;
     }
-    ev->len -= ev->len > 0 && sim_chance_pm(s, 10);
     struct repl_event e = {.kind = REPL_EV_FETCHED, .peer = {ev->peer}};
     e.u.fetched.after.v = ev->a;
-    e.u.fetched.batches = (struct ts_bytes){ev->bytes, ev->len};
+    if (ev->type != 0) {
+        memcpy(&e.u.fetched.base, ev->bytes, sizeof(e.u.fetched.base));
+    } else {
+        ev->len -= ev->len > 0 && sim_chance_pm(s, 10);
+        e.u.fetched.batches = (struct ts_bytes){ev->bytes, ev->len};
+    }
     sim_feed(s, ev->node, &e);
 }
 
@@ -212,7 +224,8 @@ static void on_feed(void *ctx, struct repl_event *ev)
         push_fetched(r->sim, r->node, ev);
         return;
     }
-    if (ev->kind == REPL_EV_RESTORE || ev->kind == REPL_EV_RESTORE_COMMITTED) {
+    if (ev->kind == REPL_EV_RESTORE || ev->kind == REPL_EV_RESTORE_COMMITTED ||
+        ev->kind == REPL_EV_RESTORE_MARK) {
         ev->now = sim_local(r->sim, r->node);
         perform_step(&r->p.perform, ev);
         return;
@@ -310,5 +323,10 @@ const struct perform_ops sim_replica_ops = {
     .journal_refuses = on_journal_refuses,
     .journal_failed = on_journal_failed,
     .fetch_failed = on_fetch_failed,
+    .snapshot_begins = sim_snapshot_begins,
+    .snapshot_taken = sim_snapshot_taken,
+    .snapshot_failed = sim_snapshot_failed,
+    .snapshot_broken = sim_snapshot_broken,
+    .snapshot_loaded = sim_snapshot_loaded,
     .end = on_end,
 };

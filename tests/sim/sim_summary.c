@@ -57,6 +57,9 @@ void sim_totals_add(struct sim_totals *t, const struct sim_stats *s, uint64_t se
     }
     to->parted += s->parted;
     to->parted_kept += s->parted_kept;
+    to->snapshots += s->snapshots;
+    to->snapshots_loaded += s->snapshots_loaded;
+    to->starts_behind += s->starts_behind;
     for (int k = 0; k < SIM_ONES; k++) {
         add_pauses(&to->pauses[k], &s->pauses[k]);
     }
@@ -140,13 +143,18 @@ void sim_summary(const struct sim_totals *t, double took)
     printf(
         "  %llu events: %llu heartbeats, %llu frames, %llu register messages; %llu writes "
         "answered, %llu reads, %llu ambiguous, %llu refused; %llu operations judged in %llu steps; "
-        "%llu ends of processes, %llu epochs\n",
+        "%llu ends of processes, %llu epochs\n"
+        "  %llu snapshots, of which %llu were loaded at a start; %llu starts with a log that "
+        "begins "
+        "behind one\n",
         (unsigned long long)s->events, (unsigned long long)s->heartbeats,
         (unsigned long long)s->frames, (unsigned long long)s->register_messages,
         (unsigned long long)s->acked, (unsigned long long)s->reads,
         (unsigned long long)s->ambiguous, (unsigned long long)s->refused,
         (unsigned long long)s->operations, (unsigned long long)s->lin_steps,
-        (unsigned long long)s->crashes, (unsigned long long)s->epochs);
+        (unsigned long long)s->crashes, (unsigned long long)s->epochs,
+        (unsigned long long)s->snapshots, (unsigned long long)s->snapshots_loaded,
+        (unsigned long long)s->starts_behind);
     printf("  faults that struck/of those armed:");
     for (int k = 0; k < SIM_FAULT_KINDS; k++) {
         printf(" %s %llu", sim_fault_name((enum sim_fault_kind)k),
@@ -276,6 +284,9 @@ static void json_counts(const struct sim_totals *t, double took)
         {"noticed", s->noticed},
         {"parted", s->parted},
         {"parted_kept", s->parted_kept},
+        {"snapshots", s->snapshots},
+        {"snapshots_loaded", s->snapshots_loaded},
+        {"starts_behind", s->starts_behind},
     };
     printf("{\"commit\": \"%s\", \"seconds\": %.3f, \"virtual_seconds\": %.3f", SIM_COMMIT, took,
            (double)s->virtual_ns / 1e9);

@@ -198,7 +198,7 @@ static void file_grow(struct sim_file *f, size_t size)
 /* A write to this sector begins: what the device has may come back. */
 static void file_save(struct sim_file *f, uint32_t number, bool lost)
 {
-    if ((size_t)number * SIM_SECTOR >= f->durable_size) {
+    if ((size_t)number * SIM_SECTOR >= f->durable_size && !lost) {
         return; /* it is new, and comes and goes with the size */
     }
     const uint8_t *old = sector_of(f, number);
@@ -406,6 +406,7 @@ void sim_volume_process_ended(struct sim_volume *v)
     v->sync_failed = false;
     v->found_full = false;
     v->armed = false;
+    v->armed_new = false;
 }
 
 void sim_volume_blank(struct sim_volume *v)

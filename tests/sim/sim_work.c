@@ -50,6 +50,26 @@ void net_work_queue(uv_loop_t *loop, struct net_work *w, net_work_fn *run, net_w
                                     .a = (uint64_t)(uintptr_t)w});
 }
 
+static void run(struct sim_worker *k, struct net_work *w)
+{
+    if (k->proc == SIM_REPLICA) {
+        sim_disk_work(k->sim, k->node, w);
+    } else {
+        w->run(w->arg);
+    }
+    w->run = NULL;
+}
+
+void sim_worker_run(struct sim_worker *k)
+{
+    for (size_t i = 0; i < k->count; i++) {
+        if (k->work[i]->run != NULL) {
+            k->work[i]->run(k->work[i]->arg);
+            k->work[i]->run = NULL;
+        }
+    }
+}
+
 static void finish(struct sim_worker *k, size_t i)
 {
     struct net_work *w = k->work[i];
@@ -65,8 +85,7 @@ void sim_worker_event(struct sim_worker *k, struct sim_event *ev)
             continue;
         }
         if (ev->b == 0) {
-            w->run(w->arg);
-            w->run = NULL;
+            run(k, w);
             if (sim_chance_pm(k->sim, 300)) { /* the loop hears of it later */
                 ev->at = k->sim->now + sim_us(k->sim, 10, 500);
                 ev->b = 1;

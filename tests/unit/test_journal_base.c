@@ -18,11 +18,12 @@ struct base_fix {
     struct journal_place from;            /* what the snapshot has */
 };
 
-static enum ts_err begin(void *arg, const struct journal_info *info, struct journal_place *from,
-                         struct ts_why *why)
+static enum ts_err begin(void *arg, const char *dir, const struct journal_info *info,
+                         struct journal_place *from, struct ts_why *why)
 {
     struct base_fix *b = arg;
     (void)why;
+    assert_string_equal(dir, b->f.path);
     assert_true(info->incarnation.v == 77 && info->group.v == 3);
     *from = b->from;
     b->f.replayed = b->from.seq;

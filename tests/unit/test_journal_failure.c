@@ -83,7 +83,7 @@ struct dirent *readdir(DIR *d)
 static void fail_now(struct journal *j)
 {
     struct ts_why why = {"the disk is gone"};
-    journal_spare_failed(j, TS_ERR_IO, &why);
+    journal_doubt(j, TS_ERR_IO, &why);
 }
 
 void uv_mutex_lock(uv_mutex_t *mutex)
@@ -245,7 +245,7 @@ static void test_spare_on_full_disk_does_not_fail(void **state)
 {
     struct fix *f = *state;
     struct ts_why why = {"no space"};
-    journal_spare_failed(f->journal, TS_ERR_NOSPACE, &why);
+    journal_doubt(f->journal, TS_ERR_NOSPACE, &why);
     assert_int_equal(fix_append(f, 1, BATCH, 1), TS_OK);
     fix_wait(f);
     assert_int_equal(f->failed_calls, 0);
