@@ -505,6 +505,11 @@ void resp_put_array(struct resp_writer *w, size_t n)
     put_head(w, '*', (int64_t)n);
 }
 
+void resp_put_push(struct resp_writer *w, size_t n)
+{
+    put_head(w, w->version == RESP_V3 ? '>' : '*', (int64_t)n);
+}
+
 void resp_put_map(struct resp_writer *w, size_t n)
 {
     if (w->version == RESP_V3) {

@@ -118,6 +118,8 @@ void resp_put_null_array(struct resp_writer *w);
 void resp_put_raw(struct resp_writer *w, const void *data, size_t n);
 /* The head of an array of `n` replies that follow. */
 void resp_put_array(struct resp_writer *w, size_t n);
+/* The head of a message out of turn, of `n` replies that follow: ">n", or "*n" in RESP2. */
+void resp_put_push(struct resp_writer *w, size_t n);
 /* The head of a map of `n` pairs that follow: "%n", or "*2n" in RESP2. */
 void resp_put_map(struct resp_writer *w, size_t n);
 /* The head of a set of `n` replies that follow: "~n", or "*n" in RESP2. */

@@ -135,6 +135,8 @@ void resp_conn_close(struct resp_conn *c)
     s->free_slot = c->index;
     s->clients--;
     s->output_bytes -= c->bytes_total;
+    s->pubsub.unread -= c->unread;
+    resp_pubsub_leave(c);
     input_release(c);
     resp_pool_give(s, &c->out);
     resp_pool_give(s, &c->deferred_bytes);
@@ -162,6 +164,9 @@ void resp_conn_output_changed(struct resp_conn *c)
         c->out.len + (c->sending.len - c->sending_at) + (c->deferred_bytes.len - c->deferred_at);
     s->output_bytes = s->output_bytes - c->bytes_total + total;
     c->bytes_total = total;
+    size_t unread = resp_pubsub_count(c) > 0 ? total : 0;
+    s->pubsub.unread = s->pubsub.unread - c->unread + unread;
+    c->unread = unread;
     if (total > s->config.client_output_hard) {
         s->stats.closed_slow++;
         resp_conn_close(c);

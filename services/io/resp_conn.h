@@ -5,11 +5,13 @@
  *   resp_conn.c     one connection's bytes: reading, writing, closing
  *   resp_intake.c   from bytes to commands: parsing, classification, order
  *   resp_multi.c    MULTI … EXEC: what a connection keeps until then; WATCH
+ *   resp_pubsub.c   SUBSCRIBE, PUBLISH: what goes past the order of commands
  *   resp_answer.c   from replies to bytes in order; rounds; refusals
  *   resp_local.c, resp_client.c, resp_command.c, resp_info.c, resp_sentinel.c   local commands */
 #ifndef SERVICES_IO_RESP_CONN_H
 #define SERVICES_IO_RESP_CONN_H
 
+#include "services/io/resp_pubsub.h"
 #include "services/io/resp_server.h"
 #include "services/kv/commands.h"
 #include "services/kv/kv.h"
@@ -46,6 +48,7 @@ enum resp_link {
     RESP_LINK_RESUME,    /* may parse on in the next turn */
     RESP_LINK_STARVED,   /* waits for room in the server's own bounds */
     RESP_LINK_HELD,      /* has confirmed reads to render, and room for their replies */
+    RESP_LINK_DROPPED,   /* left too many messages unread: is closed before the loop blocks */
     RESP_LINKS,
 };
 
@@ -124,13 +127,15 @@ struct resp_conn {
     size_t deferred_cap;
 
     struct resp_multi multi;
+    struct resp_subscribed subscribed;
 
     /* output */
     struct svc_out out;     /* being filled */
     struct svc_out sending; /* being written; bytes sending_at..len are left */
     size_t sending_at;
     size_t write_len;   /* of the piece that was given to uv_write */
-    size_t bytes_total; /* out + sending + deferred as last counted in the server */
+    size_t bytes_total; /* out + sending + deferred as last counted in the server, … */
+    size_t unread;      /* … and in the subscribers' part of it */
 
     /* state */
     bool reading;   /* uv_read_start is on */
@@ -206,6 +211,8 @@ struct resp_server {
     uint64_t next_id;
     struct resp_list lists[RESP_LINKS];
     size_t output_bytes; /* of all connections */
+    struct resp_pubsub pubsub;
+    char last_primary[RESP_ADDR_MAX]; /* the last one that was known; "" = none was */
 
     /* ordered commands: tokens [answered_to, submitted_to) are in the log, [submitted_to,
      * next_token) wait in `pending` */
@@ -320,6 +327,28 @@ enum resp_intake resp_multi_take(struct resp_conn *c, const struct kv_command *c
 /* The oldest WATCH that waits is answered: keeps the versions, and gives the client's reply. */
 struct ts_bytes resp_multi_watched(struct resp_conn *c, struct ts_bytes answer);
 void resp_multi_free(struct resp_multi *m);
+/* Ends a transaction and forgets what is watched; nothing may be owed to the connection. */
+void resp_multi_end(struct resp_conn *c);
+
+/* ---- publish and subscribe (resp_pubsub.c) ---- */
+
+bool resp_pubsub_open(struct resp_pubsub *p, uint64_t seed);
+void resp_pubsub_close(struct resp_pubsub *p);
+/* Ends all subscriptions of a connection, silently. */
+void resp_pubsub_leave(struct resp_conn *c);
+/* A connection's subscriptions. */
+uint32_t resp_pubsub_count(const struct resp_conn *c);
+/* Whether the command may be given now: in RESP2 a subscriber takes few others. */
+bool resp_pubsub_allows(const struct resp_conn *c, const struct kv_command *command);
+/* Whether the command must wait where it is; listed where it is woken. */
+bool resp_pubsub_must_wait(struct resp_conn *c, const struct kv_command *command);
+/* Carries out one of this part's commands. */
+void resp_pubsub_run(struct resp_conn *c, const struct kv_command *command,
+                     const struct resp_request *req, struct resp_writer *w);
+/* Tells who listens that the status has another primary than `old_primary`. */
+void resp_pubsub_primary_changed(struct resp_server *s, const char *old_primary);
+/* Closes the connections that left too much unread. */
+void resp_pubsub_drop(struct resp_server *s);
 
 /* ---- answers (resp_answer.c) ---- */
 

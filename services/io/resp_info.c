@@ -102,6 +102,8 @@ static void add_stats(const struct resp_server *s, struct info_text *t)
     add(t, "evicted_keys:0\r\n");
     add(t, "keyspace_hits:%llu\r\n", (unsigned long long)kv.hits);
     add(t, "keyspace_misses:%llu\r\n", (unsigned long long)kv.misses);
+    add(t, "pubsub_channels:%zu\r\n", s->pubsub.count[RESP_CHANNEL]);
+    add(t, "pubsub_patterns:%zu\r\n", s->pubsub.count[RESP_PATTERN]);
     add(t, "ordered_commands:%llu\r\n", (unsigned long long)st->submitted);
     add(t, "ordered_batches:%llu\r\n", (unsigned long long)st->batches);
     add(t, "round_reads:%llu\r\n", (unsigned long long)st->reads);

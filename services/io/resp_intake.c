@@ -168,7 +168,8 @@ static enum resp_intake dispatch(struct resp_conn *c, const struct resp_request 
     if (resp_multi_concerns(c, command)) {
         return resp_multi_take(c, command, req);
     }
-    bool state_command = command != NULL && (command->flags & KV_CMD_LOCAL) == 0;
+    bool allowed = command == NULL || resp_pubsub_allows(c, command);
+    bool state_command = allowed && command != NULL && (command->flags & KV_CMD_LOCAL) == 0;
     bool arity_ok = command != NULL && kv_command_arity_ok(command, req->argc);
     if (state_command && arity_ok && s->status.role == RESP_ROLE_TAKING_OVER) {
         resp_list_add(c, RESP_LINK_STARVED);
@@ -187,9 +188,18 @@ static enum resp_intake dispatch(struct resp_conn *c, const struct resp_request 
         resp_intake_unknown(c, req);
         return RESP_INTAKE_TAKEN;
     }
+    if (resp_pubsub_must_wait(c, command)) {
+        return RESP_INTAKE_WAIT;
+    }
     c->last_command = command->name;
     if (!arity_ok) {
         resp_intake_arity(c, command);
+    } else if (!allowed) {
+        (void)snprintf(text, sizeof(text),
+                       "ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / "
+                       "QUIT / RESET are allowed in this context",
+                       command->name);
+        resp_answer_error(c, text);
     } else if (state_command) {
         resp_answer_refusal(s, text, sizeof(text));
         s->stats.refused++;

@@ -25,10 +25,16 @@ void resp_local_arity(struct resp_writer *w, const char *name)
     resp_put_error(w, text);
 }
 
-static void run_ping(const struct resp_request *req, struct resp_writer *w)
+static void run_ping(const struct resp_conn *c, const struct resp_request *req,
+                     struct resp_writer *w)
 {
     if (req->argc > 2) {
         resp_local_arity(w, "ping");
+    } else if (c->version == RESP_V2 && resp_pubsub_count(c) > 0) {
+        resp_put_array(w, 2);
+        resp_put_bulk_text(w, "pong");
+        resp_put_bulk(w, req->argc == 2 ? req->args[1].data : NULL,
+                      req->argc == 2 ? req->args[1].len : 0);
     } else if (req->argc == 2) {
         resp_put_bulk(w, req->args[1].data, req->args[1].len);
     } else {
@@ -116,6 +122,16 @@ static void run_hello(struct resp_conn *c, const struct resp_request *req, struc
     c->version = version == RESP_V3 ? RESP_V3 : RESP_V2;
     w->version = c->version;
     put_hello(c, w);
+}
+
+/* The connection is as it was when it was made. */
+static void run_reset(struct resp_conn *c, struct resp_writer *w)
+{
+    resp_multi_end(c);
+    resp_pubsub_leave(c);
+    c->version = RESP_V2;
+    c->name[0] = '\0';
+    resp_put_simple(w, "RESET");
 }
 
 /* ---- CONFIG GET ---- */
@@ -219,7 +235,7 @@ void resp_local_run(struct resp_conn *c, const struct kv_command *command,
 {
     switch ((unsigned)command->id) {
     case KV_PING:
-        run_ping(req, w);
+        run_ping(c, req, w);
         return;
     case KV_ECHO:
         resp_put_bulk(w, req->args[1].data, req->args[1].len);
@@ -251,6 +267,17 @@ void resp_local_run(struct resp_conn *c, const struct kv_command *command,
         return;
     case KV_SENTINEL:
         resp_local_sentinel(c->server, req, w);
+        return;
+    case KV_RESET:
+        run_reset(c, w);
+        return;
+    case KV_SUBSCRIBE:
+    case KV_UNSUBSCRIBE:
+    case KV_PSUBSCRIBE:
+    case KV_PUNSUBSCRIBE:
+    case KV_PUBLISH:
+    case KV_PUBSUB:
+        resp_pubsub_run(c, command, req, w);
         return;
     default:
         resp_put_error(w, "ERR this command is not a local one");

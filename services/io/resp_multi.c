@@ -26,6 +26,11 @@ static void end(struct resp_conn *c)
     m->estimate = m->bound = 0;
 }
 
+void resp_multi_end(struct resp_conn *c)
+{
+    end(c);
+}
+
 void resp_multi_free(struct resp_multi *m)
 {
     svc_out_free(&m->commands);
@@ -45,7 +50,7 @@ static void answer_simple(struct resp_conn *c, const char *text)
 bool resp_multi_concerns(const struct resp_conn *c, const struct kv_command *command)
 {
     if (c->multi.on) {
-        return command == NULL || command->id != KV_QUIT;
+        return command == NULL || (command->id != KV_QUIT && command->id != KV_RESET);
     }
     return command != NULL &&
            (command->id == KV_MULTI || command->id == KV_EXEC || command->id == KV_DISCARD ||
@@ -178,8 +183,9 @@ static enum resp_intake take_within(struct resp_conn *c, const struct kv_command
         } else {
             resp_intake_arity(c, command);
         }
-    } else if (command->id == KV_HELLO || command->id == KV_CLIENT) {
-        /* They change the connection, which DISCARD could not take back. */
+    } else if (command->id == KV_HELLO || command->id == KV_CLIENT ||
+               (command->id >= KV_SUBSCRIBE && command->id <= KV_PUBLISH)) {
+        /* They change the connection, or tell others, which DISCARD could not take back. */
         c->multi.failed = true;
         resp_answer_error(c, "ERR Command not allowed inside a transaction");
     } else if ((command->flags & KV_CMD_LOCAL) != 0) {

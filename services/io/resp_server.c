@@ -81,6 +81,7 @@ static void free_memory(struct resp_server *s)
     for (size_t i = 0; i < s->pool_len; i++) {
         free(s->pool[i].data);
     }
+    resp_pubsub_close(&s->pubsub);
     free(s->slots);
     free(s->owners);
     free(s->pending);
@@ -106,9 +107,10 @@ static bool allocate(struct resp_server *s)
     s->args = calloc(c->limits.args_max, sizeof(*s->args));
     s->line = malloc((size_t)c->limits.inline_max + RESP_LINE_END);
     s->pool = calloc(RESP_POOL_LEN, sizeof(*s->pool));
-    if (s->slots == NULL || s->owners == NULL || s->pending == NULL || s->batch == NULL ||
-        s->rounds == NULL || s->chunk == NULL || s->args == NULL || s->line == NULL ||
-        s->pool == NULL) {
+    bool pubsub = resp_pubsub_open(&s->pubsub, uv_hrtime() ^ (uintptr_t)s);
+    if (!pubsub || s->slots == NULL || s->owners == NULL || s->pending == NULL ||
+        s->batch == NULL || s->rounds == NULL || s->chunk == NULL || s->args == NULL ||
+        s->line == NULL || s->pool == NULL) {
         return false;
     }
     for (uint32_t i = 0; i < c->clients_max; i++) {
@@ -271,8 +273,8 @@ static bool starved_may_go(const struct resp_server *s)
 bool resp_server_has_work(const struct resp_server *s)
 {
     return s->lists[RESP_LINK_DIRTY].len > 0 || s->lists[RESP_LINK_RESUME].len > 0 ||
-           s->lists[RESP_LINK_HELD].len > 0 || (s->pending_len > 0 && !s->busy) || round_due(s) ||
-           starved_may_go(s);
+           s->lists[RESP_LINK_HELD].len > 0 || s->lists[RESP_LINK_DROPPED].len > 0 ||
+           (s->pending_len > 0 && !s->busy) || round_due(s) || starved_may_go(s);
 }
 
 void resp_server_wake(struct resp_server *s)
@@ -431,6 +433,7 @@ void resp_server_flush(struct resp_server *s)
     if (s->destroying) {
         return;
     }
+    resp_pubsub_drop(s);
     /* Those that are listed again meanwhile, or not reached, wait for the next turn. */
     struct resp_list *dirty = &s->lists[RESP_LINK_DIRTY];
     size_t left = RESP_TURN_WRITE;
@@ -450,6 +453,12 @@ void resp_server_set_status(struct resp_server *s, const struct resp_server_stat
 {
     bool was_primary = s->status.role == RESP_ROLE_PRIMARY;
     s->status = *status;
+    if (status->primary[0] != '\0' && strcmp(s->last_primary, status->primary) != 0) {
+        if (s->last_primary[0] != '\0') {
+            resp_pubsub_primary_changed(s, s->last_primary);
+        }
+        memcpy(s->last_primary, status->primary, sizeof(s->last_primary));
+    }
     if (was_primary && status->role != RESP_ROLE_PRIMARY) {
         s->busy = false;
         s->refuse_due = s->in_submit;

@@ -101,6 +101,16 @@ static const struct kv_command table[] = {
     {"role", KV_ROLE, 1, L | FAST, 0, 0, 0, NULL, "Return the role of this replica"},
     {"sentinel", KV_SENTINEL, -2, L | ADMIN, 0, 0, 0, NULL,
      "Tell the group's members as Redis' Sentinel does"},
+    {"subscribe", KV_SUBSCRIBE, -2, L, 0, 0, 0, NULL, "Listen for messages to the given channels"},
+    {"unsubscribe", KV_UNSUBSCRIBE, -1, L, 0, 0, 0, NULL, "Stop listening to the given channels"},
+    {"psubscribe", KV_PSUBSCRIBE, -2, L, 0, 0, 0, NULL,
+     "Listen for messages to channels that match the given patterns"},
+    {"punsubscribe", KV_PUNSUBSCRIBE, -1, L, 0, 0, 0, NULL,
+     "Stop listening to channels that match the given patterns"},
+    {"publish", KV_PUBLISH, 3, L | FAST, 0, 0, 0, NULL,
+     "Send a message to the subscribers of a channel on this NIC"},
+    {"pubsub", KV_PUBSUB, -2, L, 0, 0, 0, NULL, "Tell about channels and their subscribers"},
+    {"reset", KV_RESET, 1, L | FAST, 0, 0, 0, NULL, "Reset the connection"},
 };
 
 #define TABLE_LEN (sizeof(table) / sizeof(table[0]))

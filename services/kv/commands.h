@@ -85,6 +85,13 @@ enum kv_command_id {
     KV_DISCARD = 139,
     KV_UNWATCH = 140,
     KV_SENTINEL = 141,
+    KV_SUBSCRIBE = 142,
+    KV_UNSUBSCRIBE = 143,
+    KV_PSUBSCRIBE = 144,
+    KV_PUNSUBSCRIBE = 145,
+    KV_PUBLISH = 146,
+    KV_PUBSUB = 147,
+    KV_RESET = 148,
 };
 
 struct kv_call;

@@ -151,7 +151,7 @@ static inline size_t kv_reply_end(const struct kv_replies *r, size_t at)
         left--;
         if ((type == '$' || type == '=') && n >= 0) {
             at += (size_t)n + 2;
-        } else if ((type == '*' || type == '~') && n > 0) {
+        } else if ((type == '*' || type == '~' || type == '>') && n > 0) {
             left += n;
         } else if (type == '%' && n > 0) {
             left += 2 * n;

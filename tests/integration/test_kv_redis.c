@@ -106,6 +106,18 @@ static const char *const oddities[] = {
     "FLUSHALL ASYNC SYNC",
     "TTL",
     "PERSIST a b",
+    "PUBLISH a x",
+    "PUBLISH a",
+    "PUBSUB",
+    "PUBSUB FOO",
+    "PUBSUB CHANNELS",
+    "PUBSUB NUMSUB a",
+    "PUBSUB NUMPAT x",
+    "SUBSCRIBE",
+    "UNSUBSCRIBE a",
+    "PUNSUBSCRIBE",
+    "RESET",
+    "RESET x",
     ("verylongcommandname-verylongcommandname-verylongcommandname-verylongcommandname-"
      "verylongcommandname-verylongcommandname-verylongcommandname b cccccccccccccccccccccccccc "
      "cccccccccccccccccccccccccccccccccccccccccccccc ddddddddddddddddddddddddddddddddddddddddddd "
@@ -253,6 +265,19 @@ static void random_transaction(struct ts_prng *p, char *line)
     }
 }
 
+/* Within a transaction these are refused here, or end it. */
+static bool changes_the_connection(const char *line)
+{
+    static const char *const words[] = {"HELLO",       "CLIENT",       "PUBLISH", "SUBSCRIBE",
+                                        "UNSUBSCRIBE", "PUNSUBSCRIBE", "RESET"};
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (strncmp(line, words[i], strlen(words[i])) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* As an array, or, when the words allow it, sometimes as an inline request. */
 static void random_request(struct ts_prng *p, unsigned *counter, struct request *r)
 {
@@ -263,8 +288,7 @@ static void random_request(struct ts_prng *p, unsigned *counter, struct request 
     } else {
         do { /* what EXEC answers is compared exactly */
             random_line(p, counter, line, &r->coarse);
-        } while (in_transaction &&
-                 (r->coarse || strncmp(line, "HELLO", 5) == 0 || strncmp(line, "CLIENT", 6) == 0));
+        } while (in_transaction && (r->coarse || changes_the_connection(line)));
     }
     bool plain = strpbrk(line, "\x01\n\x7f") == NULL && line[0] != '\0';
     if (plain && ts_prng_below(p, 6) == 0) {

@@ -376,6 +376,27 @@ static void test_reads_keep_program_order(void **state)
     close(fd);
 }
 
+/* Goal: subscribers learn of a new primary, once, also when none was known in between. */
+static void test_switch_of_primary_is_published(void **state)
+{
+    struct owner *o = *state;
+    static const char *const primaries[] = {"10.0.0.1:6379", "10.0.0.1:6379", "", "10.0.0.2:6380",
+                                            "10.0.0.2:6380"};
+    int fd = client(o);
+    say(fd, "SUBSCRIBE +switch-master\r\n");
+    expect(o, fd, "*3\r\n$9\r\nsubscribe\r\n$14\r\n+switch-master\r\n:1\r\n");
+    for (size_t i = 0; i < sizeof(primaries) / sizeof(primaries[0]); i++) {
+        struct resp_server_status st = {.role = RESP_ROLE_UNAVAILABLE, .group = "kv"};
+        snprintf(st.primary, sizeof(st.primary), "%s", primaries[i]);
+        resp_server_set_status(o->server, &st);
+    }
+    say(fd, "PING\r\n");
+    expect(o, fd,
+           "*3\r\n$7\r\nmessage\r\n$14\r\n+switch-master\r\n"
+           "$30\r\nkv 10.0.0.1 6379 10.0.0.2 6380\r\n*2\r\n$4\r\npong\r\n$0\r\n\r\n");
+    close(fd);
+}
+
 #define OWNER_TEST(f) cmocka_unit_test_setup_teardown(f, open_owner, close_owner)
 
 int main(void)
@@ -388,6 +409,7 @@ int main(void)
         OWNER_TEST(test_owner_may_refuse_or_answer_within_submit),
         OWNER_TEST(test_left_client_is_answered_into_the_void),
         OWNER_TEST(test_reads_keep_program_order),
+        OWNER_TEST(test_switch_of_primary_is_published),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,475 @@
+/* Publish and subscribe within this NIC. A subscription is made when nothing is owed to its
+ * connection, so that no message comes before an answer that stands before it; in RESP3 messages
+ * may stand between two answers from then on. */
+#include "services/io/resp_pubsub.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/hash.h"
+#include "services/io/resp_conn.h"
+#include "services/kv/glob.h"
+
+#define BUCKETS 4096U /* a power of two */
+
+bool resp_pubsub_open(struct resp_pubsub *p, uint64_t seed)
+{
+    p->seed = seed;
+    p->buckets = calloc(BUCKETS, sizeof(*p->buckets));
+    return p->buckets != NULL;
+}
+
+void resp_pubsub_close(struct resp_pubsub *p)
+{
+    ts_assert(p->subscriptions == 0);
+    free(p->buckets);
+}
+
+uint32_t resp_pubsub_count(const struct resp_conn *c)
+{
+    return c->subscribed.count[RESP_CHANNEL] + c->subscribed.count[RESP_PATTERN];
+}
+
+/* ---- topics ---- */
+
+static bool named(const struct resp_topic *t, struct ts_bytes name)
+{
+    return t->len == name.len && memcmp(t->name, name.data, name.len) == 0;
+}
+
+static struct resp_topic **bucket(struct resp_pubsub *p, uint64_t hash)
+{
+    return &p->buckets[hash & (BUCKETS - 1)];
+}
+
+static struct resp_topic *find_topic(struct resp_pubsub *p, enum resp_topic_kind kind,
+                                     struct ts_bytes name)
+{
+    struct resp_topic *t = p->first[RESP_PATTERN];
+    if (kind == RESP_PATTERN) {
+        while (t != NULL && !named(t, name)) {
+            t = t->next;
+        }
+        return t;
+    }
+    uint64_t hash = ts_hash_seeded(p->seed, name.data, name.len);
+    t = *bucket(p, hash);
+    while (t != NULL && (t->hash != hash || !named(t, name))) {
+        t = t->in_bucket;
+    }
+    return t;
+}
+
+static struct resp_topic *add_topic(struct resp_pubsub *p, enum resp_topic_kind kind,
+                                    struct ts_bytes name)
+{
+    struct resp_topic *t = calloc(1, sizeof(*t) + name.len);
+    ts_assert(t != NULL);
+    memcpy(t->name, name.data, name.len);
+    t->len = name.len;
+    t->next = p->first[kind];
+    if (t->next != NULL) {
+        t->next->prev = t;
+    }
+    p->first[kind] = t;
+    p->count[kind]++;
+    p->bytes += name.len;
+    if (kind == RESP_CHANNEL) {
+        t->hash = ts_hash_seeded(p->seed, name.data, name.len);
+        t->in_bucket = *bucket(p, t->hash);
+        *bucket(p, t->hash) = t;
+    }
+    return t;
+}
+
+static void remove_topic(struct resp_pubsub *p, enum resp_topic_kind kind, struct resp_topic *t)
+{
+    *(t->prev != NULL ? &t->prev->next : &p->first[kind]) = t->next;
+    if (t->next != NULL) {
+        t->next->prev = t->prev;
+    }
+    if (kind == RESP_CHANNEL) {
+        struct resp_topic **at = bucket(p, t->hash);
+        while (*at != t) {
+            at = &(*at)->in_bucket;
+        }
+        *at = t->in_bucket;
+    }
+    p->count[kind]--;
+    p->bytes -= t->len;
+    free(t);
+}
+
+/* ---- subscriptions ---- */
+
+static struct resp_subscription *find_subscription(const struct resp_conn *c,
+                                                   enum resp_topic_kind kind,
+                                                   const struct resp_topic *t)
+{
+    struct resp_subscription *s = t == NULL ? NULL : c->subscribed.oldest[kind];
+    while (s != NULL && s->topic != t) {
+        s = s->newer;
+    }
+    return s;
+}
+
+static void subscribe(struct resp_conn *c, enum resp_topic_kind kind, struct ts_bytes name)
+{
+    struct resp_pubsub *p = &c->server->pubsub;
+    struct resp_subscribed *mine = &c->subscribed;
+    struct resp_topic *t = find_topic(p, kind, name);
+    if (find_subscription(c, kind, t) != NULL) {
+        return;
+    }
+    t = t != NULL ? t : add_topic(p, kind, name);
+    struct resp_subscription *s = calloc(1, sizeof(*s));
+    ts_assert(s != NULL);
+    *s = (struct resp_subscription){
+        .conn = c, .topic = t, .next = t->first, .older = mine->newest[kind]};
+    if (t->first != NULL) {
+        t->first->prev = s;
+    }
+    t->first = s;
+    t->count++;
+    *(s->older != NULL ? &s->older->newer : &mine->oldest[kind]) = s;
+    mine->newest[kind] = s;
+    mine->count[kind]++;
+    p->subscriptions++;
+}
+
+static void unsubscribe(struct resp_conn *c, enum resp_topic_kind kind, struct resp_subscription *s)
+{
+    struct resp_pubsub *p = &c->server->pubsub;
+    struct resp_subscribed *mine = &c->subscribed;
+    struct resp_topic *t = s->topic;
+    *(s->prev != NULL ? &s->prev->next : &t->first) = s->next;
+    if (s->next != NULL) {
+        s->next->prev = s->prev;
+    }
+    *(s->older != NULL ? &s->older->newer : &mine->oldest[kind]) = s->newer;
+    *(s->newer != NULL ? &s->newer->older : &mine->newest[kind]) = s->older;
+    mine->count[kind]--;
+    t->count--;
+    p->subscriptions--;
+    free(s);
+    if (t->count == 0) {
+        remove_topic(p, kind, t);
+    }
+}
+
+void resp_pubsub_leave(struct resp_conn *c)
+{
+    for (unsigned kind = 0; kind < RESP_TOPIC_KINDS; kind++) {
+        while (c->subscribed.oldest[kind] != NULL) {
+            unsubscribe(c, (enum resp_topic_kind)kind, c->subscribed.oldest[kind]);
+        }
+    }
+}
+
+/* ---- publishing ---- */
+
+/* Hands one message over: "message", or "pmessage" with its pattern. Returns its bytes. */
+static size_t push(struct resp_conn *to, const struct resp_topic *pattern, struct ts_bytes channel,
+                   struct ts_bytes message)
+{
+    struct resp_server *s = to->server;
+    size_t n = channel.len + message.len + (pattern != NULL ? pattern->len : 0);
+    if (to->node[RESP_LINK_DROPPED].in) {
+        return 0;
+    }
+    if (to->bytes_total + n > RESP_PUSH_EACH || s->pubsub.unread + n > RESP_PUSH_ALL) {
+        /* Closed when this turn's work on connections is done: it may be the publisher's own. */
+        resp_list_add(to, RESP_LINK_DROPPED);
+        return 0;
+    }
+    if (to->out.cap == 0) {
+        to->out = resp_pool_take(s);
+    }
+    struct resp_writer w = resp_writer_init(&to->out, to->version, SIZE_MAX / 4);
+    resp_put_push(&w, pattern != NULL ? 4 : 3);
+    resp_put_bulk_text(&w, pattern != NULL ? "pmessage" : "message");
+    if (pattern != NULL) {
+        resp_put_bulk(&w, pattern->name, pattern->len);
+    }
+    resp_put_bulk(&w, channel.data, channel.len);
+    resp_put_bulk(&w, message.data, message.len);
+    ts_assert(resp_writer_finish(&w) == TS_OK);
+    resp_conn_output_changed(to);
+    return n;
+}
+
+/* Gives the number of subscriptions that it went to. */
+static uint64_t publish(struct resp_server *s, struct ts_bytes channel, struct ts_bytes message)
+{
+    struct resp_pubsub *p = &s->pubsub;
+    const struct resp_topic *t = find_topic(p, RESP_CHANNEL, channel);
+    size_t bytes = 0;
+    uint64_t count = 0;
+    for (const struct resp_subscription *to = t != NULL ? t->first : NULL; to != NULL;
+         to = to->next) {
+        bytes += push(to->conn, NULL, channel, message);
+        count++;
+    }
+    for (t = p->first[RESP_PATTERN]; t != NULL; t = t->next) {
+        if (!kv_glob_match((struct ts_bytes){t->name, t->len}, channel)) {
+            continue;
+        }
+        for (const struct resp_subscription *to = t->first; to != NULL; to = to->next) {
+            bytes += push(to->conn, t, channel, message);
+            count++;
+        }
+    }
+    s->take_left -= bytes < s->take_left ? bytes : s->take_left;
+    return count;
+}
+
+void resp_pubsub_drop(struct resp_server *s)
+{
+    struct resp_list *dropped = &s->lists[RESP_LINK_DROPPED];
+    while (dropped->first != NULL) {
+        s->stats.closed_slow++;
+        resp_conn_close(dropped->first);
+    }
+}
+
+void resp_pubsub_primary_changed(struct resp_server *s, const char *old_primary)
+{
+    static const char channel[] = "+switch-master";
+    const struct resp_server_status *st = &s->status;
+    char text[sizeof(st->group) + 2 * RESP_ADDR_MAX + 8];
+    const char *old_port = NULL;
+    const char *new_port = NULL;
+    int old_len = resp_host_len(old_primary, &old_port);
+    int new_len = resp_host_len(st->primary, &new_port);
+    int n = snprintf(text, sizeof(text), "%s %.*s %s %.*s %s", st->group, old_len, old_primary,
+                     old_port, new_len, st->primary, new_port);
+    ts_assert(n > 0 && (size_t)n < sizeof(text));
+    (void)publish(s, (struct ts_bytes){(const uint8_t *)channel, sizeof(channel) - 1},
+                  (struct ts_bytes){(const uint8_t *)text, (size_t)n});
+}
+
+/* ---- commands ---- */
+
+static const char *const words[RESP_TOPIC_KINDS][2] = {{"subscribe", "unsubscribe"},
+                                                       {"psubscribe", "punsubscribe"}};
+
+/* Confirms one subscription or its end; `name` may be NULL. */
+static void put_confirmation(const struct resp_conn *c, struct resp_writer *w, const char *word,
+                             const struct ts_bytes *name)
+{
+    resp_put_push(w, 3);
+    resp_put_bulk_text(w, word);
+    if (name != NULL) {
+        resp_put_bulk(w, name->data, name->len);
+    } else {
+        resp_put_null(w);
+    }
+    resp_put_integer(w, resp_pubsub_count(c));
+}
+
+/* Whether all of the request's names may be subscribed to; otherwise the error is written. */
+static bool may_subscribe(const struct resp_conn *c, enum resp_topic_kind kind,
+                          const struct resp_request *req, struct resp_writer *w)
+{
+    const struct resp_pubsub *p = &c->server->pubsub;
+    size_t n = req->argc - 1;
+    size_t bytes = 0;
+    char text[96];
+    for (size_t i = 1; i < req->argc; i++) {
+        if (req->args[i].len > RESP_CHANNEL_MAX) {
+            (void)snprintf(text, sizeof(text), "ERR a channel's name may have %u bytes",
+                           RESP_CHANNEL_MAX);
+            resp_put_error(w, text);
+            return false;
+        }
+        bytes += req->args[i].len;
+    }
+    if (resp_pubsub_count(c) + n > RESP_SUBSCRIPTIONS_EACH) {
+        (void)snprintf(text, sizeof(text), "ERR a connection may have %u subscriptions",
+                       RESP_SUBSCRIPTIONS_EACH);
+        resp_put_error(w, text);
+        return false;
+    }
+    if (p->subscriptions + n > RESP_SUBSCRIPTIONS_ALL || p->bytes + bytes > RESP_CHANNEL_BYTES ||
+        (kind == RESP_PATTERN && p->count[kind] + n > RESP_PATTERNS_ALL)) {
+        resp_put_error(w, "ERR max number of subscriptions reached");
+        return false;
+    }
+    return true;
+}
+
+static void run_subscribe(struct resp_conn *c, enum resp_topic_kind kind,
+                          const struct resp_request *req, struct resp_writer *w)
+{
+    if (!may_subscribe(c, kind, req, w)) {
+        return;
+    }
+    for (size_t i = 1; i < req->argc; i++) {
+        subscribe(c, kind, req->args[i]);
+        put_confirmation(c, w, words[kind][0], &req->args[i]);
+    }
+}
+
+static void run_unsubscribe(struct resp_conn *c, enum resp_topic_kind kind,
+                            const struct resp_request *req, struct resp_writer *w)
+{
+    const char *word = words[kind][1];
+    if (req->argc - 1 > RESP_SUBSCRIPTIONS_EACH) {
+        resp_put_error(w, "ERR more channels than a connection may have");
+        return;
+    }
+    for (size_t i = 1; i < req->argc; i++) {
+        const struct resp_topic *t = find_topic(&c->server->pubsub, kind, req->args[i]);
+        struct resp_subscription *s = find_subscription(c, kind, t);
+        if (s != NULL) {
+            unsubscribe(c, kind, s);
+        }
+        put_confirmation(c, w, word, &req->args[i]);
+    }
+    if (req->argc > 1) {
+        return;
+    }
+    if (c->subscribed.count[kind] == 0) {
+        put_confirmation(c, w, word, NULL);
+    }
+    while (c->subscribed.oldest[kind] != NULL) {
+        struct resp_subscription *s = c->subscribed.oldest[kind];
+        uint8_t name[RESP_CHANNEL_MAX];
+        struct ts_bytes bytes = {name, s->topic->len};
+        memcpy(name, s->topic->name, s->topic->len);
+        unsubscribe(c, kind, s);
+        put_confirmation(c, w, word, &bytes);
+    }
+}
+
+static void run_channels(struct resp_pubsub *p, const struct resp_request *req,
+                         struct resp_writer *w)
+{
+    size_t n = 0;
+    for (const struct resp_topic *t = p->first[RESP_CHANNEL]; t != NULL; t = t->next) {
+        n += req->argc == 2 || kv_glob_match(req->args[2], (struct ts_bytes){t->name, t->len});
+    }
+    resp_put_array(w, n);
+    for (const struct resp_topic *t = p->first[RESP_CHANNEL]; t != NULL; t = t->next) {
+        if (req->argc == 2 || kv_glob_match(req->args[2], (struct ts_bytes){t->name, t->len})) {
+            resp_put_bulk(w, t->name, t->len);
+        }
+    }
+}
+
+static void run_help(struct resp_writer *w)
+{
+    static const char *const lines[] = {
+        "PUBSUB <subcommand> [<arg> ...]. Subcommands are:",
+        "CHANNELS [<pattern>]",
+        "    Return the channels that somebody on this NIC listens to.",
+        "NUMPAT",
+        "    Return the number of patterns that somebody listens to.",
+        "NUMSUB [<channel> ...]",
+        "    Return the number of subscribers of each channel, without patterns.",
+    };
+    resp_put_array(w, sizeof(lines) / sizeof(lines[0]));
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        resp_put_simple(w, lines[i]);
+    }
+}
+
+static void run_pubsub(struct resp_pubsub *p, const struct resp_request *req, struct resp_writer *w)
+{
+    if (resp_word_is(req->args[1], "channels") && req->argc <= 3) {
+        if (req->argc == 3 && req->args[2].len > RESP_CHANNEL_MAX) {
+            resp_put_array(w, 0); /* no name is that long: a pattern may be, but not for the loop */
+        } else {
+            run_channels(p, req, w);
+        }
+    } else if (resp_word_is(req->args[1], "numsub")) {
+        resp_put_array(w, 2 * (req->argc - 2));
+        for (size_t i = 2; i < req->argc; i++) {
+            const struct resp_topic *t = find_topic(p, RESP_CHANNEL, req->args[i]);
+            resp_put_bulk(w, req->args[i].data, req->args[i].len);
+            resp_put_integer(w, t != NULL ? (int64_t)t->count : 0);
+        }
+    } else if (resp_word_is(req->args[1], "numpat") && req->argc == 2) {
+        resp_put_integer(w, (int64_t)p->count[RESP_PATTERN]);
+    } else if (resp_word_is(req->args[1], "numpat")) {
+        resp_local_arity(w, "pubsub|numpat");
+    } else if (resp_word_is(req->args[1], "channels")) {
+        char text[128];
+        (void)snprintf(text, sizeof(text),
+                       "ERR unknown subcommand or wrong number of arguments for '%.*s'. "
+                       "Try PUBSUB HELP.",
+                       (int)req->args[1].len, (const char *)req->args[1].data);
+        resp_put_error(w, text);
+    } else if (resp_word_is(req->args[1], "help") && req->argc == 2) {
+        run_help(w);
+    } else {
+        resp_local_unknown(w, "PUBSUB", req->args[1]);
+    }
+}
+
+void resp_pubsub_run(struct resp_conn *c, const struct kv_command *command,
+                     const struct resp_request *req, struct resp_writer *w)
+{
+    switch ((unsigned)command->id) {
+    case KV_SUBSCRIBE:
+        run_subscribe(c, RESP_CHANNEL, req, w);
+        break;
+    case KV_PSUBSCRIBE:
+        run_subscribe(c, RESP_PATTERN, req, w);
+        break;
+    case KV_UNSUBSCRIBE:
+        run_unsubscribe(c, RESP_CHANNEL, req, w);
+        break;
+    case KV_PUNSUBSCRIBE:
+        run_unsubscribe(c, RESP_PATTERN, req, w);
+        break;
+    case KV_PUBLISH:
+        if (req->args[1].len > RESP_CHANNEL_MAX) {
+            resp_put_integer(w, 0); /* nobody can listen to that */
+        } else {
+            resp_put_integer(w, (int64_t)publish(c->server, req->args[1], req->args[2]));
+        }
+        break;
+    default: /* PUBSUB */
+        run_pubsub(&c->server->pubsub, req, w);
+        break;
+    }
+}
+
+bool resp_pubsub_allows(const struct resp_conn *c, const struct kv_command *command)
+{
+    switch ((unsigned)command->id) {
+    case KV_SUBSCRIBE:
+    case KV_PSUBSCRIBE:
+    case KV_UNSUBSCRIBE:
+    case KV_PUNSUBSCRIBE:
+    case KV_PING:
+    case KV_QUIT:
+    case KV_RESET:
+        return true;
+    default:
+        return c->version == RESP_V3 || resp_pubsub_count(c) == 0;
+    }
+}
+
+bool resp_pubsub_must_wait(struct resp_conn *c, const struct kv_command *command)
+{
+    switch ((unsigned)command->id) {
+    case KV_SUBSCRIBE:
+    case KV_PSUBSCRIBE:
+    case KV_UNSUBSCRIBE:
+    case KV_PUNSUBSCRIBE:
+    case KV_RESET:
+        return c->answered < c->ordered; /* goes on when those are answered */
+    case KV_PUBLISH:
+        if (c->server->take_left == 0) {
+            resp_list_add(c, RESP_LINK_RESUME); /* in the next turn */
+            return true;
+        }
+        return false;
+    default:
+        return false;
+    }
+}
