@@ -254,11 +254,23 @@ static void overtake(struct sim *s, int node)
     deliver_later(s, node);
 }
 
-/* The process is to end at an operation of a truncation. Whether that goes back to another
- * segment. */
+/* How many segments the journal drops now. */
+static uint64_t drops(struct sim_disk *d, const struct journal_op *op)
+{
+    const struct journal_index *x = &d->journal->index;
+    return journal_index_find(x, ts_seq_add(op->seq, 1)).segment - x->start.segment;
+}
+
+/* The process is to end at an operation of a truncation, or while several segments are dropped.
+ * Whether a truncation goes back to another segment. */
 static bool prepare_cut(struct sim_disk *d)
 {
     const struct journal_op *op = d->journal->taken.head;
+    if (op != NULL && op->kind == JOURNAL_OP_DROP && d->at_cut != NULL && drops(d, op) > 1) {
+        d->crash = d->at_cut;
+        d->volume.ops_left = 2 + d->at_cut->a % 4;
+        d->at_cut = NULL;
+    }
     if (op == NULL || op->kind != JOURNAL_OP_TRUNCATE) {
         return false;
     }
