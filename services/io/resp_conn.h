@@ -6,6 +6,7 @@
  *   resp_intake.c   from bytes to commands: parsing, classification, order
  *   resp_multi.c    MULTI … EXEC: what a connection keeps until then; WATCH
  *   resp_pubsub.c   SUBSCRIBE, PUBLISH: what goes past the order of commands
+ *   resp_wait.c     WAIT
  *   resp_answer.c   from replies to bytes in order; rounds; refusals
  *   resp_local.c, resp_client.c, resp_command.c, resp_info.c, resp_sentinel.c   local commands */
 #ifndef SERVICES_IO_RESP_CONN_H
@@ -48,6 +49,7 @@ enum resp_link {
     RESP_LINK_RESUME,    /* may parse on in the next turn */
     RESP_LINK_STARVED,   /* waits for room in the server's own bounds */
     RESP_LINK_HELD,      /* has confirmed reads to render, and room for their replies */
+    RESP_LINK_WAITING,   /* WAIT has fewer replicas in sync than it asks for */
     RESP_LINK_DROPPED,   /* left too many messages unread: is closed before the loop blocks */
     RESP_LINKS,
 };
@@ -145,6 +147,10 @@ struct resp_conn {
     bool finishing; /* takes no more requests; closes when all is answered and written */
     bool closing;   /* uv_close was called */
 
+    /* WAIT: the request stands where the parsing stopped */
+    bool waiting;
+    uint64_t wait_until; /* loop time, ms; UINT64_MAX = for ever */
+
     /* session */
     enum resp_version version;
     char name[RESP_NAME_MAX];
@@ -198,8 +204,10 @@ struct resp_server {
     /* handles */
     uv_tcp_t listeners[RESP_LISTENERS_MAX];
     size_t listener_count;
-    uv_idle_t idle; /* active while there is work: keeps the loop from blocking */
-    size_t handles; /* not closed yet */
+    uv_timer_t wait_timer; /* for the first WAIT that is due, … */
+    uint64_t wait_at;      /* … at that loop time, ms; UINT64_MAX = none is */
+    uv_idle_t idle;        /* active while there is work: keeps the loop from blocking */
+    size_t handles;        /* not closed yet */
     bool destroying;
     void (*closed)(void *ctx);
     void *closed_ctx;
@@ -313,6 +321,9 @@ struct resp_span resp_intake_place(struct svc_out *arena, size_t n);
 /* Appends the request's payload to an arena. */
 struct resp_span resp_intake_put(struct svc_out *arena, enum resp_version version, uint8_t id,
                                  const struct resp_request *req);
+/* Whether the state's commands are taken now. Otherwise they wait, or the refusal is written, as
+ * *how says. */
+bool resp_intake_serves(struct resp_conn *c, enum resp_intake *how);
 /* The error for a request that is no command, or has not its words. */
 void resp_intake_unknown(struct resp_conn *c, const struct resp_request *req);
 void resp_intake_arity(struct resp_conn *c, const struct kv_command *command);
@@ -349,6 +360,16 @@ void resp_pubsub_run(struct resp_conn *c, const struct kv_command *command,
 void resp_pubsub_primary_changed(struct resp_server *s, const char *old_primary);
 /* Closes the connections that left too much unread. */
 void resp_pubsub_drop(struct resp_server *s);
+
+/* ---- WAIT (resp_wait.c) ---- */
+
+/* Takes it outside of a transaction. */
+enum resp_intake resp_wait_take(struct resp_conn *c, const struct kv_command *command,
+                                const struct resp_request *req);
+/* Within one: the answer as of now. */
+void resp_local_wait(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w);
+/* All that wait look again in the next turn. */
+void resp_wait_wake(struct resp_server *s);
 
 /* ---- answers (resp_answer.c) ---- */
 

@@ -72,7 +72,7 @@ static void add_clients(const struct resp_server *s, struct info_text *t)
 {
     add(t, "connected_clients:%u\r\n", s->clients);
     add(t, "maxclients:%u\r\n", s->config.clients_max);
-    add(t, "blocked_clients:0\r\n");
+    add(t, "blocked_clients:%zu\r\n", s->lists[RESP_LINK_WAITING].len);
     add(t, "unanswered_commands:%llu\r\n", (unsigned long long)(s->submitted_to - s->answered_to));
     add(t, "output_bytes:%zu\r\n", s->output_bytes);
 }

@@ -160,6 +160,25 @@ static void run_local(struct resp_conn *c, const struct kv_command *command,
     resp_answer_local_end(c, before);
 }
 
+bool resp_intake_serves(struct resp_conn *c, enum resp_intake *how)
+{
+    struct resp_server *s = c->server;
+    char text[RESP_ADDR_MAX + RESP_REASON_MAX + 64];
+    if (s->status.role == RESP_ROLE_PRIMARY) {
+        return true;
+    }
+    if (s->status.role == RESP_ROLE_TAKING_OVER) {
+        resp_list_add(c, RESP_LINK_STARVED);
+        *how = RESP_INTAKE_WAIT;
+        return false;
+    }
+    resp_answer_refusal(s, text, sizeof(text));
+    s->stats.refused++;
+    resp_answer_error(c, text);
+    *how = RESP_INTAKE_TAKEN;
+    return false;
+}
+
 static enum resp_intake dispatch(struct resp_conn *c, const struct resp_request *req)
 {
     struct resp_server *s = c->server;
@@ -190,6 +209,9 @@ static enum resp_intake dispatch(struct resp_conn *c, const struct resp_request 
     }
     if (resp_pubsub_must_wait(c, command)) {
         return RESP_INTAKE_WAIT;
+    }
+    if (command->id == KV_WAIT && arity_ok && allowed) {
+        return resp_wait_take(c, command, req);
     }
     c->last_command = command->name;
     if (!arity_ok) {

@@ -268,6 +268,9 @@ void resp_local_run(struct resp_conn *c, const struct kv_command *command,
     case KV_SENTINEL:
         resp_local_sentinel(c->server, req, w);
         return;
+    case KV_WAIT:
+        resp_local_wait(c, req, w);
+        return;
     case KV_RESET:
         run_reset(c, w);
         return;

@@ -150,27 +150,6 @@ static void keep_local(struct resp_conn *c, const struct kv_command *command,
     resp_pool_give(c->server, &bytes);
 }
 
-/* Whether the state's commands are taken now. Otherwise they wait, or the refusal is written, as
- * *how says. */
-static bool serves(struct resp_conn *c, enum resp_intake *how)
-{
-    struct resp_server *s = c->server;
-    char text[RESP_ADDR_MAX + RESP_REASON_MAX + 64];
-    if (s->status.role == RESP_ROLE_PRIMARY) {
-        return true;
-    }
-    if (s->status.role == RESP_ROLE_TAKING_OVER) {
-        resp_list_add(c, RESP_LINK_STARVED);
-        *how = RESP_INTAKE_WAIT;
-        return false;
-    }
-    resp_answer_refusal(s, text, sizeof(text));
-    s->stats.refused++;
-    resp_answer_error(c, text);
-    *how = RESP_INTAKE_TAKEN;
-    return false;
-}
-
 /* Within a transaction: kept, or refused, which EXEC remembers. */
 static enum resp_intake take_within(struct resp_conn *c, const struct kv_command *command,
                                     const struct resp_request *req)
@@ -190,7 +169,7 @@ static enum resp_intake take_within(struct resp_conn *c, const struct kv_command
         resp_answer_error(c, "ERR Command not allowed inside a transaction");
     } else if ((command->flags & KV_CMD_LOCAL) != 0) {
         keep_local(c, command, req);
-    } else if (serves(c, &how)) {
+    } else if (resp_intake_serves(c, &how)) {
         keep_command(c, command, req);
     } else if (how == RESP_INTAKE_TAKEN) {
         c->multi.failed = true;
@@ -207,7 +186,7 @@ static enum resp_intake take_watch(struct resp_conn *c, const struct kv_command 
     struct kv_reply_size size = {0, 1 + 8 * (req->argc - 1)};
     enum resp_intake how;
     size_t n = 0;
-    if (!serves(c, &how)) {
+    if (!resp_intake_serves(c, &how)) {
         return how;
     }
     for (size_t i = 1; i < req->argc; i++) {
@@ -292,7 +271,7 @@ static enum resp_intake take_exec(struct resp_conn *c)
         end(c);
         return RESP_INTAKE_TAKEN;
     }
-    if (!serves(c, &how)) {
+    if (!resp_intake_serves(c, &how)) {
         if (how == RESP_INTAKE_TAKEN) {
             end(c);
         }

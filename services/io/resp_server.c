@@ -149,9 +149,14 @@ struct resp_server *resp_server_create(uv_loop_t *loop, const struct resp_server
         free_memory(s);
         return NULL;
     }
+    int err = uv_timer_init(loop, &s->wait_timer);
+    ts_assert(err == 0);
     s->idle.data = s;
+    s->wait_timer.data = s;
+    s->wait_at = UINT64_MAX;
     uv_unref((uv_handle_t *)&s->idle);
-    s->handles = 1;
+    uv_unref((uv_handle_t *)&s->wait_timer);
+    s->handles = 2;
     return s;
 }
 
@@ -186,6 +191,7 @@ void resp_server_destroy(struct resp_server *s, void (*closed)(void *ctx), void 
             resp_conn_close(s->slots[i].conn);
         }
     }
+    uv_close((uv_handle_t *)&s->wait_timer, on_handle_closed);
     for (size_t i = 0; i < s->listener_count; i++) {
         uv_close((uv_handle_t *)&s->listeners[i], on_handle_closed);
     }
@@ -466,7 +472,7 @@ void resp_server_set_status(struct resp_server *s, const struct resp_server_stat
             resp_answer_refuse_all(s);
         }
     }
-    resp_server_wake(s);
+    resp_wait_wake(s);
 }
 
 void resp_server_stats(const struct resp_server *s, struct resp_server_stats *out)

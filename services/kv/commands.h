@@ -92,6 +92,7 @@ enum kv_command_id {
     KV_PUBLISH = 146,
     KV_PUBSUB = 147,
     KV_RESET = 148,
+    KV_WAIT = 149,
 };
 
 struct kv_call;

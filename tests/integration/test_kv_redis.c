@@ -118,6 +118,11 @@ static const char *const oddities[] = {
     "PUNSUBSCRIBE",
     "RESET",
     "RESET x",
+    "WAIT 1",
+    "WAIT x 0",
+    "WAIT 0 x",
+    "WAIT 0 -1",
+    "WAIT 9223372036854775808 0",
     ("verylongcommandname-verylongcommandname-verylongcommandname-verylongcommandname-"
      "verylongcommandname-verylongcommandname-verylongcommandname b cccccccccccccccccccccccccc "
      "cccccccccccccccccccccccccccccccccccccccccccccc ddddddddddddddddddddddddddddddddddddddddddd "

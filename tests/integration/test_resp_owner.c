@@ -397,6 +397,66 @@ static void test_switch_of_primary_is_published(void **state)
     close(fd);
 }
 
+static void set_in_sync(struct owner *o, bool in_sync)
+{
+    struct resp_server_status st = {.role = RESP_ROLE_PRIMARY, .peer_count = 1};
+    st.peers[0].in_sync = in_sync;
+    resp_server_set_status(o->server, &st);
+}
+
+/* Goal: WAIT answers behind what its connection wrote; while fewer replicas are in sync it holds
+ * its own connection, for its time, and no other. */
+static void test_wait_holds_its_connection_only(void **state)
+{
+    struct owner *o = *state;
+    int fd = client(o);
+    int other = client(o);
+    set_in_sync(o, true);
+    say(fd, "SET a 1\r\nWAIT 1 0\r\nPING\r\n");
+    UNTIL(o, o->taken == 1);
+    say(other, "PING\r\n");
+    expect(o, other, "+PONG\r\n");
+    answer_one(o);
+    expect(o, fd, "+OK\r\n:1\r\n+PONG\r\n");
+    set_in_sync(o, false);
+    say(fd, "WAIT 0 0\r\nWAIT 1 20\r\nWAIT -1 0\r\n");
+    expect(o, fd, ":0\r\n:0\r\n:0\r\n");
+    say(fd, "WAIT 1 0\r\nPING\r\nINCR a\r\n");
+    say(other, "SET b 1\r\nMULTI\r\nWAIT 1 0\r\nEXEC\r\n");
+    UNTIL(o, o->taken == 3);
+    answer_one(o);
+    answer_one(o);
+    expect(o, other, "+OK\r\n+OK\r\n+QUEUED\r\n*1\r\n:0\r\n");
+    set_in_sync(o, true);
+    UNTIL(o, o->taken == 4);
+    answer_one(o);
+    expect(o, fd, ":1\r\n+PONG\r\n:2\r\n");
+    close(fd);
+    close(other);
+}
+
+/* Goal: a WAIT under way is told when the role goes, and one whose client left does not stay. */
+static void test_wait_ends_with_the_role_and_the_client(void **state)
+{
+    struct owner *o = *state;
+    int fd = client(o);
+    int left = client(o);
+    set_in_sync(o, false);
+    say(fd, "WAIT 1 0\r\n");
+    say(left, "WAIT 1 0\r\n");
+    for (int i = 0; i < 5; i++) {
+        turn(o);
+    }
+    shutdown(left, SHUT_WR);
+    expect(o, left, ":0\r\n");
+    expect_closed(o, left);
+    set_role(o, RESP_ROLE_SECONDARY);
+    expect(o, fd, "-READONLY primary is 10.0.0.1:6379\r\n");
+    say(fd, "PING\r\nWAIT 1 0\r\n");
+    expect(o, fd, "+PONG\r\n-READONLY primary is 10.0.0.1:6379\r\n");
+    close(fd);
+}
+
 #define OWNER_TEST(f) cmocka_unit_test_setup_teardown(f, open_owner, close_owner)
 
 int main(void)
@@ -410,6 +470,8 @@ int main(void)
         OWNER_TEST(test_left_client_is_answered_into_the_void),
         OWNER_TEST(test_reads_keep_program_order),
         OWNER_TEST(test_switch_of_primary_is_published),
+        OWNER_TEST(test_wait_holds_its_connection_only),
+        OWNER_TEST(test_wait_ends_with_the_role_and_the_client),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
