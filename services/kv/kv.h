@@ -21,6 +21,7 @@
  *   key-max, value-max        bytes of one key, one value
  *   reply-max                 bytes of one reply, at least 64 more than value-max
  *   memory-max                logical bytes of all keys and values
+ *   piece-bytes               of a walk's piece, at most SVC_PIECE_BYTES: less is for tests
  *   hash-seed                 any 64-bit number: hides the table's layout from clients
  * The sink given to apply() must have room for reply-max bytes, on every replica.
  * A word it does not know, or a value out of range, makes create() give NULL. */

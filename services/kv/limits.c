@@ -21,6 +21,7 @@ static const struct limit_word limit_words[] = {
     {"reply-max", offsetof(struct kv_limits, reply_max), 1024, KV_LIMIT_HIGH},
     {"memory-max", offsetof(struct kv_limits, memory_max), 0, INT64_MAX},
     {"hash-seed", offsetof(struct kv_limits, hash_seed), 0, UINT64_MAX},
+    {"piece-bytes", offsetof(struct kv_limits, piece_bytes), 1, SVC_PIECE_BYTES},
 };
 
 /* Plain decimal digits that fit into 64 bits. */
@@ -63,6 +64,7 @@ bool kv_limits_parse(const char *text, struct kv_limits *out)
         .value_max = KV_VALUE_MAX_DEFAULT,
         .reply_max = KV_REPLY_MAX_DEFAULT,
         .memory_max = KV_MEMORY_MAX_DEFAULT,
+        .piece_bytes = SVC_PIECE_BYTES,
     };
     for (const char *at = text; at != NULL && *at != '\0';) {
         size_t blanks = strspn(at, " \t\n");

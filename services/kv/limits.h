@@ -14,6 +14,7 @@ struct kv_limits {
     uint64_t reply_max;  /* bytes */
     uint64_t memory_max; /* logical bytes */
     uint64_t hash_seed;
+    uint64_t piece_bytes; /* about, of a walk's piece */
 };
 
 /* Reads `name=value` words (kv.h) over the defaults; NULL gives the defaults. False for an

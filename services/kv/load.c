@@ -41,6 +41,7 @@ static enum ts_err take_entries(struct kv_state *kv, struct ts_reader *r,
                                 const struct kv_piece_start *start)
 {
     struct kv_load *load = kv->load;
+    size_t most = (size_t)kv->limits.piece_bytes;
     bool any = false;
     while (ts_reader_left(r) > 0) {
         size_t from = r->pos;
@@ -50,9 +51,7 @@ static enum ts_err take_entries(struct kv_state *kv, struct ts_reader *r,
             return err;
         }
         size_t len = r->pos - from;
-        bool here = any                 ? r->pos <= SVC_PIECE_BYTES
-                    : start->number > 0 ? load->len + len > SVC_PIECE_BYTES
-                                        : true;
+        bool here = any ? r->pos <= most : start->number > 0 ? load->len + len > most : true;
         if (!here || !take_entry(kv, &in)) {
             return TS_ERR_MALFORMED;
         }

@@ -9,8 +9,8 @@
  * it entry:  u64 creation number, ascending over all pieces · u64 expiry, ms (0 = never) · u64
  * version · u32 bytes of the key · u32 bytes of the value · key · value
  *
- * A piece ends before the entry with which it would exceed SVC_PIECE_BYTES, unless that is its only
- * one or stands right behind the head. Slots that no key ever left are not there. */
+ * A piece ends before the entry with which it would exceed piece-bytes (kv.h), unless that is its
+ * only one or stands right behind the head. Slots that no key ever left are not there. */
 #ifndef SERVICES_KV_PIECE_H
 #define SERVICES_KV_PIECE_H
 

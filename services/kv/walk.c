@@ -53,6 +53,7 @@ bool kv_walk_next(struct svc_walk *opaque, struct svc_out *out)
     struct kv_walk *walk = (struct kv_walk *)opaque;
     struct kv_store *s = &walk->kv->store;
     size_t start = out->len;
+    size_t most = (size_t)walk->kv->limits.piece_bytes;
     ts_assert(!walk->done);
     kv_piece_put_start(out, walk->pieces);
     if (walk->pieces == 0) {
@@ -61,7 +62,7 @@ bool kv_walk_next(struct svc_walk *opaque, struct svc_out *out)
     walk->pieces++;
     const struct kv_entry *e = kv_keep_peek(s);
     for (bool first = true; e != NULL; first = false) {
-        if (!first && out->len - start + kv_piece_entry_size(e) > SVC_PIECE_BYTES) {
+        if (!first && out->len - start + kv_piece_entry_size(e) > most) {
             return true;
         }
         kv_piece_put_entry(out, e);

@@ -43,6 +43,7 @@
  *   sim_replica.c  the replica process: what is shared with the daemon, on …
  *   sim_replica_perform.c, sim_replica_peers.c  … the models of disk and links
  *   sim_load.c     clients
+ *   sim_guest.c    another service beside kv, with --guest
  *   sim_check.c    what must hold, apart from the load
  *   sim_said.c     … of what is said to be on a disk
  *   sim_clock.c    … of logical time, and of the key that expires
@@ -194,6 +195,7 @@ struct sim_options {
     bool beyond;
     bool invariants;     /* run the cores' own checks, too */
     bool checkers_only;  /* alarms of the cores are no failure */
+    const char *guest;   /* the service beside kv (sim_guest.h), NULL: none */
     bool digests;        /* the course is told by all bytes, too, not only by what happens when */
     enum sim_check only; /* no other checker ends a run; SIM_CHECK_NONE: each does */
 };

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tests/sim/sim_guest.h"
+
 static void usage(FILE *out)
 {
     fprintf(out,
@@ -18,6 +20,7 @@ static void usage(FILE *out)
             "  --until NS    end the faults at this virtual time\n"
             "  --trace       tell what happens\n"
             "  --clients     the same, with what clients ask and hear\n"
+            "  --guest NAME  run this service, too, beside kv\n"
             "  --json        the summary as JSON\n"
             "  --no-shrink   do not look for a shorter reproduction of a failure\n"
             "  --twice       run each seed twice: both must take the same course, and have the\n"
@@ -68,6 +71,23 @@ static uint64_t number_of(const char *option, const char *word)
     return n;
 }
 
+static enum sim_check check_of(const char *name)
+{
+    enum sim_check check = SIM_CHECK_NONE;
+    if (!find_check(name, &check)) {
+        refuse("check", name, "the name of a check");
+    }
+    return check;
+}
+
+static const char *guest_of(const char *name)
+{
+    if (!sim_guest_known(name)) {
+        refuse("guest", name, sim_guest_names());
+    }
+    return name;
+}
+
 enum option_id {
     OPT_SEED = 256,
     OPT_SEEDS,
@@ -77,6 +97,7 @@ enum option_id {
     OPT_UNTIL,
     OPT_TRACE,
     OPT_CLIENTS,
+    OPT_GUEST,
     OPT_JSON,
     OPT_NO_SHRINK,
     OPT_TWICE,
@@ -97,6 +118,7 @@ static const struct option OPTIONS[] = {
     {"until", required_argument, NULL, OPT_UNTIL},
     {"trace", no_argument, NULL, OPT_TRACE},
     {"clients", no_argument, NULL, OPT_CLIENTS},
+    {"guest", required_argument, NULL, OPT_GUEST},
     {"json", no_argument, NULL, OPT_JSON},
     {"no-shrink", no_argument, NULL, OPT_NO_SHRINK},
     {"twice", no_argument, NULL, OPT_TWICE},
@@ -139,6 +161,9 @@ static void take(struct sim_args *a, int id)
     case OPT_CLIENTS:
         a->options.trace = a->options.clients = true;
         break;
+    case OPT_GUEST:
+        a->options.guest = guest_of(optarg);
+        break;
     case OPT_JSON:
         a->json = true;
         break;
@@ -160,10 +185,7 @@ static void take(struct sim_args *a, int id)
         a->coverage = true;
         break;
     case OPT_CHECK:
-        if (!find_check(optarg, &a->check)) {
-            refuse("check", optarg, "the name of a check");
-        }
-        a->options.only = a->check;
+        a->options.only = a->check = check_of(optarg);
         break;
     case OPT_CHECKERS_ONLY:
         a->options.invariants = false;
@@ -207,6 +229,9 @@ void sim_args_again(const struct sim_args *a, uint64_t seed, bool plan, FILE *ou
     fprintf(out, "sim --seed %llu%s%s%s", (unsigned long long)seed,
             a->options.beyond ? " --beyond" : "", a->twice ? " --twice" : "",
             a->options.checkers_only ? " --checkers-only" : "");
+    if (a->options.guest != NULL) {
+        fprintf(out, " --guest %s", a->options.guest);
+    }
     if (a->check != SIM_CHECK_NONE) {
         fprintf(out, " --check %s", sim_check_name(a->check));
     }

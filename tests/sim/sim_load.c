@@ -421,7 +421,7 @@ void sim_load_reads_ready(struct sim *s, int node, uint64_t token)
         uint8_t payload[PAYLOAD_MAX];
         size_t len = encode(&s->load.record[w->record], payload);
         r->p.out.len = 0;
-        kv_service.read(r->p.state, (struct ts_bytes){payload, len}, &r->p.out);
+        r->p.svc->read(r->p.state, (struct ts_bytes){payload, len}, &r->p.out);
         s->stats.reads++;
         answered(s, w, &r->p.out, r->core->applied.v);
     }

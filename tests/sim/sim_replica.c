@@ -8,6 +8,7 @@
 #include "replicator/state.h"
 #include "services/kv/kv.h"
 #include "tests/sim/sim.h"
+#include "tests/sim/sim_guest.h"
 
 #define WINDOW_JOIN_LAG 2000
 #define OUT_BYTES_MAX (1U << 20)
@@ -111,11 +112,14 @@ static void open_core(struct sim *s, int node)
     ts_assert(r->core != NULL);
     perform_open(&r->p, r->core, &sim_replica_table, &sim_replica_ops, r);
     r->p.snapshot.limit = s->plan.snapshot_bytes;
-    char limits[64];
-    (void)snprintf(limits, sizeof(limits), "hash-seed=%llu",
-                   (unsigned long long)ts_prng_next(&s->prng));
-    r->p.svc = &kv_service;
-    r->p.state = kv_service.create(limits);
+    char limits[128];
+    /* In a quarter of the seeds walks have many pieces, so that entries come between them. */
+    const char *pieces = s->seed % 4 == 0 ? "piece-bytes=100" : "";
+    const char *guest = s->options.guest;
+    (void)snprintf(limits, sizeof(limits), "%s%s %s hash-seed=%llu", guest != NULL ? "guest=" : "",
+                   guest != NULL ? guest : "", pieces, (unsigned long long)ts_prng_next(&s->prng));
+    r->p.svc = guest != NULL ? &sim_guest_service : &kv_service;
+    r->p.state = r->p.svc->create(limits);
     ts_assert(r->p.state != NULL);
     r->p.out.max = OUT_BYTES_MAX;
 }
@@ -185,7 +189,7 @@ void sim_replica_end(struct sim *s, int node)
     repl_free(r->core);
     r->core = NULL;
     if (r->p.state != NULL) {
-        kv_service.destroy(r->p.state);
+        r->p.svc->destroy(r->p.state);
         r->p.state = NULL;
     }
     svc_out_free(&r->p.out);

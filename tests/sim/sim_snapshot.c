@@ -9,7 +9,6 @@
 #include "base/assert.h"
 #include "base/hash.h"
 #include "replicator/io/journal.h"
-#include "services/kv/kv.h"
 #include "tests/sim/sim.h"
 
 /* ---- states, as walks tell them ----------------------------------------------------------- */
@@ -48,14 +47,14 @@ static bool walk(const struct sim_replica *r, struct ts_hash *content)
     if (r->p.snapshot.walk != NULL) {
         return false;
     }
-    struct svc_walk *w = kv_service.walk_begin(r->p.state);
+    struct svc_walk *w = r->p.svc->walk_begin(r->p.state);
     ts_assert(w != NULL);
     while (more) {
         piece.len = 0;
-        more = kv_service.walk_next(w, &piece);
+        more = r->p.svc->walk_next(w, &piece);
         snapshot_trailer_add(&sum, (struct ts_bytes){piece.data, piece.len});
     }
-    kv_service.walk_end(w);
+    r->p.svc->walk_end(w);
     svc_out_free(&piece);
     *content = sum.content;
     return true;
