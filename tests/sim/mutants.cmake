@@ -205,6 +205,7 @@ ts_sim_mutant(walk-sees-what-comes-later services/kv/keep.c)
 ts_sim_mutant(removed-not-kept-for-walk services/kv/keep.c)
 ts_sim_mutant(load-forgets-versions services/kv/load.c)
 ts_sim_mutant(load-forgets-creation-number services/kv/load.c)
+ts_sim_mutant(one-snapshot-kept replicator/io/snapshot_file.c)
 
 # A checker that has gone blind is seen at once: each of these is caught soon by the one named, while
 # no other one ends a seed. Every checker of SIM_CHECK_LIST is named, or sim/mutant-rules fails.

@@ -72,7 +72,8 @@ static void judge_refusal(struct sim *s, int node, enum ts_err err, const char *
     if (err == TS_ERR_NOSPACE && d->volume.found_full) {
         return;
     }
-    if (!d->lost && !d->volume.latent && !d->contested) {
+    bool usable = !d->volume.latent || d->volume.spared;
+    if (!d->lost && usable && !d->contested) {
         sim_fail(s, SIM_CHECK_DISK, "the journal of %s refuses a good disk: %s",
                  sim_node_name(s, node), text);
     }

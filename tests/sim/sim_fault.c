@@ -259,9 +259,10 @@ static void on_network_fault(struct sim *s, const struct sim_event *ev, const st
 static bool corrupt(struct sim *s, const struct sim_fault *f, bool newest)
 {
     struct sim_volume *v = &s->node[f->node].replica.disk.volume;
-    const char *name = v->latent ? NULL
-                       : newest  ? sim_volume_corrupt_newest(v)
-                                 : sim_volume_corrupt(v, 1 + f->a % 4);
+    const char *name = v->latent       ? NULL
+                       : newest        ? sim_volume_corrupt_newest(v)
+                       : f->b % 6 == 5 ? sim_volume_corrupt_snapshot(v)
+                                       : sim_volume_corrupt(v, 1 + f->a % 4);
     if (name == NULL) {
         return false;
     }

@@ -119,6 +119,8 @@ struct sim_volume {
     enum sim_lie next;   /* at the next armed write */
     uint64_t fresh;      /* bit = enum sim_fault_kind: armed, and has not struck yet */
     bool latent;         /* damaged, and nobody has looked since */
+    bool spared;         /* … only the newest snapshot is, and the one before it is kept */
+    uint64_t snapshots;  /* that this disk got so far */
     bool has_log;        /* some damage shows only when a later group vouches for what it hit */
     uint32_t lie_turn;   /* of a lost or misdirected write; 0 = none, or no log */
     /* what a damage may hit: see sim_volume_corrupt */
@@ -154,6 +156,8 @@ bool sim_volume_lies(const struct sim_volume *v);
 const char *sim_volume_corrupt(struct sim_volume *v, unsigned count);
 /* The same, to the sector of a segment at this offset; false when no later note vouches for it. */
 bool sim_volume_corrupt_segment(struct sim_volume *v, uint64_t segment, uint64_t offset);
+/* The same, to a sector of the newest snapshot; often it is one byte only. */
+const char *sim_volume_corrupt_snapshot(struct sim_volume *v);
 /* The same, to the newest of what is vouched for. */
 const char *sim_volume_corrupt_newest(struct sim_volume *v);
 

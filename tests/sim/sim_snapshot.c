@@ -104,6 +104,7 @@ void sim_snapshot_taken(void *ctx, const struct repl_mark *mark, const struct sn
     }
     r->sim->stats.snapshots++;
     r->disk.told.snapshot = mark->pos.seq;
+    r->disk.volume.snapshots++;
     compare(r->sim, r->node, mark->pos.seq.v, t->content);
     sim_note(r->sim, r->node, "has a snapshot at seq %llu", (unsigned long long)mark->pos.seq.v);
 }
@@ -171,6 +172,9 @@ void sim_snapshot_check_found(struct sim *s, int node)
                  "%llu",
                  sim_node_name(s, node), (unsigned long long)d->told.snapshot.v,
                  (unsigned long long)d->loaded.v);
+    }
+    if (ts_seq_lt(d->loaded, d->told.snapshot)) {
+        d->volume.snapshots = 1; /* the broken one is gone */
     }
     const struct journal_info *found = journal_info(d->journal);
     s->stats.starts_behind += found->base.v > 0;

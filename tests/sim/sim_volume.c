@@ -565,15 +565,43 @@ static const struct sim_name *some_file(struct sim_volume *v)
     return NULL;
 }
 
-static void damage(struct sim_volume *v, struct sim_file *f, uint32_t number)
+static void damage_bytes(struct sim_volume *v, struct sim_file *f, uint32_t number, uint64_t most)
 {
+    v->spared = false;
     struct sim *s = v->sim;
     struct sim_sector *lie = sectors_add(&f->lies, number, sector_of(f, number));
     lie->unreadable = sim_chance_pm(s, 200);
-    for (uint64_t flips = sim_rand(s, 1, 20); flips > 0; flips--) {
+    for (uint64_t flips = sim_rand(s, 1, most); flips > 0; flips--) {
         lie->bytes[sim_rand(s, 0, SIM_SECTOR - 1)] ^= (uint8_t)sim_rand(s, 1, 255);
     }
     v->latent = true;
+}
+
+static void damage(struct sim_volume *v, struct sim_file *f, uint32_t number)
+{
+    damage_bytes(v, f, number, 20);
+}
+
+const char *sim_volume_corrupt_snapshot(struct sim_volume *v)
+{
+    const struct sim_name *newest = NULL;
+    for (size_t i = 0; i < v->names.count; i++) {
+        const struct sim_name *n = &v->names.n[i];
+        bool meant = strstr(n->name, "/snapshot-") != NULL && strstr(n->name, ".new") == NULL;
+        if (meant && (newest == NULL || strcmp(newest->name, n->name) < 0)) {
+            newest = n;
+        }
+    }
+    if (newest == NULL || newest->file->undo.count > 0 || newest->file->lies.count > 0 ||
+        newest->file->durable_size != newest->file->size) {
+        return NULL;
+    }
+    uint32_t sectors = sim_sectors_in(newest->file->size);
+    bool only = !v->latent && v->snapshots > 1;
+    damage_bytes(v, newest->file, (uint32_t)sim_rand(v->sim, 0, sectors - 1),
+                 sim_chance_pm(v->sim, 700) ? 1 : 20);
+    v->spared = only;
+    return newest->name;
 }
 
 bool sim_volume_corrupt_segment(struct sim_volume *v, uint64_t segment, uint64_t offset)
