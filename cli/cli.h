@@ -90,6 +90,7 @@ int cli_down(const struct cli *cli, int argc, char **argv);
 int cli_status(const struct cli *cli, int argc, char **argv);
 int cli_events(const struct cli *cli, int argc, char **argv);
 int cli_explain(const struct cli *cli, int argc, char **argv);
+int cli_handoff(const struct cli *cli, int argc, char **argv);
 int cli_demo(const struct cli *cli, int argc, char **argv);
 int cli_ca(const struct cli *cli, int argc, char **argv);
 int cli_version(const struct cli *cli, int argc, char **argv);

@@ -10,6 +10,7 @@ static const struct cli_command COMMANDS[] = {
     {"status", "who is primary, who is in sync, what is wrong", cli_status},
     {"events", "what happened, from the nodes' recorders", cli_events},
     {"explain", "the latest failovers: evidence, phases in milliseconds, why", cli_explain},
+    {"handoff", "have a group's primary hand over to another NIC", cli_handoff},
     {"demo", "run a pair on this machine under load, kill it twice, report", cli_demo},
     {"ca", "make the cluster's certificate authority, issue certificates", cli_ca},
     {"version", "the version of this command and of the running nodes", cli_version},

@@ -124,7 +124,7 @@ enum report_kind report_peek(struct ts_bytes datagram)
         return REPORT_NONE;
     }
     uint8_t kind = datagram.data[1];
-    if (kind < REPORT_PROCS || kind > REPORT_TRACE) {
+    if (kind < REPORT_PROCS || kind > REPORT_HANDOFF) {
         return REPORT_NONE;
     }
     return (enum report_kind)kind;
@@ -366,6 +366,35 @@ enum ts_err report_trace_decode(struct report_trace *r, struct ts_bytes datagram
         t->seq.v = ts_get_u64(&rd);
         t->a = ts_get_u64(&rd);
         t->b = ts_get_u64(&rd);
+    }
+    err = close_reader(&rd);
+    if (err == TS_OK) {
+        *r = got;
+    }
+    return err;
+}
+
+enum ts_err report_handoff_encode(const struct report_handoff *r, struct ts_writer *w)
+{
+    put_header(w, REPORT_HANDOFF);
+    ts_put_u16(w, r->group.v);
+    ts_put_u64(w, r->epoch.v);
+    ts_put_u16(w, r->target.v);
+    return ts_writer_status(w);
+}
+
+enum ts_err report_handoff_decode(struct report_handoff *r, struct ts_bytes datagram)
+{
+    struct ts_reader rd;
+    enum ts_err err = open_reader(&rd, datagram, REPORT_HANDOFF);
+    if (err != TS_OK) {
+        return err;
+    }
+    struct report_handoff got = {.group = get_group(&rd)};
+    got.epoch.v = ts_get_u64(&rd);
+    got.target.v = ts_get_u16(&rd);
+    if (got.group.v == 0 || got.epoch.v == 0 || got.target.v > TS_NODES_MAX) {
+        ts_reader_fail(&rd);
     }
     err = close_reader(&rd);
     if (err == TS_OK) {

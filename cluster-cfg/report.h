@@ -4,7 +4,8 @@
  *   nicd       → heartbeatd, cluster-cfgd   which processes run        (report_procs)
  *   heartbeatd → replicas, cluster-cfgd     who is alive, on which path (report_peers)
  *   replica    → cluster-cfgd               state of its group          (report_replica)
- *   any        → cluster-cfgd               trace events                (report_trace) */
+ *   any        → cluster-cfgd               trace events                (report_trace)
+ *   cluster-cfgd → replica                  the operator's wish         (report_handoff) */
 #ifndef CLUSTER_CFG_REPORT_H
 #define CLUSTER_CFG_REPORT_H
 
@@ -28,6 +29,7 @@ enum report_kind {
     REPORT_PEERS = 2,
     REPORT_REPLICA = 3,
     REPORT_TRACE = 4,
+    REPORT_HANDOFF = 5,
 };
 
 enum report_proc_role {
@@ -94,7 +96,8 @@ enum report_role {
     X(REPORT_EVIDENCE_RESTARTED, 4, "a new process answered in its place") \
     X(REPORT_EVIDENCE_SELF, 5, "it is the restarted primary itself") \
     X(REPORT_EVIDENCE_ABDICATED, 6, "it asked for this, since its disk hangs or has failed") \
-    X(REPORT_EVIDENCE_STUCK, 7, "its disk finishes nothing, while its link is well")
+    X(REPORT_EVIDENCE_STUCK, 7, "its disk finishes nothing, while its link is well") \
+    X(REPORT_EVIDENCE_HANDED_OVER, 8, "it handed over, as the operator wished")
 
 enum report_evidence {
 #define REPORT_EVIDENCE_ENUM(sym, number, text) sym = number,
@@ -142,7 +145,8 @@ enum report_trace_role {
       "their newest disks") \
     X(STARTING, 11, "this replica is starting: it asks the voters for the group's config") \
     X(ABDICATED, 12, \
-      "its disk hangs or has failed, so it asked another replica to take over: replace the disk")
+      "its disk hangs or has failed, so it asked another replica to take over: replace the disk") \
+    X(HANDING_OVER, 13, "it hands over to another replica, as the operator wished")
 
 enum report_why {
 #define REPORT_WHY_ENUM(name, number, text) REPORT_WHY_##name = number,
@@ -218,6 +222,14 @@ struct report_trace {
     struct ts_trace t[REPORT_TRACES_MAX];
 };
 
+/* The operator wants the primary of this group and epoch to hand over (R4.5): to `target`, or to
+ * any replica in sync when that is 0. Whoever wants it says it again until it has come about. */
+struct report_handoff {
+    struct ts_group_id group;
+    struct ts_epoch epoch;
+    struct ts_nic_id target;
+};
+
 /* Codecs, encode beside decode. An encoding begins {u8 version, u8 kind}. The decoders refuse
  * counts, enums and strings out of range (TS_ERR_MALFORMED), other versions (TS_ERR_VERSION).
  * Peek gives the kind, REPORT_NONE when it is none. On an error `r` is unchanged; otherwise what
@@ -231,5 +243,7 @@ enum ts_err report_replica_encode(const struct report_replica *r, struct ts_writ
 enum ts_err report_replica_decode(struct report_replica *r, struct ts_bytes datagram) TS_MUST_USE;
 enum ts_err report_trace_encode(const struct report_trace *r, struct ts_writer *w) TS_MUST_USE;
 enum ts_err report_trace_decode(struct report_trace *r, struct ts_bytes datagram) TS_MUST_USE;
+enum ts_err report_handoff_encode(const struct report_handoff *r, struct ts_writer *w) TS_MUST_USE;
+enum ts_err report_handoff_decode(struct report_handoff *r, struct ts_bytes datagram) TS_MUST_USE;
 
 #endif

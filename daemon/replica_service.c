@@ -146,12 +146,14 @@ static void on_describe(void *ctx, struct resp_server_status *status)
     describe_members(ctx, &s, status);
 }
 
-/* Whether clients' commands wait for the takeover that runs, which takes a few milliseconds: an
- * error would have each of them wander between two NICs meanwhile. A takeover that takes longer
- * than a failure-timeout lacks something: then they are told. */
+/* Whether clients' commands wait for the takeover that runs, here or (a handoff) elsewhere, which
+ * takes a few milliseconds: an error would have each of them wander between two NICs meanwhile. A
+ * takeover that takes longer than a failure-timeout lacks something: then they are told. */
 static bool holds(struct replica *r, const struct repl_status *s, struct ts_mono now)
 {
-    bool rising = s->role == REPL_ROLE_TAKING_OVER || (s->role == REPL_ROLE_PRIMARY && !s->active);
+    bool rising = s->role == REPL_ROLE_TAKING_OVER ||
+                  (s->role == REPL_ROLE_PRIMARY && !s->active && s->why != REPL_WHY_ABDICATED) ||
+                  repl_hands_over(r->core);
     if (!rising) {
         r->hold_until.ns = 0;
     } else if (r->hold_until.ns == 0) {
@@ -176,7 +178,7 @@ void replica_service_publish_status(struct replica *r, struct ts_mono now)
     bool led_by_other = s.config_known && !ts_nic_eq(s.config.primary, r->start->node->id) &&
                         s.role == REPL_ROLE_SECONDARY && s.why == REPL_WHY_NONE;
     r->holding = holds(r, &s, now);
-    if (repl_serves(r->core)) {
+    if (repl_serves(r->core) && !repl_hands_over(r->core)) {
         out.role = RESP_ROLE_PRIMARY;
     } else if (led_by_other) {
         out.role = RESP_ROLE_SECONDARY;

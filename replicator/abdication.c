@@ -7,6 +7,9 @@
  * and nobody took over for a failure-timeout RESUMES → serves    our own compare-and-swap to the
  * next epoch is decided
  *
+ * A planned handoff (R4.5) is the same at the operator's word, after DRAINS: what is ordered is
+ * committed and answered first, within a part of a failure-timeout, else it does not come about.
+ *
  * There is no other way back: the heir may have sealed this epoch. What the disk finishes late, in
  * between, commits nothing. What is measured is this replica's own journal, never what others
  * acknowledge; an heir must have what our disk owes, so two disks that hang together change nothing
@@ -19,6 +22,8 @@
  * requests. */
 #define AHEAD_PART 4
 #define ASK_PART 4
+/* … and in which a handoff has to be ready. */
+#define DRAIN_PART 4
 
 /* ---- disks ------------------------------------------------------------------------------------
  */
@@ -71,18 +76,26 @@ static struct ts_mono better_at(const struct repl *c, const struct repl_peer *p)
     return ts_mono_lt(hangs, ahead) ? ahead : hangs;
 }
 
-static void ask(struct repl *c, const struct repl_peer *p, enum repl_take_over_why why,
-                struct repl_effects *fx)
+static void ask(struct repl *c, const struct repl_peer *p, struct repl_effects *fx)
 {
-    struct repl_msg_take_over m = {.epoch = c->config.epoch, .instance = c->o.instance, .why = why};
+    struct repl_msg_take_over m = {
+        .epoch = c->config.epoch, .instance = c->o.instance, .why = c->giving_up_why};
     struct ts_writer w = repl_head(fx);
     repl_msg_take_over_encode(&m, &w);
     repl_send(c, fx, p->nic, REPL_MSG_TAKE_OVER, &w, (struct ts_bytes){NULL, 0});
     c->heir = p->nic;
 }
 
-static void give_up(struct repl *c, const struct repl_peer *p, struct repl_effects *fx)
+static enum repl_evidence evidence_of(enum repl_take_over_why why)
 {
+    return why == REPL_TAKE_OVER_HANDOFF ? REPL_EVIDENCE_HANDED_OVER : REPL_EVIDENCE_ABDICATED;
+}
+
+static void give_up(struct repl *c, const struct repl_peer *p, enum repl_take_over_why why,
+                    struct repl_effects *fx)
+{
+    bool handoff = why == REPL_TAKE_OVER_HANDOFF;
+    c->giving_up_why = why;
     c->abdication = REPL_ABDICATION_ASKED;
     c->abdicated_at = c->now;
     c->ask_at = ts_mono_add(c->now, c->o.timing.failure_timeout / ASK_PART);
@@ -92,11 +105,10 @@ static void give_up(struct repl *c, const struct repl_peer *p, struct repl_effec
     c->read_ready = c->read_token;
     c->round_running = false;
     repl_alarm(c, REPORT_ALARM_BLOCKED, false);
-    repl_trace(c, fx, TS_TRACE_ABDICATED, repl_log_tail(&c->log).seq, p->nic.v,
-               REPL_EVIDENCE_ABDICATED);
-    ask(c, p, REPL_TAKE_OVER_DISK, fx);
+    repl_trace(c, fx, TS_TRACE_ABDICATED, repl_log_tail(&c->log).seq, p->nic.v, evidence_of(why));
+    ask(c, p, fx);
     repl_fx(fx, REPL_EF_CLOSE_PENDING);
-    repl_set_role(c, fx, REPL_ROLE_PRIMARY, REPL_WHY_ABDICATED);
+    repl_set_role(c, fx, REPL_ROLE_PRIMARY, handoff ? REPL_WHY_HANDING_OVER : REPL_WHY_ABDICATED);
 }
 
 static void consider(struct repl *c, struct repl_effects *fx)
@@ -104,7 +116,7 @@ static void consider(struct repl *c, struct repl_effects *fx)
     for (size_t i = 0; i < TS_MEMBERS_MAX; i++) {
         const struct repl_peer *p = &c->peers[i];
         if (p->used && !ts_mono_lt(c->now, better_at(c, p))) {
-            give_up(c, p, fx);
+            give_up(c, p, REPL_TAKE_OVER_DISK, fx);
             return;
         }
     }
@@ -115,11 +127,63 @@ void repl_abdication_disk_failed(struct repl *c, struct repl_effects *fx)
     for (size_t i = 0; i < TS_MEMBERS_MAX && c->role == REPL_ROLE_PRIMARY; i++) {
         const struct repl_peer *p = &c->peers[i];
         if (p->used && repl_is_heir(c, p)) {
+            c->giving_up_why = REPL_TAKE_OVER_DISK;
             repl_trace(c, fx, TS_TRACE_ABDICATED, repl_log_tail(&c->log).seq, p->nic.v,
                        REPL_EVIDENCE_ABDICATED);
-            ask(c, p, REPL_TAKE_OVER_DISK, fx);
+            ask(c, p, fx);
             return;
         }
+    }
+}
+
+/* ---- planned handoff --------------------------------------------------------------------------
+ */
+
+void repl_abdication_handoff(struct repl *c, struct ts_nic_id target, struct repl_effects *fx)
+{
+    if (c->role != REPL_ROLE_PRIMARY || !c->active || c->blocked) {
+        fx->handoff = REPL_HANDOFF_NOT_PRIMARY;
+        return;
+    }
+    if (c->abdication != REPL_ABDICATION_NONE || c->op_running || c->joining.v != 0) {
+        fx->handoff = REPL_HANDOFF_BUSY;
+        return;
+    }
+    fx->handoff = REPL_HANDOFF_NO_HEIR;
+    for (size_t i = 0; i < TS_MEMBERS_MAX; i++) {
+        const struct repl_peer *p = &c->peers[i];
+        bool wanted = target.v == 0 || ts_nic_eq(p->nic, target);
+        if (p->used && wanted && p->acked_valid && repl_is_heir(c, p)) {
+            fx->handoff = REPL_HANDOFF_BEGUN;
+            c->abdication = REPL_ABDICATION_DRAINS;
+            c->giving_up_why = REPL_TAKE_OVER_HANDOFF;
+            c->abdicated_at = c->now;
+            c->heir = p->nic;
+            repl_trace(c, fx, TS_TRACE_HANDOFF, repl_log_tail(&c->log).seq, p->nic.v, 0);
+            repl_fx(fx, REPL_EF_ROLE);
+            return;
+        }
+    }
+}
+
+static struct ts_mono drained_by(const struct repl *c)
+{
+    return ts_mono_add(c->abdicated_at, c->o.timing.failure_timeout / DRAIN_PART);
+}
+
+static void advance_drain(struct repl *c, struct repl_effects *fx)
+{
+    const struct repl_peer *heir = repl_peer(c, c->heir);
+    ts_assert(heir != NULL); /* who is known stays known */
+    struct ts_seq tail = repl_log_tail(&c->log).seq;
+    bool drained = ts_seq_eq(c->committed.seq, tail) && c->read_ready == c->read_token;
+    bool can = repl_is_heir(c, heir) && !c->blocked;
+    if (can && drained && !c->op_running) {
+        give_up(c, heir, REPL_TAKE_OVER_HANDOFF, fx);
+    } else if (!can || !ts_mono_lt(c->now, drained_by(c))) {
+        c->abdication = REPL_ABDICATION_NONE;
+        repl_trace(c, fx, TS_TRACE_HANDOFF_FAILED, tail, c->heir.v, 0);
+        repl_fx(fx, REPL_EF_ROLE);
     }
 }
 
@@ -148,7 +212,7 @@ static void ask_next(struct repl *c, struct repl_effects *fx)
     for (size_t n = 0; n < TS_MEMBERS_MAX; n++) {
         const struct repl_peer *p = &c->peers[(from + n) % TS_MEMBERS_MAX];
         if (p->used && repl_is_heir(c, p)) {
-            ask(c, p, REPL_TAKE_OVER_DISK, fx);
+            ask(c, p, fx);
             return;
         }
     }
@@ -179,6 +243,8 @@ void repl_abdication_advance(struct repl *c, struct repl_effects *fx)
     }
     if (c->abdication == REPL_ABDICATION_ASKED) {
         advance_asked(c, fx);
+    } else if (c->abdication == REPL_ABDICATION_DRAINS) {
+        advance_drain(c, fx);
     } else if (c->active) {
         consider(c, fx);
     }
@@ -218,7 +284,8 @@ void repl_abdication_on_take_over(struct repl *c, struct repl_peer *p,
         return;
     }
     c->asked_epoch = m->epoch;
-    repl_trace(c, fx, TS_TRACE_EVIDENCE, (struct ts_seq){0}, p->nic.v, REPL_EVIDENCE_ABDICATED);
+    c->asked_why = evidence_of(m->why);
+    repl_trace(c, fx, TS_TRACE_EVIDENCE, (struct ts_seq){0}, p->nic.v, c->asked_why);
 }
 
 /* ---- time -------------------------------------------------------------------------------------
@@ -240,10 +307,13 @@ struct ts_mono repl_abdication_deadline(const struct repl *c)
         t = earlier(t, c->ask_at);
         return works_again(c) ? earlier(t, resume_at(c)) : t;
     }
+    if (c->abdication == REPL_ABDICATION_DRAINS) {
+        t = earlier(t, drained_by(c));
+    }
     for (size_t i = 0; i < TS_MEMBERS_MAX && c->active; i++) {
         const struct repl_peer *p = &c->peers[i];
         if (p->used) {
-            t = earlier(t, better_at(c, p));
+            t = c->abdication != REPL_ABDICATION_NONE ? t : earlier(t, better_at(c, p));
             t = c->op_running ? t : earlier(t, canary_deadline(&p->disk));
         }
     }

@@ -138,7 +138,7 @@ void repl_membership_advance(struct repl *c, struct repl_effects *fx)
     }
     if (c->bump || next.in_sync.count != c->config.in_sync.count) {
         propose(c, &next, fx);
-    } else if (c->joining.v == 0 && !c->blocked) {
+    } else if (c->joining.v == 0 && !c->blocked && c->abdication == REPL_ABDICATION_NONE) {
         start_joining(c, fx);
         if (joining_done(c)) {
             const struct repl_peer *p = repl_peer(c, c->joining);

@@ -139,7 +139,7 @@ static void take_over_decode(struct repl_msg_take_over *m, struct ts_reader *r)
     m->instance.v = ts_get_u64(r);
     uint8_t why = ts_get_u8(r);
     m->why = (enum repl_take_over_why)why;
-    if (why != REPL_TAKE_OVER_DISK) {
+    if (why != REPL_TAKE_OVER_DISK && why != REPL_TAKE_OVER_HANDOFF) {
         ts_reader_fail(r);
     }
 }

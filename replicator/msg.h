@@ -80,11 +80,12 @@ struct repl_msg_confirmed {
 
 /* Why a primary gives up. */
 enum repl_take_over_why {
-    REPL_TAKE_OVER_DISK = 1, /* its journal hangs or has failed (R4.4) */
+    REPL_TAKE_OVER_DISK = 1,    /* its journal hangs or has failed (R4.4) */
+    REPL_TAKE_OVER_HANDOFF = 2, /* the operator wants it (R4.5) */
 };
 
 /* The primary of `epoch` orders and answers nothing more in it, and asks the receiver to replace it
- * (R4.4). A wish, not a right: the receiver takes over as it would on any evidence. */
+ * (R4.4, R4.5). A wish, not a right: the receiver takes over as it would on any evidence. */
 struct repl_msg_take_over {
     struct ts_epoch epoch;
     struct ts_instance instance; /* of the primary */

@@ -66,6 +66,10 @@ void repl_primary_submit(struct repl *c, const struct repl_event *ev, struct rep
         return;
     }
     ts_assert(ev->u.submit.count >= 1);
+    if (c->abdication == REPL_ABDICATION_DRAINS) {
+        fx->submit = REPL_SUBMIT_BUSY; /* for whoever is primary next, or for this one again */
+        return;
+    }
     fx->first_seq = ts_seq_add(repl_log_tail(&c->log).seq, 1);
     bool ordered = repl_primary_order(c, ev->u.submit.requests, ev->u.submit.count, fx);
     fx->submit = ordered ? REPL_SUBMIT_ORDERED : REPL_SUBMIT_BUSY;
@@ -366,7 +370,7 @@ void repl_apply_to(struct repl *c, struct repl_pos to, struct repl_effects *fx)
 
 static void commit_as_primary(struct repl *c, struct repl_effects *fx)
 {
-    if (c->abdication != REPL_ABDICATION_NONE) {
+    if (c->abdication > REPL_ABDICATION_DRAINS) {
         return; /* what its disk finishes late counts for nothing (R4.4) */
     }
     struct ts_seq n = acknowledged_by_all(c);
@@ -451,7 +455,7 @@ void repl_primary_tick(struct repl *c, struct repl_effects *fx)
         }
     }
     bool late = !ts_mono_lt(c->now, ts_mono_add(c->progress_at, c->o.limits.blocked_after));
-    if (!c->blocked && anything_waits(c) && late && c->abdication == REPL_ABDICATION_NONE) {
+    if (!c->blocked && anything_waits(c) && late && c->abdication <= REPL_ABDICATION_DRAINS) {
         c->blocked = true;
         c->read_ready = c->read_token;
         repl_alarm(c, REPORT_ALARM_BLOCKED, true);

@@ -27,13 +27,14 @@
 /* Why a peer is taken for lost. A harder kind replaces a softer one. */
 enum repl_evidence {
     REPL_EVIDENCE_NONE = 0,
-    REPL_EVIDENCE_SILENT = 1,    /* the detector's timeout; waits a tie delay first */
-    REPL_EVIDENCE_REFUSED = 2,   /* link closed and a reconnect refused on every path */
-    REPL_EVIDENCE_EXITED = 3,    /* its nicd's word */
-    REPL_EVIDENCE_RESTARTED = 4, /* a new process instance answers */
-    REPL_EVIDENCE_SELF = 5,      /* this process is the restarted primary itself (R2.6) */
-    REPL_EVIDENCE_ABDICATED = 6, /* the primary asks for it (R4.4) */
-    REPL_EVIDENCE_STUCK = 7,     /* a secondary's disk hangs, so it was removed (R3.2) */
+    REPL_EVIDENCE_SILENT = 1,      /* the detector's timeout; waits a tie delay first */
+    REPL_EVIDENCE_REFUSED = 2,     /* link closed and a reconnect refused on every path */
+    REPL_EVIDENCE_EXITED = 3,      /* its nicd's word */
+    REPL_EVIDENCE_RESTARTED = 4,   /* a new process instance answers */
+    REPL_EVIDENCE_SELF = 5,        /* this process is the restarted primary itself (R2.6) */
+    REPL_EVIDENCE_ABDICATED = 6,   /* the primary asks for it (R4.4) */
+    REPL_EVIDENCE_STUCK = 7,       /* a secondary's disk hangs, so it was removed (R3.2) */
+    REPL_EVIDENCE_HANDED_OVER = 8, /* the primary asks for it, since the operator does (R4.5) */
 };
 /* "silent", "refused", …; static storage. */
 const char *repl_evidence_name(enum repl_evidence kind);
@@ -102,6 +103,7 @@ enum repl_event_kind {
     REPL_EV_PERSISTED,       /* the journal is durable up to seq */
     REPL_EV_FLOOR_PERSISTED, /* the floor is durable */
     REPL_EV_DISK_FAILED,
+    REPL_EV_HANDOFF, /* the operator wants another primary (R4.5); result in effects->handoff */
     REPL_EV_APPLIED, /* by perform, after each batch: the rolling digest */
     REPL_EV_FETCHED, /* answers a FETCH effect */
     REPL_EV_REG_PREPARED,
@@ -112,7 +114,7 @@ enum repl_event_kind {
 struct repl_event {
     enum repl_event_kind kind;
     struct ts_mono now;
-    struct ts_nic_id peer; /* LINK_*, MESSAGE, EVIDENCE*, FETCHED */
+    struct ts_nic_id peer; /* LINK_*, MESSAGE, EVIDENCE*, FETCHED; HANDOFF: to whom, 0 = any */
     union {
         struct repl_mark mark;   /* RESTORE_MARK */
         struct ts_bytes restore; /* one whole batch, borrowed */
@@ -219,11 +221,20 @@ enum repl_submit_result {
     REPL_SUBMIT_BUSY,        /* not ordered: keep it and try again after a commit */
 };
 
+enum repl_handoff_result {
+    REPL_HANDOFF_NONE = 0,
+    REPL_HANDOFF_BEGUN,       /* what is ordered is answered first */
+    REPL_HANDOFF_NOT_PRIMARY, /* or not yet, or not any more, or blocked */
+    REPL_HANDOFF_NO_HEIR,     /* nobody, or not that one, is in sync and connected */
+    REPL_HANDOFF_BUSY,        /* one is under way, or the in-sync set changes just now */
+};
+
 struct repl_effects {
     size_t count;
     struct repl_effect e[REPL_EFFECTS_MAX];
     enum repl_submit_result submit;
     struct ts_seq first_seq;
+    enum repl_handoff_result handoff;
     size_t head_used;
     uint8_t heads[REPL_EFFECTS_HEAD_BYTES];
 };
@@ -294,6 +305,8 @@ struct repl_status {
     struct repl_peer_status peers[TS_MEMBERS_MAX];
 };
 void repl_status(const struct repl *c, struct repl_status *out);
+/* Whether it hands over (R4.5): what comes now is better kept for whoever is primary next. */
+bool repl_hands_over(const struct repl *c);
 /* Whether this primary may leave, because another in-sync replica is connected and would go on. */
 bool repl_has_successor(const struct repl *c);
 /* Whether the group goes on without this replica, whatever its disk holds: as a primary it has a

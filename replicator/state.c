@@ -146,6 +146,8 @@ const char *repl_evidence_name(enum repl_evidence kind)
         return "abdicated";
     case REPL_EVIDENCE_STUCK:
         return "disk-hangs";
+    case REPL_EVIDENCE_HANDED_OVER:
+        return "handed-over";
     }
     return "unknown";
 }

@@ -55,6 +55,7 @@ struct repl_peer {
 /* A primary that gives up (R4.4). */
 enum repl_abdication {
     REPL_ABDICATION_NONE,
+    REPL_ABDICATION_DRAINS,  /* a handoff: it orders nothing more, and answers what is ordered */
     REPL_ABDICATION_ASKED,   /* it asks others to take over, and does nothing else */
     REPL_ABDICATION_RESUMES, /* nobody did: it raises the epoch, and serves when that is decided */
 };
@@ -124,9 +125,11 @@ struct repl {
     struct canary disk; /* what this replica's own disk owes */
     enum repl_abdication abdication;
     struct ts_mono abdicated_at;
-    struct ts_nic_id heir;       /* asked last */
-    struct ts_mono ask_at;       /* when the next one is asked */
-    struct ts_epoch asked_epoch; /* its primary asked this replica to take over; 0 = none did */
+    struct ts_nic_id heir; /* asked last */
+    enum repl_take_over_why giving_up_why;
+    struct ts_mono ask_at;        /* when the next one is asked */
+    enum repl_evidence asked_why; /* … */
+    struct ts_epoch asked_epoch;  /* its primary asked this replica to take over; 0 = none did */
 
     /* primary */
     struct ts_nic_id joining;   /* required from now on, not proposed yet; 0 = none */
@@ -259,6 +262,7 @@ void repl_abdication_on_take_over(struct repl *c, struct repl_peer *p,
 void repl_abdication_disk_failed(struct repl *c, struct repl_effects *fx);
 /* Our own proposal was decided, and this is its primary. */
 void repl_abdication_won(struct repl *c, struct repl_effects *fx);
+void repl_abdication_handoff(struct repl *c, struct ts_nic_id target, struct repl_effects *fx);
 struct ts_mono repl_abdication_deadline(const struct repl *c);
 
 /* ---- takeover.c ---------------------------------------------------------------------- */

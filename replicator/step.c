@@ -317,6 +317,9 @@ static void dispatch(struct repl *c, const struct repl_event *ev, struct repl_ef
     case REPL_EV_DISK_FAILED:
         on_disk_failed(c, fx);
         break;
+    case REPL_EV_HANDOFF:
+        repl_abdication_handoff(c, ev->peer, fx);
+        break;
     case REPL_EV_APPLIED:
         on_applied(c, ev, fx);
         break;
@@ -338,6 +341,7 @@ void repl_step(struct repl *c, const struct repl_event *ev, struct repl_effects 
     fx->count = 0;
     fx->head_used = 0;
     fx->submit = REPL_SUBMIT_NONE;
+    fx->handoff = REPL_HANDOFF_NONE;
     c->now = ev->now;
     /* While the journal is read nobody waits: what it says was committed leaves the window. */
     c->commit_left = ev->kind == REPL_EV_RESTORE_COMMITTED ? SIZE_MAX : c->o.limits.commit_bytes;
@@ -376,7 +380,7 @@ struct ts_mono repl_deadline(const struct repl *c)
     t = earlier(t, c->commit_lazy_at);
     bool waiting =
         !ts_seq_eq(c->committed.seq, repl_log_tail(&c->log).seq) || c->read_ready != c->read_token;
-    if (waiting && !c->blocked && c->abdication == REPL_ABDICATION_NONE) {
+    if (waiting && !c->blocked && c->abdication <= REPL_ABDICATION_DRAINS) {
         t = earlier(t, ts_mono_add(c->progress_at, c->o.limits.blocked_after));
     }
     if (c->joining.v != 0 && !c->op_running) {
@@ -446,6 +450,12 @@ bool repl_all_in_sync(const struct repl *c)
            c->config.in_sync.count == c->config.members.count;
 }
 
+bool repl_hands_over(const struct repl *c)
+{
+    return c->role == REPL_ROLE_PRIMARY && c->abdication != REPL_ABDICATION_NONE &&
+           c->giving_up_why == REPL_TAKE_OVER_HANDOFF;
+}
+
 bool repl_serves(const struct repl *c)
 {
     return c->role == REPL_ROLE_PRIMARY && c->active && !c->blocked;
@@ -496,7 +506,8 @@ void repl_check_invariants(const struct repl *c)
     ts_assert(c->role != REPL_ROLE_PRIMARY ||
               ts_instance_eq(c->config.proposer, c->o.instance)); /* R2.6 */
     ts_assert(!c->active || c->role == REPL_ROLE_PRIMARY);
-    ts_assert(c->abdication == REPL_ABDICATION_NONE || c->role != REPL_ROLE_PRIMARY || !c->active);
+    ts_assert(c->role != REPL_ROLE_PRIMARY || !c->active ||
+              c->abdication <= REPL_ABDICATION_DRAINS);
     ts_assert(c->read_ready <= c->read_token && c->read_round_token <= c->read_token);
     ts_assert(c->takeover == REPL_TAKEOVER_NONE || c->takeover == REPL_TAKEOVER_TAIL ||
               c->role == REPL_ROLE_TAKING_OVER || c->role == REPL_ROLE_SECONDARY);

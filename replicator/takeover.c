@@ -14,7 +14,7 @@ static enum repl_evidence primary_evidence(const struct repl *c)
         return REPL_EVIDENCE_SELF; /* decided before this process began: R2.6 */
     }
     if (ts_epoch_eq(c->asked_epoch, c->config.epoch)) {
-        return REPL_EVIDENCE_ABDICATED; /* R4.4 */
+        return c->asked_why; /* R4.4, R4.5 */
     }
     for (size_t i = 0; i < TS_MEMBERS_MAX; i++) {
         const struct repl_peer *p = &c->peers[i];

@@ -287,6 +287,37 @@ static json_t *events_json(const struct admin_state *s, const json_t *request)
     return o;
 }
 
+/* The primary by its own word, and in this epoch: what was meant for an earlier one is over. */
+static json_t *handoff_json(const struct admin_state *s, const json_t *request)
+{
+    const char *name = json_string_value(json_object_get(request, "group"));
+    const char *nic = json_string_value(json_object_get(request, "nic"));
+    const struct cfg_group *g = name == NULL ? NULL : cfg_cluster_group_by_name(s->cluster, name);
+    const struct cfg_node *to = nic == NULL ? NULL : cfg_cluster_node_by_name(s->cluster, nic);
+    struct report_handoff wish = {0};
+    if (g == NULL) {
+        return refusal("\"group\" is missing, or no group of this cluster");
+    }
+    if (nic != NULL && (to == NULL || !cfg_group_has(g, to->id))) {
+        return refusal("\"nic\" is no NIC of this group");
+    }
+    if (!argument(request, "epoch", 0, &wish.epoch.v) || wish.epoch.v == 0) {
+        return refusal("\"epoch\" must be that of the primary");
+    }
+    const struct admin_replica *r = &s->replica[g->id.v];
+    if (!r->has || r->report.role != REPORT_ROLE_PRIMARY ||
+        r->report.config.epoch.v != wish.epoch.v) {
+        return refusal("the replica here is not the primary of that epoch; twinstep status tells "
+                       "which one is");
+    }
+    wish.group = g->id;
+    wish.target = to == NULL ? wish.target : to->id;
+    if (s->wish == NULL || !s->wish(s->wish_arg, &wish)) {
+        return refusal("the replica does not listen; its log in the node's directory tells why");
+    }
+    return head(s);
+}
+
 static json_t *dispatch(const struct admin_state *s, const json_t *request, struct ts_mono now,
                         uint64_t wall_us)
 {
@@ -300,7 +331,7 @@ static json_t *dispatch(const struct admin_state *s, const json_t *request, stru
     }
     const char *cmd = json_string_value(json_object_get(request, "cmd"));
     if (cmd == NULL) {
-        return refusal("\"cmd\" is missing; known are: status, events, version");
+        return refusal("\"cmd\" is missing; known are: status, events, handoff, version");
     }
     if (strcmp(cmd, "status") == 0) {
         return admin_status_json(s, now, wall_us);
@@ -308,10 +339,13 @@ static json_t *dispatch(const struct admin_state *s, const json_t *request, stru
     if (strcmp(cmd, "events") == 0) {
         return events_json(s, request);
     }
+    if (strcmp(cmd, "handoff") == 0) {
+        return handoff_json(s, request);
+    }
     if (strcmp(cmd, "version") == 0) {
         return head(s);
     }
-    return refusal("unknown \"cmd\"; known are: status, events, version");
+    return refusal("unknown \"cmd\"; known are: status, events, handoff, version");
 }
 
 char *admin_answer(const struct admin_state *s, struct ts_bytes request, struct ts_mono now,

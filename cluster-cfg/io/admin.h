@@ -5,7 +5,8 @@
  * is its owner's). A node tells its own voter's state and what its own processes report: who
  * wants the cluster's asks every node and merges.
  *
- * Request:  {"version": 1, "cmd": "status" | "events" | "version"}
+ * Request:  {"version": 1, "cmd": "status" | "events" | "handoff" | "version"}
+ *   handoff also takes "group", "epoch" (of the primary there) and "nic" (to whom; any without it)
  *   events also takes "since" (an event number, default 0) and "limit" (default and at most 1000)
  * Reply:    {"version": 1, "ok": true, …} or {"version": 1, "ok": false, "error": "a sentence"}
  *
@@ -31,6 +32,8 @@
  *   "certificate": {"from_s", "until_s"}: Unix times between which the node's certificate holds
  *   "alarms":    [{"code", "text", "group" (if of one)}]
  *   "processes_age_ms", "peers_age_ms": since the last report, null without one
+ * handoff:  the wish is on its way to the replica here, which is the group's primary by its own
+ *           word; what comes of it the status of the group tells (R4.5)
  * events:   "events": [recorder_event_json], "newest", "more": whether others follow. An event's
  *           number that is not one above the last one's tells of a gap.
  *
@@ -148,6 +151,10 @@ struct admin_state {
     struct admin_certificate certificate;
     uint64_t reports_refused;
     struct admin_refused heartbeats;
+    /* Hands a wish to the replica of its group; gives whether it is there to hear it. NULL: never.
+     */
+    bool (*wish)(void *arg, const struct report_handoff *wish);
+    void *wish_arg;
 };
 
 /* Answers one request: a NUL-terminated text that the caller frees, NULL when memory is short.

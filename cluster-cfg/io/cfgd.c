@@ -110,8 +110,24 @@ static enum ts_err open_net(struct cfgd *d, struct ts_why *why)
     return TS_OK;
 }
 
+static bool on_wish(void *arg, const struct report_handoff *wish)
+{
+    struct cfgd *d = arg;
+    char path[TS_PATH_MAX];
+    uint8_t bytes[REPORT_BYTES_MAX];
+    struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
+    const struct cfg_group *g = cfg_cluster_group(d->o.cluster, wish->group);
+    if (g == NULL || ts_path(path, NULL, d->o.dir, "run/replica-%s.sock", g->name) != TS_OK ||
+        report_handoff_encode(wish, &w) != TS_OK) {
+        return false;
+    }
+    return net_dgram_send(&d->reports, path, (struct ts_bytes){bytes, w.len});
+}
+
 static void init_state(struct cfgd *d)
 {
+    d->state.wish = on_wish;
+    d->state.wish_arg = d;
     d->state.cluster = d->o.cluster;
     d->state.self = d->o.self;
     d->state.release = d->o.release;

@@ -81,6 +81,8 @@ static enum ts_err dispatch(struct cfgd *d, struct ts_bytes datagram)
             on_replica(d, &u.replica);
         }
         break;
+    case REPORT_HANDOFF: /* goes the other way */
+        break;
     case REPORT_TRACE:
         err = report_trace_decode(&u.trace, datagram);
         if (err == TS_OK && ts_nic_eq(u.trace.nic, d->o.self->id)) {

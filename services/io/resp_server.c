@@ -457,7 +457,9 @@ void resp_server_resume(struct resp_server *s)
 
 void resp_server_set_status(struct resp_server *s, const struct resp_server_status *status)
 {
-    bool was_primary = s->status.role == RESP_ROLE_PRIMARY;
+    /* What a primary that hands over has collected waits for who is primary next, or for itself. */
+    bool kept = s->status.role == RESP_ROLE_PRIMARY || s->status.role == RESP_ROLE_TAKING_OVER;
+    bool keeps = status->role == RESP_ROLE_PRIMARY || status->role == RESP_ROLE_TAKING_OVER;
     s->status = *status;
     if (status->primary[0] != '\0' && strcmp(s->last_primary, status->primary) != 0) {
         if (s->last_primary[0] != '\0') {
@@ -465,7 +467,7 @@ void resp_server_set_status(struct resp_server *s, const struct resp_server_stat
         }
         memcpy(s->last_primary, status->primary, sizeof(s->last_primary));
     }
-    if (was_primary && status->role != RESP_ROLE_PRIMARY) {
+    if (kept && !keeps) {
         s->busy = false;
         s->refuse_due = s->in_submit;
         if (!s->in_submit) {

@@ -11,6 +11,7 @@ static union {
     struct report_peers peers;
     struct report_replica replica;
     struct report_trace trace;
+    struct report_handoff handoff;
 } report;
 
 static enum ts_err decode(struct ts_bytes b)
@@ -26,6 +27,8 @@ static enum ts_err decode(struct ts_bytes b)
         return report_replica_decode(&report.replica, b);
     case REPORT_TRACE:
         return report_trace_decode(&report.trace, b);
+    case REPORT_HANDOFF:
+        return report_handoff_decode(&report.handoff, b);
     }
     return TS_ERR_MALFORMED;
 }
@@ -43,6 +46,8 @@ static enum ts_err encode(enum report_kind kind, struct ts_writer *w)
         return report_replica_encode(&report.replica, w);
     case REPORT_TRACE:
         return report_trace_encode(&report.trace, w);
+    case REPORT_HANDOFF:
+        return report_handoff_encode(&report.handoff, w);
     }
     return TS_ERR_MALFORMED;
 }

@@ -35,6 +35,11 @@ add_test(NAME integration/pair_python COMMAND pair_python)
 set_tests_properties(integration/pair_python PROPERTIES TIMEOUT 300 LABELS integration RUN_SERIAL TRUE
                                                         SKIP_RETURN_CODE 77)
 
+ts_pair_program(pair_handoff pair_handoff.c)
+add_test(NAME integration/pair_handoff COMMAND pair_handoff)
+set_tests_properties(integration/pair_handoff PROPERTIES TIMEOUT 300 LABELS integration
+                                                         RUN_SERIAL TRUE)
+
 ts_pair_program(soak soak.c soak_faults.c soak_probe.c)
 set(soak_history ${CMAKE_CURRENT_BINARY_DIR}/soak.jsonl)
 add_test(NAME integration/soak COMMAND soak --rounds 5 --history ${soak_history})

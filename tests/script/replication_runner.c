@@ -14,6 +14,7 @@
  *   hear-take-over A B epoch=N  the same with A's wish that B take over
  *   disk A [n=N]                the oldest pending writes become durable
  *   fail A                      its journal has failed
+ *   handoff A [to=N]            the operator wants A to hand over to NIC N, or to any
  *   register A                  the register answers A's operation
  *   decide A                    A's proposal is decided, but A is not told
  *   suspect seq=N               the same config is decided again, with a suspect
@@ -271,6 +272,12 @@ static bool run_one(struct world *w, const struct script_command *cmd)
         uint64_t n = script_arg_u64(cmd, "n", UINT64_MAX);
         while (n-- > 0 && world_disk(w, i)) {
         }
+    } else if (strcmp(verb, "handoff") == 0) {
+        static const char *const RESULTS[] = {"none", "begun", "not primary", "no heir", "busy"};
+        struct repl_event ev = {.kind = REPL_EV_HANDOFF,
+                                .peer = {(uint16_t)script_arg_u64(cmd, "to", 0)}};
+        world_feed(w, i, &ev);
+        script_printf(w->out, "%c: handoff: %s\n", r->name, RESULTS[r->perform.fx.handoff]);
     } else if (strcmp(verb, "fail") == 0) {
         struct repl_event ev = {.kind = REPL_EV_DISK_FAILED};
         world_feed(w, i, &ev);

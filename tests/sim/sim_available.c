@@ -19,7 +19,7 @@
 /* What is lost on a stream comes within this time after it could (sim_link.c). */
 #define TCP_RESENDS_NS (300 * SIM_MS)
 
-enum wait { TAKEOVER, ABDICATION, REMOVAL, PATIENCE, EVIDENCE, PATH, NOTHING };
+enum wait { TAKEOVER, ABDICATION, HANDOFF, REMOVAL, PATIENCE, EVIDENCE, PATH, NOTHING };
 
 static const char *const NAMES[] = {
 #define ONE_NAME(symbol, name, wait) name,
@@ -40,8 +40,8 @@ const char *sim_one_name(enum sim_one kind)
 
 const char *sim_one_wait(enum sim_one kind)
 {
-    static const char *const names[] = {"takeover", "abdication", "removal", "patience",
-                                        "evidence", "other path", "nothing"};
+    static const char *const names[] = {"takeover", "abdication", "handoff",    "removal",
+                                        "patience", "evidence",   "other path", "nothing"};
     return names[WAITS[kind]];
 }
 
@@ -77,6 +77,10 @@ static uint64_t protocol_time(const struct sim *s, enum wait wait)
         /* A secondary's disk may hang for so long (R3.2), and then two phases. */
         return 4 * t->failure_timeout + t->failure_timeout / 2 + 2 * t->proposer_retry +
                t->failure_timeout;
+    case HANDOFF:
+        /* What is ordered is answered first; the word may be lost; the phases, one of which is
+         * tried again. */
+        return t->failure_timeout / 4 + t->failure_timeout / 4 + t->proposer_retry;
     case REMOVAL:
         /* Silence, and two phases; a client that just asked the silent one loses its patience. */
         return silence + 2 * t->proposer_retry + t->failure_timeout;
@@ -253,6 +257,9 @@ static void strike_node(struct sim *s, enum sim_one kind, int node, const struct
     case SIM_ONE_PRIMARY_DISK:
         fail_disk(s, node, f);
         break;
+    case SIM_ONE_HANDOFF:
+        sim_gave_up_wish(s, node, 0);
+        break;
     default:
         ts_unreachable();
     }
@@ -299,7 +306,7 @@ static void strike(struct sim *s, int primary, bool joins)
     a->idle_at = s->now;
     a->answered[0] = a->answered[1] = s->now;
     int other = other_than(s, primary, f->b >> 8);
-    bool of_primary = a->kind <= SIM_ONE_PRIMARY_DISK;
+    bool of_primary = a->kind <= SIM_ONE_HANDOFF;
     bool of_secondary = a->kind >= SIM_ONE_SECONDARY_KILLED && a->kind <= SIM_ONE_SECONDARY_OFF;
     bool of_arbiter = a->kind >= SIM_ONE_ARBITER_OFF && a->kind <= SIM_ONE_ARBITER_CUT;
     a->node = of_primary ? primary : of_secondary ? other : of_arbiter ? s->nodes : 0;

@@ -8,24 +8,25 @@
 
 enum sim_event_kind {
     /* for a process */
-    SIM_EV_SIGNAL,      /* SIGTERM */
-    SIM_EV_STARTED,     /* its main begins */
-    SIM_EV_DATAGRAM,    /* heartbeatd: from the network */
-    SIM_EV_PROCS,       /* heartbeatd: nicd's report */
-    SIM_EV_HEART_TICK,  /* heartbeatd */
-    SIM_EV_PEERS,       /* replica: heartbeatd's report */
-    SIM_EV_WATCH,       /* replica, cluster-cfgd: looks at its links */
-    SIM_EV_TICK,        /* replica, cluster-cfgd: a core's deadline */
-    SIM_EV_STREAM,      /* replica: a link has bytes */
-    SIM_EV_LINK_ENDED,  /* replica: a connection ended */
-    SIM_EV_DIAL,        /* replica: tries a path */
-    SIM_EV_DISK,        /* replica: a turn of the journal's writing thread is over */
-    SIM_EV_SPARE,       /* replica: … of the thread that prepares segments */
-    SIM_EV_IDLE_NOTE,   /* replica: the journal had nothing to do for a while */
-    SIM_EV_WORK,        /* replica, cluster-cfgd: a worker thread is done */
-    SIM_EV_FETCHED,     /* replica: the journal's read is done */
-    SIM_EV_EVIDENCE,    /* replica: a detector that answers at random */
-    SIM_EV_LIE,         /* replica: a peer's message that it never sent */
+    SIM_EV_SIGNAL,     /* SIGTERM */
+    SIM_EV_STARTED,    /* its main begins */
+    SIM_EV_DATAGRAM,   /* heartbeatd: from the network */
+    SIM_EV_PROCS,      /* heartbeatd: nicd's report */
+    SIM_EV_HEART_TICK, /* heartbeatd */
+    SIM_EV_PEERS,      /* replica: heartbeatd's report */
+    SIM_EV_WATCH,      /* replica, cluster-cfgd: looks at its links */
+    SIM_EV_TICK,       /* replica, cluster-cfgd: a core's deadline */
+    SIM_EV_STREAM,     /* replica: a link has bytes */
+    SIM_EV_LINK_ENDED, /* replica: a connection ended */
+    SIM_EV_DIAL,       /* replica: tries a path */
+    SIM_EV_DISK,       /* replica: a turn of the journal's writing thread is over */
+    SIM_EV_SPARE,      /* replica: … of the thread that prepares segments */
+    SIM_EV_IDLE_NOTE,  /* replica: the journal had nothing to do for a while */
+    SIM_EV_WORK,       /* replica, cluster-cfgd: a worker thread is done */
+    SIM_EV_FETCHED,    /* replica: the journal's read is done */
+    SIM_EV_EVIDENCE,   /* replica: a detector that answers at random */
+    SIM_EV_LIE,
+    SIM_EV_WISH,        /* replica: a peer's message that it never sent */
     SIM_EV_ARRIVED,     /* replica: a client's command, sent while it was stopped */
     SIM_EV_LATE_WORD,   /* replica: the register's answer to what was given up */
     SIM_EV_TO_VOTER,    /* cluster-cfgd: a register message */

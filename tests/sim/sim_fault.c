@@ -527,6 +527,8 @@ static void on_word_fault(struct sim *s, const struct sim_event *ev, const struc
         }
     } else if (f->kind == SIM_FAULT_LONG) {
         sim_load_long(s, f->a);
+    } else if (f->kind == SIM_FAULT_HANDOFF) {
+        sim_gave_up_wish(s, f->node, f->a % 3 == 0 ? 0 : f->other);
     } else if (f->kind == SIM_FAULT_OTHER_RESULT) {
         s->node[f->node].replica.flip = sim_runs(s, f->node, SIM_REPLICA);
     } else if (f->kind == SIM_FAULT_WALL_CLOCK) {

@@ -8,6 +8,7 @@ void sim_gave_up_begins(struct sim *s, int node)
     struct sim_replica *r = &s->node[node].replica;
     r->gave_up.v = 0;
     r->asks = 0;
+    r->drain_looks = 0;
     r->finished_at = s->now;
 }
 
@@ -19,6 +20,35 @@ void sim_gave_up_fed(struct sim *s, int node, const struct repl_event *ev)
         ev->kind == REPL_EV_FLOOR_PERSISTED && ts_epoch_lt(r->core->floor_durable, ev->u.floor);
     if (log || floor) { /* strays tell again what is known */
         r->finished_at = s->now;
+    }
+}
+
+void sim_gave_up_wish(struct sim *s, int node, int to)
+{
+    sim_push(s, &(struct sim_event){.kind = SIM_EV_WISH,
+                                    .at = s->now,
+                                    .node = (uint8_t)node,
+                                    .proc = SIM_REPLICA,
+                                    .life = s->node[node].proc[SIM_REPLICA].life,
+                                    .peer = (uint8_t)to});
+}
+
+void sim_gave_up_wished(struct sim *s, const struct sim_event *ev)
+{
+    const struct sim_replica *r = &s->node[ev->node].replica;
+    if (r->p.started) {
+        struct repl_event e = {.kind = REPL_EV_HANDOFF, .peer = {ev->peer}};
+        sim_feed(s, ev->node, &e);
+    }
+}
+
+/* Everything that it ordered was answered first, and its heir is the one that was wished for. */
+static void hands_over(struct sim *s, int node, const struct ts_trace *t)
+{
+    const struct sim_replica *r = &s->node[node].replica;
+    if (!ts_seq_eq(t->seq, r->core->committed.seq) || t->a != r->core->heir.v) {
+        sim_fail(s, SIM_CHECK_GAVE_UP, "%s hands over with entries that it has not answered",
+                 sim_node_name(s, node));
     }
 }
 
@@ -36,7 +66,8 @@ static void gives_up(struct sim *s, int node, const struct ts_trace *t)
                  sim_node_name(s, node), sim_node_name(s, heir));
     }
     /* Clocks drift a little. */
-    if (!r->p.disk_failed && s->now - r->finished_at < timeout - timeout / 1000) {
+    bool hangs = t->b == REPL_EVIDENCE_ABDICATED && !r->p.disk_failed;
+    if (hangs && s->now - r->finished_at < timeout - timeout / 1000) {
         sim_fail(s, SIM_CHECK_FAILOVER,
                  "%s gives up, and its disk has finished a write %llu us ago",
                  sim_node_name(s, node), (unsigned long long)((s->now - r->finished_at) / 1000));
@@ -73,6 +104,9 @@ void sim_gave_up_traced(struct sim *s, int node, const struct ts_trace *t)
 {
     if (t->kind == TS_TRACE_ABDICATED) {
         gives_up(s, node, t);
+        if (t->b == REPL_EVIDENCE_HANDED_OVER) {
+            hands_over(s, node, t);
+        }
     }
     if (t->kind == TS_TRACE_ACTIVE || t->kind == TS_TRACE_RESUMES) {
         s->node[node].replica.asks = 0;
@@ -86,8 +120,8 @@ void sim_gave_up_traced(struct sim *s, int node, const struct ts_trace *t)
     if (t->kind == TS_TRACE_RESUMES) {
         say_again(s, node);
     }
-    if (t->kind == TS_TRACE_EVIDENCE && t->b == REPL_EVIDENCE_ABDICATED &&
-        s->checks.gave_up[t->epoch.v] == 0) {
+    bool asked = t->b == REPL_EVIDENCE_ABDICATED || t->b == REPL_EVIDENCE_HANDED_OVER;
+    if (t->kind == TS_TRACE_EVIDENCE && asked && s->checks.gave_up[t->epoch.v] == 0) {
         sim_fail(s, SIM_CHECK_FAILOVER, "%s obeys a word that nobody said in epoch %llu",
                  sim_node_name(s, node), (unsigned long long)t->epoch.v);
     }
@@ -109,6 +143,12 @@ void sim_gave_up_look(struct sim *s, int node)
 {
     const struct sim_replica *r = &s->node[node].replica;
     const struct repl *c = r->core;
+    unsigned *looks = &s->node[node].replica.drain_looks; /* ten in a failure-timeout */
+    *looks = c->abdication == REPL_ABDICATION_DRAINS ? *looks + 1 : 0;
+    if (*looks > 8) {
+        sim_fail(s, SIM_CHECK_LIVE, "%s is to hand over for long, and orders nothing",
+                 sim_node_name(s, node));
+    }
     if (c->role != REPL_ROLE_PRIMARY || c->abdication != REPL_ABDICATION_ASKED || c->disk.owes) {
         return;
     }

@@ -234,6 +234,9 @@ void sim_said_released(struct sim *s, int node, struct ts_seq seq, struct ts_epo
 /* ---- sim_gave_up.c ----------------------------------------------------------------------- */
 
 void sim_gave_up_begins(struct sim *s, int node);
+/* The operator wants the primary there to hand over to this node; 0 = to any. */
+void sim_gave_up_wish(struct sim *s, int node, int to);
+void sim_gave_up_wished(struct sim *s, const struct sim_event *ev);
 void sim_gave_up_look(struct sim *s, int node);
 /* Whether its first wish is lost, since the session just ends. */
 bool sim_gave_up_loses(struct sim *s, int node, int to);

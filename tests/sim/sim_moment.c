@@ -116,6 +116,13 @@ static const struct harm HARM[SIM_MOMENTS][SIM_BLOWS + 1] = {
                              {SIM_BLOW_KILL, 1},
                              {SIM_BLOW_CRASH, 1},
                              {SIM_BLOW_POWER, 1}},
+    [SIM_MOMENT_HANDOFF] = {{SIM_BLOW_PAUSE, 2},
+                            {SIM_BLOW_ISOLATE, 2},
+                            {SIM_BLOW_DUEL, 2},
+                            {SIM_BLOW_DOUBT, 2},
+                            {SIM_BLOW_CRASH, 1},
+                            {SIM_BLOW_POWER, 1},
+                            {SIM_BLOW_LATE, 1}},
     [SIM_MOMENT_ASKED] = {{SIM_BLOW_CRASH, 3},
                           {SIM_BLOW_ISOLATE, 2},
                           {SIM_BLOW_PAUSE, 2},
@@ -188,7 +195,7 @@ void sim_moment_traced(struct sim *s, int node, const struct ts_trace *t)
         {TS_TRACE_TAIL_COMMITTED, SIM_MOMENT_TAIL},    {TS_TRACE_ACTIVE, SIM_MOMENT_ACTIVE},
         {TS_TRACE_LEARNER_START, SIM_MOMENT_LEARNER},  {TS_TRACE_TRUNCATED, SIM_MOMENT_CUT},
         {TS_TRACE_REFUSED, SIM_MOMENT_REFUSED},        {TS_TRACE_ABDICATED, SIM_MOMENT_GIVES_UP},
-        {TS_TRACE_RESUMES, SIM_MOMENT_RESUMES},
+        {TS_TRACE_RESUMES, SIM_MOMENT_RESUMES},        {TS_TRACE_HANDOFF, SIM_MOMENT_HANDOFF},
     };
     if (t->kind == TS_TRACE_CAS_SENT) {
         sim_budget_proposed(s, node);
@@ -200,7 +207,8 @@ void sim_moment_traced(struct sim *s, int node, const struct ts_trace *t)
     if (t->kind == TS_TRACE_IN_SYNC_ADD) {
         sim_available_joining(s);
     }
-    if (t->kind == TS_TRACE_EVIDENCE && t->b == REPL_EVIDENCE_ABDICATED) {
+    if (t->kind == TS_TRACE_EVIDENCE &&
+        (t->b == REPL_EVIDENCE_ABDICATED || t->b == REPL_EVIDENCE_HANDED_OVER)) {
         sim_moment_came(s, node, SIM_MOMENT_ASKED);
     }
     for (size_t i = 0; i < sizeof(of) / sizeof(of[0]); i++) {

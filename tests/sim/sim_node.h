@@ -76,6 +76,7 @@ struct sim_replica {
     bool flip;               /* the next result is another than it should be (R5.1), … */
     uint64_t flipped_at;     /* … was so at this seq, in this process; 0: none was */
     struct ts_epoch gave_up; /* as its primary; 0 = none in this process */
+    unsigned drain_looks;    /* it was found to be handing over so often, in a row */
     unsigned asks;           /* it has asked others so often */
     uint64_t gave_up_at;     /* virtual time, … */
     uint64_t finished_at;    /* … and when its journal told of something durable last */

@@ -74,6 +74,7 @@
     X(SIM_FAULT_FALSE, "false-claims", 1) \
     X(SIM_FAULT_LONG, "long-entries", 1) \
     X(SIM_FAULT_OTHER_RESULT, "other-result", 2) \
+    X(SIM_FAULT_HANDOFF, "planned-handoff", 3) \
     X(SIM_FAULT_ONE, "one-at-a-time", 0)
 
 /* What happens in a run that has one fault at a time (sim_available.c): to whom, and what the
@@ -88,6 +89,7 @@
     X(SIM_ONE_PRIMARY_FULL, "primary's disk full", EVIDENCE) \
     X(SIM_ONE_PRIMARY_STALLED, "primary's disk hangs", ABDICATION) \
     X(SIM_ONE_PRIMARY_DISK, "primary's disk failed", EVIDENCE) \
+    X(SIM_ONE_HANDOFF, "the operator hands over", HANDOFF) \
     X(SIM_ONE_PARTED, "primary and secondary parted", TAKEOVER) \
     X(SIM_ONE_SECONDARY_KILLED, "secondary killed", EVIDENCE) \
     X(SIM_ONE_SECONDARY_DOWN, "secondary's process down", EVIDENCE) \
@@ -126,6 +128,7 @@ enum sim_one {
     X(SIM_MOMENT_READS, "asks for confirmations") \
     X(SIM_MOMENT_GIVES_UP, "gives up") \
     X(SIM_MOMENT_ASKED, "is asked to take over") \
+    X(SIM_MOMENT_HANDOFF, "begins to hand over") \
     X(SIM_MOMENT_RESUMES, "serves again after it gave up")
 
 enum sim_moment {

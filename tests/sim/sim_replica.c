@@ -281,6 +281,9 @@ static void dispatch(struct sim *s, struct sim_event *ev)
     case SIM_EV_ARRIVED:
         sim_load_arrived(s, ev);
         break;
+    case SIM_EV_WISH:
+        sim_gave_up_wished(s, ev);
+        break;
     case SIM_EV_LIE:
         if (sim_link_is_up(s, ev->node, ev->peer)) {
             sim_replica_frame(s, ev->node, ev->peer, ev->type,

@@ -140,6 +140,12 @@ static bool tell_others(const struct sim *s, int node, enum sim_proc proc, const
     case TS_TRACE_ABDICATED:
         sim_story_line(s, node, "gives up its epoch, and asks %s to take over", peer);
         return true;
+    case TS_TRACE_HANDOFF:
+        sim_story_line(s, node, "is to hand over to %s, and answers what is ordered", peer);
+        return true;
+    case TS_TRACE_HANDOFF_FAILED:
+        sim_story_line(s, node, "does not hand over to %s", peer);
+        return true;
     case TS_TRACE_RESUMES:
         sim_story_line(s, node, "serves again, in epoch %llu", (unsigned long long)t->epoch.v);
         return true;

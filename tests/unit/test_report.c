@@ -32,6 +32,26 @@ static struct report_procs sample_procs(void)
     return r;
 }
 
+/* Goal: a wish comes back as it was; one without a group or an epoch is none. */
+static void test_handoff_round_trip_is_same(void **state)
+{
+    (void)state;
+    struct report_handoff in = {.group = {3}, .epoch = {17}, .target = {2}};
+    struct report_handoff out = {0};
+    struct ts_writer w = ts_writer_init(buffer, sizeof(buffer));
+    assert_int_equal(report_handoff_encode(&in, &w), TS_OK);
+    assert_int_equal(report_peek(written(&w)), REPORT_HANDOFF);
+    assert_int_equal(report_handoff_decode(&out, written(&w)), TS_OK);
+    assert_true(out.group.v == 3 && out.epoch.v == 17 && out.target.v == 2);
+    struct report_handoff bad[] = {{.epoch = {17}}, {.group = {3}}};
+    for (size_t i = 0; i < 2; i++) {
+        w = ts_writer_init(buffer, sizeof(buffer));
+        assert_int_equal(report_handoff_encode(&bad[i], &w), TS_OK);
+        assert_int_not_equal(report_handoff_decode(&out, written(&w)), TS_OK);
+    }
+    assert_int_equal(out.epoch.v, 17);
+}
+
 static struct report_replica sample_replica(void)
 {
     struct report_replica r = {.nic = {1}, .group = {1}, .role = REPORT_ROLE_PRIMARY};
@@ -234,7 +254,7 @@ static void test_decode_out_of_range_is_refused(void **state)
     }
     assert_int_equal(report_procs_decode(&out, b), TS_OK);
     assert_int_equal(report_peek((struct ts_bytes){buffer, 1}), REPORT_NONE);
-    buffer[1] = 5;
+    buffer[1] = 6;
     assert_int_equal(report_peek(b), REPORT_NONE);
 }
 
@@ -250,6 +270,7 @@ static void test_trace_numbers_equal_those_of_the_core(void **state)
     assert_int_equal(REPORT_EVIDENCE_SELF, REPL_EVIDENCE_SELF);
     assert_int_equal(REPORT_EVIDENCE_ABDICATED, REPL_EVIDENCE_ABDICATED);
     assert_int_equal(REPORT_EVIDENCE_STUCK, REPL_EVIDENCE_STUCK);
+    assert_int_equal(REPORT_EVIDENCE_HANDED_OVER, REPL_EVIDENCE_HANDED_OVER);
     assert_int_equal(REPORT_TRACE_ROLE_STARTING, REPL_ROLE_STARTING);
     assert_int_equal(REPORT_TRACE_ROLE_SECONDARY, REPL_ROLE_SECONDARY);
     assert_int_equal(REPORT_TRACE_ROLE_TAKING_OVER, REPL_ROLE_TAKING_OVER);
@@ -267,6 +288,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_procs_round_trip_is_same),
+        cmocka_unit_test(test_handoff_round_trip_is_same),
         cmocka_unit_test(test_peers_of_largest_cluster_fit),
         cmocka_unit_test(test_replica_round_trip_is_same),
         cmocka_unit_test(test_replica_why_with_control_bytes_is_cleaned),

@@ -1,0 +1,130 @@
+/* The operator hands over (R4.5): with a running pair under load, the twinstep command, and what it
+ * says when it cannot be. Nothing that was acknowledged is lost; how long the clients waited is
+ * told, and judged by nobody here. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "lab/clock.h"
+#include "lab/exec.h"
+#include "tests/integration/fixture.h"
+
+#define WAIT_MS 30000
+#define GRACE_MS 5000
+#define HANDOFFS 30
+
+struct fixture fixture = {.name = "handoff"};
+static char said[16 * 1024];
+
+static const char *name(unsigned nic)
+{
+    return lab_pair_node(&fixture.pair, nic);
+}
+
+/* Runs `twinstep handoff …`; `said` has what it printed and why not. True when it exited with 0. */
+static bool handoff(const char *group, const char *nic, const char *option)
+{
+    char command[TS_PATH_MAX + 256];
+    struct ts_why why = {{0}};
+    snprintf(command, sizeof command, "'%s/twinstep' handoff --dir '%s' %s %s %s 2>&1",
+             fixture.pair.run.bin, fixture.run, group, nic == NULL ? "" : nic,
+             option == NULL ? "" : option);
+    const char *argv[] = {"sh", "-c", command, NULL};
+    return lab_exec(argv, NULL, said, sizeof said, &why) == TS_OK;
+}
+
+static void expect_refused(const char *group, const char *nic, const char *sentence)
+{
+    bool done = handoff(group, nic, NULL);
+    if (done || strstr(said, sentence) == NULL) {
+        print_error("handoff %s %s: \"%s\" is missing in:\n%s\n", group, nic == NULL ? "" : nic,
+                    sentence, said);
+        fail();
+    }
+}
+
+static void wait_redundant(void)
+{
+    struct lab_state state;
+    char text[1024];
+    if (!lab_pair_wait_redundant(&fixture.pair, WAIT_MS, &state)) {
+        lab_state_text(&fixture.pair, &state, text, sizeof text);
+        print_error("not redundant again: %s\n", text);
+        fail();
+    }
+}
+
+/* Goal: what cannot be is refused with what is wrong, and nothing changes. */
+static void test_handoff_that_cannot_be_is_refused(void **state)
+{
+    (void)state;
+    struct ts_why why = {{0}};
+    unsigned primary = fixture_primary(&fixture);
+    expect_refused("nosuch", NULL, "has no group \"nosuch\"");
+    expect_refused("kv", "nic9", "has no NIC \"nic9\"");
+    expect_refused("kv", name(2), "has no NIC"); /* the arbiter */
+    expect_refused("kv", name(primary), "is the primary of kv already");
+    assert_int_equal(nodes_stop(&fixture.pair.run, name(1 - primary), GRACE_MS, &why), TS_OK);
+    uint64_t end = lab_now_ns() + WAIT_MS * TS_NS_PER_MS;
+    struct lab_state now;
+    do {
+        assert_true(lab_now_ns() < end);
+        lab_pair_state(&fixture.pair, &now);
+        lab_pause_ms(20);
+    } while (!lab_state_has_alarm(&now, "not-redundant"));
+    expect_refused("kv", name(1 - primary), "is not in sync");
+    expect_refused("kv", NULL, "no other replica of group kv is in sync");
+    assert_int_equal(nodes_start(&fixture.pair.run, name(1 - primary), NULL, &why), TS_OK);
+    wait_redundant();
+    assert_int_equal(fixture_primary(&fixture), primary);
+}
+
+static int by_size(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a;
+    uint64_t y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+/* Goal: there and back under load, by name and without: each time the other one serves, nothing is
+ * lost, no process has ended, and `explain` names the operator. */
+static void test_handoffs_under_load_lose_nothing(void **state)
+{
+    (void)state;
+    uint64_t gap[HANDOFFS];
+    struct lab_load *load = fixture_load(&fixture, "handoff");
+    for (unsigned i = 0; i < HANDOFFS; i++) {
+        wait_redundant();
+        unsigned primary = fixture_primary(&fixture);
+        lab_load_reset_gap(load);
+        if (!handoff("kv", i % 2 == 0 ? NULL : name(1 - primary), i % 3 == 0 ? "--json" : NULL)) {
+            print_error("%s\n", said);
+            fail();
+        }
+        assert_non_null(strstr(said, name(1 - primary)));
+        assert_true(lab_load_wait_acks(load, 50, WAIT_MS));
+        gap[i] = lab_load_now(load).longest_gap_ns;
+        wait_redundant();
+        assert_int_equal(fixture_primary(&fixture), 1 - primary);
+    }
+    qsort(gap, HANDOFFS, sizeof gap[0], by_size);
+    print_message("%d handoffs: the load's longest pause was %.1f ms in the median, %.1f ms at "
+                  "most\n",
+                  HANDOFFS, (double)gap[HANDOFFS / 2] / 1e6, (double)gap[HANDOFFS - 1] / 1e6);
+    fixture_judge(load);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_handoff_that_cannot_be_is_refused),
+        cmocka_unit_test(test_handoffs_under_load_lose_nothing),
+    };
+    return fixture_run(tests);
+}
