@@ -116,9 +116,7 @@ static void fetch_failed(const struct fetch *f, enum ts_err err, const char *tex
 {
     struct perform_replica *r = f->r;
     bool damaged = err == TS_ERR_CORRUPT || err == TS_ERR_IO;
-    if (err != TS_ERR_GONE) {
-        r->ops->fetch_failed(r->perform.ctx, err, text);
-    }
+    r->ops->fetch_failed(r->perform.ctx, err, err == TS_ERR_GONE ? NULL : text);
     r->unreadable = r->unreadable || damaged;
     perform_disk_look(r);
     feed_fetched(r, f->peer, f->after, (struct ts_bytes){NULL, 0});
@@ -146,9 +144,7 @@ void perform_disk_fetch_refused(struct perform_replica *r, struct ts_nic_id peer
                                 struct ts_seq after, enum ts_err err)
 {
     struct perform_refused_fetch *place = NULL;
-    if (err != TS_ERR_GONE) {
-        r->ops->fetch_failed(r->perform.ctx, err, NULL);
-    }
+    r->ops->fetch_failed(r->perform.ctx, err, NULL);
     for (size_t i = 0; i < TS_MEMBERS_MAX; i++) {
         struct perform_refused_fetch *p = &r->refused[i];
         if (p->waits && ts_nic_eq(p->peer, peer)) {

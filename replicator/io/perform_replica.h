@@ -76,6 +76,7 @@ struct perform_snapshot {
     uint64_t newest_bytes; /* of that state */
     uint64_t taken_at;     /* perform.applied_bytes when it began */
     struct ts_mono retry_at; /* one that failed is not tried again before */
+    uint64_t retry_ns;       /* … after the beginning of that one; 0: none has failed */
     struct svc_walk *walk;   /* of the one under way; NULL: all of it was handed over, or none is */
     struct perform_snapshot_job *job; /* … with what the worker needs; NULL: none is under way */
     struct ts_seq may_drop;           /* the journal up to here is in two snapshots, … */

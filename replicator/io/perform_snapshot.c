@@ -22,8 +22,9 @@
 #include "replicator/io/journal.h"
 #include "replicator/io/perform_replica.h"
 
-/* After a failure, a full disk say. */
+/* After a failure, a full disk say; twice as long after each further one, up to the second. */
 #define RETRY_NS (3 * TS_NS_PER_S)
+#define RETRY_NS_MAX (96 * TS_NS_PER_S)
 
 _Static_assert(SVC_PIECE_MAX <= SNAPSHOT_PIECE_MAX, "each piece of a service can be stored");
 
@@ -104,6 +105,7 @@ static void taken(struct perform_replica *r, const struct perform_snapshot_job *
     s->newest_bytes = job->trailer.bytes;
     s->taken_at = job->applied_bytes;
     s->retry_at.ns = 0;
+    s->retry_ns = 0;
     s->may_drop = job->oldest;
     r->ops->snapshot_taken(r->perform.ctx, &job->header.mark, &job->trailer);
 }
@@ -157,7 +159,9 @@ static void begin(struct perform_replica *r, struct ts_mono now)
     struct perform_snapshot *s = &r->snapshot;
     const struct repl_mark *mark = repl_applied_mark(r->perform.core);
     struct perform_snapshot_job *job = calloc(1, sizeof(*job));
-    s->retry_at = ts_mono_add(now, RETRY_NS);
+    s->retry_ns = s->retry_ns == 0 ? RETRY_NS : 2 * s->retry_ns;
+    s->retry_ns = s->retry_ns < RETRY_NS_MAX ? s->retry_ns : RETRY_NS_MAX;
+    s->retry_at = ts_mono_add(now, s->retry_ns);
     s->walk = job == NULL ? NULL : r->svc->walk_begin(r->state);
     if (s->walk == NULL) {
         free(job);

@@ -223,6 +223,7 @@ static ssize_t write_parts(int fd, const struct iovec *iov, int count, uint64_t 
         v->next = SIM_LIE_NONE;
         v->latent = true;
         v->spared = false;
+        v->snapshots = 0;
         v->lie_turn = v->has_log ? v->turn : 0;
     }
     return whole ? (ssize_t)total : failed(EIO);

@@ -173,9 +173,6 @@ void sim_snapshot_check_found(struct sim *s, int node)
                  sim_node_name(s, node), (unsigned long long)d->told.snapshot.v,
                  (unsigned long long)d->loaded.v);
     }
-    if (ts_seq_lt(d->loaded, d->told.snapshot)) {
-        d->volume.snapshots = 1; /* the broken one is gone */
-    }
     const struct journal_info *found = journal_info(d->journal);
     s->stats.starts_behind += found->base.v > 0;
 }

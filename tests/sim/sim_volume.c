@@ -568,6 +568,7 @@ static const struct sim_name *some_file(struct sim_volume *v)
 static void damage_bytes(struct sim_volume *v, struct sim_file *f, uint32_t number, uint64_t most)
 {
     v->spared = false;
+    v->snapshots = 0;
     struct sim *s = v->sim;
     struct sim_sector *lie = sectors_add(&f->lies, number, sector_of(f, number));
     lie->unreadable = sim_chance_pm(s, 200);
