@@ -209,6 +209,7 @@ ts_sim_mutant(one-snapshot-kept replicator/io/snapshot_file.c)
 ts_sim_mutant(handoff-without-drain replicator/abdication.c)
 ts_sim_mutant(drains-for-ever replicator/abdication.c)
 ts_sim_mutant(hands-over-to-a-learner replicator/abdication.c)
+ts_sim_mutant(dropped-up-to-newest replicator/io/perform_snapshot.c)
 
 # A checker that has gone blind is seen at once: each of these is caught soon by the one named, while
 # no other one ends a seed. Every checker of SIM_CHECK_LIST is named, or sim/mutant-rules fails.
