@@ -93,6 +93,7 @@ int cli_explain(const struct cli *cli, int argc, char **argv);
 int cli_handoff(const struct cli *cli, int argc, char **argv);
 int cli_demo(const struct cli *cli, int argc, char **argv);
 int cli_ca(const struct cli *cli, int argc, char **argv);
+int cli_user(const struct cli *cli, int argc, char **argv);
 int cli_version(const struct cli *cli, int argc, char **argv);
 
 #endif

@@ -13,6 +13,7 @@ static const struct cli_command COMMANDS[] = {
     {"handoff", "have a group's primary hand over to another NIC", cli_handoff},
     {"demo", "run a pair on this machine under load, kill it twice, report", cli_demo},
     {"ca", "make the cluster's certificate authority, issue certificates", cli_ca},
+    {"user", "who may use the services: add, remove, list", cli_user},
     {"version", "the version of this command and of the running nodes", cli_version},
 };
 #define TITLE_MAX 32

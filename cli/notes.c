@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/ids.h"
+#include "net/users.h"
 
 #define NAMES_MAX (TS_NODES_MAX * CFG_NAME_MAX)
 
@@ -54,4 +55,42 @@ json_t *cli_notes(const struct cfg_cluster *cluster)
         }
     }
     return notes;
+}
+
+/* Whether all of a NIC's paths are this machine's own loopback. */
+static bool on_loopback(const struct cfg_node *node)
+{
+    for (uint8_t i = 0; i < node->path_count; i++) {
+        if (strncmp(node->paths[i], "127.", 4) != 0 && strcmp(node->paths[i], "::1") != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void cli_note_open_ports(const struct cfg_cluster *cluster, const char *run, json_t *notes)
+{
+    struct net_users users;
+    char path[TS_PATH_MAX];
+    if (ts_path(path, NULL, run, "%s", NET_USERS_FILE) != TS_OK) {
+        return;
+    }
+    enum ts_err err = net_users_load(path, &users, NULL);
+    if ((err != TS_OK && err != TS_ERR_NOT_FOUND) || users.count > 0) {
+        return; /* a damaged file does not open the port: the replicas say so */
+    }
+    for (size_t i = 0; i < cluster->group_count; i++) {
+        const struct cfg_group *g = &cluster->groups[i];
+        bool elsewhere = false;
+        for (uint8_t n = 0; n < g->nic_count; n++) {
+            const struct cfg_node *node = cfg_cluster_node(cluster, g->nics[n]);
+            elsewhere = elsewhere || (node != NULL && !on_loopback(node));
+        }
+        if (elsewhere) {
+            (void)json_array_append_new(
+                notes, json_sprintf("group %s has no users: whoever reaches port %u of its NICs "
+                                    "may do everything; add users with `twinstep user add`",
+                                    g->name, (unsigned)g->client_port));
+        }
+    }
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "cli/gather.h"
+#include "cli/notes.h"
 
 #define NAMES_MAX 512
 #define CELL_MAX 64
@@ -339,6 +340,7 @@ static int show(const struct cli *cli, const char *dir, bool as_json)
     json_t *request = json_pack("{s:s}", "cmd", "status");
     json_t *answers = cli_ask_all(dir, &cluster, NULL, request, CLI_ASK_MS);
     json_t *merged = cli_merge(&cluster, answers);
+    cli_note_open_ports(&cluster, dir, json_object_get(merged, "notes"));
     if (as_json) {
         (void)json_dumpf(merged, cli->out, JSON_INDENT(1));
         (void)fputc('\n', cli->out);

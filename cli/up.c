@@ -355,10 +355,11 @@ static void print_prepared(const struct up *u)
         u->cli->out,
         "nothing was started. Copy to each machine, over a channel you trust (private keys "
         "are among it):\n"
-        "  %s/cluster.yaml %s/genesis.json %s/formed and its own %s/NAME\n"
+        "  %s/cluster.yaml %s/genesis.json %s/formed, %s/users if there are any (twinstep user),\n"
+        "  and its own %s/NAME\n"
         "%s/ca stays away from the nodes. Then start each machine's nodes there:\n"
         "  twinstep up --dir RUN --nic NAME\n",
-        run, run, run, run, run);
+        run, run, run, run, run, run);
 }
 
 /* On a machine that got its own nodes' directories only, the others are not missing. */

@@ -5,8 +5,8 @@
  * replicator/io/perform_replica.h, which the simulator shares; its tables (replica_perform.c) act
  * through the parts below and never call back into it. Files: replica_main.c (start, stop, turn),
  * replica_perform.c (the tables), replica_register.c (links to the voters), replica_service.c
- * (front-end), replica_peers.c (peers; its rules: replica_evidence.c), replica_report.c (status,
- * traces). */
+ * (front-end), replica_users.c, replica_peers.c (peers; its rules: replica_evidence.c),
+ * replica_report.c (status, traces). */
 #ifndef DAEMON_REPLICA_H
 #define DAEMON_REPLICA_H
 
@@ -63,6 +63,7 @@ struct replica {
 
     /* service */
     struct resp_server *front;
+    size_t users;                    /* that the front-end knows; 0 = its port is open */
     struct replica_waiting *waiting; /* ring of REPLICA_WAITING_MAX */
     size_t waiting_head;
     size_t waiting_count;
@@ -126,6 +127,11 @@ void replica_service_release(struct replica *r, struct ts_seq seq, struct ts_byt
 void replica_service_resume(struct replica *r);
 void replica_service_close_pending(struct replica *r);
 void replica_service_publish_status(struct replica *r, struct ts_mono now);
+
+/* replica_users.c */
+enum ts_err replica_users_open(struct replica *r, struct ts_why *why) TS_MUST_USE;
+/* Reads the users again; when that fails they stay as they are, and the log says so. */
+void replica_users_renew(struct replica *r);
 
 /* replica_peers.c */
 enum ts_err replica_peers_open(struct replica *r, struct ts_why *why) TS_MUST_USE;

@@ -123,6 +123,7 @@ static void on_hangup(uv_signal_t *h, int number)
     struct replica *r = h->data;
     (void)number;
     net_tls_renew(&r->tls, &r->start->log);
+    replica_users_renew(r);
 }
 
 static int fail(struct replica *r, const char *why)
@@ -220,6 +221,7 @@ static int open_all(struct replica *r)
         err = replica_peers_open(r, &why);
     }
     err = err != TS_OK ? err : replica_register_open(r, &why);
+    err = err != TS_OK ? err : replica_users_open(r, &why);
     err = err != TS_OK ? err : replica_service_listen(r, &why);
     if (err != TS_OK) {
         (void)fail(r, why.text);

@@ -69,13 +69,13 @@ static size_t client_line(const struct resp_conn *c, char line[LINE_MAX_BYTES])
     int n = snprintf(
         line, LINE_MAX_BYTES,
         "id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu flags=%s db=0 sub=%u psub=%u qbuf=%zu "
-        "obl=%zu unanswered=%llu cmd=%s user=default lib-name=%s lib-ver=%s resp=%d\n",
+        "obl=%zu unanswered=%llu cmd=%s user=%s lib-name=%s lib-ver=%s resp=%d\n",
         (unsigned long long)c->id, peer, local, (int)fd, c->name,
         (unsigned long long)((uv_now(c->server->loop) - c->since_ms) / 1000),
         resp_pubsub_count(c) > 0 ? "P" : "N", c->subscribed.count[RESP_CHANNEL],
         c->subscribed.count[RESP_PATTERN], c->in_len - c->in_at, c->bytes_total,
-        (unsigned long long)(c->ordered - c->answered), c->last_command, c->lib_name, c->lib_ver,
-        (int)c->version);
+        (unsigned long long)(c->ordered - c->answered), c->last_command,
+        c->user[0] != '\0' ? c->user : "default", c->lib_name, c->lib_ver, (int)c->version);
     return n < LINE_MAX_BYTES ? (size_t)n : LINE_MAX_BYTES - 1;
 }
 

@@ -6,6 +6,7 @@
  *   resp_intake.c   from bytes to commands: parsing, classification, order
  *   resp_multi.c    MULTI … EXEC: what a connection keeps until then; WATCH
  *   resp_pubsub.c   SUBSCRIBE, PUBLISH: what goes past the order of commands
+ *   resp_auth.c     AUTH, and what a role may do
  *   resp_wait.c     WAIT
  *   resp_answer.c   from replies to bytes in order; rounds; refusals
  *   resp_local.c, resp_client.c, resp_command.c, resp_info.c, resp_sentinel.c   local commands */
@@ -153,6 +154,9 @@ struct resp_conn {
 
     /* session */
     enum resp_version version;
+    char user[NET_USER_NAME_MAX]; /* who it is; "" = it did not say */
+    uint8_t user_hash[NET_USER_HASH];
+    enum net_role role; /* NONE until it said who it is */
     char name[RESP_NAME_MAX];
     char lib_name[RESP_NAME_MAX];
     char lib_ver[RESP_NAME_MAX];
@@ -220,6 +224,7 @@ struct resp_server {
     struct resp_list lists[RESP_LINKS];
     size_t output_bytes; /* of all connections */
     struct resp_pubsub pubsub;
+    struct net_users users;           /* none: the port is open */
     char last_primary[RESP_ADDR_MAX]; /* the last one that was known; "" = none was */
 
     /* ordered commands: tokens [answered_to, submitted_to) are in the log, [submitted_to,
@@ -360,6 +365,20 @@ void resp_pubsub_run(struct resp_conn *c, const struct kv_command *command,
 void resp_pubsub_primary_changed(struct resp_server *s, const char *old_primary);
 /* Closes the connections that left too much unread. */
 void resp_pubsub_drop(struct resp_server *s);
+
+/* ---- users (resp_auth.c) ---- */
+
+/* The bounds of the connection's requests: tight until it said who it is. */
+const struct resp_limits *resp_auth_limits(const struct resp_conn *c);
+/* Whether the connection may not give this command: then the error is in `text`. */
+bool resp_auth_refuses(const struct resp_conn *c, const struct kv_command *command, char *text,
+                       size_t cap);
+/* Whether name and password are right: the connection is that user's from now on. */
+bool resp_auth_login(struct resp_conn *c, struct ts_bytes name, struct ts_bytes password);
+void resp_auth_logout(struct resp_conn *c);
+/* Whether HELLO may be given without AUTH. */
+bool resp_auth_may_hello(const struct resp_conn *c);
+void resp_local_auth(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w);
 
 /* ---- WAIT (resp_wait.c) ---- */
 

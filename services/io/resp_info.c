@@ -110,6 +110,7 @@ static void add_stats(const struct resp_server *s, struct info_text *t)
     add(t, "read_rounds:%llu\r\n", (unsigned long long)st->rounds);
     add(t, "protocol_errors:%llu\r\n", (unsigned long long)st->protocol_errors);
     add(t, "refused_commands:%llu\r\n", (unsigned long long)st->refused);
+    add(t, "unauthorized_commands:%llu\r\n", (unsigned long long)st->unauthorized);
     add(t, "closed_unanswered:%llu\r\n", (unsigned long long)st->closed_unanswered);
     add(t, "closed_slow_readers:%llu\r\n", (unsigned long long)st->closed_slow);
 }

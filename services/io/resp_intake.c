@@ -179,11 +179,26 @@ bool resp_intake_serves(struct resp_conn *c, enum resp_intake *how)
     return false;
 }
 
+static enum resp_intake refuse_unauthorized(struct resp_conn *c, const char *text)
+{
+    if (c->reads > 0) {
+        return RESP_INTAKE_WAIT;
+    }
+    c->server->stats.unauthorized++;
+    c->multi.failed = c->multi.failed || c->multi.on;
+    resp_answer_error(c, text);
+    return RESP_INTAKE_TAKEN;
+}
+
 static enum resp_intake dispatch(struct resp_conn *c, const struct resp_request *req)
 {
     struct resp_server *s = c->server;
     const struct kv_command *command = kv_command_find(req->args[0]);
     char text[RESP_ADDR_MAX + RESP_REASON_MAX + 64];
+    if (command != NULL && kv_command_arity_ok(command, req->argc) &&
+        resp_auth_refuses(c, command, text, sizeof(text))) {
+        return refuse_unauthorized(c, text);
+    }
     if (resp_multi_concerns(c, command)) {
         return resp_multi_take(c, command, req);
     }
@@ -264,7 +279,7 @@ size_t resp_intake(struct resp_conn *c, uint8_t *data, size_t len)
         }
         size_t line = data[at] == '*' ? 0 : keep_line(s, data + at, len - at);
         struct resp_request req = {.args = s->args, .args_cap = s->config.limits.args_max};
-        enum resp_result r = resp_parse(&c->parser, &s->config.limits, data + at, len - at, &req);
+        enum resp_result r = resp_parse(&c->parser, resp_auth_limits(c), data + at, len - at, &req);
         if (r == RESP_MORE) {
             break;
         }

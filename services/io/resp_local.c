@@ -77,14 +77,13 @@ static void put_hello(struct resp_conn *c, struct resp_writer *w)
 }
 
 /* The options behind the version; NULL in *name when none sets one. False: the error is written. */
-static bool hello_options(const struct resp_request *req, struct resp_writer *w,
-                          const struct ts_bytes **name)
+static bool hello_options(struct resp_conn *c, const struct resp_request *req,
+                          struct resp_writer *w, const struct ts_bytes **name)
 {
     for (size_t i = 2; i < req->argc; i++) {
         size_t more = req->argc - i - 1;
         if (resp_word_is(req->args[i], "auth") && more >= 2) {
-            /* There are no users here; like redis without a password, "default" is let in. */
-            if (!resp_word_is(req->args[i + 1], "default")) {
+            if (!resp_auth_login(c, req->args[i + 1], req->args[i + 2])) {
                 resp_put_error(w, "WRONGPASS invalid username-password pair or user is disabled.");
                 return false;
             }
@@ -116,7 +115,14 @@ static void run_hello(struct resp_conn *c, const struct resp_request *req, struc
         return;
     }
     const struct ts_bytes *name = NULL;
-    if (!hello_options(req, w, &name) || (name != NULL && !resp_client_set_name(c, *name, w))) {
+    if (!hello_options(c, req, w, &name) || (name != NULL && !resp_client_set_name(c, *name, w))) {
+        return;
+    }
+    if (!resp_auth_may_hello(c)) {
+        resp_put_error(w, "NOAUTH HELLO must be called with the client already authenticated, "
+                          "otherwise the HELLO AUTH <user> <pass> option can be used to "
+                          "authenticate the client and select the RESP protocol version at the "
+                          "same time");
         return;
     }
     c->version = version == RESP_V3 ? RESP_V3 : RESP_V2;
@@ -129,6 +135,7 @@ static void run_reset(struct resp_conn *c, struct resp_writer *w)
 {
     resp_multi_end(c);
     resp_pubsub_leave(c);
+    resp_auth_logout(c);
     c->version = RESP_V2;
     c->name[0] = '\0';
     resp_put_simple(w, "RESET");
@@ -267,6 +274,9 @@ void resp_local_run(struct resp_conn *c, const struct kv_command *command,
         return;
     case KV_SENTINEL:
         resp_local_sentinel(c->server, req, w);
+        return;
+    case KV_AUTH:
+        resp_local_auth(c, req, w);
         return;
     case KV_WAIT:
         resp_local_wait(c, req, w);

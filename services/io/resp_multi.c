@@ -162,7 +162,7 @@ static enum resp_intake take_within(struct resp_conn *c, const struct kv_command
         } else {
             resp_intake_arity(c, command);
         }
-    } else if (command->id == KV_HELLO || command->id == KV_CLIENT ||
+    } else if (command->id == KV_HELLO || command->id == KV_AUTH || command->id == KV_CLIENT ||
                (command->id >= KV_SUBSCRIBE && command->id <= KV_PUBLISH)) {
         /* They change the connection, or tell others, which DISCARD could not take back. */
         c->multi.failed = true;

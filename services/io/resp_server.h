@@ -42,6 +42,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/ids.h"
+#include "net/users.h"
 #include "services/resp.h"
 #include "services/svc.h"
 
@@ -137,6 +138,7 @@ struct resp_server_stats {
     uint64_t rounds;
     uint64_t protocol_errors;
     uint64_t refused;           /* state commands answered READONLY or CLUSTERDOWN */
+    uint64_t unauthorized;      /* refused: wrong password, no or too low a role */
     uint64_t closed_unanswered; /* connections closed with requests in the log */
     uint64_t closed_slow;       /* connections closed for not reading their replies */
     uint64_t bytes_in;
@@ -185,6 +187,9 @@ void resp_server_resume(struct resp_server *s);
  * what is collected but not submitted, and reads that wait, are answered with the new
  * status' error; what is submitted stays until it is answered or close_unanswered. */
 void resp_server_set_status(struct resp_server *s, const struct resp_server_status *status);
+/* Who may do what from now on; copied. No users: everybody may everything. Connections of users
+ * that are gone or have another password are closed. */
+void resp_server_set_users(struct resp_server *s, const struct net_users *users);
 /* Closes every connection that has submitted and unanswered commands, and forgets their
  * tokens: the replica lost its right to answer them (R2.8). */
 void resp_server_close_unanswered(struct resp_server *s);

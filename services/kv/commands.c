@@ -111,6 +111,7 @@ static const struct kv_command table[] = {
      "Send a message to the subscribers of a channel on this NIC"},
     {"pubsub", KV_PUBSUB, -2, L, 0, 0, 0, NULL, "Tell about channels and their subscribers"},
     {"reset", KV_RESET, 1, L | FAST, 0, 0, 0, NULL, "Reset the connection"},
+    {"auth", KV_AUTH, -2, L | FAST, 0, 0, 0, NULL, "Tell who the connection is"},
     {"wait", KV_WAIT, 3, L, 0, 0, 0, NULL,
      "Wait until so many replicas are in sync besides the primary"},
 };

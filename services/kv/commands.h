@@ -93,6 +93,7 @@ enum kv_command_id {
     KV_PUBSUB = 147,
     KV_RESET = 148,
     KV_WAIT = 149,
+    KV_AUTH = 150,
 };
 
 struct kv_call;

@@ -6,7 +6,7 @@
  * applied to two states with different hash seeds, whose answers must be equal.
  *
  * usage: kv_loopback ADDRESS [--port N] [--jitter SEED] [--limits TEXT] [--clients N]
- *        [--secondary HOST:PORT | --unavailable REASON]
+ *        [--users FILE] [--secondary HOST:PORT | --unavailable REASON]
  * Prints "port N" when it listens; ends on SIGTERM. */
 #include <signal.h>
 #include <stdio.h>
@@ -192,6 +192,7 @@ struct options {
     const char *limits;
     const char *secondary;
     const char *unavailable;
+    const char *users;
     struct resp_server_config config;
 };
 
@@ -214,6 +215,8 @@ static void read_options(int argc, char **argv, struct options *o)
             o->config.clients_max = (uint32_t)strtoul(value, NULL, 10);
         } else if (strcmp(argv[i - 1], "--unanswered") == 0) {
             o->config.unanswered_max = (uint32_t)strtoul(value, NULL, 10);
+        } else if (strcmp(argv[i - 1], "--users") == 0) {
+            o->users = value;
         } else if (strcmp(argv[i - 1], "--secondary") == 0) {
             o->secondary = value;
         } else if (strcmp(argv[i - 1], "--unavailable") == 0) {
@@ -282,6 +285,12 @@ int main(int argc, char **argv)
         fprintf(stderr, "kv_loopback: cannot listen on %s: %s\n", o.address, uv_strerror(uv_error));
         return 1;
     }
+    struct net_users users = {.count = 0};
+    if (o.users != NULL && net_users_load(o.users, &users, NULL) != TS_OK) {
+        fprintf(stderr, "kv_loopback: cannot read %s\n", o.users);
+        return 1;
+    }
+    resp_server_set_users(l->server, &users);
     set_status(l, &o);
     start_handles(l);
     printf("port %u\n", resp_server_port(l->server));

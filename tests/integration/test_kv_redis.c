@@ -100,6 +100,11 @@ static const char *const oddities[] = {
     "HELLO x",
     "HELLO 2 FOO",
     "HELLO 2 AUTH me x",
+    "AUTH x",
+    "AUTH me x",
+    "AUTH default x",
+    "AUTH a b c",
+    "AUTH",
     "DBSIZE x",
     "TIME x",
     "FLUSHALL FOO",
@@ -273,8 +278,8 @@ static void random_transaction(struct ts_prng *p, char *line)
 /* Within a transaction these are refused here, or end it. */
 static bool changes_the_connection(const char *line)
 {
-    static const char *const words[] = {"HELLO",       "CLIENT",       "PUBLISH", "SUBSCRIBE",
-                                        "UNSUBSCRIBE", "PUNSUBSCRIBE", "RESET"};
+    static const char *const words[] = {"HELLO",     "CLIENT",      "AUTH",         "PUBLISH",
+                                        "SUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "RESET"};
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         if (strncmp(line, words[i], strlen(words[i])) == 0) {
             return true;

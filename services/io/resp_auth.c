@@ -1,0 +1,136 @@
+/* AUTH: who a connection is, and what it may do. Without users everybody may everything. Names and
+ * hashes are net/users.h's; the wordings are Redis'. */
+#include <stdio.h>
+#include <string.h>
+
+#include "services/io/resp_conn.h"
+
+#define WRONG "WRONGPASS invalid username-password pair or user is disabled."
+#define MISSING "NOAUTH Authentication required."
+
+/* What a connection may send before it said who it is: as Redis has it. */
+static const struct resp_limits strangers = {
+    .args_max = 10,
+    .bulk_max = 16U * 1024,
+    .inline_max = 16U * 1024,
+    .request_max = 64U * 1024,
+};
+
+static bool is_stranger(const struct resp_conn *c)
+{
+    return c->server->users.count > 0 && c->role == NET_ROLE_NONE;
+}
+
+const struct resp_limits *resp_auth_limits(const struct resp_conn *c)
+{
+    return is_stranger(c) ? &strangers : &c->server->config.limits;
+}
+
+/* The least role that may give the command. */
+static enum net_role needed(const struct kv_command *command)
+{
+    switch ((unsigned)command->id) {
+    case KV_AUTH:
+    case KV_HELLO:
+    case KV_QUIT:
+    case KV_RESET:
+        return NET_ROLE_NONE;
+    case KV_FLUSHALL:
+    case KV_FLUSHDB:
+    case KV_CONFIG:
+        return NET_ROLE_ADMIN;
+    case KV_PUBLISH:
+        return NET_ROLE_WRITE;
+    case KV_EXEC: /* what is in it was judged when it was queued */
+        return NET_ROLE_READ;
+    default:
+        return (command->flags & KV_CMD_WRITE) != 0 ? NET_ROLE_WRITE : NET_ROLE_READ;
+    }
+}
+
+bool resp_auth_refuses(const struct resp_conn *c, const struct kv_command *command, char *text,
+                       size_t cap)
+{
+    if (c->server->users.count == 0 || c->role >= needed(command)) {
+        return false;
+    }
+    const char *before =
+        command->id == KV_EXEC ? "EXECABORT Transaction discarded because of: " : "";
+    if (is_stranger(c)) {
+        (void)snprintf(text, cap, "%s" MISSING, before);
+    } else {
+        (void)snprintf(text, cap, "%sNOPERM this user has no permissions to run the '%s' command",
+                       before, command->name);
+    }
+    return true;
+}
+
+bool resp_auth_login(struct resp_conn *c, struct ts_bytes name, struct ts_bytes password)
+{
+    const struct net_users *users = &c->server->users;
+    static const char open_to[] = "default"; /* whom Redis lets in when it has no password */
+    if (users->count == 0) {
+        return resp_bytes_are(name, open_to);
+    }
+    const struct net_user *u = net_users_find(users, name);
+    if (u == NULL || !net_user_check(u, password)) {
+        c->server->stats.unauthorized++;
+        return false;
+    }
+    memcpy(c->user, u->name, sizeof(c->user));
+    memcpy(c->user_hash, u->hash, sizeof(c->user_hash));
+    c->role = u->role;
+    return true;
+}
+
+void resp_auth_logout(struct resp_conn *c)
+{
+    c->user[0] = '\0';
+    c->role = NET_ROLE_NONE;
+}
+
+bool resp_auth_may_hello(const struct resp_conn *c)
+{
+    return !is_stranger(c);
+}
+
+void resp_local_auth(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
+{
+    struct ts_bytes name = {(const uint8_t *)"default", 7};
+    if (req->argc > 3) {
+        resp_put_error(w, "ERR syntax error");
+        return;
+    }
+    if (req->argc == 2 && c->server->users.count == 0) {
+        resp_put_error(w, "ERR AUTH <password> called without any password configured for the "
+                          "default user. Are you sure your configuration is correct?");
+        return;
+    }
+    if (req->argc == 3) {
+        name = req->args[1];
+    }
+    if (resp_auth_login(c, name, req->args[req->argc - 1])) {
+        resp_put_simple(w, "OK");
+    } else {
+        resp_put_error(w, WRONG);
+    }
+}
+
+void resp_server_set_users(struct resp_server *s, const struct net_users *users)
+{
+    s->users = *users;
+    for (uint32_t i = 0; i < s->config.clients_max; i++) {
+        struct resp_conn *c = s->slots[i].conn;
+        if (c == NULL || c->role == NET_ROLE_NONE || users->count == 0) {
+            continue;
+        }
+        const struct net_user *u =
+            net_users_find(users, (struct ts_bytes){(const uint8_t *)c->user, strlen(c->user)});
+        if (u == NULL || memcmp(u->hash, c->user_hash, sizeof(u->hash)) != 0) {
+            resp_conn_close(c);
+        } else {
+            c->role = u->role;
+        }
+    }
+    resp_server_wake(s);
+}

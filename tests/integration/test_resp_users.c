@@ -1,0 +1,141 @@
+/* AUTH and roles, in Redis' words: who did not say who it is may do nothing, and each role what it
+ * is for. */
+#include "tests/integration/kv_process.h"
+
+#include "lab/scratch.h"
+#include "net/users.h"
+
+#define READER "reader-reader-reader"
+#define WRITER "writer-writer-writer"
+#define ADMIN "admin-admin-admin-admin"
+#define NOAUTH "-NOAUTH Authentication required.\r\n"
+#define NOPERM(word) "-NOPERM this user has no permissions to run the '" word "' command\r\n"
+#define WRONGPASS "-WRONGPASS invalid username-password pair or user is disabled.\r\n"
+
+static char address[32];
+static char users_dir[LAB_SCRATCH_MAX];
+static char users_path[LAB_SCRATCH_MAX + 8];
+static struct kv_process process;
+static uint16_t port;
+
+static void add(struct net_users *users, const char *name, enum net_role role, const char *password)
+{
+    struct net_user *u = &users->users[users->count++];
+    u->role = role;
+    snprintf(u->name, sizeof(u->name), "%s", name);
+    struct ts_bytes bytes = {(const uint8_t *)password, strlen(password)};
+    assert_int_equal(net_user_set_password(u, bytes), TS_OK);
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    static struct net_users users;
+    add(&users, "r", NET_ROLE_READ, READER);
+    add(&users, "w", NET_ROLE_WRITE, WRITER);
+    add(&users, "default", NET_ROLE_ADMIN, ADMIN);
+    assert_int_equal(lab_scratch_make("users", users_dir), TS_OK);
+    snprintf(users_path, sizeof(users_path), "%s/users", users_dir);
+    assert_int_equal(net_users_save(users_path, &users, NULL), TS_OK);
+    process = kv_start_loopback(address, &port, (const char *const[]){"--users", users_path, NULL});
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    assert_int_equal(kv_stop(&process), 0);
+    lab_scratch_remove(users_dir);
+    return 0;
+}
+
+/* Goal: a stranger may log in, and nothing else; what it may send is little. */
+static void test_stranger_may_only_log_in(void **state)
+{
+    (void)state;
+    int fd = kv_connect(address, port);
+    kv_expect(fd, "GET a\r\nPING\r\nMULTI\r\nSUBSCRIBE a\r\nINFO\r\nSENTINEL MASTERS\r\nEXEC\r\n",
+              NOAUTH NOAUTH NOAUTH NOAUTH NOAUTH NOAUTH
+              "-EXECABORT Transaction discarded because of: NOAUTH Authentication required.\r\n");
+    kv_expect(fd,
+              "GET\r\nFOO\r\nAUTH x\r\nAUTH r x\r\nAUTH nobody " READER "\r\nHELLO 2 AUTH r x\r\n",
+              "-ERR wrong number of arguments for 'get' command\r\n"
+              "-ERR unknown command 'FOO', with args beginning with: \r\n" WRONGPASS WRONGPASS
+                  WRONGPASS WRONGPASS);
+    kv_expect(fd, "HELLO 3\r\n",
+              "-NOAUTH HELLO must be called with the client already authenticated, otherwise the "
+              "HELLO AUTH <user> <pass> option can be used to authenticate the client and select "
+              "the RESP protocol version at the same time\r\n");
+    kv_expect(fd, "AUTH " ADMIN "\r\nPING\r\nRESET\r\nPING\r\n",
+              "+OK\r\n+PONG\r\n+RESET\r\n" NOAUTH);
+    kv_expect(fd, "*11\r\n",
+              "-ERR Protocol error: request of 11 words exceeds the limit of 10 words\r\n");
+    close(fd);
+}
+
+/* Goal: each role may what those before it may, and no more. */
+static void test_roles_allow_what_they_are_for(void **state)
+{
+    (void)state;
+    int fd = kv_connect(address, port);
+    kv_expect(fd, "AUTH r " READER "\r\nGET a\r\nSET a 1\r\nPUBLISH a x\r\nFLUSHALL\r\n",
+              "+OK\r\n$-1\r\n" NOPERM("set") NOPERM("publish") NOPERM("flushall"));
+    kv_expect(fd, "MULTI\r\nGET a\r\nSET a 1\r\nEXEC\r\n",
+              "+OK\r\n+QUEUED\r\n" NOPERM(
+                  "set") "-EXECABORT Transaction discarded because of previous errors.\r\n");
+    kv_expect(fd, "AUTH w " WRITER "\r\nSET a 1\r\nPUBLISH a x\r\nFLUSHALL\r\nCONFIG GET save\r\n",
+              "+OK\r\n+OK\r\n:0\r\n" NOPERM("flushall") NOPERM("config"));
+    kv_expect(fd, "MULTI\r\nAUTH r " READER "\r\nEXEC\r\n",
+              "+OK\r\n-ERR Command not allowed inside a transaction\r\n"
+              "-EXECABORT Transaction discarded because of previous errors.\r\n");
+    kv_expect(fd, "AUTH r x\r\nSET a 2\r\n", WRONGPASS "+OK\r\n"); /* it stays who it was */
+    kv_expect(fd, "AUTH default " ADMIN "\r\nFLUSHALL\r\n", "+OK\r\n+OK\r\n");
+    close(fd);
+}
+
+/* Goal: the order of answers holds when a refusal stands between reads and writes. */
+static void test_refusals_keep_their_place(void **state)
+{
+    (void)state;
+    int fd = kv_connect(address, port);
+    kv_expect(fd, "AUTH r " READER "\r\n", "+OK\r\n");
+    kv_expect(fd, "GET k\r\nSET k 1\r\nTTL k\r\nDEL k\r\nGET k\r\nPING\r\n",
+              "$-1\r\n" NOPERM("set") ":-2\r\n" NOPERM("del") "$-1\r\n+PONG\r\n");
+    close(fd);
+}
+
+/* Goal: redis-cli logs in with a user's name and password, in both protocols. */
+static void test_redis_cli_logs_in(void **state)
+{
+    (void)state;
+    static const char *const protocols[] = {"-2", "-3"};
+    char text[16];
+    snprintf(text, sizeof(text), "%u", port);
+    for (size_t i = 0; i < 2; i++) {
+        const char *const argv[] = {"redis-cli", protocols[i], "--no-auth-warning",
+                                    "-h",        address,      "-p",
+                                    text,        "--user",     "w",
+                                    "--pass",    WRITER,       "INCR",
+                                    "n",         NULL};
+        struct kv_process p = kv_start(argv);
+        char out[256] = "";
+        assert_non_null(fgets(out, sizeof(out), p.out));
+        assert_string_equal(out, i == 0 ? "1\n" : "2\n");
+        int status = 0;
+        fclose(p.out);
+        assert_int_equal(waitpid(p.pid, &status, 0), p.pid);
+        assert_int_equal(status, 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_stranger_may_only_log_in),
+        cmocka_unit_test(test_roles_allow_what_they_are_for),
+        cmocka_unit_test(test_refusals_keep_their_place),
+        cmocka_unit_test(test_redis_cli_logs_in),
+    };
+    kv_address(address, 5);
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
