@@ -100,6 +100,7 @@ static void add_stats(const struct resp_server *s, struct info_text *t)
     add(t, "rejected_connections:%llu\r\n", (unsigned long long)st->rejected);
     add(t, "expired_keys:%llu\r\n", (unsigned long long)kv.expired);
     add(t, "evicted_keys:0\r\n");
+    add(t, "twinstep_leases:%llu\r\n", (unsigned long long)kv.leases);
     add(t, "keyspace_hits:%llu\r\n", (unsigned long long)kv.hits);
     add(t, "keyspace_misses:%llu\r\n", (unsigned long long)kv.misses);
     add(t, "pubsub_channels:%zu\r\n", s->pubsub.count[RESP_CHANNEL]);

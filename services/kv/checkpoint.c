@@ -5,11 +5,12 @@
 
 static struct ts_hash fold(struct ts_hash h, const struct kv_entry *e)
 {
-    uint8_t head[5 * 8];
+    uint8_t head[6 * 8];
     struct ts_writer w = ts_writer_init(head, sizeof(head));
     ts_put_u64(&w, e->serial);
     ts_put_u64(&w, e->expire_ms);
     ts_put_u64(&w, e->version);
+    ts_put_u64(&w, e->space);
     ts_put_u64(&w, e->key_len);
     ts_put_u64(&w, e->value_len);
     ts_assert(ts_writer_status(&w) == TS_OK);

@@ -70,6 +70,10 @@ enum kv_command_id {
     KV_WATCH = 45, /* answers with versions, for the front-end */
     KV_STATE_LAST = KV_WATCH,
     KV_LITERAL = 46, /* within a transaction: answers with its word */
+    KV_LEASE_GRANT = 47,
+    KV_LEASE_KEEP = 48,
+    KV_LEASE_RELEASE = 49,
+    KV_LEASE_GET = 50,
     /* local commands: never in a payload */
     KV_PING = 128,
     KV_ECHO = 129,

@@ -127,7 +127,7 @@ static void kv_apply(void *state, const struct svc_entry *entry, struct svc_out 
         break;
     case SVC_ENTRY_COMMAND: {
         kv_sweep(kv, SWEEP_PER_COMMAND);
-        struct kv_call c = {.kv = kv, .mut = kv, .now_ms = now_ms(kv)};
+        struct kv_call c = {.kv = kv, .mut = kv, .epoch = entry->epoch, .now_ms = now_ms(kv)};
         kv_run_payload(&c, entry->payload, out, reply_max(kv, entry->payload));
         break;
     }
@@ -175,8 +175,9 @@ void kv_stats(const void *state, struct kv_stats *out)
 {
     const struct kv_state *kv = state;
     *out = (struct kv_stats){
-        .keys = kv->store.keys,
-        .expires = kv->store.heap_len,
+        .keys = kv->store.keys - kv->store.leases,
+        .expires = kv->store.heap_len - kv->store.leases,
+        .leases = kv->store.leases,
         .memory = kv->store.memory,
         .memory_max = kv->limits.memory_max,
         .value_max = kv->limits.value_max,

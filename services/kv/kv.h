@@ -35,14 +35,15 @@ extern const struct svc kv_service;
 /* Logical bytes a key costs besides its name and value. */
 #define KV_KEY_OVERHEAD 96U
 
-/* What CHECKPOINT writes: the slice's digest (16 bytes), keys in all, logical bytes, keys with
- * an expiry, keys in the slice, then the applied time: all little-endian. */
+/* What CHECKPOINT writes: the slice's digest (16 bytes), keys and leases in all, logical bytes,
+ * those with an expiry, those in the slice, then the applied time: all little-endian. */
 #define KV_CHECKPOINT_BYTES (16 + 5 * 8)
 
 /* Figures for INFO; hints, valid for the applied state. */
 struct kv_stats {
     uint64_t keys;
     uint64_t expires; /* keys that have an expiry */
+    uint64_t leases;  /* that are held, or were until just now */
     uint64_t memory;  /* logical bytes in use */
     uint64_t memory_max;
     uint64_t value_max; /* bytes of the longest value that is taken */

@@ -22,12 +22,12 @@ static bool take_entry(struct kv_state *kv, const struct kv_piece_entry *in)
     struct kv_store *s = &kv->store;
     bool fits = in->serial > load->serial && in->serial < load->head.next_serial &&
                 in->version <= load->head.version && s->keys < load->head.keys;
-    if (!fits || kv_store_find(s, in->key) != NULL) {
+    if (!fits || kv_store_find_in(s, in->space, in->key) != NULL) {
         return false;
     }
     s->next_serial = in->serial;
     s->version = in->version;
-    struct kv_entry *e = kv_store_add(s, in->key);
+    struct kv_entry *e = kv_store_add_in(s, in->space, in->key);
     kv_store_set_value(s, e, in->value);
     kv_store_set_expiry(s, e, in->expire_ms);
     kv_store_tidy(s);

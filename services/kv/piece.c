@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "services/kv/lease.h"
 #include "services/kv/limits.h"
 
 /* ---- writing ---- */
@@ -70,6 +71,7 @@ void kv_piece_put_entry(struct svc_out *out, const struct kv_entry *e)
     ts_put_u64(&w, e->serial);
     ts_put_u64(&w, e->expire_ms);
     ts_put_u64(&w, e->version);
+    ts_put_u8(&w, e->space);
     ts_put_u32(&w, e->key_len);
     ts_put_u32(&w, e->value_len);
     ts_assert(ts_writer_status(&w) == TS_OK && w.len == sizeof(data));
@@ -139,11 +141,16 @@ enum ts_err kv_piece_get_entry(struct ts_reader *r, struct kv_piece_entry *out)
     out->serial = ts_get_u64(r);
     out->expire_ms = ts_get_u64(r);
     out->version = ts_get_u64(r);
+    uint8_t space = ts_get_u8(r);
     uint32_t key_len = ts_get_u32(r);
     uint32_t value_len = ts_get_u32(r);
     out->key = ts_get_bytes(r, key_len);
     out->value = ts_get_bytes(r, value_len);
     bool ok = ts_reader_status(r) == TS_OK && key_len <= KV_LIMIT_HIGH &&
-              value_len <= KV_LIMIT_HIGH && out->expire_ms <= INT64_MAX;
+              value_len <= KV_LIMIT_HIGH && out->expire_ms <= INT64_MAX && space < KV_SPACES;
+    out->space = ok ? (enum kv_space)space : KV_SPACE_KEYS;
+    if (out->space == KV_SPACE_LEASES) {
+        ok = value_len >= KV_LEASE_TOKEN && out->expire_ms != KV_NO_EXPIRY;
+    }
     return ok ? TS_OK : TS_ERR_MALFORMED;
 }

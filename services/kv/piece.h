@@ -2,12 +2,16 @@
  *
  *   piece:  u8 format (1) · u8 flags (1 = the last piece) · u32 number, from 0 on ·
  *           in piece 0 the head · entries, up to the piece's end
- *   head:   u64 version (seq of the last applied entry) · u64 time, ns · u64 expired · u64 hits ·
- *           u64 misses · u64 next creation number · u64 creation number at which the next
- * checkpoint slice begins (0 = at the first) · u64 keys · u64 logical bytes · u64 keys with an
- * expiry · u32 number of slots · per slot, ascending: u32 slot · u64 version of the last removal in
- * it entry:  u64 creation number, ascending over all pieces · u64 expiry, ms (0 = never) · u64
- * version · u32 bytes of the key · u32 bytes of the value · key · value
+ *   head:   u64 version: seq of the last applied entry
+ *           u64 time, ns · u64 expired · u64 hits · u64 misses
+ *           u64 next creation number
+ *           u64 creation number at which the next checkpoint slice begins, 0 = the first
+ *           u64 entries · u64 logical bytes · u64 entries with an expiry
+ *           u32 number of slots, then ascending: u32 slot · u64 version of the last removal
+ *   entry:  u64 creation number, ascending over all pieces
+ *           u64 expiry, ms, 0 = never · u64 version
+ *           u8 space: 0 = key, 1 = lease (lease.h)
+ *           u32 bytes of the key · u32 bytes of the value · key · value
  *
  * A piece ends before the entry with which it would exceed piece-bytes (kv.h), unless that is its
  * only one or stands right behind the head. Slots that no key ever left are not there. */
@@ -22,7 +26,7 @@
 #define KV_PIECE_START (1 + 1 + 4)
 #define KV_PIECE_HEAD (10 * 8 + 4)
 #define KV_PIECE_SLOT (4 + 8)
-#define KV_PIECE_ENTRY (3 * 8 + 2 * 4)
+#define KV_PIECE_ENTRY (3 * 8 + 1 + 2 * 4)
 
 /* The state apart from its entries. */
 struct kv_head {
@@ -49,6 +53,7 @@ struct kv_piece_entry {
     uint64_t serial;
     uint64_t expire_ms;
     uint64_t version;
+    enum kv_space space;
     struct ts_bytes key;
     struct ts_bytes value;
 };

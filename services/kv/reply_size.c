@@ -42,9 +42,9 @@ struct kv_reply_size kv_reply_size(const void *state, const struct kv_command *c
     if (command->id == KV_KEYS || command->id == KV_SCAN) {
         return names_in_reply(kv);
     }
-    if (command->id == KV_RANDOMKEY) {
-        size.estimate = VALUE_FRAME;
-        size.bound = VALUE_FRAME + (size_t)kv->limits.key_max;
+    if (command->id == KV_RANDOMKEY || command->id == KV_LEASE_GET) {
+        size.estimate = 4 * VALUE_FRAME; /* a lease's owner is no longer than a key */
+        size.bound = size.estimate + (size_t)kv->limits.key_max;
         return size;
     }
     size_t n = values_in_reply(command, argc);

@@ -11,9 +11,14 @@
 #define SCAN_COUNT_DEFAULT 10
 #define SCAN_COUNT_MAX 10000
 #define RANDOM_TRIES 100
+/* … and then looks at so many in a row: most of what is stored may be leases, or have expired. */
+#define RANDOM_ROW 10000
 
 static bool is_live(const struct kv_call *c, const struct kv_entry *e)
 {
+    if (e->space != KV_SPACE_KEYS) {
+        return false;
+    }
     return e->expire_ms == KV_NO_EXPIRY || e->expire_ms > c->now_ms;
 }
 
@@ -149,15 +154,31 @@ void kv_run_scan(struct kv_call *c)
 }
 
 /* The dice are logical time, so every replica chooses the same one. */
-void kv_run_randomkey(struct kv_call *c)
+static const struct kv_entry *random_key(const struct kv_call *c)
 {
     struct ts_prng dice = ts_prng_init(c->kv->time.ns);
+    const struct kv_entry *e = NULL;
     for (unsigned tries = 0; tries < RANDOM_TRIES; tries++) {
-        const struct kv_entry *e = kv_order_pick(&c->kv->store.order, ts_prng_next(&dice));
+        e = kv_order_pick(&c->kv->store.order, ts_prng_next(&dice));
         if (e != NULL && is_live(c, e)) {
-            resp_put_bulk(&c->reply, e->key, e->key_len);
-            return;
+            return e;
         }
     }
-    resp_put_null(&c->reply);
+    for (unsigned n = 0; n < RANDOM_ROW && e != NULL; n++) {
+        if (is_live(c, e)) {
+            return e;
+        }
+        e = e->next != NULL ? e->next : c->kv->store.first;
+    }
+    return NULL;
+}
+
+void kv_run_randomkey(struct kv_call *c)
+{
+    const struct kv_entry *e = random_key(c);
+    if (e != NULL) {
+        resp_put_bulk(&c->reply, e->key, e->key_len);
+    } else {
+        resp_put_null(&c->reply);
+    }
 }

@@ -21,7 +21,7 @@ void kv_run_flush(struct kv_call *c)
 /* Like redis, counts keys whose time has come until they are swept. */
 void kv_run_dbsize(struct kv_call *c)
 {
-    resp_put_integer(&c->reply, (int64_t)c->kv->store.keys);
+    resp_put_integer(&c->reply, (int64_t)(c->kv->store.keys - c->kv->store.leases));
 }
 
 static void put_number_text(struct kv_call *c, uint64_t v)

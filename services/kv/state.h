@@ -31,7 +31,8 @@ struct kv_call {
     const struct kv_state *kv;
     struct kv_state *mut; /* the same state in apply; NULL in a read, which must not change it */
     const struct kv_command *command;
-    bool within; /* a transaction */
+    bool within;           /* a transaction */
+    struct ts_epoch epoch; /* of the entry, in apply */
     struct kv_payload payload;
     struct resp_writer reply;
     uint64_t now_ms;
@@ -120,6 +121,10 @@ void kv_run_dbsize(struct kv_call *c);
 void kv_run_time(struct kv_call *c);
 void kv_run_exec(struct kv_call *c);
 void kv_run_watch(struct kv_call *c);
+void kv_run_lease_grant(struct kv_call *c);
+void kv_run_lease_keep(struct kv_call *c);
+void kv_run_lease_release(struct kv_call *c);
+void kv_run_lease_get(struct kv_call *c);
 void kv_run_literal(struct kv_call *c);
 
 #endif

@@ -62,9 +62,9 @@ void kv_store_free(struct kv_store *s)
     *s = (struct kv_store){0};
 }
 
-static uint64_t hash_key(const struct kv_store *s, struct ts_bytes key)
+static uint64_t hash_key(const struct kv_store *s, enum kv_space space, struct ts_bytes key)
 {
-    return ts_hash_seeded(s->seed, key.data, key.len);
+    return ts_hash_seeded(s->seed + (uint64_t)space, key.data, key.len);
 }
 
 /* The head of the chain that a key with this hash belongs to now. */
@@ -79,18 +79,24 @@ static struct kv_entry **bucket_of(const struct kv_store *s, uint64_t hash)
     return &s->now.slots[(size_t)hash & (s->now.count - 1)];
 }
 
-struct kv_entry *kv_store_find(const struct kv_store *s, struct ts_bytes key)
+struct kv_entry *kv_store_find_in(const struct kv_store *s, enum kv_space space,
+                                  struct ts_bytes key)
 {
-    uint64_t hash = hash_key(s, key);
+    uint64_t hash = hash_key(s, space, key);
     struct kv_entry *e = *bucket_of(s, hash);
     while (e != NULL) {
-        if (e->hash == hash && e->key_len == key.len &&
+        if (e->hash == hash && e->space == space && e->key_len == key.len &&
             (key.len == 0 || memcmp(e->key, key.data, key.len) == 0)) {
             return e;
         }
         e = e->chain;
     }
     return NULL;
+}
+
+struct kv_entry *kv_store_find(const struct kv_store *s, struct ts_bytes key)
+{
+    return kv_store_find_in(s, KV_SPACE_KEYS, key);
 }
 
 /* Begins to move the table to another size, unless it is being moved already. */
@@ -119,11 +125,17 @@ static void resize_if_needed(struct kv_store *s)
 
 struct kv_entry *kv_store_add(struct kv_store *s, struct ts_bytes key)
 {
+    return kv_store_add_in(s, KV_SPACE_KEYS, key);
+}
+
+struct kv_entry *kv_store_add_in(struct kv_store *s, enum kv_space space, struct ts_bytes key)
+{
     ts_assert(key.len <= UINT32_MAX);
     struct kv_entry *e = must(malloc(sizeof(*e) + key.len));
     *e = (struct kv_entry){
         .prev = s->last,
-        .hash = hash_key(s, key),
+        .hash = hash_key(s, space, key),
+        .space = (uint8_t)space,
         .serial = s->next_serial++,
         .version = s->version,
         .expire_ms = KV_NO_EXPIRY,
@@ -144,6 +156,7 @@ struct kv_entry *kv_store_add(struct kv_store *s, struct ts_bytes key)
     s->last = e;
     kv_order_add(&s->order, e);
     s->keys++;
+    s->leases += space == KV_SPACE_LEASES;
     s->key_bytes += key.len;
     s->memory += key.len + KV_KEY_OVERHEAD;
     resize_if_needed(s);
@@ -184,6 +197,7 @@ void kv_store_remove(struct kv_store *s, struct kv_entry *e)
     *(e->prev != NULL ? &e->prev->next : &s->first) = e->next;
     *(e->next != NULL ? &e->next->prev : &s->last) = e->prev;
     s->keys--;
+    s->leases -= e->space == KV_SPACE_LEASES;
     s->key_bytes -= e->key_len;
     s->memory -= (uint64_t)e->key_len + e->value_len + KV_KEY_OVERHEAD;
     if (!kv_keep_removed(s, e)) {
@@ -340,12 +354,16 @@ void kv_store_check(const struct kv_store *s)
     uint64_t memory = 0;
     uint64_t key_bytes = 0;
     uint64_t expiries = 0;
+    uint64_t leases = 0;
     uint64_t serial = 0;
     const struct kv_entry *before = NULL;
     for (const struct kv_entry *e = s->first; e != NULL; e = e->next) {
         ts_assert(e->prev == before && e->serial > serial);
         ts_assert(e->value_len <= e->value_cap);
-        ts_assert(kv_store_find(s, (struct ts_bytes){e->key, e->key_len}) == e);
+        ts_assert(kv_store_find_in(s, (enum kv_space)e->space,
+                                   (struct ts_bytes){e->key, e->key_len}) == e);
+        ts_assert(e->space != KV_SPACE_LEASES || e->expire_ms != KV_NO_EXPIRY);
+        leases += e->space == KV_SPACE_LEASES;
         ts_assert((e->expire_ms == KV_NO_EXPIRY) == (e->heap_at == KV_NOT_IN_HEAP));
         expiries += e->expire_ms != KV_NO_EXPIRY;
         memory += (uint64_t)e->key_len + e->value_len + KV_KEY_OVERHEAD;
@@ -356,7 +374,7 @@ void kv_store_check(const struct kv_store *s)
     }
     ts_assert(s->last == before && s->next_serial > serial);
     ts_assert(keys == s->keys && memory == s->memory && expiries == s->heap_len);
-    ts_assert(key_bytes == s->key_bytes);
+    ts_assert(key_bytes == s->key_bytes && leases == s->leases);
     kv_order_check(&s->order, s->first);
     kv_heap_check(s);
     kv_keep_check(s);

@@ -21,6 +21,13 @@
 #define KV_NOT_IN_HEAP UINT32_MAX
 #define KV_GONE_SLOTS 4096U
 
+/* Names of one space do not meet those of another one. */
+enum kv_space {
+    KV_SPACE_KEYS = 0,
+    KV_SPACE_LEASES = 1,
+    KV_SPACES,
+};
+
 struct kv_entry {
     struct kv_entry *chain; /* next in the bucket */
     struct kv_entry *prev;  /* created before, NULL at the first */
@@ -33,6 +40,7 @@ struct kv_entry {
     uint32_t key_len;
     uint32_t value_len;
     uint32_t value_cap;
+    uint8_t space;  /* enum kv_space */
     uint8_t *value; /* owned, NULL when value_cap is 0 */
     uint8_t key[];
 };
@@ -73,7 +81,8 @@ struct kv_store {
     struct kv_entry *graveyard;
     struct kv_entry *dead;
     /* figures */
-    uint64_t keys;
+    uint64_t keys;      /* entries of all spaces */
+    uint64_t leases;    /* of them */
     uint64_t key_bytes; /* of their names */
     uint64_t memory;    /* logical bytes */
 };
@@ -83,8 +92,11 @@ bool kv_store_init(struct kv_store *s, uint64_t seed);
 void kv_store_free(struct kv_store *s);
 
 /* The entry of this key, expired or not; NULL when there is none. */
+struct kv_entry *kv_store_find_in(const struct kv_store *s, enum kv_space space,
+                                  struct ts_bytes key);
 struct kv_entry *kv_store_find(const struct kv_store *s, struct ts_bytes key);
 /* Creates the key, which must not exist, with an empty value and no expiry. */
+struct kv_entry *kv_store_add_in(struct kv_store *s, enum kv_space space, struct ts_bytes key);
 struct kv_entry *kv_store_add(struct kv_store *s, struct ts_bytes key);
 void kv_store_remove(struct kv_store *s, struct kv_entry *e);
 /* What changes whenever the key comes, goes or is changed, and seldom otherwise: only by another

@@ -70,7 +70,8 @@ static bool may_stand_within(struct ts_bytes payload)
  * it may not. */
 static void run_one(struct kv_call *c, struct ts_bytes payload)
 {
-    struct kv_call one = {.kv = c->kv, .mut = c->mut, .now_ms = c->now_ms, .within = true};
+    struct kv_call one = {
+        .kv = c->kv, .mut = c->mut, .epoch = c->epoch, .now_ms = c->now_ms, .within = true};
     size_t used = c->reply.out->len - c->reply.start;
     size_t most = (size_t)c->kv->limits.reply_max;
     size_t left = used < most * KV_EXEC_REPLIES ? most * KV_EXEC_REPLIES - used : 0;

@@ -20,7 +20,7 @@
 
 /* Upper-case words and figures as they are; a lower-case letter stands for what is random:
  * k = key, c = counter, v = value, n = number, m = milliseconds, o = offset, s = moment in s,
- * t = moment in ms, p = pattern. */
+ * t = moment in ms, p = pattern, l = lease, w = its owner. */
 static const char *const templates[] = {
     "SET k v",
     "SET k v",
@@ -77,13 +77,19 @@ static const char *const templates[] = {
     "SCAN n MATCH p COUNT 30",
     "RANDOMKEY",
     "WATCH k k c",
+    "LEASE.GRANT l w m",
+    "LEASE.GRANT l w m",
+    "LEASE.GRANT k w m",
+    "LEASE.KEEP l w m",
+    "LEASE.RELEASE l w",
+    "LEASE.GET l",
     "GET",
     "SET k v PX 0",
     "SETRANGE k 99999999999 v",
 };
 static const char *const queries[] = {
     "GET k",  "MGET k k c", "STRLEN k",  "EXISTS k k", "PTTL k",  "SCAN n",
-    "KEYS p", "DBSIZE",     "RANDOMKEY", "WATCH k c",  "SET k v",
+    "KEYS p", "DBSIZE",     "RANDOMKEY", "WATCH k c",  "SET k v", "LEASE.GET l",
 };
 #define LEN(list) (sizeof(list) / sizeof((list)[0]))
 
@@ -142,6 +148,12 @@ static void add_word(struct words *w, struct ts_prng *p, char kind)
         break;
     case 'o':
         add_text(w, "%" PRIu64, ts_prng_below(p, 400));
+        break;
+    case 'l':
+        add_text(w, "l%" PRIu64, ts_prng_below(p, 40));
+        break;
+    case 'w':
+        add_text(w, "owner%" PRIu64, ts_prng_below(p, 3));
         break;
     case 's':
         add_text(w, "%" PRIu64, ABOUT_S + ts_prng_below(p, 600));
