@@ -33,7 +33,11 @@ enum ts_err {
 #undef TS_ERR_ENUM
 };
 
+#ifdef __cppcheck__
+#define TS_MUST_USE /* its parser does not take the attribute behind a pointer to a function */
+#else
 #define TS_MUST_USE __attribute__((warn_unused_result))
+#endif
 
 /* The error as a short English clause. Never NULL; static storage. */
 const char *ts_err_text(enum ts_err err);

@@ -222,7 +222,7 @@ enum ts_err report_peers_decode(struct report_peers *r, struct ts_bytes datagram
         p->replica_running_mask = ts_get_u64(&rd);
         p->replica_known_mask = ts_get_u64(&rd);
         struct ts_bytes starts = ts_get_bytes(&rd, sizeof(p->replica_starts));
-        if (starts.len == sizeof(p->replica_starts)) {
+        if (starts.data != NULL) {
             memcpy(p->replica_starts, starts.data, starts.len);
         }
     }

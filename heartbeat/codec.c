@@ -86,7 +86,7 @@ enum ts_err hb_datagram_decode(struct hb_datagram *d, struct ts_bytes datagram)
     d->to.v = ts_get_u16(&r);
     struct ts_bytes starts = ts_get_bytes(&r, TS_GROUPS_MAX);
     (void)ts_get_bytes(&r, HB_TAG_BYTES);
-    if (ts_reader_finish(&r) != TS_OK) {
+    if (ts_reader_finish(&r) != TS_OK || starts.data == NULL) {
         return TS_ERR_MALFORMED;
     }
     memcpy(d->word.starts + 1, starts.data, starts.len);

@@ -1,18 +1,23 @@
 /* The directory half of base/io/files.h. */
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "base/ids.h"
 #include "base/io/disk.h"
 #include "base/io/files.h"
 
 #define REASON_MAX 600
 #define RESERVED_MARK "unmarked"
+#define LOCK_RETRY_MS 10
+#define LOCK_WAIT_MS 3000
 
 enum ts_err ts_dir_sync(const char *path, struct ts_why *why)
 {
@@ -248,6 +253,28 @@ static long holder_of(int fd)
     return n > 0 ? strtol(text, NULL, 10) : 0;
 }
 
+/* A process that was killed while it started another one leaves the lock to that one, until it
+ * becomes another program or ends as well: soon. */
+static bool lock_or_wait(int fd)
+{
+    const struct timespec pause = {.tv_nsec = LOCK_RETRY_MS * TS_NS_PER_MS};
+    for (int waited = 0;; waited += LOCK_RETRY_MS) {
+        if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+            return true;
+        }
+        if (errno != EWOULDBLOCK) {
+            return false;
+        }
+        long holder = holder_of(fd);
+        bool gone = holder > 0 && kill((pid_t)holder, 0) != 0 && errno == ESRCH;
+        if (!gone || waited >= LOCK_WAIT_MS) {
+            errno = EWOULDBLOCK;
+            return false;
+        }
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
 enum ts_err ts_dir_lock(struct ts_dir_lock *lock, const char *dir, struct ts_why *why)
 {
     lock->fd = -1;
@@ -260,7 +287,7 @@ enum ts_err ts_dir_lock(struct ts_dir_lock *lock, const char *dir, struct ts_why
     if (fd < 0) {
         return ts_why_sys(why, errno, "cannot open the lock %s", path);
     }
-    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+    if (!lock_or_wait(fd)) {
         err = errno == EWOULDBLOCK
                   ? ts_why(why, TS_ERR_BUSY,
                            "%s is in use by process %ld; stop it first, or choose another "

@@ -146,7 +146,7 @@ static enum ts_err open_record(struct journal *j, struct ts_why *why)
             path);
     }
     struct ts_bytes opaque = ts_get_bytes(&r, len);
-    if (len > 0) {
+    if (opaque.data != NULL && len > 0) {
         memcpy(j->record_found, opaque.data, len);
     }
     j->record_found_len = len;

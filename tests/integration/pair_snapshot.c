@@ -16,8 +16,8 @@
 
 #define ROUNDS_MIN 5
 #define ROUNDS_MAX 12
-#define KEYS 300
-#define BYTES 65536
+#define KEYS 300U
+#define BYTES 65536U
 
 struct fixture fixture = {.name = "snapshot", .calm = true};
 

@@ -275,7 +275,7 @@ static bool prepare_cut(struct sim_disk *d)
         return false;
     }
     bool across = op->seq.v < d->segment_after.v;
-    if (d->at_cut != NULL && (across || d->at_cut->b % 8 == 0)) {
+    if (d->at_cut != NULL && (across || (d->at_cut->b >> 4 & 1) == 0)) {
         d->crash = d->at_cut;
         d->volume.ops_left = 1 + d->at_cut->a % 12;
         d->at_cut = NULL;

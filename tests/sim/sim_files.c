@@ -68,9 +68,10 @@ static const char KINDS[] = "rvc";
 
 static struct sim_file *file_of(int fd, struct sim_volume **v)
 {
-    int i = fd - FD_BASE;
-    int node = i / (KIND_COUNT * SIM_FDS_MAX);
-    ts_assert(i >= 0 && node >= 1 && node <= SIM_NODES_MAX);
+    ts_assert(fd >= FD_BASE);
+    unsigned i = (unsigned)(fd - FD_BASE);
+    int node = (int)(i / (KIND_COUNT * SIM_FDS_MAX));
+    ts_assert(node >= 1 && node <= SIM_NODES_MAX);
     *v = volume_at(node, KINDS[i / SIM_FDS_MAX % KIND_COUNT]);
     return (*v)->fds[i % SIM_FDS_MAX];
 }

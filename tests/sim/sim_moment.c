@@ -146,8 +146,9 @@ static enum sim_blow blow_of(const struct sim_fault *f)
     enum sim_moment moment = moment_of(f);
     /* Prepared or sealed: a takeover is not decided yet. */
     const struct harm *row = HARM[moment == SIM_MOMENT_SEALED ? SIM_MOMENT_PREPARED : moment];
-    unsigned total = 0;
-    for (const struct harm *h = row; h->weight != 0; h++) {
+    unsigned total = row->weight; /* each moment has a blow */
+    ts_assert(total > 0);
+    for (const struct harm *h = row + 1; h->weight != 0; h++) {
         total += h->weight;
     }
     uint64_t at = (f->b >> 32) % total;

@@ -87,6 +87,7 @@ static void own(struct sim_file *f)
     size_t cap = f->cap;
     leave_sharers(f);
     if (f->bytes == NULL && cap > 0) {
+        ts_assert(bytes != NULL && cell != NULL);
         f->bytes = malloc(cap);
         f->cell = malloc(cap / SIM_SECTOR * sizeof(*f->cell));
         ts_assert(f->bytes != NULL && f->cell != NULL);
@@ -150,6 +151,7 @@ static uint8_t *sector_own(struct sim_file *f, uint32_t number)
 
 static void sector_set(struct sim_file *f, uint32_t number, const uint8_t *bytes)
 {
+    ts_assert(f->bytes != NULL && f->cell != NULL); /* the sector was written once */
     memcpy(f->bytes + (size_t)number * SIM_SECTOR, bytes, SIM_SECTOR);
     f->cell[number].filled = true;
 }
@@ -288,6 +290,7 @@ static void file_power_lost(struct sim_volume *v, struct sim_file *f, uint64_t k
         f->size = f->durable_size;
     }
     for (uint32_t n = sim_sectors_in(f->durable_size); n < sim_sectors_in(f->size); n++) {
+        ts_assert(f->cell != NULL);
         if (!sim_chance_pm(s, keep_pm)) {
             f->cell[n].filled = false;
         }

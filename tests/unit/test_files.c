@@ -143,6 +143,33 @@ static void test_dir_lock_held_elsewhere_names_pid(void **state)
     (void)close(to_child[0]);
 }
 
+/* Goal: a lock that a killed process has left to what it had just forked is waited for: that one
+ * lets it go soon, by ending or by becoming another program. */
+static void test_dir_lock_of_a_killed_process_is_waited_for(void **state)
+{
+    struct dir_fix *x = *state;
+    int ends[2];
+    char c;
+    assert_int_equal(pipe(ends), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        struct ts_dir_lock lock;
+        if (ts_dir_lock(&lock, x->dir, NULL) == TS_OK && fork() == 0) {
+            (void)close(ends[0]);
+            (void)!write(ends[1], "", 1);
+            (void)usleep(300000);
+        }
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_int_equal(read(ends[0], &c, 1), 1);
+    struct ts_dir_lock lock;
+    assert_int_equal(ts_dir_lock(&lock, x->dir, &x->why), TS_OK);
+    ts_dir_unlock(&lock);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+}
+
 /* Goal: the marker is found again, with its reason (R2.11). */
 static void test_dir_abandon_is_remembered(void **state)
 {
@@ -203,6 +230,7 @@ int main(void)
         T(test_dir_make_nested_makes_all),
         T(test_dir_stage_finish_is_all_or_nothing),
         T(test_dir_lock_held_elsewhere_names_pid),
+        T(test_dir_lock_of_a_killed_process_is_waited_for),
         T(test_dir_abandon_is_remembered),
         T(test_dir_refuse_is_remembered),
         T(test_dir_reserve_mark_is_used_by_first),

@@ -59,7 +59,7 @@ static size_t piece(unsigned i, uint64_t seq, uint8_t *out)
 
 static void put_pieces(struct snapshot_writer *w, uint64_t seq)
 {
-    uint8_t *mem = malloc(PIECES * 70000);
+    uint8_t *mem = calloc(PIECES, 70000);
     for (unsigned i = 0; i < PIECES; i++) {
         struct ts_bytes b = {mem, piece(i, seq, mem)};
         assert_int_equal(snapshot_write_piece(w, b, NULL), TS_OK);
