@@ -68,9 +68,11 @@ struct replica {
     size_t waiting_head;
     size_t waiting_count;
     bool status_changed;
-    bool holding;              /* clients' commands wait for the takeover, … */
-    struct ts_mono hold_until; /* … at most until then; 0 = it does not take over */
-    bool submit_busy;          /* the window was full: the front-end offers again after progress */
+    bool holding;               /* clients' commands wait for the takeover, … */
+    struct ts_mono hold_until;  /* … at most until then; 0 = it does not take over */
+    struct report_handoff wish; /* of the operator's; group 0 = none, or the core has it */
+    bool handed_over;           /* … and has done so since this was primary last */
+    bool submit_busy;           /* the window was full: the front-end offers again after progress */
 
     /* peers and reports */
     struct net_dgram dgram; /* DIR/run/replica-GROUP.sock */
@@ -126,6 +128,9 @@ void replica_service_release(struct replica *r, struct ts_seq seq, struct ts_byt
 /* Has the front-end offer what was busy again; after anything that may have made room. */
 void replica_service_resume(struct replica *r);
 void replica_service_close_pending(struct replica *r);
+/* The operator wants this primary to hand over: first what the front-end has taken in is ordered.
+ */
+void replica_service_wish(struct replica *r, const struct report_handoff *wish);
 void replica_service_publish_status(struct replica *r, struct ts_mono now);
 
 /* replica_users.c */

@@ -87,22 +87,13 @@ static void on_peer_report(struct replica *r, const struct report_peer *report)
 
 static void on_wish(struct replica *r, struct ts_bytes datagram)
 {
-    static const char *const RESULTS[] = {
-        [REPL_HANDOFF_NONE] = "nothing was done",
-        [REPL_HANDOFF_BEGUN] = "it begins",
-        [REPL_HANDOFF_NOT_PRIMARY] = "this replica does not serve as primary now",
-        [REPL_HANDOFF_NO_HEIR] = "no replica that is meant is in sync and connected",
-        [REPL_HANDOFF_BUSY] = "one is under way, or the in-sync set changes just now",
-    };
     struct report_handoff wish;
-    if (report_handoff_decode(&wish, datagram) != TS_OK || wish.group.v != r->start->group->id.v ||
-        !ts_epoch_eq(wish.epoch, repl_epoch(r->core)) || !r->p.started) {
-        return; /* of an epoch that is over: it is said again if it is still wanted */
+    bool good = report_handoff_decode(&wish, datagram) == TS_OK;
+    /* Of an epoch that is over: it is said again if it is still wanted. */
+    if (good && wish.group.v == r->start->group->id.v && r->p.started &&
+        ts_epoch_eq(wish.epoch, repl_epoch(r->core))) {
+        replica_service_wish(r, &wish);
     }
-    struct repl_event ev = {.kind = REPL_EV_HANDOFF, .peer = wish.target};
-    replica_feed(r, &ev);
-    net_log_limited(&r->start->log, NET_LOG_INFO, "handoff", "the operator wants a handoff: %s",
-                    RESULTS[r->p.perform.fx.handoff]);
 }
 
 static void on_datagram(void *arg, struct ts_bytes datagram)

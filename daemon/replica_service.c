@@ -153,7 +153,7 @@ static bool holds(struct replica *r, const struct repl_status *s, struct ts_mono
 {
     bool rising = s->role == REPL_ROLE_TAKING_OVER ||
                   (s->role == REPL_ROLE_PRIMARY && !s->active && s->why != REPL_WHY_ABDICATED) ||
-                  repl_hands_over(r->core);
+                  repl_hands_over(r->core) || r->wish.group.v != 0;
     if (!rising) {
         r->hold_until.ns = 0;
     } else if (r->hold_until.ns == 0) {
@@ -178,10 +178,13 @@ void replica_service_publish_status(struct replica *r, struct ts_mono now)
     bool led_by_other = s.config_known && !ts_nic_eq(s.config.primary, r->start->node->id) &&
                         s.role == REPL_ROLE_SECONDARY && s.why == REPL_WHY_NONE;
     r->holding = holds(r, &s, now);
-    if (repl_serves(r->core) && !repl_hands_over(r->core)) {
+    bool stays = r->wish.group.v == 0 && !repl_hands_over(r->core);
+    if (repl_serves(r->core) && stays) {
         out.role = RESP_ROLE_PRIMARY;
+        r->handed_over = false;
     } else if (led_by_other) {
         out.role = RESP_ROLE_SECONDARY;
+        out.relays = r->handed_over;
     } else {
         out.role = r->holding ? RESP_ROLE_TAKING_OVER : RESP_ROLE_UNAVAILABLE;
         replica_why(r, &s, out.reason);
@@ -195,6 +198,36 @@ struct ts_mono replica_service_deadline(const struct replica *r, struct ts_mono 
     return r->holding && ts_mono_lt(r->hold_until, a) ? r->hold_until : a;
 }
 
+void replica_service_wish(struct replica *r, const struct report_handoff *wish)
+{
+    if (r->wish.group.v == 0 && repl_serves(r->core) && !repl_hands_over(r->core)) {
+        r->wish = *wish;
+        replica_service_publish_status(r, net_now()); /* from here on commands wait unparsed */
+    }
+}
+
+static void hand_over(struct replica *r)
+{
+    static const char *const RESULTS[] = {
+        [REPL_HANDOFF_NONE] = "nothing was done",
+        [REPL_HANDOFF_BEGUN] = "it begins",
+        [REPL_HANDOFF_NOT_PRIMARY] = "this replica does not serve as primary now",
+        [REPL_HANDOFF_NO_HEIR] = "no replica that is meant is in sync and connected",
+        [REPL_HANDOFF_BUSY] = "one is under way, or the in-sync set changes just now",
+    };
+    struct repl_event ev = {.kind = REPL_EV_HANDOFF, .peer = r->wish.target};
+    bool due = ts_epoch_eq(r->wish.epoch, repl_epoch(r->core));
+    r->wish.group.v = 0;
+    r->status_changed = true;
+    if (due) {
+        replica_feed(r, &ev);
+        enum repl_handoff_result result = r->p.perform.fx.handoff;
+        r->handed_over = result == REPL_HANDOFF_BEGUN;
+        net_log_limited(&r->start->log, NET_LOG_INFO, "handoff", "the operator wants a handoff: %s",
+                        RESULTS[result]);
+    }
+}
+
 void replica_service_turn(struct replica *r, struct ts_mono now)
 {
     perform_service_turn(&r->p, now);
@@ -202,6 +235,9 @@ void replica_service_turn(struct replica *r, struct ts_mono now)
         r->status_changed = true;
     }
     resp_server_turn(r->front);
+    if (r->wish.group.v != 0 && !resp_server_has_collected(r->front)) {
+        hand_over(r);
+    }
 }
 
 enum ts_err replica_service_open(struct replica *r, struct ts_why *why)

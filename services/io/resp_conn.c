@@ -137,6 +137,8 @@ void resp_conn_close(struct resp_conn *c)
     s->output_bytes -= c->bytes_total;
     s->pubsub.unread -= c->unread;
     resp_pubsub_leave(c);
+    resp_relay_close(c->relay);
+    c->relay = NULL;
     input_release(c);
     resp_pool_give(s, &c->out);
     resp_pool_give(s, &c->deferred_bytes);
@@ -197,7 +199,8 @@ static void written(struct resp_conn *c, size_t n)
         return;
     }
     /* Output above the soft bound had paused the parsing. */
-    if (was_paused && c->bytes_total <= soft && (c->in_len > c->in_at || c->eof)) {
+    if (was_paused && c->bytes_total <= soft &&
+        (c->in_len > c->in_at || c->eof || c->relay != NULL)) {
         resp_list_add(c, RESP_LINK_RESUME);
         resp_server_wake(c->server);
     }

@@ -8,12 +8,14 @@
  *   resp_pubsub.c   SUBSCRIBE, PUBLISH: what goes past the order of commands
  *   resp_auth.c     AUTH, and what a role may do
  *   resp_wait.c     WAIT
+ *   resp_relay.c    connections that are carried on after a handoff
  *   resp_answer.c   from replies to bytes in order; rounds; refusals
  *   resp_local.c, resp_client.c, resp_command.c, resp_info.c, resp_sentinel.c   local commands */
 #ifndef SERVICES_IO_RESP_CONN_H
 #define SERVICES_IO_RESP_CONN_H
 
 #include "services/io/resp_pubsub.h"
+#include "services/io/resp_relay.h"
 #include "services/io/resp_server.h"
 #include "services/kv/commands.h"
 #include "services/kv/kv.h"
@@ -152,6 +154,8 @@ struct resp_conn {
     bool waiting;
     uint64_t wait_until; /* loop time, ms; UINT64_MAX = for ever */
 
+    struct resp_relay *relay; /* owned; not NULL: it is carried on elsewhere */
+
     /* session */
     enum resp_version version;
     char user[NET_USER_NAME_MAX]; /* who it is; "" = it did not say */
@@ -221,6 +225,7 @@ struct resp_server {
     uint32_t free_slot;      /* UINT32_MAX = none */
     uint32_t clients;
     uint64_t next_id;
+    uint64_t relay_below; /* connections with lower ids are carried on elsewhere */
     struct resp_list lists[RESP_LINKS];
     size_t output_bytes; /* of all connections */
     struct resp_pubsub pubsub;

@@ -199,6 +199,10 @@ static enum resp_intake dispatch(struct resp_conn *c, const struct resp_request 
         resp_auth_refuses(c, command, text, sizeof(text))) {
         return refuse_unauthorized(c, text);
     }
+    if (resp_relay_wants(c, command)) {
+        resp_relay_begin(c);
+        return c->closing ? RESP_INTAKE_TAKEN : RESP_INTAKE_WAIT;
+    }
     if (resp_multi_concerns(c, command)) {
         return resp_multi_take(c, command, req);
     }
@@ -271,6 +275,9 @@ size_t resp_intake(struct resp_conn *c, uint8_t *data, size_t len)
 {
     struct resp_server *s = c->server;
     size_t at = 0;
+    if (c->relay != NULL) {
+        return resp_relay_take(c, data, len);
+    }
     c->paused = false;
     while (at < len && !c->closing && !c->finishing) {
         if (!conn_has_room(c)) {
@@ -311,7 +318,9 @@ void resp_intake_resume(struct resp_conn *c)
     if (c->closing) {
         return;
     }
-    if (c->eof && !c->paused) {
+    if (c->relay != NULL) {
+        resp_relay_resume(c);
+    } else if (c->eof && !c->paused) {
         c->finishing = true; /* what is left is an incomplete request */
     }
     resp_conn_set_reading(c);

@@ -455,6 +455,12 @@ void resp_server_resume(struct resp_server *s)
     resp_server_wake(s);
 }
 
+bool resp_server_has_collected(const struct resp_server *s)
+{
+    const struct resp_round *open = &s->rounds[(s->round_sent + 1) % (s->config.rounds_max + 1)];
+    return s->pending_len > 0 || open->len > 0;
+}
+
 void resp_server_set_status(struct resp_server *s, const struct resp_server_status *status)
 {
     /* What a primary that hands over has collected waits for who is primary next, or for itself. */
@@ -473,6 +479,12 @@ void resp_server_set_status(struct resp_server *s, const struct resp_server_stat
         if (!s->in_submit) {
             resp_answer_refuse_all(s);
         }
+    }
+    if (kept && status->role == RESP_ROLE_SECONDARY && status->relays) {
+        s->relay_below = s->next_id;
+    } else if (status->role == RESP_ROLE_PRIMARY) {
+        s->relay_below = 0;
+        resp_relay_end_all(s);
     }
     resp_wait_wake(s);
 }

@@ -122,6 +122,7 @@ struct resp_server_status {
     char group[32];
     char node[32];
     struct ts_epoch epoch;
+    bool relays; /* SECONDARY: it has handed over, and carries on the connections of before */
     bool self_in_sync;
     struct resp_peer peers[TS_MEMBERS_MAX]; /* the other members */
     uint8_t peer_count;
@@ -139,6 +140,7 @@ struct resp_server_stats {
     uint64_t protocol_errors;
     uint64_t refused;           /* state commands answered READONLY or CLUSTERDOWN */
     uint64_t unauthorized;      /* refused: wrong password, no or too low a role */
+    uint64_t relayed;           /* connections that were carried on after a handoff */
     uint64_t closed_unanswered; /* connections closed with requests in the log */
     uint64_t closed_slow;       /* connections closed for not reading their replies */
     uint64_t bytes_in;
@@ -182,6 +184,10 @@ void resp_server_reply(struct resp_server *s, uint64_t token, struct ts_bytes re
 void resp_server_read_ready(struct resp_server *s, uint64_t round);
 /* A submit that was BUSY may be tried again in the next turn. */
 void resp_server_resume(struct resp_server *s);
+
+/* Whether commands were taken in that neither submit nor read was called for yet. Once they were,
+ * a primary that hands over has nothing left that it would have to refuse. */
+bool resp_server_has_collected(const struct resp_server *s);
 
 /* Role, primary and group as clients shall see them from now on; copied. On leaving PRIMARY,
  * what is collected but not submitted, and reads that wait, are answered with the new

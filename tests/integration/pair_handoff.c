@@ -1,13 +1,20 @@
 /* The operator hands over (R4.5): with a running pair under load, the twinstep command, and what it
  * says when it cannot be. Nothing that was acknowledged is lost; how long the clients waited is
  * told, and judged by nobody here. */
+#include <arpa/inet.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -120,11 +127,150 @@ static void test_handoffs_under_load_lose_nothing(void **state)
     fixture_judge(load);
 }
 
+/* ---- a client that stays connected ---- */
+
+#define PIPELINE 16
+#define PORT 6379
+
+/* Counts on one key, so many requests ahead of the answers. */
+struct counter {
+    int fd;
+    char key[16];
+    atomic_bool stop;
+    uint64_t sent;
+    uint64_t answered;
+    uint64_t gap_ns; /* the longest time without an answer */
+    bool closed;     /* by the other end */
+    char wrong[192]; /* the first answer that was not the next number */
+};
+
+static void send_one(struct counter *c)
+{
+    char text[64];
+    int n =
+        snprintf(text, sizeof text, "*2\r\n$4\r\nINCR\r\n$%zu\r\n%s\r\n", strlen(c->key), c->key);
+    c->closed = c->closed || send(c->fd, text, (size_t)n, MSG_NOSIGNAL) != n;
+    c->sent++;
+}
+
+static void take_line(struct counter *c, const char *line)
+{
+    char want[32];
+    snprintf(want, sizeof want, ":%llu", (unsigned long long)++c->answered);
+    if (strcmp(line, want) != 0 && c->wrong[0] == '\0') {
+        snprintf(c->wrong, sizeof c->wrong, "%s in place of %s", line, want);
+    }
+}
+
+static void *count(void *arg)
+{
+    struct counter *c = arg;
+    char line[96];
+    size_t len = 0;
+    uint64_t last = lab_now_ns();
+    while (!c->closed && (!atomic_load(&c->stop) || c->answered < c->sent)) {
+        char in[4096];
+        while (!c->closed && !atomic_load(&c->stop) && c->sent < c->answered + PIPELINE) {
+            send_one(c);
+        }
+        struct pollfd p = {.fd = c->fd, .events = POLLIN};
+        ssize_t n = poll(&p, 1, WAIT_MS) == 1 ? recv(c->fd, in, sizeof in, 0) : 0;
+        uint64_t now = lab_now_ns();
+        c->gap_ns = now - last > c->gap_ns ? now - last : c->gap_ns;
+        last = now;
+        c->closed = n <= 0;
+        for (ssize_t i = 0; i < n; i++) {
+            line[len] = in[i] == '\r' ? '\0' : in[i];
+            bool whole = in[i] == '\n';
+            if (whole) {
+                take_line(c, line);
+            }
+            len = whole || len + 1 == sizeof line ? 0 : len + 1;
+        }
+    }
+    return NULL;
+}
+
+static void connect_counter(struct counter *c, unsigned nic, unsigned number)
+{
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(PORT)};
+    int one = 1;
+    *c = (struct counter){.fd = socket(AF_INET, SOCK_STREAM, 0)};
+    snprintf(c->key, sizeof c->key, "count%u", number);
+    assert_int_equal(inet_pton(AF_INET, fixture.pair.cluster.nodes[nic].paths[0], &to.sin_addr), 1);
+    assert_int_equal(connect(c->fd, (struct sockaddr *)&to, sizeof to), 0);
+    assert_int_equal(setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one), 0);
+}
+
+/* Goal: a pipelined client that stays where it is sees no error: each of its requests is carried
+ * out once, in order, across the handoff, and goes on afterwards by way of the old primary. */
+static void test_connected_client_sees_no_error(void **state)
+{
+    (void)state;
+    uint64_t gap[HANDOFFS];
+    for (unsigned i = 0; i < HANDOFFS; i++) {
+        static struct counter c;
+        pthread_t thread;
+        wait_redundant();
+        unsigned primary = fixture_primary(&fixture);
+        connect_counter(&c, primary, i);
+        assert_int_equal(pthread_create(&thread, NULL, count, &c), 0);
+        lab_pause_ms(50);
+        if (!handoff("kv", NULL, NULL)) {
+            print_error("%s\n", said);
+            fail();
+        }
+        lab_pause_ms(100);
+        atomic_store(&c.stop, true);
+        assert_int_equal(pthread_join(thread, NULL), 0);
+        assert_int_equal(close(c.fd), 0);
+        if (c.closed || c.wrong[0] != '\0' || c.answered != c.sent) {
+            print_error("handoff %u: %s, %llu of %llu answered %s\n", i,
+                        c.closed ? "closed" : "not closed", (unsigned long long)c.answered,
+                        (unsigned long long)c.sent, c.wrong);
+            fail();
+        }
+        gap[i] = c.gap_ns;
+    }
+    qsort(gap, HANDOFFS, sizeof gap[0], by_size);
+    print_message("%d handoffs: a connected client's longest pause was %.1f ms in the median, "
+                  "%.1f ms at most\n",
+                  HANDOFFS, (double)gap[HANDOFFS / 2] / 1e6, (double)gap[HANDOFFS - 1] / 1e6);
+}
+
+/* Goal: who is carried on learns by the closed connection that the new primary is gone; nothing is
+ * answered twice or out of order before. */
+static void test_carried_on_client_is_closed_with_the_primary(void **state)
+{
+    (void)state;
+    static struct counter c;
+    pthread_t thread;
+    wait_redundant();
+    unsigned primary = fixture_primary(&fixture);
+    connect_counter(&c, primary, HANDOFFS);
+    assert_int_equal(pthread_create(&thread, NULL, count, &c), 0);
+    lab_pause_ms(20);
+    if (!handoff("kv", name(1 - primary), NULL)) {
+        print_error("%s\n", said);
+        fail();
+    }
+    wait_redundant();
+    fixture_kill_node(1 - primary);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(close(c.fd), 0);
+    assert_true(c.closed && c.answered > 0);
+    assert_string_equal(c.wrong, "");
+    fixture_start_node(1 - primary);
+    wait_redundant();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_handoff_that_cannot_be_is_refused),
         cmocka_unit_test(test_handoffs_under_load_lose_nothing),
+        cmocka_unit_test(test_connected_client_sees_no_error),
+        cmocka_unit_test(test_carried_on_client_is_closed_with_the_primary),
     };
     return fixture_run(tests);
 }

@@ -1,0 +1,248 @@
+#include "services/io/resp_relay.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "services/io/resp_conn.h"
+
+/* Bytes on their way to the other one before its client is not read any more. */
+#define QUEUED_MAX (1024U * 1024)
+
+struct resp_relay {
+    uv_tcp_t tcp;
+    uv_connect_t connect;
+    uv_shutdown_t shutdown;
+    struct resp_server *server;
+    struct resp_conn *conn; /* NULL: it has closed */
+    size_t queued;          /* bytes given to the socket and not taken by it */
+    bool up;
+    bool reading;
+    bool ended; /* the client sends no more, and the other one knows */
+};
+
+/* One write; the bytes stand behind it. */
+struct piece {
+    uv_write_t write;
+    struct resp_relay *relay;
+    size_t len;
+    uint8_t bytes[];
+};
+
+bool resp_relay_wants(const struct resp_conn *c, const struct kv_command *command)
+{
+    const struct resp_server *s = c->server;
+    bool of_state = command != NULL &&
+                    ((command->flags & KV_CMD_LOCAL) == 0 || resp_multi_concerns(c, command));
+    return of_state && c->id < s->relay_below && s->status.role == RESP_ROLE_SECONDARY &&
+           s->status.primary[0] != '\0' && c->version == RESP_V2 && !c->multi.on &&
+           c->multi.watched.len == 0 && resp_pubsub_count(c) == 0 && s->users.count == 0;
+}
+
+/* ---- the end ---- */
+
+static void on_closed(uv_handle_t *handle)
+{
+    struct resp_relay *r = handle->data;
+    struct resp_server *s = r->server;
+    free(r);
+    ts_assert(s->handles > 0);
+    s->handles--;
+    resp_server_wake(s);
+}
+
+void resp_relay_close(struct resp_relay *r)
+{
+    if (r != NULL && r->conn != NULL) {
+        r->conn = NULL;
+        uv_close((uv_handle_t *)&r->tcp, on_closed);
+    }
+}
+
+/* The other one sends no more: what it sent is still written, and the client learns the rest by the
+ * closed connection (R2.8). */
+static void lose(struct resp_relay *r)
+{
+    struct resp_conn *c = r->conn;
+    if (c != NULL) {
+        c->finishing = true;
+        c->relay = NULL;
+        resp_relay_close(r);
+        resp_conn_set_reading(c);
+        resp_conn_finish(c);
+    }
+}
+
+void resp_relay_end_all(struct resp_server *s)
+{
+    for (uint32_t i = 0; i < s->config.clients_max; i++) {
+        struct resp_conn *c = s->slots[i].conn;
+        if (c != NULL && c->relay != NULL) {
+            s->stats.closed_unanswered++;
+            resp_conn_close(c);
+        }
+    }
+}
+
+/* ---- replies ---- */
+
+static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+    struct resp_relay *r = handle->data;
+    (void)suggested;
+    *buf = uv_buf_init((char *)r->server->chunk, RESP_READ_CHUNK);
+}
+
+static void set_reading(struct resp_relay *r);
+
+static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
+{
+    struct resp_relay *r = stream->data;
+    struct resp_conn *c = r->conn;
+    if (c == NULL || n == 0 || n == UV_ENOBUFS) {
+        return;
+    }
+    if (n < 0) {
+        lose(r);
+        return;
+    }
+    if (c->out.cap - c->out.len < (size_t)n) {
+        resp_arena_grow(&c->out, (size_t)n);
+    }
+    memcpy(c->out.data + c->out.len, buf->base, (size_t)n);
+    c->out.len += (size_t)n;
+    resp_conn_output_changed(c);
+    if (!c->closing) {
+        set_reading(r);
+    }
+}
+
+static void set_reading(struct resp_relay *r)
+{
+    bool want = r->up && r->conn->bytes_total <= r->server->config.client_output_soft;
+    if (want == r->reading) {
+        return;
+    }
+    r->reading = want;
+    if (!want) {
+        uv_read_stop((uv_stream_t *)&r->tcp);
+    } else if (uv_read_start((uv_stream_t *)&r->tcp, on_alloc, on_read) != 0) {
+        lose(r);
+    }
+}
+
+/* ---- requests ---- */
+
+static void on_written(uv_write_t *write, int status)
+{
+    struct piece *p = write->data;
+    struct resp_relay *r = p->relay;
+    r->queued -= p->len;
+    free(p);
+    if (r->conn == NULL) {
+        return;
+    }
+    if (status != 0) {
+        lose(r);
+    } else if (r->conn->paused && r->queued <= QUEUED_MAX / 2) {
+        resp_list_add(r->conn, RESP_LINK_RESUME);
+        resp_server_wake(r->server);
+    }
+}
+
+size_t resp_relay_take(struct resp_conn *c, const uint8_t *data, size_t len)
+{
+    struct resp_relay *r = c->relay;
+    c->paused = r->queued >= QUEUED_MAX;
+    struct piece *p = c->paused ? NULL : malloc(sizeof(*p) + len);
+    if (p == NULL) {
+        c->paused = true; /* memory is short, or it is the other one's turn */
+        return 0;
+    }
+    p->relay = r;
+    p->len = len;
+    p->write.data = p;
+    memcpy(p->bytes, data, len);
+    uv_buf_t buf = uv_buf_init((char *)p->bytes, (unsigned)len);
+    if (uv_write(&p->write, (uv_stream_t *)&r->tcp, &buf, 1, on_written) != 0) {
+        free(p);
+        resp_conn_close(c);
+        return 0;
+    }
+    r->queued += len;
+    return len;
+}
+
+static void on_shutdown(uv_shutdown_t *shutdown, int status)
+{
+    (void)shutdown; /* the replies follow, and then the other one closes */
+    (void)status;
+}
+
+void resp_relay_resume(struct resp_conn *c)
+{
+    struct resp_relay *r = c->relay;
+    set_reading(r);
+    if (c->relay != NULL && c->eof && c->in_len == c->in_at && !r->ended) {
+        r->ended = true;
+        if (uv_shutdown(&r->shutdown, (uv_stream_t *)&r->tcp, on_shutdown) != 0) {
+            resp_conn_close(c);
+        }
+    }
+}
+
+/* ---- the beginning ---- */
+
+static void on_connect(uv_connect_t *connect, int status)
+{
+    struct resp_relay *r = connect->data;
+    if (r->conn == NULL) {
+        return;
+    }
+    if (status != 0) {
+        lose(r);
+        return;
+    }
+    r->up = true;
+    set_reading(r);
+}
+
+static bool address_of(const char *text, struct sockaddr_storage *out)
+{
+    char host[RESP_ADDR_MAX];
+    const char *port = NULL;
+    int n = resp_host_len(text, &port);
+    int number = (int)strtol(port, NULL, 10);
+    (void)snprintf(host, sizeof(host), "%.*s", n, text);
+    return uv_ip4_addr(host, number, (struct sockaddr_in *)out) == 0 ||
+           uv_ip6_addr(host, number, (struct sockaddr_in6 *)out) == 0;
+}
+
+void resp_relay_begin(struct resp_conn *c)
+{
+    struct resp_server *s = c->server;
+    struct sockaddr_storage where;
+    bool owed = c->answered < c->ordered || c->reads > 0 || c->deferred_len > 0;
+    struct resp_relay *r =
+        owed || !address_of(s->status.primary, &where) ? NULL : calloc(1, sizeof(*r));
+    if (r == NULL || uv_tcp_init(s->loop, &r->tcp) != 0) {
+        free(r);
+        s->stats.closed_unanswered++;
+        resp_conn_close(c);
+        return;
+    }
+    r->server = s;
+    r->conn = c;
+    r->tcp.data = r;
+    r->connect.data = r;
+    s->handles++;
+    c->relay = r;
+    s->stats.relayed++;
+    (void)uv_tcp_nodelay(&r->tcp, 1);
+    if (uv_tcp_connect(&r->connect, &r->tcp, (const struct sockaddr *)&where, on_connect) != 0) {
+        resp_conn_close(c);
+        return;
+    }
+    resp_list_add(c, RESP_LINK_RESUME);
+}
