@@ -103,8 +103,9 @@ struct ts_dir_lock {
 };
 
 /* Takes the exclusive lock (flock on DIR/lock, given up by the kernel when the process ends) and
- * writes the own process id there. TS_ERR_BUSY: another process has it; `why` names its pid. (A dead
- * one may have left it to a process that it was just starting: up to 3 s are given to that.) */
+ * writes the own process id there. TS_ERR_BUSY: another process has it; `why` names its pid. (A
+ * dead one may have left it to a process that it was just starting: up to 3 s are given to that.)
+ */
 enum ts_err ts_dir_lock(struct ts_dir_lock *lock, const char *dir, struct ts_why *why) TS_MUST_USE;
 void ts_dir_unlock(struct ts_dir_lock *lock);
 

@@ -138,7 +138,7 @@ static enum ts_err read_all(struct reader *r, snapshot_piece_fn *piece, void *ar
                             struct snapshot_info *info, struct ts_why *why)
 {
     for (;;) {
-        struct ts_bytes p;
+        struct ts_bytes p = {NULL, 0};
         enum ts_err err = read_piece(r, &p, why);
         if (err == TS_ERR_NOT_FOUND) {
             return read_trailer(r, &info->trailer, why);

@@ -340,6 +340,7 @@ static void run_unsubscribe(struct resp_conn *c, enum resp_topic_kind kind,
         struct ts_bytes bytes = {name, s->topic->len};
         memcpy(name, s->topic->name, s->topic->len);
         unsubscribe(c, kind, s);
+        ts_assert(c->subscribed.oldest[kind] != s);
         put_confirmation(c, w, word, &bytes);
     }
 }

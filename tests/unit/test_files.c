@@ -157,7 +157,8 @@ static void test_dir_lock_of_a_killed_process_is_waited_for(void **state)
         if (ts_dir_lock(&lock, x->dir, NULL) == TS_OK && fork() == 0) {
             (void)close(ends[0]);
             (void)!write(ends[1], "", 1);
-            (void)usleep(300000);
+            (void)alarm(1); /* its end */
+            (void)pause();
         }
         _exit(0);
     }
