@@ -29,7 +29,9 @@
     X(SOAK_KILL_BOTH, "kill-both") \
     X(SOAK_DROP_PATH_A, "drop-path-a") \
     X(SOAK_DROP_PATH_B, "drop-path-b") \
-    X(SOAK_CUT_AND_KILL, "cut-and-kill")
+    X(SOAK_CUT_AND_KILL, "cut-and-kill") \
+    X(SOAK_HANDOFF, "handoff") \
+    X(SOAK_HANDOFF_AND_KILL, "handoff-and-kill")
 
 enum soak_kind {
 #define SOAK_KIND_ENUM(sym, name) sym,

@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "lab/ask.h"
 #include "lab/clock.h"
+#include "lab/exec.h"
 #include "tests/integration/soak.h"
 
 /* Generous bounds: they end a hung run, they judge no speed. */
@@ -438,6 +439,50 @@ static bool cut_and_kill(struct step *st)
     return heal(st, &cut) && good && heal(st, &dead) && settle(st, true);
 }
 
+/* `how`: what the shell does with the command's end. */
+static bool hand_over(struct step *st, const char *how)
+{
+    char command[2 * TS_PATH_MAX + 256];
+    char out[1024] = "";
+    const struct nodes_run *run = &st->s->pair.run;
+    snprintf(command, sizeof command, "'%s/twinstep' handoff --dir '%s' --timeout 5 %s %s",
+             run->bin, run->run, LAB_PAIR_GROUP, how);
+    const char *argv[] = {"sh", "-c", command, NULL};
+    if (lab_exec(argv, NULL, out, sizeof out, &st->why) == TS_OK) {
+        return true;
+    }
+    return wrong(st, out[0] != '\0' ? out : st->why.text);
+}
+
+/* The operator has the primary hand over: the other one serves, and no process has ended. */
+static bool handoff(struct step *st)
+{
+    if (!hand_over(st, "2>&1") || !settle(st, true)) {
+        return false;
+    }
+    return lab_state_primary(&st->after) == (int)st->secondary ||
+           wrong(st, "the other one is not the primary after the handoff");
+}
+
+/* One of the two dies at some point of a handoff. The new primary may still be alone then: the
+ * group waits for it to be started again. */
+static bool handoff_and_kill(struct step *st)
+{
+    struct lab_fault f;
+    bool heir = ts_prng_below(&st->s->prng, 2) == 0;
+    lab_fault_kill(&f, &st->s->pair.run, node(st, heir ? st->secondary : st->primary), "replica",
+                   LAB_PAIR_GROUP);
+    if (!hand_over(st, ">/dev/null 2>&1 &")) {
+        return false;
+    }
+    lab_pause_ms(ts_prng_below(&st->s->prng, 25)); /* the command has to start, too */
+    if (lab_fault_inject(&f, &st->why) != TS_OK || lab_fault_observe(&f, &st->why) != TS_OK) {
+        return wrong(st, st->why.text);
+    }
+    say(st, "%s killed during a handoff", f.node);
+    return settle(st, true);
+}
+
 static bool run_kind(struct step *st, enum soak_kind kind)
 {
     switch (kind) {
@@ -467,6 +512,10 @@ static bool run_kind(struct step *st, enum soak_kind kind)
         return drop_path(st, 1);
     case SOAK_CUT_AND_KILL:
         return cut_and_kill(st);
+    case SOAK_HANDOFF:
+        return handoff(st);
+    case SOAK_HANDOFF_AND_KILL:
+        return handoff_and_kill(st);
     case SOAK_KINDS:
         break;
     }
