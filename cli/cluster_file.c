@@ -61,6 +61,10 @@ static void compare_group(struct difference *d, const struct cfg_group *a,
     if (!same) {
         differ(d, "NICs or service of group %s", a->name);
     }
+    if (a->client_tls != b->client_tls) {
+        differ(d, "client-tls of group %s %s to %s", a->name, a->client_tls ? "required" : "off",
+               b->client_tls ? "required" : "off");
+    }
     if (a->client_port != b->client_port) {
         differ(d, "port of group %s %u to %u", a->name, a->client_port, b->client_port);
     }

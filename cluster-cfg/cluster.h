@@ -39,6 +39,7 @@ struct cfg_group {
     char service[CFG_NAME_MAX];
     enum cfg_durability durability;
     uint16_t client_port;
+    bool client_tls; /* clients speak TLS on it, and nothing else */
     uint8_t nic_count;
     struct ts_nic_id nics[TS_MEMBERS_MAX]; /* the first one is the first primary */
 };

@@ -63,8 +63,9 @@ struct replica {
 
     /* service */
     struct resp_server *front;
-    size_t users;                    /* that the front-end knows; 0 = its port is open */
-    struct replica_waiting *waiting; /* ring of REPLICA_WAITING_MAX */
+    struct net_tls_server *client_tls; /* NULL = clients speak plainly */
+    size_t users;                      /* that the front-end knows; 0 = its port is open */
+    struct replica_waiting *waiting;   /* ring of REPLICA_WAITING_MAX */
     size_t waiting_head;
     size_t waiting_count;
     bool status_changed;
@@ -134,6 +135,8 @@ void replica_service_wish(struct replica *r, const struct report_handoff *wish);
 void replica_service_publish_status(struct replica *r, struct ts_mono now);
 
 /* replica_users.c */
+/* Loads the certificate for clients' connections again; when that fails the old one stays. */
+void replica_client_tls_renew(struct replica *r);
 enum ts_err replica_users_open(struct replica *r, struct ts_why *why) TS_MUST_USE;
 /* Reads the users again; when that fails they stay as they are, and the log says so. */
 void replica_users_renew(struct replica *r);

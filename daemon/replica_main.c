@@ -124,6 +124,7 @@ static void on_hangup(uv_signal_t *h, int number)
     (void)number;
     net_tls_renew(&r->tls, &r->start->log);
     replica_users_renew(r);
+    replica_client_tls_renew(r);
 }
 
 static int fail(struct replica *r, const char *why)

@@ -261,6 +261,14 @@ enum ts_err replica_service_open(struct replica *r, struct ts_why *why)
     }
     (void)snprintf(limits, sizeof(limits), "hash-seed=%llu", (unsigned long long)hash_seed);
     r->p.out.max = OUT_BYTES_MAX;
+    if (group->client_tls) {
+        char dir[REPLICA_PATH_MAX + 8];
+        (void)snprintf(dir, sizeof(dir), "%s/tls", r->data_dir);
+        err = net_tls_server_open(&r->client_tls, dir, why);
+        if (err != TS_OK) {
+            return err;
+        }
+    }
     r->p.state = r->p.svc->create(limits);
     struct resp_server_ops ops = {.ctx = r,
                                   .submit = on_submit,
@@ -270,6 +278,7 @@ enum ts_err replica_service_open(struct replica *r, struct ts_why *why)
     struct resp_server_config config = {
         .submit_count_max = SUBMIT_COUNT_MAX,
         .failure_timeout_ms = (uint32_t)(r->start->cluster.timing.failure_timeout / TS_NS_PER_MS),
+        .tls = r->client_tls,
         .version = "0.1.0",
     };
     r->front = r->p.state == NULL ? NULL : resp_server_create(&r->loop, &ops, r->p.state, &config);

@@ -56,3 +56,12 @@ void replica_users_renew(struct replica *r)
     net_log(&r->start->log, NET_LOG_INFO, "%zu users may use the service%s", users.count,
             users.count == 0 ? ": everybody may" : "");
 }
+
+void replica_client_tls_renew(struct replica *r)
+{
+    struct ts_why why = {.text = ""};
+    if (r->client_tls != NULL && net_tls_server_reload(r->client_tls, &why) != TS_OK) {
+        net_log(&r->start->log, NET_LOG_ERROR,
+                "the certificate for clients was not renewed, the old one stays: %s", why.text);
+    }
+}

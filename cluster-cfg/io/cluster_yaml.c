@@ -12,9 +12,11 @@
 static const char *const ROOT_KEYS[] = {"cluster",  "failure-timeout", "base-port", "nics",
                                         "arbiters", "groups",          NULL};
 static const char *const NODE_KEYS[] = {"name", "host", "paths", "voter", NULL};
-static const char *const GROUP_KEYS[] = {"name", "service", "nics", "port", "durability", NULL};
+static const char *const GROUP_KEYS[] = {"name",       "service",    "nics", "port",
+                                         "durability", "client-tls", NULL};
 /* A node lives in RUN/NAME: these names are files of RUN itself, and "status" speaks in alarms. */
-static const char *const RESERVED[] = {"ca", "demo", "formed", "lock", "run", "status", NULL};
+static const char *const RESERVED[] = {"ca",  "demo",   "formed", "lock",
+                                       "run", "status", "users",  NULL};
 static const char *const SERVICES[] = {"kv", NULL};
 
 /* The YAML node behind each part, for errors that only show once all is read. */
@@ -238,6 +240,18 @@ static enum cfg_durability read_durability(struct yaml_doc *y, const yaml_node_t
     return CFG_DURABILITY_DISK;
 }
 
+static bool read_client_tls(struct yaml_doc *y, const yaml_node_t *node)
+{
+    const char *text = yaml_doc_text(y, node, "client-tls");
+    if (y->failed) {
+        return false;
+    }
+    if (strcmp(text, "required") != 0 && strcmp(text, "off") != 0) {
+        yaml_doc_fail(y, node, "client-tls is \"%.40s\"; write required or off", text);
+    }
+    return strcmp(text, "required") == 0;
+}
+
 static void read_group(struct yaml_doc *y, const yaml_node_t *map, struct cfg_cluster *c,
                        struct places *at)
 {
@@ -259,6 +273,8 @@ static void read_group(struct yaml_doc *y, const yaml_node_t *map, struct cfg_cl
     if (durability != NULL) {
         g->durability = read_durability(y, durability);
     }
+    const yaml_node_t *tls = yaml_doc_get(y, map, "client-tls");
+    g->client_tls = tls != NULL && read_client_tls(y, tls);
     at->port[c->group_count] = port;
     if (!y->failed) {
         c->group_count++;

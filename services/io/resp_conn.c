@@ -109,6 +109,7 @@ static void on_closed(uv_handle_t *handle)
 {
     struct resp_conn *c = handle->data;
     struct resp_server *s = c->server;
+    net_tls_stream_close(c->tls);
     free(c->deferred);
     free(c->held);
     resp_multi_free(&c->multi);
@@ -141,6 +142,7 @@ void resp_conn_close(struct resp_conn *c)
     c->relay = NULL;
     input_release(c);
     resp_pool_give(s, &c->out);
+    resp_pool_give(s, &c->plain);
     resp_pool_give(s, &c->deferred_bytes);
     resp_pool_give(s, &c->held_bytes);
     if (!c->writing) {
@@ -149,10 +151,25 @@ void resp_conn_close(struct resp_conn *c)
     uv_close((uv_handle_t *)&c->tcp, on_closed);
 }
 
+/* Whether bytes wait to be written, or are being. */
+static bool to_write(const struct resp_conn *c)
+{
+    return c->out.len > 0 || c->plain.len > 0 || c->sending.len > 0 ||
+           (c->tls != NULL && net_tls_stream_waiting(c->tls) > 0);
+}
+
 void resp_conn_finish(struct resp_conn *c)
 {
     bool owed = c->answered < c->ordered || c->reads > 0 || c->deferred_len > 0;
-    if (c->finishing && !owed && c->out.len == 0 && c->sending.len == 0) {
+    if (!c->finishing || owed || to_write(c)) {
+        return;
+    }
+    if (c->tls != NULL) {
+        net_tls_stream_end(c->tls); /* the first time there is a word more to be written */
+    }
+    if (to_write(c)) {
+        resp_conn_output_changed(c);
+    } else {
         resp_conn_close(c);
     }
 }
@@ -162,8 +179,8 @@ void resp_conn_finish(struct resp_conn *c)
 void resp_conn_output_changed(struct resp_conn *c)
 {
     struct resp_server *s = c->server;
-    size_t total =
-        c->out.len + (c->sending.len - c->sending_at) + (c->deferred_bytes.len - c->deferred_at);
+    size_t total = c->out.len + (c->plain.len - c->plain_at) + (c->sending.len - c->sending_at) +
+                   (c->deferred_bytes.len - c->deferred_at);
     s->output_bytes = s->output_bytes - c->bytes_total + total;
     c->bytes_total = total;
     size_t unread = resp_pubsub_count(c) > 0 ? total : 0;
@@ -174,7 +191,7 @@ void resp_conn_output_changed(struct resp_conn *c)
         resp_conn_close(c);
         return;
     }
-    if ((c->out.len > 0 || c->sending.len > 0) && !c->writing) {
+    if (to_write(c) && !c->writing) {
         resp_list_add(c, RESP_LINK_DIRTY);
     }
     if (c->held_len > 0 && total <= s->config.client_output_soft) {
@@ -236,15 +253,45 @@ static void write_when_ready(struct resp_conn *c)
     c->writing = true;
 }
 
+/* Makes the next piece of output, at most about `most` bytes, `sending`. False: it cannot. */
+static bool encrypt(struct resp_conn *c, size_t most)
+{
+    struct resp_server *s = c->server;
+    if (c->plain.len == 0 && net_tls_stream_is_ready(c->tls)) {
+        c->plain = c->out;
+        c->out = (struct svc_out){.max = SIZE_MAX / 2};
+    }
+    size_t left = c->plain.len - c->plain_at;
+    size_t n = left < RESP_WRITE_AT_ONCE ? left : RESP_WRITE_AT_ONCE;
+    n = n < most ? n : most;
+    if (n > 0 && net_tls_stream_write(c->tls, c->plain.data + c->plain_at, n) != TS_OK) {
+        return false;
+    }
+    c->plain_at += n;
+    if (c->plain_at == c->plain.len) {
+        resp_pool_give(s, &c->plain);
+        c->plain_at = 0;
+    }
+    struct svc_out spare = resp_pool_take(s);
+    resp_pool_give(s, &c->sending);
+    c->sending_at = 0;
+    net_tls_stream_take(c->tls, spare.data, spare.cap, &c->sending.data, &c->sending.len,
+                        &c->sending.cap);
+    return true;
+}
+
 size_t resp_conn_flush(struct resp_conn *c, size_t most)
 {
     resp_list_remove(c, RESP_LINK_DIRTY);
     if (c->closing || c->writing) {
         return 0;
     }
-    if (c->sending.len == 0) {
+    if (c->sending.len == 0 && c->tls == NULL) {
         c->sending = c->out;
         c->out = (struct svc_out){.max = SIZE_MAX / 2};
+    } else if (c->sending.len == 0 && !encrypt(c, most)) {
+        resp_conn_close(c);
+        return 0;
     }
     size_t left = c->sending.len - c->sending_at;
     size_t n = left < RESP_WRITE_AT_ONCE ? left : RESP_WRITE_AT_ONCE;
@@ -282,6 +329,11 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
     }
     size_t n = s->read_left < RESP_READ_CHUNK ? s->read_left : RESP_READ_CHUNK;
     n = n < RESP_TURN_READ_EACH ? RESP_TURN_READ_EACH : n;
+    if (c->tls != NULL) {
+        bool wait = s->handshakes_left == 0 && !net_tls_stream_is_ready(c->tls);
+        *buf = wait ? uv_buf_init(NULL, 0) : uv_buf_init((char *)s->wire, (unsigned)n);
+        return;
+    }
     if (c->in_len == c->in_at) {
         /* Nothing is kept: read into the shared buffer, which is free again on return. */
         *buf = uv_buf_init((char *)s->chunk, (unsigned)n);
@@ -292,6 +344,7 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
     *buf = uv_buf_init((char *)c->in + c->in_len, (unsigned)(room < n ? room : n));
 }
 
+/* Takes `n` bytes: behind the connection's own input when it has some, else in the shared chunk. */
 static void take_bytes(struct resp_conn *c, size_t n)
 {
     struct resp_server *s = c->server;
@@ -308,6 +361,43 @@ static void take_bytes(struct resp_conn *c, size_t n)
         memcpy(c->in + c->in_len, s->chunk + used, n - used);
         c->in_len += n - used;
     }
+}
+
+/* Takes `n` bytes of the wire. What they decrypt to is taken as if it had been read. */
+static void take_wire(struct resp_conn *c, size_t n)
+{
+    struct resp_server *s = c->server;
+    size_t got = 0;
+    bool ended = false;
+    if (!net_tls_stream_is_ready(c->tls)) {
+        s->handshakes_left -= s->handshakes_left > 0;
+    }
+    enum ts_err err = net_tls_stream_read(c->tls, s->wire, n, s->chunk, &got, &ended);
+    if (err != TS_OK) {
+        s->stats.protocol_errors++;
+        c->finishing = true;
+        resp_conn_output_changed(c); /* an alert may wait to be sent */
+        if (!c->closing) {
+            resp_conn_finish(c);
+        }
+        return;
+    }
+    if (got > 0 && c->in_len > c->in_at) {
+        input_reserve(c, got);
+        ts_assert(c->in != NULL);
+        memcpy(c->in + c->in_len, s->chunk, got);
+    }
+    if (got > 0) {
+        take_bytes(c, got);
+    }
+    if (c->closing) {
+        return;
+    }
+    if (ended) {
+        c->eof = true;
+        resp_list_add(c, RESP_LINK_RESUME);
+    }
+    resp_conn_output_changed(c);
 }
 
 void resp_conn_parse_input(struct resp_conn *c)
@@ -333,7 +423,11 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         struct resp_server *s = c->server;
         c->read_turn = s->turn;
         s->read_left -= (size_t)n < s->read_left ? (size_t)n : s->read_left;
-        take_bytes(c, (size_t)n);
+        if (c->tls != NULL) {
+            take_wire(c, (size_t)n);
+        } else {
+            take_bytes(c, (size_t)n);
+        }
     } else if (n == UV_EOF) {
         /* What it sent before is still carried out and answered. */
         c->eof = true;
@@ -384,6 +478,7 @@ static void refuse(struct resp_server *s, uv_stream_t *listener)
     s->stats.rejected++;
     if (uv_accept(listener, (uv_stream_t *)tcp) == 0) {
         uv_buf_t buf = uv_buf_init((char *)(uintptr_t)text, sizeof(text) - 1);
+        buf.len = s->config.tls != NULL ? 0 : buf.len; /* it would not understand */
         (void)uv_try_write((uv_stream_t *)tcp, &buf, 1);
     }
     uv_close((uv_handle_t *)tcp, on_refused_closed);
@@ -400,7 +495,8 @@ static struct resp_conn *conn_new(struct resp_server *s)
     c->last_command = "NULL";
     c->since_ms = uv_now(s->loop);
     c->id = s->next_id++;
-    c->out.max = c->sending.max = c->deferred_bytes.max = c->held_bytes.max = SIZE_MAX / 2;
+    c->plain.max = c->out.max = c->sending.max = c->deferred_bytes.max = c->held_bytes.max =
+        SIZE_MAX / 2;
     c->index = s->free_slot;
     struct resp_slot *slot = &s->slots[c->index];
     s->free_slot = slot->next_free;
@@ -423,6 +519,11 @@ void resp_conn_accept(struct resp_server *s, uv_stream_t *listener)
         return;
     }
     s->stats.connections++;
+    c->tls = s->config.tls != NULL ? net_tls_stream_open(s->config.tls) : NULL;
+    if (s->config.tls != NULL && c->tls == NULL) {
+        resp_conn_close(c);
+        return;
+    }
     (void)uv_tcp_nodelay(&c->tcp, 1);
     (void)uv_tcp_keepalive(&c->tcp, 1, KEEPALIVE_S);
     resp_conn_set_reading(c);

@@ -39,6 +39,7 @@
 #define RESP_TURN_WRITE (2U * 1024 * 1024) /* bytes written to all clients */
 #define RESP_WRITE_AT_ONCE (256U * 1024)   /* … to one client, … */
 #define RESP_WRITE_WAITING (64U * 1024)    /* … and when its socket has room again */
+#define RESP_TURN_HANDSHAKES 16U           /* steps of TLS handshakes: each costs a signature */
 #define RESP_OWED_MAX (8U * 1024 * 1024)   /* stored values in the answers of one commit */
 #define RESP_POOL_BYTES_MAX (64U * 1024 * 1024)
 #define RESP_POOL_BUFFER_MAX (256U * 1024)
@@ -134,12 +135,16 @@ struct resp_conn {
     struct resp_multi multi;
     struct resp_subscribed subscribed;
 
+    struct net_tls_stream *tls; /* owned; NULL = it speaks plainly */
+
     /* output */
-    struct svc_out out;     /* being filled */
+    struct svc_out out;   /* being filled */
+    struct svc_out plain; /* with TLS: being encrypted; bytes plain_at..len are left */
+    size_t plain_at;
     struct svc_out sending; /* being written; bytes sending_at..len are left */
     size_t sending_at;
     size_t write_len;   /* of the piece that was given to uv_write */
-    size_t bytes_total; /* out + sending + deferred as last counted in the server, … */
+    size_t bytes_total; /* out + plain + sending + deferred as last counted in the server, … */
     size_t unread;      /* … and in the subscribers' part of it */
 
     /* state */
@@ -258,9 +263,11 @@ struct resp_server {
     size_t read_left;
     size_t take_left;
     size_t render_left;
+    size_t handshakes_left;
 
     /* shared scratch */
-    uint8_t *chunk;           /* RESP_READ_CHUNK, owned */
+    uint8_t *chunk;           /* RESP_READ_CHUNK and a record of TLS, owned */
+    uint8_t *wire;            /* RESP_READ_CHUNK, with TLS; owned */
     struct ts_bytes *args;    /* limits.args_max, owned */
     uint8_t *line;            /* an inline request: limits.inline_max and its end, owned */
     struct resp_buffer *pool; /* RESP_POOL_LEN, owned */

@@ -89,6 +89,7 @@ static void free_memory(struct resp_server *s)
     free(s->batch);
     free(s->rounds);
     free(s->chunk);
+    free(s->wire);
     free(s->args);
     free(s->line);
     free(s->pool);
@@ -103,14 +104,16 @@ static bool allocate(struct resp_server *s)
     s->pending = calloc(2 * (size_t)c->unanswered_max, sizeof(*s->pending));
     s->batch = calloc(c->submit_count_max, sizeof(*s->batch));
     s->rounds = calloc((size_t)c->rounds_max + 1, sizeof(*s->rounds));
-    s->chunk = malloc(RESP_READ_CHUNK);
+    s->chunk = malloc(RESP_READ_CHUNK + NET_TLS_RECORD_MAX);
+    s->wire = c->tls != NULL ? malloc(RESP_READ_CHUNK) : NULL;
     s->args = calloc(c->limits.args_max, sizeof(*s->args));
     s->line = malloc((size_t)c->limits.inline_max + RESP_LINE_END);
     s->pool = calloc(RESP_POOL_LEN, sizeof(*s->pool));
     bool pubsub = resp_pubsub_open(&s->pubsub, uv_hrtime() ^ (uintptr_t)s);
     if (!pubsub || s->slots == NULL || s->owners == NULL || s->pending == NULL ||
-        s->batch == NULL || s->rounds == NULL || s->chunk == NULL || s->args == NULL ||
-        s->line == NULL || s->pool == NULL) {
+        s->batch == NULL || s->rounds == NULL || s->chunk == NULL ||
+        (c->tls != NULL && s->wire == NULL) || s->args == NULL || s->line == NULL ||
+        s->pool == NULL) {
         return false;
     }
     for (uint32_t i = 0; i < c->clients_max; i++) {
@@ -126,6 +129,7 @@ static void begin_turn(struct resp_server *s)
     s->read_left = RESP_TURN_READ;
     s->take_left = RESP_TURN_TAKE;
     s->render_left = RESP_TURN_RENDER;
+    s->handshakes_left = RESP_TURN_HANDSHAKES;
 }
 
 struct resp_server *resp_server_create(uv_loop_t *loop, const struct resp_server_ops *ops,

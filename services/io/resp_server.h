@@ -42,6 +42,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/ids.h"
+#include "net/tls_server.h"
 #include "net/users.h"
 #include "services/resp.h"
 #include "services/svc.h"
@@ -89,6 +90,7 @@ struct resp_server_config {
                                        longer goes alone */
     uint32_t rounds_max;            /* read rounds under way, 8 */
     uint32_t failure_timeout_ms;    /* of the cluster, for SENTINEL; it has no effect here */
+    struct net_tls_server *tls;     /* clients speak TLS when it is given; borrowed, as below */
     const char *version;            /* "0.1.0", for INFO; borrowed for the server's life */
 };
 

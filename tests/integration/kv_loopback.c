@@ -6,7 +6,7 @@
  * applied to two states with different hash seeds, whose answers must be equal.
  *
  * usage: kv_loopback ADDRESS [--port N] [--jitter SEED] [--limits TEXT] [--clients N]
- *        [--users FILE] [--secondary HOST:PORT | --unavailable REASON]
+ *        [--users FILE] [--tls DIR] [--secondary HOST:PORT | --unavailable REASON]
  * Prints "port N" when it listens; ends on SIGTERM. */
 #include <signal.h>
 #include <stdio.h>
@@ -193,6 +193,7 @@ struct options {
     const char *secondary;
     const char *unavailable;
     const char *users;
+    const char *tls;
     struct resp_server_config config;
 };
 
@@ -215,6 +216,8 @@ static void read_options(int argc, char **argv, struct options *o)
             o->config.clients_max = (uint32_t)strtoul(value, NULL, 10);
         } else if (strcmp(argv[i - 1], "--unanswered") == 0) {
             o->config.unanswered_max = (uint32_t)strtoul(value, NULL, 10);
+        } else if (strcmp(argv[i - 1], "--tls") == 0) {
+            o->tls = value;
         } else if (strcmp(argv[i - 1], "--users") == 0) {
             o->users = value;
         } else if (strcmp(argv[i - 1], "--secondary") == 0) {
@@ -277,6 +280,11 @@ int main(int argc, char **argv)
     l->bytes.max = SIZE_MAX / 2;
     l->jitter = o.jitter != NULL;
     l->prng = ts_prng_init(o.jitter != NULL ? strtoull(o.jitter, NULL, 10) : 1);
+    struct ts_why why = {.text = ""};
+    if (o.tls != NULL && net_tls_server_open(&o.config.tls, o.tls, &why) != TS_OK) {
+        fprintf(stderr, "kv_loopback: %s\n", why.text);
+        return 1;
+    }
     struct resp_server_ops ops = {
         .ctx = l, .submit = on_submit, .read = on_round, .position = on_position};
     l->server = resp_server_create(&l->loop, &ops, l->state[0], &o.config);
@@ -300,6 +308,9 @@ int main(int argc, char **argv)
     for (int i = 0; i < 2; i++) {
         kv_service.destroy(l->state[i]);
         svc_out_free(&l->out[i]);
+    }
+    if (o.config.tls != NULL) {
+        net_tls_server_close(o.config.tls);
     }
     svc_out_free(&l->bytes);
     free(l);

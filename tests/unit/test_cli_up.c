@@ -41,6 +41,10 @@ static void test_cluster_differs_names_each_change(void **state)
          "  - {name: kv, service: kv, port: 6380}\n",
          "cluster c to d, path 1 of a 10.0.0.1 to 10.0.0.9, no c any more, e is new, "
          "port of group kv 6379 to 6380"},
+        {"cluster: c\nnics:\n  - {name: a, paths: [10.0.0.1]}\n  - {name: b, paths: [10.0.0.2]}\n"
+         "arbiters:\n  - {name: c, paths: [10.0.0.3]}\ngroups:\n"
+         "  - {name: kv, service: kv, port: 6379, client-tls: required}\n",
+         "client-tls of group kv off to required"},
     };
     struct cfg_cluster before;
     read_cluster(PAIR("", "", ""), &before);

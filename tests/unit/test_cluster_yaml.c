@@ -60,18 +60,20 @@ static void test_parse_optional_parts_are_taken(void **state)
     (void)state;
     struct cfg_cluster c;
     char error[CLUSTER_YAML_ERROR_MAX];
-    const char *text = "cluster: c\n"
-                       "failure-timeout: 2s\n"
-                       "base-port: 9000\n"
-                       "nics:\n"
-                       "  - name: a\n"
-                       "    paths:\n"
-                       "      - fd00::0:1\n"
-                       "  - name: b\n"
-                       "    paths: [\"fd00::2\"]\n"
-                       "    voter: false\n"
-                       "groups:\n"
-                       "  - {name: g, service: kv, port: 7000, durability: disk}\n";
+    const char *text =
+        "cluster: c\n"
+        "failure-timeout: 2s\n"
+        "base-port: 9000\n"
+        "nics:\n"
+        "  - name: a\n"
+        "    paths:\n"
+        "      - fd00::0:1\n"
+        "  - name: b\n"
+        "    paths: [\"fd00::2\"]\n"
+        "    voter: false\n"
+        "groups:\n"
+        "  - {name: g, service: kv, port: 7000, durability: disk, client-tls: required}\n"
+        "  - {name: h, service: kv, port: 7001, client-tls: off}\n";
     assert_int_equal(parse(text, &c, error), TS_OK);
     assert_true(c.timing.failure_timeout == 2 * TS_NS_PER_S);
     assert_int_equal(cfg_port_voter(&c), 9001);
@@ -79,6 +81,8 @@ static void test_parse_optional_parts_are_taken(void **state)
     assert_string_equal(c.nodes[0].host, "a");
     assert_false(c.nodes[1].voter);
     assert_int_equal(c.groups[0].nic_count, 2);
+    assert_true(c.groups[0].client_tls);
+    assert_false(c.groups[1].client_tls);
 }
 
 struct bad {
@@ -197,6 +201,9 @@ static const struct bad BAD[] = {
     {"cluster: demo\n" NICS ARBITER
      "groups:\n  - {name: kv, service: kv, port: 1, durability: memory}\n",
      "c.yaml:8:50: durability is \"memory\"; this version offers: disk"},
+    {"cluster: demo\n" NICS ARBITER
+     "groups:\n  - {name: kv, service: kv, port: 1, client-tls: maybe}\n",
+     "c.yaml:8:50: client-tls is \"maybe\"; write required or off"},
     {"cluster: \"a\\0b\"\n", "c.yaml:1:10: cluster contains a NUL character; remove it"},
     {"cluster: \"a\\nb\"\n",
      "c.yaml:1:10: cluster is \"a?b\"; write 1 to 31 of a-z, 0-9 and -, a letter first"},

@@ -1,0 +1,309 @@
+#include "net/tls_server.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <openssl/err.h>
+
+#include "base/assert.h"
+#include "net/tls.h"
+
+#define TLS_CIPHERS "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
+#define TLS_GROUPS "X25519:P-256"
+#define WIRE_FIRST (16U * 1024)
+
+struct net_tls_server {
+    char dir[NET_TLS_DIR_MAX];
+    SSL_CTX *ctx; /* of new connections */
+    BIO_METHOD *bio;
+};
+
+struct net_tls_stream {
+    SSL *ssl;
+    const uint8_t *in; /* of the present read, borrowed */
+    size_t in_len;
+    uint8_t *wire; /* owned */
+    size_t wire_len;
+    size_t wire_cap;
+    bool ended;  /* the peer's part is over, … */
+    bool closed; /* … and ours */
+};
+
+/* ---- the server ---- */
+
+static int no_password(char *buf, int size, int rwflag, void *arg)
+{
+    (void)buf;
+    (void)size;
+    (void)rwflag;
+    (void)arg;
+    return -1;
+}
+
+static SSL_CTX *new_ctx(void)
+{
+    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+    if (ctx == NULL) {
+        return NULL;
+    }
+    SSL_CTX_set_default_passwd_cb(ctx, no_password);
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
+    (void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    (void)SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
+    (void)SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE |
+                                    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
+    if (SSL_CTX_set_num_tickets(ctx, 0) != 1 ||
+        SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) != 1 ||
+        SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) != 1 ||
+        SSL_CTX_set_ciphersuites(ctx, TLS_CIPHERS) != 1 ||
+        SSL_CTX_set1_groups_list(ctx, TLS_GROUPS) != 1) {
+        SSL_CTX_free(ctx);
+        return NULL;
+    }
+    return ctx;
+}
+
+/* Loads certificate and key into the context. */
+static enum ts_err load_pair(SSL_CTX *ctx, const char *cert, const char *key, struct ts_why *why)
+{
+    if (access(cert, R_OK) != 0 || access(key, R_OK) != 0) {
+        return ts_why(why, TS_ERR_NOT_FOUND,
+                      "%s and %s are for clients' connections, and one of them is missing or "
+                      "cannot be read: issue the node's certificate with `twinstep ca issue`, or "
+                      "put client.pem and client.key there, both",
+                      cert, key);
+    }
+    if (SSL_CTX_use_certificate_chain_file(ctx, cert) != 1) {
+        ERR_clear_error();
+        return ts_why(why, TS_ERR_MALFORMED, "%s is not a PEM certificate: put a good one there",
+                      cert);
+    }
+    if (SSL_CTX_use_PrivateKey_file(ctx, key, SSL_FILETYPE_PEM) != 1 ||
+        SSL_CTX_check_private_key(ctx) != 1) {
+        ERR_clear_error();
+        return ts_why(why, TS_ERR_AUTH,
+                      "%s is not the PEM key of %s (without a password): put the right one there",
+                      key, cert);
+    }
+    return TS_OK;
+}
+
+enum ts_err net_tls_server_reload(struct net_tls_server *t, struct ts_why *why)
+{
+    char given[2][TS_PATH_MAX];
+    char own[2][TS_PATH_MAX];
+    if (ts_path(given[0], why, t->dir, "client.pem") != TS_OK ||
+        ts_path(given[1], why, t->dir, "client.key") != TS_OK ||
+        ts_path(own[0], why, t->dir, "node.pem") != TS_OK ||
+        ts_path(own[1], why, t->dir, "node.key") != TS_OK) {
+        return TS_ERR_LIMIT;
+    }
+    SSL_CTX *ctx = new_ctx();
+    if (ctx == NULL) {
+        char text[160];
+        net_tls_error(NULL, text, sizeof(text));
+        return ts_why(why, TS_ERR_NOMEM, "OpenSSL cannot set up TLS 1.3: %s", text);
+    }
+    bool other = access(given[0], F_OK) == 0 || access(given[1], F_OK) == 0;
+    enum ts_err err =
+        other ? load_pair(ctx, given[0], given[1], why) : load_pair(ctx, own[0], own[1], why);
+    if (err != TS_OK) {
+        SSL_CTX_free(ctx);
+        return err;
+    }
+    SSL_CTX_free(t->ctx);
+    t->ctx = ctx;
+    return TS_OK;
+}
+
+/* TLS reads the bytes of the present call… */
+static int bio_read(BIO *bio, char *out, size_t cap, size_t *got)
+{
+    struct net_tls_stream *s = BIO_get_data(bio);
+    BIO_clear_retry_flags(bio);
+    *got = 0;
+    if (s->in_len == 0) {
+        BIO_set_retry_read(bio);
+        return 0;
+    }
+    *got = cap < s->in_len ? cap : s->in_len;
+    memcpy(out, s->in, *got);
+    s->in += *got;
+    s->in_len -= *got;
+    return 1;
+}
+
+/* … and its records wait for the caller. */
+static int bio_write(BIO *bio, const char *data, size_t n, size_t *written)
+{
+    struct net_tls_stream *s = BIO_get_data(bio);
+    BIO_clear_retry_flags(bio);
+    *written = 0;
+    if (s->wire_cap - s->wire_len < n) {
+        size_t cap = s->wire_cap < WIRE_FIRST ? WIRE_FIRST : s->wire_cap;
+        while (cap - s->wire_len < n) {
+            cap *= 2;
+        }
+        uint8_t *more = realloc(s->wire, cap);
+        if (more == NULL) {
+            return 0;
+        }
+        s->wire = more;
+        s->wire_cap = cap;
+    }
+    memcpy(s->wire + s->wire_len, data, n);
+    s->wire_len += n;
+    *written = n;
+    return 1;
+}
+
+static long bio_ctrl(BIO *bio, int command, long number, void *pointer)
+{
+    (void)bio;
+    (void)number;
+    (void)pointer;
+    return command == BIO_CTRL_FLUSH ? 1 : 0;
+}
+
+enum ts_err net_tls_server_open(struct net_tls_server **out, const char *dir, struct ts_why *why)
+{
+    struct net_tls_server *t = calloc(1, sizeof(*t));
+    if (t == NULL) {
+        return ts_why(why, TS_ERR_NOMEM, "out of memory for clients' TLS");
+    }
+    int n = snprintf(t->dir, sizeof(t->dir), "%s", dir);
+    t->bio = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "twinstep client");
+    enum ts_err err = TS_OK;
+    if (n < 0 || (size_t)n >= sizeof(t->dir)) {
+        err = ts_why(why, TS_ERR_LIMIT, "the path %s is longer than %zu bytes", dir,
+                     sizeof(t->dir) - 1);
+    } else if (t->bio == NULL || BIO_meth_set_read_ex(t->bio, bio_read) != 1 ||
+               BIO_meth_set_write_ex(t->bio, bio_write) != 1 ||
+               BIO_meth_set_ctrl(t->bio, bio_ctrl) != 1) {
+        err = ts_why(why, TS_ERR_NOMEM, "out of memory for clients' TLS");
+    } else {
+        err = net_tls_server_reload(t, why);
+    }
+    if (err != TS_OK) {
+        net_tls_server_close(t);
+        return err;
+    }
+    *out = t;
+    return TS_OK;
+}
+
+void net_tls_server_close(struct net_tls_server *t)
+{
+    SSL_CTX_free(t->ctx);
+    BIO_meth_free(t->bio);
+    free(t);
+}
+
+/* ---- a stream ---- */
+
+struct net_tls_stream *net_tls_stream_open(const struct net_tls_server *t)
+{
+    struct net_tls_stream *s = calloc(1, sizeof(*s));
+    SSL *ssl = s == NULL ? NULL : SSL_new(t->ctx);
+    BIO *bio = ssl == NULL ? NULL : BIO_new(t->bio);
+    if (bio == NULL) {
+        SSL_free(ssl);
+        free(s);
+        ERR_clear_error();
+        return NULL;
+    }
+    BIO_set_data(bio, s);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(ssl, bio, bio);
+    SSL_set_accept_state(ssl);
+    s->ssl = ssl;
+    return s;
+}
+
+void net_tls_stream_close(struct net_tls_stream *s)
+{
+    if (s == NULL) {
+        return;
+    }
+    SSL_free(s->ssl);
+    free(s->wire);
+    free(s);
+}
+
+enum ts_err net_tls_stream_read(struct net_tls_stream *s, const uint8_t *wire, size_t n,
+                                uint8_t *plain, size_t *got, bool *ended)
+{
+    size_t cap = n + NET_TLS_RECORD_MAX;
+    enum ts_err err = TS_OK;
+    s->in = wire;
+    s->in_len = n;
+    *got = 0;
+    while (err == TS_OK && !s->ended && *got < cap) {
+        size_t k = 0;
+        ERR_clear_error();
+        if (SSL_read_ex(s->ssl, plain + *got, cap - *got, &k) == 1) {
+            *got += k;
+            continue;
+        }
+        int code = SSL_get_error(s->ssl, 0);
+        s->ended = code == SSL_ERROR_ZERO_RETURN;
+        if (code == SSL_ERROR_WANT_READ) {
+            break;
+        }
+        err = s->ended ? TS_OK : TS_ERR_MALFORMED;
+    }
+    ERR_clear_error();
+    s->in = NULL;
+    s->in_len = 0;
+    *ended = s->ended;
+    return err;
+}
+
+bool net_tls_stream_is_ready(const struct net_tls_stream *s)
+{
+    return SSL_is_init_finished(s->ssl) == 1;
+}
+
+enum ts_err net_tls_stream_write(struct net_tls_stream *s, const uint8_t *plain, size_t n)
+{
+    while (n > 0) {
+        size_t k = 0;
+        ERR_clear_error();
+        if (s->closed || SSL_write_ex(s->ssl, plain, n, &k) != 1) {
+            ERR_clear_error();
+            return TS_ERR_NOMEM;
+        }
+        plain += k;
+        n -= k;
+    }
+    return TS_OK;
+}
+
+void net_tls_stream_end(struct net_tls_stream *s)
+{
+    if (s->closed || !net_tls_stream_is_ready(s)) {
+        return;
+    }
+    s->closed = true;
+    ERR_clear_error();
+    (void)SSL_shutdown(s->ssl);
+    ERR_clear_error();
+}
+
+size_t net_tls_stream_waiting(const struct net_tls_stream *s)
+{
+    return s->wire_len;
+}
+
+void net_tls_stream_take(struct net_tls_stream *s, uint8_t *spare, size_t spare_cap, uint8_t **data,
+                         size_t *len, size_t *cap)
+{
+    *data = s->wire;
+    *len = s->wire_len;
+    *cap = s->wire_cap;
+    s->wire = spare;
+    s->wire_len = 0;
+    s->wire_cap = spare_cap;
+}
