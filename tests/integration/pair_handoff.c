@@ -138,7 +138,7 @@ struct counter {
     char key[16];
     atomic_bool stop;
     uint64_t sent;
-    uint64_t answered;
+    atomic_ullong answered;
     uint64_t gap_ns; /* the longest time without an answer */
     bool closed;     /* by the other end */
     char wrong[192]; /* the first answer that was not the next number */
@@ -202,6 +202,16 @@ static void connect_counter(struct counter *c, unsigned nic, unsigned number)
     assert_int_equal(setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one), 0);
 }
 
+static void wait_answered(struct counter *c, unsigned more)
+{
+    uint64_t end = lab_now_ns() + WAIT_MS * TS_NS_PER_MS;
+    uint64_t wanted = atomic_load(&c->answered) + more;
+    while (atomic_load(&c->answered) < wanted) {
+        assert_true(lab_now_ns() < end);
+        lab_pause_ms(1);
+    }
+}
+
 /* Goal: a pipelined client that stays where it is sees no error: each of its requests is carried
  * out once, in order, across the handoff, and goes on afterwards by way of the old primary. */
 static void test_connected_client_sees_no_error(void **state)
@@ -215,12 +225,12 @@ static void test_connected_client_sees_no_error(void **state)
         unsigned primary = fixture_primary(&fixture);
         connect_counter(&c, primary, i);
         assert_int_equal(pthread_create(&thread, NULL, count, &c), 0);
-        lab_pause_ms(50);
+        wait_answered(&c, 10 * PIPELINE);
         if (!handoff("kv", NULL, NULL)) {
             print_error("%s\n", said);
             fail();
         }
-        lab_pause_ms(100);
+        wait_answered(&c, 10 * PIPELINE);
         atomic_store(&c.stop, true);
         assert_int_equal(pthread_join(thread, NULL), 0);
         assert_int_equal(close(c.fd), 0);
@@ -249,7 +259,7 @@ static void test_carried_on_client_is_closed_with_the_primary(void **state)
     unsigned primary = fixture_primary(&fixture);
     connect_counter(&c, primary, HANDOFFS);
     assert_int_equal(pthread_create(&thread, NULL, count, &c), 0);
-    lab_pause_ms(20);
+    wait_answered(&c, PIPELINE);
     if (!handoff("kv", name(1 - primary), NULL)) {
         print_error("%s\n", said);
         fail();
