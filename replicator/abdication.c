@@ -2,10 +2,10 @@
  * answering, closes the connections that wait, and asks an in-sync replica to take over. That one
  * goes the ordinary way: prepare, seal, compare-and-swap, tail.
  *
- *   serves → ASKED      the disk has finished nothing for too long, and what it owes is on an
- * heir's ASKED → secondary   the heir's epoch is decided ASKED → RESUMES     the disk works again,
- * and nobody took over for a failure-timeout RESUMES → serves    our own compare-and-swap to the
- * next epoch is decided
+ * - serves → ASKED: the disk has finished nothing for too long, and an heir's has what it owes;
+ * - ASKED → secondary: the heir's epoch is decided;
+ * - ASKED → RESUMES: the disk works again, and nobody took over for a failure-timeout;
+ * - RESUMES → serves: our own compare-and-swap to the next epoch is decided.
  *
  * A planned handoff (R4.5) is the same at the operator's word, after DRAINS: what is ordered is
  * committed and answered first, within a part of a failure-timeout, else it does not come about.
@@ -25,8 +25,7 @@
 /* … and in which a handoff has to be ready. */
 #define DRAIN_PART 4
 
-/* ---- disks ------------------------------------------------------------------------------------
- */
+/* ---- disks ----------------------------------------------------------------------------------- */
 
 static void look_at_own_disk(struct repl *c, struct repl_effects *fx)
 {
@@ -58,8 +57,7 @@ static void look_at_peer(struct repl *c, struct repl_peer *p)
     }
 }
 
-/* ---- giving up --------------------------------------------------------------------------------
- */
+/* ---- giving up ------------------------------------------------------------------------------- */
 
 /* When this peer is the better one to go on, if our disk hangs until then: it has had for a while
  * what ours owes, and does not hang itself. NEVER: it is not. */
@@ -136,8 +134,7 @@ void repl_abdication_disk_failed(struct repl *c, struct repl_effects *fx)
     }
 }
 
-/* ---- planned handoff --------------------------------------------------------------------------
- */
+/* ---- planned handoff ------------------------------------------------------------------------- */
 
 void repl_abdication_handoff(struct repl *c, struct ts_nic_id target, struct repl_effects *fx)
 {
@@ -187,8 +184,7 @@ static void advance_drain(struct repl *c, struct repl_effects *fx)
     }
 }
 
-/* ---- while nobody serves ----------------------------------------------------------------------
- */
+/* ---- while nobody serves --------------------------------------------------------------------- */
 
 /* The disk finishes what it is given, as far as can be seen. */
 static bool works_again(const struct repl *c)
@@ -266,8 +262,7 @@ void repl_abdication_won(struct repl *c, struct repl_effects *fx)
     }
 }
 
-/* ---- the heir ---------------------------------------------------------------------------------
- */
+/* ---- the heir -------------------------------------------------------------------------------- */
 
 void repl_abdication_on_take_over(struct repl *c, struct repl_peer *p,
                                   const struct repl_msg_take_over *m, struct repl_effects *fx)
@@ -288,8 +283,7 @@ void repl_abdication_on_take_over(struct repl *c, struct repl_peer *p,
     repl_trace(c, fx, TS_TRACE_EVIDENCE, (struct ts_seq){0}, p->nic.v, c->asked_why);
 }
 
-/* ---- time -------------------------------------------------------------------------------------
- */
+/* ---- time ------------------------------------------------------------------------------------ */
 
 static struct ts_mono earlier(struct ts_mono a, struct ts_mono b)
 {

@@ -25,24 +25,29 @@ static struct svc_check check_of(uint64_t seed)
     };
 }
 
+static void run_seed(uint64_t seed, struct svc_check_result *all)
+{
+    struct svc_check check = check_of(seed);
+    struct svc_check_result r = svc_check_run(&check);
+    if (!r.same) {
+        fail_msg("%s", r.text);
+    }
+    if (seed == 1) {
+        SVC_CHECK_DIGEST(r, UINT64_C(0xd8c9a10a92af8f8f), UINT64_C(0xc1b1c8891ccd99c5));
+    }
+    all->walks += r.walks;
+    all->loads += r.loads;
+    all->applied_under_walk += r.applied_under_walk;
+    all->pieces += r.pieces;
+}
+
 /* Goal: seeds, addresses, batches, reads, walks and loads show in no answer, digest or walk. */
 static void test_kv_lives_otherwise_same_bytes(void **state)
 {
     (void)state;
     struct svc_check_result all = {.walks = 0};
     for (uint64_t seed = 1; seed <= 4; seed++) {
-        struct svc_check check = check_of(seed);
-        struct svc_check_result r = svc_check_run(&check);
-        if (!r.same) {
-            fail_msg("%s", r.text);
-        }
-        if (seed == 1) {
-            SVC_CHECK_DIGEST(r, UINT64_C(0xd8c9a10a92af8f8f), UINT64_C(0xc1b1c8891ccd99c5));
-        }
-        all.walks += r.walks;
-        all.loads += r.loads;
-        all.applied_under_walk += r.applied_under_walk;
-        all.pieces += r.pieces;
+        run_seed(seed, &all);
     }
     print_message("walks %llu, pieces %llu, loads %llu, entries under walks %llu\n",
                   (unsigned long long)all.walks, (unsigned long long)all.pieces,
