@@ -26,6 +26,7 @@ struct lab_pair_config {
     char bin[TS_PATH_MAX]; /* programs to run; "" = beside this one */
     unsigned net;          /* addresses 127.NET.…, 1..255 */
     unsigned failure_timeout_ms;
+    bool client_tls; /* clients speak TLS; lab/load.h and lab/resp_client.h do not */
 };
 
 struct lab_pair {

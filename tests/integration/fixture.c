@@ -23,6 +23,7 @@ int fixture_set_up(void **unused)
     struct lab_state state;
     char text[1024];
     (void)unused;
+    config.client_tls = f->tls;
     if (f->calm) {
         config.failure_timeout_ms = FIXTURE_CALM_MS;
     }

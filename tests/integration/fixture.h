@@ -13,6 +13,7 @@
 struct fixture {
     const char *name; /* config: of the data directory */
     bool calm;        /* nobody may fail over: a failure timeout of FIXTURE_CALM_MS, else 100 */
+    bool tls;         /* clients speak TLS */
 
     struct lab_pair pair;
     bool started;

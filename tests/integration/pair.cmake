@@ -30,11 +30,13 @@ foreach(name pair_clients pair_large pair_snapshot pair_flip pair_hostile pair_o
 endforeach()
 
 # Redis' clients for Python, of Debian; 77 = they are not installed.
-ts_pair_program(pair_python pair_python.c)
-target_compile_definitions(pair_python PRIVATE CLIENTS_DIR="${CMAKE_CURRENT_SOURCE_DIR}/clients")
-add_test(NAME integration/pair_python COMMAND pair_python)
-set_tests_properties(integration/pair_python PROPERTIES TIMEOUT 300 LABELS integration RUN_SERIAL TRUE
-                                                        SKIP_RETURN_CODE 77)
+foreach(name pair_python pair_tls)
+    ts_pair_program(${name} ${name}.c)
+    target_compile_definitions(${name} PRIVATE CLIENTS_DIR="${CMAKE_CURRENT_SOURCE_DIR}/clients")
+    add_test(NAME integration/${name} COMMAND ${name})
+    set_tests_properties(integration/${name} PROPERTIES TIMEOUT 300 LABELS integration
+                                                        RUN_SERIAL TRUE SKIP_RETURN_CODE 77)
+endforeach()
 
 ts_pair_program(pair_handoff pair_handoff.c)
 add_test(NAME integration/pair_handoff COMMAND pair_handoff)
