@@ -103,7 +103,7 @@ void replica_feed(struct replica *r, struct repl_event *ev);
 extern const struct perform_table replica_perform_table;
 extern const struct perform_ops replica_perform_ops;
 enum ts_err replica_begin(void *arg, const char *dir, const struct journal_info *info,
-                          struct journal_place *from, struct ts_why *why);
+                          struct journal_start *from, struct ts_why *why);
 enum ts_err replica_replay(void *arg, const struct journal_batch *batch, struct ts_seq commit,
                            struct ts_why *why);
 /* The last words leave, and the process ends. */

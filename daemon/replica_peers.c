@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "daemon/replica.h"
+#include "replicator/io/transfer_msg.h"
 
 static void feed_evidence(struct replica *r, struct ts_nic_id peer, enum repl_evidence kind)
 {
@@ -56,10 +57,17 @@ static void on_refused_everywhere(void *arg, struct ts_nic_id peer, struct ts_in
 
 static void on_frame(void *arg, struct ts_nic_id peer, uint8_t type, struct ts_bytes payload)
 {
+    struct replica *r = arg;
     struct repl_event ev = {.kind = REPL_EV_MESSAGE, .peer = peer};
+    if (transfer_msg_is(type)) {
+        /* One that is malformed is of no use, and does no harm. */
+        enum ts_err ignored = perform_transfer_frame(&r->p, peer, type, payload, net_now());
+        (void)ignored;
+        return;
+    }
     ev.u.message.type = type;
     ev.u.message.frame = payload;
-    replica_feed(arg, &ev);
+    replica_feed(r, &ev);
 }
 
 /* ---- heartbeatd -------------------------------------------------------------------- */

@@ -174,6 +174,14 @@ static void on_snapshot_loaded(void *ctx, const struct snapshot_info *info)
             (unsigned long long)info->trailer.bytes);
 }
 
+static void on_snapshot_installed(void *ctx, struct ts_seq seq)
+{
+    struct replica *r = ctx;
+    net_log(&r->start->log, NET_LOG_INFO,
+            "got a snapshot at entry %llu from the primary: starts again with it",
+            (unsigned long long)seq.v);
+}
+
 static void on_end(void *ctx)
 {
     replica_end(ctx);
@@ -193,11 +201,12 @@ const struct perform_ops replica_perform_ops = {
     .snapshot_failed = on_snapshot_failed,
     .snapshot_broken = on_snapshot_broken,
     .snapshot_loaded = on_snapshot_loaded,
+    .snapshot_installed = on_snapshot_installed,
     .end = on_end,
 };
 
 enum ts_err replica_begin(void *arg, const char *dir, const struct journal_info *info,
-                          struct journal_place *from, struct ts_why *why)
+                          struct journal_start *from, struct ts_why *why)
 {
     struct replica *r = arg;
     return perform_snapshot_load(&r->p, dir, info, from, why);

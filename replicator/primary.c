@@ -216,9 +216,8 @@ static void nothing_fetched(struct repl *c, struct repl_peer *p, bool other,
     repl_primary_pump(c, p, false, fx);
 }
 
-/* What the peer was to get is in a snapshot only. Everything up to there was committed while the
- * peer had it durable: it holds the same, whatever it knows to be committed, and what follows is
- * sent. */
+/* What the peer was to get is in a snapshot only, which it is offered. Or it has that, and does not
+ * know that it is committed: then what follows is sent, and fits. */
 static void fetched_gone(struct repl *c, struct repl_peer *p, struct repl_pos base,
                          struct repl_effects *fx)
 {

@@ -275,9 +275,10 @@ struct ts_seq repl_applied(const struct repl *c);
 /* Where a snapshot of the state stands that is taken now, between two steps; its position is 0 when
  * nothing was applied. */
 const struct repl_mark *repl_applied_mark(const struct repl *c);
-/* Whether all members are in sync, as the register says: each has all that is committed on its
- * disk. */
-bool repl_all_in_sync(const struct repl *c);
+/* Whether this replica is a learner of `peer` whose log does not go through `base`, and that has
+ * not applied what `peer` has a snapshot of: that is what it needs. */
+bool repl_lacks(const struct repl *c, struct ts_nic_id peer, struct repl_pos base,
+                struct ts_seq snapshot);
 /* Whether reads and requests are taken: it is the primary, has finished its takeover, and can
  * answer. */
 bool repl_serves(const struct repl *c);

@@ -444,16 +444,20 @@ const struct repl_mark *repl_applied_mark(const struct repl *c)
     return &c->mark;
 }
 
-bool repl_all_in_sync(const struct repl *c)
-{
-    return c->config_known && c->config_from.v == 0 &&
-           c->config.in_sync.count == c->config.members.count;
-}
-
 bool repl_hands_over(const struct repl *c)
 {
     return c->role == REPL_ROLE_PRIMARY && c->abdication != REPL_ABDICATION_NONE &&
            c->giving_up_why == REPL_TAKE_OVER_HANDOFF;
+}
+
+bool repl_lacks(const struct repl *c, struct ts_nic_id peer, struct repl_pos base,
+                struct ts_seq snapshot)
+{
+    enum repl_log_match has = repl_log_match(&c->log, base);
+    return c->role == REPL_ROLE_SECONDARY && c->config_known &&
+           ts_nic_eq(c->config.primary, peer) && !repl_self_in_sync(c, &c->config) &&
+           ts_seq_lt(c->committed.seq, snapshot) &&
+           (has == REPL_LOG_OTHER || has == REPL_LOG_BEYOND);
 }
 
 bool repl_serves(const struct repl *c)

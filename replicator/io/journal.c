@@ -243,7 +243,7 @@ enum ts_err journal_open(struct journal **out, uv_loop_t *loop, const char *dir,
         err = open_record(j, why);
     }
     if (err == TS_OK) {
-        struct journal_place from = {{0}, {0, 0}, {0}};
+        struct journal_start from = {{{0}, {0, 0}, {0}}, false};
         if (j->options.begin != NULL) {
             err = j->options.begin(replay_arg, j->dir, &j->info, &from, why);
         }

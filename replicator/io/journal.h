@@ -59,6 +59,14 @@ struct journal_place {
     struct ts_epoch epoch; /* of the batch's last entry */
 };
 
+/* What the caller has from a snapshot: everything up to a place. */
+struct journal_start {
+    struct journal_place at;
+    /* The snapshot is another replica's, and was installed here to replace the log: one that does
+     * not go through `at` is removed, and begins anew behind it. */
+    bool replaces;
+};
+
 struct journal_info;
 
 /* Called by journal_open once, before it reads the log in `dir`: `info` has incarnation and group
@@ -66,7 +74,7 @@ struct journal_info;
  * through it, and is replayed from there. An error stops the opening and is returned by it; then
  * the callback has written `why`. */
 typedef enum ts_err journal_begin_fn(void *arg, const char *dir, const struct journal_info *info,
-                                     struct journal_place *from, struct ts_why *why);
+                                     struct journal_start *from, struct ts_why *why);
 
 /* Zero fields take the defaults. */
 struct journal_options {

@@ -239,7 +239,7 @@ enum ts_err journal_meta_decode(struct journal_meta *m, struct ts_reader *r) TS_
 /* Finds the log end (journal_recover.c): fills j->info, j->base, j->end, j->index, j->spare;
  * replays what follows `from`; makes what it found durable. j->dir, info.incarnation, info.group
  * are set. */
-enum ts_err journal_recover(struct journal *j, const struct journal_place *from,
+enum ts_err journal_recover(struct journal *j, const struct journal_start *from,
                             journal_replay_fn *replay, void *replay_arg,
                             struct ts_why *why) TS_MUST_USE;
 

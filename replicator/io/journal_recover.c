@@ -27,6 +27,8 @@ struct recovery {
     uint64_t last_segment;       /* … and highest */
     struct journal_place *bases; /* before the first record of each */
     struct journal_place from;   /* what the caller has already, … */
+    bool replaces;               /* … instead of what is here, … */
+    bool begun;                  /* … which does not begin behind it, … */
     bool from_seen;              /* … which the log goes through */
     struct journal_note note;
     bool has_note;
@@ -302,6 +304,7 @@ static enum ts_err scan_log(struct recovery *v, struct ts_why *why)
     if (err != TS_OK) {
         return err;
     }
+    v->begun = true;
     v->j->base = (struct journal_place){v->end.seq, v->end.hash, v->end.epoch};
     journal_index_begin(&v->j->index, v->first_segment, v->end.seq);
     v->durable_seen = !v->has_note || v->note.durable.v < v->end.seq.v;
@@ -542,7 +545,31 @@ static void take_over_end(struct recovery *v)
     j->info.base = j->base.seq;
 }
 
-static enum ts_err recover(struct recovery *v, struct ts_why *why)
+/* ---- another replica's log, by its snapshot ---- */
+
+/* The log is not the one that the snapshot belongs to, and that was installed to replace it: the
+ * replica was far behind, and nobody counts on what it has. First the new beginning, durably,
+ * behind what is there; then that goes, the lowest first. Whatever a crash leaves comes here again,
+ * or is the new beginning alone. */
+static enum ts_err begin_anew(struct recovery *v, struct ts_why *why)
+{
+    struct journal_header h = {.incarnation = v->j->info.incarnation,
+                               .group = v->j->info.group,
+                               .number = v->last_segment + 1,
+                               .size = v->j->options.segment_bytes};
+    close_segment(v);
+    enum ts_err err = journal_segment_create(v->j->dir, &h, &v->from, NULL, why);
+    for (uint64_t n = v->first_segment; err == TS_OK && n <= v->last_segment; n++) {
+        char path[TS_PATH_MAX];
+        err = journal_segment_path(path, v->j->dir, n, why);
+        if (err == TS_OK) {
+            err = ts_file_remove(path, why);
+        }
+    }
+    return err == TS_ERR_IO ? journal_distrust(v->j, err, why) : err;
+}
+
+static enum ts_err find_log(struct recovery *v, struct ts_why *why)
 {
     enum ts_err err = find_segments(v, why);
     if (err == TS_OK) {
@@ -554,8 +581,26 @@ static enum ts_err recover(struct recovery *v, struct ts_why *why)
     if (err == TS_OK) {
         err = check_durable(v, why);
     }
-    if (err == TS_OK) {
-        err = check_from(v, why);
+    return err == TS_OK ? check_from(v, why) : err;
+}
+
+/* The same again, without the log that was there. */
+static enum ts_err find_new_log(struct recovery *v, struct ts_why *why)
+{
+    enum ts_err err = begin_anew(v, why);
+    v->j->index.count = 0;
+    v->has_note = false;
+    v->commit.v = 0;
+    free(v->bases);
+    v->bases = NULL;
+    return err != TS_OK ? err : find_log(v, why);
+}
+
+static enum ts_err recover(struct recovery *v, struct ts_why *why)
+{
+    enum ts_err err = find_log(v, why);
+    if (err == TS_ERR_CORRUPT && v->replaces && v->begun && !v->from_seen) {
+        err = find_new_log(v, why);
     }
     if (err == TS_OK) {
         err = remove_later(v, why);
@@ -583,7 +628,7 @@ static enum ts_err recover(struct recovery *v, struct ts_why *why)
     return err;
 }
 
-enum ts_err journal_recover(struct journal *j, const struct journal_place *from,
+enum ts_err journal_recover(struct journal *j, const struct journal_start *from,
                             journal_replay_fn *replay, void *replay_arg, struct ts_why *why)
 {
     struct recovery *v = calloc(1, sizeof(*v));
@@ -592,7 +637,8 @@ enum ts_err journal_recover(struct journal *j, const struct journal_place *from,
     }
     v->j = j;
     v->fd = -1;
-    v->from = *from;
+    v->from = from->at;
+    v->replaces = from->replaces;
     v->replay = replay;
     v->replay_arg = replay_arg;
     enum ts_err err = recover(v, why);

@@ -77,6 +77,7 @@ static void feed_fetched(struct perform_replica *r, struct ts_nic_id peer, struc
     if (ts_seq_lt(after, base.seq)) {
         ev.u.fetched.base = (struct repl_pos){base.seq, base.hash};
         bytes.len = 0;
+        perform_transfer_offer(r, peer);
     }
     ev.u.fetched.after = after;
     ev.u.fetched.batches = bytes;

@@ -26,7 +26,7 @@
 struct journal;
 struct journal_batch;
 struct journal_info;
-struct journal_place;
+struct journal_start;
 
 /* What the shell, or the simulator, does besides perform_table; `ctx` is perform.ctx. */
 struct perform_ops {
@@ -55,6 +55,9 @@ struct perform_ops {
     /* At the start: one is broken, and the one before is tried; the state is this one's. */
     void (*snapshot_broken)(void *ctx, const char *text);
     void (*snapshot_loaded)(void *ctx, const struct snapshot_info *info);
+    /* Another replica's snapshot is there instead of this one's log; the replica ends, and starts
+     * with it. */
+    void (*snapshot_installed)(void *ctx, struct ts_seq seq);
     /* The replica ends itself, without its journal: the core has said its last. */
     void (*end)(void *ctx);
 };
@@ -79,8 +82,21 @@ struct perform_snapshot {
     uint64_t retry_ns;       /* … after the beginning of that one; 0: none has failed */
     struct svc_walk *walk;   /* of the one under way; NULL: all of it was handed over, or none is */
     struct perform_snapshot_job *job; /* … with what the worker needs; NULL: none is under way */
+    struct ts_seq newest;             /* of those that are durable; 0: there is none */
     struct ts_seq may_drop;           /* the journal up to here is in two snapshots, … */
     struct ts_seq dropped;            /* … and was dropped up to here */
+};
+
+/* perform_transfer.c: a snapshot on its way to a learner, … */
+struct perform_transfer {
+    uint64_t giving;           /* bit = NIC: a piece for it is being read */
+    struct ts_mono hold_until; /* no newer snapshot is begun before */
+    /* … or to this one */
+    struct ts_nic_id from;
+    struct ts_seq seq;
+    bool known;      /* how much of it is here: … */
+    uint64_t offset; /* … so many bytes */
+    bool busy;       /* a worker is at it */
 };
 
 struct perform_replica {
@@ -98,6 +114,7 @@ struct perform_replica {
 
     /* perform_snapshot.c */
     struct perform_snapshot snapshot;
+    struct perform_transfer transfer;
 
     /* perform_register.c */
     struct start registration;
@@ -169,7 +186,7 @@ void perform_disk_answer_refused(struct perform_replica *r);
 /* For journal_open, as its `begin`: loads the newest whole snapshot into the fresh state, and has
  * the core begin behind it. A replica without one begins with an empty state and entry 1. */
 enum ts_err perform_snapshot_load(struct perform_replica *r, const char *dir,
-                                  const struct journal_info *info, struct journal_place *from,
+                                  const struct journal_info *info, struct journal_start *from,
                                   struct ts_why *why) TS_MUST_USE;
 /* Begins a snapshot that is due, or hands its next piece to a worker: a few hundred kilobytes a
  * turn at most, and never while the worker has one in hand. */
@@ -177,6 +194,15 @@ void perform_snapshot_turn(struct perform_replica *r, struct ts_mono now);
 struct ts_mono perform_snapshot_deadline(const struct perform_replica *r);
 /* Ends the walk; the state may be destroyed then. */
 void perform_snapshot_close(struct perform_replica *r);
+
+/* ---- perform_transfer.c -------------------------------------------------------------- */
+
+/* What this peer needs is in a snapshot only: it may have that. */
+void perform_transfer_offer(struct perform_replica *r, struct ts_nic_id peer);
+/* A frame of these types (transfer_msg_is). One that is malformed is left alone: what
+ * transfer_msg_decode says of it. */
+enum ts_err perform_transfer_frame(struct perform_replica *r, struct ts_nic_id peer, uint8_t type,
+                                   struct ts_bytes frame, struct ts_mono now) TS_MUST_USE;
 
 /* ---- perform_register.c -------------------------------------------------------------- */
 

@@ -11,9 +11,7 @@
  * So what the journal has, with the newest snapshot, is everything; and so it is with the one
  * before it.
  *
- * Until a replica can be given a whole snapshot, 3 waits until all members are in sync: each of
- * them has on its own disk what is dropped here, so nobody will ever ask for it. A member that is
- * away keeps the journals of the others growing. */
+ * Who needs what was dropped here gets a snapshot (perform_transfer.c). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -103,6 +101,7 @@ static void taken(struct perform_replica *r, const struct perform_snapshot_job *
 {
     struct perform_snapshot *s = &r->snapshot;
     s->newest_bytes = job->trailer.bytes;
+    s->newest = job->header.mark.pos.seq;
     s->taken_at = job->applied_bytes;
     s->retry_at.ns = 0;
     s->retry_ns = 0;
@@ -179,11 +178,11 @@ static void begin(struct perform_replica *r, struct ts_mono now)
     r->ops->snapshot_begins(r->perform.ctx, mark);
 }
 
-/* Segments that two snapshots have made needless, once nobody can need them. */
+/* Segments that two snapshots have made needless. */
 static void drop_needless(struct perform_replica *r)
 {
     struct perform_snapshot *s = &r->snapshot;
-    if (ts_seq_lt(s->dropped, s->may_drop) && repl_all_in_sync(r->perform.core) &&
+    if (ts_seq_lt(s->dropped, s->may_drop) &&
         journal_drop_before(r->journal, s->may_drop) == TS_OK) {
         s->dropped = s->may_drop;
     }
@@ -196,7 +195,8 @@ void perform_snapshot_turn(struct perform_replica *r, struct ts_mono now)
         return;
     }
     drop_needless(r);
-    if (s->job == NULL && is_due(r) && !ts_mono_lt(now, s->retry_at)) {
+    if (s->job == NULL && is_due(r) && !ts_mono_lt(now, s->retry_at) &&
+        !ts_mono_lt(now, r->transfer.hold_until)) {
         begin(r, now);
     }
     if (s->job != NULL && !s->job->runs) {
@@ -206,7 +206,10 @@ void perform_snapshot_turn(struct perform_replica *r, struct ts_mono now)
 
 struct ts_mono perform_snapshot_deadline(const struct perform_replica *r)
 {
-    return r->snapshot.job == NULL && is_due(r) ? r->snapshot.retry_at : TS_MONO_NEVER;
+    const struct perform_snapshot *s = &r->snapshot;
+    struct ts_mono held = r->transfer.hold_until;
+    struct ts_mono at = ts_mono_lt(s->retry_at, held) ? held : s->retry_at;
+    return s->job == NULL && is_due(r) ? at : TS_MONO_NEVER;
 }
 
 void perform_snapshot_close(struct perform_replica *r)
@@ -259,7 +262,7 @@ static enum ts_err load(struct perform_replica *r, const char *dir,
 }
 
 enum ts_err perform_snapshot_load(struct perform_replica *r, const char *dir,
-                                  const struct journal_info *info, struct journal_place *from,
+                                  const struct journal_info *info, struct journal_start *from,
                                   struct ts_why *why)
 {
     struct perform_snapshot *s = &r->snapshot;
@@ -278,7 +281,9 @@ enum ts_err perform_snapshot_load(struct perform_replica *r, const char *dir,
     ev.u.mark = *mark;
     r->perform.digest = mark->digest;
     r->ops->feed(r->perform.ctx, &ev);
-    *from = (struct journal_place){mark->pos.seq, mark->pos.hash, mark->epoch};
+    from->at = (struct journal_place){mark->pos.seq, mark->pos.hash, mark->epoch};
+    from->replaces = found.header.installed;
+    s->newest = mark->pos.seq;
     s->newest_bytes = found.trailer.bytes;
     s->may_drop = found.before;
     r->ops->snapshot_loaded(r->perform.ctx, &found);

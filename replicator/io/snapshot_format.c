@@ -27,6 +27,7 @@ void snapshot_header_encode(const struct snapshot_header *h, struct ts_writer *w
     ts_put_u32(w, SNAPSHOT_VERSION);
     ts_put_u64(w, h->incarnation.v);
     ts_put_u16(w, h->group.v);
+    ts_put_u8(w, h->installed ? 1 : 0);
     ts_put_u64(w, h->mark.pos.seq.v);
     ts_put_u64(w, h->mark.epoch.v);
     ts_put_hash(w, h->mark.pos.hash);
@@ -48,6 +49,7 @@ enum ts_err snapshot_header_decode(struct snapshot_header *h, const void *data, 
     uint32_t version = ts_get_u32(&r);
     h->incarnation.v = ts_get_u64(&r);
     h->group.v = ts_get_u16(&r);
+    h->installed = ts_get_bool(&r);
     h->mark.pos.seq.v = ts_get_u64(&r);
     h->mark.epoch.v = ts_get_u64(&r);
     h->mark.pos.hash = ts_get_hash(&r);

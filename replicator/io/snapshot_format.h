@@ -16,17 +16,18 @@
 #include "replicator/batch.h"
 
 #define SNAPSHOT_VERSION 1U
-#define SNAPSHOT_HEADER_BYTES 82U
+#define SNAPSHOT_HEADER_BYTES 83U
 #define SNAPSHOT_HEAD_BYTES 16U
 #define SNAPSHOT_TRAILER_BYTES 40U
 /* Of one piece, as the service gave it. */
 #define SNAPSHOT_PIECE_MAX (1025U * 1024U * 1024U)
 
-/* Layout: magic u64, crc32c u32 of what follows, version u32, incarnation u64, group u16, seq u64,
- * epoch u64, chain hash, digest, time u64. */
+/* Layout: magic u64, crc32c u32 of what follows, version u32, incarnation u64, group u16, installed
+ * u8, seq u64, epoch u64, chain hash, digest, time u64. */
 struct snapshot_header {
     struct ts_incarnation incarnation; /* of the disk that it was written for */
     struct ts_group_id group;
+    bool installed; /* it came from another replica, to replace the log that was here */
     struct repl_mark mark;
 };
 

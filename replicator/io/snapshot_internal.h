@@ -18,6 +18,11 @@ enum ts_err snapshot_names(const char *dir, struct snapshot_names *l,
                            struct ts_why *why) TS_MUST_USE;
 enum ts_err snapshot_path(char out[TS_PATH_MAX], const char *dir, struct ts_seq seq,
                           struct ts_why *why) TS_MUST_USE;
+/* As snapshot_read, of a file by its path. */
+enum ts_err snapshot_read_file(const char *path, struct ts_seq seq,
+                               struct ts_incarnation incarnation, struct ts_group_id group,
+                               snapshot_piece_fn *piece, void *arg, struct snapshot_info *info,
+                               struct ts_why *why) TS_MUST_USE;
 enum ts_err snapshot_remove_unfinished(const char *dir, struct ts_why *why) TS_MUST_USE;
 
 #endif

@@ -12,7 +12,7 @@
     "; put the right file back, or let this replica be rebuilt from its peer, on a new disk"
 
 struct reader {
-    char path[TS_PATH_MAX];
+    const char *path; /* borrowed */
     int fd;
     uint64_t at;   /* of the next bytes */
     uint64_t size; /* of the file */
@@ -158,12 +158,20 @@ enum ts_err snapshot_read(const char *dir, struct ts_seq seq, struct ts_incarnat
                           struct ts_group_id group, snapshot_piece_fn *piece, void *arg,
                           struct snapshot_info *info, struct ts_why *why)
 {
-    struct reader r = {.fd = -1};
+    char path[TS_PATH_MAX];
+    enum ts_err err = snapshot_path(path, dir, seq, why);
+    return err != TS_OK ? err
+                        : snapshot_read_file(path, seq, incarnation, group, piece, arg, info, why);
+}
+
+enum ts_err snapshot_read_file(const char *path, struct ts_seq seq,
+                               struct ts_incarnation incarnation, struct ts_group_id group,
+                               snapshot_piece_fn *piece, void *arg, struct snapshot_info *info,
+                               struct ts_why *why)
+{
+    struct reader r = {.path = path, .fd = -1};
+    enum ts_err err = TS_OK;
     *info = (struct snapshot_info){.file_bytes = 0};
-    enum ts_err err = snapshot_path(r.path, dir, seq, why);
-    if (err != TS_OK) {
-        return err;
-    }
     r.fd = ts_disk_open(r.path, O_RDONLY, 0);
     if (r.fd < 0) {
         return ts_why_sys(why, errno, "cannot open %s", r.path);

@@ -1,5 +1,6 @@
 /* Goal: a pair that is written to for long keeps snapshots and the journal behind them, not all it
- * ever wrote, while its clients are served; and both NICs start from these when all is killed. */
+ * ever wrote, while its clients are served; both NICs start from these when all is killed; and one
+ * that was away for long gets the other one's. */
 #include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -136,12 +137,37 @@ static void test_goes_on_in_sync(void **state)
     assert_int_equal(now.alarm_count, 0);
 }
 
+/* The primary's journal does not reach back to where the other one stopped. */
+static void test_who_was_away_gets_a_snapshot(void **state)
+{
+    (void)state;
+    char command[512];
+    char out[4096];
+    struct lab_state now;
+    const char *host = primary_host();
+    unsigned other = LAB_NICS - 1 - fixture_primary(&fixture);
+    fixture_kill_node(other);
+    for (int i = 0; i < ROUNDS_MIN; i++) {
+        write_much(host);
+    }
+    assert_true(look(LAB_NICS - 1 - other).segments < 16);
+    fixture_start_node(other);
+    assert_true(fixture_primary(&fixture) != other); /* in sync again */
+    snprintf(command, sizeof(command), "grep -h 'got a snapshot' %s/%s/log/replica*.log | wc -l",
+             fixture.run, fixture.pair.cluster.nodes[other].name);
+    sh(command, out, sizeof(out));
+    assert_true(strtoul(out, NULL, 10) >= 1);
+    assert_true(lab_pair_wait_redundant(&fixture.pair, 30000, &now));
+    assert_int_equal(now.alarm_count, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_journals_stay_short),
         cmocka_unit_test(test_all_start_from_snapshots),
         cmocka_unit_test(test_goes_on_in_sync),
+        cmocka_unit_test(test_who_was_away_gets_a_snapshot),
     };
     return fixture_run(tests);
 }

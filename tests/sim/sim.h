@@ -142,6 +142,7 @@ struct sim_stats {
     uint64_t snapshots;   /* that were taken, … */
     uint64_t snapshots_loaded; /* … and loaded at a start; … */
     uint64_t starts_behind;    /* … starts with a log that begins behind one */
+    uint64_t installed;        /* snapshots of another replica */
     struct sim_pauses pauses[SIM_ONES];
     struct sim_pauses well; /* after the faults: counted in tenths of a second, longest in ms */
 };

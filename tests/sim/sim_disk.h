@@ -10,7 +10,7 @@
 struct journal;
 struct journal_callbacks;
 struct journal_info;
-struct journal_place;
+struct journal_start;
 struct net_work;
 struct snapshot_info;
 struct snapshot_trailer;
@@ -50,6 +50,7 @@ struct sim_told {
 struct sim_flipped {
     struct ts_seq snapshot;
     uint64_t at;
+    int by;
 };
 #define SIM_FLIPPED_MAX 16
 
@@ -122,7 +123,7 @@ bool sim_disk_killed(struct sim *s, int node);
 
 /* For journal_open. */
 enum ts_err sim_snapshot_load(void *arg, const char *dir, const struct journal_info *info,
-                              struct journal_place *from, struct ts_why *why);
+                              struct journal_start *from, struct ts_why *why);
 /* An entry was applied: the state is compared where another replica's snapshot stands. */
 void sim_snapshot_passed(struct sim *s, int node, struct ts_seq seq);
 /* After the start: the newest snapshot that was told to be durable is there. */
@@ -133,6 +134,7 @@ void sim_snapshot_taken(void *ctx, const struct repl_mark *mark, const struct sn
 void sim_snapshot_failed(void *ctx, enum ts_err err, const char *text);
 void sim_snapshot_broken(void *ctx, const char *text);
 void sim_snapshot_loaded(void *ctx, const struct snapshot_info *info);
+void sim_snapshot_installed(void *ctx, struct ts_seq seq);
 
 /* ---- sim_disk.c, sim_disk_start.c ---------------------------------------------------------- */
 

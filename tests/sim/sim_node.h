@@ -73,8 +73,9 @@ struct sim_replica {
     uint64_t applied_to; /* seq of the newest entry that this process applied */
     uint8_t *has;        /* bit = id of a request that it applied */
     size_t has_bytes;
-    bool flip;               /* the next result is another than it should be (R5.1), … */
-    uint64_t flipped_at;     /* … was so at this seq, in this process; 0: none was */
+    bool flip;           /* the next result is another than it should be (R5.1), … */
+    uint64_t flipped_at; /* … was so at this seq, in this process, or that whose snapshot it has */
+    int flipped_by;      /* … at this node; 0: none was */
     struct ts_epoch gave_up; /* as its primary; 0 = none in this process */
     unsigned drain_looks;    /* it was found to be handing over so often, in a row */
     unsigned asks;           /* it has asked others so often */

@@ -164,6 +164,7 @@ void sim_replica_start(struct sim *s, int node)
     sim_gave_up_begins(s, node);
     r->flip = false;
     r->flipped_at = 0;
+    r->flipped_by = 0;
     r->registered = false;
     r->read_token = 0;
     memset(r->peers, 0, sizeof(r->peers));

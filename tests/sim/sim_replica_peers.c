@@ -1,6 +1,7 @@
 /* What a replica hears of its peers: sessions and frames of sim_link.c, heartbeatd's reports, and
  * silence; judged by the daemon's rules of evidence. */
 #include "base/assert.h"
+#include "replicator/io/transfer_msg.h"
 #include "tests/sim/sim.h"
 
 static struct sim_replica *replica_of(struct sim *s, int node)
@@ -51,6 +52,13 @@ void sim_replica_refused(struct sim *s, int node, int peer)
 void sim_replica_frame(struct sim *s, int node, int peer, uint8_t type, struct ts_bytes bytes)
 {
     struct repl_event ev = {.kind = REPL_EV_MESSAGE, .peer = {(uint16_t)peer}};
+    if (transfer_msg_is(type)) {
+        /* Garbage is left alone. */
+        enum ts_err ignored = perform_transfer_frame(&replica_of(s, node)->p, ev.peer, type, bytes,
+                                                     sim_local(s, node));
+        (void)ignored;
+        return;
+    }
     ev.u.message.type = type;
     ev.u.message.frame = bytes;
     sim_feed(s, node, &ev);

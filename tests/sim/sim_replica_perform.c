@@ -116,6 +116,7 @@ static struct ts_hash on_apply(void *ctx, const struct svc_entry *entry, struct 
     if (r->flip && r->p.started) {
         r->flip = false;
         r->flipped_at = entry->seq.v;
+        r->flipped_by = r->node;
         sim_note(r->sim, r->node, "has another result at seq %llu",
                  (unsigned long long)entry->seq.v);
         out.lo ^= (uint64_t)r->node; /* two of them differ from each other, too */
@@ -328,5 +329,6 @@ const struct perform_ops sim_replica_ops = {
     .snapshot_failed = sim_snapshot_failed,
     .snapshot_broken = sim_snapshot_broken,
     .snapshot_loaded = sim_snapshot_loaded,
+    .snapshot_installed = sim_snapshot_installed,
     .end = on_end,
 };

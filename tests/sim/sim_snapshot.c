@@ -91,7 +91,7 @@ void sim_snapshot_begins(void *ctx, const struct repl_mark *mark)
     }
     if (r->flipped_at != 0) {
         r->disk.flipped[r->disk.flipped_next++ % SIM_FLIPPED_MAX] =
-            (struct sim_flipped){mark->pos.seq, r->flipped_at};
+            (struct sim_flipped){mark->pos.seq, r->flipped_at, r->flipped_by};
     }
     sim_note(s, r->node, "begins a snapshot at seq %llu", (unsigned long long)seq);
 }
@@ -147,17 +147,35 @@ void sim_snapshot_loaded(void *ctx, const struct snapshot_info *info)
                  sim_node_name(s, r->node), (unsigned long long)mark->pos.seq.v);
     }
     compare(s, r->node, mark->pos.seq.v, content);
-    for (size_t i = 0; i < SIM_FLIPPED_MAX; i++) {
-        if (r->disk.flipped[i].at != 0 && ts_seq_eq(r->disk.flipped[i].snapshot, mark->pos.seq)) {
-            r->flipped_at = r->disk.flipped[i].at; /* its digest says so */
+    for (int n = 1; n <= s->nics; n++) {
+        const struct sim_disk *d = &s->node[n].replica.disk;
+        for (size_t i = 0; i < SIM_FLIPPED_MAX && (n == r->node || info->header.installed); i++) {
+            if (d->flipped[i].at != 0 && ts_seq_eq(d->flipped[i].snapshot, mark->pos.seq)) {
+                r->flipped_at = d->flipped[i].at; /* its digest says so */
+                r->flipped_by = d->flipped[i].by;
+            }
+        }
+    }
+    if (info->header.installed) {
+        r->disk.volume.snapshots = 1;
+        if (ts_seq_lt(r->disk.told.seq, mark->pos.seq)) {
+            r->disk.told.seq = mark->pos.seq;
+            r->disk.told.hash = mark->pos.hash;
         }
     }
     sim_note(s, r->node, "has loaded its snapshot at seq %llu",
              (unsigned long long)mark->pos.seq.v);
 }
 
+void sim_snapshot_installed(void *ctx, struct ts_seq seq)
+{
+    const struct sim_replica *r = ctx;
+    r->sim->stats.installed++;
+    sim_note(r->sim, r->node, "has got a snapshot at seq %llu", (unsigned long long)seq.v);
+}
+
 enum ts_err sim_snapshot_load(void *arg, const char *dir, const struct journal_info *info,
-                              struct journal_place *from, struct ts_why *why)
+                              struct journal_start *from, struct ts_why *why)
 {
     struct sim_replica *r = arg;
     return perform_snapshot_load(&r->p, dir, info, from, why);

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "replicator/io/transfer_msg.h"
 #include "replicator/state.h"
 #include "tests/sim/sim.h"
 
@@ -31,6 +32,9 @@ static size_t slot_of(uint64_t count)
 void sim_stray_keep_frame(struct sim *s, int from, int to, uint8_t type, struct ts_bytes frame)
 {
     size_t i = (size_t)(type - REPL_MSG_POSITION);
+    if (transfer_msg_is(type)) {
+        return; /* what is left of them is seen by their place */
+    }
     ts_assert(i < SIM_STRAY_FRAME_TYPES);
     struct sim_stray_frame *f = &s->stray.frame[i][slot_of(++s->stray.frames[i])];
     if (frame.len > SIM_STRAY_FRAME_BYTES_MAX) {

@@ -60,6 +60,7 @@ void sim_totals_add(struct sim_totals *t, const struct sim_stats *s, uint64_t se
     to->snapshots += s->snapshots;
     to->snapshots_loaded += s->snapshots_loaded;
     to->starts_behind += s->starts_behind;
+    to->installed += s->installed;
     for (int k = 0; k < SIM_ONES; k++) {
         add_pauses(&to->pauses[k], &s->pauses[k]);
     }
@@ -146,7 +147,7 @@ void sim_summary(const struct sim_totals *t, double took)
         "%llu ends of processes, %llu epochs\n"
         "  %llu snapshots, of which %llu were loaded at a start; %llu starts with a log that "
         "begins "
-        "behind one\n",
+        "behind one, %llu with another's\n",
         (unsigned long long)s->events, (unsigned long long)s->heartbeats,
         (unsigned long long)s->frames, (unsigned long long)s->register_messages,
         (unsigned long long)s->acked, (unsigned long long)s->reads,
@@ -154,7 +155,7 @@ void sim_summary(const struct sim_totals *t, double took)
         (unsigned long long)s->operations, (unsigned long long)s->lin_steps,
         (unsigned long long)s->crashes, (unsigned long long)s->epochs,
         (unsigned long long)s->snapshots, (unsigned long long)s->snapshots_loaded,
-        (unsigned long long)s->starts_behind);
+        (unsigned long long)s->starts_behind, (unsigned long long)s->installed);
     printf("  faults that struck/of those armed:");
     for (int k = 0; k < SIM_FAULT_KINDS; k++) {
         printf(" %s %llu", sim_fault_name((enum sim_fault_kind)k),
@@ -287,6 +288,7 @@ static void json_counts(const struct sim_totals *t, double took)
         {"snapshots", s->snapshots},
         {"snapshots_loaded", s->snapshots_loaded},
         {"starts_behind", s->starts_behind},
+        {"installed", s->installed},
     };
     printf("{\"commit\": \"%s\", \"seconds\": %.3f, \"virtual_seconds\": %.3f", SIM_COMMIT, took,
            (double)s->virtual_ns / 1e9);

@@ -15,24 +15,23 @@
 struct base_fix {
     struct fix f;
     struct journal_place at[BATCHES + 1]; /* the end of each batch */
-    struct journal_place from;            /* what the snapshot has */
+    struct journal_start from;            /* what the snapshot has */
 };
 
 static enum ts_err begin(void *arg, const char *dir, const struct journal_info *info,
-                         struct journal_place *from, struct ts_why *why)
+                         struct journal_start *from, struct ts_why *why)
 {
     struct base_fix *b = arg;
     (void)why;
     assert_string_equal(dir, b->f.path);
     assert_true(info->incarnation.v == 77 && info->group.v == 3);
     *from = b->from;
-    b->f.replayed = b->from.seq;
-    b->f.replayed_hash = b->from.hash;
+    b->f.replayed = b->from.at.seq;
+    b->f.replayed_hash = b->from.at.hash;
     return TS_OK;
 }
 
-/* As with a snapshot of everything up to `from`. */
-static enum ts_err open_from(struct base_fix *b, struct journal_place from)
+static enum ts_err open_with(struct base_fix *b, struct journal_start from)
 {
     struct fix *f = &b->f;
     struct journal_options o = {.segment_bytes = f->segment_bytes, .begin = begin};
@@ -50,6 +49,12 @@ static enum ts_err open_from(struct base_fix *b, struct journal_place from)
         f->persisted = f->seq;
     }
     return err;
+}
+
+/* As with a snapshot of everything up to `from`. */
+static enum ts_err open_from(struct base_fix *b, struct journal_place from)
+{
+    return open_with(b, (struct journal_start){from, false});
 }
 
 static int setup(void **state)
@@ -269,6 +274,69 @@ static void test_truncate_to_the_base(void **state)
     assert_true(f->replayed.v == base.v + 2);
 }
 
+/* The log begins behind `at`, and nothing else is there; it goes on, and is found again. */
+static void expect_new_log(struct base_fix *b, struct journal_place at)
+{
+    struct fix *f = &b->f;
+    assert_true(journal_info(f->journal)->base.v == at.seq.v);
+    assert_true(f->seq.v == at.seq.v && ts_hash_eq(f->hash, at.hash));
+    assert_int_equal(fix_append(f, 2, BATCH, 3), TS_OK);
+    fix_wait(f);
+    fix_close(f);
+    assert_int_equal(open_with(b, (struct journal_start){at, true}), TS_OK);
+    assert_true(f->seq.v == at.seq.v + 2);
+    assert_false(there(b, 1));
+}
+
+/* Goal: an installed snapshot replaces a log that ends before it, or is another one; a log that
+ * goes through its place is kept. */
+static void test_open_installed_snapshot_replaces_the_log(void **state)
+{
+    struct base_fix *b = *state;
+    struct journal_start from = {b->at[40], true};
+    fix_close(&b->f);
+    assert_int_equal(open_with(b, from), TS_OK);
+    assert_true(b->f.seq.v == 2 * BATCHES); /* it goes through it */
+    assert_true(there(b, 1));
+    fix_close(&b->f);
+    from.at = (struct journal_place){{5000}, {7, 8}, {3}};
+    assert_int_equal(open_from(b, from.at), TS_ERR_CORRUPT);
+    assert_int_equal(open_with(b, from), TS_OK);
+    expect_new_log(b, from.at);
+}
+
+static void test_open_installed_snapshot_replaces_another_log(void **state)
+{
+    struct base_fix *b = *state;
+    struct journal_start from = {b->at[40], true};
+    fix_close(&b->f);
+    from.at.hash.lo ^= 1;
+    assert_int_equal(open_with(b, from), TS_OK);
+    expect_new_log(b, from.at);
+}
+
+/* Goal: a crash between the new beginning and the end of the old log leaves both: the next start
+ * does the same again. */
+static void test_open_after_half_a_replacement(void **state)
+{
+    struct base_fix *b = *state;
+    struct journal_start from = {{{5000}, {7, 8}, {3}}, true};
+    char path[TS_PATH_MAX];
+    fix_close(&b->f);
+    uint64_t last = 1;
+    while (there(b, last + 1)) {
+        last++;
+    }
+    struct journal_header h = {
+        .incarnation = {77}, .group = {3}, .number = last + 1, .size = b->f.segment_bytes};
+    assert_int_equal(journal_segment_create(b->f.path, &h, &from.at, NULL, NULL), TS_OK);
+    segment(path, b, 1);
+    assert_int_equal(unlink(path), 0);
+    /* The base of what is the first one now lies before the snapshot: it fits, and is replaced. */
+    assert_int_equal(open_with(b, from), TS_OK);
+    expect_new_log(b, from.at);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -281,6 +349,9 @@ int main(void)
         T(test_open_base_is_mended_or_refused),
         T(test_drop_up_to_a_damaged_base_drops_nothing),
         T(test_truncate_to_the_base),
+        T(test_open_installed_snapshot_replaces_the_log),
+        T(test_open_installed_snapshot_replaces_another_log),
+        T(test_open_after_half_a_replacement),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "replicator/io/snapshot_internal.h"
+#include "replicator/io/snapshot_part.h"
 #include "tests/unit/disk_fixture.h"
 
 #define PIECES 5
@@ -263,6 +264,63 @@ static void test_unfinished_is_removed(void **state)
     assert_true(there(dir, 100));
 }
 
+/* Copies a snapshot in parts from one directory to another, and stops at `end`. */
+static uint64_t copy_parts(const char *from, const char *to, uint64_t seq, uint64_t end)
+{
+    uint8_t mem[10000];
+    uint64_t at;
+    uint64_t size = UINT64_MAX;
+    assert_int_equal(snapshot_part_size(to, (struct ts_seq){seq}, &at, NULL), TS_OK);
+    while (at < size && at < end) {
+        size_t len;
+        assert_int_equal(
+            snapshot_part_read(from, (struct ts_seq){seq}, at, mem, sizeof(mem), &len, &size, NULL),
+            TS_OK);
+        assert_int_equal(
+            snapshot_part_write(to, (struct ts_seq){seq}, at, (struct ts_bytes){mem, len}, NULL),
+            TS_OK);
+        at += len;
+    }
+    return at;
+}
+
+/* Goal: a snapshot that comes in parts, with a break, is installed as this disk's, and says that it
+ * replaces the log; one that is damaged on its way is not, and begins anew. */
+static void test_parts_are_installed_when_whole(void **state)
+{
+    const char *from = *state;
+    const struct ts_incarnation mine = {99};
+    const struct ts_seq seq = {100};
+    struct snapshot_info info;
+    struct ts_why why;
+    char to[TS_PATH_MAX];
+    char part[TS_PATH_MAX];
+    uint64_t at;
+    disk_make(to);
+    (void)write_one(from, 100);
+    assert_int_equal(ts_path(part, NULL, to, "snapshot-%020d.part", 100), TS_OK);
+    (void)copy_parts(from, to, 100, UINT64_MAX);
+    disk_flip(part, 5000);
+    assert_int_equal(snapshot_part_install(to, seq, mine, group, &why), TS_ERR_CORRUPT);
+    assert_int_equal(access(part, F_OK), -1);
+    assert_true(copy_parts(from, to, 100, 30000) == 30000);
+    assert_int_equal(snapshot_part_install(to, seq, mine, group, &why), TS_ERR_CORRUPT);
+    assert_true(copy_parts(from, to, 100, 20000) == 20000);
+    (void)copy_parts(from, to, 100, UINT64_MAX);
+    assert_int_equal(snapshot_part_install(to, seq, mine, group, NULL), TS_OK);
+    assert_int_equal(snapshot_read(to, seq, mine, group, NULL, NULL, &info, NULL), TS_OK);
+    assert_true(info.header.installed);
+    /* A part of another one is only in the way. */
+    assert_int_equal(
+        snapshot_part_write(to, (struct ts_seq){50}, 0, (struct ts_bytes){(uint8_t *)"x", 1}, NULL),
+        TS_OK);
+    assert_int_equal(snapshot_part_size(to, seq, &at, NULL), TS_OK);
+    assert_true(at == 0);
+    assert_int_equal(ts_path(part, NULL, to, "snapshot-%020d.part", 50), TS_OK);
+    assert_int_equal(access(part, F_OK), -1);
+    disk_remove(to);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -271,6 +329,7 @@ int main(void)
         T(test_write_then_read_gives_the_same),      T(test_older_ones_are_removed_but_one),
         T(test_damage_falls_back_to_the_one_before), T(test_no_whole_one_is_refused),
         T(test_of_another_disk_is_refused),          T(test_unfinished_is_removed),
+        T(test_parts_are_installed_when_whole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,242 @@
+/* A replica that lacks what the others' journals have dropped gets a snapshot instead (R4.6).
+ *
+ *   primary                      learner
+ *   OFFER  ─────────────────────→          its journal begins behind what the learner has
+ *          ←───────────────────── ASK      from where it stopped, also after a start
+ *   PIECE  ─────────────────────→          written aside, synced; then the next ASK
+ *
+ * When all of it is there, and every byte is checked, it is installed under this disk's name,
+ * durably, and the process ends: its next start loads it, and begins the journal anew behind it.
+ * Whatever a crash leaves is the old state with a part of a snapshot aside, or the new snapshot
+ * with the old log, which the start replaces. A snapshot holds what was committed: whoever lacks it
+ * is not in sync, and nobody counts on what its log has instead.
+ *
+ * The core sees none of this. Messages may be lost with their link: the primary finds each time
+ * that it tries to feed the learner that what it needs is gone, and offers again. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "net/work.h"
+#include "replicator/io/journal.h"
+#include "replicator/io/perform_replica.h"
+#include "replicator/io/snapshot_part.h"
+#include "replicator/io/transfer_msg.h"
+
+/* A snapshot that is being given is not replaced by newer ones so soon. */
+#define HOLD_NS (10 * TS_NS_PER_S)
+
+enum transfer_work { TRANSFER_GIVE, TRANSFER_LOOK, TRANSFER_WRITE, TRANSFER_INSTALL };
+
+struct transfer_job {
+    struct net_work work;
+    struct perform_replica *r;
+    struct journal *journal;
+    enum transfer_work kind;
+    struct ts_nic_id peer;
+    struct ts_seq seq;
+    uint64_t offset;
+    uint64_t size;
+    enum ts_err err;
+    struct ts_why why;
+    size_t len;
+    uint8_t data[]; /* TRANSFER_PIECE_BYTES */
+};
+
+static void tell(struct perform_replica *r, struct ts_nic_id to, const struct transfer_msg *m)
+{
+    uint8_t head[TRANSFER_HEAD_MAX];
+    struct ts_writer w = ts_writer_init(head, sizeof(head));
+    transfer_msg_encode(m, &w);
+    ts_assert(ts_writer_status(&w) == TS_OK);
+    r->perform.table->send(r->perform.ctx, to, (uint8_t)m->type, (struct ts_bytes){head, w.len},
+                           m->bytes);
+}
+
+/* ---- on a worker ------------------------------------------------------------------------ */
+
+static void on_worker(void *arg)
+{
+    struct transfer_job *job = arg;
+    const char *dir = journal_dir(job->journal);
+    const struct journal_info *info = journal_info(job->journal);
+    switch (job->kind) {
+    case TRANSFER_GIVE:
+        job->err = snapshot_part_read(dir, job->seq, job->offset, job->data, TRANSFER_PIECE_BYTES,
+                                      &job->len, &job->size, &job->why);
+        return; /* it is told, and read again, or another one; a start would find the damage */
+    case TRANSFER_LOOK:
+        job->err = snapshot_part_size(dir, job->seq, &job->offset, &job->why);
+        break;
+    case TRANSFER_WRITE:
+        job->err = snapshot_part_write(dir, job->seq, job->offset,
+                                       (struct ts_bytes){job->data, job->len}, &job->why);
+        break;
+    case TRANSFER_INSTALL:
+        job->err = snapshot_part_install(dir, job->seq, info->incarnation, info->group, &job->why);
+        break;
+    }
+    if (job->err != TS_OK && job->err != TS_ERR_CORRUPT && job->err != TS_ERR_SHORT) {
+        journal_doubt(job->journal, job->err, &job->why);
+    }
+}
+
+/* ---- on the loop ------------------------------------------------------------------------ */
+
+static void ask(struct perform_replica *r)
+{
+    const struct perform_transfer *t = &r->transfer;
+    struct transfer_msg m = {.type = TRANSFER_MSG_ASK, .snapshot = t->seq, .offset = t->offset};
+    tell(r, t->from, &m);
+}
+
+static bool begin_job(struct perform_replica *r, enum transfer_work kind, struct ts_nic_id peer,
+                      const struct transfer_msg *m);
+
+static void given(struct perform_replica *r, const struct transfer_job *job)
+{
+    r->transfer.giving &= ~(1ULL << job->peer.v);
+    if (job->err != TS_OK) {
+        return;
+    }
+    struct transfer_msg m = {.type = TRANSFER_MSG_PIECE,
+                             .snapshot = job->seq,
+                             .offset = job->len > 0 ? job->offset : job->size,
+                             .size = job->size,
+                             .bytes = {job->data, job->len}};
+    tell(r, job->peer, &m);
+}
+
+static void taken(struct perform_replica *r, const struct transfer_job *job)
+{
+    struct perform_transfer *t = &r->transfer;
+    t->busy = false;
+    t->known = job->err == TS_OK;
+    if (job->err != TS_OK) {
+        r->ops->snapshot_failed(r->perform.ctx, job->err, job->why.text);
+        return; /* the next offer begins with what is there then */
+    }
+    if (job->kind == TRANSFER_INSTALL) {
+        r->ops->snapshot_installed(r->perform.ctx, job->seq);
+        r->ops->end(r->perform.ctx);
+        return;
+    }
+    t->offset = job->offset + job->len;
+    struct transfer_msg all = {.snapshot = job->seq};
+    if (job->kind == TRANSFER_WRITE && t->offset == job->size) {
+        t->busy = begin_job(r, TRANSFER_INSTALL, job->peer, &all);
+    } else {
+        ask(r);
+    }
+}
+
+static void worker_done(void *arg)
+{
+    struct transfer_job *job = arg;
+    struct perform_replica *r = job->r;
+    if (!r->ended) {
+        if (job->kind == TRANSFER_GIVE) {
+            given(r, job);
+        } else {
+            taken(r, job);
+        }
+    }
+    free(job);
+}
+
+/* False: memory is short; whoever asked asks again. */
+static bool begin_job(struct perform_replica *r, enum transfer_work kind, struct ts_nic_id peer,
+                      const struct transfer_msg *m)
+{
+    struct transfer_job *job = malloc(sizeof(*job) + TRANSFER_PIECE_BYTES);
+    if (job == NULL) {
+        return false;
+    }
+    memset(job, 0, sizeof(*job));
+    job->r = r;
+    job->journal = r->journal;
+    job->kind = kind;
+    job->peer = peer;
+    job->seq = m->snapshot;
+    job->offset = m->offset;
+    job->size = m->size;
+    job->len = m->bytes.len;
+    if (m->bytes.len > 0) {
+        memcpy(job->data, m->bytes.data, m->bytes.len);
+    }
+    net_work_queue(journal_uv_loop(r->journal), &job->work, on_worker, worker_done, job);
+    return true;
+}
+
+void perform_transfer_offer(struct perform_replica *r, struct ts_nic_id peer)
+{
+    struct journal_place base = journal_base(r->journal);
+    struct transfer_msg m = {
+        .type = TRANSFER_MSG_OFFER, .snapshot = r->snapshot.newest, .base = {base.seq, base.hash}};
+    if (!ts_seq_lt(m.snapshot, base.seq)) {
+        tell(r, peer, &m);
+    }
+}
+
+static void on_offer(struct perform_replica *r, struct ts_nic_id peer, const struct transfer_msg *m)
+{
+    struct perform_transfer *t = &r->transfer;
+    if (t->busy || !repl_lacks(r->perform.core, peer, m->base, m->snapshot)) {
+        return;
+    }
+    t->known = t->known && ts_seq_eq(t->seq, m->snapshot);
+    t->from = peer;
+    t->seq = m->snapshot;
+    if (t->known) {
+        ask(r);
+    } else {
+        t->busy = begin_job(r, TRANSFER_LOOK, peer, m);
+    }
+}
+
+static void on_ask(struct perform_replica *r, struct ts_nic_id peer, const struct transfer_msg *m,
+                   struct ts_mono now)
+{
+    struct perform_transfer *t = &r->transfer;
+    uint64_t bit = 1ULL << peer.v;
+    if ((t->giving & bit) == 0) {
+        t->hold_until = ts_mono_add(now, HOLD_NS);
+        t->giving |= begin_job(r, TRANSFER_GIVE, peer, m) ? bit : 0;
+    }
+}
+
+static void on_piece(struct perform_replica *r, struct ts_nic_id peer, const struct transfer_msg *m)
+{
+    struct perform_transfer *t = &r->transfer;
+    bool expected =
+        t->known && !t->busy && ts_nic_eq(t->from, peer) && ts_seq_eq(t->seq, m->snapshot);
+    if (expected && m->bytes.len == 0) {
+        /* All of it was here, and the process ended before it was installed; or what is here is not
+         * a part of that, which the installing finds out. */
+        t->busy = begin_job(r, TRANSFER_INSTALL, peer, m);
+    } else if (expected && t->offset == m->offset) {
+        t->busy = begin_job(r, TRANSFER_WRITE, peer, m);
+    }
+}
+
+enum ts_err perform_transfer_frame(struct perform_replica *r, struct ts_nic_id peer, uint8_t type,
+                                   struct ts_bytes frame, struct ts_mono now)
+{
+    struct transfer_msg m;
+    enum ts_err err = transfer_msg_decode(&m, type, frame);
+    if (err != TS_OK || !r->started || r->ended || r->disk_failed || peer.v > TS_NODES_MAX) {
+        return err;
+    }
+    switch (m.type) {
+    case TRANSFER_MSG_OFFER:
+        on_offer(r, peer, &m);
+        break;
+    case TRANSFER_MSG_ASK:
+        on_ask(r, peer, &m, now);
+        break;
+    case TRANSFER_MSG_PIECE:
+        on_piece(r, peer, &m);
+        break;
+    }
+    return TS_OK;
+}
