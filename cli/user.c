@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "cli/cli.h"
 #include "cli/gather.h"
 #include "lab/nodes.h"
@@ -163,6 +164,7 @@ static int set_user(const struct cli *cli, struct user_file *f, const struct use
 {
     char password[NET_PASSWORD_MAX + 2];
     struct net_user made = {.role = NET_ROLE_NONE};
+    ts_assert(a->name != NULL && a->role != NULL);      /* check_add */
     (void)net_role_find(bytes_of(a->role), &made.role); /* was looked at */
     (void)snprintf(made.name, sizeof(made.name), "%s", a->name);
     int status = get_password(cli, a, password);
