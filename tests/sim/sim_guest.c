@@ -7,9 +7,10 @@
 #include "base/hash.h"
 #include "services/example/lock.h"
 #include "services/kv/kv.h"
+#include "tests/service/kv_random.h"
 #include "tests/service/lock_random.h"
 
-#define REQUEST_MAX 256
+#define REQUEST_MAX KV_RANDOM_MAX
 #define PREFIX "guest="
 
 /* Writes where its state lies: what a service must not do. */
@@ -24,11 +25,13 @@ struct guest {
     const struct svc *svc;
     void (*apply)(void *state, const struct svc_entry *entry, struct svc_out *out);
     size_t (*request)(struct ts_prng *p, uint8_t *payload, size_t cap);
+    bool takes_limits; /* those of kv */
 };
 
 static const struct guest guests[] = {
-    {"lock", &lock_service, NULL, lock_random_request},
-    {"broken", &lock_service, apply_broken, lock_random_request},
+    {"lock", &lock_service, NULL, lock_random_request, false},
+    {"kv", &kv_service, NULL, kv_random_command, true}, /* all of its commands */
+    {"broken", &lock_service, apply_broken, lock_random_request, false},
 };
 
 /* Who a piece is of. */
@@ -39,6 +42,7 @@ struct both {
     void *kv;
     void *state; /* the guest's */
     struct svc_out sink;
+    uint8_t request[REQUEST_MAX];
     struct ts_hash answers; /* of the guest */
     bool loaded;            /* `answers` came with a piece */
     /* a walk */
@@ -65,7 +69,7 @@ bool sim_guest_known(const char *name)
 
 const char *sim_guest_names(void)
 {
-    return "lock or broken";
+    return "lock, kv or broken";
 }
 
 static void destroy(void *state)
@@ -93,7 +97,9 @@ static void *create(const char *limits)
     b->sink.max = SIZE_MAX;
     b->guest = guest_of(limits + prefix, name - prefix);
     b->kv = kv_service.create(limits + name);
-    b->state = b->guest != NULL ? b->guest->svc->create(NULL) : NULL;
+    b->state = b->guest == NULL
+                   ? NULL
+                   : b->guest->svc->create(b->guest->takes_limits ? limits + name : NULL);
     if (b->kv == NULL || b->state == NULL) {
         destroy(b);
         return NULL;
@@ -105,12 +111,12 @@ static void apply(void *state, const struct svc_entry *entry, struct svc_out *ou
 {
     struct both *b = state;
     kv_service.apply(b->kv, entry, out);
-    uint8_t request[REQUEST_MAX];
     struct svc_entry e = *entry;
     if (entry->kind == SVC_ENTRY_COMMAND) {
         struct ts_prng dice =
             ts_prng_init(ts_hash_seeded(entry->seq.v, entry->payload.data, entry->payload.len));
-        e.payload = (struct ts_bytes){request, b->guest->request(&dice, request, sizeof(request))};
+        e.payload =
+            (struct ts_bytes){b->request, b->guest->request(&dice, b->request, REQUEST_MAX)};
     }
     b->sink.len = 0;
     (b->guest->apply != NULL ? b->guest->apply : b->guest->svc->apply)(b->state, &e, &b->sink);

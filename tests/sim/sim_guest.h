@@ -16,7 +16,7 @@ extern const struct svc sim_guest_service;
 
 /* Whether there is such a guest. */
 bool sim_guest_known(const char *name);
-/* "NAME or NAME" */
+/* "NAME, NAME or NAME" */
 const char *sim_guest_names(void);
 
 #endif
