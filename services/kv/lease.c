@@ -35,8 +35,11 @@ static struct kv_entry *held(struct kv_call *c, struct ts_bytes name)
 static bool is_owner(const struct kv_entry *e, struct ts_bytes owner)
 {
     struct ts_bytes holder = kv_lease_of(kv_entry_value(e)).owner;
-    return holder.len == owner.len &&
-           (owner.len == 0 || memcmp(holder.data, owner.data, owner.len) == 0);
+    if (holder.len != owner.len || owner.len == 0) {
+        return holder.len == owner.len;
+    }
+    ts_assert(holder.data != NULL);
+    return memcmp(holder.data, owner.data, owner.len) == 0;
 }
 
 /* When a lease of so many milliseconds ends; false when the error is written. */

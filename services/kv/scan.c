@@ -107,15 +107,15 @@ static bool take_scan_option(struct kv_call *c, struct ts_bytes word, struct wal
         w->all = is_star(value);
     } else if (resp_word_is(word, "type")) {
         w->none = !resp_word_is(value, "string");
-    } else if (!resp_word_is(word, "count")) {
-        kv_syntax_error(c);
-        return false;
-    } else if (!kv_number(c, value, &count)) {
-        return false;
-    } else if (count < 1) {
-        kv_syntax_error(c);
-        return false;
     } else {
+        bool counts = resp_word_is(word, "count");
+        if (counts && !kv_number(c, value, &count)) {
+            return false;
+        }
+        if (count < 1) { /* or it is no option */
+            kv_syntax_error(c);
+            return false;
+        }
         w->max = count < SCAN_COUNT_MAX ? (uint64_t)count : SCAN_COUNT_MAX;
     }
     return true;

@@ -43,6 +43,7 @@ static void check(void *state, const struct svc_out *taken)
     while (kv_service.walk_next(walk, &out)) {
     }
     kv_service.walk_end(walk);
+    ts_assert(out.data != NULL && taken->data != NULL);
     ts_assert(out.len == taken->len && memcmp(out.data, taken->data, out.len) == 0);
     kv_store_check(&kv->store);
     svc_out_free(&out);
