@@ -123,8 +123,16 @@ static void resize_if_needed(struct kv_store *s)
     s->moved = 0;
 }
 
+/* The same on every replica: not by the table's seed. */
+static size_t gone_slot(const uint8_t *key, size_t len)
+{
+    return (size_t)(ts_hash_seeded(0, key, len) % KV_GONE_SLOTS);
+}
+
 struct kv_entry *kv_store_add(struct kv_store *s, struct ts_bytes key)
 {
+    /* It may go by a flush, which looks at no key: who watches its absence sees that it came. */
+    s->gone[gone_slot(key.data, key.len)] = s->version;
     return kv_store_add_in(s, KV_SPACE_KEYS, key);
 }
 
@@ -171,12 +179,6 @@ static void unchain(struct kv_store *s, struct kv_entry *e)
         link = &(*link)->chain;
     }
     *link = e->chain;
-}
-
-/* The same on every replica: not by the table's seed. */
-static size_t gone_slot(const uint8_t *key, size_t len)
-{
-    return (size_t)(ts_hash_seeded(0, key, len) % KV_GONE_SLOTS);
 }
 
 uint64_t kv_store_version(const struct kv_store *s, const struct kv_entry *e, struct ts_bytes key)

@@ -64,7 +64,8 @@ struct kv_store {
     size_t moved;
     /* seq of the log entry being applied; the caller sets it */
     uint64_t version;
-    uint64_t *gone; /* KV_GONE_SLOTS, owned: the version in which a key of this slot last went */
+    uint64_t
+        *gone; /* KV_GONE_SLOTS, owned: the version in which a key of this slot last came or went */
     /* creation order */
     struct kv_entry *first;
     struct kv_entry *last;
@@ -100,7 +101,7 @@ struct kv_entry *kv_store_add_in(struct kv_store *s, enum kv_space space, struct
 struct kv_entry *kv_store_add(struct kv_store *s, struct ts_bytes key);
 void kv_store_remove(struct kv_store *s, struct kv_entry *e);
 /* What changes whenever the key comes, goes or is changed, and seldom otherwise: only by another
- * key of its slot that goes. (A key that was not there, came, and was flushed is as it was.) */
+ * key of its slot that comes or goes. */
 uint64_t kv_store_version(const struct kv_store *s, const struct kv_entry *e, struct ts_bytes key);
 /* Of one that stands in no store. */
 void kv_entry_free(struct kv_entry *e);
