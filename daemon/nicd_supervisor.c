@@ -61,6 +61,11 @@ static void plan_restart(struct nicd_proc *p, struct ts_mono now, int32_t status
     if (p->state == NICD_PROC_RUNNING && ts_mono_since(p->started, now) >= NICD_STABLE_NS) {
         p->backoff_ns = 0;
     }
+    if (status == TS_EXIT_AGAIN) {
+        p->state = NICD_PROC_WAITING; /* no failure: the next one waits as this one would have */
+        p->due = now;
+        return;
+    }
     uint64_t wait = status == TS_EXIT_CONFIG ? NICD_BACKOFF_MAX_NS : p->backoff_ns;
     uint64_t next = p->backoff_ns == 0 ? NICD_BACKOFF_MIN_NS : 2 * p->backoff_ns;
     p->backoff_ns = next < NICD_BACKOFF_MAX_NS ? next : NICD_BACKOFF_MAX_NS;

@@ -4,7 +4,8 @@
  * Restart rule: at once after the first exit, for that is the common case and each millisecond
  * counts; then after NICD_BACKOFF_MIN_NS, doubling to NICD_BACKOFF_MAX_NS, so that a crash loop
  * costs little; from the beginning again after a run of NICD_STABLE_NS. A process that said that
- * only a person can help (TS_EXIT_CONFIG) waits the longest time at once.
+ * only a person can help (TS_EXIT_CONFIG) waits the longest time at once; one that ended to begin
+ * anew (TS_EXIT_AGAIN) is started at once, and that counts for nothing.
  *
  * Stop rule: by stages, each one TERM, then KILL after NICD_STOP_GRACE_NS, then given up for lost
  * after as long again (a process that hangs in the kernel): first the replicas, while

@@ -1,4 +1,5 @@
 /* The tables of replicator/io/perform_replica.h: the replica's links, service and log. */
+#include "base/exit.h"
 #include "daemon/replica.h"
 
 /* ---- perform_table ------------------------------------------------------------------------ */
@@ -182,9 +183,11 @@ static void on_snapshot_installed(void *ctx, struct ts_seq seq)
             (unsigned long long)seq.v);
 }
 
-static void on_end(void *ctx)
+static void on_end(void *ctx, bool again)
 {
-    replica_end(ctx);
+    struct replica *r = ctx;
+    replica_end(r);
+    r->exit_status = again ? TS_EXIT_AGAIN : TS_EXIT_FAILURE;
 }
 
 const struct perform_ops replica_perform_ops = {

@@ -28,7 +28,7 @@ static void end_without_journal(struct perform_replica *r)
         r->ops->feed(r->perform.ctx, &failed);
     }
     if (!r->ended) {
-        r->ops->end(r->perform.ctx);
+        r->ops->end(r->perform.ctx, false);
     }
 }
 

@@ -58,8 +58,9 @@ struct perform_ops {
     /* Another replica's snapshot is there instead of this one's log; the replica ends, and starts
      * with it. */
     void (*snapshot_installed)(void *ctx, struct ts_seq seq);
-    /* The replica ends itself, without its journal: the core has said its last. */
-    void (*end)(void *ctx);
+    /* The replica ends itself: without its journal, when the core has said its last; with `again`
+     * to be started anew at once. */
+    void (*end)(void *ctx, bool again);
 };
 
 /* A read of the journal that could not begin. */

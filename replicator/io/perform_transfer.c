@@ -118,7 +118,7 @@ static void taken(struct perform_replica *r, const struct transfer_job *job)
     }
     if (job->kind == TRANSFER_INSTALL) {
         r->ops->snapshot_installed(r->perform.ctx, job->seq);
-        r->ops->end(r->perform.ctx);
+        r->ops->end(r->perform.ctx, true);
         return;
     }
     t->offset = job->offset + job->len;

@@ -310,9 +310,9 @@ static void on_fetch_failed(void *ctx, enum ts_err err, const char *text)
     }
 }
 
-static void on_end(void *ctx)
+static void on_end(void *ctx, bool again)
 {
-    sim_proc_end(sim_of(ctx), node_of(ctx), SIM_REPLICA, TS_EXIT_FAILURE);
+    sim_proc_end(sim_of(ctx), node_of(ctx), SIM_REPLICA, again ? TS_EXIT_AGAIN : TS_EXIT_FAILURE);
 }
 
 const struct perform_ops sim_replica_ops = {

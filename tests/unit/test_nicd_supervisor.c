@@ -142,6 +142,23 @@ static void test_supervisor_exit_config_waits_5_s(void **state)
     assert_int_equal(w.s.procs[REPLICA_2].last_status, TS_EXIT_CONFIG);
 }
 
+/* Goal: a process that ended to begin anew is started at once, however often it failed before
+ * (seed 68 of a simulation: a learner waited 5 s with the snapshot that it had just got). */
+static void test_supervisor_exit_again_does_not_wait(void **state)
+{
+    (void)state;
+    struct world w = started();
+    end_of(&w, REPLICA_2, 1);
+    uint64_t backoff = w.s.procs[REPLICA_2].backoff_ns;
+    assert_true(backoff > 0);
+    w.s.procs[REPLICA_2].state = NICD_PROC_RUNNING;
+    end_of(&w, REPLICA_2, TS_EXIT_AGAIN);
+    assert_int_equal(w.out.count, 1);
+    assert_int_equal(w.out.e[0].kind, NICD_EFFECT_SPAWN);
+    assert_int_equal(w.out.e[0].proc, REPLICA_2);
+    assert_true(w.s.procs[REPLICA_2].backoff_ns == backoff);
+}
+
 /* Goal: a start that fails (no memory, no processes left) is tried again like a crash. */
 static void test_supervisor_failed_start_backs_off(void **state)
 {
@@ -261,6 +278,7 @@ int main(void)
         cmocka_unit_test(test_supervisor_crash_loop_backs_off_to_5_s),
         cmocka_unit_test(test_supervisor_stable_run_resets_back_off),
         cmocka_unit_test(test_supervisor_exit_config_waits_5_s),
+        cmocka_unit_test(test_supervisor_exit_again_does_not_wait),
         cmocka_unit_test(test_supervisor_failed_start_backs_off),
         cmocka_unit_test(test_supervisor_unknown_pid_changes_nothing),
         cmocka_unit_test(test_supervisor_stop_goes_by_stages),

@@ -48,9 +48,10 @@ static void on_fetch_failed(void *ctx, enum ts_err err, const char *text)
     assert_int_not_equal(err, TS_OK);
 }
 
-static void on_end(void *ctx)
+static void on_end(void *ctx, bool again)
 {
     (void)ctx;
+    assert_false(again);
     it->ended++;
 }
 
