@@ -1,9 +1,11 @@
 /* twinstep status. */
 #include "cli/status.h"
 
+#include <getopt.h>
 #include <string.h>
 
 #include "cli/gather.h"
+#include "cli/latency.h"
 #include "cli/notes.h"
 
 #define NAMES_MAX 512
@@ -13,12 +15,14 @@
 static void print_help(FILE *out)
 {
     (void)fputs(
-        "usage: twinstep status [--dir RUN] [--json]\n"
+        "usage: twinstep status [--latency] [--dir RUN] [--json]\n"
         "\n"
         "Asks every node of this machine and shows one picture: per group the primary, the\n"
         "replicas in sync and those whose acknowledgement is required; per node processes,\n"
         "paths and voter; alarms.\n"
         "\n"
+        "  --latency  in place of that, how long clients' commands took at each replica since it\n"
+        "             started, by stage: queue, journal, fabric, commit, apply, reply\n"
         "  --dir RUN  where the nodes keep their data (default ./run)\n"
         "  --json     the same for programs (see cluster-cfg/io/admin.h)\n"
         "\n"
@@ -360,9 +364,34 @@ static int show(const struct cli *cli, const char *dir, bool as_json)
 
 int cli_status(const struct cli *cli, int argc, char **argv)
 {
-    struct cli_question q;
-    int status;
-    return cli_question(cli, "status", print_help, argc, argv, &q, &status)
-               ? show(cli, q.dir, q.as_json)
-               : status;
+    static const struct option OPTIONS[] = {
+        {"dir", required_argument, NULL, 'd'},
+        {"latency", no_argument, NULL, 'l'},
+        {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
+    };
+    const char *dir = CLI_DEFAULT_DIR;
+    bool latency = false;
+    bool as_json = false;
+    int c;
+    optind = 0; /* GNU: from the beginning, whatever was parsed before */
+    while ((c = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
+        if (c == 'd') {
+            dir = optarg;
+        } else if (c == 'l') {
+            latency = true;
+        } else if (c == 'j') {
+            as_json = true;
+        } else if (c == 'h') {
+            print_help(cli->out);
+            return CLI_OK;
+        } else {
+            return cli_usage(cli, "status");
+        }
+    }
+    if (optind < argc) {
+        return cli_excess(cli, "status", argv[optind]);
+    }
+    return latency ? cli_latency(cli, dir, as_json) : show(cli, dir, as_json);
 }

@@ -35,6 +35,50 @@ const char *report_why_text(uint64_t number)
     return number < REPORT_WHYS ? TEXTS[number] : "?";
 }
 
+const char *report_stage_name(enum report_stage stage)
+{
+    static const char *const NAMES[] = {
+#define ROW(sym, name, text) [sym] = (name),
+        REPORT_STAGE_LIST(ROW)
+#undef ROW
+    };
+    ts_assert(stage < REPORT_STAGES);
+    return NAMES[stage];
+}
+
+const char *report_stage_text(enum report_stage stage)
+{
+    static const char *const TEXTS[] = {
+#define ROW(sym, name, text) [sym] = (text),
+        REPORT_STAGE_LIST(ROW)
+#undef ROW
+    };
+    ts_assert(stage < REPORT_STAGES);
+    return TEXTS[stage];
+}
+
+const char *report_counter_name(enum report_counter counter)
+{
+    static const char *const NAMES[] = {
+#define ROW(sym, name, text) [sym] = (name),
+        REPORT_COUNTER_LIST(ROW)
+#undef ROW
+    };
+    ts_assert(counter < REPORT_COUNTERS);
+    return NAMES[counter];
+}
+
+const char *report_counter_text(enum report_counter counter)
+{
+    static const char *const TEXTS[] = {
+#define ROW(sym, name, text) [sym] = (text),
+        REPORT_COUNTER_LIST(ROW)
+#undef ROW
+    };
+    ts_assert(counter < REPORT_COUNTERS);
+    return TEXTS[counter];
+}
+
 static void put_header(struct ts_writer *w, enum report_kind kind)
 {
     ts_put_u8(w, REPORT_VERSION);
@@ -124,7 +168,7 @@ enum report_kind report_peek(struct ts_bytes datagram)
         return REPORT_NONE;
     }
     uint8_t kind = datagram.data[1];
-    if (kind < REPORT_PROCS || kind > REPORT_HANDOFF) {
+    if (kind < REPORT_PROCS || kind > REPORT_FIGURES) {
         return REPORT_NONE;
     }
     return (enum report_kind)kind;
@@ -395,6 +439,59 @@ enum ts_err report_handoff_decode(struct report_handoff *r, struct ts_bytes data
     got.target.v = ts_get_u16(&rd);
     if (got.group.v == 0 || got.epoch.v == 0 || got.target.v > TS_NODES_MAX) {
         ts_reader_fail(&rd);
+    }
+    err = close_reader(&rd);
+    if (err == TS_OK) {
+        *r = got;
+    }
+    return err;
+}
+
+_Static_assert(2 + 2 + 2 + 8 + REPORT_COUNTERS * 8 +
+                       REPORT_STAGES * (TS_HISTOGRAM_BUCKETS + 2) * 8 <=
+                   REPORT_BYTES_MAX,
+               "all figures fit one datagram");
+
+enum ts_err report_figures_encode(const struct report_figures *r, struct ts_writer *w)
+{
+    put_header(w, REPORT_FIGURES);
+    ts_put_u16(w, r->nic.v);
+    ts_put_u16(w, r->group.v);
+    ts_put_u64(w, r->instance.v);
+    for (size_t i = 0; i < REPORT_COUNTERS; i++) {
+        ts_put_u64(w, r->counter[i]);
+    }
+    for (size_t i = 0; i < REPORT_STAGES; i++) {
+        ts_put_u64(w, r->stage[i].sum_ns);
+        ts_put_u64(w, r->stage[i].max_ns);
+        for (size_t b = 0; b < TS_HISTOGRAM_BUCKETS; b++) {
+            ts_put_u64(w, r->stage[i].count[b]);
+        }
+    }
+    return ts_writer_status(w);
+}
+
+enum ts_err report_figures_decode(struct report_figures *r, struct ts_bytes datagram)
+{
+    struct ts_reader rd;
+    enum ts_err err = open_reader(&rd, datagram, REPORT_FIGURES);
+    if (err != TS_OK) {
+        return err;
+    }
+    struct report_figures got = {.nic = get_nic(&rd), .group = get_group(&rd)};
+    if (got.group.v == 0) {
+        ts_reader_fail(&rd);
+    }
+    got.instance.v = ts_get_u64(&rd);
+    for (size_t i = 0; i < REPORT_COUNTERS; i++) {
+        got.counter[i] = ts_get_u64(&rd);
+    }
+    for (size_t i = 0; i < REPORT_STAGES; i++) {
+        got.stage[i].sum_ns = ts_get_u64(&rd);
+        got.stage[i].max_ns = ts_get_u64(&rd);
+        for (size_t b = 0; b < TS_HISTOGRAM_BUCKETS; b++) {
+            got.stage[i].count[b] = ts_get_u64(&rd);
+        }
     }
     err = close_reader(&rd);
     if (err == TS_OK) {

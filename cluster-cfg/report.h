@@ -5,6 +5,7 @@
  *   heartbeatd → replicas, cluster-cfgd     who is alive, on which path (report_peers)
  *   replica    → cluster-cfgd               state of its group          (report_replica)
  *   any        → cluster-cfgd               trace events                (report_trace)
+ *   replica    → cluster-cfgd               what it counted and timed   (report_figures)
  *   cluster-cfgd → replica                  the operator's wish         (report_handoff) */
 #ifndef CLUSTER_CFG_REPORT_H
 #define CLUSTER_CFG_REPORT_H
@@ -12,6 +13,7 @@
 #include <stdbool.h>
 
 #include "base/buf.h"
+#include "base/histogram.h"
 #include "base/ids.h"
 #include "base/trace.h"
 #include "cluster-cfg/config.h"
@@ -30,6 +32,7 @@ enum report_kind {
     REPORT_REPLICA = 3,
     REPORT_TRACE = 4,
     REPORT_HANDOFF = 5,
+    REPORT_FIGURES = 6,
 };
 
 enum report_proc_role {
@@ -210,6 +213,73 @@ struct report_replica {
     struct report_replica_peer peers[TS_MEMBERS_MAX];
 };
 
+/* What a client's command went through at the primary, in order. Each is counted when its stage is
+ * over; commands of one batch go through all but the first together. X(symbol, name, text) */
+#define REPORT_STAGE_LIST(X) \
+    X(REPORT_STAGE_QUEUE, "queue", "from being read from its client to being ordered") \
+    X(REPORT_STAGE_JOURNAL, "journal", "from being ordered to being durable on the own disk") \
+    X(REPORT_STAGE_FABRIC, "fabric", \
+      "from being ordered to the acknowledgement of the last other required replica") \
+    X(REPORT_STAGE_COMMIT, "commit", "from being ordered to being committed") \
+    X(REPORT_STAGE_APPLY, "apply", "from being committed to having been executed") \
+    X(REPORT_STAGE_REPLY, "reply", "from having been executed to the write to its client")
+
+enum report_stage {
+#define REPORT_STAGE_ENUM(sym, name, text) sym,
+    REPORT_STAGE_LIST(REPORT_STAGE_ENUM)
+#undef REPORT_STAGE_ENUM
+        REPORT_STAGES
+};
+
+/* What a replica counts since it started. X(symbol, name, text) */
+#define REPORT_COUNTER_LIST(X) \
+    X(REPORT_COUNTER_REQUESTS, "requests", "Client commands that were ordered here.") \
+    X(REPORT_COUNTER_READS, "reads", "Client commands that were answered after a read round.") \
+    X(REPORT_COUNTER_BATCHES, "batches", "Batches of client commands that were ordered here.") \
+    X(REPORT_COUNTER_COMMITS, "commits", "Log entries that were committed and applied here.") \
+    X(REPORT_COUNTER_APPLIED_BYTES, "applied_bytes", "Bytes of the batches applied here.") \
+    X(REPORT_COUNTER_CLIENT_IN_BYTES, "client_received_bytes", "Bytes read from clients.") \
+    X(REPORT_COUNTER_CLIENT_OUT_BYTES, "client_sent_bytes", "Bytes written to clients.") \
+    X(REPORT_COUNTER_CONNECTIONS, "client_connections", "Connections of clients accepted.") \
+    X(REPORT_COUNTER_REFUSED, "client_refused", \
+      "Client commands answered READONLY or CLUSTERDOWN.") \
+    X(REPORT_COUNTER_UNAUTHORIZED, "client_unauthorized", \
+      "Client commands refused for a wrong password or a missing role.") \
+    X(REPORT_COUNTER_CLOSED, "client_closed_unanswered", \
+      "Connections closed with commands that were ordered and not answered.") \
+    X(REPORT_COUNTER_REJECTED, "rejected_packets", \
+      "Hostile or malformed input refused: of clients, peers and strangers.") \
+    X(REPORT_COUNTER_TAKEOVERS, "takeovers", "Takeovers that this replica finished.") \
+    X(REPORT_COUNTER_ROLES, "role_changes", "Changes of this replica's role.") \
+    X(REPORT_COUNTER_IN_SYNC, "in_sync_changes", \
+      "Replicas that this one, as primary, took into or out of the in-sync set.") \
+    X(REPORT_COUNTER_HANDOFFS, "handoffs", "Handoffs that this replica began as primary.") \
+    X(REPORT_COUNTER_SNAPSHOTS, "snapshots", "Snapshots taken.") \
+    X(REPORT_COUNTER_SNAPSHOTS_FAILED, "snapshot_failures", "Snapshots that failed.") \
+    X(REPORT_COUNTER_TRACES_DROPPED, "events_dropped", "Events that did not reach the recorder.")
+
+enum report_counter {
+#define REPORT_COUNTER_ENUM(sym, name, text) sym,
+    REPORT_COUNTER_LIST(REPORT_COUNTER_ENUM)
+#undef REPORT_COUNTER_ENUM
+        REPORT_COUNTERS
+};
+
+/* "queue", "requests"; one sentence each. Static storage; the argument must be in range. */
+const char *report_stage_name(enum report_stage stage);
+const char *report_stage_text(enum report_stage stage);
+const char *report_counter_name(enum report_counter counter);
+const char *report_counter_text(enum report_counter counter);
+
+/* Everything since the process of `instance` started; repeated each second. */
+struct report_figures {
+    struct ts_nic_id nic;
+    struct ts_group_id group;
+    struct ts_instance instance;
+    uint64_t counter[REPORT_COUNTERS];
+    struct ts_histogram stage[REPORT_STAGES];
+};
+
 /* A burst of trace events of one process, in order. `dropped` counts those that did not
  * fit since the process started. */
 struct report_trace {
@@ -243,6 +313,8 @@ enum ts_err report_replica_encode(const struct report_replica *r, struct ts_writ
 enum ts_err report_replica_decode(struct report_replica *r, struct ts_bytes datagram) TS_MUST_USE;
 enum ts_err report_trace_encode(const struct report_trace *r, struct ts_writer *w) TS_MUST_USE;
 enum ts_err report_trace_decode(struct report_trace *r, struct ts_bytes datagram) TS_MUST_USE;
+enum ts_err report_figures_encode(const struct report_figures *r, struct ts_writer *w) TS_MUST_USE;
+enum ts_err report_figures_decode(struct report_figures *r, struct ts_bytes datagram) TS_MUST_USE;
 enum ts_err report_handoff_encode(const struct report_handoff *r, struct ts_writer *w) TS_MUST_USE;
 enum ts_err report_handoff_decode(struct report_handoff *r, struct ts_bytes datagram) TS_MUST_USE;
 

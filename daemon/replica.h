@@ -5,8 +5,8 @@
  * replicator/io/perform_replica.h, which the simulator shares; its tables (replica_perform.c) act
  * through the parts below and never call back into it. Files: replica_main.c (start, stop, turn),
  * replica_perform.c (the tables), replica_register.c (links to the voters), replica_service.c
- * (front-end), replica_users.c, replica_peers.c (peers; its rules: replica_evidence.c),
- * replica_report.c (status, traces). */
+ * (front-end), replica_latency.c (its stages), replica_users.c, replica_peers.c (peers; its rules:
+ * replica_evidence.c), replica_report.c (status, traces). */
 #ifndef DAEMON_REPLICA_H
 #define DAEMON_REPLICA_H
 
@@ -17,6 +17,7 @@
 #include "cluster-cfg/report.h"
 #include "daemon/args.h"
 #include "daemon/replica_evidence.h"
+#include "daemon/replica_latency.h"
 #include "net/unix_dgram.h"
 #include "replicator/io/journal.h"
 #include "replicator/io/links.h"
@@ -84,6 +85,9 @@ struct replica {
     struct ts_mono report_at;
     uint64_t requests_total;
     uint64_t rejected_reports;
+    struct ts_mono figures_at;         /* the next report of … */
+    uint64_t counted[REPORT_COUNTERS]; /* … what is counted here; the rest is asked for then */
+    struct replica_latency latency;
 
     uv_timer_t timer;
     struct ts_mono timer_at;
@@ -109,6 +113,12 @@ enum ts_err replica_replay(void *arg, const struct journal_batch *batch, struct 
 /* The last words leave, and the process ends. */
 void replica_end(struct replica *r);
 
+/* For journal_callbacks; `arg` is the replica. */
+void replica_persisted(void *arg, struct ts_seq seq);
+void replica_truncated(void *arg, struct ts_seq after);
+void replica_record_persisted(void *arg, uint64_t token);
+void replica_disk_failed(void *arg, enum ts_err err, const char *text);
+
 /* replica_register.c */
 enum ts_err replica_register_open(struct replica *r, struct ts_why *why) TS_MUST_USE;
 void replica_register_send(struct replica *r, uint8_t voter, const struct reg_msg *msg);
@@ -126,6 +136,8 @@ void replica_service_turn(struct replica *r, struct ts_mono now);
 struct ts_mono replica_service_deadline(const struct replica *r, struct ts_mono now);
 /* Hands the output of a client's command to the front-end, which knows its connection. */
 void replica_service_release(struct replica *r, struct ts_seq seq, struct ts_bytes out);
+/* Notes which commands all other required replicas have acknowledged. */
+void replica_service_look_at_acks(struct replica *r, struct ts_mono now);
 /* Has the front-end offer what was busy again; after anything that may have made room. */
 void replica_service_resume(struct replica *r);
 void replica_service_close_pending(struct replica *r);

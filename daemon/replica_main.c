@@ -22,6 +22,9 @@ void replica_feed(struct replica *r, struct repl_event *ev)
 {
     ev->now = net_now();
     perform_step(&r->p.perform, ev);
+    if (ev->kind == REPL_EV_MESSAGE && replica_latency_wants_acks(&r->latency)) {
+        replica_service_look_at_acks(r, ev->now);
+    }
     if (ev->kind != REPL_EV_SUBMIT) {
         replica_service_resume(r);
     }
@@ -106,6 +109,7 @@ static void on_prepare(uv_prepare_t *h)
         replica_service_publish_status(r, now);
     }
     resp_server_flush(r->front);
+    replica_latency_replied(&r->latency, now);
     replica_report_flush(r, now, changed);
     arm_timer(r, net_now());
 }
@@ -161,11 +165,11 @@ static int open_core(struct replica *r)
 static int open_journal(struct replica *r)
 {
     const struct journal_callbacks callbacks = {
-        .persisted = perform_disk_persisted,
-        .truncated = perform_disk_truncated,
-        .record_persisted = perform_disk_record_persisted,
-        .failed = perform_disk_failed,
-        .arg = &r->p,
+        .persisted = replica_persisted,
+        .truncated = replica_truncated,
+        .record_persisted = replica_record_persisted,
+        .failed = replica_disk_failed,
+        .arg = r,
     };
     struct journal *journal = NULL;
     struct journal_options options = {.queue_ops_max = JOURNAL_QUEUE_OPS,

@@ -48,7 +48,16 @@ static void on_reg(void *ctx, enum repl_effect_kind kind, uint64_t op, struct ts
 static struct ts_hash on_apply(void *ctx, const struct svc_entry *entry, struct ts_epoch epoch,
                                bool release)
 {
-    return perform_service_apply(shared(ctx), entry, epoch, release);
+    struct replica *r = ctx;
+    r->counted[REPORT_COUNTER_COMMITS]++;
+    if (replica_latency_is_first(&r->latency, entry->seq)) {
+        replica_latency_committed(&r->latency, entry->seq, net_now());
+    }
+    struct ts_hash hash = perform_service_apply(&r->p, entry, epoch, release);
+    if (replica_latency_is_last(&r->latency, entry->seq)) {
+        replica_latency_applied(&r->latency, net_now());
+    }
+    return hash;
 }
 
 static void on_reads_ready(void *ctx, uint64_t token)
@@ -149,6 +158,7 @@ static void on_snapshot_taken(void *ctx, const struct repl_mark *mark,
                               const struct snapshot_trailer *t)
 {
     struct replica *r = ctx;
+    r->counted[REPORT_COUNTER_SNAPSHOTS]++;
     net_log(&r->start->log, NET_LOG_INFO, "snapshot at entry %llu: %llu bytes of state",
             (unsigned long long)mark->pos.seq.v, (unsigned long long)t->bytes);
 }
@@ -157,6 +167,7 @@ static void on_snapshot_failed(void *ctx, enum ts_err err, const char *text)
 {
     struct replica *r = ctx;
     (void)err;
+    r->counted[REPORT_COUNTER_SNAPSHOTS_FAILED]++;
     net_log_limited(&r->start->log, NET_LOG_ERROR, "snapshot",
                     "no snapshot was taken, and the journal grows: %s", text);
 }
@@ -207,6 +218,30 @@ const struct perform_ops replica_perform_ops = {
     .snapshot_installed = on_snapshot_installed,
     .end = on_end,
 };
+
+/* ---- journal_callbacks ---------------------------------------------------------------------- */
+
+void replica_persisted(void *arg, struct ts_seq seq)
+{
+    struct replica *r = arg;
+    replica_latency_persisted(&r->latency, seq, net_now());
+    perform_disk_persisted(&r->p, seq);
+}
+
+void replica_truncated(void *arg, struct ts_seq after)
+{
+    perform_disk_truncated(shared(arg), after);
+}
+
+void replica_record_persisted(void *arg, uint64_t token)
+{
+    perform_disk_record_persisted(shared(arg), token);
+}
+
+void replica_disk_failed(void *arg, enum ts_err err, const char *text)
+{
+    perform_disk_failed(shared(arg), err, text);
+}
 
 enum ts_err replica_begin(void *arg, const char *dir, const struct journal_info *info,
                           struct journal_start *from, struct ts_why *why)

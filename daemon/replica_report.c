@@ -7,6 +7,7 @@
 #include "daemon/replica.h"
 
 #define REPORT_INTERVAL_NS (100 * TS_NS_PER_MS)
+#define FIGURES_INTERVAL_NS TS_NS_PER_S
 
 static void send_traces(struct replica *r)
 {
@@ -22,8 +23,23 @@ static void send_traces(struct replica *r)
     r->traces.count = 0;
 }
 
+/* What the core does and why is told in traces; some of them are worth a number. */
+static void count(struct replica *r, const struct ts_trace *t)
+{
+    if (t->kind == TS_TRACE_ROLE) {
+        r->counted[REPORT_COUNTER_ROLES]++;
+    } else if (t->kind == TS_TRACE_ACTIVE) {
+        r->counted[REPORT_COUNTER_TAKEOVERS]++;
+    } else if (t->kind == TS_TRACE_IN_SYNC_ADD || t->kind == TS_TRACE_IN_SYNC_REMOVE) {
+        r->counted[REPORT_COUNTER_IN_SYNC]++;
+    } else if (t->kind == TS_TRACE_HANDOFF) {
+        r->counted[REPORT_COUNTER_HANDOFFS]++;
+    }
+}
+
 void replica_trace(struct replica *r, const struct ts_trace *t)
 {
+    count(r, t);
     r->traces.nic = r->start->node->id;
     r->traces.role = REPORT_PROC_REPLICA;
     r->traces.group = r->start->group->id;
@@ -112,6 +128,41 @@ void replica_why(const struct replica *r, const struct repl_status *s, char out[
     }
 }
 
+static uint64_t rejected(const struct replica *r, const struct repl_status *s,
+                         const struct resp_server_stats *stats)
+{
+    uint64_t n = s->malformed + r->rejected_reports + stats->protocol_errors;
+    return r->links == NULL ? n : n + net_counters_rejected(links_counters(r->links));
+}
+
+static void send_figures(struct replica *r)
+{
+    struct report_figures f = {
+        .nic = r->start->node->id, .group = r->start->group->id, .instance = r->instance};
+    struct resp_server_stats stats;
+    struct repl_status s;
+    uint8_t bytes[REPORT_BYTES_MAX];
+    struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
+    repl_status(r->core, &s);
+    resp_server_stats(r->front, &stats);
+    memcpy(f.counter, r->counted, sizeof(f.counter));
+    f.counter[REPORT_COUNTER_REQUESTS] = r->requests_total;
+    f.counter[REPORT_COUNTER_READS] = stats.reads;
+    f.counter[REPORT_COUNTER_APPLIED_BYTES] = r->p.perform.applied_bytes;
+    f.counter[REPORT_COUNTER_CLIENT_IN_BYTES] = stats.bytes_in;
+    f.counter[REPORT_COUNTER_CLIENT_OUT_BYTES] = stats.bytes_out;
+    f.counter[REPORT_COUNTER_CONNECTIONS] = stats.connections;
+    f.counter[REPORT_COUNTER_REFUSED] = stats.refused;
+    f.counter[REPORT_COUNTER_UNAUTHORIZED] = stats.unauthorized;
+    f.counter[REPORT_COUNTER_CLOSED] = stats.closed_unanswered;
+    f.counter[REPORT_COUNTER_REJECTED] = rejected(r, &s, &stats);
+    f.counter[REPORT_COUNTER_TRACES_DROPPED] = r->traces.dropped;
+    memcpy(f.stage, r->latency.stage, sizeof(f.stage));
+    if (report_figures_encode(&f, &w) == TS_OK) {
+        (void)net_dgram_send(&r->dgram, r->cfgd_path, (struct ts_bytes){bytes, w.len});
+    }
+}
+
 static void send_state(struct replica *r, struct ts_mono now)
 {
     struct repl_status s;
@@ -138,10 +189,7 @@ static void send_state(struct replica *r, struct ts_mono now)
     out.alarms = alarms_of(r, &s, now);
     out.requests_waiting = stats.unanswered;
     out.requests_total = r->requests_total;
-    out.rejected_total = s.malformed + r->rejected_reports + stats.protocol_errors;
-    if (r->links != NULL) {
-        out.rejected_total += net_counters_rejected(links_counters(r->links));
-    }
+    out.rejected_total = rejected(r, &s, &stats);
     replica_why(r, &s, out.why);
     fill_peers(r, &s, &out);
     uint8_t bytes[REPORT_BYTES_MAX];
@@ -157,5 +205,9 @@ void replica_report_flush(struct replica *r, struct ts_mono now, bool at_once)
     if (at_once || !ts_mono_lt(now, r->report_at)) {
         r->report_at = ts_mono_add(now, REPORT_INTERVAL_NS);
         send_state(r, now);
+    }
+    if (!ts_mono_lt(now, r->figures_at)) {
+        r->figures_at = ts_mono_add(now, FIGURES_INTERVAL_NS);
+        send_figures(r);
     }
 }

@@ -51,7 +51,11 @@ static enum ts_err on_submit(void *ctx, const struct ts_bytes *payloads, size_t 
         return err;
     }
     ts_assert(ts_seq_eq(first, r->waiting[at].first));
+    struct ts_mono now = net_now();
     r->requests_total += n;
+    r->counted[REPORT_COUNTER_BATCHES]++;
+    replica_latency_ordered(&r->latency, first, n, resp_server_waited(r->front, first_token, now),
+                            (s.required_mask & ~(1ULL << r->start->node->id.v)) != 0, now);
     return TS_OK;
 }
 
@@ -101,8 +105,24 @@ void replica_service_resume(struct replica *r)
     }
 }
 
+void replica_service_look_at_acks(struct replica *r, struct ts_mono now)
+{
+    struct repl_status s = status_of(r);
+    uint64_t others = s.required_mask & ~(1ULL << r->start->node->id.v);
+    struct ts_seq acked = {UINT64_MAX};
+    for (size_t i = 0; i < s.peer_count; i++) {
+        if ((others & (1ULL << s.peers[i].nic.v)) != 0) {
+            acked = ts_seq_min(acked, s.peers[i].acked.seq);
+        }
+    }
+    if (others != 0) {
+        replica_latency_acked(&r->latency, acked, now);
+    }
+}
+
 void replica_service_close_pending(struct replica *r)
 {
+    replica_latency_forget(&r->latency);
     r->waiting_count = 0;
     r->waiting_head = 0;
     r->status_changed = true;

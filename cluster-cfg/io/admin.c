@@ -331,10 +331,15 @@ static json_t *dispatch(const struct admin_state *s, const json_t *request, stru
     }
     const char *cmd = json_string_value(json_object_get(request, "cmd"));
     if (cmd == NULL) {
-        return refusal("\"cmd\" is missing; known are: status, events, handoff, version");
+        return refusal("\"cmd\" is missing; known are: status, latency, events, handoff, version");
     }
     if (strcmp(cmd, "status") == 0) {
         return admin_status_json(s, now, wall_us);
+    }
+    if (strcmp(cmd, "latency") == 0) {
+        json_t *o = head(s);
+        set(o, "groups", admin_latency_json(s, now));
+        return o;
     }
     if (strcmp(cmd, "events") == 0) {
         return events_json(s, request);
@@ -345,7 +350,7 @@ static json_t *dispatch(const struct admin_state *s, const json_t *request, stru
     if (strcmp(cmd, "version") == 0) {
         return head(s);
     }
-    return refusal("unknown \"cmd\"; known are: status, events, handoff, version");
+    return refusal("unknown \"cmd\"; known are: status, latency, events, handoff, version");
 }
 
 char *admin_answer(const struct admin_state *s, struct ts_bytes request, struct ts_mono now,

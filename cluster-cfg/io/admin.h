@@ -5,7 +5,7 @@
  * is its owner's). A node tells its own voter's state and what its own processes report: who
  * wants the cluster's asks every node and merges.
  *
- * Request:  {"version": 1, "cmd": "status" | "events" | "handoff" | "version"}
+ * Request:  {"version": 1, "cmd": "status" | "latency" | "events" | "handoff" | "version"}
  *   handoff also takes "group", "epoch" (of the primary there) and "nic" (to whom; any without it)
  *   events also takes "since" (an event number, default 0) and "limit" (default and at most 1000)
  * Reply:    {"version": 1, "ok": true, …} or {"version": 1, "ok": false, "error": "a sentence"}
@@ -32,6 +32,12 @@
  *   "certificate": {"from_s", "until_s"}: Unix times between which the node's certificate holds
  *   "alarms":    [{"code", "text", "group" (if of one)}]
  *   "processes_age_ms", "peers_age_ms": since the last report, null without one
+ * latency:  "groups": [{"group", "age_ms" (null: nothing was told yet), "instance",
+ *                "counters": {name: count}, "stages": [{"stage", "meaning", "count", "sum_ns",
+ *                "max_ns", "p50_ns", "p90_ns", "p99_ns", "p999_ns", "buckets": [[most ns,
+ * count]]}]}] for each group with a replica here, since that one started: counters of
+ *           REPORT_COUNTER_LIST, stages of REPORT_STAGE_LIST. Of "buckets" those that are not
+ *           empty; the last one's bound may be null. A quantile is at most a quarter too long.
  * handoff:  the wish is on its way to the replica here, which is the group's primary by its own
  *           word; what comes of it the status of the group tells (R4.5)
  * events:   "events": [recorder_event_json], "newest", "more": whether others follow. An event's
@@ -115,6 +121,12 @@ struct admin_replica {
     struct report_replica report;
 };
 
+/* What a replica counted and timed. */
+struct admin_figures {
+    struct ts_mono at;
+    struct report_figures *report; /* owned by cluster-cfgd; NULL: nothing was told yet */
+};
+
 enum admin_primary_state {
     ADMIN_PRIMARY_UNKNOWN, /* this node cannot know */
     ADMIN_PRIMARY_SEEN,
@@ -148,6 +160,7 @@ struct admin_state {
     struct report_peers peers;
     struct admin_replica replica[TS_GROUPS_MAX + 1]; /* by group id */
     struct admin_primary primary[TS_GROUPS_MAX + 1]; /* by group id */
+    struct admin_figures figures[TS_GROUPS_MAX + 1]; /* by group id */
     struct admin_certificate certificate;
     uint64_t reports_refused;
     struct admin_refused heartbeats;
@@ -164,6 +177,8 @@ char *admin_answer(const struct admin_state *s, struct ts_bytes request, struct 
 
 /* The status reply's object, new. */
 json_t *admin_status_json(const struct admin_state *s, struct ts_mono now, uint64_t wall_us);
+/* The groups of the latency reply, new. */
+json_t *admin_latency_json(const struct admin_state *s, struct ts_mono now);
 /* Its "alarms", new. */
 json_t *admin_alarms_json(const struct admin_state *s, struct ts_mono now, uint64_t wall_us);
 

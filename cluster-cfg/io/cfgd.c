@@ -199,5 +199,8 @@ void cfgd_close(struct cfgd *d)
         net_tls_close(&d->tls);
     }
     voter_free(d->voter.core);
+    for (size_t i = 0; i <= TS_GROUPS_MAX; i++) {
+        free(d->state.figures[i].report);
+    }
     free(d);
 }

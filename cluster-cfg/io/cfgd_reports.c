@@ -1,4 +1,6 @@
 /* What the node's processes report: states are kept, the newest of each; traces are recorded. */
+#include <stdlib.h>
+
 #include "cluster-cfg/io/cfgd_internal.h"
 
 static void on_procs(struct cfgd *d, const struct report_procs *now)
@@ -14,6 +16,18 @@ static void on_replica(struct cfgd *d, const struct report_replica *r)
     kept->report = *r;
     kept->has = true;
     kept->at = net_now();
+}
+
+static void on_figures(struct cfgd *d, const struct report_figures *f)
+{
+    struct admin_figures *kept = &d->state.figures[f->group.v];
+    if (kept->report == NULL) {
+        kept->report = malloc(sizeof(*kept->report)); /* of groups with a replica here only */
+    }
+    if (kept->report != NULL) {
+        *kept->report = *f;
+        kept->at = net_now();
+    }
 }
 
 /* Each trace repeats the sum of its reason: a lost one does not matter. */
@@ -62,6 +76,7 @@ static enum ts_err dispatch(struct cfgd *d, struct ts_bytes datagram)
         struct report_procs procs;
         struct report_replica replica;
         struct report_trace trace;
+        struct report_figures figures;
     } u;
     enum ts_err err = TS_ERR_MALFORMED;
     switch (report_peek(datagram)) {
@@ -79,6 +94,13 @@ static enum ts_err dispatch(struct cfgd *d, struct ts_bytes datagram)
         err = report_replica_decode(&u.replica, datagram);
         if (err == TS_OK && ts_nic_eq(u.replica.nic, d->o.self->id)) {
             on_replica(d, &u.replica);
+        }
+        break;
+    case REPORT_FIGURES:
+        err = report_figures_decode(&u.figures, datagram);
+        if (err == TS_OK && ts_nic_eq(u.figures.nic, d->o.self->id) &&
+            cfg_cluster_group(d->o.cluster, u.figures.group) != NULL) {
+            on_figures(d, &u.figures);
         }
         break;
     case REPORT_HANDOFF: /* goes the other way */

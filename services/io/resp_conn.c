@@ -422,6 +422,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     if (n > 0) {
         struct resp_server *s = c->server;
         c->read_turn = s->turn;
+        s->now_us = resp_now_us(net_now());
         s->read_left -= (size_t)n < s->read_left ? (size_t)n : s->read_left;
         if (c->tls != NULL) {
             take_wire(c, (size_t)n);

@@ -14,6 +14,7 @@
 #ifndef SERVICES_IO_RESP_CONN_H
 #define SERVICES_IO_RESP_CONN_H
 
+#include "net/loop.h"
 #include "services/io/resp_pubsub.h"
 #include "services/io/resp_relay.h"
 #include "services/io/resp_server.h"
@@ -186,6 +187,7 @@ struct resp_owner {
     uint32_t gen;
     uint32_t owed;       /* bytes of stored values expected in its answer */
     uint32_t owed_bound; /* … possible in it */
+    uint32_t since_us;   /* when it was taken in, as resp_server.now_us; ordered commands only */
     bool watch;          /* its answer are versions, for resp_multi_watched */
 };
 
@@ -258,6 +260,8 @@ struct resp_server {
     uint64_t round_answered;
     uint64_t round_sent;
 
+    uint32_t now_us; /* when the newest bytes were read, the low bits of a monotonic time */
+
     /* what is left of this turn's bounds */
     uint64_t turn;
     size_t read_left;
@@ -278,6 +282,12 @@ struct resp_server {
     struct resp_server_stats stats;
     uint64_t started_ms;
 };
+
+/* Differences of these are right up to an hour. */
+static inline uint32_t resp_now_us(struct ts_mono now)
+{
+    return (uint32_t)(now.ns / TS_NS_PER_US);
+}
 
 /* ---- lists (resp_conn.c) ---- */
 

@@ -80,6 +80,7 @@ void resp_intake_order(struct resp_conn *c, struct resp_span span, struct kv_rep
                             .gen = c->gen,
                             .owed = (uint32_t)size.estimate,
                             .owed_bound = (uint32_t)size.bound,
+                            .since_us = s->now_us,
                             .watch = watch};
     s->next_token++;
     s->take_left -= span.len < s->take_left ? span.len : s->take_left;

@@ -430,6 +430,7 @@ void resp_server_turn(struct resp_server *s)
         return;
     }
     begin_turn(s);
+    s->now_us = resp_now_us(net_now()); /* of what goes on to be parsed */
     resp_answer_held(s);
     resume_connections(s);
     s->busy = false;
@@ -457,6 +458,12 @@ void resp_server_resume(struct resp_server *s)
 {
     s->busy = false;
     resp_server_wake(s);
+}
+
+uint64_t resp_server_waited(const struct resp_server *s, uint64_t token, struct ts_mono now)
+{
+    uint32_t since = s->owners[token & (s->config.unanswered_max - 1)].since_us;
+    return (uint64_t)(resp_now_us(now) - since) * TS_NS_PER_US;
 }
 
 bool resp_server_has_collected(const struct resp_server *s)

@@ -187,6 +187,10 @@ void resp_server_read_ready(struct resp_server *s, uint64_t round);
 /* A submit that was BUSY may be tried again in the next turn. */
 void resp_server_resume(struct resp_server *s);
 
+/* For how long a command has waited since it was taken in, in nanoseconds; within ops.submit, of a
+ * token that it was given. */
+uint64_t resp_server_waited(const struct resp_server *s, uint64_t token, struct ts_mono now);
+
 /* Whether commands were taken in that neither submit nor read was called for yet. Once they were,
  * a primary that hands over has nothing left that it would have to refuse. */
 bool resp_server_has_collected(const struct resp_server *s);

@@ -12,6 +12,7 @@ static union {
     struct report_replica replica;
     struct report_trace trace;
     struct report_handoff handoff;
+    struct report_figures figures;
 } report;
 
 static enum ts_err decode(struct ts_bytes b)
@@ -29,6 +30,8 @@ static enum ts_err decode(struct ts_bytes b)
         return report_trace_decode(&report.trace, b);
     case REPORT_HANDOFF:
         return report_handoff_decode(&report.handoff, b);
+    case REPORT_FIGURES:
+        return report_figures_decode(&report.figures, b);
     }
     return TS_ERR_MALFORMED;
 }
@@ -48,6 +51,8 @@ static enum ts_err encode(enum report_kind kind, struct ts_writer *w)
         return report_trace_encode(&report.trace, w);
     case REPORT_HANDOFF:
         return report_handoff_encode(&report.handoff, w);
+    case REPORT_FIGURES:
+        return report_figures_encode(&report.figures, w);
     }
     return TS_ERR_MALFORMED;
 }

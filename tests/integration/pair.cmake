@@ -22,8 +22,8 @@ function(ts_pair_program NAME)
     set_target_properties(${NAME} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
 endfunction()
 
-foreach(name pair_clients pair_large pair_snapshot pair_flip pair_hostile pair_operator pair_users
-        replica_alone)
+foreach(name pair_clients pair_large pair_snapshot pair_flip pair_hostile pair_operate pair_operator
+        pair_users replica_alone)
     ts_pair_program(${name} ${name}.c)
     add_test(NAME integration/${name} COMMAND ${name})
     set_tests_properties(integration/${name} PROPERTIES TIMEOUT 300 LABELS integration RUN_SERIAL TRUE)

@@ -157,6 +157,40 @@ static void test_status_of_well_node_has_no_alarm(void **state)
     json_decref(o);
 }
 
+/* Goal: figures are told by name; without a word of the replica there are none. */
+static void test_latency_tells_stages_and_counters(void **state)
+{
+    struct fixture *f = *state;
+    json_t *o = answer(f, "{\"version\": 1, \"cmd\": \"latency\"}");
+    const json_t *g = json_array_get(json_object_get(o, "groups"), 0);
+    assert_true(json_is_null(json_object_get(g, "age_ms")));
+    assert_int_equal(json_array_size(json_object_get(g, "stages")), 0);
+    json_decref(o);
+    static struct report_figures figures = {.nic = {1}, .group = {1}, .instance = {0xf}};
+    figures.counter[REPORT_COUNTER_TAKEOVERS] = 2;
+    ts_histogram_add(&figures.stage[REPORT_STAGE_COMMIT], 50000, 9);
+    ts_histogram_add(&figures.stage[REPORT_STAGE_COMMIT], 90 * TS_NS_PER_S, 1);
+    f->state.figures[1] = (struct admin_figures){{NOW_NS - TS_NS_PER_MS}, &figures};
+    o = answer(f, "{\"version\": 1, \"cmd\": \"latency\"}");
+    g = json_array_get(json_object_get(o, "groups"), 0);
+    assert_string_equal(text_at(g, "instance"), "000000000000000f");
+    assert_int_equal(json_integer_value(json_object_get(g, "age_ms")), 1);
+    const json_t *counters = json_object_get(g, "counters");
+    assert_int_equal(json_object_size(counters), REPORT_COUNTERS);
+    assert_int_equal(json_integer_value(json_object_get(counters, "takeovers")), 2);
+    assert_int_equal(json_array_size(json_object_get(g, "stages")), REPORT_STAGES);
+    const json_t *stage = json_array_get(json_object_get(g, "stages"), REPORT_STAGE_COMMIT);
+    assert_string_equal(text_at(stage, "stage"), "commit");
+    assert_int_equal(json_integer_value(json_object_get(stage, "count")), 10);
+    assert_int_equal(json_integer_value(json_object_get(stage, "p90_ns")),
+                     ts_histogram_bound(ts_histogram_bucket(50000)));
+    assert_int_equal(json_integer_value(json_object_get(stage, "p99_ns")), 90 * TS_NS_PER_S);
+    const json_t *buckets = json_object_get(stage, "buckets");
+    assert_int_equal(json_array_size(buckets), 2);
+    assert_true(json_is_null(json_array_get(json_array_get(buckets, 1), 0)));
+    json_decref(o);
+}
+
 static void assert_alarm(struct fixture *f, const char *code, const char *text)
 {
     json_t *alarms = admin_alarms_json(&f->state, (struct ts_mono){NOW_NS}, 0);
@@ -497,6 +531,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
         TEST(test_status_of_well_node_has_no_alarm),
+        TEST(test_latency_tells_stages_and_counters),
         TEST(test_alarms_tell_what_is_wrong),
         TEST(test_alarm_certificate_expiry_is_told),
         TEST(test_primary_lost_link_becomes_alarm),

@@ -11,6 +11,7 @@
 #include "cli/event_text.h"
 #include "cli/explain.h"
 #include "cli/gather.h"
+#include "cli/latency.h"
 #include "cli/notes.h"
 #include "cli/status.h"
 #include "cluster-cfg/io/cluster_yaml.h"
@@ -700,6 +701,34 @@ static void test_commands_wrong_usage_is_told(void **state)
     }
 }
 
+#define STAGE(name, count) \
+    "{\"stage\": \"" name "\", \"count\": " count ", \"p50_ns\": 1000, \"p90_ns\": 20500, " \
+    "\"p99_ns\": 1234567, \"p999_ns\": 2000000000, \"max_ns\": 3000000000}"
+#define GROUP_REPLY(node, stages) \
+    "{\"node\": \"" node "\", \"reply\": {\"groups\": [{\"group\": \"kv\", \"stages\": [" stages \
+    "]}]}},"
+
+/* Goal: stages stand below their replica; who answered nothing says so, and who is away. */
+static void test_latency_is_told_by_stage(void **state)
+{
+    struct sheet s = {0};
+    (void)state;
+    json_t *answers =
+        json_loads("[" GROUP_REPLY("nic1", STAGE("queue", "10") "," STAGE("fabric", "0") "," STAGE(
+                                               "commit", "10")) GROUP_REPLY("nic2", "") ARB1 "]",
+                   0, NULL);
+    assert_non_null(answers);
+    sheet_begin(&s);
+    cli_latency_print(&s.cli, answers);
+    json_decref(answers);
+    expect(&s, "group kv\n"
+               "  nic2 has answered no command since it started\n"
+               "  replica  stage   commands  p50 ms  p90 ms  p99 ms  p99.9 ms  longest\n"
+               "  nic1     queue   10        0.001   0.021   1.235   2000.000  3000.000\n"
+               "           commit  10        0.001   0.021   1.235   2000.000  3000.000\n"
+               "arb1: long\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -715,6 +744,7 @@ int main(void)
         cmocka_unit_test(test_notes_one_host_for_too_much_is_told),
         cmocka_unit_test(test_merge_other_cluster_file_is_an_alarm),
         cmocka_unit_test(test_explain_print_tells_failover),
+        cmocka_unit_test(test_latency_is_told_by_stage),
         cmocka_unit_test(test_failovers_lost_takeover_is_left_out),
         cmocka_unit_test(test_failovers_evidence_against_secondary_is_ignored),
         cmocka_unit_test(test_failovers_keeps_the_latest),

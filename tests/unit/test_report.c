@@ -52,6 +52,36 @@ static void test_handoff_round_trip_is_same(void **state)
     assert_int_equal(out.epoch.v, 17);
 }
 
+/* Goal: all figures fit a datagram and come back as they were; they are of a group. */
+static void test_figures_round_trip_is_same(void **state)
+{
+    (void)state;
+    static struct report_figures in;
+    static struct report_figures out;
+    in.nic.v = 2;
+    in.group.v = TS_GROUPS_MAX;
+    in.instance.v = UINT64_MAX;
+    for (size_t i = 0; i < REPORT_COUNTERS; i++) {
+        in.counter[i] = UINT64_MAX - i;
+    }
+    for (size_t i = 0; i < REPORT_STAGES; i++) {
+        ts_histogram_add(&in.stage[i], 1000 * (i + 1), i + 7);
+        ts_histogram_add(&in.stage[i], UINT64_MAX / 16, 1);
+    }
+    struct ts_writer w = ts_writer_init(buffer, sizeof(buffer));
+    assert_int_equal(report_figures_encode(&in, &w), TS_OK);
+    assert_int_equal(report_peek(written(&w)), REPORT_FIGURES);
+    assert_int_equal(report_figures_decode(&out, written(&w)), TS_OK);
+    assert_memory_equal(&in, &out, sizeof(in));
+    struct ts_bytes cut = {w.data, w.len - 1};
+    assert_int_equal(report_figures_decode(&out, cut), TS_ERR_MALFORMED);
+    in.group.v = 0;
+    w = ts_writer_init(buffer, sizeof(buffer));
+    assert_int_equal(report_figures_encode(&in, &w), TS_OK);
+    assert_int_equal(report_figures_decode(&out, written(&w)), TS_ERR_MALFORMED);
+    assert_int_equal(out.group.v, TS_GROUPS_MAX);
+}
+
 static struct report_replica sample_replica(void)
 {
     struct report_replica r = {.nic = {1}, .group = {1}, .role = REPORT_ROLE_PRIMARY};
@@ -254,7 +284,7 @@ static void test_decode_out_of_range_is_refused(void **state)
     }
     assert_int_equal(report_procs_decode(&out, b), TS_OK);
     assert_int_equal(report_peek((struct ts_bytes){buffer, 1}), REPORT_NONE);
-    buffer[1] = 6;
+    buffer[1] = REPORT_FIGURES + 1;
     assert_int_equal(report_peek(b), REPORT_NONE);
 }
 
@@ -289,6 +319,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_procs_round_trip_is_same),
         cmocka_unit_test(test_handoff_round_trip_is_same),
+        cmocka_unit_test(test_figures_round_trip_is_same),
         cmocka_unit_test(test_peers_of_largest_cluster_fit),
         cmocka_unit_test(test_replica_round_trip_is_same),
         cmocka_unit_test(test_replica_why_with_control_bytes_is_cleaned),
