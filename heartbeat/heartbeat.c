@@ -83,10 +83,11 @@ static void send_all(struct hb_core *h, struct hb_effects *out)
     }
 }
 
-static void publish(struct hb_core *h, struct ts_mono now, struct hb_effects *out)
+/* Keeps the beat, but never catches up with a burst after a stall. */
+static struct ts_mono next_beat(struct ts_mono due, uint64_t interval_ns, struct ts_mono now)
 {
-    effect_add(out, HB_EFFECT_PUBLISH);
-    h->publish_due = ts_mono_add(now, h->publish_interval_ns);
+    struct ts_mono next = ts_mono_add(due, interval_ns);
+    return ts_mono_lt(now, next) ? next : ts_mono_add(now, interval_ns);
 }
 
 static struct hb_peer *find_peer(struct hb_core *h, struct ts_nic_id nic)
@@ -186,7 +187,7 @@ static void on_datagram(struct hb_core *h, const struct hb_event *event, struct 
         effect_trace(out, TS_TRACE_PEER_UP, event->now, peer->nic.v, 0);
     }
     if (changed) {
-        publish(h, event->now, out);
+        effect_add(out, HB_EFFECT_PUBLISH);
     }
 }
 
@@ -254,14 +255,16 @@ static void on_tick(struct hb_core *h, struct ts_mono now, struct hb_effects *ou
         send_all(h, out);
     }
     if (send_due) {
-        /* Keeps the beat, but never catches up with a burst after a stall. */
-        h->send_due = ts_mono_add(h->send_due, h->timing.heartbeat_interval);
-        if (!ts_mono_lt(now, h->send_due)) {
-            h->send_due = ts_mono_add(now, h->timing.heartbeat_interval);
-        }
+        h->send_due = next_beat(h->send_due, h->timing.heartbeat_interval, now);
     }
-    if (changed || !ts_mono_lt(now, h->publish_due)) {
-        publish(h, now, out);
+    /* What changed is told at once and leaves the beat alone: mostly it is that of the heartbeats,
+     * and one turn does both. */
+    bool publish_due = !ts_mono_lt(now, h->publish_due);
+    if (publish_due) {
+        h->publish_due = next_beat(h->publish_due, h->publish_interval_ns, now);
+    }
+    if (changed || publish_due) {
+        effect_add(out, HB_EFFECT_PUBLISH);
     }
 }
 

@@ -64,9 +64,11 @@ static void look_at_peer(struct repl *c, struct repl_peer *p)
 static struct ts_mono better_at(const struct repl *c, const struct repl_peer *p)
 {
     uint64_t timeout = c->o.timing.failure_timeout;
+    if (!c->disk.owes || p->ahead_at.ns == 0 || !repl_is_heir(c, p) || !p->acked_valid) {
+        return TS_MONO_NEVER;
+    }
     bool has_all = ts_seq_eq(p->acked.seq, repl_log_tail(&c->log).seq);
-    if (!repl_is_heir(c, p) || !p->acked_valid || p->ahead_at.ns == 0 ||
-        (!has_all && ts_mono_since(p->acked_at, c->now) > timeout / 2)) {
+    if (!has_all && ts_mono_since(p->acked_at, c->now) > timeout / 2) {
         return TS_MONO_NEVER;
     }
     struct ts_mono hangs = canary_deadline(&c->disk);

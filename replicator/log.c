@@ -32,6 +32,7 @@ void repl_log_begin(struct repl_log *log, const struct repl_mark *mark)
 {
     ts_assert(log->slot_count == 0 && log->base.seq.v == 0);
     log->base = mark->pos;
+    log->tail = mark->pos;
     log->base_digested = true;
     log->base_digest = mark->digest;
 }
@@ -50,8 +51,7 @@ const struct repl_log_slot *repl_log_newest(const struct repl_log *log)
 
 struct repl_pos repl_log_tail(const struct repl_log *log)
 {
-    const struct repl_log_slot *s = repl_log_newest(log);
-    return s == NULL ? log->base : (struct repl_pos){s->last, s->hash};
+    return log->tail;
 }
 
 static void evict_oldest(struct repl_log *log)
@@ -110,19 +110,19 @@ static uint64_t total(const struct repl_log *log)
 
 void repl_log_append(struct repl_log *log, const struct repl_batch *b)
 {
-    struct repl_pos tail = repl_log_tail(log);
     ts_assert(b->bytes.data >= log->bytes);
     ts_assert(b->bytes.data + b->bytes.len <= log->bytes + log->bytes_cap);
     ts_assert(log->slot_count < log->slots_cap);
-    ts_assert(b->first.v == tail.seq.v + 1 && ts_hash_eq(b->prev, tail.hash));
+    ts_assert(b->first.v == log->tail.seq.v + 1 && ts_hash_eq(b->prev, log->tail.hash));
     uint64_t before = total(log);
+    log->tail = (struct repl_pos){b->last, ts_hash_bytes(b->bytes.data, b->bytes.len)};
     log->slot_count++;
     *slot_at(log, log->slot_count - 1) = (struct repl_log_slot){
         .first = b->first,
         .last = b->last,
         .epoch = b->epoch,
         .time = b->time,
-        .hash = ts_hash_bytes(b->bytes.data, b->bytes.len),
+        .hash = log->tail.hash,
         .prev = b->prev,
         .offset = (size_t)(b->bytes.data - log->bytes),
         .len = b->bytes.len,
@@ -214,7 +214,9 @@ void repl_log_truncate(struct repl_log *log, struct ts_seq seq)
     while (log->slot_count > 0 && ts_seq_lt(seq, slot_at(log, log->slot_count - 1)->last)) {
         log->slot_count--;
     }
-    ts_assert(ts_seq_eq(repl_log_tail(log).seq, seq));
+    const struct repl_log_slot *s = repl_log_newest(log);
+    log->tail = s == NULL ? log->base : (struct repl_pos){s->last, s->hash};
+    ts_assert(ts_seq_eq(log->tail.seq, seq));
 }
 
 struct ts_bytes repl_log_run(const struct repl_log *log, struct ts_seq after, size_t max,

@@ -40,8 +40,9 @@ struct repl_log {
     size_t slots_cap;
     size_t slot_head; /* index of the oldest */
     size_t slot_count;
-    struct repl_pos base;
-    bool base_digested; /* applied, and `base_digest` is the rolling digest after it */
+    struct repl_pos base; /* before the oldest batch held */
+    struct repl_pos tail; /* behind the newest one; the base when there is none */
+    bool base_digested;   /* applied, and `base_digest` is the rolling digest after it */
     struct ts_hash base_digest;
     uint64_t base_total; /* bytes ever appended, up to the base */
 };

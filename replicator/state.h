@@ -89,6 +89,7 @@ struct repl {
     struct repl_pos verified; /* identical to the present primary's log up to here */
     struct ts_epoch verified_epoch;
     struct ts_mono position_at; /* when to tell the primary our position again; NEVER = not due */
+    struct ts_mono due;         /* the next deadline of all, as of the newest step */
     bool position_rewind;
     struct ts_seq commit_told; /* by the primary of verified_epoch */
     struct ts_seq applied;

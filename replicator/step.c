@@ -44,6 +44,7 @@ struct repl *repl_new(const struct repl_options *options)
     c->poll_at = TS_MONO_NEVER;
     c->commit_lazy_at = TS_MONO_NEVER;
     c->position_at = TS_MONO_NEVER;
+    c->due = TS_MONO_NEVER;
     return c;
 }
 
@@ -336,35 +337,12 @@ static void dispatch(struct repl *c, const struct repl_event *ev, struct repl_ef
     }
 }
 
-void repl_step(struct repl *c, const struct repl_event *ev, struct repl_effects *fx)
-{
-    fx->count = 0;
-    fx->head_used = 0;
-    fx->submit = REPL_SUBMIT_NONE;
-    fx->handoff = REPL_HANDOFF_NONE;
-    c->now = ev->now;
-    /* While the journal is read nobody waits: what it says was committed leaves the window. */
-    c->commit_left = ev->kind == REPL_EV_RESTORE_COMMITTED ? SIZE_MAX : c->o.limits.commit_bytes;
-    dispatch(c, ev, fx);
-    /* These come while a step is performed or the journal is read: nothing more follows. */
-    if (ev->kind == REPL_EV_APPLIED || ev->kind == REPL_EV_RESTORE ||
-        ev->kind == REPL_EV_RESTORE_COMMITTED || ev->kind == REPL_EV_RESTORE_MARK) {
-        return;
-    }
-    repl_commit_advance(c, fx);
-    repl_reads_advance(c, fx);
-    repl_abdication_advance(c, fx);
-    repl_membership_advance(c, fx);
-    repl_takeover_advance(c, fx);
-    repl_config_advance(c, fx);
-}
-
 static struct ts_mono earlier(struct ts_mono a, struct ts_mono b)
 {
     return ts_mono_lt(a, b) ? a : b;
 }
 
-struct ts_mono repl_deadline(const struct repl *c)
+static struct ts_mono deadline(const struct repl *c)
 {
     if (c->role == REPL_ROLE_HALTED) {
         return TS_MONO_NEVER;
@@ -396,6 +374,35 @@ struct ts_mono repl_deadline(const struct repl *c)
         }
     }
     return t;
+}
+
+void repl_step(struct repl *c, const struct repl_event *ev, struct repl_effects *fx)
+{
+    fx->count = 0;
+    fx->head_used = 0;
+    fx->submit = REPL_SUBMIT_NONE;
+    fx->handoff = REPL_HANDOFF_NONE;
+    c->now = ev->now;
+    /* While the journal is read nobody waits: what it says was committed leaves the window. */
+    c->commit_left = ev->kind == REPL_EV_RESTORE_COMMITTED ? SIZE_MAX : c->o.limits.commit_bytes;
+    dispatch(c, ev, fx);
+    /* These come while a step is performed or the journal is read: nothing more follows. */
+    if (ev->kind == REPL_EV_APPLIED || ev->kind == REPL_EV_RESTORE ||
+        ev->kind == REPL_EV_RESTORE_COMMITTED || ev->kind == REPL_EV_RESTORE_MARK) {
+        return;
+    }
+    repl_commit_advance(c, fx);
+    repl_reads_advance(c, fx);
+    repl_abdication_advance(c, fx);
+    repl_membership_advance(c, fx);
+    repl_takeover_advance(c, fx);
+    repl_config_advance(c, fx);
+    c->due = deadline(c); /* the shell asks for it more than once a turn */
+}
+
+struct ts_mono repl_deadline(const struct repl *c)
+{
+    return c->due;
 }
 
 void repl_batch_at(const struct repl *c, struct ts_seq seq, struct repl_batch *out,

@@ -135,6 +135,9 @@ enum ts_err journal_base_read(int fd, const char *path, struct ts_incarnation in
  * the file's size; gives the size in *size. TS_ERR_NOT_FOUND, TS_ERR_CORRUPT, TS_ERR_VERSION. */
 enum ts_err journal_segment_open(const char *dir, const struct journal_header *want, int *fd,
                                  uint32_t *size, struct ts_why *why) TS_MUST_USE;
+/* Whether there are only zeros in [from, to). TS_ERR_IO, TS_ERR_NOMEM. */
+enum ts_err journal_segment_is_zero(int fd, const char *path, uint32_t from, uint32_t to,
+                                    bool *zero, struct ts_why *why) TS_MUST_USE;
 /* Writes zeros over [from, to). */
 enum ts_err journal_segment_zero(int fd, const char *path, uint32_t from, uint32_t to,
                                  struct ts_why *why) TS_MUST_USE;
@@ -221,6 +224,7 @@ struct journal {
     bool note_is_current; /* the last note says that all is durable */
     struct journal_note note;
     uint8_t note_block[JOURNAL_BLOCK];
+    size_t note_len; /* of the newest note in it */
 };
 
 /* What the durable record holds besides the replica's opaque bytes. */

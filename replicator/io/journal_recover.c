@@ -427,19 +427,26 @@ static enum ts_err keep_spare(struct recovery *v, bool *kept, struct ts_why *why
     if (number > v->last_segment) {
         return TS_OK;
     }
-    struct recovery w = {.j = v->j, .fd = -1};
-    enum ts_err err = load_segment(&w, number, JOURNAL_BLOCK, 0, why);
+    struct journal_header want = {
+        .incarnation = v->j->info.incarnation, .group = v->j->info.group, .number = number};
+    char path[TS_PATH_MAX];
+    int fd = -1;
+    uint32_t size = 0;
+    enum ts_err err = journal_segment_path(path, v->j->dir, number, why);
     if (err == TS_OK) {
-        *kept = ts_is_zero(w.data + JOURNAL_BLOCK, w.size - JOURNAL_BLOCK);
+        err = journal_segment_open(v->j->dir, &want, &fd, &size, why);
     }
-    if (*kept) {
+    if (err == TS_OK) {
+        err = journal_segment_is_zero(fd, path, JOURNAL_BLOCK, size, kept, why);
+    }
+    if (err == TS_OK && *kept) {
         v->j->spare.state = JOURNAL_SPARE_READY;
         v->j->spare.number = number;
-        v->j->spare.size = w.size;
-        v->j->spare.fd = w.fd;
-        w.fd = -1;
+        v->j->spare.size = size;
+        v->j->spare.fd = fd;
+    } else if (fd >= 0) {
+        (void)ts_disk_close(fd);
     }
-    close_segment(&w);
     return err;
 }
 

@@ -12,6 +12,8 @@
 #include "replicator/io/journal_internal.h"
 
 #define ZERO_CHUNK (256U * 1024U)
+static uint8_t zeros[ZERO_CHUNK]; /* never written to: so it takes no memory */
+#define LOOK_CHUNK (64U * 1024U)
 /* Prepared bytes between two syncs: bounds what the log's own fdatasync may queue behind. With 4
  * MiB single appends waited 100 ms and more on a busy disk, longer than a failure-timeout. */
 #define ZERO_SYNC_STRIDE (512U * 1024U)
@@ -22,18 +24,32 @@ enum ts_err journal_segment_path(char out[TS_PATH_MAX], const char *dir, uint64_
     return ts_path(out, why, dir, "segment-%06" PRIu64, number);
 }
 
+enum ts_err journal_segment_is_zero(int fd, const char *path, uint32_t from, uint32_t to,
+                                    bool *zero, struct ts_why *why)
+{
+    uint8_t *data = malloc(LOOK_CHUNK);
+    if (data == NULL) {
+        return ts_why(why, TS_ERR_NOMEM, "no memory to read %s", path);
+    }
+    enum ts_err err = TS_OK;
+    *zero = true;
+    for (uint32_t at = from; at < to && *zero && err == TS_OK;) {
+        uint32_t n = to - at < LOOK_CHUNK ? to - at : LOOK_CHUNK;
+        err = ts_fd_read_at(fd, path, data, n, at, why);
+        *zero = err == TS_OK && ts_is_zero(data, n);
+        at += n;
+    }
+    free(data);
+    return err;
+}
+
 enum ts_err journal_segment_zero(int fd, const char *path, uint32_t from, uint32_t to,
                                  struct ts_why *why)
 {
-    uint32_t chunk = to - from < ZERO_CHUNK ? to - from : ZERO_CHUNK;
-    uint8_t *zeros = calloc(1, chunk + 1);
-    if (zeros == NULL) {
-        return ts_why(why, TS_ERR_NOMEM, "no memory to write %s", path);
-    }
     enum ts_err err = TS_OK;
     uint32_t unsynced = 0;
     for (uint32_t at = from; at < to && err == TS_OK;) {
-        uint32_t n = to - at < chunk ? to - at : chunk;
+        uint32_t n = to - at < ZERO_CHUNK ? to - at : ZERO_CHUNK;
         err = ts_fd_write_at(fd, path, zeros, n, at, why);
         at += n;
         unsynced += n;
@@ -42,7 +58,6 @@ enum ts_err journal_segment_zero(int fd, const char *path, uint32_t from, uint32
             unsynced = 0;
         }
     }
-    free(zeros);
     return err;
 }
 

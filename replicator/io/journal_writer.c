@@ -72,10 +72,13 @@ static enum ts_err write_note(struct journal *j, struct ts_why *why)
     j->note.counter = j->end.note_count;
     j->note.incarnation = j->info.incarnation;
     j->note.segment = j->end.pos.segment;
-    memset(j->note_block, 0, sizeof(j->note_block));
     struct ts_writer w = ts_writer_init(j->note_block, sizeof(j->note_block));
     journal_note_encode(&j->note, &w);
     ts_assert(ts_writer_status(&w) == TS_OK);
+    if (w.len < j->note_len) { /* what stands behind is of the one before */
+        memset(j->note_block + w.len, 0, j->note_len - w.len);
+    }
+    j->note_len = w.len;
     return ts_fd_write_at(j->end.fd, j->end.path, j->note_block, sizeof(j->note_block),
                           journal_note_offset(j->note.counter), why);
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/buf.h"
 #include "services/kv/lease.h"
 #include "services/kv/limits.h"
 
@@ -31,13 +32,26 @@ void kv_piece_mark_last(struct svc_out *out, size_t start)
     out->data[start + 1] |= KV_PIECE_LAST;
 }
 
+/* The slots that are looked at together: in most stores few keys ever came or went. */
+#define GONE_RUN 64U
+
+/* The first slot from `i` on that tells something; KV_GONE_SLOTS: there is none. */
+static uint32_t next_gone(const struct kv_head *head, uint32_t i)
+{
+    while (i < KV_GONE_SLOTS && head->gone[i] == 0) {
+        bool run = i % GONE_RUN == 0 && ts_is_zero(&head->gone[i], GONE_RUN * sizeof(uint64_t));
+        i += run ? GONE_RUN : 1;
+    }
+    return i;
+}
+
 void kv_piece_put_head(struct svc_out *out, const struct kv_head *head)
 {
     uint8_t data[KV_PIECE_HEAD];
     struct ts_writer w = ts_writer_init(data, sizeof(data));
     uint32_t slots = 0;
-    for (size_t i = 0; i < KV_GONE_SLOTS; i++) {
-        slots += head->gone[i] != 0;
+    for (uint32_t i = next_gone(head, 0); i < KV_GONE_SLOTS; i = next_gone(head, i + 1)) {
+        slots++;
     }
     ts_put_u64(&w, head->version);
     ts_put_u64(&w, head->time.ns);
@@ -52,15 +66,13 @@ void kv_piece_put_head(struct svc_out *out, const struct kv_head *head)
     ts_put_u32(&w, slots);
     ts_assert(ts_writer_status(&w) == TS_OK && w.len == sizeof(data));
     put(out, data, w.len);
-    for (uint32_t i = 0; i < KV_GONE_SLOTS; i++) {
-        if (head->gone[i] != 0) {
-            uint8_t slot[KV_PIECE_SLOT];
-            struct ts_writer ws = ts_writer_init(slot, sizeof(slot));
-            ts_put_u32(&ws, i);
-            ts_put_u64(&ws, head->gone[i]);
-            ts_assert(ts_writer_status(&ws) == TS_OK);
-            put(out, slot, ws.len);
-        }
+    for (uint32_t i = next_gone(head, 0); i < KV_GONE_SLOTS; i = next_gone(head, i + 1)) {
+        uint8_t slot[KV_PIECE_SLOT];
+        struct ts_writer ws = ts_writer_init(slot, sizeof(slot));
+        ts_put_u32(&ws, i);
+        ts_put_u64(&ws, head->gone[i]);
+        ts_assert(ts_writer_status(&ws) == TS_OK);
+        put(out, slot, ws.len);
     }
 }
 

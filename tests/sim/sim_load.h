@@ -117,6 +117,7 @@ struct sim_walk {
 struct sim_checks {
     struct sim_walk walk[SIM_WALKS_MAX]; /* ring: snapshots that were begun */
     uint64_t walk_next;
+    uint64_t walk_newest;    /* the highest seq of them */
     struct sim_entry *entry; /* by seq */
     size_t entry_cap;
     uint64_t entries;

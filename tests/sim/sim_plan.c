@@ -169,7 +169,7 @@ void sim_plan_draw(struct sim_plan *plan, uint64_t seed, bool beyond)
     struct ts_prng clients = ts_prng_init(seed ^ 0xc11e47ULL); /* the rest of a plan is older */
     plan->client_us = between(&clients, 0, 1) == 0 ? 0 : scaled(&clients, 20, 1000);
     struct ts_prng snapshots = ts_prng_init(seed ^ 0x5a9540ULL);
-    plan->snapshot_bytes = scaled(&snapshots, 1000, 50000);
+    plan->snapshot_bytes = scaled(&snapshots, 4000, 200000);
     if (ts_prng_next(&p) % 8 == 0 && !beyond) {
         draw_one_at_a_time(plan, &p);
         return;

@@ -242,7 +242,6 @@ static void on_late_word(struct sim *s, const struct sim_event *ev)
 
 static void dispatch(struct sim *s, struct sim_event *ev)
 {
-    struct sim_process *p = &s->node[ev->node].proc[SIM_REPLICA];
     switch ((int)ev->kind) {
     case SIM_EV_STARTED:
         sim_replica_start(s, ev->node);
@@ -259,7 +258,6 @@ static void dispatch(struct sim *s, struct sim_event *ev)
         on_watch(s, ev->node);
         break;
     case SIM_EV_TICK:
-        p->tick_at = p->tick_at == ev->a ? 0 : p->tick_at;
         break; /* the turn that follows looks at every deadline */
     case SIM_EV_LATE_WORD:
         on_late_word(s, ev);
@@ -308,17 +306,38 @@ static void check_register(struct sim *s, int node)
     }
 }
 
+/* A timer has run out. The daemon sets it anew with every turn; here it stands, and what it stood
+ * for may be long over: then there is no turn. */
+static bool wakes_for_nothing(struct sim *s, const struct sim_event *ev)
+{
+    const struct sim_replica *r = replica_of(s, ev->node);
+    struct sim_process *p = &s->node[ev->node].proc[SIM_REPLICA];
+    p->tick_at = p->tick_at == ev->a ? 0 : p->tick_at;
+    if (r->core == NULL) {
+        return true;
+    }
+    struct ts_mono due = perform_deadline(&r->p);
+    bool nothing = ts_mono_lt(sim_local(s, ev->node), due);
+    if (nothing) {
+        sim_proc_tick_at(s, ev->node, SIM_REPLICA, due);
+    }
+    return nothing;
+}
+
 void sim_replica_event(struct sim *s, struct sim_event *ev)
 {
     struct sim_replica *r = replica_of(s, ev->node);
     const struct sim_process *p = &s->node[ev->node].proc[SIM_REPLICA];
     uint64_t life = p->life;
+    bool early = ev->kind == SIM_EV_TICK && sim_chance_pm(s, 20);
+    if (ev->kind == SIM_EV_TICK && wakes_for_nothing(s, ev) && !early) {
+        return;
+    }
     dispatch(s, ev);
     if (p->life != life || sim_proc_settle(s, ev->node, SIM_REPLICA) || r->core == NULL) {
         return;
     }
     check_register(s, ev->node);
-    bool early = ev->kind == SIM_EV_TICK && sim_chance_pm(s, 20);
     perform_turn(&r->p, sim_local(s, ev->node), early);
     if (p->life == life && !sim_proc_settle(s, ev->node, SIM_REPLICA)) {
         check_register(s, ev->node);

@@ -15,6 +15,9 @@
 
 static struct sim_walk *walk_at(struct sim *s, uint64_t seq)
 {
+    if (seq > s->checks.walk_newest) {
+        return NULL; /* as most are that are applied */
+    }
     for (size_t i = 0; i < SIM_WALKS_MAX; i++) {
         if (s->checks.walk[i].seq == seq) {
             return &s->checks.walk[i];
@@ -88,6 +91,7 @@ void sim_snapshot_begins(void *ctx, const struct repl_mark *mark)
     }
     if (walk_at(s, seq) == NULL) {
         c->walk[c->walk_next++ % SIM_WALKS_MAX] = (struct sim_walk){.seq = seq};
+        c->walk_newest = seq > c->walk_newest ? seq : c->walk_newest;
     }
     if (r->flipped_at != 0) {
         r->disk.flipped[r->disk.flipped_next++ % SIM_FLIPPED_MAX] =
