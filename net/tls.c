@@ -85,15 +85,13 @@ static int tls_no_password(char *buf, int size, int rwflag, void *arg)
     return -1;
 }
 
-static SSL_CTX *tls_new_ctx(void)
+SSL_CTX *net_tls_new_ctx(const SSL_METHOD *method)
 {
-    SSL_CTX *ctx = SSL_CTX_new(TLS_method());
+    SSL_CTX *ctx = SSL_CTX_new(method);
     if (ctx == NULL) {
         return NULL;
     }
     SSL_CTX_set_default_passwd_cb(ctx, tls_no_password);
-    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
-    SSL_CTX_set_verify_depth(ctx, 1);
     /* No resumption: every connection proves its certificate anew. */
     (void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
     (void)SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
@@ -204,12 +202,14 @@ static int64_t tls_seconds(const ASN1_TIME *date)
 static enum ts_err tls_load(struct net_tls *t, const char *dir, const struct net_tls_identity *keep,
                             struct ts_why *why)
 {
-    SSL_CTX *ctx = tls_new_ctx();
+    SSL_CTX *ctx = net_tls_new_ctx(TLS_method());
     if (ctx == NULL) {
         char text[160];
         net_tls_error(NULL, text, sizeof(text));
         return ts_why(why, TS_ERR_NOMEM, "OpenSSL cannot set up TLS 1.3: %s", text);
     }
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    SSL_CTX_set_verify_depth(ctx, 1);
     struct net_tls_identity self = {.node = ""};
     enum ts_err err = tls_load_files(ctx, dir, why);
     X509 *cert = err == TS_OK ? SSL_CTX_get0_certificate(ctx) : NULL;

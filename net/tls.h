@@ -57,6 +57,10 @@ void net_tls_close(struct net_tls *t);
 /* The names of the verified peer. TS_ERR_AUTH: no certificate, or names missing, doubled, too
  * long or with an embedded NUL. */
 enum ts_err net_tls_peer(const SSL *ssl, struct net_tls_identity *out) TS_MUST_USE;
+/* A context for TLS 1.3 alone, with the ciphers and groups of the design, without resumption and
+ * without passwords on the terminal. Whom it verifies is the caller's. The caller frees it; NULL:
+ * net_tls_error tells why. */
+SSL_CTX *net_tls_new_ctx(const SSL_METHOD *method);
 /* The newest error of OpenSSL's queue as a clause for people; empties the queue. */
 void net_tls_error(const SSL *ssl, char *out, size_t cap);
 

@@ -10,8 +10,6 @@
 #include "base/assert.h"
 #include "net/tls.h"
 
-#define TLS_CIPHERS "TLS_AES_128_GCM_SHA256:TLS_AES_256_GCM_SHA384:TLS_CHACHA20_POLY1305_SHA256"
-#define TLS_GROUPS "X25519:P-256"
 #define WIRE_FIRST (16U * 1024)
 
 struct net_tls_server {
@@ -33,34 +31,12 @@ struct net_tls_stream {
 
 /* ---- the server ---- */
 
-static int no_password(char *buf, int size, int rwflag, void *arg)
-{
-    (void)buf;
-    (void)size;
-    (void)rwflag;
-    (void)arg;
-    return -1;
-}
-
 static SSL_CTX *new_ctx(void)
 {
-    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
-    if (ctx == NULL) {
-        return NULL;
-    }
-    SSL_CTX_set_default_passwd_cb(ctx, no_password);
-    SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
-    (void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
-    (void)SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);
-    (void)SSL_CTX_set_mode(ctx, SSL_MODE_ENABLE_PARTIAL_WRITE |
-                                    SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS);
-    if (SSL_CTX_set_num_tickets(ctx, 0) != 1 ||
-        SSL_CTX_set_min_proto_version(ctx, TLS1_3_VERSION) != 1 ||
-        SSL_CTX_set_max_proto_version(ctx, TLS1_3_VERSION) != 1 ||
-        SSL_CTX_set_ciphersuites(ctx, TLS_CIPHERS) != 1 ||
-        SSL_CTX_set1_groups_list(ctx, TLS_GROUPS) != 1) {
-        SSL_CTX_free(ctx);
-        return NULL;
+    SSL_CTX *ctx = net_tls_new_ctx(TLS_server_method());
+    if (ctx != NULL) {
+        SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
+        (void)SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
     }
     return ctx;
 }

@@ -440,6 +440,14 @@ void resp_put_simple(struct resp_writer *w, const char *text)
     put(w, "\r\n", 2);
 }
 
+void resp_put_lines(struct resp_writer *w, const char *const *lines, size_t n)
+{
+    resp_put_array(w, n);
+    for (size_t i = 0; i < n; i++) {
+        resp_put_simple(w, lines[i]);
+    }
+}
+
 void resp_put_error(struct resp_writer *w, const char *text)
 {
     size_t len = strlen(text);

@@ -104,6 +104,8 @@ struct resp_writer resp_writer_init(struct svc_out *out, enum resp_version versi
 enum ts_err resp_writer_finish(struct resp_writer *w) TS_MUST_USE;
 
 void resp_put_simple(struct resp_writer *w, const char *text);
+/* An array of such: what HELP answers. */
+void resp_put_lines(struct resp_writer *w, const char *const *lines, size_t n);
 /* "-TEXT"; the text brings its own code ("ERR …", "OOM …"); line ends in it become
  * blanks, those behind it go. */
 void resp_put_error(struct resp_writer *w, const char *text);

@@ -221,10 +221,7 @@ static void run_help(struct resp_conn *c, const struct resp_request *req, struct
     };
     (void)c;
     (void)req;
-    resp_put_array(w, sizeof(lines) / sizeof(lines[0]));
-    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
-        resp_put_simple(w, lines[i]);
-    }
+    resp_put_lines(w, lines, sizeof(lines) / sizeof(lines[0]));
 }
 
 static const struct subcommand {

@@ -156,9 +156,12 @@ size_t resp_relay_take(struct resp_conn *c, const uint8_t *data, size_t len)
 {
     struct resp_relay *r = c->relay;
     c->paused = r->queued >= QUEUED_MAX;
-    struct piece *p = c->paused ? NULL : malloc(sizeof(*p) + len);
+    if (c->paused) {
+        return 0; /* it is the other one's turn */
+    }
+    struct piece *p = malloc(sizeof(*p) + len);
     if (p == NULL) {
-        c->paused = true; /* memory is short, or it is the other one's turn */
+        resp_conn_close(c); /* unanswered: nothing would wake it when there is memory again */
         return 0;
     }
     p->relay = r;

@@ -78,6 +78,19 @@ static inline int kv_stop(struct kv_process *p)
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
 
+#define KV_REDIS_PORT 6390
+
+/* Starts a redis-server, whose replies kv's are compared with, on `address` and that port. */
+static inline struct kv_process kv_start_redis(const char *address)
+{
+    const char *const argv[] = {"redis-server", "--bind", address, "--port", "6390",
+                                "--save",       "",       "--dir", "/tmp",   NULL};
+    struct kv_process p = kv_start(argv);
+    char line[512];
+    kv_wait_line(&p, "Ready to accept connections", line, sizeof(line));
+    return p;
+}
+
 #define KV_ARGS_MAX 16
 
 /* Starts kv_loopback with these options (NULL ends); gives its port. */

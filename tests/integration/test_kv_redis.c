@@ -11,7 +11,6 @@
 #define REQUEST_MAX 4096
 
 static char address[32];
-static const uint16_t redis_port = 6390;
 
 /* ---- random requests ---- */
 
@@ -377,7 +376,7 @@ static void run_rounds(const char *const *options, uint64_t seed, int rounds)
     struct kv_process kv = kv_start_loopback(address, &port, options);
     struct ts_prng p = ts_prng_init(seed);
     for (int round = 0; round < rounds; round++) {
-        int fd[2] = {kv_connect(address, redis_port), kv_connect(address, port)};
+        int fd[2] = {kv_connect(address, KV_REDIS_PORT), kv_connect(address, port)};
         in_transaction = false;
         const char *hello = round % 2 == 0 ? "HELLO 2\r\nFLUSHALL\r\n" : "HELLO 3\r\nFLUSHALL\r\n";
         for (int i = 0; i < 2; i++) {
@@ -442,7 +441,7 @@ static void test_protocol_errors_close_as_redis(void **state)
     uint16_t port = 0;
     struct kv_process kv = kv_start_loopback(address, &port, NULL);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        int fd[2] = {kv_connect(address, redis_port), kv_connect(address, port)};
+        int fd[2] = {kv_connect(address, KV_REDIS_PORT), kv_connect(address, port)};
         struct kv_replies r[2] = {{0}, {0}};
         for (int k = 0; k < 2; k++) {
             kv_send(fd[k], cases[i], strlen(cases[i]));
@@ -468,7 +467,7 @@ static void test_short_lives_end_as_redis(void **state)
     static const char ask[] = "EXISTS a b c d\r\n";
     uint16_t port = 0;
     struct kv_process kv = kv_start_loopback(address, &port, NULL);
-    int fd[2] = {kv_connect(address, redis_port), kv_connect(address, port)};
+    int fd[2] = {kv_connect(address, KV_REDIS_PORT), kv_connect(address, port)};
     for (int i = 0; i < 2; i++) {
         struct kv_replies r = {0};
         kv_send(fd[i], request, strlen(request));
@@ -498,12 +497,8 @@ int main(void)
         cmocka_unit_test(test_protocol_errors_close_as_redis),
         cmocka_unit_test(test_short_lives_end_as_redis),
     };
-    char line[512];
     kv_address(address, 0);
-    const char *const argv[] = {"redis-server", "--bind", address, "--port", "6390",
-                                "--save",       "",       "--dir", "/tmp",   NULL};
-    struct kv_process redis = kv_start(argv);
-    kv_wait_line(&redis, "Ready to accept connections", line, sizeof(line));
+    struct kv_process redis = kv_start_redis(address);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     return kv_stop(&redis) == 0 ? failed : 1;
 }

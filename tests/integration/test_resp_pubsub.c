@@ -3,7 +3,6 @@
 #include "tests/integration/kv_process.h"
 
 static char address[32];
-static const uint16_t redis_port = 6390;
 
 #define STEP_MAX 40
 #define REPLY_MAX 4096
@@ -86,7 +85,7 @@ static void run_script(const struct script *script, uint16_t port, int protocol)
 {
     int fd[2][2];
     for (int i = 0; i < 2; i++) {
-        fd[0][i] = connect_to(redis_port, protocol);
+        fd[0][i] = connect_to(KV_REDIS_PORT, protocol);
         fd[1][i] = connect_to(port, protocol);
     }
     for (unsigned i = 0; script->steps[i] != NULL; i++) {
@@ -223,12 +222,8 @@ int main(void)
         cmocka_unit_test(test_subscriptions_are_bounded),
         cmocka_unit_test(test_subscriber_that_does_not_read_is_closed),
     };
-    char line[512];
     kv_address(address, 4);
-    const char *const argv[] = {"redis-server", "--bind", address, "--port", "6390",
-                                "--save",       "",       "--dir", "/tmp",   NULL};
-    struct kv_process redis = kv_start(argv);
-    kv_wait_line(&redis, "Ready to accept connections", line, sizeof(line));
+    struct kv_process redis = kv_start_redis(address);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     return kv_stop(&redis) == 0 ? failed : 1;
 }
