@@ -95,9 +95,10 @@ struct perform_transfer {
     /* … or to this one */
     struct ts_nic_id from;
     struct ts_seq seq;
-    bool known;      /* how much of it is here: … */
-    uint64_t offset; /* … so many bytes */
-    bool busy;       /* a worker is at it */
+    struct repl_pos base; /* where that one's journal began when it offered it */
+    bool known;           /* how much of it is here: … */
+    uint64_t offset;      /* … so many bytes */
+    bool busy;            /* a worker is at it */
 };
 
 struct perform_replica {

@@ -9,7 +9,9 @@
  * durably, and the process ends: its next start loads it, and begins the journal anew behind it.
  * Whatever a crash leaves is the old state with a part of a snapshot aside, or the new snapshot
  * with the old log, which the start replaces. A snapshot holds what was committed: whoever lacks it
- * is not in sync, and nobody counts on what its log has instead.
+ * is not in sync, and nobody counts on what its log has instead. Whether it is still lacked is
+ * asked at each step, and last of all on the loop right before it gets its name: another primary
+ * may have fed this replica meanwhile, and others may count on its log.
  *
  * The core sees none of this. Messages may be lost with their link: the primary finds each time
  * that it tries to feed the learner that what it needs is gone, and offers again. */
@@ -26,7 +28,7 @@
 /* A snapshot that is being given is not replaced by newer ones so soon. */
 #define HOLD_NS (10 * TS_NS_PER_S)
 
-enum transfer_work { TRANSFER_GIVE, TRANSFER_LOOK, TRANSFER_WRITE, TRANSFER_INSTALL };
+enum transfer_work { TRANSFER_GIVE, TRANSFER_LOOK, TRANSFER_WRITE, TRANSFER_CHECK };
 
 struct transfer_job {
     struct net_work work;
@@ -67,13 +69,15 @@ static void on_worker(void *arg)
         return; /* it is told, and read again, or another one; a start would find the damage */
     case TRANSFER_LOOK:
         job->err = snapshot_part_size(dir, job->seq, &job->offset, &job->why);
+        /* Each was synced before the next was asked for: a crash tore the last one at most. */
+        job->offset -= job->offset < TRANSFER_PIECE_BYTES ? job->offset : TRANSFER_PIECE_BYTES;
         break;
     case TRANSFER_WRITE:
         job->err = snapshot_part_write(dir, job->seq, job->offset,
                                        (struct ts_bytes){job->data, job->len}, &job->why);
         break;
-    case TRANSFER_INSTALL:
-        job->err = snapshot_part_install(dir, job->seq, info->incarnation, info->group, &job->why);
+    case TRANSFER_CHECK:
+        job->err = snapshot_part_check(dir, job->seq, info->incarnation, info->group, &job->why);
         break;
     }
     if (job->err != TS_OK && job->err != TS_ERR_CORRUPT && job->err != TS_ERR_SHORT) {
@@ -107,6 +111,29 @@ static void given(struct perform_replica *r, const struct transfer_job *job)
     tell(r, job->peer, &m);
 }
 
+static bool is_lacked(const struct perform_replica *r)
+{
+    const struct perform_transfer *t = &r->transfer;
+    return repl_lacks(r->perform.core, t->from, t->base, t->seq);
+}
+
+/* From here to the process's end nothing is fed: what this replica said before, it said while it
+ * lacked the snapshot. */
+static void install(struct perform_replica *r, struct ts_seq seq)
+{
+    struct ts_why why = {{0}};
+    enum ts_err err = snapshot_part_install(journal_dir(r->journal), seq, &why);
+    if (err != TS_OK) {
+        r->transfer.known = false;
+        journal_doubt(r->journal, err, &why);
+        r->ops->snapshot_failed(r->perform.ctx, err, why.text);
+        return;
+    }
+    r->ops->snapshot_installed(r->perform.ctx, seq);
+    perform_close(r);
+    r->ops->end(r->perform.ctx, true);
+}
+
 static void taken(struct perform_replica *r, const struct transfer_job *job)
 {
     struct perform_transfer *t = &r->transfer;
@@ -116,15 +143,18 @@ static void taken(struct perform_replica *r, const struct transfer_job *job)
         r->ops->snapshot_failed(r->perform.ctx, job->err, job->why.text);
         return; /* the next offer begins with what is there then */
     }
-    if (job->kind == TRANSFER_INSTALL) {
-        r->ops->snapshot_installed(r->perform.ctx, job->seq);
-        r->ops->end(r->perform.ctx, true);
+    if (!is_lacked(r)) {
+        t->known = false; /* the next offer looks at it anew, or removes it */
+        return;
+    }
+    if (job->kind == TRANSFER_CHECK) {
+        install(r, job->seq);
         return;
     }
     t->offset = job->offset + job->len;
     struct transfer_msg all = {.snapshot = job->seq};
     if (job->kind == TRANSFER_WRITE && t->offset == job->size) {
-        t->busy = begin_job(r, TRANSFER_INSTALL, job->peer, &all);
+        t->busy = begin_job(r, TRANSFER_CHECK, job->peer, &all);
     } else {
         ask(r);
     }
@@ -187,6 +217,7 @@ static void on_offer(struct perform_replica *r, struct ts_nic_id peer, const str
     t->known = t->known && ts_seq_eq(t->seq, m->snapshot);
     t->from = peer;
     t->seq = m->snapshot;
+    t->base = m->base;
     if (t->known) {
         ask(r);
     } else {
@@ -199,7 +230,7 @@ static void on_ask(struct perform_replica *r, struct ts_nic_id peer, const struc
 {
     struct perform_transfer *t = &r->transfer;
     uint64_t bit = 1ULL << peer.v;
-    if ((t->giving & bit) == 0) {
+    if ((t->giving & bit) == 0 && repl_role(r->perform.core) == REPL_ROLE_PRIMARY) {
         t->hold_until = ts_mono_add(now, HOLD_NS);
         t->giving |= begin_job(r, TRANSFER_GIVE, peer, m) ? bit : 0;
     }
@@ -208,12 +239,12 @@ static void on_ask(struct perform_replica *r, struct ts_nic_id peer, const struc
 static void on_piece(struct perform_replica *r, struct ts_nic_id peer, const struct transfer_msg *m)
 {
     struct perform_transfer *t = &r->transfer;
-    bool expected =
-        t->known && !t->busy && ts_nic_eq(t->from, peer) && ts_seq_eq(t->seq, m->snapshot);
+    bool expected = t->known && !t->busy && ts_nic_eq(t->from, peer) &&
+                    ts_seq_eq(t->seq, m->snapshot) && is_lacked(r);
     if (expected && m->bytes.len == 0) {
         /* All of it was here, and the process ended before it was installed; or what is here is not
          * a part of that, which the installing finds out. */
-        t->busy = begin_job(r, TRANSFER_INSTALL, peer, m);
+        t->busy = begin_job(r, TRANSFER_CHECK, peer, m);
     } else if (expected && t->offset == m->offset) {
         t->busy = begin_job(r, TRANSFER_WRITE, peer, m);
     }

@@ -102,17 +102,13 @@ static enum ts_err adopt(int fd, const char *path, struct ts_seq seq,
     return err != TS_OK ? err : ts_fd_sync(fd, path, why);
 }
 
-enum ts_err snapshot_part_install(const char *dir, struct ts_seq seq,
-                                  struct ts_incarnation incarnation, struct ts_group_id group,
-                                  struct ts_why *why)
+enum ts_err snapshot_part_check(const char *dir, struct ts_seq seq,
+                                struct ts_incarnation incarnation, struct ts_group_id group,
+                                struct ts_why *why)
 {
     char part[TS_PATH_MAX];
-    char path[TS_PATH_MAX];
     struct snapshot_info info;
     enum ts_err err = part_path(part, dir, seq, why);
-    if (err == TS_OK) {
-        err = snapshot_path(path, dir, seq, why);
-    }
     if (err != TS_OK) {
         return err;
     }
@@ -127,6 +123,17 @@ enum ts_err snapshot_part_install(const char *dir, struct ts_seq seq,
     }
     if (err == TS_ERR_CORRUPT || err == TS_ERR_SHORT) {
         (void)ts_disk_unlink(part);
+    }
+    return err;
+}
+
+enum ts_err snapshot_part_install(const char *dir, struct ts_seq seq, struct ts_why *why)
+{
+    char part[TS_PATH_MAX];
+    char path[TS_PATH_MAX];
+    enum ts_err err = part_path(part, dir, seq, why);
+    if (err == TS_OK) {
+        err = snapshot_path(path, dir, seq, why);
     }
     if (err == TS_OK && ts_disk_rename(part, path) != 0) {
         err = ts_why_sys(why, errno, "cannot rename %s", part);

@@ -16,11 +16,14 @@ enum ts_err snapshot_part_write(const char *dir, struct ts_seq seq, uint64_t off
 /* How much of it is there, 0: nothing. Others than this one are removed. */
 enum ts_err snapshot_part_size(const char *dir, struct ts_seq seq, uint64_t *bytes,
                                struct ts_why *why) TS_MUST_USE;
-/* All is there: writes this disk's header, checks every byte, makes it durable under its name. It
- * is removed when it is not whole (TS_ERR_CORRUPT): it comes again. TS_ERR_IO of a sync ends trust.
- */
+/* All is there: writes this disk's header and makes it durable, checks every byte. It is removed
+ * when it is not whole (TS_ERR_CORRUPT): it comes again. TS_ERR_IO of a sync ends trust. Blocks. */
+enum ts_err snapshot_part_check(const char *dir, struct ts_seq seq,
+                                struct ts_incarnation incarnation, struct ts_group_id group,
+                                struct ts_why *why) TS_MUST_USE;
+/* One that was checked gets its name, durably. Blocks for the sync of a directory; afterwards only
+ * the next start may go on with this disk's log. */
 enum ts_err snapshot_part_install(const char *dir, struct ts_seq seq,
-                                  struct ts_incarnation incarnation, struct ts_group_id group,
                                   struct ts_why *why) TS_MUST_USE;
 /* Up to `max` bytes of the snapshot `seq` of this disk, for another replica; gives *len and the
  * file's *size. TS_ERR_NOT_FOUND: a newer one has replaced it. */

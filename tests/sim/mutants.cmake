@@ -212,6 +212,7 @@ ts_sim_mutant(dropped-up-to-newest replicator/io/perform_snapshot.c)
 ts_sim_mutant(installed-not-synced replicator/io/snapshot_part.c)
 ts_sim_mutant(installed-name-not-synced replicator/io/snapshot_part.c)
 ts_sim_mutant(installed-not-said replicator/io/snapshot_part.c)
+ts_sim_mutant(torn-part-believed replicator/io/perform_transfer.c)
 ts_sim_mutant(old-log-goes-first replicator/io/journal_recover.c)
 ts_sim_mutant(lacking-not-offered replicator/io/perform_disk.c)
 

@@ -177,6 +177,18 @@ static bool lies(struct sim_volume *v, const struct sim_file *f)
     return v->next != SIM_LIE_NONE && v->armed && (settled || fresh) && sim_chance_pm(v->sim, 500);
 }
 
+/* Whether this is a snapshot that is not whole yet. */
+static bool is_aside(const struct sim_volume *v, const struct sim_file *f)
+{
+    for (size_t i = 0; i < v->names.count; i++) {
+        const struct sim_name *n = &v->names.n[i];
+        if (n->file == f) {
+            return strstr(n->name, "/snapshot-") != NULL && strstr(n->name, ".new") != NULL;
+        }
+    }
+    return false;
+}
+
 static int refuses(struct sim_volume *v, const struct sim_file *f, uint64_t end)
 {
     if (v->broken) {
@@ -224,7 +236,7 @@ static ssize_t write_parts(int fd, const struct iovec *iov, int count, uint64_t 
         v->next = SIM_LIE_NONE;
         v->latent = true;
         v->spared = false;
-        v->snapshots = 0;
+        v->snapshots = is_aside(v, f) ? -1 : 0; /* the one in the making is damaged itself */
         v->lie_turn = v->has_log ? v->turn : 0;
     }
     return whole ? (ssize_t)total : failed(EIO);

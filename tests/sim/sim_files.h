@@ -120,7 +120,7 @@ struct sim_volume {
     uint64_t fresh;      /* bit = enum sim_fault_kind: armed, and has not struck yet */
     bool latent;         /* damaged, and nobody has looked since */
     bool spared;         /* … only the newest snapshot is, and the one before it is kept */
-    uint64_t snapshots;  /* that this disk got since it was damaged last */
+    int64_t snapshots;   /* that this disk got since it was damaged last */
     bool has_log;        /* some damage shows only when a later group vouches for what it hit */
     uint32_t lie_turn;   /* of a lost or misdirected write; 0 = none, or no log */
     /* what a damage may hit: see sim_volume_corrupt */
