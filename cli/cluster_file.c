@@ -65,6 +65,11 @@ static void compare_group(struct difference *d, const struct cfg_group *a,
         differ(d, "client-tls of group %s %s to %s", a->name, a->client_tls ? "required" : "off",
                b->client_tls ? "required" : "off");
     }
+    if (a->disk_limit != b->disk_limit) {
+        differ(d, "disk-limit of group %s %llu MiB to %llu MiB", a->name,
+               (unsigned long long)(a->disk_limit >> 20),
+               (unsigned long long)(b->disk_limit >> 20));
+    }
     if (a->client_port != b->client_port) {
         differ(d, "port of group %s %u to %u", a->name, a->client_port, b->client_port);
     }

@@ -18,6 +18,8 @@
 #define CFG_FAILURE_TIMEOUT_MIN (20 * TS_NS_PER_MS)
 #define CFG_FAILURE_TIMEOUT_MAX (60 * TS_NS_PER_S)
 #define CFG_FAILURE_TIMEOUT_DEFAULT (100 * TS_NS_PER_MS)
+#define CFG_DISK_LIMIT_MIN (256ULL << 20)
+#define CFG_DISK_LIMIT_MAX (1ULL << 50)
 #define CFG_BASE_PORT_DEFAULT 7400
 /* Ports base_port .. base_port + CFG_PORTS_OWN - 1 are Twinstep's own on every node. */
 #define CFG_PORTS_OWN (10 + TS_GROUPS_MAX + 1)
@@ -40,6 +42,9 @@ struct cfg_group {
     enum cfg_durability durability;
     uint16_t client_port;
     bool client_tls; /* clients speak TLS on it, and nothing else */
+    /* What a replica's journal and snapshots may take on a disk, bytes; 0: half of its file system.
+     */
+    uint64_t disk_limit;
     uint8_t nic_count;
     struct ts_nic_id nics[TS_MEMBERS_MAX]; /* the first one is the first primary */
 };

@@ -176,7 +176,12 @@ const char *report_trace_role_text(uint64_t number);
     X(REPORT_ALARM_DISK, 5, "the journal failed") \
     X(REPORT_ALARM_BLOCKED, 6, "requests wait for a replica or for voters") \
     X(REPORT_ALARM_VOTER_LOST, 8, "a voter does not answer") \
-    X(REPORT_ALARM_DISK_HANGS, 9, "the disk finishes no write of the journal: look after it")
+    X(REPORT_ALARM_DISK_HANGS, 9, "the disk finishes no write of the journal: look after it") \
+    X(REPORT_ALARM_DISK_SPACE, 10, \
+      "the group's disk space runs short: raise its disk-limit, or free space") \
+    X(REPORT_ALARM_DISK_FULL, 11, \
+      "writes are refused for want of disk space: raise the group's disk-limit, free space, or " \
+      "remove keys")
 
 enum report_alarm {
 #define REPORT_ALARM_ENUM(sym, bit, text) sym = bit,

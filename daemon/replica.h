@@ -164,6 +164,8 @@ void replica_peers_tick(struct replica *r, struct ts_mono read_to);
 void replica_trace(struct replica *r, const struct ts_trace *t);
 void replica_report_flush(struct replica *r, struct ts_mono now, bool at_once);
 #define REPLICA_WHY_MAX 160
+/* Why writes are refused for want of disk space, and what to do; "" when they are not. */
+void replica_full(const struct replica *r, char out[REPLICA_WHY_MAX]);
 /* Why this replica does not serve, for people: the core's reason, and the voters that are missing
  * when it is them it has been waiting for; "" when there is none. */
 void replica_why(const struct replica *r, const struct repl_status *s, char out[REPLICA_WHY_MAX]);

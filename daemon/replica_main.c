@@ -159,6 +159,7 @@ static int open_core(struct replica *r)
         return fail(r, "out of memory at start");
     }
     perform_open(&r->p, r->core, &replica_perform_table, &replica_perform_ops, r);
+    r->p.room.limit = r->start->group->disk_limit;
     return TS_EXIT_OK;
 }
 

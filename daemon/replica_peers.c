@@ -59,9 +59,9 @@ static void on_frame(void *arg, struct ts_nic_id peer, uint8_t type, struct ts_b
 {
     struct replica *r = arg;
     struct repl_event ev = {.kind = REPL_EV_MESSAGE, .peer = peer};
-    if (transfer_msg_is(type)) {
+    if (perform_takes_frame(type)) {
         /* One that is malformed is of no use, and does no harm. */
-        enum ts_err ignored = perform_transfer_frame(&r->p, peer, type, payload, net_now());
+        enum ts_err ignored = perform_frame(&r->p, peer, type, payload, net_now());
         (void)ignored;
         return;
     }

@@ -71,6 +71,12 @@ static enum report_role report_role_of(const struct repl_status *s)
 static uint64_t alarms_of(const struct replica *r, const struct repl_status *s, struct ts_mono now)
 {
     uint64_t alarms = s->alarms;
+    struct ts_nic_id whose;
+    if (perform_room(&r->p, &whose) >= DISK_ROOM_FULL) {
+        alarms |= 1ULL << REPORT_ALARM_DISK_FULL;
+    } else if (r->p.room.own == DISK_ROOM_SHORT) {
+        alarms |= 1ULL << REPORT_ALARM_DISK_SPACE;
+    }
     if (r->voters == NULL) {
         return alarms;
     }
@@ -163,6 +169,39 @@ static void send_figures(struct replica *r)
     }
 }
 
+void replica_full(const struct replica *r, char out[REPLICA_WHY_MAX])
+{
+    const struct perform_room *room = &r->p.room;
+    const char *group = r->start->group->name;
+    struct ts_nic_id whose;
+    char text[2 * REPLICA_WHY_MAX] = "";
+    if (perform_room(&r->p, &whose) >= DISK_ROOM_FULL) {
+        const struct cfg_node *n =
+            cfg_cluster_node(&r->start->cluster, whose.v != 0 ? whose : r->start->node->id);
+        const char *name = n == NULL ? "?" : n->name;
+        unsigned long long limit = perform_room_limit(&r->p) >> 20;
+        unsigned long long use = room->use >> 20;
+        unsigned long long left = room->free >> 20;
+        if (whose.v != 0) {
+            (void)snprintf(text, sizeof(text),
+                           "group %s has no room on the disk of %s: free space there, raise "
+                           "disk-limit, or remove keys",
+                           group, name);
+        } else if (use + left < limit) {
+            (void)snprintf(text, sizeof(text),
+                           "the disk of %s has %llu MiB left, too little for group %s: free "
+                           "space, or remove keys",
+                           name, left, group);
+        } else {
+            (void)snprintf(text, sizeof(text),
+                           "group %s takes %llu of %llu MiB on %s: raise disk-limit, or remove "
+                           "keys",
+                           group, use, limit, name);
+        }
+    }
+    (void)snprintf(out, REPLICA_WHY_MAX, "%.159s", text);
+}
+
 static void send_state(struct replica *r, struct ts_mono now)
 {
     struct repl_status s;
@@ -191,6 +230,9 @@ static void send_state(struct replica *r, struct ts_mono now)
     out.requests_total = r->requests_total;
     out.rejected_total = rejected(r, &s, &stats);
     replica_why(r, &s, out.why);
+    if (out.why[0] == '\0' && repl_serves(r->core)) {
+        replica_full(r, out.why);
+    }
     fill_peers(r, &s, &out);
     uint8_t bytes[REPORT_BYTES_MAX];
     struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));

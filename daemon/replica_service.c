@@ -202,6 +202,7 @@ void replica_service_publish_status(struct replica *r, struct ts_mono now)
     if (repl_serves(r->core) && stays) {
         out.role = RESP_ROLE_PRIMARY;
         r->handed_over = false;
+        replica_full(r, out.full);
     } else if (led_by_other) {
         out.role = RESP_ROLE_SECONDARY;
         out.relays = r->handed_over;

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 int ts_disk_open(const char *path, int flags, mode_t mode)
@@ -51,6 +52,17 @@ int ts_disk_size(int fd, uint64_t *bytes)
         return -1;
     }
     *bytes = (uint64_t)st.st_size;
+    return 0;
+}
+
+int ts_disk_space(const char *path, uint64_t *total, uint64_t *free)
+{
+    struct statvfs st;
+    if (statvfs(path, &st) != 0) {
+        return -1;
+    }
+    *total = (uint64_t)st.f_blocks * st.f_frsize;
+    *free = (uint64_t)st.f_bavail * st.f_frsize;
     return 0;
 }
 

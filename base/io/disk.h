@@ -25,6 +25,9 @@ int ts_disk_sync_data(int fd);
 int ts_disk_sync(int fd);
 /* Of an open file, bytes. */
 int ts_disk_size(int fd, uint64_t *bytes);
+/* statvfs: of the file system that holds `path`, bytes in all, and those that this user may still
+ * take. */
+int ts_disk_space(const char *path, uint64_t *total, uint64_t *free);
 int ts_disk_set_mode(int fd, mode_t mode);
 /* flock: exclusive, refused at once (EWOULDBLOCK) when somebody else has it. */
 int ts_disk_lock(int fd);

@@ -12,8 +12,8 @@
 static const char *const ROOT_KEYS[] = {"cluster",  "failure-timeout", "base-port", "nics",
                                         "arbiters", "groups",          NULL};
 static const char *const NODE_KEYS[] = {"name", "host", "paths", "voter", NULL};
-static const char *const GROUP_KEYS[] = {"name",       "service",    "nics", "port",
-                                         "durability", "client-tls", NULL};
+static const char *const GROUP_KEYS[] = {"name",       "service",    "nics",       "port",
+                                         "durability", "client-tls", "disk-limit", NULL};
 /* A node lives in RUN/NAME: these names are files of RUN itself, and "status" speaks in alarms. */
 static const char *const RESERVED[] = {"ca",  "demo",   "formed", "lock",
                                        "run", "status", "users",  NULL};
@@ -252,6 +252,32 @@ static bool read_client_tls(struct yaml_doc *y, const yaml_node_t *node)
     return strcmp(text, "required") == 0;
 }
 
+/* "8GiB", "512MiB". */
+static uint64_t read_disk_limit(struct yaml_doc *y, const yaml_node_t *node)
+{
+    const char *text = yaml_doc_text(y, node, "disk-limit");
+    uint64_t v = 0;
+    size_t i = 0;
+    if (y->failed) {
+        return 0;
+    }
+    for (; i < 9 && text[i] >= '0' && text[i] <= '9'; i++) {
+        v = v * 10 + (uint64_t)(text[i] - '0');
+    }
+    unsigned shift = strcmp(text + i, "MiB") == 0   ? 20
+                     : strcmp(text + i, "GiB") == 0 ? 30
+                     : strcmp(text + i, "TiB") == 0 ? 40
+                                                    : 0;
+    if (i == 0 || shift == 0) {
+        yaml_doc_fail(y, node,
+                      "disk-limit is \"%.40s\"; write a number with MiB, GiB or TiB, like 8GiB",
+                      text);
+    } else if (v << shift < CFG_DISK_LIMIT_MIN || v << shift > CFG_DISK_LIMIT_MAX) {
+        yaml_doc_fail(y, node, "disk-limit is %.40s; choose from 256MiB to 1024TiB", text);
+    }
+    return y->failed ? 0 : v << shift;
+}
+
 static void read_group(struct yaml_doc *y, const yaml_node_t *map, struct cfg_cluster *c,
                        struct places *at)
 {
@@ -275,6 +301,8 @@ static void read_group(struct yaml_doc *y, const yaml_node_t *map, struct cfg_cl
     }
     const yaml_node_t *tls = yaml_doc_get(y, map, "client-tls");
     g->client_tls = tls != NULL && read_client_tls(y, tls);
+    const yaml_node_t *limit = yaml_doc_get(y, map, "disk-limit");
+    g->disk_limit = limit != NULL ? read_disk_limit(y, limit) : 0;
     at->port[c->group_count] = port;
     if (!y->failed) {
         c->group_count++;

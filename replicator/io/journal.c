@@ -301,6 +301,20 @@ struct journal_place journal_base(struct journal *j)
     return base;
 }
 
+uint64_t journal_disk_bytes(struct journal *j)
+{
+    journal_lock(j);
+    uint64_t first = j->index.start.segment;
+    uint64_t last = j->spare.number; /* the highest that was ever asked for */
+    journal_unlock(j);
+    return last < first ? 0 : (last - first + 1) * j->options.segment_bytes;
+}
+
+uint32_t journal_segment_bytes(const struct journal *j)
+{
+    return j->options.segment_bytes;
+}
+
 uv_loop_t *journal_uv_loop(const struct journal *j)
 {
     return j->threads.loop;

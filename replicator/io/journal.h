@@ -182,6 +182,11 @@ enum ts_err journal_drop_before(struct journal *j, struct ts_seq seq) TS_MUST_US
 /* Where the log begins now: what comes before can be read no more. */
 struct journal_place journal_base(struct journal *j);
 
+/* What its segments take on the disk, bytes, the one that is prepared ahead counted; and how long
+ * one is. */
+uint64_t journal_disk_bytes(struct journal *j);
+uint32_t journal_segment_bytes(const struct journal *j);
+
 /* R2.11: another file of the directory could not be written. When that casts doubt on the disk, it
  * is abandoned and the journal fails, as after an error of its own; otherwise nothing happens. By
  * any thread. */

@@ -1,5 +1,7 @@
 #include "replicator/io/perform_replica.h"
 
+#include "replicator/io/transfer_msg.h"
+
 void perform_open(struct perform_replica *r, struct repl *core, const struct perform_table *table,
                   const struct perform_ops *ops, void *ctx)
 {
@@ -46,8 +48,23 @@ void perform_turn(struct perform_replica *r, struct ts_mono now, bool early)
     }
     perform_disk_answer_refused(r); /* what the steps until now could not begin */
     if (!r->ended) {
+        perform_room_turn(r, now);
+    }
+    if (!r->ended) {
         perform_snapshot_turn(r, now);
     }
+}
+
+bool perform_takes_frame(uint8_t type)
+{
+    return transfer_msg_is(type) || disk_msg_is(type);
+}
+
+enum ts_err perform_frame(struct perform_replica *r, struct ts_nic_id peer, uint8_t type,
+                          struct ts_bytes frame, struct ts_mono now)
+{
+    return disk_msg_is(type) ? perform_room_frame(r, peer, type, frame, now)
+                             : perform_transfer_frame(r, peer, type, frame, now);
 }
 
 struct ts_mono perform_deadline(const struct perform_replica *r)
@@ -58,6 +75,8 @@ struct ts_mono perform_deadline(const struct perform_replica *r)
         at = ts_mono_lt(core, at) ? core : at;
         struct ts_mono again = perform_snapshot_deadline(r);
         at = ts_mono_lt(again, at) ? again : at;
+        struct ts_mono look = perform_room_deadline(r);
+        at = ts_mono_lt(look, at) ? look : at;
     }
     return at;
 }

@@ -6,7 +6,9 @@
  *   perform_disk.c      the journal: what is asked of it, what it tells, when it fails
  *   perform_snapshot.c  snapshots: when one is taken, how, what may be dropped then; the start from
  * one perform_register.c  the voters: registration of the start (R1.8), then the proposer
- *   perform_service.c   the service: apply, release, and the entries a primary orders by itself
+ *   perform_room.c      room on the disk: when people are told, and when clients' writes are
+ * refused perform_service.c   the service: apply, release, and the entries a primary orders by
+ * itself
  *
  * No I/O and no clock but the journal's calls, which copy and return: sockets, files and people are
  * behind perform_table and perform_ops. The user owns the struct, opens the journal with
@@ -20,6 +22,7 @@
 
 #include "cluster-cfg/proposer.h"
 #include "cluster-cfg/start.h"
+#include "replicator/io/disk_msg.h"
 #include "replicator/io/perform.h"
 #include "replicator/io/snapshot_file.h"
 
@@ -81,6 +84,7 @@ struct perform_snapshot {
     uint64_t taken_at;     /* perform.applied_bytes when it began */
     struct ts_mono retry_at; /* one that failed is not tried again before */
     uint64_t retry_ns;       /* … after the beginning of that one; 0: none has failed */
+    struct ts_mono press_at; /* one for want of room alone is not begun before */
     struct svc_walk *walk;   /* of the one under way; NULL: all of it was handed over, or none is */
     struct perform_snapshot_job *job; /* … with what the worker needs; NULL: none is under way */
     struct ts_seq newest;             /* of those that are durable; 0: there is none */
@@ -101,6 +105,35 @@ struct perform_transfer {
     bool busy;            /* a worker is at it */
 };
 
+/* What a look at the disk found, bytes. */
+struct perform_room_look {
+    uint64_t total;     /* of the file system, … */
+    uint64_t free;      /* … and what is left of it */
+    uint64_t snapshots; /* but one that is being written */
+    uint64_t newest;    /* of these */
+    uint64_t journal;   /* when the look began */
+};
+
+/* perform_room.c */
+struct perform_room {
+    uint64_t
+        limit;  /* what journal and snapshots may take; the user may set it; 0: half of the disk */
+    bool known; /* there was a look */
+    bool looking; /* a worker is at it */
+    struct perform_room_look look;
+    struct ts_mono now; /* of the last turn */
+    struct ts_mono look_at;
+    uint64_t judged_at; /* perform.applied_bytes then */
+    uint64_t use;       /* as last judged, … */
+    uint64_t free;      /* … and what the file system has left */
+    enum disk_room own;
+    uint64_t told; /* bit = NIC: it has said … */
+    struct {
+        enum disk_room room;  /* … this, … */
+        struct ts_mono until; /* … which holds until then */
+    } peer[TS_NODES_MAX + 1];
+};
+
 struct perform_replica {
     struct perform perform;
     const struct perform_ops *ops;
@@ -117,6 +150,9 @@ struct perform_replica {
     /* perform_snapshot.c */
     struct perform_snapshot snapshot;
     struct perform_transfer transfer;
+
+    /* perform_room.c */
+    struct perform_room room;
 
     /* perform_register.c */
     struct start registration;
@@ -149,6 +185,12 @@ void perform_close(struct perform_replica *r);
 void perform_turn(struct perform_replica *r, struct ts_mono now, bool early);
 /* When the next turn is due; the service's is not in it. */
 struct ts_mono perform_deadline(const struct perform_replica *r);
+
+/* Whether a frame of a peer is for what is around the core, and such a frame: one that is malformed
+ * is left alone, and says so. */
+bool perform_takes_frame(uint8_t type);
+enum ts_err perform_frame(struct perform_replica *r, struct ts_nic_id peer, uint8_t type,
+                          struct ts_bytes frame, struct ts_mono now) TS_MUST_USE;
 
 /* ---- perform_disk.c ------------------------------------------------------------------ */
 
@@ -206,6 +248,22 @@ void perform_transfer_offer(struct perform_replica *r, struct ts_nic_id peer);
 enum ts_err perform_transfer_frame(struct perform_replica *r, struct ts_nic_id peer, uint8_t type,
                                    struct ts_bytes frame, struct ts_mono now) TS_MUST_USE;
 
+/* ---- perform_room.c ------------------------------------------------------------------ */
+
+/* Looks at the disk now and then. */
+void perform_room_turn(struct perform_replica *r, struct ts_mono now);
+struct ts_mono perform_room_deadline(const struct perform_replica *r);
+/* What the group's journals and snapshots may take here, bytes. */
+uint64_t perform_room_limit(const struct perform_replica *r);
+/* The least that this replica has, and those that it requires as primary; *whose is 0 when it is
+ * its own. */
+enum disk_room perform_room(const struct perform_replica *r, struct ts_nic_id *whose);
+/* Whether a client's write may be ordered; `grows`: one that may make the state longer. */
+bool perform_room_takes(const struct perform_replica *r, bool grows);
+/* A frame of these types (disk_msg_is). What disk_msg_decode says of it. */
+enum ts_err perform_room_frame(struct perform_replica *r, struct ts_nic_id peer, uint8_t type,
+                               struct ts_bytes frame, struct ts_mono now) TS_MUST_USE;
+
 /* ---- perform_register.c -------------------------------------------------------------- */
 
 /* Begins the registration of this start. The instance in `proposer` is the core's. */
@@ -229,7 +287,8 @@ struct ts_mono perform_register_deadline(const struct perform_replica *r);
  * time moves with each (R2.2). */
 struct ts_hash perform_service_apply(struct perform_replica *r, const struct svc_entry *entry,
                                      struct ts_epoch epoch, bool release);
-/* Orders requests as one batch. TS_ERR_BUSY: the window is full; TS_ERR_REFUSED: not primary. */
+/* Orders requests as one batch. TS_ERR_BUSY: the window is full; TS_ERR_REFUSED: not primary;
+ * TS_ERR_NOSPACE: commands, for which there is no room (perform_room_takes). */
 enum ts_err perform_service_order(struct perform_replica *r, const struct repl_request *requests,
                                   size_t count, struct ts_seq *first) TS_MUST_USE;
 /* Orders what the primary orders by itself: TICK when something expires, CHECKPOINT for the digest

@@ -27,6 +27,9 @@ enum ts_err perform_service_order(struct perform_replica *r, const struct repl_r
     struct repl_event ev = {.kind = REPL_EV_SUBMIT};
     ev.u.submit.requests = requests;
     ev.u.submit.count = count;
+    if (requests[0].kind == SVC_ENTRY_COMMAND && !perform_room_takes(r, false)) {
+        return TS_ERR_NOSPACE;
+    }
     r->ops->feed(r->perform.ctx, &ev);
     *first = r->perform.fx.first_seq;
     switch (r->perform.fx.submit) {
@@ -60,7 +63,8 @@ static struct ts_mono checkpoint_due(const struct perform_replica *r)
     if (!repl_serves(r->perform.core) || ts_seq_lt(applied, r->checkpoint_seq)) {
         return TS_MONO_NEVER;
     }
-    bool busy = ts_seq_lt(r->checkpoint_seq, applied);
+    /* Without room somebody wants a snapshot, which needs something new behind the last one. */
+    bool busy = ts_seq_lt(r->checkpoint_seq, applied) || !perform_room_takes(r, true);
     struct ts_mono due =
         ts_mono_add(r->checkpoint_at, busy ? CHECKPOINT_BUSY_NS : CHECKPOINT_IDLE_NS);
     return ts_mono_lt(due, r->own_after) ? r->own_after : due;

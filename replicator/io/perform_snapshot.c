@@ -23,6 +23,9 @@
 /* After a failure, a full disk say; twice as long after each further one, up to the second. */
 #define RETRY_NS (3 * TS_NS_PER_S)
 #define RETRY_NS_MAX (96 * TS_NS_PER_S)
+/* For want of room alone one is not begun sooner after the one before, which had so many bytes. */
+#define PRESS_NS TS_NS_PER_S
+#define PRESS_NS_PER_BYTE 16U
 
 _Static_assert(SVC_PIECE_MAX <= SNAPSHOT_PIECE_MAX, "each piece of a service can be stored");
 
@@ -146,11 +149,24 @@ static void hand_over(struct perform_replica *r)
     net_work_queue(journal_uv_loop(r->journal), &job->work, on_worker, worker_done, job);
 }
 
-static bool is_due(const struct perform_replica *r)
+/* Want of room: when two snapshots are newer than what the journal begins with, that can go. */
+static bool is_pressed(const struct perform_replica *r)
+{
+    const struct perform_snapshot *s = &r->snapshot;
+    return r->room.own >= DISK_ROOM_FULL && ts_seq_lt(s->newest, repl_applied(r->perform.core)) &&
+           journal_disk_bytes(r->journal) > 2ULL * journal_segment_bytes(r->journal);
+}
+
+static bool is_due(const struct perform_replica *r, struct ts_mono *at)
 {
     const struct perform_snapshot *s = &r->snapshot;
     uint64_t limit = s->newest_bytes > s->limit ? s->newest_bytes : s->limit;
-    return r->perform.applied_bytes - s->taken_at > limit;
+    *at = ts_mono_lt(s->retry_at, r->transfer.hold_until) ? r->transfer.hold_until : s->retry_at;
+    if (r->perform.applied_bytes - s->taken_at > limit) {
+        return true;
+    }
+    *at = ts_mono_lt(*at, s->press_at) ? s->press_at : *at;
+    return is_pressed(r);
 }
 
 static void begin(struct perform_replica *r, struct ts_mono now)
@@ -161,6 +177,7 @@ static void begin(struct perform_replica *r, struct ts_mono now)
     s->retry_ns = s->retry_ns == 0 ? RETRY_NS : 2 * s->retry_ns;
     s->retry_ns = s->retry_ns < RETRY_NS_MAX ? s->retry_ns : RETRY_NS_MAX;
     s->retry_at = ts_mono_add(now, s->retry_ns);
+    s->press_at = ts_mono_add(now, PRESS_NS + s->newest_bytes * PRESS_NS_PER_BYTE);
     s->walk = job == NULL ? NULL : r->svc->walk_begin(r->state);
     if (s->walk == NULL) {
         free(job);
@@ -195,8 +212,8 @@ void perform_snapshot_turn(struct perform_replica *r, struct ts_mono now)
         return;
     }
     drop_needless(r);
-    if (s->job == NULL && is_due(r) && !ts_mono_lt(now, s->retry_at) &&
-        !ts_mono_lt(now, r->transfer.hold_until)) {
+    struct ts_mono at;
+    if (s->job == NULL && is_due(r, &at) && !ts_mono_lt(now, at)) {
         begin(r, now);
     }
     if (s->job != NULL && !s->job->runs) {
@@ -206,10 +223,8 @@ void perform_snapshot_turn(struct perform_replica *r, struct ts_mono now)
 
 struct ts_mono perform_snapshot_deadline(const struct perform_replica *r)
 {
-    const struct perform_snapshot *s = &r->snapshot;
-    struct ts_mono held = r->transfer.hold_until;
-    struct ts_mono at = ts_mono_lt(s->retry_at, held) ? held : s->retry_at;
-    return s->job == NULL && is_due(r) ? at : TS_MONO_NEVER;
+    struct ts_mono at;
+    return r->snapshot.job == NULL && is_due(r, &at) ? at : TS_MONO_NEVER;
 }
 
 void perform_snapshot_close(struct perform_replica *r)

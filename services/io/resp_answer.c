@@ -282,6 +282,8 @@ void resp_answer_refusal(const struct resp_server *s, char *text, size_t cap)
     const struct resp_server_status *st = &s->status;
     if (st->role == RESP_ROLE_SECONDARY && st->primary[0] != '\0') {
         snprintf(text, cap, "READONLY primary is %s", st->primary);
+    } else if (st->role == RESP_ROLE_PRIMARY && st->full[0] != '\0') {
+        snprintf(text, cap, "OOM %s", st->full);
     } else if (st->reason[0] != '\0') {
         snprintf(text, cap, "CLUSTERDOWN %s; try again", st->reason);
     } else if (st->role == RESP_ROLE_PRIMARY) {

@@ -348,6 +348,9 @@ struct resp_span resp_intake_place(struct svc_out *arena, size_t n);
 /* Appends the request's payload to an arena. */
 struct resp_span resp_intake_put(struct svc_out *arena, enum resp_version version, uint8_t id,
                                  const struct resp_request *req);
+/* Whether this command may make the state grow, and there is no room: then the refusal is to be
+ * written. */
+bool resp_intake_is_full(const struct resp_server *s, const struct kv_command *command);
 /* Whether the state's commands are taken now. Otherwise they wait, or the refusal is written, as
  * *how says. */
 bool resp_intake_serves(struct resp_conn *c, enum resp_intake *how);

@@ -161,6 +161,12 @@ static void run_local(struct resp_conn *c, const struct kv_command *command,
     resp_answer_local_end(c, before);
 }
 
+bool resp_intake_is_full(const struct resp_server *s, const struct kv_command *command)
+{
+    return s->status.role == RESP_ROLE_PRIMARY && s->status.full[0] != '\0' &&
+           (command->flags & KV_CMD_DENYOOM) != 0;
+}
+
 bool resp_intake_serves(struct resp_conn *c, enum resp_intake *how)
 {
     struct resp_server *s = c->server;
@@ -214,7 +220,8 @@ static enum resp_intake dispatch(struct resp_conn *c, const struct resp_request 
         resp_list_add(c, RESP_LINK_STARVED);
         return RESP_INTAKE_WAIT;
     }
-    if (state_command && arity_ok && s->status.role == RESP_ROLE_PRIMARY) {
+    bool full = state_command && arity_ok && resp_intake_is_full(s, command);
+    if (state_command && arity_ok && s->status.role == RESP_ROLE_PRIMARY && !full) {
         c->last_command = command->name;
         unsigned kind = command->flags & (KV_CMD_READ | KV_CMD_TIMED);
         return kind == KV_CMD_READ && c->ordered == c->answered ? collect_read(c, command, req)

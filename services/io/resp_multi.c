@@ -169,6 +169,12 @@ static enum resp_intake take_within(struct resp_conn *c, const struct kv_command
         resp_answer_error(c, "ERR Command not allowed inside a transaction");
     } else if ((command->flags & KV_CMD_LOCAL) != 0) {
         keep_local(c, command, req);
+    } else if (resp_intake_is_full(c->server, command)) {
+        char text[RESP_REASON_MAX + 64];
+        resp_answer_refusal(c->server, text, sizeof(text));
+        c->server->stats.refused++;
+        c->multi.failed = true;
+        resp_answer_error(c, text);
     } else if (resp_intake_serves(c, &how)) {
         keep_command(c, command, req);
     } else if (how == RESP_INTAKE_TAKEN) {

@@ -395,8 +395,12 @@ static size_t submit_batch(struct resp_server *s)
     bool refused = err != TS_OK && err != TS_ERR_BUSY;
     s->busy = s->busy || err == TS_ERR_BUSY;
     if (refused || s->refuse_due) {
+        bool lost = s->refuse_due || err != TS_ERR_NOSPACE;
         s->refuse_due = false;
-        resp_answer_refuse_all(s);
+        resp_answer_refuse_pending(s);
+        if (lost) {
+            resp_answer_refuse_rounds(s);
+        }
     }
     return bytes;
 }

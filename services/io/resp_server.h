@@ -59,7 +59,8 @@ struct resp_server_ops {
      * resp_server_reply later, in token order, or resp_server_close_unanswered comes.
      * TS_OK takes all. TS_ERR_BUSY takes none: they are kept, and offered again in the next
      * turn: the loop is not kept awake for that before resp_server_resume. Any other error takes
-     * none, for ever: they are answered with the error of the present status. */
+     * none, for ever: they are answered with the error of the present status; reads, too, but after
+     * TS_ERR_NOSPACE. */
     enum ts_err (*submit)(void *ctx, const struct ts_bytes *payloads, size_t n,
                           uint64_t first_token);
 
@@ -124,6 +125,9 @@ struct resp_server_status {
     char group[32];
     char node[32];
     struct ts_epoch epoch;
+    /* PRIMARY: "" = it takes all commands; otherwise it refuses those that may make the state grow,
+     * and this says why, and what to do; a clause without full stop */
+    char full[RESP_REASON_MAX];
     bool relays; /* SECONDARY: it has handed over, and carries on the connections of before */
     bool self_in_sync;
     struct resp_peer peers[TS_MEMBERS_MAX]; /* the other members */

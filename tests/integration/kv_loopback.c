@@ -6,7 +6,7 @@
  * applied to two states with different hash seeds, whose answers must be equal.
  *
  * usage: kv_loopback ADDRESS [--port N] [--jitter SEED] [--limits TEXT] [--clients N]
- *        [--users FILE] [--tls DIR] [--secondary HOST:PORT | --unavailable REASON]
+ *        [--users FILE] [--tls DIR] [--secondary HOST:PORT | --unavailable REASON | --full REASON]
  * Prints "port N" when it listens; ends on SIGTERM. */
 #include <signal.h>
 #include <stdio.h>
@@ -192,6 +192,7 @@ struct options {
     const char *limits;
     const char *secondary;
     const char *unavailable;
+    const char *full;
     const char *users;
     const char *tls;
     struct resp_server_config config;
@@ -224,6 +225,8 @@ static void read_options(int argc, char **argv, struct options *o)
             o->secondary = value;
         } else if (strcmp(argv[i - 1], "--unavailable") == 0) {
             o->unavailable = value;
+        } else if (strcmp(argv[i - 1], "--full") == 0) {
+            o->full = value;
         }
     }
 }
@@ -238,6 +241,7 @@ static void set_status(struct loopback *l, const struct options *o)
     st.peer_count = 1;
     st.peers[0] = (struct resp_peer){
         .name = "nic2", .address = "127.0.0.2:6379", .in_sync = true, .connected = true};
+    snprintf(st.full, sizeof(st.full), "%s", o->full != NULL ? o->full : "");
     if (o->secondary != NULL) {
         st.role = RESP_ROLE_SECONDARY;
         snprintf(st.primary, sizeof(st.primary), "%s", o->secondary);

@@ -48,6 +48,22 @@ static void test_unavailable_says_why(void **state)
     stop(&h);
 }
 
+/* Goal: without room on the disk what may grow is refused, within a transaction, too, and says why;
+ * reads and removals go on, and answers come in their order. */
+static void test_full_refuses_what_grows(void **state)
+{
+    (void)state;
+    struct harness h = START("--full", "group kv has no room");
+    int fd = kv_connect(address, h.port);
+    kv_expect(fd, "GET a\r\nDEL a\r\nSET a 1\r\nTTL a\r\nGET a\r\n",
+              "$-1\r\n:0\r\n-OOM group kv has no room\r\n:-2\r\n$-1\r\n");
+    kv_expect(fd, "MULTI\r\nDEL a\r\nSET a 1\r\nEXEC\r\n",
+              "+OK\r\n+QUEUED\r\n-OOM group kv has no room\r\n"
+              "-EXECABORT Transaction discarded because of previous errors.\r\n");
+    close(fd);
+    stop(&h);
+}
+
 /* Goal: one client too many gets Redis' error; when one leaves, the next is let in. */
 static void test_too_many_clients_are_refused(void **state)
 {
@@ -240,6 +256,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_secondary_refuses_state_commands),
         cmocka_unit_test(test_unavailable_says_why),
+        cmocka_unit_test(test_full_refuses_what_grows),
         cmocka_unit_test(test_too_many_clients_are_refused),
         cmocka_unit_test(test_half_closed_client_gets_its_answers),
         cmocka_unit_test(test_slow_reader_is_paused_not_dropped),

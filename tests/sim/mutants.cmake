@@ -215,6 +215,8 @@ ts_sim_mutant(installed-not-said replicator/io/snapshot_part.c)
 ts_sim_mutant(torn-part-believed replicator/io/perform_transfer.c)
 ts_sim_mutant(old-log-goes-first replicator/io/journal_recover.c)
 ts_sim_mutant(lacking-not-offered replicator/io/perform_disk.c)
+ts_sim_mutant(limit-not-refused replicator/io/perform_room.c)
+ts_sim_mutant(room-looked-at-once replicator/io/perform_room.c)
 
 # A checker that has gone blind is seen at once: each of these is caught soon by the one named, while
 # no other one ends a seed. Every checker of SIM_CHECK_LIST is named, or sim/mutant-rules fails.
@@ -231,6 +233,7 @@ set(sim_quick
     abdicated-goes-on=silent-after-giving-up
     group-not-synced=durable-kept
     jitter-not-from-seed=deterministic
+    limit-not-refused=refused-without-room
     not-closed-when-replaced=answered-or-closed
     own-journal-not-awaited=replicas-agree
     own-journal-not-awaited=acknowledged-kept

@@ -31,6 +31,7 @@
  *   sim_disk_start.c  … its starts, and what it may forget
  *   sim_told.c     … the log as it was told
  *   sim_snapshot.c … what is taken, loaded and dropped, and what must hold of it
+ *   sim_room.c     … room on it, and what is refused without
  *   sim_work.c     libuv's worker threads, in virtual time
  *   sim_lies.c     false claims, which a new start of the replica makes right
  *   sim_stray.c, sim_stray_register.c: messages that nobody sent like this, or now, or to whom
@@ -170,6 +171,7 @@ struct sim_stats {
     X(SIM_CHECK_DISK, "durable-kept") \
     X(SIM_CHECK_SAID, "said-is-durable") \
     X(SIM_CHECK_SNAPSHOT, "snapshots") \
+    X(SIM_CHECK_ROOM, "refused-without-room") \
     X(SIM_CHECK_LINEAR, "linearizable") \
     X(SIM_CHECK_LIVE, "liveness") \
     X(SIM_CHECK_AVAILABLE, "available") \

@@ -78,6 +78,11 @@ struct sim_disk {
     struct ts_seq loaded;                        /* the snapshot of this start; 0: none */
     struct sim_flipped flipped[SIM_FLIPPED_MAX]; /* ring */
     uint64_t flipped_next;
+    /* sim_room.c */
+    uint32_t segment_bytes;
+    uint64_t looks; /* at its room */
+    uint64_t over;  /* there is none since this window began, or this one; 0 = there is some, … */
+    uint64_t over_looks; /* … and it had looked so often then */
     /* faults */
     bool old;       /* an old image lies there */
     bool contested; /* a voter may know a copy by the number of this start */
@@ -136,11 +141,23 @@ void sim_snapshot_broken(void *ctx, const char *text);
 void sim_snapshot_loaded(void *ctx, const struct snapshot_info *info);
 void sim_snapshot_installed(void *ctx, struct ts_seq seq);
 
+/* ---- sim_room.c -------------------------------------------------------------------------- */
+
+/* Whether others have taken all that the file system had left. */
+bool sim_room_is_tight(const struct sim *s, int node);
+/* The replica looks at what there is. */
+void sim_room_looked(struct sim *s, int node);
+void sim_room_watch(struct sim *s, int node);
+/* It has ordered what may make its state longer. */
+void sim_room_check_takes(struct sim *s, int node);
+
 /* ---- sim_disk.c, sim_disk_start.c ---------------------------------------------------------- */
 
 /* The path of a volume: kind 'r' for a replica's, 'v' for a voter's. */
 void sim_disk_dir(char out[8], int node, char kind);
 void sim_disk_format(struct sim *s, int node);
+/* Of this run's journals. */
+uint32_t sim_disk_segment_bytes(const struct sim *s);
 /* What the journal tells. */
 struct journal_callbacks sim_disk_callbacks(struct sim_replica *r);
 /* Opens the journal and replays it to the core: false when it is refused, or the process has ended

@@ -80,19 +80,24 @@ static void judge_refusal(struct sim *s, int node, enum ts_err err, const char *
     d->lost = true;
 }
 
-/* Small segments: the log goes on in the next one often. Long entries must fit. */
-static struct journal_options options_of(const struct sim *s)
+uint32_t sim_disk_segment_bytes(const struct sim *s)
 {
-    struct journal_options o = {.segment_bytes = JOURNAL_SEGMENT_BYTES_MIN,
-                                .begin = sim_snapshot_load};
+    uint32_t bytes = JOURNAL_SEGMENT_BYTES_MIN;
     for (size_t i = 0; i < s->plan.fault_count; i++) {
         const struct sim_fault *f = &s->plan.fault[i];
         uint32_t need = f->kind != SIM_FAULT_LONG ? 0
                         : sim_load_is_huge(f->a)  ? REPL_BATCH_BYTES_MAX + (1U << 17)
                                                   : 1U << 18;
-        o.segment_bytes = need > o.segment_bytes ? need : o.segment_bytes;
+        bytes = need > bytes ? need : bytes;
     }
-    return o;
+    return bytes;
+}
+
+/* Small segments: the log goes on in the next one often. Long entries must fit. */
+static struct journal_options options_of(const struct sim *s)
+{
+    return (struct journal_options){.segment_bytes = sim_disk_segment_bytes(s),
+                                    .begin = sim_snapshot_load};
 }
 
 bool sim_disk_open(struct sim *s, int node)
@@ -105,6 +110,8 @@ bool sim_disk_open(struct sim *s, int node)
     struct ts_why why = {{0}};
     sim_disk_dir(dir, node, 'r');
     d->told.log_count = 0;
+    d->segment_bytes = options.segment_bytes;
+    d->over = 0;
     d->loaded.v = 0;
     v->full = sim_disk_full(s, d);
     v->turn++;

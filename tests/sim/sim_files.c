@@ -292,6 +292,21 @@ int ts_disk_size(int fd, uint64_t *bytes)
     return 0;
 }
 
+/* Others come and go (sim_room.c). A full disk looks as if it had
+ * room, as one with a quota does. */
+int ts_disk_space(const char *path, uint64_t *total, uint64_t *free)
+{
+    char name[SIM_NAME_MAX];
+    const struct sim_volume *v = resolve(path, name);
+    if (v->dead) {
+        return failed(EIO);
+    }
+    *total = 1ULL << 40;
+    *free = sim_room_is_tight(v->sim, v->node) ? 1000 : *total / 2;
+    sim_room_looked(v->sim, v->node);
+    return 0;
+}
+
 int ts_disk_set_mode(int fd, mode_t mode)
 {
     (void)fd;

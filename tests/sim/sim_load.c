@@ -174,6 +174,17 @@ static struct sim_waiting *free_waiting(struct sim_replica *r)
     return NULL;
 }
 
+/* An error: the command is in no log. */
+static void refused(struct sim *s, const struct sim_client *c, int node)
+{
+    struct sim_record *rec = &s->load.record[c->record];
+    rec->refused = true;
+    sim_check_refused(s, rec->id);
+    s->stats.refused++;
+    sim_note_client(s, c->record, "%s refuses it", sim_node_name(s, node));
+    set_free(s, c->record, 5 * SIM_MS);
+}
+
 static void submit(struct sim *s, const struct sim_client *c, int node, struct sim_waiting *w)
 {
     struct sim_replica *r = &s->node[node].replica;
@@ -190,6 +201,10 @@ static void submit(struct sim *s, const struct sim_client *c, int node, struct s
         s->load.long_left--;
         q[1].payload = (struct ts_bytes){s->load.zeros, (size_t)sim_rand(s, 0, s->load.long_max)};
     }
+    if (!perform_room_takes(&r->p, true)) {
+        refused(s, c, node);
+        return;
+    }
     *w = (struct sim_waiting){.used = true, .record = c->record, .id = rec->id};
     w->seq = ts_seq_add(repl_log_tail(&r->core->log).seq, 1);
     sim_check_ordered(s, rec->id, c->record);
@@ -200,11 +215,9 @@ static void submit(struct sim *s, const struct sim_client *c, int node, struct s
     }
     if (r->p.perform.fx.submit != REPL_SUBMIT_ORDERED) {
         w->used = false;
-        rec->refused = true;
-        sim_check_refused(s, rec->id);
-        s->stats.refused++;
-        sim_note_client(s, c->record, "%s refuses it", sim_node_name(s, node));
-        set_free(s, c->record, 5 * SIM_MS);
+        refused(s, c, node);
+    } else {
+        sim_room_check_takes(s, node);
     }
 }
 

@@ -174,6 +174,9 @@ void sim_plan_draw(struct sim_plan *plan, uint64_t seed, bool beyond)
         draw_one_at_a_time(plan, &p);
         return;
     }
+    struct ts_prng room = ts_prng_init(seed ^ 0xd15cULL);
+    plan->disk_segments = between(&room, 0, 3) == 0 ? between(&room, 7, 9) : 0;
+    plan->disk_shared = between(&room, 0, 7) == 0;
     /* Many kinds at once, or a few and those often. */
     uint64_t common = between(&p, 0, 2) == 0 ? 15 : 50;
     for (int k = 0; k < SIM_FAULT_ONE; k++) {

@@ -198,6 +198,8 @@ struct sim_plan {
     uint64_t commit_bytes;   /* applied a step, at least a batch */
     uint64_t run_bytes;      /* sent at once, at least a batch */
     uint64_t snapshot_bytes; /* of log between two snapshots */
+    uint64_t disk_segments;  /* that a replica may take, snapshots counted; 0 = no limit */
+    bool disk_shared;        /* others take room of its file system, and give it back */
     uint64_t drift_ppm;      /* largest */
     uint64_t faults_until;   /* ns */
     uint64_t kinds;          /* bit = enum sim_fault_kind */

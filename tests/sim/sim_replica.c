@@ -112,6 +112,7 @@ static void open_core(struct sim *s, int node)
     ts_assert(r->core != NULL);
     perform_open(&r->p, r->core, &sim_replica_table, &sim_replica_ops, r);
     r->p.snapshot.limit = s->plan.snapshot_bytes;
+    r->p.room.limit = s->plan.disk_segments * sim_disk_segment_bytes(s);
     char limits[128];
     /* In a quarter of the seeds walks have many pieces, so that entries come between them. */
     const char *pieces = s->seed % 4 == 0 ? "piece-bytes=100" : "";
@@ -222,6 +223,7 @@ static void on_watch(struct sim *s, int node)
         return;
     }
     ask_cores(s, node);
+    sim_room_watch(s, node);
     sim_gave_up_look(s, node);
     sim_link_watch(s, node);
     if (life_of(s, node) == life) {

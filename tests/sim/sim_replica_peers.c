@@ -52,10 +52,10 @@ void sim_replica_refused(struct sim *s, int node, int peer)
 void sim_replica_frame(struct sim *s, int node, int peer, uint8_t type, struct ts_bytes bytes)
 {
     struct repl_event ev = {.kind = REPL_EV_MESSAGE, .peer = {(uint16_t)peer}};
-    if (transfer_msg_is(type)) {
+    if (perform_takes_frame(type)) {
         /* Garbage is left alone. */
-        enum ts_err ignored = perform_transfer_frame(&replica_of(s, node)->p, ev.peer, type, bytes,
-                                                     sim_local(s, node));
+        enum ts_err ignored =
+            perform_frame(&replica_of(s, node)->p, ev.peer, type, bytes, sim_local(s, node));
         (void)ignored;
         return;
     }

@@ -32,7 +32,7 @@ static size_t slot_of(uint64_t count)
 void sim_stray_keep_frame(struct sim *s, int from, int to, uint8_t type, struct ts_bytes frame)
 {
     size_t i = (size_t)(type - REPL_MSG_POSITION);
-    if (transfer_msg_is(type)) {
+    if (perform_takes_frame(type)) {
         return; /* what is left of them is seen by their place */
     }
     ts_assert(i < SIM_STRAY_FRAME_TYPES);

@@ -73,7 +73,7 @@ static void test_parse_optional_parts_are_taken(void **state)
         "    voter: false\n"
         "groups:\n"
         "  - {name: g, service: kv, port: 7000, durability: disk, client-tls: required}\n"
-        "  - {name: h, service: kv, port: 7001, client-tls: off}\n";
+        "  - {name: h, service: kv, port: 7001, client-tls: off, disk-limit: 2GiB}\n";
     assert_int_equal(parse(text, &c, error), TS_OK);
     assert_true(c.timing.failure_timeout == 2 * TS_NS_PER_S);
     assert_int_equal(cfg_port_voter(&c), 9001);
@@ -83,6 +83,8 @@ static void test_parse_optional_parts_are_taken(void **state)
     assert_int_equal(c.groups[0].nic_count, 2);
     assert_true(c.groups[0].client_tls);
     assert_false(c.groups[1].client_tls);
+    assert_true(c.groups[0].disk_limit == 0);
+    assert_true(c.groups[1].disk_limit == 2ULL << 30);
 }
 
 struct bad {
@@ -204,6 +206,12 @@ static const struct bad BAD[] = {
     {"cluster: demo\n" NICS ARBITER
      "groups:\n  - {name: kv, service: kv, port: 1, client-tls: maybe}\n",
      "c.yaml:8:50: client-tls is \"maybe\"; write required or off"},
+    {"cluster: demo\n" NICS ARBITER
+     "groups:\n  - {name: kv, service: kv, port: 1, disk-limit: 4G}\n",
+     "c.yaml:8:50: disk-limit is \"4G\"; write a number with MiB, GiB or TiB, like 8GiB"},
+    {"cluster: demo\n" NICS ARBITER
+     "groups:\n  - {name: kv, service: kv, port: 1, disk-limit: 255MiB}\n",
+     "c.yaml:8:50: disk-limit is 255MiB; choose from 256MiB to 1024TiB"},
     {"cluster: \"a\\0b\"\n", "c.yaml:1:10: cluster contains a NUL character; remove it"},
     {"cluster: \"a\\nb\"\n",
      "c.yaml:1:10: cluster is \"a?b\"; write 1 to 31 of a-z, 0-9 and -, a letter first"},

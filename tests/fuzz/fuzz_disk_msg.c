@@ -1,0 +1,21 @@
+/* A message about disks from a peer: what decodes encodes to the same bytes. */
+#include <string.h>
+
+#include "base/assert.h"
+#include "replicator/io/disk_msg.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct disk_msg m;
+    if (disk_msg_decode(&m, DISK_MSG_ROOM, (struct ts_bytes){data, size}) != TS_OK) {
+        return 0;
+    }
+    uint8_t head[DISK_HEAD_MAX];
+    struct ts_writer w = ts_writer_init(head, sizeof(head));
+    disk_msg_encode(&m, &w);
+    ts_assert(ts_writer_status(&w) == TS_OK);
+    ts_assert(w.len == size && memcmp(head, data, w.len) == 0);
+    return 0;
+}
