@@ -343,6 +343,10 @@ void sim_story_refused(const struct sim *s, int node, const struct reg_msg *m);
 void sim_story_fault_text(const struct sim *s, const struct sim_fault *f, uint64_t until, char *out,
                           size_t cap);
 #define SIM_STORY_FAULT_MAX 128
+/* A fault begins: the line is written before the first one of what it does, and otherwise … */
+void sim_story_fault(const char *text);
+/* … when it is done; or it was none, for this reason (NULL: it was). */
+void sim_story_fault_done(const struct sim *s, const char *why_not);
 /* What happens to the operation of this number in the load's history. */
 void sim_story_client(const struct sim *s, uint32_t record, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

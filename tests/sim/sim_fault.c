@@ -545,7 +545,7 @@ static void story(const struct sim *s, const struct sim_fault *f)
         sim_moment_note(s, f);
     } else if (s->options.trace) {
         sim_story_fault_text(s, f, s->end_of_faults, text, sizeof(text));
-        sim_story_line(s, 0, "FAULT %s", text);
+        sim_story_fault(text);
     }
 }
 
@@ -576,9 +576,11 @@ static void begin(struct sim *s, const struct sim_event *ev)
         s->stats.faults[f->kind]++;
     } else {
         s->stats.spared[f->kind]++;
-        sim_note(s, 0, "  not now: %s",
-                 f->kind <= SIM_FAULT_PAUSE_NODE ? "nothing runs there"
-                                                 : "beyond the fault budget");
+    }
+    if (s->options.trace) {
+        sim_story_fault_done(s, done                              ? NULL
+                                : f->kind <= SIM_FAULT_PAUSE_NODE ? "nothing runs there"
+                                                                  : "beyond the fault budget");
     }
 }
 

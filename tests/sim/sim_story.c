@@ -25,10 +25,40 @@ static const char *name_of(const struct sim *s, uint64_t id, char out[WHO_MAX])
     return out;
 }
 
+/* A fault that has not done anything yet. */
+static char held[SIM_STORY_FAULT_MAX];
+
+static void begin_line(const struct sim *s, int node)
+{
+    if (held[0] != '\0') {
+        printf("%9.4f s  --     FAULT %s\n", (double)s->now / 1e9, held);
+        held[0] = '\0';
+    }
+    printf("%9.4f s  %-5s  ", (double)s->now / 1e9, node == 0 ? "--" : sim_node_name(s, node));
+}
+
+void sim_story_fault(const char *text)
+{
+    (void)snprintf(held, sizeof(held), "%s", text);
+}
+
+void sim_story_fault_done(const struct sim *s, const char *why_not)
+{
+    char text[SIM_STORY_FAULT_MAX];
+    (void)snprintf(text, sizeof(text), "%s", held);
+    if (why_not != NULL) {
+        held[0] = '\0'; /* there is none */
+        sim_story_line(s, 0, "no %s: %s", text[0] == '\0' ? "more of it" : text, why_not);
+    } else if (text[0] != '\0') {
+        held[0] = '\0';
+        sim_story_line(s, 0, "FAULT %s", text);
+    }
+}
+
 void sim_story_line(const struct sim *s, int node, const char *format, ...)
 {
     va_list ap;
-    printf("%9.4f s  %-5s  ", (double)s->now / 1e9, node == 0 ? "--" : sim_node_name(s, node));
+    begin_line(s, node);
     va_start(ap, format);
     (void)vprintf(format, ap);
     va_end(ap);
@@ -272,7 +302,8 @@ void sim_story_client(const struct sim *s, uint32_t record, const char *format, 
     const struct sim_client *c = &s->load.client[r->client];
     bool waits = c->busy && c->record == record;
     command_text(r, command, sizeof(command));
-    printf("%9.4f s  --     client %u, %s: ", (double)s->now / 1e9, r->client, command);
+    begin_line(s, 0);
+    printf("client %u, %s: ", r->client, command);
     va_start(ap, format);
     (void)vprintf(format, ap);
     va_end(ap);
