@@ -142,11 +142,33 @@ static struct ts_hash add_number(struct ts_hash h, uint64_t number)
     return ts_hash_chain(h, bytes, sizeof(bytes));
 }
 
+const char *cfg_metrics_address(const struct cfg_cluster *c, const struct cfg_node *node)
+{
+    bool own = node->path_count > 0 &&
+               (strncmp(node->paths[0], "127.", 4) == 0 || strcmp(node->paths[0], "::1") == 0);
+    switch (c->metrics) {
+    case CFG_METRICS_LOOPBACK:
+        return own ? node->paths[0] : "127.0.0.1";
+    case CFG_METRICS_PATH:
+        return node->path_count > 0 ? node->paths[0] : NULL;
+    case CFG_METRICS_ADDRESS:
+        return c->metrics_address;
+    case CFG_METRICS_OFF:
+        break;
+    }
+    return NULL;
+}
+
 uint64_t cfg_cluster_digest(const struct cfg_cluster *c)
 {
     struct ts_hash h = add_text((struct ts_hash){0}, c->name);
     h = add_number(h, c->base_port);
     h = add_number(h, c->timing.failure_timeout);
+    if (c->metrics != CFG_METRICS_LOOPBACK ||
+        c->metrics_port != cfg_port_metrics_default(c->base_port)) { /* as before they were there */
+        h = add_text(add_number(h, (uint64_t)c->metrics), c->metrics_address);
+        h = add_number(h, c->metrics_port);
+    }
     h = add_number(h, c->node_count);
     for (size_t i = 0; i < c->node_count; i++) {
         const struct cfg_node *n = &c->nodes[i];

@@ -24,6 +24,14 @@
 /* Ports base_port .. base_port + CFG_PORTS_OWN - 1 are Twinstep's own on every node. */
 #define CFG_PORTS_OWN (10 + TS_GROUPS_MAX + 1)
 
+/* Where a node's metrics are to be had (Prometheus' text over HTTP). */
+enum cfg_metrics {
+    CFG_METRICS_LOOPBACK = 0, /* by this machine alone; the default */
+    CFG_METRICS_PATH,         /* on the node's first path */
+    CFG_METRICS_ADDRESS,      /* on `metrics_address`, the same on all nodes: 0.0.0.0, say */
+    CFG_METRICS_OFF,
+};
+
 /* A NIC or an arbiter. */
 struct cfg_node {
     struct ts_nic_id id; /* 1.., order of the file: NICs, then arbiters */
@@ -64,6 +72,9 @@ struct cfg_cluster {
     char name[CFG_NAME_MAX];
     uint16_t base_port; /* default 7400 */
     struct cfg_timing timing;
+    enum cfg_metrics metrics;
+    char metrics_address[CFG_ADDR_MAX]; /* with CFG_METRICS_ADDRESS */
+    uint16_t metrics_port;              /* default base_port + 3 */
     size_t node_count;
     struct cfg_node nodes[TS_NODES_MAX];
     size_t group_count;
@@ -83,6 +94,15 @@ static inline uint16_t cfg_port_replica(const struct cfg_cluster *c, struct ts_g
 {
     return (uint16_t)(c->base_port + 10 + g.v); /* TCP, TLS */
 }
+
+static inline uint16_t cfg_port_metrics_default(uint16_t base_port)
+{
+    return (uint16_t)(base_port + 3); /* TCP, HTTP */
+}
+/* The address on which this node's metrics are, NULL when they are off; borrowed. On a node whose
+ * first path is of the loopback network CFG_METRICS_LOOPBACK is that address, so that several nodes
+ * of one machine have each its own. */
+const char *cfg_metrics_address(const struct cfg_cluster *c, const struct cfg_node *node);
 
 /* `failure_timeout_ns` must lie within CFG_FAILURE_TIMEOUT_MIN..MAX. */
 struct cfg_timing cfg_timing_derive(uint64_t failure_timeout_ns);

@@ -238,6 +238,8 @@ enum ts_err report_peers_encode(const struct report_peers *r, struct ts_writer *
         ts_put_u8(w, p->path_up_mask);
         ts_put_u64(w, p->instance.v);
         ts_put_u32(w, p->silent_ms);
+        ts_put_u64(w, p->heartbeats_received);
+        ts_put_u64(w, p->heartbeats_lost);
         ts_put_u64(w, p->replica_running_mask);
         ts_put_u64(w, p->replica_known_mask);
         ts_put_bytes(w, p->replica_starts, sizeof(p->replica_starts));
@@ -263,6 +265,8 @@ enum ts_err report_peers_decode(struct report_peers *r, struct ts_bytes datagram
         p->path_up_mask = get_u8_max(&rd, (1U << TS_PATHS_MAX) - 1);
         p->instance.v = ts_get_u64(&rd);
         p->silent_ms = ts_get_u32(&rd);
+        p->heartbeats_received = ts_get_u64(&rd);
+        p->heartbeats_lost = ts_get_u64(&rd);
         p->replica_running_mask = ts_get_u64(&rd);
         p->replica_known_mask = ts_get_u64(&rd);
         struct ts_bytes starts = ts_get_bytes(&rd, sizeof(p->replica_starts));

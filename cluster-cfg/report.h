@@ -68,6 +68,8 @@ struct report_peer {
     uint8_t path_up_mask;          /* bit n: path n heard within path-timeout */
     struct ts_instance instance;   /* of the peer's heartbeatd, 0 = never heard */
     uint32_t silent_ms;            /* since the newest heartbeat on any path */
+    uint64_t heartbeats_received;  /* on all paths, since the reporter started */
+    uint64_t heartbeats_lost;      /* numbers that were skipped */
     uint64_t replica_running_mask; /* bit g: the peer's nicd says that group g's replica runs */
     uint64_t replica_known_mask;   /* bit g: the peer's nicd has said anything about it */
     uint8_t replica_starts[TS_GROUPS_MAX + 1]; /* low byte of nicd's start count a group */

@@ -15,6 +15,7 @@ ts_pkg(CMOCKA cmocka libcmocka-dev)
 ts_pkg(YAML yaml-0.1 libyaml-dev)
 ts_pkg(JANSSON jansson libjansson-dev)
 ts_pkg(ISAL libisal libisal-dev)
+ts_pkg(MICROHTTPD libmicrohttpd libmicrohttpd-dev)
 ts_pkg(XXHASH libxxhash libxxhash-dev)
 
 find_package(OpenSSL 3.0 QUIET)

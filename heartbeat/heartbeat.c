@@ -116,9 +116,12 @@ static bool note_question(struct hb_peer *peer, struct hb_path *path, const stru
     if (is_past_instance(peer, d->instance)) {
         return false;
     }
-    if (ts_instance_eq(path->echo_instance, d->instance) && d->number <= path->newest_number) {
+    bool same = ts_instance_eq(path->echo_instance, d->instance);
+    if (same && d->number <= path->newest_number) {
         return false;
     }
+    path->received++;
+    path->lost += same ? d->number - path->newest_number - 1 : 0;
     path->echo_instance = d->instance;
     path->echo_sent = d->sent;
     path->newest_number = d->number;
@@ -355,6 +358,8 @@ static void report_peer(const struct hb_peer *peer, struct ts_mono now, struct r
     };
     for (uint8_t p = 0; p < peer->path_count; p++) {
         out->path_up_mask = (uint8_t)(out->path_up_mask | (peer->paths[p].up ? 1U << p : 0U));
+        out->heartbeats_received += peer->paths[p].received;
+        out->heartbeats_lost += peer->paths[p].lost;
     }
     memcpy(out->replica_starts, peer->word.starts, sizeof(out->replica_starts));
 }

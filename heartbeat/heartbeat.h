@@ -66,6 +66,8 @@ struct hb_path {
     uint64_t newest_number;           /* highest received of `echo_instance` */
     struct ts_instance echo_instance; /* whose time is echoed, 0 = none yet */
     struct ts_mono echo_sent;
+    uint64_t received; /* statistics: news on this path, … */
+    uint64_t lost;     /* … and numbers that it skipped: never came, or came too late */
 };
 
 struct hb_peer {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "cluster-cfg/io/cfgd_internal.h"
+#include "cluster-cfg/io/metrics.h"
 
 static uint64_t wall_now_us(void)
 {
@@ -41,12 +42,36 @@ void cfgd_trace(struct cfgd *d, const struct ts_trace *trace)
     cfgd_record(d, own, trace);
 }
 
-static char *on_admin(void *arg, struct ts_bytes request)
+static void count_rejected(struct cfgd *d)
 {
-    struct cfgd *d = arg;
     if (d->voter.server != NULL) {
         d->state.voter.rejected = net_counters_rejected(voter_server_counters(d->voter.server));
     }
+}
+
+static char *on_metrics(void *arg)
+{
+    struct cfgd *d = arg;
+    count_rejected(d);
+    return metrics_text(&d->state, net_now(), wall_now_us());
+}
+
+/* Nobody's service hangs on them: without them the rest goes on. */
+static void open_metrics(struct cfgd *d)
+{
+    const char *address = cfg_metrics_address(d->o.cluster, d->o.self);
+    struct ts_why why = {0};
+    if (address != NULL &&
+        metrics_server_open(&d->metrics, d->o.loop, address, d->o.cluster->metrics_port, on_metrics,
+                            d, &why) != TS_OK) {
+        net_log(d->o.log, NET_LOG_WARNING, "%s", why.text);
+    }
+}
+
+static char *on_admin(void *arg, struct ts_bytes request)
+{
+    struct cfgd *d = arg;
+    count_rejected(d);
     return admin_answer(&d->state, request, net_now(), wall_now_us());
 }
 
@@ -154,6 +179,7 @@ enum ts_err cfgd_open(struct cfgd **out, const struct cfgd_options *options, str
         cfgd_close(d);
         return err;
     }
+    open_metrics(d);
     *out = d;
     return TS_OK;
 }
@@ -179,6 +205,7 @@ void cfgd_begin_close(struct cfgd *d)
     cfgd_voter_close(d);
     cfgd_primary_close(d);
     admin_server_close(d->admin);
+    metrics_server_close(d->metrics);
     if (d->reports_open) {
         net_dgram_close(&d->reports);
     }

@@ -6,6 +6,7 @@
 #include "cluster-cfg/io/admin.h"
 #include "cluster-cfg/io/admin_server.h"
 #include "cluster-cfg/io/cfgd.h"
+#include "cluster-cfg/io/metrics_server.h"
 #include "cluster-cfg/io/voter_client.h"
 #include "cluster-cfg/io/voter_perform.h"
 #include "cluster-cfg/io/voter_server.h"
@@ -47,6 +48,7 @@ struct cfgd {
     struct net_dgram reports;
     struct recorder *recorder;
     struct admin_server *admin;
+    struct metrics_server *metrics; /* NULL: off, or it cannot listen */
     struct admin_state state;
     uv_timer_t primary_timer;
     bool primary_open;

@@ -9,7 +9,8 @@
 #include "base/assert.h"
 #include "cluster-cfg/io/yaml_doc.h"
 
-static const char *const ROOT_KEYS[] = {"cluster",  "failure-timeout", "base-port", "nics",
+static const char *const ROOT_KEYS[] = {"cluster",  "failure-timeout", "base-port",
+                                        "metrics",  "metrics-port",    "nics",
                                         "arbiters", "groups",          NULL};
 static const char *const NODE_KEYS[] = {"name", "host", "paths", "voter", NULL};
 static const char *const GROUP_KEYS[] = {"name",       "service",    "nics",       "port",
@@ -24,6 +25,7 @@ struct places {
     const yaml_node_t *node[TS_NODES_MAX];
     const yaml_node_t *path[TS_NODES_MAX][TS_PATHS_MAX];
     const yaml_node_t *port[TS_GROUPS_MAX];
+    const yaml_node_t *metrics_port; /* NULL: the default */
 };
 
 static void read_name(struct yaml_doc *y, const yaml_node_t *node, const char *what,
@@ -429,6 +431,67 @@ static void check_ports(struct yaml_doc *y, const struct cfg_cluster *c, const s
     }
 }
 
+static void read_metrics_address(struct yaml_doc *y, const yaml_node_t *node, struct cfg_cluster *c)
+{
+    const char *text = yaml_doc_text(y, node, "metrics");
+    struct in6_addr any;
+    if (y->failed) {
+        return;
+    }
+    if (strcmp(text, "loopback") == 0) {
+        c->metrics = CFG_METRICS_LOOPBACK;
+    } else if (strcmp(text, "path") == 0) {
+        c->metrics = CFG_METRICS_PATH;
+    } else if (strcmp(text, "off") == 0) {
+        c->metrics = CFG_METRICS_OFF;
+    } else if (inet_pton(AF_INET, text, &any) == 1 || inet_pton(AF_INET6, text, &any) == 1) {
+        c->metrics = CFG_METRICS_ADDRESS;
+        (void)snprintf(c->metrics_address, sizeof(c->metrics_address), "%s", text);
+    } else {
+        yaml_doc_fail(y, node,
+                      "metrics is \"%.40s\"; write loopback, path (each node's first one), off, or "
+                      "an IP address such as 0.0.0.0",
+                      text);
+    }
+}
+
+static void read_metrics(struct yaml_doc *y, const yaml_node_t *root, struct cfg_cluster *c,
+                         struct places *at)
+{
+    const yaml_node_t *address = yaml_doc_get(y, root, "metrics");
+    at->metrics_port = yaml_doc_get(y, root, "metrics-port");
+    c->metrics_port = cfg_port_metrics_default(c->base_port);
+    if (address != NULL) {
+        read_metrics_address(y, address, c);
+    }
+    if (at->metrics_port != NULL) {
+        c->metrics_port =
+            (uint16_t)yaml_doc_number(y, at->metrics_port, "metrics-port", 1, UINT16_MAX);
+    }
+}
+
+/* The default lies among Twinstep's own ports, which no group may take; another one must not. */
+static void check_metrics_port(struct yaml_doc *y, const struct cfg_cluster *c,
+                               const struct places *at)
+{
+    uint16_t port = c->metrics_port;
+    bool own = port >= c->base_port && port < c->base_port + CFG_PORTS_OWN;
+    if (y->failed || at->metrics_port == NULL) {
+        return;
+    }
+    if (own && port != cfg_port_metrics_default(c->base_port)) {
+        yaml_doc_fail(y, at->metrics_port,
+                      "metrics-port %u lies in Twinstep's own %u..%u; choose another", port,
+                      c->base_port, c->base_port + CFG_PORTS_OWN - 1U);
+    }
+    for (size_t i = 0; i < c->group_count && !y->failed; i++) {
+        if (c->groups[i].client_port == port) {
+            yaml_doc_fail(y, at->metrics_port, "port %u is group %s's already; choose another",
+                          port, c->groups[i].name);
+        }
+    }
+}
+
 static void read_cluster(struct yaml_doc *y, struct cfg_cluster *c, struct places *at)
 {
     const yaml_node_t *root = yaml_doc_root(y);
@@ -447,6 +510,7 @@ static void read_cluster(struct yaml_doc *y, struct cfg_cluster *c, struct place
         c->base_port =
             (uint16_t)yaml_doc_number(y, port, "base-port", 1024, UINT16_MAX - CFG_PORTS_OWN + 1);
     }
+    read_metrics(y, root, c, at);
     const yaml_node_t *nics = yaml_doc_need(y, root, "the cluster file", "nics");
     read_nodes(y, nics, false, c, at);
     const yaml_node_t *arbiters = yaml_doc_get(y, root, "arbiters");
@@ -459,6 +523,7 @@ static void read_cluster(struct yaml_doc *y, struct cfg_cluster *c, struct place
     const yaml_node_t *groups = yaml_doc_need(y, root, "the cluster file", "groups");
     read_groups(y, groups, c, at);
     check_ports(y, c, at);
+    check_metrics_port(y, c, at);
     if (!y->failed) {
         c->timing = cfg_timing_derive(timeout);
     }

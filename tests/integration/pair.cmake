@@ -29,6 +29,8 @@ foreach(name pair_clients pair_large pair_snapshot pair_flip pair_hostile pair_o
     set_tests_properties(integration/${name} PROPERTIES TIMEOUT 300 LABELS integration RUN_SERIAL TRUE)
 endforeach()
 
+target_compile_definitions(pair_operate PRIVATE CLIENTS_DIR="${CMAKE_CURRENT_SOURCE_DIR}/clients")
+
 # Redis' clients for Python, of Debian; 77 = they are not installed.
 foreach(name pair_python pair_tls)
     ts_pair_program(${name} ${name}.c)

@@ -1,5 +1,5 @@
-/* What an operator's tools see of a running pair: latencies. The tests stand in one order and share
- * the pair. */
+/* What an operator's tools see of a running pair: latencies, metrics. The tests stand in one order
+ * and share the pair. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -114,10 +114,62 @@ static void test_latency_of_all_stages_is_told(void **state)
     assert_non_null(strstr(said, "fabric"));
 }
 
+/* The value of a line "NODE NAME VALUE". */
+static long long metric(const char *node, const char *name)
+{
+    char key[128];
+    snprintf(key, sizeof(key), "%s twinstep_%s ", node, name);
+    const char *at = strstr(said, key);
+    if (at == NULL) {
+        print_error("no \"%s\" in\n%s", key, said);
+        fail();
+        return 0;
+    }
+    return strtoll(at + strlen(key), NULL, 10);
+}
+
+static void scrape(void)
+{
+    char program[512];
+    char url[3][128];
+    struct ts_why why;
+    snprintf(program, sizeof(program), "%s/scrape.py", CLIENTS_DIR);
+    const char *argv[] = {"python3", program, url[0], url[1], url[2], NULL};
+    for (size_t i = 0; i < 3; i++) {
+        snprintf(url[i], sizeof(url[i]), "http://%s:%u/metrics",
+                 cfg_metrics_address(&fixture.pair.cluster, &fixture.pair.cluster.nodes[i]),
+                 fixture.pair.cluster.metrics_port);
+    }
+    if (lab_exec(argv, NULL, said, sizeof(said), &why) != TS_OK) {
+        print_error("%s\n%s", why.text, said);
+        fail();
+    }
+}
+
+/* Goal: every node's metrics are what Prometheus reads, and say of the group what it is. */
+static void test_metrics_are_scraped(void **state)
+{
+    (void)state;
+    unsigned index = fixture_primary(&fixture);
+    const char *primary = lab_pair_node(&fixture.pair, index);
+    const char *other = lab_pair_node(&fixture.pair, 1 - index);
+    scrape();
+    assert_int_equal(metric(primary, "alarms"), 0);
+    assert_int_equal(metric(primary, "in_sync_replicas"), 2);
+    assert_int_equal(metric(other, "in_sync"), 1);
+    assert_int_equal(metric(other, "serving"), 1);
+    assert_int_equal(metric(other, "epoch"), metric(primary, "epoch"));
+    assert_true(metric(primary, "requests_total") > 100);
+    assert_true(metric(other, "commits_total") > 100);
+    assert_int_equal(metric(lab_pair_node(&fixture.pair, 2), "voter_ready"), 1);
+    assert_null(strstr(said, "arb1 twinstep_epoch"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_latency_of_all_stages_is_told),
+        cmocka_unit_test(test_metrics_are_scraped),
     };
     return fixture_run(tests);
 }

@@ -87,6 +87,32 @@ static void test_parse_optional_parts_are_taken(void **state)
     assert_true(c.groups[1].disk_limit == 2ULL << 30);
 }
 
+/* Goal: metrics are for this machine alone unless the file says otherwise; each way has its
+ * address. */
+static void test_parse_metrics_addresses(void **state)
+{
+    (void)state;
+    struct cfg_cluster c;
+    char error[CLUSTER_YAML_ERROR_MAX];
+    assert_int_equal(parse(GOOD, &c, error), TS_OK);
+    uint64_t digest = cfg_cluster_digest(&c);
+    assert_int_equal(c.metrics_port, 7403);
+    assert_string_equal(cfg_metrics_address(&c, &c.nodes[0]), "127.77.1.1");
+    memcpy(c.nodes[0].paths[0], "10.0.0.1", sizeof("10.0.0.1"));
+    assert_string_equal(cfg_metrics_address(&c, &c.nodes[0]), "127.0.0.1");
+    assert_int_equal(parse("metrics: path\nmetrics-port: 9464\n" GOOD, &c, error), TS_OK);
+    assert_int_equal(c.metrics_port, 9464);
+    memcpy(c.nodes[0].paths[0], "10.0.0.1", sizeof("10.0.0.1"));
+    assert_string_equal(cfg_metrics_address(&c, &c.nodes[0]), "10.0.0.1");
+    assert_int_equal(parse("metrics: 0.0.0.0\n" GOOD, &c, error), TS_OK);
+    assert_string_equal(cfg_metrics_address(&c, &c.nodes[0]), "0.0.0.0");
+    assert_true(cfg_cluster_digest(&c) != digest);
+    assert_int_equal(parse("metrics: off\n" GOOD, &c, error), TS_OK);
+    assert_null(cfg_metrics_address(&c, &c.nodes[0]));
+    assert_int_equal(parse("metrics-port: 7403\n" GOOD, &c, error), TS_OK);
+    assert_true(cfg_cluster_digest(&c) == digest);
+}
+
 struct bad {
     const char *text;
     const char *error;
@@ -104,7 +130,7 @@ static const struct bad BAD[] = {
     {GOOD "nics: []\n", "c.yaml:9:1: key \"nics\" is in the cluster file twice; remove one"},
     {"cluster: demo\nnick: 1\n",
      "c.yaml:2:1: unknown key \"nick\" in the cluster file; known are: cluster, failure-timeout, "
-     "base-port, nics, arbiters, groups"},
+     "base-port, metrics, metrics-port, nics, arbiters, groups"},
     {NICS GROUPS, "c.yaml:1:1: the cluster file has no \"cluster\"; add it"},
     {"cluster: demo\n" NICS ARBITER, "c.yaml:1:1: the cluster file has no \"groups\"; add it"},
     {"cluster: Demo\n" NICS GROUPS,
@@ -123,6 +149,15 @@ static const struct bad BAD[] = {
      "c.yaml:2:12: base-port is \"many\"; write a whole number from 1024 to 65462"},
     {"cluster: demo\nbase-port: 65463\n",
      "c.yaml:2:12: base-port is \"65463\"; write a whole number from 1024 to 65462"},
+    {"cluster: demo\nmetrics: everywhere\n", "c.yaml:2:10: metrics is \"everywhere\"; write "
+                                             "loopback, path (each node's first one), off, or "
+                                             "an IP address such as 0.0.0.0"},
+    {"cluster: demo\nmetrics-port: 0\n",
+     "c.yaml:2:15: metrics-port is \"0\"; write a whole number from 1 to 65535"},
+    {"cluster: demo\nmetrics-port: 7401\n" NICS ARBITER GROUPS,
+     "c.yaml:2:15: metrics-port 7401 lies in Twinstep's own 7400..7473; choose another"},
+    {"cluster: demo\nmetrics-port: 6379\n" NICS ARBITER GROUPS,
+     "c.yaml:2:15: port 6379 is group kv's already; choose another"},
     {"cluster: demo\nnics: nic1\n", "c.yaml:2:7: nics is a single value; write a list here"},
     {"cluster: demo\nnics:\n", "c.yaml:2:6: nics is nothing; write a list here"},
     {"cluster: demo\nnics: []\n", "c.yaml:2:7: the list of nics is empty; name at least one"},
@@ -255,6 +290,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parse_good_file_gives_cluster),
+        cmocka_unit_test(test_parse_metrics_addresses),
         cmocka_unit_test(test_parse_optional_parts_are_taken),
         cmocka_unit_test(test_parse_bad_file_says_place_and_remedy),
         cmocka_unit_test(test_parse_self_alias_is_refused),
