@@ -6,12 +6,13 @@
 #include "base/assert.h"
 #include "base/hash.h"
 #include "daemon/replica.h"
-#include "services/kv/kv.h"
+#include "services/kv/sessions.h"
+#include "services/session.h"
 
 #define OUT_BYTES_MAX (16U << 20)
 #define SUBMIT_COUNT_MAX 4096U
 
-static const struct svc *const SERVICES[] = {&kv_service};
+static const struct svc *const SERVICES[] = {&kv_with_sessions};
 
 static struct repl_status status_of(const struct replica *r)
 {
@@ -302,7 +303,9 @@ enum ts_err replica_service_open(struct replica *r, struct ts_why *why)
         .tls = r->client_tls,
         .version = "0.1.0",
     };
-    r->front = r->p.state == NULL ? NULL : resp_server_create(&r->loop, &ops, r->p.state, &config);
+    r->front = r->p.state == NULL
+                   ? NULL
+                   : resp_server_create(&r->loop, &ops, session_inner(r->p.state), &config);
     if (r->front == NULL) {
         return ts_why(why, TS_ERR_NOMEM, "out of memory for service %s", r->p.svc->name);
     }

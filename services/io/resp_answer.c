@@ -114,10 +114,15 @@ static void answer_ordered(struct resp_conn *c, struct resp_owner o, struct ts_b
 {
     ts_assert(c->answered < c->ordered && c->owed_bound >= o.owed_bound);
     c->owed_bound -= o.owed_bound;
-    if (o.watch) {
-        reply = resp_multi_watched(c, reply);
+    if (o.kind >= RESP_OWNER_REQUEST) {
+        if (c->out.cap == 0) {
+            c->out = resp_pool_take(c->server);
+        }
+        resp_session_answer(c, o.kind, reply, &c->out);
+    } else {
+        reply = o.kind == RESP_OWNER_WATCH ? resp_multi_watched(c, reply) : reply;
+        put_out(c, reply.data, reply.len);
     }
-    put_out(c, reply.data, reply.len);
     c->answered++;
     release_deferred(c);
     answered(c);
@@ -328,6 +333,8 @@ void resp_answer_refuse_pending(struct resp_server *s)
         }
         c->pending--;
         s->stats.refused++;
+        resp_session_unordered(c, o.kind);
+        o.kind = o.kind == RESP_OWNER_WATCH ? o.kind : RESP_OWNER_PLAIN;
         answer_ordered(c, o, (struct ts_bytes){(const uint8_t *)line, (size_t)n});
     }
     s->pending_first = 0;

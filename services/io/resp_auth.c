@@ -40,6 +40,11 @@ static enum net_role needed(const struct kv_command *command)
     case KV_CONFIG:
         return NET_ROLE_ADMIN;
     case KV_PUBLISH:
+    case KV_SESSION_OPEN:
+    case KV_SESSION_RESUME:
+    case KV_SESSION_ACK:
+    case KV_SESSION_CLOSE:
+    case KV_SESSION_NEXT:
         return NET_ROLE_WRITE;
     case KV_EXEC: /* what is in it was judged when it was queued */
         return NET_ROLE_READ;

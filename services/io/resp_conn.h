@@ -5,6 +5,7 @@
  *   resp_conn.c     one connection's bytes: reading, writing, closing
  *   resp_intake.c   from bytes to commands: parsing, classification, order
  *   resp_multi.c    MULTI … EXEC: what a connection keeps until then; WATCH
+ *   resp_session.c  SESSION.*: the numbers of writes that are executed exactly once
  *   resp_pubsub.c   SUBSCRIBE, PUBLISH: what goes past the order of commands
  *   resp_auth.c     AUTH, and what a role may do
  *   resp_wait.c     WAIT
@@ -95,6 +96,22 @@ struct resp_multi {
     uint32_t watches_awaited; /* WATCH commands that are not answered yet */
 };
 
+enum resp_session_state {
+    RESP_SESSION_NONE = 0,
+    RESP_SESSION_ASKED, /* OPEN, RESUME or CLOSE is not answered yet: writes wait */
+    RESP_SESSION_IN,
+    RESP_SESSION_LOST, /* OPEN or RESUME has failed: writes are refused */
+};
+
+/* A connection's session (resp_session.c). */
+struct resp_session {
+    enum resp_session_state state;
+    uint64_t id;
+    uint64_t connection;
+    uint64_t next;            /* number of the next write */
+    char name[RESP_NAME_MAX]; /* of one that was opened here, for the answer */
+};
+
 struct resp_conn {
     uv_tcp_t tcp;
     uv_write_t write;
@@ -134,6 +151,7 @@ struct resp_conn {
     size_t deferred_cap;
 
     struct resp_multi multi;
+    struct resp_session session;
     struct resp_subscribed subscribed;
 
     struct net_tls_stream *tls; /* owned; NULL = it speaks plainly */
@@ -162,7 +180,7 @@ struct resp_conn {
 
     struct resp_relay *relay; /* owned; not NULL: it is carried on elsewhere */
 
-    /* session */
+    /* what the client said of itself */
     enum resp_version version;
     char user[NET_USER_NAME_MAX]; /* who it is; "" = it did not say */
     uint8_t user_hash[NET_USER_HASH];
@@ -181,6 +199,17 @@ struct resp_slot {
     uint32_t next_free;
 };
 
+/* What becomes of an ordered command's answer. */
+enum resp_owner_kind {
+    RESP_OWNER_PLAIN = 0, /* it is the reply */
+    RESP_OWNER_WATCH,     /* versions, for resp_multi_watched */
+    RESP_OWNER_REQUEST,   /* these are for resp_session_answer */
+    RESP_OWNER_SESSION_OPEN,
+    RESP_OWNER_SESSION_RESUME,
+    RESP_OWNER_SESSION_ACK,
+    RESP_OWNER_SESSION_CLOSE,
+};
+
 /* Whose an ordered command is. */
 struct resp_owner {
     uint32_t index;
@@ -188,7 +217,7 @@ struct resp_owner {
     uint32_t owed;       /* bytes of stored values expected in its answer */
     uint32_t owed_bound; /* … possible in it */
     uint32_t since_us;   /* when it was taken in, as resp_server.now_us; ordered commands only */
-    bool watch;          /* its answer are versions, for resp_multi_watched */
+    enum resp_owner_kind kind;
 };
 
 struct resp_read_item {
@@ -342,7 +371,7 @@ enum resp_intake {
 bool resp_intake_may_order(struct resp_conn *c, size_t bound);
 /* Collects what stands at `span` of the pending bytes, after resp_intake_may_order. */
 void resp_intake_order(struct resp_conn *c, struct resp_span span, struct kv_reply_size size,
-                       bool watch);
+                       enum resp_owner_kind kind);
 /* Room for `n` bytes behind the pending ones, to be filled by the caller. */
 struct resp_span resp_intake_place(struct svc_out *arena, size_t n);
 /* Appends the request's payload to an arena. */
@@ -370,6 +399,30 @@ struct ts_bytes resp_multi_watched(struct resp_conn *c, struct ts_bytes answer);
 void resp_multi_free(struct resp_multi *m);
 /* Ends a transaction and forgets what is watched; nothing may be owed to the connection. */
 void resp_multi_end(struct resp_conn *c);
+
+/* ---- sessions (resp_session.c) ---- */
+
+/* Whether the request is this part's: a SESSION.* command, or a write that cannot be ordered now.
+ */
+bool resp_session_concerns(const struct resp_conn *c, const struct kv_command *command);
+/* Takes it. */
+enum resp_intake resp_session_take(struct resp_conn *c, const struct kv_command *command,
+                                   const struct resp_request *req);
+/* Whether a write may be ordered now. Otherwise it waits, or the refusal is written, as *how says.
+ */
+bool resp_session_admits(struct resp_conn *c, enum resp_intake *how);
+/* Puts what a write's payload bears in a session, right before it; its length, 0 in none. */
+size_t resp_session_head(struct resp_conn *c, struct svc_out *arena);
+/* Collects a write: its payload, and the head before it. */
+void resp_session_order(struct resp_conn *c, size_t head, struct resp_span payload,
+                        struct kv_reply_size size);
+/* Takes the answer to an ordered command of such a kind, and writes the client's reply. */
+void resp_session_answer(struct resp_conn *c, enum resp_owner_kind kind, struct ts_bytes answer,
+                         struct svc_out *out);
+/* A collected command was refused before it was ordered. */
+void resp_session_unordered(struct resp_conn *c, enum resp_owner_kind kind);
+/* The connection goes on without a session; nothing may be owed to it. */
+void resp_session_leave(struct resp_conn *c);
 
 /* ---- publish and subscribe (resp_pubsub.c) ---- */
 

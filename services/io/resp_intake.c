@@ -70,7 +70,7 @@ bool resp_intake_may_order(struct resp_conn *c, size_t bound)
 }
 
 void resp_intake_order(struct resp_conn *c, struct resp_span span, struct kv_reply_size size,
-                       bool watch)
+                       enum resp_owner_kind kind)
 {
     struct resp_server *s = c->server;
     ts_assert(s->pending_first + s->pending_len < 2 * (size_t)s->config.unanswered_max);
@@ -81,7 +81,7 @@ void resp_intake_order(struct resp_conn *c, struct resp_span span, struct kv_rep
                             .owed = (uint32_t)size.estimate,
                             .owed_bound = (uint32_t)size.bound,
                             .since_us = s->now_us,
-                            .watch = watch};
+                            .kind = kind};
     s->next_token++;
     s->take_left -= span.len < s->take_left ? span.len : s->take_left;
     s->owed += size.estimate;
@@ -101,8 +101,10 @@ static enum resp_intake collect_ordered(struct resp_conn *c, const struct kv_com
     if (!resp_intake_may_order(c, size.bound)) {
         return RESP_INTAKE_WAIT;
     }
+    bool write = (command->flags & KV_CMD_WRITE) != 0;
+    size_t head = write ? resp_session_head(c, &s->pending_bytes) : 0;
     struct resp_span span = resp_intake_put(&s->pending_bytes, c->version, command->id, req);
-    resp_intake_order(c, span, size, false);
+    resp_session_order(c, head, span, size);
     return RESP_INTAKE_TAKEN;
 }
 
@@ -214,6 +216,10 @@ static enum resp_intake dispatch(struct resp_conn *c, const struct resp_request 
         return resp_multi_take(c, command, req);
     }
     bool allowed = command == NULL || resp_pubsub_allows(c, command);
+    if (command != NULL && allowed && kv_command_arity_ok(command, req->argc) &&
+        resp_session_concerns(c, command)) {
+        return resp_session_take(c, command, req);
+    }
     bool state_command = allowed && command != NULL && (command->flags & KV_CMD_LOCAL) == 0;
     bool arity_ok = command != NULL && kv_command_arity_ok(command, req->argc);
     if (state_command && arity_ok && s->status.role == RESP_ROLE_TAKING_OVER) {

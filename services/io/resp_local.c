@@ -134,6 +134,7 @@ static void run_hello(struct resp_conn *c, const struct resp_request *req, struc
 static void run_reset(struct resp_conn *c, struct resp_writer *w)
 {
     resp_multi_end(c);
+    resp_session_leave(c);
     resp_pubsub_leave(c);
     resp_auth_logout(c);
     c->version = RESP_V2;

@@ -163,7 +163,8 @@ static enum resp_intake take_within(struct resp_conn *c, const struct kv_command
             resp_intake_arity(c, command);
         }
     } else if (command->id == KV_HELLO || command->id == KV_AUTH || command->id == KV_CLIENT ||
-               (command->id >= KV_SUBSCRIBE && command->id <= KV_PUBLISH)) {
+               (command->id >= KV_SUBSCRIBE && command->id <= KV_PUBLISH) ||
+               (command->id >= KV_SESSION_OPEN && command->id <= KV_SESSION_NEXT)) {
         /* They change the connection, or tell others, which DISCARD could not take back. */
         c->multi.failed = true;
         resp_answer_error(c, "ERR Command not allowed inside a transaction");
@@ -213,7 +214,7 @@ static enum resp_intake take_watch(struct resp_conn *c, const struct kv_command 
     ts_assert(!w.failed && w.len == n);
     struct resp_server *s = c->server;
     resp_intake_order(c, resp_intake_put(&s->pending_bytes, c->version, command->id, req), size,
-                      true);
+                      RESP_OWNER_WATCH);
     m->watches_awaited++;
     return RESP_INTAKE_TAKEN;
 }
@@ -283,13 +284,20 @@ static enum resp_intake take_exec(struct resp_conn *c)
         }
         return how;
     }
+    if (!resp_session_admits(c, &how)) {
+        if (how == RESP_INTAKE_TAKEN) {
+            end(c);
+        }
+        return how;
+    }
     size_t most = kv_reply_size_of_transaction(c->server->state);
     struct kv_reply_size size = {m->estimate < most ? m->estimate : most,
                                  m->bound < most ? m->bound : most};
     if (!resp_intake_may_order(c, size.bound)) {
         return RESP_INTAKE_WAIT;
     }
-    resp_intake_order(c, put_transaction(c), size, false);
+    size_t head = resp_session_head(c, &c->server->pending_bytes);
+    resp_session_order(c, head, put_transaction(c), size);
     end(c);
     return RESP_INTAKE_TAKEN;
 }

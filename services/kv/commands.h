@@ -98,6 +98,11 @@ enum kv_command_id {
     KV_RESET = 148,
     KV_WAIT = 149,
     KV_AUTH = 150,
+    KV_SESSION_OPEN = 151,
+    KV_SESSION_RESUME = 152,
+    KV_SESSION_ACK = 153,
+    KV_SESSION_CLOSE = 154,
+    KV_SESSION_NEXT = 155,
 };
 
 struct kv_call;

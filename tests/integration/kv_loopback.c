@@ -17,7 +17,8 @@
 #include "base/assert.h"
 #include "base/prng.h"
 #include "services/io/resp_server.h"
-#include "services/kv/kv.h"
+#include "services/kv/sessions.h"
+#include "services/session.h"
 
 #define QUEUE_MAX 262144
 
@@ -95,7 +96,7 @@ static void apply(struct loopback *l, enum svc_entry_kind kind, struct ts_bytes 
         .epoch = {1}, .seq = {++l->seq}, .kind = kind, .time = wall(), .payload = payload};
     for (int i = 0; i < 2; i++) {
         l->out[i].len = 0;
-        kv_service.apply(l->state[i], &e, &l->out[i]);
+        kv_with_sessions.apply(l->state[i], &e, &l->out[i]);
     }
     ts_assert(l->out[0].len == l->out[1].len &&
               memcmp(l->out[0].data, l->out[1].data, l->out[0].len) == 0);
@@ -155,7 +156,7 @@ static void on_prepare(uv_prepare_t *h)
 static void on_tick(uv_timer_t *h)
 {
     struct loopback *l = h->data;
-    if (kv_service.next_tick(l->state[0]).ns <= wall().ns) {
+    if (kv_with_sessions.next_tick(l->state[0]).ns <= wall().ns) {
         apply(l, SVC_ENTRY_TICK, (struct ts_bytes){NULL, 0});
     }
 }
@@ -277,7 +278,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < 2; i++) {
         snprintf(limits, sizeof(limits), "%s hash-seed=%d", o.limits != NULL ? o.limits : "",
                  i * 7919);
-        l->state[i] = kv_service.create(limits);
+        l->state[i] = kv_with_sessions.create(limits);
         ts_assert(l->state[i] != NULL);
         l->out[i].max = 64U * 1024 * 1024;
     }
@@ -291,7 +292,7 @@ int main(int argc, char **argv)
     }
     struct resp_server_ops ops = {
         .ctx = l, .submit = on_submit, .read = on_round, .position = on_position};
-    l->server = resp_server_create(&l->loop, &ops, l->state[0], &o.config);
+    l->server = resp_server_create(&l->loop, &ops, session_inner(l->state[0]), &o.config);
     int uv_error = 0;
     if (l->server == NULL || resp_server_listen(l->server, o.address, o.port, &uv_error) != TS_OK) {
         fprintf(stderr, "kv_loopback: cannot listen on %s: %s\n", o.address, uv_strerror(uv_error));
@@ -310,7 +311,7 @@ int main(int argc, char **argv)
     uv_run(&l->loop, UV_RUN_DEFAULT);
     uv_loop_close(&l->loop);
     for (int i = 0; i < 2; i++) {
-        kv_service.destroy(l->state[i]);
+        kv_with_sessions.destroy(l->state[i]);
         svc_out_free(&l->out[i]);
     }
     if (o.config.tls != NULL) {

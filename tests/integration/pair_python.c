@@ -53,11 +53,18 @@ static void test_subscribers_are_told_of_the_new_primary(void **state)
     run_client("switch_message.py");
 }
 
+static void test_session_writes_are_executed_once(void **state)
+{
+    (void)state;
+    run_client("session_failover.py");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_sentinel_client_goes_on_with_the_new_primary),
         cmocka_unit_test(test_subscribers_are_told_of_the_new_primary),
+        cmocka_unit_test(test_session_writes_are_executed_once),
     };
     const char *argv[] = {PYTHON, "-c", "import redis.sentinel", NULL};
     struct ts_why why = {{0}};

@@ -3,7 +3,8 @@
 #include "tests/integration/kv_process.h"
 
 #include "services/io/resp_server.h"
-#include "services/kv/kv.h"
+#include "services/kv/sessions.h"
+#include "services/session.h"
 
 #define TAKEN_MAX 64
 
@@ -46,7 +47,7 @@ static void answer_one(struct owner *o)
                           .kind = SVC_ENTRY_COMMAND,
                           .time = {1},
                           .payload = {p->data, p->len}};
-    kv_service.apply(o->state, &e, &out);
+    kv_with_sessions.apply(o->state, &e, &out);
     resp_server_reply(o->server, o->tokens[o->answered++], (struct ts_bytes){out.data, out.len});
     svc_out_free(&out);
 }
@@ -89,9 +90,9 @@ static int open_owner(void **state)
     assert_non_null(o);
     signal(SIGPIPE, SIG_IGN);
     assert_int_equal(uv_loop_init(&o->loop), 0);
-    o->state = kv_service.create(NULL);
+    o->state = kv_with_sessions.create(NULL);
     struct resp_server_ops ops = {.ctx = o, .submit = on_submit, .read = on_round};
-    o->server = resp_server_create(&o->loop, &ops, o->state, NULL);
+    o->server = resp_server_create(&o->loop, &ops, session_inner(o->state), NULL);
     assert_non_null(o->server);
     kv_address(o->address, 2);
     assert_int_equal(resp_server_listen(o->server, "nonsense", 0, NULL), TS_ERR_CONFIG);
@@ -123,7 +124,7 @@ static int close_owner(void **state)
     for (size_t i = 0; i < TAKEN_MAX; i++) {
         svc_out_free(&o->payloads[i]);
     }
-    kv_service.destroy(o->state);
+    kv_with_sessions.destroy(o->state);
     free(o);
     return 0;
 }
@@ -322,6 +323,32 @@ static void test_owner_may_refuse_or_answer_within_submit(void **state)
     close(fd);
 }
 
+/* Goal: a session's write that was refused before it was ordered has not used up its number; one
+ * that is sent behind an OPEN waits for the number. */
+static void test_refused_write_keeps_its_number(void **state)
+{
+    struct owner *o = *state;
+    int fd = client(o);
+    o->answer_in_submit = true;
+    say(fd, "SESSION.OPEN me\r\nINCR n\r\n");
+    expect(o, fd, "$8\r\nme#65536\r\n:1\r\n");
+    o->submit_result = TS_ERR_REFUSED;
+    say(fd, "INCR n\r\nINCR n\r\n");
+    expect(o, fd,
+           "-CLUSTERDOWN the primary takes no requests now; try again\r\n"
+           "-CLUSTERDOWN the primary takes no requests now; try again\r\n");
+    o->submit_result = TS_OK;
+    say(fd, "INCR n\r\nINCR n\r\n");
+    expect(o, fd, ":2\r\n:3\r\n");
+    set_role(o, RESP_ROLE_SECONDARY);
+    say(fd, "INCR n\r\nSESSION.RESUME me#65536 0\r\n");
+    expect(o, fd, "-READONLY primary is 10.0.0.1:6379\r\n-READONLY primary is 10.0.0.1:6379\r\n");
+    set_role(o, RESP_ROLE_PRIMARY);
+    say(fd, "SESSION.RESUME me#65536 1\r\nINCR n\r\n");
+    expect(o, fd, "*2\r\n:2\r\n:3\r\n:4\r\n");
+    close(fd);
+}
+
 /* Goal: clients that leave take nothing along: their commands are answered into the void. */
 static void test_left_client_is_answered_into_the_void(void **state)
 {
@@ -467,6 +494,7 @@ int main(void)
         OWNER_TEST(test_busy_submission_is_kept),
         OWNER_TEST(test_taking_over_holds_commands),
         OWNER_TEST(test_owner_may_refuse_or_answer_within_submit),
+        OWNER_TEST(test_refused_write_keeps_its_number),
         OWNER_TEST(test_left_client_is_answered_into_the_void),
         OWNER_TEST(test_reads_keep_program_order),
         OWNER_TEST(test_switch_of_primary_is_published),

@@ -1,0 +1,175 @@
+/* SESSION.*: what a client that lost its connection finds out, and what it cannot do twice. */
+#include "tests/integration/kv_process.h"
+
+static char address[32];
+static struct kv_process process;
+static uint16_t port;
+
+static int set_up(void **state)
+{
+    (void)state;
+    kv_address(address, 5);
+    process = kv_start_loopback(
+        address, &port, (const char *const[]){"--limits", "session-max=20 session-window=5", NULL});
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    assert_int_equal(kv_stop(&process), 0);
+    return 0;
+}
+
+/* Opens a session on a connection; its id. */
+static void open_session(int fd, char id[128])
+{
+    struct kv_replies r = {0};
+    kv_send(fd, "SESSION.OPEN me\r\n", 17);
+    assert_true(kv_receive_replies(fd, &r, 1));
+    int n = sscanf(r.data, "$%*d %127s", id);
+    assert_int_equal(n, 1);
+    assert_int_equal(strncmp(id, "me#", 3), 0);
+    free(r.data);
+}
+
+static void expect_resume(int fd, const char *id, unsigned n, const char *reply)
+{
+    char text[256];
+    snprintf(text, sizeof(text), "SESSION.RESUME %s %u\r\n", id, n);
+    kv_expect(fd, text, reply);
+}
+
+/* Goal: RESUME gives the replies after n in order, as they were; writes are counted, reads are not,
+ * nor what is refused; the old connection's writes are refused from then on. */
+static void test_resume_gives_what_was_missed(void **state)
+{
+    (void)state;
+    char id[128];
+    int old = kv_connect(address, port);
+    int new = kv_connect(address, port);
+    open_session(old, id);
+    kv_expect(old, "SET r 5\r\nINCR r\r\nGET r\r\nTTL r\r\nNONSENSE\r\nINCR\r\nINCR r\r\n",
+              "+OK\r\n:6\r\n$1\r\n6\r\n:-1\r\n"
+              "-ERR unknown command 'NONSENSE', with args beginning with: \r\n"
+              "-ERR wrong number of arguments for 'incr' command\r\n:7\r\n");
+    expect_resume(new, id, 1, "*2\r\n:6\r\n:7\r\n");
+    kv_expect(new, "INCR r\r\n", ":8\r\n");
+    kv_expect(old, "INCR r\r\nGET r\r\nSESSION.ACK 1\r\n",
+              "-OLDCONNECTION this session was resumed on another connection; not executed\r\n"
+              "$1\r\n8\r\n"
+              "-OLDCONNECTION this session was resumed on another connection; not executed\r\n");
+    expect_resume(old, id, 4, "*0\r\n");
+    expect_resume(old, id, 5, "-SESSIONAHEAD the newest reply of this session is number 4\r\n");
+    close(old);
+    close(new);
+}
+
+/* Goal: NEXT has the same writes sent again answered as they were; others under their numbers are
+ * refused. */
+static void test_next_answers_again(void **state)
+{
+    (void)state;
+    char id[128];
+    int fd = kv_connect(address, port);
+    open_session(fd, id);
+    kv_expect(fd, "SET n 1\r\nINCR n\r\nSESSION.NEXT 1\r\nSET n 1\r\nINCR n\r\nINCR n\r\n",
+              "+OK\r\n:2\r\n+OK\r\n+OK\r\n:2\r\n:3\r\n");
+    kv_expect(
+        fd, "SESSION.NEXT 2\r\nDECR n\r\nINCR n\r\nGET n\r\nSESSION.NEXT 5\r\n",
+        "+OK\r\n-SESSIONCHANGED number 2 was another request of this session; not executed\r\n"
+        ":3\r\n$1\r\n3\r\n-ERR the next write can have a number from 1 to 4\r\n");
+    close(fd);
+}
+
+/* Goal: what follows a refused write in a pipeline is not executed either, and an ACK makes room
+ * again. */
+static void test_full_window_refuses_until_ack(void **state)
+{
+    (void)state;
+    static const char full[] = "-SESSIONFULL too many replies after number 0 are not acknowledged; "
+                               "not executed. SESSION.ACK n, then send it again\r\n";
+    char id[128];
+    char want[1024];
+    int fd = kv_connect(address, port);
+    open_session(fd, id);
+    kv_expect(fd, "SET f 0\r\nINCR f\r\nINCR f\r\nINCR f\r\nINCR f\r\n",
+              "+OK\r\n:1\r\n:2\r\n:3\r\n:4\r\n");
+    snprintf(want, sizeof(want),
+             "%s-SESSIONGAP request 6 of this session was not executed, and so this one was not "
+             "either\r\n:4\r\n",
+             full);
+    /* Two in one turn; how they are refused is told by the table, since both are in the log. */
+    kv_send(fd, "INCR f\r\nINCR f\r\n", 16);
+    struct kv_replies r = {0};
+    assert_true(kv_receive_replies(fd, &r, 2));
+    assert_int_equal(strncmp(r.data, full, strlen(full)), 0);
+    free(r.data);
+    kv_expect(fd, "SESSION.ACK 3\r\nINCR f\r\nGET f\r\nSESSION.ACK 9\r\n",
+              "+OK\r\n:5\r\n$1\r\n5\r\n-SESSIONAHEAD the newest reply of this session is number "
+              "6\r\n");
+    expect_resume(
+        fd, id, 2,
+        "-SESSIONACKED the replies up to number 3 were acknowledged and are not kept\r\n");
+    close(fd);
+}
+
+/* Goal: a transaction is one write of the session; SESSION.* are no part of one. */
+static void test_transaction_is_one_write(void **state)
+{
+    (void)state;
+    char id[128];
+    int fd = kv_connect(address, port);
+    open_session(fd, id);
+    kv_expect(fd, "WATCH t\r\nMULTI\r\nSET t 1\r\nINCR t\r\nEXEC\r\nINCR t\r\n",
+              "+OK\r\n+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n:2\r\n:3\r\n");
+    kv_expect(fd, "MULTI\r\nSESSION.CLOSE\r\nEXEC\r\n",
+              "+OK\r\n-ERR Command not allowed inside a transaction\r\n"
+              "-EXECABORT Transaction discarded because of previous errors.\r\n");
+    expect_resume(fd, id, 0, "*2\r\n*2\r\n+OK\r\n:2\r\n:3\r\n");
+    close(fd);
+}
+
+/* Goal: when OPEN or RESUME fails, writes behind it are not executed outside of any session. */
+static void test_failed_resume_refuses_writes(void **state)
+{
+    (void)state;
+    static const char lost[] = "-NOSESSION SESSION.OPEN or SESSION.RESUME has failed on this "
+                               "connection; not executed. Give one of them again, or RESET to go "
+                               "on without a session\r\n";
+    char id[128];
+    char want[2048];
+    int fd = kv_connect(address, port);
+    snprintf(want, sizeof(want),
+             "-NOSESSION there is no session of this id and name here; not executed. SESSION.OPEN "
+             "name makes one\r\n%s$-1\r\n+OK\r\n+QUEUED\r\n%s",
+             lost, lost);
+    kv_expect(fd,
+              "SESSION.RESUME me#999999999999999999 0\r\nSET l 1\r\nGET l\r\nMULTI\r\nSET l 1\r\n"
+              "EXEC\r\n",
+              want);
+    snprintf(want, sizeof(want),
+             "-ERR a session's name has 1 to 63 printable characters, no blank and no #\r\n%s"
+             "+RESET\r\n+OK\r\n",
+             lost);
+    kv_expect(fd, "SESSION.OPEN a#b\r\nSET l 1\r\nRESET\r\nSET l 2\r\n", want);
+    open_session(fd, id);
+    kv_expect(fd, "SESSION.CLOSE\r\nINCR l\r\nSESSION.ACK 0\r\n",
+              "+OK\r\n:3\r\n-NOSESSION this connection is in no session: SESSION.OPEN name\r\n");
+    expect_resume(fd, id, 0,
+                  "-NOSESSION this session has ended: it was closed, or not used for too long; not "
+                  "executed. SESSION.OPEN name makes another one\r\n");
+    close(fd);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_resume_gives_what_was_missed),
+        cmocka_unit_test(test_next_answers_again),
+        cmocka_unit_test(test_full_window_refuses_until_ack),
+        cmocka_unit_test(test_transaction_is_one_write),
+        cmocka_unit_test(test_failed_resume_refuses_writes),
+    };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
