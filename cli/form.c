@@ -8,14 +8,21 @@
 #include "cluster-cfg/io/format.h"
 #include "net/ca.h"
 #include "replicator/io/journal.h"
+#include "replicator/io/replica_record.h"
 
 #define DIR_MODE 0700
 #define FILE_MODE 0600
 
 static enum ts_err format_replica(const char *dir, struct ts_incarnation incarnation,
-                                  struct ts_group_id group, struct ts_why *why)
+                                  struct ts_incarnation replaces, struct ts_group_id group,
+                                  struct ts_why *why)
 {
-    return journal_format(dir, incarnation, group, (struct ts_bytes){NULL, 0}, NULL, why);
+    uint8_t bytes[REPLICA_RECORD_BYTES];
+    struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
+    replica_record_encode(&(struct replica_record){.replaces = replaces}, &w);
+    /* One that promised nothing and replaces none is empty. */
+    struct ts_bytes record = {bytes, replaces.v == 0 ? 0 : w.len};
+    return journal_format(dir, incarnation, group, record, NULL, why);
 }
 
 static enum ts_err get_genesis(const struct cli_form *f, const struct format_env *env,
@@ -177,4 +184,49 @@ enum ts_err cli_form(const struct cli_form *f, bool *first, struct ts_why *why)
     err = err != TS_OK ? err : make_certificates(f, why);
     err = err != TS_OK ? err : copy_config(f, why);
     return err != TS_OK ? err : format_finish(f->run, f->cluster, f->chosen, &ENV, why);
+}
+
+/* Its certificate, if it has none, can be issued here. */
+static enum ts_err check_certificate(const struct cli_form *f, const struct cfg_node *node,
+                                     char ca[TS_PATH_MAX], char tls[TS_PATH_MAX], bool *issue,
+                                     struct ts_why *why)
+{
+    char key[TS_PATH_MAX];
+    enum ts_err err = ts_path(tls, why, f->run, "%s/tls", node->name);
+    err = err != TS_OK ? err : ts_path(ca, why, f->run, "ca");
+    err = err != TS_OK ? err : ts_path(key, why, ca, "ca.key");
+    if (err != TS_OK) {
+        return err;
+    }
+    *issue = !has_certificates(tls);
+    if (*issue && access(key, F_OK) != 0) {
+        return ts_why(
+            why, TS_ERR_NOT_FOUND,
+            "%s has no certificate in %s: it went with the disk. Issue a new one from "
+            "the cluster's authority first: twinstep ca issue --dir CA --node %s --out %s",
+            node->name, tls, node->name, tls);
+    }
+    return TS_OK;
+}
+
+enum ts_err cli_form_replace(const struct cli_form *f, const struct cfg_node *node,
+                             const struct ts_incarnation listed[TS_GROUPS_MAX], bool dry,
+                             struct ts_why *why)
+{
+    static const struct format_env ENV = {.replica = format_replica};
+    char ca[TS_PATH_MAX];
+    char tls[TS_PATH_MAX];
+    struct format_genesis g;
+    bool issue = false;
+    enum ts_err err = format_genesis_load(f->run, f->cluster, &g, why);
+    err = err != TS_OK ? err : check_certificate(f, node, ca, tls, &issue, why);
+    err = err != TS_OK ? err : format_replace(f->run, f->cluster, &g, node, listed, dry, &ENV, why);
+    if (err != TS_OK || dry) {
+        return err;
+    }
+    err = format_node(f->run, f->cluster, &g, node, &ENV, why);
+    if (err == TS_OK && issue) {
+        err = ca_issue(ca, node->name, tls, ca_validity_days(CA_NODE_DAYS), why);
+    }
+    return err != TS_OK ? err : format_replace_finish(f->run, f->cluster, &g, node, &ENV, why);
 }

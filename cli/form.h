@@ -24,4 +24,11 @@ struct cli_form {
  * net/ca.h. */
 enum ts_err cli_form(const struct cli_form *f, bool *first, struct ts_why *why) TS_MUST_USE;
 
+/* A blank disk in the place of the lost one of NIC `node` (format_replace), with a certificate of
+ * the lab's authority when it has none. `listed` as there. With `dry` it only checks. Errors of
+ * format.h and net/ca.h. */
+enum ts_err cli_form_replace(const struct cli_form *f, const struct cfg_node *node,
+                             const struct ts_incarnation listed[TS_GROUPS_MAX], bool dry,
+                             struct ts_why *why) TS_MUST_USE;
+
 #endif

@@ -186,7 +186,7 @@ static void copy(json_t *to, const json_t *from, const char *key)
 
 static void merge_group(json_t *groups, const char *node, const json_t *own)
 {
-    static const char *const CONFIG[] = {"epoch", "in_sync", "members", "required"};
+    static const char *const CONFIG[] = {"epoch", "in_sync", "members", "required", "disks"};
     static const char *const REPLICA[] = {
         "role", "epoch",    "applied",  "committed", "last",    "digest",       "waiting",
         "why",  "requests", "rejected", "age_ms",    "serving", "no_primary_ms"};
@@ -254,6 +254,7 @@ static void complete_group(json_t *group)
         (void)json_object_set_new(group, "in_sync", json_array());
         (void)json_object_set_new(group, "members", json_array());
         (void)json_object_set_new(group, "required", json_array());
+        (void)json_object_set_new(group, "disks", json_object());
     }
     json_array_foreach(replicas, i, r)
     {
@@ -525,7 +526,8 @@ bool cli_is_settled(const json_t *merged, char *what, size_t cap)
                            (long long)cli_number(json_object_get(entry, "voter"), "voters"));
             return false;
         }
-        if (strcmp(state, "ready") != 0 && strcmp(state, "none") != 0) {
+        if (strcmp(state, "ready") != 0 && strcmp(state, "none") != 0 &&
+            strcmp(state, "lost") != 0) { /* that one is not waited for: an alarm tells of it */
             (void)snprintf(what, cap, "the voter of %s is %s%s", name,
                            strcmp(state, "clone") == 0 ? "a " : "", state);
             return false;

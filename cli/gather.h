@@ -41,7 +41,7 @@ const char *cli_last_line(const char *run, const char *node, const char *program
 /* One picture of the answers to "status":
  *   {"version": 1, "cluster", "nodes": [{"node", "reachable", "error", …the node's status}],
  *    "groups": [{"group", "epoch", "serving", "primary", "last_primary", "no_primary_ms",
- *      "in_sync", "required", "members",
+ *      "in_sync", "required", "members", "disks": {a member: its incarnation},
  *      "replicas": [{"node", "role", "applied", "committed", "last", "lag", "digest", "waiting",
  *      "why"}]}],
  *    "alarms": [{"code", "text", "group", "nodes": [who says so]}],

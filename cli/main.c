@@ -11,6 +11,7 @@ static const struct cli_command COMMANDS[] = {
     {"events", "what happened, from the nodes' recorders", cli_events},
     {"explain", "the latest failovers: evidence, phases in milliseconds, why", cli_explain},
     {"handoff", "have a group's primary hand over to another NIC", cli_handoff},
+    {"nic", "replace the lost disk of a NIC by a blank one", cli_nic},
     {"demo", "run a pair on this machine under load, kill it twice, report", cli_demo},
     {"ca", "make the cluster's certificate authority, issue certificates", cli_ca},
     {"user", "who may use the services: add, remove, list", cli_user},

@@ -137,8 +137,7 @@ enum report_trace_role {
       "the primary is away and this replica may lack acknowledged entries: start the primary's " \
       "NIC") \
     X(NOT_A_MEMBER, 3, "the group's config does not list this NIC") \
-    X(OTHER_DISK, 4, \
-      "the group's config lists another disk for this NIC: it was replaced or formatted") \
+    X(OTHER_DISK, 4, "the group's config lists another disk for this NIC: this one was replaced") \
     X(ACK_MISSING, 5, \
       "an in-sync replica does not acknowledge, and no majority of voters has removed it") \
     X(DISK, 6, "the journal failed: replace the disk") \
@@ -151,7 +150,9 @@ enum report_trace_role {
     X(STARTING, 11, "this replica is starting: it asks the voters for the group's config") \
     X(ABDICATED, 12, \
       "its disk hangs or has failed, so it asked another replica to take over: replace the disk") \
-    X(HANDING_OVER, 13, "it hands over to another replica, as the operator wished")
+    X(HANDING_OVER, 13, "it hands over to another replica, as the operator wished") \
+    X(ENROLS, 14, \
+      "its disk is a new one in the place of a lost one: it asks the primary to enrol it")
 
 enum report_why {
 #define REPORT_WHY_ENUM(name, number, text) REPORT_WHY_##name = number,

@@ -124,6 +124,8 @@ enum ts_err replica_register_open(struct replica *r, struct ts_why *why) TS_MUST
 void replica_register_send(struct replica *r, uint8_t voter, const struct reg_msg *msg);
 /* Marks the disk and ends. */
 void replica_register_refused(struct replica *r, uint64_t registered);
+/* Another disk was enrolled in the place of this one (adr/0022): the same. */
+void replica_register_replaced(struct replica *r);
 /* Notes how long no majority of voters has answered. */
 void replica_register_watch(struct replica *r, struct ts_mono now);
 

@@ -114,6 +114,11 @@ static void on_refused(void *ctx, uint64_t registered)
     replica_register_refused(ctx, registered);
 }
 
+static void on_replaced(void *ctx)
+{
+    replica_register_replaced(ctx);
+}
+
 static bool on_open_links(void *ctx)
 {
     return replica_peers_open_links(ctx);
@@ -205,6 +210,7 @@ const struct perform_ops replica_perform_ops = {
     .feed = on_feed,
     .send_voter = on_send_voter,
     .refused = on_refused,
+    .replaced = on_replaced,
     .open_links = on_open_links,
     .release = on_release,
     .journal_refuses = on_journal_refuses,

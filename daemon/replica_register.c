@@ -38,6 +38,19 @@ void replica_register_refused(struct replica *r, uint64_t registered)
     uv_stop(&r->loop);
 }
 
+void replica_register_replaced(struct replica *r)
+{
+    const char *reason = "another disk was enrolled in its place (twinstep nic replace)";
+    ts_dir_refuse(r->group_dir, reason);
+    net_log(&r->start->log, NET_LOG_ERROR,
+            "the disk in %s is not used any more: %s; this replica does not start with it again. "
+            "Put the new disk's directory in its place",
+            r->group_dir, reason);
+    replica_report_flush(r, net_now(), true);
+    r->exit_status = TS_EXIT_CONFIG;
+    uv_stop(&r->loop);
+}
+
 static bool voter_index(const struct replica *r, struct ts_nic_id voter, uint8_t *out)
 {
     for (uint8_t i = 0; i < r->voter_count; i++) {

@@ -95,15 +95,6 @@ static void leave_primary(struct repl *c, struct repl_effects *fx)
     repl_alarm(c, REPORT_ALARM_BLOCKED, false);
 }
 
-static enum repl_why membership_why(const struct repl *c)
-{
-    const struct cfg_replica *me = cfg_set_find(&c->config.members, c->o.self);
-    if (me == NULL) {
-        return REPL_WHY_NOT_A_MEMBER;
-    }
-    return ts_incarnation_eq(me->incarnation, c->incarnation) ? REPL_WHY_NONE : REPL_WHY_OTHER_DISK;
-}
-
 /* Our own proposal is decided. */
 static void config_won(struct repl *c, const struct cfg_config *cfg, struct repl_effects *fx)
 {
@@ -158,8 +149,9 @@ static void adopt(struct repl *c, const struct cfg_config *cfg, struct ts_nic_id
     leave_primary(c, fx);
     c->takeover = REPL_TAKEOVER_NONE;
     c->takeover_at.ns = 0; /* what was waited for was about another config */
+    c->enrol_at.ns = 0;
     c->poll_at = ts_mono_add(c->now, repl_jitter(c, c->o.timing.poll_register));
-    repl_set_role(c, fx, REPL_ROLE_SECONDARY, membership_why(c));
+    repl_set_role(c, fx, REPL_ROLE_SECONDARY, repl_enrolment_why(c));
     if (tell_position) {
         repl_position_send(c, p, false, fx);
     }

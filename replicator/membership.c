@@ -136,7 +136,8 @@ void repl_membership_advance(struct repl *c, struct repl_effects *fx)
         const struct repl_peer *p = repl_peer(c, c->joining);
         cfg_set_add(&next.in_sync, (struct cfg_replica){p->nic, p->incarnation});
     }
-    if (c->bump || next.in_sync.count != c->config.in_sync.count) {
+    bool enrols = repl_enrolment_propose(c, &next, fx);
+    if (c->bump || enrols || next.in_sync.count != c->config.in_sync.count) {
         propose(c, &next, fx);
     } else if (c->joining.v == 0 && !c->blocked && c->abdication == REPL_ABDICATION_NONE) {
         start_joining(c, fx);

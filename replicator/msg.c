@@ -144,6 +144,24 @@ static void take_over_decode(struct repl_msg_take_over *m, struct ts_reader *r)
     }
 }
 
+void repl_msg_enrol_encode(const struct repl_msg_enrol *m, struct ts_writer *w)
+{
+    ts_put_u64(w, m->incarnation.v);
+    ts_put_u64(w, m->instance.v);
+    ts_put_u64(w, m->replaces.v);
+}
+
+static void enrol_decode(struct repl_msg_enrol *m, struct ts_reader *r)
+{
+    m->incarnation.v = ts_get_u64(r);
+    m->instance.v = ts_get_u64(r);
+    m->replaces.v = ts_get_u64(r);
+    if (m->incarnation.v == 0 || m->replaces.v == 0 ||
+        ts_incarnation_eq(m->incarnation, m->replaces)) {
+        ts_reader_fail(r);
+    }
+}
+
 enum ts_err repl_msg_decode(struct repl_msg *out, uint8_t type, struct ts_bytes frame)
 {
     struct ts_reader r = ts_reader_init(frame.data, frame.len);
@@ -174,6 +192,9 @@ enum ts_err repl_msg_decode(struct repl_msg *out, uint8_t type, struct ts_bytes 
         break;
     case REPL_MSG_TAKE_OVER:
         take_over_decode(&m.u.take_over, &r);
+        break;
+    case REPL_MSG_ENROL:
+        enrol_decode(&m.u.enrol, &r);
         break;
     default:
         return TS_ERR_MALFORMED;

@@ -16,7 +16,8 @@
     X(REPL_MSG_REFUSED, 36, "refused") \
     X(REPL_MSG_CONFIRM, 37, "confirm") \
     X(REPL_MSG_CONFIRMED, 38, "confirmed") \
-    X(REPL_MSG_TAKE_OVER, 39, "take-over")
+    X(REPL_MSG_TAKE_OVER, 39, "take-over") \
+    X(REPL_MSG_ENROL, 40, "enrol")
 
 enum repl_msg_type {
 #define REPL_MSG_ENUM(sym, type, name) sym = type,
@@ -92,6 +93,14 @@ struct repl_msg_take_over {
     enum repl_take_over_why why;
 };
 
+/* The sender's disk is a blank one, by which the operator has replaced the one that the config's
+ * members list: `replaces` is that one. The primary has the register list the new one (R1.8). */
+struct repl_msg_enrol {
+    struct ts_incarnation incarnation;
+    struct ts_instance instance;
+    struct ts_incarnation replaces;
+};
+
 /* Encoders. For APPEND only the head is written: the batches are sent behind it. */
 void repl_msg_position_encode(const struct repl_msg_position *m, struct ts_writer *w);
 void repl_msg_config_encode(const struct repl_msg_config *m, struct ts_writer *w);
@@ -101,6 +110,7 @@ void repl_msg_refused_encode(const struct repl_msg_refused *m, struct ts_writer 
 void repl_msg_confirm_encode(const struct repl_msg_confirm *m, struct ts_writer *w);
 void repl_msg_confirmed_encode(const struct repl_msg_confirmed *m, struct ts_writer *w);
 void repl_msg_take_over_encode(const struct repl_msg_take_over *m, struct ts_writer *w);
+void repl_msg_enrol_encode(const struct repl_msg_enrol *m, struct ts_writer *w);
 
 /* A decoded message; the bytes are borrowed from the frame. */
 struct repl_msg {
@@ -114,6 +124,7 @@ struct repl_msg {
         struct repl_msg_confirm confirm;
         struct repl_msg_confirmed confirmed;
         struct repl_msg_take_over take_over;
+        struct repl_msg_enrol enrol;
     } u;
 };
 

@@ -340,7 +340,8 @@ static struct ts_seq acknowledged_by_all(const struct repl *c)
     for (size_t i = 0; i < TS_MEMBERS_MAX; i++) {
         const struct repl_peer *p = &c->peers[i];
         if (p->used && (mask & (1ULL << p->nic.v)) != 0) {
-            n = ts_seq_min(n, p->acked_valid ? p->acked.seq : (struct ts_seq){0});
+            bool counts = p->acked_valid && repl_is_required_disk(c, p);
+            n = ts_seq_min(n, counts ? p->acked.seq : (struct ts_seq){0});
             mask &= ~(1ULL << p->nic.v);
         }
     }

@@ -56,7 +56,8 @@ static bool all_confirmed(const struct repl *c, uint64_t mask)
 {
     for (size_t i = 0; i < TS_MEMBERS_MAX; i++) {
         const struct repl_peer *p = &c->peers[i];
-        if (p->used && (mask & (1ULL << p->nic.v)) != 0 && p->confirmed_round == c->round) {
+        if (p->used && (mask & (1ULL << p->nic.v)) != 0 && p->confirmed_round == c->round &&
+            repl_is_required_disk(c, p)) {
             mask &= ~(1ULL << p->nic.v);
         }
     }

@@ -10,8 +10,8 @@
  * Roles: a *primary* orders requests and answers; a *secondary* acknowledges what it has
  * on disk; a secondary that is not in the in-sync set is a *learner*. Files: step.c
  * (dispatch), primary.c, secondary.c, reads.c, membership.c (changes of the in-sync set),
- * takeover.c, abdication.c (a primary gives up), canary.c (disks that hang), config.c (what the
- * replica knows of the register). */
+ * takeover.c, abdication.c (a primary gives up), canary.c (disks that hang), enrolment.c (a blank
+ * disk in the place of a lost one), config.c (what the replica knows of the register). */
 #ifndef REPLICATOR_REPL_H
 #define REPLICATOR_REPL_H
 
@@ -121,6 +121,8 @@ struct repl_event {
         struct ts_seq committed; /* RESTORE_COMMITTED */
         struct {
             struct ts_incarnation incarnation; /* of the journal */
+            struct ts_incarnation replaces;    /* by the operator's word: this disk is for that one
+                                                * of the config's members; 0 = for none */
             struct ts_epoch floor; /* durable: acknowledges nothing below it (R2.3, seal) */
         } start;
         struct {
@@ -275,6 +277,8 @@ struct ts_seq repl_applied(const struct repl *c);
 /* Where a snapshot of the state stands that is taken now, between two steps; its position is 0 when
  * nothing was applied. */
 const struct repl_mark *repl_applied_mark(const struct repl *c);
+/* Whether the register lists another disk for this NIC, which replaced this one: for good. */
+bool repl_is_replaced(const struct repl *c);
 /* Whether this replica is a learner of `peer` whose log does not go through `base`, and that has
  * not applied what `peer` has a snapshot of: that is what it needs. */
 bool repl_lacks(const struct repl *c, struct ts_nic_id peer, struct repl_pos base,

@@ -40,15 +40,16 @@ struct repl_peer {
     struct ts_seq compared_seq;
     uint64_t confirmed_round;
     struct ts_seq committed_sent;
-    struct ts_mono join_after;   /* hysteresis: no new join before */
-    uint64_t join_pause;         /* ns before that; grows until it joins, 0 = it did */
-    struct ts_mono rewind_after; /* as a primary it is not told our position again before */
-    uint64_t rewind_pause;       /* ns before that; grows until something fits, 0 = it did */
-    struct canary disk;          /* what it has not acknowledged, though our own disk has it */
-    struct ts_mono acked_at;     /* its acknowledgements came further */
-    struct ts_mono ahead_at;     /* since then its disk has what ours owes; NEVER: it has not */
-    struct ts_mono stuck_at;     /* removed as one whose disk hangs; 0 = never */
-    uint64_t stuck_pause;        /* … and not taken in again for so long, ns */
+    struct ts_mono join_after;    /* hysteresis: no new join before */
+    uint64_t join_pause;          /* ns before that; grows until it joins, 0 = it did */
+    struct ts_mono rewind_after;  /* as a primary it is not told our position again before */
+    uint64_t rewind_pause;        /* ns before that; grows until something fits, 0 = it did */
+    struct canary disk;           /* what it has not acknowledged, though our own disk has it */
+    struct ts_mono acked_at;      /* its acknowledgements came further */
+    struct ts_mono ahead_at;      /* since then its disk has what ours owes; NEVER: it has not */
+    struct ts_mono stuck_at;      /* removed as one whose disk hangs; 0 = never */
+    uint64_t stuck_pause;         /* … and not taken in again for so long, ns */
+    struct ts_incarnation enrols; /* on this link it said that its disk is for that one; 0 = no */
     bool diverged;
 };
 
@@ -75,6 +76,7 @@ struct repl {
 
     /* durable, as confirmed by the disk */
     struct ts_incarnation incarnation; /* of the journal; known from START on */
+    struct ts_incarnation replaces;    /* the disk whose place this one is for; 0 = none */
     struct ts_epoch floor_durable;
     struct ts_seq persisted; /* journal, at a batch end */
 
@@ -121,6 +123,9 @@ struct repl {
     struct ts_mono takeover_at;     /* end of the tie delay or of the retry pause */
     struct ts_seq takeover_noop;
     bool bump; /* a peer refused this epoch: raise it, keep the set (R4.1) */
+
+    /* enrolment */
+    struct ts_mono enrol_at; /* the primary is asked again then */
 
     /* abdication */
     struct canary disk; /* what this replica's own disk owes */
@@ -265,6 +270,20 @@ void repl_abdication_disk_failed(struct repl *c, struct repl_effects *fx);
 void repl_abdication_won(struct repl *c, struct repl_effects *fx);
 void repl_abdication_handoff(struct repl *c, struct ts_nic_id target, struct repl_effects *fx);
 struct ts_mono repl_abdication_deadline(const struct repl *c);
+
+/* ---- enrolment.c: a blank disk in the place of a lost one ---------------------------- */
+
+/* What the members of the config say of this replica's disk. */
+enum repl_why repl_enrolment_why(const struct repl *c);
+/* Asks the primary to enrol this disk; halts when another one was enrolled for this NIC. */
+void repl_enrolment_advance(struct repl *c, struct repl_effects *fx);
+void repl_enrolment_on_enrol(struct repl *c, struct repl_peer *p, const struct repl_msg_enrol *m);
+/* Puts the disks of all that ask into `next`; true when there is one. */
+bool repl_enrolment_propose(struct repl *c, struct cfg_config *next, struct repl_effects *fx);
+struct ts_mono repl_enrolment_deadline(const struct repl *c);
+/* Whether what this peer says counts for the disk that the required set means (R2.3): the NIC may
+ * have another one by now. */
+bool repl_is_required_disk(const struct repl *c, const struct repl_peer *p);
 
 /* ---- takeover.c ---------------------------------------------------------------------- */
 

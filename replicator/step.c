@@ -121,6 +121,7 @@ static void on_start(struct repl *c, const struct repl_event *ev, struct repl_ef
     ts_assert(c->incarnation.v == 0);
     ts_assert(ev->u.start.incarnation.v != 0);
     c->incarnation = ev->u.start.incarnation;
+    c->replaces = ev->u.start.replaces;
     c->floor = ev->u.start.floor;
     c->floor_durable = ev->u.start.floor;
     c->last_time_at = ev->now;
@@ -152,6 +153,8 @@ static void on_link_up(struct repl *c, const struct repl_event *ev, struct repl_
     p->rewind_after = ev->now;
     p->rewind_pause = 0;
     p->join_pause = 0;
+    p->enrols.v = 0;
+    c->enrol_at.ns = 0;
     repl_trace(c, fx, TS_TRACE_LINK_UP, (struct ts_seq){0}, p->nic.v, 0);
     if (c->config_known && c->role == REPL_ROLE_PRIMARY) {
         repl_config_send(c, p, fx);
@@ -218,6 +221,9 @@ static void on_message(struct repl *c, const struct repl_event *ev, struct repl_
         break;
     case REPL_MSG_TAKE_OVER:
         repl_abdication_on_take_over(c, p, &m.u.take_over, fx);
+        break;
+    case REPL_MSG_ENROL:
+        repl_enrolment_on_enrol(c, p, &m.u.enrol);
         break;
     }
 }
@@ -353,7 +359,7 @@ static struct ts_mono deadline(const struct repl *c)
     struct ts_mono t = earlier(c->poll_at, repl_takeover_deadline(c));
     t = earlier(t, repl_abdication_deadline(c));
     if (c->role != REPL_ROLE_PRIMARY) {
-        return earlier(t, c->position_at);
+        return earlier(earlier(t, c->position_at), repl_enrolment_deadline(c));
     }
     t = earlier(t, c->commit_lazy_at);
     bool waiting =
@@ -397,6 +403,7 @@ void repl_step(struct repl *c, const struct repl_event *ev, struct repl_effects 
     repl_membership_advance(c, fx);
     repl_takeover_advance(c, fx);
     repl_config_advance(c, fx);
+    repl_enrolment_advance(c, fx);
     c->due = deadline(c); /* the shell asks for it more than once a turn */
 }
 
@@ -449,6 +456,11 @@ struct ts_seq repl_applied(const struct repl *c)
 const struct repl_mark *repl_applied_mark(const struct repl *c)
 {
     return &c->mark;
+}
+
+bool repl_is_replaced(const struct repl *c)
+{
+    return c->role == REPL_ROLE_HALTED && c->why == REPL_WHY_OTHER_DISK;
 }
 
 bool repl_hands_over(const struct repl *c)

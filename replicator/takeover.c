@@ -23,7 +23,9 @@ static enum repl_evidence primary_evidence(const struct repl *c)
         }
         bool restarted = p->connected && c->config.proposer.v != 0 &&
                          !ts_instance_eq(p->instance, c->config.proposer);
-        if (restarted) {
+        /* A blank disk in its place waits for us. */
+        bool other_disk = p->connected && !cfg_set_has(&c->config.in_sync, p->nic, p->incarnation);
+        if (restarted || other_disk) {
             return REPL_EVIDENCE_RESTARTED;
         }
         /* Nobody listens there yet, and we never saw it: it may only be starting. */
@@ -136,7 +138,7 @@ void repl_takeover_tail_committed(struct repl *c, struct repl_effects *fx)
 static void tell_why(struct repl *c, enum repl_evidence evidence, struct repl_effects *fx)
 {
     enum repl_why why = c->why;
-    if (why == REPL_WHY_NOT_A_MEMBER || why == REPL_WHY_OTHER_DISK) {
+    if (why == REPL_WHY_NOT_A_MEMBER || why == REPL_WHY_OTHER_DISK || why == REPL_WHY_ENROLS) {
         return;
     }
     why = REPL_WHY_NONE;

@@ -238,8 +238,9 @@ enum ts_err ts_dir_check_marks(const char *dir, struct ts_why *why)
     }
     if (is_marked(dir, "refused", reason)) {
         return ts_why(why, TS_ERR_CLONE,
-                      "%s was refused before as a clone or a rolled-back image (%.300s); put the "
-                      "original directory back in its place, or remove it and enrol a blank disk",
+                      "%s was refused before as a clone or a rolled-back image, or since it was "
+                      "replaced (%.300s); put the right directory back in its place, or remove it "
+                      "and enrol a blank disk (twinstep nic replace)",
                       dir, reason);
     }
     return TS_OK;

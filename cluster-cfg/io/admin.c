@@ -161,6 +161,17 @@ static json_t *digest_json(struct ts_hash h)
     return json_string(text);
 }
 
+/* The disk that the config lists for each member. */
+static json_t *disks_json(const struct cfg_cluster *c, const struct cfg_set *members)
+{
+    json_t *o = json_object();
+    for (size_t i = 0; i < members->count; i++) {
+        (void)json_object_set_new(o, admin_node_name(c, members->r[i].nic),
+                                  hex64(members->r[i].incarnation.v));
+    }
+    return o;
+}
+
 static json_t *group_json(const struct admin_state *s, const struct cfg_group *g,
                           struct ts_mono now)
 {
@@ -180,6 +191,7 @@ static json_t *group_json(const struct admin_state *s, const struct cfg_group *g
     set(o, "in_sync", names_of_mask(s->cluster, cfg_set_mask(&r->config.in_sync)));
     set(o, "members", names_of_mask(s->cluster, cfg_set_mask(&r->config.members)));
     set(o, "required", names_of_mask(s->cluster, r->required_mask));
+    set(o, "disks", disks_json(s->cluster, &r->config.members));
     set(o, "instance", hex64(r->instance.v));
     set(o, "digest", digest_json(r->digest));
     set(o, "age_ms", age_ms(kept->has, kept->at, now));

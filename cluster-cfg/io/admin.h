@@ -83,7 +83,8 @@
     X(ADMIN_VOTER_REGISTERING, "registering") /* its start is not confirmed by a majority */ \
     X(ADMIN_VOTER_READY, "ready") \
     X(ADMIN_VOTER_FAILED, "failed") /* its disk failed or is not usable: see why */ \
-    X(ADMIN_VOTER_CLONE, "clone")   /* its disk is a clone or a rolled-back image */
+    X(ADMIN_VOTER_CLONE, "clone")   /* its disk is a clone or a rolled-back image */ \
+    X(ADMIN_VOTER_LOST, "lost")     /* it went with the disk that was replaced */
 
 enum admin_voter_state {
 #define ADMIN_VOTER_ENUM(sym, name) sym,

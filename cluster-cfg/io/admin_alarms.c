@@ -41,6 +41,10 @@ static void add_voter(const struct admin_state *s, json_t *alarms)
         (void)snprintf(text, sizeof(text), "the voter is lost: %s", s->voter.why);
         add(alarms, "voter-failed", NULL, text);
         break;
+    case ADMIN_VOTER_LOST:
+        (void)snprintf(text, sizeof(text), "the voter is gone: %s", s->voter.why);
+        add(alarms, "voter-gone", NULL, text);
+        break;
     case ADMIN_VOTER_CLONE:
         add(alarms, "voter-clone", NULL, s->voter.why);
         break;

@@ -1,9 +1,11 @@
 /* The voter of cluster-cfgd: voter_perform.c on the real disk and links. */
 #include <inttypes.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "cluster-cfg/io/cfgd_internal.h"
+#include "cluster-cfg/io/format.h"
 
 static void fail(struct cfgd *d, const char *text)
 {
@@ -246,6 +248,20 @@ static enum ts_err restore(struct cfgd_voter *v)
     return err;
 }
 
+/* The node's disk was replaced: a blank voter would not know what it promised, so there is none
+ * (adr/0022). */
+static bool went_with_its_disk(struct cfgd *d)
+{
+    char mark[TS_PATH_MAX];
+    if (ts_path(mark, NULL, d->o.dir, FORMAT_VOTER_LOST) != TS_OK || access(mark, F_OK) != 0) {
+        return false;
+    }
+    fail(d, "it was lost with the disk that was replaced, and a blank one must not vote in its "
+            "place: the other voters decide without it");
+    d->state.voter.state = ADMIN_VOTER_LOST;
+    return true;
+}
+
 /* Opens the disk and fills the core; *usable is false when this voter cannot vote, and state.voter
  * says why. An error is of the kind that is worth another start. */
 static enum ts_err open_disk(struct cfgd *d, bool *usable, struct ts_why *why)
@@ -259,6 +275,9 @@ static enum ts_err open_disk(struct cfgd *d, bool *usable, struct ts_why *why)
     }
     if (may_pass(err)) {
         return err;
+    }
+    if (err == TS_ERR_NOT_FOUND && went_with_its_disk(d)) {
+        return TS_OK;
     }
     if (err != TS_OK) {
         fail(d, why->text);

@@ -61,6 +61,20 @@ static void mint(const struct cfg_cluster *c, struct format_genesis *g)
     }
 }
 
+static enum ts_err write_genesis(const char *path, const struct cfg_cluster *cluster,
+                                 const struct format_genesis *g, const struct format_env *env,
+                                 struct ts_why *why)
+{
+    char *text = genesis_to_text(cluster, g);
+    if (text == NULL) {
+        return ts_why(why, TS_ERR_NOMEM, "out of memory while making %s; free some", path);
+    }
+    step(env, "write the genesis");
+    enum ts_err err = ts_file_replace(path, text, strlen(text), FILE_MODE, why);
+    free(text);
+    return err;
+}
+
 enum ts_err format_genesis_mint(const char *run, const struct cfg_cluster *cluster,
                                 struct format_genesis *out, const struct format_env *env,
                                 struct ts_why *why)
@@ -93,13 +107,7 @@ enum ts_err format_genesis_mint(const char *run, const struct cfg_cluster *clust
     }
     struct format_genesis g;
     mint(cluster, &g);
-    char *text = genesis_to_text(cluster, &g);
-    if (text == NULL) {
-        return ts_why(why, TS_ERR_NOMEM, "out of memory while making %s; free some", path);
-    }
-    step(env, "write the genesis");
-    err = ts_file_replace(path, text, strlen(text), FILE_MODE, why);
-    free(text);
+    err = write_genesis(path, cluster, &g, env, why);
     if (err == TS_OK) {
         *out = g;
     }
@@ -148,8 +156,10 @@ static enum ts_err marker_text(const struct cfg_cluster *c, const struct format_
                                struct ts_why *why)
 {
     size_t index = (size_t)(node - c->nodes);
+    /* The lost voter of a disk that was replaced is none of its parts. */
+    uint64_t voter = g->voter_lost[index] ? 0 : g->voter[index].v;
     int n = snprintf(out, MARKER_BYTES_MAX, "cluster %s\nnode %s id %u\nvoter %016" PRIx64 "\n",
-                     c->name, node->name, node->id.v, g->voter[index].v);
+                     c->name, node->name, node->id.v, voter);
     for (size_t i = 0; i < c->group_count && n > 0 && n < MARKER_BYTES_MAX; i++) {
         const struct cfg_group *group = &c->groups[i];
         for (size_t m = 0; m < group->nic_count && n < MARKER_BYTES_MAX; m++) {
@@ -249,11 +259,17 @@ static enum ts_err make_voter(const char *node_dir, const struct cfg_cluster *c,
                               const struct format_genesis *g, size_t index,
                               const struct format_env *env, struct ts_why *why)
 {
+    static const char LOST[] = "lost with the disk that was replaced\n";
     if (!c->nodes[index].voter) {
         return TS_OK;
     }
     char dir[TS_PATH_MAX];
-    enum ts_err err = ts_path(dir, why, node_dir, "voter");
+    bool lost = g->voter_lost[index];
+    enum ts_err err = ts_path(dir, why, node_dir, "%s", lost ? FORMAT_VOTER_LOST : "voter");
+    if (err == TS_OK && lost) {
+        step(env, "note that the voter is lost");
+        return ts_file_replace(dir, LOST, sizeof(LOST) - 1, FILE_MODE, why);
+    }
     if (err != TS_OK) {
         return err;
     }
@@ -263,8 +279,8 @@ static enum ts_err make_voter(const char *node_dir, const struct cfg_cluster *c,
 }
 
 static enum ts_err make_replica(const char *node_dir, const struct cfg_group *group,
-                                struct ts_incarnation inc, const struct format_env *env,
-                                struct ts_why *why)
+                                struct ts_incarnation inc, struct ts_incarnation replaces,
+                                const struct format_env *env, struct ts_why *why)
 {
     char dir[TS_PATH_MAX];
     enum ts_err err = ts_path(dir, why, node_dir, "groups/%s", group->name);
@@ -272,7 +288,7 @@ static enum ts_err make_replica(const char *node_dir, const struct cfg_group *gr
         return err;
     }
     step(env, "format a replica");
-    err = env->replica(dir, inc, group->id, why);
+    err = env->replica(dir, inc, replaces, group->id, why);
     return err == TS_ERR_EXISTS ? check_incarnation(dir, "record", inc, why) : err;
 }
 
@@ -306,7 +322,8 @@ static enum ts_err make_parts(const char *node_dir, const struct cfg_cluster *c,
     for (size_t i = 0; i < c->group_count && err == TS_OK; i++) {
         for (size_t m = 0; m < c->groups[i].nic_count && err == TS_OK; m++) {
             if (ts_nic_eq(c->groups[i].nics[m], node->id)) {
-                err = make_replica(node_dir, &c->groups[i], g->replica[i][m], env, why);
+                err = make_replica(node_dir, &c->groups[i], g->replica[i][m], g->replaces[i][m],
+                                   env, why);
             }
         }
     }
@@ -371,8 +388,9 @@ static enum ts_err check_not_formed(const char *run, const struct cfg_node *node
         return ts_why(why, TS_ERR_NOT_FOUND,
                       "%s was formed before (%s/formed says so) but %s/%s/formatted is gone: a "
                       "blank disk must not vote or replicate as if it had never run; put the "
-                      "directory back, or run the cluster without this node",
-                      node->name, run, run, node->name);
+                      "directory back, or, when it is lost for good, enrol a blank one with "
+                      "twinstep nic replace %s",
+                      node->name, run, run, node->name, node->name);
     }
     return TS_OK;
 }
@@ -391,9 +409,11 @@ enum ts_err format_node(const char *run, const struct cfg_cluster *cluster,
     if (err != TS_ERR_NOT_FOUND) {
         return err;
     }
-    err = check_not_formed(run, node, why);
-    if (err != TS_OK) {
-        return err;
+    if (!genesis->voter_lost[node - cluster->nodes]) {
+        err = check_not_formed(run, node, why);
+        if (err != TS_OK) {
+            return err;
+        }
     }
     step(env, "make the node's directory");
     err = ts_dir_make(dir, DIR_MODE, why);
@@ -443,4 +463,94 @@ enum ts_err format_finish(const char *run, const struct cfg_cluster *cluster,
     }
     step(env, "note the formed nodes");
     return ts_file_replace(path, text, used, FILE_MODE, why);
+}
+
+/* What the replicas of the node replace: the disks that the registers list, as far as that is
+ * known.
+ */
+static void mint_replacements(const struct cfg_cluster *c, struct format_genesis *g,
+                              const struct cfg_node *node,
+                              const struct ts_incarnation listed[TS_GROUPS_MAX])
+{
+    g->voter_lost[node - c->nodes] = true;
+    g->replacing[node - c->nodes] = true;
+    for (size_t i = 0; i < c->group_count; i++) {
+        for (size_t m = 0; m < c->groups[i].nic_count; m++) {
+            if (ts_nic_eq(c->groups[i].nics[m], node->id)) {
+                g->replaces[i][m] = listed[i].v != 0 ? listed[i] : g->replica[i][m];
+                g->replica[i][m].v = ts_random_id();
+            }
+        }
+    }
+}
+
+/* Whether one that was begun is for the right places still. Nothing of it was ever started. */
+static bool goes_on(const struct cfg_cluster *c, const struct format_genesis *g,
+                    const struct cfg_node *node, const struct ts_incarnation listed[TS_GROUPS_MAX])
+{
+    for (size_t i = 0; i < c->group_count; i++) {
+        for (size_t m = 0; m < c->groups[i].nic_count; m++) {
+            bool own = ts_nic_eq(c->groups[i].nics[m], node->id);
+            if (own && listed[i].v != 0 && !ts_incarnation_eq(listed[i], g->replaces[i][m])) {
+                return false;
+            }
+        }
+    }
+    return g->replacing[node - c->nodes];
+}
+
+static enum ts_err keep_genesis(const char *run, const struct cfg_cluster *cluster,
+                                struct format_genesis *genesis, const struct format_genesis *next,
+                                const struct format_env *env, struct ts_why *why)
+{
+    char path[TS_PATH_MAX];
+    enum ts_err err = ts_path(path, why, run, "genesis.json");
+    err = err != TS_OK ? err : write_genesis(path, cluster, next, env, why);
+    if (err == TS_OK) {
+        *genesis = *next;
+    }
+    return err;
+}
+
+enum ts_err format_replace(const char *run, const struct cfg_cluster *cluster,
+                           struct format_genesis *genesis, const struct cfg_node *node,
+                           const struct ts_incarnation listed[TS_GROUPS_MAX], bool dry,
+                           const struct format_env *env, struct ts_why *why)
+{
+    char path[TS_PATH_MAX];
+    bool formed = false;
+    bool data = false;
+    enum ts_err err = format_is_noted(run, node, &formed, why);
+    if (err == TS_OK && (node->arbiter || !formed)) {
+        return ts_why(why, TS_ERR_REFUSED,
+                      node->arbiter ? "%s is an arbiter: it has no replica that could be replaced, "
+                                      "and its voter cannot be yet"
+                                    : "%s was never formed here: twinstep up forms it",
+                      node->name);
+    }
+    if (err == TS_OK && goes_on(cluster, genesis, node, listed)) {
+        return TS_OK;
+    }
+    err = err != TS_OK ? err : holds_data(run, node, path, &data, why);
+    if (err == TS_OK && data) {
+        return ts_why(why, TS_ERR_EXISTS,
+                      "%s is there: that disk is not blank. If it is good, start it: twinstep up "
+                      "--nic %s. If it is to be given up for good, move %s/%s away first",
+                      path, node->name, run, node->name);
+    }
+    if (err != TS_OK || dry) {
+        return err;
+    }
+    struct format_genesis next = *genesis;
+    mint_replacements(cluster, &next, node, listed);
+    return keep_genesis(run, cluster, genesis, &next, env, why);
+}
+
+enum ts_err format_replace_finish(const char *run, const struct cfg_cluster *cluster,
+                                  struct format_genesis *genesis, const struct cfg_node *node,
+                                  const struct format_env *env, struct ts_why *why)
+{
+    struct format_genesis next = *genesis;
+    next.replacing[node - cluster->nodes] = false;
+    return keep_genesis(run, cluster, genesis, &next, env, why);
 }

@@ -6,6 +6,10 @@
  * is started NODE/voter, NODE/groups/GROUP   formatted in one step each (base/io: staged
  * directories) NODE/formatted     the marker of a completed node, written last
  *
+ * A NIC whose disk was lost gets new incarnations for its replicas (adr/0022): the genesis notes
+ * them, with those that they replace, before anything is formatted. Its voter does not come back: a
+ * blank one would not know what it promised.
+ *
  * What a crash leaves is completed by the next call with the same incarnations. What must not
  * happen is refused with a sentence: data of nodes without a genesis (minting a second one could
  * bring two clusters' votes together), data of another genesis, a cluster file whose ids moved,
@@ -22,19 +26,27 @@
 #include "cluster-cfg/voter.h"
 
 #define FORMAT_GENESIS_VERSION 1
+/* In a node's directory: its voter is gone for good. */
+#define FORMAT_VOTER_LOST "voter-lost"
 
 /* The disks of a cluster at its formation. All fields of members that exist are non-zero. */
 struct format_genesis {
     struct ts_incarnation voter[TS_NODES_MAX];                    /* by index in cluster.nodes */
     struct ts_incarnation replica[TS_GROUPS_MAX][TS_MEMBERS_MAX]; /* by group, index in its nics */
+    /* Of nodes whose disk was replaced, else 0 and false. */
+    struct ts_incarnation replaces[TS_GROUPS_MAX][TS_MEMBERS_MAX];
+    bool voter_lost[TS_NODES_MAX];
+    bool replacing[TS_NODES_MAX]; /* begun, and not complete */
 };
 
 /* What formation is given by its caller, since this folder stands below the replicator's. */
 struct format_env {
     /* Formats a replica's journal in `dir` in one step, with DIR/record a slot file that bears
-     * `incarnation`. TS_ERR_EXISTS: formatted already, left untouched. */
+     * `incarnation`, for the place of `replaces` (0: of none). TS_ERR_EXISTS: formatted already,
+     * left untouched. */
     enum ts_err (*replica)(const char *dir, struct ts_incarnation incarnation,
-                           struct ts_group_id group, struct ts_why *why);
+                           struct ts_incarnation replaces, struct ts_group_id group,
+                           struct ts_why *why);
     /* Called before each durable step, for tests that end the process there; NULL = none. */
     void (*step)(void *arg, const char *what);
     void *arg;
@@ -65,6 +77,24 @@ struct cfg_config format_first_config(const struct cfg_cluster *cluster,
 enum ts_err format_node(const char *run, const struct cfg_cluster *cluster,
                         const struct format_genesis *genesis, const struct cfg_node *node,
                         const struct format_env *env, struct ts_why *why) TS_MUST_USE;
+
+/* Prepares the replacement of the lost disk of a NIC: mints new incarnations for its replicas,
+ * notes them in RUN/genesis.json and in `genesis`, and that its voter is lost. format_node makes
+ * the directory then. `listed` (by group) are the disks that the groups' registers list, where they
+ * are known; 0: what the genesis has is taken for that. Called again before that is complete it
+ * goes on with what was minted. With `dry` nothing is written. format_replace_finish notes that the
+ * directory is complete, before the node is started.
+ *
+ * TS_ERR_EXISTS: the NIC's directory holds data. TS_ERR_REFUSED: it was not formed, or is an
+ * arbiter. TS_ERR_IO, TS_ERR_NOMEM. */
+enum ts_err format_replace(const char *run, const struct cfg_cluster *cluster,
+                           struct format_genesis *genesis, const struct cfg_node *node,
+                           const struct ts_incarnation listed[TS_GROUPS_MAX], bool dry,
+                           const struct format_env *env, struct ts_why *why) TS_MUST_USE;
+
+enum ts_err format_replace_finish(const char *run, const struct cfg_cluster *cluster,
+                                  struct format_genesis *genesis, const struct cfg_node *node,
+                                  const struct format_env *env, struct ts_why *why) TS_MUST_USE;
 
 /* Notes durably that these nodes were formed here: from now on a blank one is refused. */
 enum ts_err format_finish(const char *run, const struct cfg_cluster *cluster,

@@ -34,6 +34,12 @@ static json_t *nodes_json(const struct cfg_cluster *c, const struct format_genes
         if (c->nodes[i].voter) {
             (void)json_object_set_new(node, "voter", hex(g->voter[i]));
         }
+        if (g->voter_lost[i]) {
+            (void)json_object_set_new(node, "voter_lost", json_true());
+        }
+        if (g->replacing[i]) {
+            (void)json_object_set_new(node, "replacing", json_true());
+        }
         (void)json_array_append_new(nodes, node);
     }
     return nodes;
@@ -48,6 +54,9 @@ static json_t *groups_json(const struct cfg_cluster *c, const struct format_gene
         for (size_t m = 0; m < group->nic_count; m++) {
             json_t *r = json_pack("{s:s,s:o}", "node", cfg_cluster_node(c, group->nics[m])->name,
                                   "incarnation", hex(g->replica[i][m]));
+            if (g->replaces[i][m].v != 0) {
+                (void)json_object_set_new(r, "replaces", hex(g->replaces[i][m]));
+            }
             (void)json_array_append_new(replicas, r);
         }
         json_t *entry = json_pack("{s:i,s:s,s:s,s:o}", "id", (int)group->id.v, "name", group->name,
@@ -106,6 +115,8 @@ static enum ts_err read_nodes(const char *path, const json_t *nodes, const struc
         if (voter != NULL && !unhex(voter, &g->voter[i])) {
             return damaged(path, why);
         }
+        g->voter_lost[i] = json_is_true(json_object_get(entry, "voter_lost"));
+        g->replacing[i] = json_is_true(json_object_get(entry, "replacing"));
     }
     if (json_array_size(nodes) != c->node_count) {
         return changed(path, why, "the number of nodes after", c->nodes[c->node_count - 1].name);
@@ -129,7 +140,9 @@ static enum ts_err read_group(const char *path, const json_t *entry, const struc
         if (node == NULL || strcmp(node, cfg_cluster_node(c, group->nics[m])->name) != 0) {
             return changed(path, why, "group", group->name);
         }
-        if (!unhex(json_object_get(r, "incarnation"), &g->replica[index][m])) {
+        const json_t *replaces = json_object_get(r, "replaces");
+        if (!unhex(json_object_get(r, "incarnation"), &g->replica[index][m]) ||
+            (replaces != NULL && !unhex(replaces, &g->replaces[index][m]))) {
             return damaged(path, why);
         }
     }

@@ -3,7 +3,10 @@
  *     {"version": 1, "cluster": "demo",
  *      "nodes": [{"id": 1, "name": "nic1", "voter": "0123456789abcdef"}, …],
  *      "groups": [{"id": 1, "name": "kv", "service": "kv",
- *                  "replicas": [{"node": "nic1", "incarnation": "0123456789abcdef"}, …]}]} */
+ *                  "replicas": [{"node": "nic1", "incarnation": "0123456789abcdef"}, …]}]}
+ *
+ * A node whose disk was replaced has "voter_lost": true, and its replicas "replaces": "…"; until
+ * its new directory is complete also "replacing": true. */
 #ifndef CLUSTER_CFG_IO_GENESIS_H
 #define CLUSTER_CFG_IO_GENESIS_H
 

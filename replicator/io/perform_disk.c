@@ -46,7 +46,7 @@ void perform_disk_floor(struct perform_replica *r, struct ts_epoch floor)
 {
     uint8_t bytes[REPLICA_RECORD_BYTES];
     struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
-    replica_record_encode(floor, &w);
+    replica_record_encode(&(struct replica_record){floor, r->replaces}, &w);
     ts_assert(!w.failed);
     check(r, journal_persist_record(r->journal, (struct ts_bytes){bytes, w.len}, floor.v),
           "replica record refused");
@@ -209,8 +209,12 @@ bool perform_disk_replay(struct perform_replica *r, const struct journal_batch *
 
 enum ts_err perform_disk_opened(struct perform_replica *r, struct journal *journal)
 {
+    struct replica_record record;
+    enum ts_err err = replica_record_decode(&record, journal_record(journal));
     r->journal = journal;
-    return replica_record_floor(journal_record(journal), &r->floor);
+    r->floor = record.floor;
+    r->replaces = record.replaces;
+    return err;
 }
 
 void perform_disk_persisted(void *arg, struct ts_seq seq)
@@ -237,6 +241,7 @@ static void on_start_remembered(struct perform_replica *r)
     }
     r->started = true;
     ev.u.start.incarnation = journal_info(r->journal)->incarnation;
+    ev.u.start.replaces = r->replaces;
     ev.u.start.floor = r->floor;
     r->ops->feed(r->perform.ctx, &ev);
 }

@@ -46,6 +46,11 @@ void perform_turn(struct perform_replica *r, struct ts_mono now, bool early)
     if (r->started && (early || !ts_mono_lt(now, repl_deadline(r->perform.core)))) {
         r->ops->feed(r->perform.ctx, &tick);
     }
+    if (repl_is_replaced(r->perform.core) && !r->ended && !r->told_replaced) {
+        r->told_replaced = true;
+        r->ops->replaced(r->perform.ctx);
+        return;
+    }
     perform_disk_answer_refused(r); /* what the steps until now could not begin */
     if (!r->ended) {
         perform_room_turn(r, now);

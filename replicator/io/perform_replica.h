@@ -39,6 +39,8 @@ struct perform_ops {
     void (*send_voter)(void *ctx, uint8_t voter, const struct reg_msg *msg);
     /* The voters know of a later start of this disk (R1.8): marks it refused and ends. */
     void (*refused)(void *ctx, uint64_t registered);
+    /* Another disk was enrolled in the place of this one (adr/0022): marks it refused and ends. */
+    void (*replaced)(void *ctx);
     /* Opens the links to the peers; the core starts when that gives true. */
     bool (*open_links)(void *ctx);
     /* The output of a client's command may leave, tagged with `epoch` (R2.7). */
@@ -95,7 +97,8 @@ struct perform_snapshot {
 /* perform_transfer.c: a snapshot on its way to a learner, … */
 struct perform_transfer {
     uint64_t giving;           /* bit = NIC: a piece for it is being read */
-    struct ts_mono hold_until; /* no newer snapshot is begun before */
+    struct ts_mono hold_until; /* no newer snapshot is begun before; … */
+    struct ts_mono asked_at; /* … asked for last, which is all that counts when there is no room */
     /* … or to this one */
     struct ts_nic_id from;
     struct ts_seq seq;
@@ -141,10 +144,12 @@ struct perform_replica {
     bool ended;   /* perform_close was called: nothing is fed any more */
 
     /* perform_disk.c */
-    struct journal *journal; /* borrowed */
-    struct ts_epoch floor;   /* as the journal's record had it at the start */
-    bool disk_failed;        /* the next turn ends the replica */
-    bool unreadable;         /* … as does the first one in which another could take over */
+    struct journal *journal;        /* borrowed */
+    struct ts_epoch floor;          /* as the journal's record had it at the start, … */
+    struct ts_incarnation replaces; /* … and this */
+    bool told_replaced;             /* the user heard that the disk is out for good */
+    bool disk_failed;               /* the next turn ends the replica */
+    bool unreadable;                /* … as does the first one in which another could take over */
     struct perform_refused_fetch refused[TS_MEMBERS_MAX];
 
     /* perform_snapshot.c */
@@ -198,7 +203,7 @@ enum ts_err perform_frame(struct perform_replica *r, struct ts_nic_id peer, uint
  * log window. */
 bool perform_disk_replay(struct perform_replica *r, const struct journal_batch *batch,
                          struct ts_seq commit) TS_MUST_USE;
-/* The journal is open. What replica_record_floor says of its record. */
+/* The journal is open. What replica_record_decode says of its record. */
 enum ts_err perform_disk_opened(struct perform_replica *r, struct journal *journal) TS_MUST_USE;
 
 /* For perform_table. */

@@ -26,6 +26,7 @@
 /* For want of room alone one is not begun sooner after the one before, which had so many bytes. */
 #define PRESS_NS TS_NS_PER_S
 #define PRESS_NS_PER_BYTE 16U
+#define PRESSED_HOLD_NS TS_NS_PER_S
 
 _Static_assert(SVC_PIECE_MAX <= SNAPSHOT_PIECE_MAX, "each piece of a service can be stored");
 
@@ -165,7 +166,11 @@ static bool is_due(const struct perform_replica *r, struct ts_mono *at)
     if (r->perform.applied_bytes - s->taken_at > limit) {
         return true;
     }
-    *at = ts_mono_lt(*at, s->press_at) ? s->press_at : *at;
+    /* Clients' writes are refused: a learner that asks for no more of the newest one is not waited
+     * for. */
+    struct ts_mono held = ts_mono_add(r->transfer.asked_at, PRESSED_HOLD_NS);
+    *at = ts_mono_lt(s->retry_at, s->press_at) ? s->press_at : s->retry_at;
+    *at = ts_mono_lt(*at, held) ? held : *at;
     return is_pressed(r);
 }
 

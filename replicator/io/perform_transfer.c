@@ -232,6 +232,7 @@ static void on_ask(struct perform_replica *r, struct ts_nic_id peer, const struc
     uint64_t bit = 1ULL << peer.v;
     if ((t->giving & bit) == 0 && repl_role(r->perform.core) == REPL_ROLE_PRIMARY) {
         t->hold_until = ts_mono_add(now, HOLD_NS);
+        t->asked_at = now;
         t->giving |= begin_job(r, TRANSFER_GIVE, peer, m) ? bit : 0;
     }
 }

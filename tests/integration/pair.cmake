@@ -23,7 +23,7 @@ function(ts_pair_program NAME)
 endfunction()
 
 foreach(name pair_clients pair_large pair_snapshot pair_flip pair_hostile pair_operate pair_operator
-        pair_users replica_alone)
+        pair_replace pair_users replica_alone)
     ts_pair_program(${name} ${name}.c)
     add_test(NAME integration/${name} COMMAND ${name})
     set_tests_properties(integration/${name} PROPERTIES TIMEOUT 300 LABELS integration RUN_SERIAL TRUE)

@@ -3,6 +3,7 @@
  *   world replicas=N            the register holds epoch 1, A primary, all in sync
  *   formed replicas=N           the same, booted, linked and settled: A primary, all in sync
  *   boot A | crash A [keep=N]   a crash keeps N of the pending disk writes
+ *   blank A disk=N replaces=M   A, which does not run, gets a blank disk N for the place of M
  *   link A B [disk=N]           a session; B says that its disk has this incarnation
  *   unlink A B                  its end loses what was under way
  *   deliver A B [n=N]           the oldest messages from A to B
@@ -261,10 +262,15 @@ static bool run_one(struct world *w, const struct script_command *cmd)
     const char *verb = cmd->words[0];
     size_t i = replica_arg(w, cmd, 1);
     struct world_replica *r = &w->r[i];
-    if (i == w->count || (r->core == NULL && strcmp(verb, "boot") != 0)) {
+    bool stopped = strcmp(verb, "boot") == 0 || strcmp(verb, "blank") == 0;
+    if (i == w->count || (r->core == NULL) != stopped) {
         return false;
     }
-    if (strcmp(verb, "boot") == 0) {
+    if (strcmp(verb, "blank") == 0) {
+        world_blank(w, i);
+        r->incarnation = script_arg_u64(cmd, "disk", 0);
+        r->replaces = script_arg_u64(cmd, "replaces", 0);
+    } else if (strcmp(verb, "boot") == 0) {
         world_boot(w, i);
     } else if (strcmp(verb, "crash") == 0) {
         world_crash(w, i, script_arg_u64(cmd, "keep", 0));

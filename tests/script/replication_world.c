@@ -91,6 +91,10 @@ static void print_message(struct script_text *out, uint8_t type, struct ts_bytes
         script_printf(out, " epoch=%" PRIu64 " instance=%" PRIu64, m.u.take_over.epoch.v,
                       m.u.take_over.instance.v);
         break;
+    case REPL_MSG_ENROL:
+        script_printf(out, " disk=%" PRIu64 " instance=%" PRIu64 " replaces=%" PRIu64,
+                      m.u.enrol.incarnation.v, m.u.enrol.instance.v, m.u.enrol.replaces.v);
+        break;
     }
 }
 
@@ -301,6 +305,7 @@ void world_boot(struct world *w, size_t i)
     }
     struct repl_event ev = {.kind = REPL_EV_START};
     ev.u.start.incarnation.v = world_incarnation(w, i);
+    ev.u.start.replaces.v = r->replaces;
     ev.u.start.floor = r->floor;
     world_feed(w, i, &ev);
 }
@@ -374,6 +379,15 @@ void world_crash(struct world *w, size_t i, size_t keep)
     }
 }
 
+void world_blank(struct world *w, size_t i)
+{
+    struct world_replica *r = &w->r[i];
+    while (r->durable_count > 0) {
+        free(r->durable[--r->durable_count].bytes);
+    }
+    r->floor.v = 0;
+}
+
 bool world_deliver(struct world *w, size_t from, size_t to, bool keep)
 {
     struct world_queue *q = &w->to[from][to];
@@ -420,9 +434,7 @@ void world_free(struct world *w)
         if (w->r[i].core != NULL) {
             world_crash(w, i, 0);
         }
-        while (w->r[i].durable_count > 0) {
-            free(w->r[i].durable[--w->r[i].durable_count].bytes);
-        }
+        world_blank(w, i);
     }
     free(w);
 }

@@ -43,6 +43,8 @@ struct world_replica {
     struct perform perform;
     uint64_t instance;
     /* disk */
+    uint64_t incarnation; /* of one that was put in later; 0: of the first one */
+    uint64_t replaces;    /* it is for the place of that one; 0: of none */
     struct world_disk_op durable[WORLD_LOG_MAX];
     size_t durable_count;
     struct ts_epoch floor;
@@ -74,10 +76,12 @@ void world_feed(struct world *w, size_t i, struct repl_event *ev);
 /* Of its disk. */
 static inline uint64_t world_incarnation(const struct world *w, size_t i)
 {
-    return 1000U + w->r[i].nic;
+    return w->r[i].incarnation != 0 ? w->r[i].incarnation : 1000U + w->r[i].nic;
 }
 void world_boot(struct world *w, size_t i);
 void world_crash(struct world *w, size_t i, size_t keep);
+/* Everything that its disk held is gone; does not run. */
+void world_blank(struct world *w, size_t i);
 /* Lets the oldest thing happen; false when there is none. */
 bool world_deliver(struct world *w, size_t from, size_t to, bool keep);
 bool world_disk(struct world *w, size_t i);

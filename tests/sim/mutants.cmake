@@ -217,6 +217,13 @@ ts_sim_mutant(old-log-goes-first replicator/io/journal_recover.c)
 ts_sim_mutant(lacking-not-offered replicator/io/perform_disk.c)
 ts_sim_mutant(limit-not-refused replicator/io/perform_room.c)
 ts_sim_mutant(room-looked-at-once replicator/io/perform_room.c)
+ts_sim_mutant(enrolled-disk-in-sync-at-once replicator/enrolment.c)
+ts_sim_mutant(enrolment-keeps-the-disk replicator/enrolment.c)
+ts_sim_mutant(replaced-disk-goes-on replicator/enrolment.c)
+ts_sim_mutant(replaced-at-a-peers-word replicator/enrolment.c)
+ts_sim_mutant(enrolled-for-any-place replicator/enrolment.c)
+ts_sim_mutant(other-disk-acknowledges replicator/primary.c)
+ts_sim_mutant(replaced-primary-awaited replicator/takeover.c)
 
 # A checker that has gone blind is seen at once: each of these is caught soon by the one named, while
 # no other one ends a seed. Every checker of SIM_CHECK_LIST is named, or sim/mutant-rules fails.

@@ -19,6 +19,7 @@
  *   sim_strike.c   faults that wait for something, and strike
  *   sim_moment.c   faults that wait for a moment: a proposal, a seal, a round of reads
  *   sim_rollback.c old images of disks
+ *   sim_replace.c  an operator who replaces disks of replicas
  *   sim_available.c one fault at a time, and how long the clients wait then
  *   sim_clone.c    copies of disks that run at once
  *   sim_budget.c   the fault budget: what the design survives
@@ -79,8 +80,9 @@
  * A copy of a replica's or a voter's disk, of an earlier start, may be started beside the running
  * original, and is refused; one that is started as another replica's gets no answer. That costs
  * nothing. A voter's copy runs only while all others know of the original's present start, and none
- * of them gets an old image meanwhile. What lost its disk never comes back here: enrolling a new
- * one is a mechanism of its own.
+ * of them gets an old image meanwhile. A voter that lost its disk never comes back here.
+ * A replica that did may get a blank one, which the primary enrols (sim_replace.c): from then on it
+ * counts as any other, and the group must become redundant with it.
  *
  * A damaged disk is not the only fault of its seed, though: nobody notices it before it is read, so
  * its replica may drop the other one for a reason of its own, a pause say, and be refused at its
@@ -291,6 +293,25 @@ bool sim_rollback_replica(struct sim *s, int node);
 bool sim_rollback_voter(struct sim *s, int node);
 void sim_rollback_begin(struct sim *s, size_t fault);
 void sim_rollback_goes_on(struct sim *s, const struct sim_event *ev);
+
+/* ---- sim_replace.c ----------------------------------------------------------------------- */
+
+/* A blank disk is put in; false when the fault budget does not allow it, or nothing is the matter.
+ */
+bool sim_replace_begin(struct sim *s, const struct sim_fault *f);
+/* Now and then the former one is put back. */
+bool sim_replace_end(struct sim *s, const struct sim_fault *f);
+/* Of a replica that runs: the register lists its disk, or the one for whose place it is. */
+void sim_replace_watch(struct sim *s, int node);
+/* The replica was told that its disk was replaced. */
+void sim_replace_out(struct sim *s, int node);
+/* The operator sees to it that the NIC has the disk that the register lists, or a new one. */
+void sim_replace_look(struct sim *s, int node);
+/* What was decided to follow lists the right disks. */
+void sim_replace_check(struct sim *s, const struct cfg_config *from, const struct cfg_config *to);
+/* Whether any disk was put in. */
+bool sim_replace_any(const struct sim *s);
+void sim_replace_free(struct sim *s, int node);
 
 /* For both. */
 void sim_fault_isolate(struct sim *s, const struct sim_fault *f);

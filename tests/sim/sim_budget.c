@@ -7,7 +7,8 @@ static bool survives(const struct sim *s, const struct cfg_config *cfg, int node
 {
     for (size_t i = 0; i < cfg->in_sync.count; i++) {
         int n = cfg->in_sync.r[i].nic.v;
-        if (n != node && n <= s->nics && sim_disk_good(&s->node[n].replica.disk)) {
+        if (n != node && n <= s->nics && sim_disk_good(&s->node[n].replica.disk) &&
+            ts_incarnation_eq(cfg->in_sync.r[i].incarnation, s->node[n].replica.disk.incarnation)) {
             return true;
         }
     }
@@ -151,7 +152,7 @@ int sim_budget_replicas_left(const struct sim *s)
 {
     int left = 0;
     for (int n = 1; n <= s->nics; n++) {
-        left += !s->node[n].replica.disk.lost;
+        left += !s->node[n].replica.disk.lost && !s->node[n].replica.disk.out;
     }
     return left;
 }

@@ -274,16 +274,6 @@ void sim_check_answered(struct sim *s, struct sim_record *r, uint64_t position)
 
 /* ---- the register ---------------------------------------------------------------------------- */
 
-static bool same_members(const struct cfg_set *a, const struct cfg_set *b)
-{
-    for (size_t i = 0; i < a->count; i++) {
-        if (!cfg_set_has(b, a->r[i].nic, a->r[i].incarnation)) {
-            return false;
-        }
-    }
-    return a->count == b->count;
-}
-
 /* R4.6: who is published had the same results as the primary when it became required. */
 static void check_joined(struct sim *s, const struct cfg_config *cfg)
 {
@@ -318,9 +308,6 @@ static void decided(struct sim *s, struct reg_ballot ballot, const struct cfg_co
         sim_fail(s, SIM_CHECK_REGISTER, "two configs with epoch %llu were decided",
                  (unsigned long long)e);
     }
-    if (!same_members(&cfg->members, &s->genesis.members)) {
-        sim_fail(s, SIM_CHECK_MEMBERS, "the members changed in epoch %llu", (unsigned long long)e);
-    }
     for (uint64_t i = 0; i < SIM_DEFEATED_MAX && i < c->defeated_count; i++) {
         if (c->nonce[e] == 0 && c->defeated[i].epoch.v == e && c->defeated[i].nonce == cfg->nonce) {
             sim_fail(s, SIM_CHECK_REGISTER, "epoch %llu was decided after its proposer lost",
@@ -341,6 +328,7 @@ static void decided(struct sim *s, struct reg_ballot ballot, const struct cfg_co
     c->nonce[e] = cfg->nonce + 1;
     c->proposer[e] = cfg->proposer.v;
     if (newest) {
+        sim_replace_check(s, &c->decided, cfg);
         sim_budget_decided(s, cfg);
         c->top = ballot;
         c->decided = *cfg;
@@ -436,7 +424,7 @@ bool sim_check_well(const struct sim *s)
     bool good = false;
     for (int n = 1; n <= s->nics; n++) {
         const struct repl *core = s->node[n].replica.core;
-        if (s->node[n].replica.disk.lost) {
+        if (s->node[n].replica.disk.lost || s->node[n].replica.disk.out) {
             continue;
         }
         if (core == NULL || !s->node[n].replica.p.started) {

@@ -291,7 +291,7 @@ bool sim_clone_begin(struct sim *s, int node)
  * answer the right one again. */
 static bool all_know_owner(const struct sim *s, int node)
 {
-    struct ts_incarnation disk = s->genesis.members.r[node - 1].incarnation;
+    struct ts_incarnation disk = s->node[node].replica.disk.incarnation;
     for (int v = 1; v <= s->nodes; v++) {
         const struct sim_voter_disk *d = &s->node[v].cfgd.disk;
         bool knows = false;

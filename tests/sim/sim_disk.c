@@ -111,11 +111,11 @@ void sim_disk_truncate(struct sim *s, int node, struct repl_pos end)
     perform_disk_truncate(&replica_at(s, node)->p, end);
 }
 
-void sim_disk_refuse(struct sim *s, int node)
+void sim_disk_refuse(struct sim *s, int node, const char *reason)
 {
     char dir[8];
     sim_disk_dir(dir, node, 'r');
-    ts_dir_refuse(dir, "the voters know of a later start");
+    ts_dir_refuse(dir, reason);
     (void)s;
 }
 

@@ -87,6 +87,7 @@ struct sim_disk {
     bool old;       /* an old image lies there */
     bool contested; /* a voter may know a copy by the number of this start */
     bool lost;      /* refused from now on, or on its way to that */
+    bool out;       /* another was enrolled in its place, and it was told so */
     bool told_bad;  /* the process was told that its journal cannot be read any more */
     bool full_to_write;
     struct ts_seq segment_after;    /* the entry that the present segment follows; 0 = not known */
@@ -155,7 +156,9 @@ void sim_room_check_takes(struct sim *s, int node);
 
 /* The path of a volume: kind 'r' for a replica's, 'v' for a voter's. */
 void sim_disk_dir(char out[8], int node, char kind);
-void sim_disk_format(struct sim *s, int node);
+/* A new disk, for the place of `replaces` or, at the formation, of none. */
+void sim_disk_format(struct sim *s, int node, struct ts_incarnation incarnation,
+                     struct ts_incarnation replaces);
 /* Of this run's journals. */
 uint32_t sim_disk_segment_bytes(const struct sim *s);
 /* What the journal tells. */
@@ -166,7 +169,7 @@ bool sim_disk_open(struct sim *s, int node);
 void sim_disk_append(struct sim *s, int node, const struct repl_batch *b, struct ts_hash hash,
                      struct ts_seq committed);
 void sim_disk_truncate(struct sim *s, int node, struct repl_pos end);
-void sim_disk_refuse(struct sim *s, int node);
+void sim_disk_refuse(struct sim *s, int node, const char *reason);
 void sim_disk_fetch(struct sim *s, int node, int peer, struct ts_seq after, size_t bytes_max);
 void sim_disk_power_lost(struct sim *s, int node);
 void sim_disk_keep_image(struct sim *s, int node);
@@ -175,5 +178,7 @@ void sim_disk_blank(struct sim *s, int node);
 /* Neither lost nor damaged in a way that shows only later. */
 bool sim_disk_good(const struct sim_disk *d);
 void sim_disk_free(struct sim *s, int node);
+/* The same for one that is not in use. */
+void sim_disk_drop(struct sim_disk *d);
 
 #endif

@@ -5,6 +5,7 @@
  * refuse a disk that was damaged, no other. */
 #include "base/assert.h"
 #include "replicator/io/journal_internal.h"
+#include "replicator/io/replica_record.h"
 #include "tests/sim/sim.h"
 
 static struct sim_replica *replica_at(struct sim *s, int node)
@@ -73,7 +74,7 @@ static void judge_refusal(struct sim *s, int node, enum ts_err err, const char *
         return;
     }
     bool usable = !d->volume.latent || d->volume.spared;
-    if (!d->lost && usable && !d->contested) {
+    if (!d->lost && !d->out && usable && !d->contested) {
         sim_fail(s, SIM_CHECK_DISK, "the journal of %s refuses a good disk: %s",
                  sim_node_name(s, node), text);
     }
@@ -186,10 +187,11 @@ void sim_disk_blank(struct sim *s, int node)
 
 bool sim_disk_good(const struct sim_disk *d)
 {
-    return !d->lost && !d->volume.latent;
+    return !d->lost && !d->out && !d->volume.latent;
 }
 
-void sim_disk_format(struct sim *s, int node)
+void sim_disk_format(struct sim *s, int node, struct ts_incarnation incarnation,
+                     struct ts_incarnation replaces)
 {
     struct sim_disk *d = disk_of(s, node);
     struct journal_options options = options_of(s);
@@ -200,10 +202,14 @@ void sim_disk_format(struct sim *s, int node)
     d->kept.sim = s;
     d->kept.node = node;
     d->volume.has_log = true;
-    d->incarnation = s->genesis.members.r[node - 1].incarnation;
+    d->incarnation = incarnation;
     sim_disk_dir(dir, node, 'r');
-    enum ts_err err = journal_format(dir, d->incarnation, (struct ts_group_id){SIM_GROUP},
-                                     (struct ts_bytes){NULL, 0}, &options, &why);
+    uint8_t bytes[REPLICA_RECORD_BYTES];
+    struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
+    replica_record_encode(&(struct replica_record){.replaces = replaces}, &w);
+    enum ts_err err =
+        journal_format(dir, d->incarnation, (struct ts_group_id){SIM_GROUP},
+                       (struct ts_bytes){bytes, replaces.v == 0 ? 0 : w.len}, &options, &why);
     ts_assert(err == TS_OK);
     d->start.confirmed = true;
 }
@@ -213,6 +219,11 @@ void sim_disk_free(struct sim *s, int node)
     struct sim_disk *d = disk_of(s, node);
     d->busy = false; /* the run may have been left in the middle */
     sim_disk_process_ended(s, node);
+    sim_disk_drop(d);
+}
+
+void sim_disk_drop(struct sim_disk *d)
+{
     sim_volume_free(&d->volume);
     sim_volume_free(&d->kept);
     sim_told_free(&d->told);

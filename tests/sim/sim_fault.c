@@ -567,6 +567,11 @@ static void begin(struct sim *s, const struct sim_event *ev)
         on_network_fault(s, ev, f);
     } else if (f->kind <= SIM_FAULT_OLD_TOGETHER) {
         done = on_disk_fault(s, ev, f);
+    } else if (f->kind == SIM_FAULT_REPLACE) {
+        done = sim_replace_begin(s, f);
+        if (done) {
+            plan_end(s, ev, f);
+        }
     } else {
         on_word_fault(s, ev, f);
     }
@@ -618,6 +623,8 @@ static void end(struct sim *s, const struct sim_fault *f)
         }
     } else if (f->kind == SIM_FAULT_VOTER_OLD) {
         done = sim_rollback_voter(s, f->node);
+    } else if (f->kind == SIM_FAULT_REPLACE) {
+        (void)sim_replace_end(s, f);
     } else if (f->kind == SIM_FAULT_FALSE) {
         sim_lies_end(s, f);
     } else if (f->kind == SIM_FAULT_FULL_VOTER) {
@@ -639,6 +646,9 @@ static void heal(struct sim *s)
     for (int n = 1; n <= s->nodes; n++) {
         struct sim_disk *d = &s->node[n].replica.disk;
         sim_nic_power_on(s, n);
+        if (n <= s->nics) {
+            sim_replace_look(s, n);
+        }
         d->slow = 1;
         s->node[n].cfgd.disk.slow = 1;
         d->volume.syncs_left = 0;

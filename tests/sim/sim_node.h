@@ -42,6 +42,7 @@ struct sim_cfgd {
 };
 
 #define SIM_WAITING_MAX 64
+#define SIM_DISKS_MAX 16
 
 struct sim_waiting {
     bool used;
@@ -84,6 +85,9 @@ struct sim_replica {
     uint64_t read_token;
     struct sim_waiting waiting[SIM_WAITING_MAX];
     struct sim_disk disk;
+    struct sim_disk *aside; /* the one before, which may be put back; NULL: there is none */
+    uint64_t disks;         /* that were put in later, … */
+    struct ts_incarnation place[SIM_DISKS_MAX]; /* … and for the place of which */
 };
 
 struct sim_node {

@@ -160,6 +160,23 @@ static void draw_one_at_a_time(struct sim_plan *plan, struct ts_prng *p)
     }
 }
 
+/* In half of the seeds an operator looks after the disks, a few times while there are faults. */
+static void draw_replacements(struct sim_plan *plan)
+{
+    struct ts_prng p = ts_prng_init(plan->seed ^ 0x4e3b1a27ULL);
+    if (sim_plan_is_gentle(plan) || between(&p, 0, 1) == 0) {
+        return;
+    }
+    plan->kinds |= 1ULL << SIM_FAULT_REPLACE;
+    uint64_t count = between(&p, 0, 5);
+    for (; count > 0 && plan->fault_count < SIM_FAULTS_MAX; count--) {
+        struct sim_fault *f = &plan->fault[plan->fault_count++];
+        f->at = between(&p, 200 * MS, plan->faults_until);
+        f->kind = SIM_FAULT_REPLACE;
+        draw_fault(plan, &p, f);
+    }
+}
+
 void sim_plan_draw(struct sim_plan *plan, uint64_t seed, bool beyond)
 {
     struct ts_prng p = ts_prng_init(seed);
@@ -179,7 +196,7 @@ void sim_plan_draw(struct sim_plan *plan, uint64_t seed, bool beyond)
     plan->disk_shared = between(&room, 0, 7) == 0;
     /* Many kinds at once, or a few and those often. */
     uint64_t common = between(&p, 0, 2) == 0 ? 15 : 50;
-    for (int k = 0; k < SIM_FAULT_ONE; k++) {
+    for (int k = 0; k < SIM_FAULT_REPLACE; k++) {
         bool disk = k >= SIM_FAULT_FSYNC_ERROR && k <= SIM_FAULT_OLD_TOGETHER;
         /* A run ends when different results are noticed: few have them. */
         uint64_t chance = k == SIM_FAULT_OTHER_RESULT ? 6 : disk && beyond ? 80 : common;
@@ -209,4 +226,5 @@ void sim_plan_draw(struct sim_plan *plan, uint64_t seed, bool beyond)
         f->kind = draw_kind(plan, &p);
         draw_fault(plan, &p, f);
     }
+    draw_replacements(plan);
 }

@@ -224,6 +224,7 @@ static void on_watch(struct sim *s, int node)
     }
     ask_cores(s, node);
     sim_room_watch(s, node);
+    sim_replace_watch(s, node);
     sim_gave_up_look(s, node);
     sim_link_watch(s, node);
     if (life_of(s, node) == life) {

@@ -254,7 +254,15 @@ static void on_refused(void *ctx, uint64_t registered)
     const struct sim_replica *r = ctx;
     sim_note(r->sim, r->node, "the disk is a clone or an old image: start %llu, registered %llu",
              (unsigned long long)r->disk.start.number, (unsigned long long)registered);
-    sim_disk_refuse(r->sim, r->node);
+    sim_disk_refuse(r->sim, r->node, "the voters know of a later start");
+    r->sim->node[r->node].proc[SIM_REPLICA].exit_now = TS_EXIT_CONFIG;
+}
+
+static void on_replaced(void *ctx)
+{
+    const struct sim_replica *r = ctx;
+    sim_disk_refuse(r->sim, r->node, "another disk was enrolled in its place");
+    sim_replace_out(r->sim, r->node);
     r->sim->node[r->node].proc[SIM_REPLICA].exit_now = TS_EXIT_CONFIG;
 }
 
@@ -319,6 +327,7 @@ const struct perform_ops sim_replica_ops = {
     .feed = on_feed,
     .send_voter = on_send_voter,
     .refused = on_refused,
+    .replaced = on_replaced,
     .open_links = on_open_links,
     .release = on_release,
     .journal_refuses = on_journal_refuses,

@@ -170,6 +170,12 @@ static bool tell_others(const struct sim *s, int node, enum sim_proc proc, const
     case TS_TRACE_ABDICATED:
         sim_story_line(s, node, "gives up its epoch, and asks %s to take over", peer);
         return true;
+    case TS_TRACE_ENROLLED:
+        sim_story_line(s, node, "enrols another disk of %s in the place of disk %llu", peer, b);
+        return true;
+    case TS_TRACE_REPLACED:
+        sim_story_line(s, node, "ends for good: disk %llu was enrolled in its place", a);
+        return true;
     case TS_TRACE_HANDOFF:
         sim_story_line(s, node, "is to hand over to %s, and answers what is ordered", peer);
         return true;

@@ -192,6 +192,8 @@ static void dispatch_world(struct sim *s, struct sim_event *ev)
         sim_check_consumer(s, (struct ts_epoch){ev->a}, (struct ts_seq){ev->b});
     } else if (ev->kind == SIM_EV_POWER_ON) {
         sim_nic_power_on(s, ev->node);
+    } else if (ev->kind == SIM_EV_OPERATOR) {
+        sim_replace_look(s, ev->node);
     } else {
         sim_fault_event(s, ev);
     }
@@ -298,7 +300,8 @@ static void setup(struct sim *s, const struct sim_plan *plan, const struct sim_o
             node->replica.sim = s;
             node->replica.node = n;
             node->replica.floor_more = 0;
-            sim_disk_format(s, n);
+            sim_disk_format(s, n, s->genesis.members.r[n - 1].incarnation,
+                            (struct ts_incarnation){0});
         }
     }
     for (int n = 1; n <= s->nodes; n++) {
@@ -321,6 +324,7 @@ static void teardown(struct sim *s)
         sim_voter_end(s, n);
         sim_replica_end(s, n);
         sim_disk_free(s, n);
+        sim_replace_free(s, n);
         sim_voter_disk_free(s, n);
         memset(s->node[n].proc, 0, sizeof(s->node[n].proc));
     }
@@ -364,7 +368,9 @@ static uint64_t heal_bound(const struct sim *s)
     /* The new primary asks for a position that it missed at its next poll; the learner joins at the
      * second attempt at the latest. */
     uint64_t joined = poll + 3 * t->failure_timeout;
-    return start + registered + takeover + joined;
+    /* A blank disk gets all there is, a piece of the journal at a time. */
+    uint64_t blank = sim_replace_any(s) ? s->checks.entries * SIM_MS : 0;
+    return start + registered + takeover + joined + blank;
 }
 
 static void note_well(struct sim *s, uint64_t since)

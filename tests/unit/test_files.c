@@ -187,7 +187,7 @@ static void test_dir_refuse_is_remembered(void **state)
     struct dir_fix *x = *state;
     ts_dir_refuse(x->dir, "this is start 2");
     assert_int_equal(ts_dir_check_marks(x->dir, &x->why), TS_ERR_CLONE);
-    assert_non_null(strstr(x->why.text, "rolled-back image (this is start 2)"));
+    assert_non_null(strstr(x->why.text, "(this is start 2)"));
 }
 
 /* Goal: a marker takes the room that was set aside for it, which a full disk still has; a second

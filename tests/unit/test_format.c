@@ -33,8 +33,10 @@ struct fixture {
 };
 
 static enum ts_err fake_replica(const char *dir, struct ts_incarnation incarnation,
-                                struct ts_group_id group, struct ts_why *why)
+                                struct ts_incarnation replaces, struct ts_group_id group,
+                                struct ts_why *why)
 {
+    (void)replaces;
     char staging[TS_PATH_MAX];
     char record[TS_PATH_MAX];
     enum ts_err err = ts_dir_stage_begin(dir, staging, why);
@@ -238,6 +240,98 @@ static void test_format_blank_disk_of_formed_node_is_refused(void **state)
     assert_non_null(strstr(f->why.text, "a blank disk"));
 }
 
+/* What `twinstep nic replace nic2` does. */
+static enum ts_err replace(struct fixture *f, const struct ts_incarnation *listed)
+{
+    struct format_env env = {.replica = fake_replica, .step = count_step, .arg = f};
+    const struct cfg_node *node = &f->cluster.nodes[1];
+    struct format_genesis g;
+    enum ts_err err = format_genesis_load(f->run, &f->cluster, &g, &f->why);
+    err = err != TS_OK
+              ? err
+              : format_replace(f->run, &f->cluster, &g, node, listed, false, &env, &f->why);
+    err = err != TS_OK ? err : format_node(f->run, &f->cluster, &g, node, &env, &f->why);
+    return err != TS_OK ? err : format_replace_finish(f->run, &f->cluster, &g, node, &env, &f->why);
+}
+
+/* Goal: a lost disk gets new incarnations that remember which they replace, and no voter; other
+ * nodes keep theirs; a disk with data, and an arbiter's, is refused. */
+static void test_format_replace_gives_new_incarnations_and_no_voter(void **state)
+{
+    struct fixture *f = *state;
+    struct ts_incarnation listed[TS_GROUPS_MAX] = {{0}};
+    struct format_genesis before;
+    struct format_genesis after;
+    char path[TS_PATH_MAX];
+    struct format_env env = {.replica = fake_replica, .step = count_step, .arg = f};
+    assert_int_equal(form(f, &before), TS_OK);
+    assert_int_equal(replace(f, listed), TS_ERR_EXISTS);
+    assert_non_null(strstr(f->why.text, "not blank"));
+    assert_int_equal(format_replace(f->run, &f->cluster, &before, &f->cluster.nodes[2], listed,
+                                    false, &env, &f->why),
+                     TS_ERR_REFUSED);
+    remove_in(f, "nic2");
+    listed[1].v = 77; /* that group's register lists another one by now */
+    assert_int_equal(replace(f, listed), TS_OK);
+    assert_int_equal(format_genesis_load(f->run, &f->cluster, &after, &f->why), TS_OK);
+    assert_int_equal(after.replaces[0][1].v, before.replica[0][1].v);
+    assert_int_equal(after.replaces[1][1].v, 77);
+    assert_int_not_equal(after.replica[0][1].v, before.replica[0][1].v);
+    assert_int_equal(after.replica[0][0].v, before.replica[0][0].v);
+    assert_true(after.voter_lost[1] && !after.voter_lost[0] && !after.replacing[1]);
+    assert_incarnation(f, "nic2/groups/kv/record", after.replica[0][1]);
+    assert_int_equal(ts_path(path, NULL, f->run, "nic2/voter"), TS_OK);
+    assert_int_equal(access(path, F_OK), -1);
+    assert_int_equal(ts_path(path, NULL, f->run, "nic2/%s", FORMAT_VOTER_LOST), TS_OK);
+    assert_int_equal(access(path, F_OK), 0);
+    assert_int_equal(form(f, &after), TS_OK); /* `up` finds it complete */
+
+    /* It is lost, too. */
+    remove_in(f, "nic2");
+    listed[1].v = 0;
+    assert_int_equal(replace(f, listed), TS_OK);
+    struct format_genesis third;
+    assert_int_equal(format_genesis_load(f->run, &f->cluster, &third, &f->why), TS_OK);
+    assert_int_equal(third.replaces[1][1].v, after.replica[1][1].v);
+}
+
+/* Goal: whichever step a replacement dies before, the next one completes it, for the same place and
+ * with one set of incarnations once these were written. */
+static void test_format_replace_killed_at_every_step_is_completed(void **state)
+{
+    struct fixture *f = *state;
+    const struct ts_incarnation listed[TS_GROUPS_MAX] = {{0}};
+    struct format_genesis first;
+    for (unsigned k = 1;; k++) {
+        remove_tree(f->run);
+        assert_int_equal(form(f, &first), TS_OK);
+        remove_in(f, "nic2");
+        f->steps = 0;
+        pid_t pid = fork();
+        if (pid == 0) {
+            f->die_at = k;
+            (void)replace(f, listed);
+            _exit(0);
+        }
+        int status = 0;
+        assert_int_equal(waitpid(pid, &status, 0), pid);
+        assert_true(WIFEXITED(status));
+        if (WEXITSTATUS(status) == 0) {
+            assert_in_range(k, 8, 40);
+            return; /* it has no more steps */
+        }
+        struct format_genesis begun;
+        assert_int_equal(format_genesis_load(f->run, &f->cluster, &begun, &f->why), TS_OK);
+        assert_int_equal(replace(f, listed), TS_OK);
+        struct format_genesis g;
+        assert_int_equal(format_genesis_load(f->run, &f->cluster, &g, &f->why), TS_OK);
+        assert_int_equal(g.replaces[0][1].v, first.replica[0][1].v);
+        assert_true(k == 1 || g.replica[0][1].v == begun.replica[0][1].v);
+        assert_incarnation(f, "nic2/groups/kv/record", g.replica[0][1]);
+        assert_true(format_node_is_complete(f->run, &f->cluster.nodes[1]));
+    }
+}
+
 /* Goal: half a formation with one genesis is not completed with another. */
 static void test_format_parts_of_other_genesis_are_refused(void **state)
 {
@@ -310,6 +404,8 @@ int main(void)
         TEST(test_format_killed_at_every_step_is_completed),
         TEST(test_format_lost_genesis_is_refused),
         TEST(test_format_blank_disk_of_formed_node_is_refused),
+        TEST(test_format_replace_gives_new_incarnations_and_no_voter),
+        TEST(test_format_replace_killed_at_every_step_is_completed),
         TEST(test_format_parts_of_other_genesis_are_refused),
         TEST(test_genesis_load_changed_cluster_is_refused),
         TEST(test_genesis_load_damaged_is_corrupt),

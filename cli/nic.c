@@ -1,0 +1,438 @@
+/* twinstep nic replace: a blank disk in the place of a NIC's lost one (adr/0022). */
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/form.h"
+#include "cli/gather.h"
+#include "cli/ports.h"
+#include "cluster-cfg/report.h"
+#include "lab/clock.h"
+#include "lab/nodes.h"
+
+#define TIMEOUT_S_DEFAULT 600
+#define TIMEOUT_S_MAX 86400
+#define LOOK_MS 100
+#define TEXT_MAX 200
+
+static void print_help(FILE *out)
+{
+    (void)fputs(
+        "usage: twinstep nic replace NIC --yes [--dir RUN] [--timeout S] [--json]\n"
+        "       twinstep nic replace NIC --dry-run [--dir RUN]\n"
+        "\n"
+        "For a NIC whose disk is lost for good, with all that RUN/NIC held. Formats a blank\n"
+        "directory with new identities, starts the NIC, has the groups' primaries enrol its\n"
+        "replicas in the place of the lost ones, and waits until they are in sync. The lost disk\n"
+        "is refused for ever from then on. The NIC's voter does not come back. Run it on the\n"
+        "machine of the NIC.\n"
+        "\n"
+        "  --yes                   do it; without it nothing is done\n"
+        "  --dry-run               tell what would be done, and what speaks against it\n"
+        "  --lost GROUP=DISK       the disk that the group lists for the NIC, as \"disks\" of\n"
+        "                          twinstep status --json tells on the primary's machine; needed\n"
+        "                          only if RUN/genesis.json is older than the NIC's last\n"
+        "                          replacement. May be repeated\n"
+        "  --dir RUN               where the nodes keep their data (default ./run)\n"
+        "  --timeout S             how long to wait until all is in sync, seconds (default 600)\n"
+        "  --json                  for programs\n"
+        "\n"
+        "Exit status: 0 all replicas of the NIC are in sync, 1 refused or not yet, 2 wrong usage,\n"
+        "3 no cluster is there.\n",
+        out);
+}
+
+struct nic {
+    const struct cli *cli;
+    const char *dir;
+    const char *name;
+    unsigned timeout_s;
+    bool yes;
+    bool dry;
+    bool as_json;
+    const char *lost[TS_GROUPS_MAX]; /* GROUP=DISK */
+    size_t lost_count;
+    struct cfg_cluster cluster;
+    struct nodes_run run;
+    const struct cfg_node *node;
+    struct ts_incarnation listed[TS_GROUPS_MAX]; /* by group; 0: not known */
+};
+
+static bool has_replica(const struct nic *n, size_t group)
+{
+    return cfg_group_has(&n->cluster.groups[group], n->node->id);
+}
+
+static json_t *ask(const struct nic *n, size_t *answered)
+{
+    json_t *request = json_pack("{s:s}", "cmd", "status");
+    json_t *answers = cli_ask_all(n->dir, &n->cluster, NULL, request, CLI_ASK_MS);
+    json_t *merged = cli_merge(&n->cluster, answers);
+    *answered = cli_answered(answers);
+    json_decref(answers);
+    json_decref(request);
+    return merged;
+}
+
+static const json_t *group_of(const json_t *merged, const char *name)
+{
+    size_t i;
+    json_t *g;
+    json_array_foreach(json_object_get(merged, "groups"), i, g)
+    {
+        if (strcmp(cli_string(g, "group", ""), name) == 0) {
+            return g;
+        }
+    }
+    return NULL;
+}
+
+static bool names_it(const struct nic *n, const json_t *names)
+{
+    size_t i;
+    json_t *name;
+    json_array_foreach(names, i, name)
+    {
+        if (strcmp(json_string_value(name), n->name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool read_disk(const char *text, struct ts_incarnation *out)
+{
+    bool good = text != NULL && strlen(text) == 16 && strspn(text, "0123456789abcdef") == 16;
+    out->v = good ? strtoull(text, NULL, 16) : 0;
+    return out->v != 0;
+}
+
+/* ---- before anything is done ------------------------------------------------------------------
+ */
+
+/* What the other nodes of this machine say of one group: it must be able to go on without the NIC,
+ * and must have noticed that it is away. */
+static int check_group(struct nic *n, const json_t *merged, size_t index)
+{
+    const char *name = n->cluster.groups[index].name;
+    const json_t *g = group_of(merged, name);
+    const char *primary = cli_string(g, "primary", NULL);
+    if (json_array_size(json_object_get(g, "members")) == 0) {
+        return CLI_OK; /* no replica of it is on this machine */
+    }
+    if (primary == NULL || strcmp(primary, n->name) == 0) {
+        return cli_fail(n->cli, CLI_FAILED,
+                        "group %s has no primary besides %s now: nobody could enrol the new disk, "
+                        "and what only %s had is lost with its disk; twinstep status tells what "
+                        "the others wait for",
+                        name, n->name, n->name);
+    }
+    if (names_it(n, json_object_get(g, "in_sync"))) {
+        return cli_fail(n->cli, CLI_FAILED,
+                        "%s is in sync in group %s, so its disk is not lost: it runs somewhere, or "
+                        "its end is not decided yet; twinstep status tells more",
+                        n->name, name);
+    }
+    struct ts_incarnation disk;
+    if (n->listed[index].v == 0 &&
+        read_disk(cli_string(json_object_get(g, "disks"), n->name, NULL), &disk)) {
+        n->listed[index] = disk;
+    }
+    return CLI_OK;
+}
+
+static int check_others(struct nic *n)
+{
+    size_t answered;
+    json_t *merged = ask(n, &answered);
+    int status = CLI_OK;
+    for (size_t i = 0; i < n->cluster.group_count && status == CLI_OK && answered > 0; i++) {
+        if (has_replica(n, i)) {
+            status = check_group(n, merged, i);
+        }
+    }
+    if (status == CLI_OK && answered == 0 && !n->as_json) {
+        (void)fprintf(n->cli->out, "no other node of this machine runs, so nobody here knows how "
+                                   "the groups are: look at twinstep status on the others\n");
+    }
+    json_decref(merged);
+    return status;
+}
+
+static int take_lost(struct nic *n)
+{
+    for (size_t i = 0; i < n->lost_count; i++) {
+        const char *eq = strchr(n->lost[i], '=');
+        char name[CFG_NAME_MAX];
+        size_t len = eq == NULL ? sizeof(name) : (size_t)(eq - n->lost[i]);
+        const struct cfg_group *g = NULL;
+        struct ts_incarnation disk = {0};
+        if (len < sizeof(name)) {
+            memcpy(name, n->lost[i], len);
+            name[len] = '\0';
+            g = cfg_cluster_group_by_name(&n->cluster, name);
+        }
+        if (g == NULL || !cfg_group_has(g, n->node->id) || !read_disk(eq + 1, &disk)) {
+            return cli_fail(n->cli, CLI_USAGE,
+                            "--lost %s: give a group of %s and a disk, 16 hexadecimal digits",
+                            n->lost[i], n->name);
+        }
+        n->listed[g - n->cluster.groups] = disk;
+    }
+    return CLI_OK;
+}
+
+static int prepare(struct nic *n)
+{
+    struct ts_why why = {0};
+    pid_t pid = 0;
+    int status = cli_open_run(n->cli, n->dir, &n->cluster);
+    if (status != CLI_OK) {
+        return status;
+    }
+    if (nodes_open(&n->run, n->dir, &why) != TS_OK) {
+        return cli_fail(n->cli, CLI_FAILED, "%s", why.text);
+    }
+    n->node = cfg_cluster_node_by_name(&n->cluster, n->name);
+    if (n->node == NULL) {
+        return cli_fail(n->cli, CLI_USAGE, "the cluster of %s has no NIC \"%s\"", n->dir, n->name);
+    }
+    if (nodes_is_running(&n->run, n->name, &pid)) {
+        return cli_fail(n->cli, CLI_FAILED,
+                        "%s runs here (nicd has pid %d), so its disk is not lost", n->name,
+                        (int)pid);
+    }
+    status = take_lost(n);
+    return status != CLI_OK ? status : check_others(n);
+}
+
+/* ---- doing it ----------------------------------------------------------------------------------
+ */
+
+static int format_and_start(const struct nic *n)
+{
+    struct ts_why why = {0};
+    struct ts_dir_lock lock;
+    pid_t pid = 0;
+    const struct cli_form form = {
+        .cluster = &n->cluster, .config = n->run.config, .run = n->run.run};
+    int status = cli_ports_check(n->cli, &n->cluster, n->node, n->run.config);
+    if (status != CLI_OK) {
+        return status;
+    }
+    enum ts_err err = ts_dir_lock(&lock, n->run.run, &why);
+    if (err == TS_OK) {
+        err = cli_form_replace(&form, n->node, n->listed, n->dry, &why);
+        if (err == TS_OK && !n->dry) {
+            err = nodes_start(&n->run, n->name, &pid, &why);
+        }
+        ts_dir_unlock(&lock);
+    }
+    if (err != TS_OK) {
+        return cli_fail(n->cli, CLI_FAILED, "%s", why.text);
+    }
+    if (!n->dry && !n->as_json) {
+        (void)fprintf(n->cli->out, "%s: formatted with new identities, started (nicd has pid %d)\n",
+                      n->name, (int)pid);
+    }
+    return CLI_OK;
+}
+
+/* What one group still lacks; true when it lacks nothing. */
+static bool look_at(const struct nic *n, const json_t *merged, size_t index, char text[TEXT_MAX],
+                    bool *out)
+{
+    const char *name = n->cluster.groups[index].name;
+    const json_t *g = group_of(merged, name);
+    const char *why = "";
+    int64_t own = -1;
+    int64_t newest = 0;
+    size_t i;
+    json_t *r;
+    json_array_foreach(json_object_get(g, "replicas"), i, r)
+    {
+        int64_t committed = cli_number(r, "committed");
+        newest = committed > newest ? committed : newest;
+        if (strcmp(cli_string(r, "node", ""), n->name) == 0) {
+            own = committed;
+            why = cli_string(r, "why", "");
+        }
+    }
+    if (names_it(n, json_object_get(g, "in_sync"))) {
+        (void)snprintf(text, TEXT_MAX, "%s: %s is in sync", name, n->name);
+        return true;
+    }
+    *out = *out || strcmp(why, report_why_text(REPORT_WHY_OTHER_DISK)) == 0;
+    if (own < 0 || *why != '\0') {
+        (void)snprintf(text, TEXT_MAX, "%s: %s", name, own < 0 ? "starts" : why);
+    } else {
+        (void)snprintf(text, TEXT_MAX, "%s: catches up, at entry %lld of %lld", name,
+                       (long long)own, (long long)newest);
+    }
+    return false;
+}
+
+static int refused(const struct nic *n)
+{
+    return cli_fail(n->cli, CLI_FAILED,
+                    "the group lists another disk for %s than %s/genesis.json: end it (twinstep "
+                    "down), move %s/%s away, and name that disk with --lost (twinstep status "
+                    "--json on the primary's machine tells it as \"disks\")",
+                    n->name, n->dir, n->dir, n->name);
+}
+
+static void print_done(const struct nic *n, uint64_t ms)
+{
+    if (!n->as_json) {
+        (void)fprintf(n->cli->out,
+                      "%s is in sync in all its groups after %.1f s. Its voter is gone: the other "
+                      "voters decide without it\n",
+                      n->name, (double)ms / 1000);
+        return;
+    }
+    json_t *o = json_pack("{s:s,s:b,s:I}", "nic", n->name, "in_sync", 1, "took_ms", (json_int_t)ms);
+    (void)json_dumpf(o, n->cli->out, JSON_INDENT(1));
+    (void)fputc('\n', n->cli->out);
+    json_decref(o);
+}
+
+/* Shows how far it is until all its replicas are in sync. */
+static int await(const struct nic *n)
+{
+    char said[TS_GROUPS_MAX][TEXT_MAX] = {{0}};
+    uint64_t begun = lab_now_ns();
+    for (;;) {
+        size_t answered;
+        bool all = true;
+        bool out = false;
+        json_t *merged = ask(n, &answered);
+        for (size_t i = 0; i < n->cluster.group_count; i++) {
+            char text[TEXT_MAX];
+            if (!has_replica(n, i)) {
+                continue;
+            }
+            all = look_at(n, merged, i, text, &out) && all;
+            if (strcmp(text, said[i]) != 0 && !n->as_json) {
+                (void)fprintf(n->cli->out, "  %s\n", text);
+                (void)fflush(n->cli->out);
+                memcpy(said[i], text, sizeof(text));
+            }
+        }
+        json_decref(merged);
+        uint64_t ms = (lab_now_ns() - begun) / TS_NS_PER_MS;
+        if (all) {
+            print_done(n, ms);
+            return CLI_OK;
+        }
+        if (out) {
+            return refused(n);
+        }
+        if (ms >= (uint64_t)n->timeout_s * 1000) {
+            return cli_fail(n->cli, CLI_FAILED,
+                            "%s is not in sync after %u s; it goes on by itself, and twinstep "
+                            "status tells how far it is",
+                            n->name, n->timeout_s);
+        }
+        lab_pause_ms(LOOK_MS);
+    }
+}
+
+static int replace(struct nic *n)
+{
+    int status = prepare(n);
+    if (status != CLI_OK) {
+        return status;
+    }
+    if (!n->yes && !n->dry) {
+        return cli_fail(n->cli, CLI_USAGE,
+                        "this gives up the disk of %s for good: if it comes back, it is refused. "
+                        "Say --yes to do it, --dry-run to see what would be done",
+                        n->name);
+    }
+    status = format_and_start(n);
+    if (status == CLI_OK && n->dry) {
+        (void)fprintf(n->cli->out,
+                      "nothing speaks against it: with --yes %s/%s is formatted with new "
+                      "identities, started, and enrolled; its voter does not come back\n",
+                      n->dir, n->name);
+    }
+    return status != CLI_OK || n->dry ? status : await(n);
+}
+
+/* Gives -1 to go on. */
+static int parse(struct nic *n, int argc, char **argv)
+{
+    static const struct option OPTIONS[] = {
+        {"dir", required_argument, NULL, 'd'},  {"timeout", required_argument, NULL, 't'},
+        {"lost", required_argument, NULL, 'l'}, {"yes", no_argument, NULL, 'y'},
+        {"dry-run", no_argument, NULL, 'n'},    {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},       {NULL, 0, NULL, 0},
+    };
+    int c;
+    optind = 0; /* GNU: from the beginning, whatever was parsed before */
+    while ((c = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
+        char *end = NULL;
+        unsigned long s;
+        switch (c) {
+        case 'd':
+            n->dir = optarg;
+            break;
+        case 't':
+            s = strtoul(optarg, &end, 10);
+            if (*optarg < '0' || *optarg > '9' || *end != '\0' || s < 1 || s > TIMEOUT_S_MAX) {
+                return cli_fail(n->cli, CLI_USAGE, "--timeout %s: give 1 to %d seconds", optarg,
+                                TIMEOUT_S_MAX);
+            }
+            n->timeout_s = (unsigned)s;
+            break;
+        case 'l':
+            if (n->lost_count == TS_GROUPS_MAX) {
+                return cli_fail(n->cli, CLI_USAGE, "--lost is given more than %d times",
+                                TS_GROUPS_MAX);
+            }
+            n->lost[n->lost_count++] = optarg;
+            break;
+        case 'y':
+            n->yes = true;
+            break;
+        case 'n':
+            n->dry = true;
+            break;
+        case 'j':
+            n->as_json = true;
+            break;
+        case 'h':
+            print_help(n->cli->out);
+            return CLI_OK;
+        default:
+            return cli_usage(n->cli, "nic");
+        }
+    }
+    return -1;
+}
+
+int cli_nic(const struct cli *cli, int argc, char **argv)
+{
+    struct nic *n = calloc(1, sizeof(*n));
+    if (n == NULL) {
+        return cli_fail(cli, CLI_FAILED, "out of memory; free some");
+    }
+    n->cli = cli;
+    n->dir = CLI_DEFAULT_DIR;
+    n->timeout_s = TIMEOUT_S_DEFAULT;
+    int status = parse(n, argc, argv);
+    if (status < 0 && (optind == argc || strcmp(argv[optind], "replace") != 0)) {
+        status = cli_fail(cli, CLI_USAGE,
+                          "say \"twinstep nic replace NIC\"; \"twinstep nic --help\" tells more");
+    } else if (status < 0 && optind + 1 == argc) {
+        status = cli_fail(cli, CLI_USAGE, "which NIC? \"twinstep nic --help\" tells more");
+    } else if (status < 0 && optind + 2 < argc) {
+        status = cli_excess(cli, "nic", argv[optind + 2]);
+    } else if (status < 0) {
+        n->name = argv[optind + 1];
+        status = replace(n);
+    }
+    free(n);
+    return status;
+}
