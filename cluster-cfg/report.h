@@ -184,7 +184,9 @@ const char *report_trace_role_text(uint64_t number);
       "the group's disk space runs short: raise its disk-limit, or free space") \
     X(REPORT_ALARM_DISK_FULL, 11, \
       "writes are refused for want of disk space: raise the group's disk-limit, free space, or " \
-      "remove keys")
+      "remove keys") \
+    X(REPORT_ALARM_DISK_DAMAGED, 12, \
+      "the disk holds damaged data, which is not needed as long as this replica runs: replace it")
 
 enum report_alarm {
 #define REPORT_ALARM_ENUM(sym, bit, text) sym = bit,
@@ -264,6 +266,8 @@ enum report_stage {
     X(REPORT_COUNTER_HANDOFFS, "handoffs", "Handoffs that this replica began as primary.") \
     X(REPORT_COUNTER_SNAPSHOTS, "snapshots", "Snapshots taken.") \
     X(REPORT_COUNTER_SNAPSHOTS_FAILED, "snapshot_failures", "Snapshots that failed.") \
+    X(REPORT_COUNTER_SCRUBS, "scrubs", "Passes through the disk that looked for damage.") \
+    X(REPORT_COUNTER_SCRUB_FOUND, "scrub_findings", "Damaged places that these found.") \
     X(REPORT_COUNTER_TRACES_DROPPED, "events_dropped", "Events that did not reach the recorder.")
 
 enum report_counter {

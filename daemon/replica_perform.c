@@ -199,6 +199,26 @@ static void on_snapshot_installed(void *ctx, struct ts_seq seq)
             (unsigned long long)seq.v);
 }
 
+static void on_scrub_begins(void *ctx)
+{
+    (void)ctx; /* that it has ended is worth a line */
+}
+
+static void on_scrub_found(void *ctx, const char *text)
+{
+    struct replica *r = ctx;
+    net_log_limited(&r->start->log, NET_LOG_ERROR, "scrub",
+                    "found while looking through the disk: %s", text);
+}
+
+static void on_scrub_ended(void *ctx)
+{
+    struct replica *r = ctx;
+    net_log_limited(&r->start->log, NET_LOG_INFO, "scrubbed",
+                    "looked through the disk: %llu bytes, %llu damaged places",
+                    (unsigned long long)r->p.scrub.bytes, (unsigned long long)r->p.scrub.found);
+}
+
 static void on_end(void *ctx, bool again)
 {
     struct replica *r = ctx;
@@ -222,6 +242,9 @@ const struct perform_ops replica_perform_ops = {
     .snapshot_broken = on_snapshot_broken,
     .snapshot_loaded = on_snapshot_loaded,
     .snapshot_installed = on_snapshot_installed,
+    .scrub_begins = on_scrub_begins,
+    .scrub_found = on_scrub_found,
+    .scrub_ended = on_scrub_ended,
     .end = on_end,
 };
 

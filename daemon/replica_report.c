@@ -77,6 +77,7 @@ static uint64_t alarms_of(const struct replica *r, const struct repl_status *s, 
     } else if (r->p.room.own == DISK_ROOM_SHORT) {
         alarms |= 1ULL << REPORT_ALARM_DISK_SPACE;
     }
+    alarms |= r->p.scrub.damaged ? 1ULL << REPORT_ALARM_DISK_DAMAGED : 0;
     if (r->voters == NULL) {
         return alarms;
     }
@@ -161,6 +162,8 @@ static void send_figures(struct replica *r)
     f.counter[REPORT_COUNTER_REFUSED] = stats.refused;
     f.counter[REPORT_COUNTER_UNAUTHORIZED] = stats.unauthorized;
     f.counter[REPORT_COUNTER_CLOSED] = stats.closed_unanswered;
+    f.counter[REPORT_COUNTER_SCRUBS] = r->p.scrub.passes;
+    f.counter[REPORT_COUNTER_SCRUB_FOUND] = r->p.scrub.found_all;
     f.counter[REPORT_COUNTER_REJECTED] = rejected(r, &s, &stats);
     f.counter[REPORT_COUNTER_TRACES_DROPPED] = r->traces.dropped;
     memcpy(f.stage, r->latency.stage, sizeof(f.stage));

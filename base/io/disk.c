@@ -66,6 +66,11 @@ int ts_disk_space(const char *path, uint64_t *total, uint64_t *free)
     return 0;
 }
 
+void ts_disk_forget(int fd)
+{
+    (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+}
+
 int ts_disk_set_mode(int fd, mode_t mode)
 {
     return fchmod(fd, mode);

@@ -28,6 +28,9 @@ int ts_disk_size(int fd, uint64_t *bytes);
 /* statvfs: of the file system that holds `path`, bytes in all, and those that this user may still
  * take. */
 int ts_disk_space(const char *path, uint64_t *total, uint64_t *free);
+/* posix_fadvise: what the page cache has of the file, and what is not to be written any more, goes:
+ * the next read is the device's. A wish, which may do nothing. */
+void ts_disk_forget(int fd);
 int ts_disk_set_mode(int fd, mode_t mode);
 /* flock: exclusive, refused at once (EWOULDBLOCK) when somebody else has it. */
 int ts_disk_lock(int fd);

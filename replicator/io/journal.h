@@ -221,6 +221,32 @@ typedef void journal_read_fn(void *arg, enum ts_err err, const struct journal_ba
 enum ts_err journal_read(struct journal *j, struct ts_seq from, size_t bytes_max,
                          journal_read_fn *done, void *arg) TS_MUST_USE;
 
+/* ---- looking for damage ---- */
+
+struct journal_scrub;
+
+/* Where the log is damaged. */
+struct journal_flaw {
+    struct journal_place after; /* what is good up to there */
+    uint64_t segment;           /* what follows is to be here, … */
+    uint32_t offset;            /* … in the file */
+    struct ts_why why;
+};
+
+/* A pass through all that is durable now, from the log's beginning on. NULL: not now. On the loop.
+ */
+struct journal_scrub *journal_scrub_begin(struct journal *j);
+void journal_scrub_end(struct journal_scrub *s);
+/* Reads about `bytes` more, and checks them; *more says whether there is more. On a worker thread;
+ * one step at a time, and none when the pass has ended. TS_ERR_CORRUPT, or TS_ERR_IO: see
+ * journal_scrub_flaw; other errors are of no account. */
+enum ts_err journal_scrub_step(struct journal_scrub *s, size_t bytes, bool *more) TS_MUST_USE;
+/* Between two steps, on the loop: whether what the last one said counts. The log may have been cut,
+ * or dropped there, meanwhile. */
+bool journal_scrub_counts(const struct journal_scrub *s);
+uint64_t journal_scrub_bytes(const struct journal_scrub *s);
+const struct journal_flaw *journal_scrub_flaw(const struct journal_scrub *s);
+
 /* Writes what is queued, delivers completions, ends the threads, then calls `closed` (may be NULL)
  * on the loop and frees the journal. With a hung disk that does not happen: the process may just
  * exit. */

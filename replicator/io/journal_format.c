@@ -219,6 +219,16 @@ enum ts_err journal_record_decode(struct journal_record *r, const void *data, si
     return TS_OK;
 }
 
+size_t journal_record_need(const void *data, size_t max)
+{
+    struct ts_reader r = ts_reader_init(data, JOURNAL_RECORD_HEADER);
+    (void)ts_get_u64(&r); /* magic, checksum */
+    uint32_t length = ts_get_u32(&r);
+    (void)ts_get_u16(&r); /* kind */
+    size_t need = JOURNAL_RECORD_HEADER + (size_t)length + ts_get_u16(&r);
+    return need < max ? need : max;
+}
+
 bool journal_record_continues(const struct journal_record *r, const struct journal_position *end)
 {
     uint64_t first = r->kind == JOURNAL_KIND_END ? end->seq.v : end->seq.v + 1;

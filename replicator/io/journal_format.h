@@ -120,6 +120,9 @@ void journal_record_seal(struct journal_record *r, uint8_t *room);
  * that no writer writes. */
 enum ts_err journal_record_decode(struct journal_record *r, const void *data,
                                   size_t len) TS_MUST_USE;
+/* How many bytes the record takes whose first JOURNAL_RECORD_HEADER are at `data`, as it says
+ * itself; at most `max`. */
+size_t journal_record_need(const void *data, size_t max);
 /* Bytes from this record to the next one. */
 static inline size_t journal_record_extent(const struct journal_record *r)
 {

@@ -132,6 +132,10 @@ static enum ts_err fill_window(struct journal_cursor *c, size_t need, struct ts_
     if (err == TS_OK) {
         err = ts_fd_read_at(c->fd, path, c->window, want, c->offset, why);
     }
+    if (err == TS_ERR_IO && want > need) {
+        want = need; /* what cannot be read may lie behind it */
+        err = ts_fd_read_at(c->fd, path, c->window, want, c->offset, why);
+    }
     c->window_at = c->offset;
     c->window_len = err == TS_OK ? want : 0;
     return err;
@@ -157,7 +161,9 @@ static enum ts_err decode_here(struct journal_cursor *c, struct journal_record *
                 return TS_ERR_CORRUPT; /* it ends behind its segment */
             }
         }
-        size_t need = inside && skip == 0 ? c->window_len * 2 : JOURNAL_RECORD_HEADER;
+        size_t need = have >= JOURNAL_RECORD_HEADER
+                          ? journal_record_need(c->window + skip, c->size - c->offset)
+                          : JOURNAL_RECORD_HEADER;
         enum ts_err err = fill_window(c, need, why);
         if (err != TS_OK) {
             return err;
@@ -165,33 +171,56 @@ static enum ts_err decode_here(struct journal_cursor *c, struct journal_record *
     }
 }
 
+/* The record at the cursor, which stays there. */
+static enum ts_err look(struct journal_cursor *c, struct journal_record *r, struct ts_why *why)
+{
+    enum ts_err err = TS_OK;
+    if (c->fd < 0) {
+        err = open_segment(c, why);
+    }
+    if (err == TS_OK) {
+        err = decode_here(c, r, why);
+        if (err == TS_ERR_CORRUPT) {
+            err = ts_why(why, TS_ERR_CORRUPT,
+                         "a batch at byte %" PRIu32 " of segment %" PRIu64
+                         " in %s is damaged; let this replica be rebuilt from its peer",
+                         c->offset, c->segment, c->dir);
+        }
+    }
+    return err;
+}
+
+static void next_segment(struct journal_cursor *c)
+{
+    (void)ts_disk_close(c->fd);
+    c->fd = -1;
+    c->segment++;
+    c->offset = JOURNAL_DATA_START;
+}
+
+enum ts_err journal_cursor_at_end(struct journal_cursor *c, bool *ended, struct ts_why *why)
+{
+    struct journal_record r;
+    enum ts_err err = look(c, &r, why);
+    *ended = err == TS_OK && r.kind == JOURNAL_KIND_END;
+    if (*ended) {
+        next_segment(c);
+    }
+    return err;
+}
+
 enum ts_err journal_cursor_next(struct journal_cursor *c, struct journal_record *r,
                                 struct ts_why *why)
 {
     for (;;) {
-        enum ts_err err = TS_OK;
-        if (c->fd < 0) {
-            err = open_segment(c, why);
-        }
-        if (err == TS_OK) {
-            err = decode_here(c, r, why);
-            if (err == TS_ERR_CORRUPT) {
-                err = ts_why(why, TS_ERR_CORRUPT,
-                             "a batch at byte %" PRIu32 " of segment %" PRIu64
-                             " in %s is damaged; let this replica be rebuilt from its peer",
-                             c->offset, c->segment, c->dir);
-            }
-        }
+        enum ts_err err = look(c, r, why);
         if (err != TS_OK) {
             return err;
         }
-        c->offset += (uint32_t)journal_record_extent(r);
         if (r->kind == JOURNAL_KIND_BATCH) {
+            c->offset += (uint32_t)journal_record_extent(r);
             return TS_OK;
         }
-        (void)ts_disk_close(c->fd);
-        c->fd = -1;
-        c->segment++;
-        c->offset = JOURNAL_DATA_START;
+        next_segment(c);
     }
 }

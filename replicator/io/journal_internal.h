@@ -7,6 +7,7 @@
  *   journal_segment.c  segment files, and preparing the next one
  *   journal_index.c    where a seq stands; reading a range
  *   journal_read.c     journal_read on the loop's worker threads
+ *   journal_scrub.c    looking through the log for damage
  *   journal_threads.c  the threads that take these turns, the lock, the way back to the loop; the
  *                      simulator brings its own
  *
@@ -113,6 +114,10 @@ void journal_cursor_init(struct journal_cursor *c, const char *dir, uint64_t seg
  * is one: anything else is TS_ERR_CORRUPT. TS_ERR_IO, TS_ERR_NOT_FOUND, TS_ERR_NOMEM. */
 enum ts_err journal_cursor_next(struct journal_cursor *c, struct journal_record *r,
                                 struct ts_why *why) TS_MUST_USE;
+/* Whether the record here says that the log goes on in the next segment: then the cursor goes
+ * there. Errors as above. */
+enum ts_err journal_cursor_at_end(struct journal_cursor *c, bool *ended,
+                                  struct ts_why *why) TS_MUST_USE;
 void journal_cursor_close(struct journal_cursor *c);
 
 /* ---- segment files (journal_segment.c) ---- */

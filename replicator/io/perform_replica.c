@@ -10,11 +10,13 @@ void perform_open(struct perform_replica *r, struct repl *core, const struct per
     r->perform.table = table;
     r->perform.ctx = ctx;
     r->snapshot.limit = PERFORM_SNAPSHOT_LIMIT;
+    perform_scrub_open(r);
 }
 
 void perform_close(struct perform_replica *r)
 {
     perform_snapshot_close(r);
+    perform_scrub_close(r);
     r->ended = true;
     r->started = false;
 }
@@ -54,6 +56,7 @@ void perform_turn(struct perform_replica *r, struct ts_mono now, bool early)
     perform_disk_answer_refused(r); /* what the steps until now could not begin */
     if (!r->ended) {
         perform_room_turn(r, now);
+        perform_scrub_turn(r, now);
     }
     if (!r->ended) {
         perform_snapshot_turn(r, now);
@@ -82,6 +85,8 @@ struct ts_mono perform_deadline(const struct perform_replica *r)
         at = ts_mono_lt(again, at) ? again : at;
         struct ts_mono look = perform_room_deadline(r);
         at = ts_mono_lt(look, at) ? look : at;
+        struct ts_mono scrub = perform_scrub_deadline(r);
+        at = ts_mono_lt(scrub, at) ? scrub : at;
     }
     return at;
 }

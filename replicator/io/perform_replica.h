@@ -4,11 +4,12 @@
  *   perform.c           the order in which the core's effects are performed
  *   perform_replica.c   start, one turn, end
  *   perform_disk.c      the journal: what is asked of it, what it tells, when it fails
- *   perform_snapshot.c  snapshots: when one is taken, how, what may be dropped then; the start from
- * one perform_register.c  the voters: registration of the start (R1.8), then the proposer
- *   perform_room.c      room on the disk: when people are told, and when clients' writes are
- * refused perform_service.c   the service: apply, release, and the entries a primary orders by
- * itself
+ *   perform_snapshot.c  snapshots: when, how, and what may be dropped then; the start from one
+ *   perform_transfer.c  snapshots for learners that are far behind
+ *   perform_register.c  the voters: registration of the start (R1.8), then the proposer
+ *   perform_room.c      room on the disk, and what is refused without
+ *   perform_scrub.c     looking for damage on the disk
+ *   perform_service.c   the service: apply, release, and a primary's own entries
  *
  * No I/O and no clock but the journal's calls, which copy and return: sockets, files and people are
  * behind perform_table and perform_ops. The user owns the struct, opens the journal with
@@ -63,6 +64,11 @@ struct perform_ops {
     /* Another replica's snapshot is there instead of this one's log; the replica ends, and starts
      * with it. */
     void (*snapshot_installed)(void *ctx, struct ts_seq seq);
+    /* A pass through the disk begins; something is damaged (`text` says what); it has ended, with
+     * `scrub.found`. */
+    void (*scrub_begins)(void *ctx);
+    void (*scrub_found)(void *ctx, const char *text);
+    void (*scrub_ended)(void *ctx);
     /* The replica ends itself: without its journal, when the core has said its last; with `again`
      * to be started anew at once. */
     void (*end)(void *ctx, bool again);
@@ -137,6 +143,24 @@ struct perform_room {
     } peer[TS_NODES_MAX + 1];
 };
 
+struct perform_scrub_job;
+
+/* perform_scrub.c */
+struct perform_scrub {
+    uint64_t period_ns;            /* between two passes; the user may set it, … */
+    uint64_t pause_ns;             /* … and this, between two steps */
+    bool runs;                     /* a worker is at it */
+    struct perform_scrub_job *job; /* the pass under way */
+    struct ts_mono now;            /* of the last turn */
+    struct ts_mono next_at;
+    bool damaged;       /* the last pass found something */
+    uint64_t found;     /* in this pass, or the last one, … */
+    uint64_t found_all; /* … and in all */
+    uint64_t passes;
+    uint64_t bytes;      /* of the last one */
+    struct ts_seq renew; /* snapshots behind this are wanted; 0: they are not */
+};
+
 struct perform_replica {
     struct perform perform;
     const struct perform_ops *ops;
@@ -158,6 +182,9 @@ struct perform_replica {
 
     /* perform_room.c */
     struct perform_room room;
+
+    /* perform_scrub.c */
+    struct perform_scrub scrub;
 
     /* perform_register.c */
     struct start registration;
@@ -268,6 +295,13 @@ bool perform_room_takes(const struct perform_replica *r, bool grows);
 /* A frame of these types (disk_msg_is). What disk_msg_decode says of it. */
 enum ts_err perform_room_frame(struct perform_replica *r, struct ts_nic_id peer, uint8_t type,
                                struct ts_bytes frame, struct ts_mono now) TS_MUST_USE;
+
+/* ---- perform_scrub.c ----------------------------------------------------------------- */
+
+void perform_scrub_open(struct perform_replica *r);
+void perform_scrub_close(struct perform_replica *r);
+void perform_scrub_turn(struct perform_replica *r, struct ts_mono now);
+struct ts_mono perform_scrub_deadline(const struct perform_replica *r);
 
 /* ---- perform_register.c -------------------------------------------------------------- */
 

@@ -150,10 +150,14 @@ static void hand_over(struct perform_replica *r)
     net_work_queue(journal_uv_loop(r->journal), &job->work, on_worker, worker_done, job);
 }
 
-/* Want of room: when two snapshots are newer than what the journal begins with, that can go. */
+/* Want of room, or damage: when two snapshots are newer than what is in the way, that can go. */
 static bool is_pressed(const struct perform_replica *r)
 {
     const struct perform_snapshot *s = &r->snapshot;
+    struct ts_seq applied = repl_applied(r->perform.core);
+    if (ts_seq_lt(s->may_drop, r->scrub.renew)) {
+        return ts_seq_lt(s->newest, applied) && !ts_seq_lt(applied, r->scrub.renew);
+    }
     return r->room.own >= DISK_ROOM_FULL && ts_seq_lt(s->newest, repl_applied(r->perform.core)) &&
            journal_disk_bytes(r->journal) > 2ULL * journal_segment_bytes(r->journal);
 }

@@ -62,6 +62,24 @@ enum ts_err snapshot_read(const char *dir, struct ts_seq seq, struct ts_incarnat
                           struct ts_group_id group, snapshot_piece_fn *piece, void *arg,
                           struct snapshot_info *info, struct ts_why *why) TS_MUST_USE;
 
+/* ---- looking for damage ---- */
+
+struct snapshot_scrub;
+
+/* Begins to look through the newest snapshot that is older than `below`; gives its entry in *seq,
+ * 0: there is none. TS_ERR_CORRUPT, TS_ERR_IO: it is damaged. Other errors are of no account;
+ * `*out` is NULL with all of them. */
+enum ts_err snapshot_scrub_begin(struct snapshot_scrub **out, const char *dir, struct ts_seq below,
+                                 struct ts_incarnation incarnation, struct ts_group_id group,
+                                 struct ts_seq *seq, struct ts_why *why) TS_MUST_USE;
+/* Reads about `bytes` more; *more says whether there is more. Errors as above. */
+enum ts_err snapshot_scrub_step(struct snapshot_scrub *s, size_t bytes, bool *more,
+                                struct ts_why *why) TS_MUST_USE;
+uint64_t snapshot_scrub_bytes(const struct snapshot_scrub *s);
+void snapshot_scrub_end(struct snapshot_scrub *s);
+/* Removes a snapshot, durably; one that is missing is no error. TS_ERR_IO, TS_ERR_SYSTEM. */
+enum ts_err snapshot_remove(const char *dir, struct ts_seq seq, struct ts_why *why) TS_MUST_USE;
+
 /* A snapshot cannot be used; the one before is tried. */
 typedef void snapshot_broken_fn(void *arg, const char *text);
 

@@ -192,6 +192,106 @@ enum ts_err snapshot_read_file(const char *path, struct ts_seq seq,
     return err;
 }
 
+/* ---- looking for damage ---- */
+
+struct snapshot_scrub {
+    struct reader r;
+    char path[TS_PATH_MAX];
+};
+
+void snapshot_scrub_end(struct snapshot_scrub *s)
+{
+    if (s->r.fd >= 0) {
+        (void)ts_disk_close(s->r.fd);
+    }
+    free(s->r.packed);
+    free(s->r.plain);
+    free(s);
+}
+
+enum ts_err snapshot_remove(const char *dir, struct ts_seq seq, struct ts_why *why)
+{
+    char path[TS_PATH_MAX];
+    enum ts_err err = snapshot_path(path, dir, seq, why);
+    return err != TS_OK ? err : ts_file_remove(path, why);
+}
+
+uint64_t snapshot_scrub_bytes(const struct snapshot_scrub *s)
+{
+    return s->r.at;
+}
+
+/* The newest below, 0: there is none. */
+static enum ts_err find_below(const char *dir, struct ts_seq below, struct ts_seq *seq,
+                              struct ts_why *why)
+{
+    struct snapshot_names l;
+    seq->v = 0;
+    enum ts_err err = snapshot_names(dir, &l, why);
+    for (size_t i = 0; err == TS_OK && i < l.count && seq->v == 0; i++) {
+        *seq = ts_seq_lt(l.seq[i], below) ? l.seq[i] : *seq;
+    }
+    return err;
+}
+
+enum ts_err snapshot_scrub_begin(struct snapshot_scrub **out, const char *dir, struct ts_seq below,
+                                 struct ts_incarnation incarnation, struct ts_group_id group,
+                                 struct ts_seq *seq, struct ts_why *why)
+{
+    *out = NULL;
+    enum ts_err err = find_below(dir, below, seq, why);
+    if (err != TS_OK || seq->v == 0) {
+        return err;
+    }
+    struct snapshot_scrub *s = calloc(1, sizeof(*s));
+    if (s == NULL) {
+        return ts_why(why, TS_ERR_NOMEM, "no memory to look through a snapshot in %s", dir);
+    }
+    s->r = (struct reader){.path = s->path, .fd = -1};
+    err = snapshot_path(s->path, dir, *seq, why);
+    if (err == TS_OK) {
+        s->r.fd = ts_disk_open(s->path, O_RDONLY, 0);
+        err = s->r.fd < 0 ? ts_why_sys(why, errno, "cannot open %s", s->path) : TS_OK;
+    }
+    if (err == TS_OK && ts_disk_size(s->r.fd, &s->r.size) != 0) {
+        err = ts_why_sys(why, errno, "cannot look at %s", s->path);
+    }
+    if (err == TS_OK) {
+        struct snapshot_header h;
+        ts_disk_forget(s->r.fd);
+        err = read_header(&s->r, incarnation, group, *seq, &h, why);
+    }
+    if (err != TS_OK) {
+        snapshot_scrub_end(s);
+        return err;
+    }
+    *out = s;
+    return TS_OK;
+}
+
+enum ts_err snapshot_scrub_step(struct snapshot_scrub *s, size_t bytes, bool *more,
+                                struct ts_why *why)
+{
+    uint64_t until = s->r.at + bytes;
+    enum ts_err err = TS_OK;
+    *more = true;
+    while (err == TS_OK && s->r.at < until) {
+        struct ts_bytes p = {NULL, 0};
+        err = read_piece(&s->r, &p, why);
+        if (err == TS_OK) {
+            snapshot_trailer_add(&s->r.sum, p);
+        }
+    }
+    if (err == TS_ERR_NOT_FOUND) {
+        struct snapshot_trailer t;
+        *more = false;
+        err = read_trailer(&s->r, &t, why);
+    }
+    return err;
+}
+
+/* ---- the start ---- */
+
 /* Whether the one before may be tried instead. */
 static bool is_broken(enum ts_err err)
 {
@@ -204,11 +304,7 @@ static enum ts_err remove_broken(const char *dir, const struct snapshot_names *l
 {
     enum ts_err err = TS_OK;
     for (size_t i = 0; i < count && err == TS_OK; i++) {
-        char path[TS_PATH_MAX];
-        err = snapshot_path(path, dir, l->seq[i], why);
-        if (err == TS_OK) {
-            err = ts_file_remove(path, why);
-        }
+        err = snapshot_remove(dir, l->seq[i], why);
     }
     return err;
 }

@@ -216,6 +216,9 @@ ts_sim_mutant(torn-part-believed replicator/io/perform_transfer.c)
 ts_sim_mutant(old-log-goes-first replicator/io/journal_recover.c)
 ts_sim_mutant(lacking-not-offered replicator/io/perform_disk.c)
 ts_sim_mutant(limit-not-refused replicator/io/perform_room.c)
+ts_sim_mutant(scrubber-skips replicator/io/perform_scrub.c)
+ts_sim_mutant(scrubber-skips-snapshots replicator/io/perform_scrub.c)
+ts_sim_mutant(scrubber-reads-cache replicator/io/journal_scrub.c)
 ts_sim_mutant(room-looked-at-once replicator/io/perform_room.c)
 ts_sim_mutant(enrolled-disk-in-sync-at-once replicator/enrolment.c)
 ts_sim_mutant(enrolment-keeps-the-disk replicator/enrolment.c)
@@ -248,6 +251,7 @@ set(sim_quick
     read-without-round=not-stale
     refused-after-ordering=refused-not-executed
     removed-from-members=members
+    scrubber-reads-cache=damage-found
     secondary-releases=one-primary-releases
     silence-not-noticed=available
     snapshot-of-uncommitted=snapshots

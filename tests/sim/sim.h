@@ -33,6 +33,7 @@
  *   sim_told.c     … the log as it was told
  *   sim_snapshot.c … what is taken, loaded and dropped, and what must hold of it
  *   sim_room.c     … room on it, and what is refused without
+ *   sim_scrub.c    … and what looking through it finds
  *   sim_work.c     libuv's worker threads, in virtual time
  *   sim_lies.c     false claims, which a new start of the replica makes right
  *   sim_stray.c, sim_stray_register.c: messages that nobody sent like this, or now, or to whom
@@ -146,6 +147,8 @@ struct sim_stats {
     uint64_t snapshots_loaded; /* … and loaded at a start; … */
     uint64_t starts_behind;    /* … starts with a log that begins behind one */
     uint64_t installed;        /* snapshots of another replica */
+    uint64_t scrubs;           /* passes through a disk, … */
+    uint64_t scrub_found;      /* … and damaged places that they found */
     struct sim_pauses pauses[SIM_ONES];
     struct sim_pauses well; /* after the faults: counted in tenths of a second, longest in ms */
 };
@@ -174,6 +177,7 @@ struct sim_stats {
     X(SIM_CHECK_SAID, "said-is-durable") \
     X(SIM_CHECK_SNAPSHOT, "snapshots") \
     X(SIM_CHECK_ROOM, "refused-without-room") \
+    X(SIM_CHECK_SCRUB, "damage-found") \
     X(SIM_CHECK_LINEAR, "linearizable") \
     X(SIM_CHECK_LIVE, "liveness") \
     X(SIM_CHECK_AVAILABLE, "available") \

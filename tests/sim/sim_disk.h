@@ -83,6 +83,9 @@ struct sim_disk {
     uint64_t looks; /* at its room */
     uint64_t over;  /* there is none since this window began, or this one; 0 = there is some, … */
     uint64_t over_looks; /* … and it had looked so often then */
+    /* sim_scrub.c */
+    uint64_t scrub_at;     /* a pass of this process began, … */
+    uint64_t scrub_before; /* … and the one before; 0 = there was none */
     /* faults */
     bool old;       /* an old image lies there */
     bool contested; /* a voter may know a copy by the number of this start */
@@ -151,6 +154,13 @@ void sim_room_looked(struct sim *s, int node);
 void sim_room_watch(struct sim *s, int node);
 /* It has ordered what may make its state longer. */
 void sim_room_check_takes(struct sim *s, int node);
+
+/* ---- sim_scrub.c ------------------------------------------------------------------------- */
+
+/* For perform_ops. */
+void sim_scrub_begins(void *ctx);
+void sim_scrub_found(void *ctx, const char *text);
+void sim_scrub_ended(void *ctx);
 
 /* ---- sim_disk.c, sim_disk_start.c ---------------------------------------------------------- */
 

@@ -113,6 +113,8 @@ bool sim_disk_open(struct sim *s, int node)
     d->told.log_count = 0;
     d->segment_bytes = options.segment_bytes;
     d->over = 0;
+    d->scrub_at = 0;
+    d->scrub_before = 0;
     d->loaded.v = 0;
     v->full = sim_disk_full(s, d);
     v->turn++;

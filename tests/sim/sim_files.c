@@ -271,7 +271,7 @@ int ts_disk_sync_data(int fd)
     if (f->dir) {
         sim_volume_changes_end(v, 1000);
     } else {
-        sim_file_sync(f);
+        sim_file_sync(v, f);
     }
     return 0;
 }
@@ -305,6 +305,15 @@ int ts_disk_space(const char *path, uint64_t *total, uint64_t *free)
     *free = sim_room_is_tight(v->sim, v->node) ? 1000 : *total / 2;
     sim_room_looked(v->sim, v->node);
     return 0;
+}
+
+void ts_disk_forget(int fd)
+{
+    struct sim_volume *v;
+    (void)file_of(fd, &v);
+    if (!v->dead) {
+        sim_volume_drop_cache(v);
+    }
 }
 
 int ts_disk_set_mode(int fd, mode_t mode)

@@ -33,6 +33,7 @@ struct sim_sector {
     uint32_t number;
     bool lost;       /* before a sync: the device will not get the write after this one */
     bool unreadable; /* of a lie */
+    uint64_t at;     /* of a wrong one: virtual time */
     uint8_t bytes[SIM_SECTOR];
 };
 
@@ -58,7 +59,9 @@ struct sim_file {
     struct sim_sectors undo; /* what unsynced writes replaced, in their order */
     struct sim_sectors lies;
     struct sim_sectors bad; /* cannot be read */
-    unsigned refs;          /* names, pending changes, descriptors */
+    struct sim_sectors
+        wrong;     /* what sectors held before the device spoiled them, until written anew */
+    unsigned refs; /* names, pending changes, descriptors */
     bool dir;
     bool locked;
     struct sim_file *next_free;
@@ -148,6 +151,8 @@ void sim_volume_rename(struct sim_volume *v, char kind);
 void sim_volume_remove(struct sim_volume *v, const struct sim_file *f);
 /* All that the page cache shows is on the device. */
 void sim_volume_make_durable(struct sim_volume *v);
+/* A file that readers find damaged, since before that time; NULL: none. */
+const char *sim_volume_hides(const struct sim_volume *v, uint64_t since);
 /* Whether a lie waits to come out. */
 bool sim_volume_lies(const struct sim_volume *v);
 /* The device damages `count` sectors, flips bits or makes them unreadable: any of a slot file, one
@@ -179,7 +184,7 @@ void sim_file_read(const struct sim_file *f, uint64_t at, uint8_t *data, size_t 
 /* `lost`: the device will not get it. */
 void sim_file_write(struct sim_volume *v, struct sim_file *f, uint64_t at, const uint8_t *data,
                     size_t len, bool lost);
-void sim_file_sync(struct sim_file *f);
+void sim_file_sync(struct sim_volume *v, struct sim_file *f);
 void sim_file_sync_failed(struct sim_volume *v, struct sim_file *f);
 /* NULL: there is none. */
 struct sim_name *sim_names_find(const struct sim_names *l, const char *name);

@@ -200,6 +200,7 @@ struct sim_plan {
     uint64_t run_bytes;      /* sent at once, at least a batch */
     uint64_t snapshot_bytes; /* of log between two snapshots */
     uint64_t disk_segments;  /* that a replica may take, snapshots counted; 0 = no limit */
+    uint64_t scrub_ms;       /* between two passes through a disk */
     bool disk_shared;        /* others take room of its file system, and give it back */
     uint64_t drift_ppm;      /* largest */
     uint64_t faults_until;   /* ns */

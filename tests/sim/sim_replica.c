@@ -112,6 +112,8 @@ static void open_core(struct sim *s, int node)
     ts_assert(r->core != NULL);
     perform_open(&r->p, r->core, &sim_replica_table, &sim_replica_ops, r);
     r->p.snapshot.limit = s->plan.snapshot_bytes;
+    r->p.scrub.period_ns = s->plan.scrub_ms * SIM_MS;
+    r->p.scrub.pause_ns = SIM_MS;
     r->p.room.limit = s->plan.disk_segments * sim_disk_segment_bytes(s);
     char limits[128];
     /* In a quarter of the seeds walks have many pieces, so that entries come between them. */

@@ -339,5 +339,8 @@ const struct perform_ops sim_replica_ops = {
     .snapshot_broken = sim_snapshot_broken,
     .snapshot_loaded = sim_snapshot_loaded,
     .snapshot_installed = sim_snapshot_installed,
+    .scrub_begins = sim_scrub_begins,
+    .scrub_found = sim_scrub_found,
+    .scrub_ended = sim_scrub_ended,
     .end = on_end,
 };

@@ -61,6 +61,8 @@ void sim_totals_add(struct sim_totals *t, const struct sim_stats *s, uint64_t se
     to->snapshots_loaded += s->snapshots_loaded;
     to->starts_behind += s->starts_behind;
     to->installed += s->installed;
+    to->scrubs += s->scrubs;
+    to->scrub_found += s->scrub_found;
     for (int k = 0; k < SIM_ONES; k++) {
         add_pauses(&to->pauses[k], &s->pauses[k]);
     }
@@ -147,7 +149,7 @@ void sim_summary(const struct sim_totals *t, double took)
         "%llu ends of processes, %llu epochs\n"
         "  %llu snapshots, of which %llu were loaded at a start; %llu starts with a log that "
         "begins "
-        "behind one, %llu with another's\n",
+        "behind one, %llu with another's; %llu passes through a disk found %llu damaged places\n",
         (unsigned long long)s->events, (unsigned long long)s->heartbeats,
         (unsigned long long)s->frames, (unsigned long long)s->register_messages,
         (unsigned long long)s->acked, (unsigned long long)s->reads,
@@ -155,7 +157,8 @@ void sim_summary(const struct sim_totals *t, double took)
         (unsigned long long)s->operations, (unsigned long long)s->lin_steps,
         (unsigned long long)s->crashes, (unsigned long long)s->epochs,
         (unsigned long long)s->snapshots, (unsigned long long)s->snapshots_loaded,
-        (unsigned long long)s->starts_behind, (unsigned long long)s->installed);
+        (unsigned long long)s->starts_behind, (unsigned long long)s->installed,
+        (unsigned long long)s->scrubs, (unsigned long long)s->scrub_found);
     printf("  faults that struck/of those armed:");
     for (int k = 0; k < SIM_FAULT_KINDS; k++) {
         printf(" %s %llu", sim_fault_name((enum sim_fault_kind)k),
@@ -289,6 +292,8 @@ static void json_counts(const struct sim_totals *t, double took)
         {"snapshots_loaded", s->snapshots_loaded},
         {"starts_behind", s->starts_behind},
         {"installed", s->installed},
+        {"scrubs", s->scrubs},
+        {"scrub_found", s->scrub_found},
     };
     printf("{\"commit\": \"%s\", \"seconds\": %.3f, \"virtual_seconds\": %.3f", SIM_COMMIT, took,
            (double)s->virtual_ns / 1e9);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "replicator/io/journal_format.h"
 #include "tests/sim/sim.h"
 
 /* ---- lists -------------------------------------------------------------------------------- */
@@ -111,6 +112,7 @@ void sim_file_empty(struct sim_file *f)
     f->undo.count = 0;
     f->lies.count = 0;
     f->bad.count = 0;
+    f->wrong.count = 0;
     f->locked = false;
 }
 
@@ -230,7 +232,7 @@ void sim_file_write(struct sim_volume *v, struct sim_file *f, uint64_t at, const
                                       : is_zero(new, to - from);
         f->cell[n].turn = v->turn;
         /* Most of a journal's note are zeros over zeros: there is nothing to come back. */
-        if (to > old_size || !same || f->lies.count > 0 || f->bad.count > 0) {
+        if (to > old_size || !same || f->lies.count > 0 || f->bad.count > 0 || f->wrong.count > 0) {
             file_save(f, n, lost);
         }
         if (!same) {
@@ -239,10 +241,31 @@ void sim_file_write(struct sim_volume *v, struct sim_file *f, uint64_t at, const
     }
 }
 
-void sim_file_sync(struct sim_file *f)
+/* The device is about to spoil it. */
+static void spoil(const struct sim_volume *v, struct sim_file *f, uint32_t number)
+{
+    if (sectors_find(&f->wrong, number) == NULL) {
+        sectors_add(&f->wrong, number, sector_of(f, number))->at = v->sim->now;
+    }
+}
+
+/* It was written anew. */
+static void mend(struct sim_file *f, uint32_t number)
+{
+    if (f->wrong.count > 0) {
+        sectors_remove(&f->wrong, sectors_find(&f->wrong, number));
+    }
+}
+
+void sim_file_sync(struct sim_volume *v, struct sim_file *f)
 {
     for (size_t i = 0; i < f->undo.count; i++) {
         const struct sim_sector *u = &f->undo.s[i];
+        if (u->lost) {
+            spoil(v, f, u->number);
+        } else {
+            mend(f, u->number);
+        }
         if (u->lost && sectors_find(&f->lies, u->number) == NULL) {
             (void)sectors_add(&f->lies, u->number, u->bytes);
         } else if (!u->lost && f->lies.count > 0) {
@@ -270,7 +293,7 @@ void sim_file_sync_failed(struct sim_volume *v, struct sim_file *f)
             sector_set(f, u->number, u->bytes);
         }
     }
-    sim_file_sync(f);
+    sim_file_sync(v, f);
 }
 
 static void file_power_lost(struct sim_volume *v, struct sim_file *f, uint64_t keep_pm)
@@ -283,6 +306,8 @@ static void file_power_lost(struct sim_volume *v, struct sim_file *f, uint64_t k
         const struct sim_sector *u = &f->undo.s[i];
         if (u->lost || !sim_chance_pm(s, keep_pm)) {
             sector_set(f, u->number, u->bytes);
+        } else {
+            mend(f, u->number);
         }
     }
     f->undo.count = 0;
@@ -434,6 +459,7 @@ void sim_volume_free(struct sim_volume *v)
         free(f->undo.s);
         free(f->lies.s);
         free(f->bad.s);
+        free(f->wrong.s);
         free(f);
     }
     free(v->names.n);
@@ -500,7 +526,7 @@ void sim_volume_make_durable(struct sim_volume *v)
 {
     sim_volume_changes_end(v, 1000);
     for (size_t i = 0; i < v->names.count; i++) {
-        sim_file_sync(v->names.n[i].file);
+        sim_file_sync(v, v->names.n[i].file);
     }
 }
 
@@ -521,6 +547,7 @@ void sim_volume_drop_cache(struct sim_volume *v)
     for (size_t i = 0; i < v->names.count; i++) {
         if (made_good) {
             v->names.n[i].file->lies.count = 0;
+            v->names.n[i].file->wrong.count = 0;
         }
         file_drop_cache(v->names.n[i].file);
     }
@@ -573,6 +600,7 @@ static void damage_bytes(struct sim_volume *v, struct sim_file *f, uint32_t numb
     v->spared = false;
     v->snapshots = 0;
     struct sim *s = v->sim;
+    spoil(v, f, number);
     struct sim_sector *lie = sectors_add(&f->lies, number, sector_of(f, number));
     lie->unreadable = sim_chance_pm(s, 200);
     for (uint64_t flips = sim_rand(s, 1, most); flips > 0; flips--) {
@@ -584,6 +612,42 @@ static void damage_bytes(struct sim_volume *v, struct sim_file *f, uint32_t numb
 static void damage(struct sim_volume *v, struct sim_file *f, uint32_t number)
 {
     damage_bytes(v, f, number, 20);
+}
+
+/* Whether all readers of this file trip over a sector that is other than it was. Zeros of a segment
+ * may lie between its records, or behind them. */
+static bool shows(const struct sim_file *f, const struct sim_sector *was, bool all)
+{
+    if (sectors_find(&f->bad, was->number) != NULL) {
+        return true;
+    }
+    const uint8_t *is = sector_of(f, was->number);
+    for (size_t i = 0; i < SIM_SECTOR; i++) {
+        if (is[i] != was->bytes[i] && (all || was->bytes[i] != 0)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+const char *sim_volume_hides(const struct sim_volume *v, uint64_t since)
+{
+    for (size_t i = 0; i < v->names.count; i++) {
+        const struct sim_name *n = &v->names.n[i];
+        bool segment = is_segment(n->name) && strstr(n->name, ".new") == NULL;
+        bool snapshot = strstr(n->name, "/snapshot-") != NULL && strchr(n->name, '.') == NULL;
+        for (size_t k = 0; (segment || snapshot) && k < n->file->wrong.count; k++) {
+            const struct sim_sector *was = &n->file->wrong.s[k];
+            /* Header and ring of a segment are told otherwise. */
+            bool data = snapshot || was->number >= JOURNAL_DATA_START / SIM_SECTOR;
+            bool there = (uint64_t)was->number * SIM_SECTOR < n->file->size &&
+                         sectors_find(&n->file->undo, was->number) == NULL;
+            if (data && there && was->at < since && shows(n->file, was, snapshot)) {
+                return n->name;
+            }
+        }
+    }
+    return NULL;
 }
 
 const char *sim_volume_corrupt_snapshot(struct sim_volume *v)
@@ -690,6 +754,7 @@ void sim_volume_misdirect(struct sim_volume *v, const struct sim_file *from, uin
         bool itself = f == from && to + i >= number && to + i < number + count;
         if (!itself && sectors_find(&f->undo, to + i) == NULL) {
             sectors_remove(&f->lies, sectors_find(&f->lies, to + i));
+            spoil(v, f, to + i);
             (void)sectors_add(&f->lies, to + i, sector_of(from, number + i));
         }
     }
