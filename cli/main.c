@@ -15,6 +15,7 @@ static const struct cli_command COMMANDS[] = {
     {"demo", "run a pair on this machine under load, kill it twice, report", cli_demo},
     {"ca", "make the cluster's certificate authority, issue certificates", cli_ca},
     {"user", "who may use the services: add, remove, list", cli_user},
+    {"journal", "what a replica's directory holds on its disk", cli_journal},
     {"version", "the version of this command and of the running nodes", cli_version},
 };
 #define TITLE_MAX 32

@@ -80,6 +80,16 @@ static int find_group(struct daemon_start *s, const char *program)
     return TS_EXIT_CONFIG;
 }
 
+static int take_lock(struct daemon_start *s, const char *program)
+{
+    struct ts_why why = {{0}};
+    if (ts_dir_lock_program(&s->lock, s->args.data, program, &why) == TS_OK) {
+        return GO_ON;
+    }
+    net_log(&s->log, NET_LOG_ERROR, "%s", why.text);
+    return TS_EXIT_FAILURE;
+}
+
 int daemon_start(struct daemon_start *s, const char *program, unsigned takes, int argc, char **argv)
 {
     *s = (struct daemon_start){0};
@@ -103,6 +113,9 @@ int daemon_start(struct daemon_start *s, const char *program, unsigned takes, in
     }
     if (status == GO_ON) {
         net_log_init(&s->log, program, s->node->name);
+    }
+    if (status == GO_ON && (takes & DAEMON_TAKES_LOCK) != 0) {
+        status = take_lock(s, program);
     }
     return status;
 }

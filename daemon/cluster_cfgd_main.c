@@ -84,7 +84,7 @@ int main(int argc, char **argv)
         return TS_EXIT_FAILURE;
     }
     (void)signal(SIGPIPE, SIG_IGN);
-    int status = daemon_start(s, "cluster-cfgd", 0, argc, argv);
+    int status = daemon_start(s, "cluster-cfgd", DAEMON_TAKES_LOCK, argc, argv);
     if (status < 0) {
         status = run(s);
     }

@@ -86,7 +86,7 @@ int main(int argc, char **argv)
     if (s == NULL) {
         return TS_EXIT_FAILURE;
     }
-    int status = daemon_start(s, "heartbeatd", 0, argc, argv);
+    int status = daemon_start(s, "heartbeatd", DAEMON_TAKES_LOCK, argc, argv);
     if (status < 0) {
         status = run(s);
     }

@@ -255,8 +255,9 @@ static long holder_of(int fd)
 }
 
 /* A process that was killed while it started another one leaves the lock to that one, until it
- * becomes another program or ends as well: soon. */
-static bool lock_or_wait(int fd)
+ * becomes another program or ends as well: soon. With `patient` a holder that is there is waited
+ * for, too: it may be about to end. */
+static bool lock_or_wait(int fd, bool patient)
 {
     const struct timespec pause = {.tv_nsec = LOCK_RETRY_MS * TS_NS_PER_MS};
     for (int waited = 0;; waited += LOCK_RETRY_MS) {
@@ -268,7 +269,7 @@ static bool lock_or_wait(int fd)
         }
         long holder = holder_of(fd);
         bool gone = holder > 0 && kill((pid_t)holder, 0) != 0 && errno == ESRCH;
-        if (!gone || waited >= LOCK_WAIT_MS) {
+        if ((!gone && !patient) || waited >= LOCK_WAIT_MS) {
             errno = EWOULDBLOCK;
             return false;
         }
@@ -276,24 +277,21 @@ static bool lock_or_wait(int fd)
     }
 }
 
-enum ts_err ts_dir_lock(struct ts_dir_lock *lock, const char *dir, struct ts_why *why)
+/* `shown` is what is in use when the lock at `path` is held. */
+static enum ts_err lock_path(struct ts_dir_lock *lock, const char *path, const char *shown,
+                             bool patient, struct ts_why *why)
 {
-    lock->fd = -1;
-    char path[TS_PATH_MAX];
-    enum ts_err err = ts_path(path, why, dir, "lock");
-    if (err != TS_OK) {
-        return err;
-    }
+    enum ts_err err;
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0) {
         return ts_why_sys(why, errno, "cannot open the lock %s", path);
     }
-    if (!lock_or_wait(fd)) {
+    if (!lock_or_wait(fd, patient)) {
         err = errno == EWOULDBLOCK
                   ? ts_why(why, TS_ERR_BUSY,
                            "%s is in use by process %ld; stop it first, or choose another "
                            "data directory",
-                           dir, holder_of(fd))
+                           shown, holder_of(fd))
                   : ts_why_sys(why, errno, "cannot lock %s", path);
         (void)close(fd);
         return err;
@@ -307,6 +305,27 @@ enum ts_err ts_dir_lock(struct ts_dir_lock *lock, const char *dir, struct ts_why
     }
     lock->fd = fd;
     return TS_OK;
+}
+
+enum ts_err ts_dir_lock(struct ts_dir_lock *lock, const char *dir, struct ts_why *why)
+{
+    char path[TS_PATH_MAX];
+    lock->fd = -1;
+    enum ts_err err = ts_path(path, why, dir, "lock");
+    return err != TS_OK ? err : lock_path(lock, path, dir, false, why);
+}
+
+enum ts_err ts_dir_lock_program(struct ts_dir_lock *lock, const char *dir, const char *program,
+                                struct ts_why *why)
+{
+    char path[TS_PATH_MAX];
+    char shown[TS_PATH_MAX];
+    lock->fd = -1;
+    enum ts_err err = ts_path(path, why, dir, "run");
+    err = err != TS_OK ? err : ts_dir_make(path, 0700, why);
+    err = err != TS_OK ? err : ts_path(path, why, dir, "run/%s.lock", program);
+    (void)snprintf(shown, sizeof(shown), "%.900s (by a %.40s)", dir, program);
+    return err != TS_OK ? err : lock_path(lock, path, shown, true, why);
 }
 
 void ts_dir_unlock(struct ts_dir_lock *lock)

@@ -108,6 +108,11 @@ struct ts_dir_lock {
  */
 enum ts_err ts_dir_lock(struct ts_dir_lock *lock, const char *dir, struct ts_why *why) TS_MUST_USE;
 void ts_dir_unlock(struct ts_dir_lock *lock);
+/* The same for one program of a node, on DIR/run/PROGRAM.lock: two of them would take each other's
+ * sockets away. Up to 3 s are given to one that is ending: whoever starts this one anew has killed
+ * it. (A replica's lock is its record, a voter's its store; nicd's is that of the node.) */
+enum ts_err ts_dir_lock_program(struct ts_dir_lock *lock, const char *dir, const char *program,
+                                struct ts_why *why) TS_MUST_USE;
 
 /* A random 64-bit number from the operating system, never 0: incarnations, instances, nonces. */
 uint64_t ts_random_id(void);

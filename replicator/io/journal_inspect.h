@@ -55,7 +55,8 @@ struct journal_inspection {
     struct ts_group_id group;
     uint64_t start_number;
     bool start_registered;
-    struct ts_epoch floor;
+    bool has_floor;
+    struct ts_epoch floor;  /* it acknowledges nothing below */
     unsigned record_copies; /* of four that are readable */
 
     long holder;        /* the process that has it open; 0: none, or nobody can tell */

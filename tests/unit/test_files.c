@@ -222,6 +222,24 @@ static void test_path_too_long_is_refused(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* Goal: each program of a node has a lock of its own; a second one of the same is told who has it,
+ * once it has waited for an ending one in vain. */
+static void test_dir_lock_program_is_one_each(void **state)
+{
+    struct dir_fix *x = *state;
+    struct ts_dir_lock a;
+    struct ts_dir_lock b;
+    struct ts_dir_lock again;
+    assert_int_equal(ts_dir_lock_program(&a, x->dir, "heartbeatd", &x->why), TS_OK);
+    assert_int_equal(ts_dir_lock_program(&b, x->dir, "cluster-cfgd", &x->why), TS_OK);
+    assert_int_equal(ts_dir_lock_program(&again, x->dir, "heartbeatd", &x->why), TS_ERR_BUSY);
+    assert_non_null(strstr(x->why.text, "(by a heartbeatd) is in use by process"));
+    ts_dir_unlock(&a);
+    assert_int_equal(ts_dir_lock_program(&again, x->dir, "heartbeatd", &x->why), TS_OK);
+    ts_dir_unlock(&again);
+    ts_dir_unlock(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -232,6 +250,7 @@ int main(void)
         T(test_dir_stage_finish_is_all_or_nothing),
         T(test_dir_lock_held_elsewhere_names_pid),
         T(test_dir_lock_of_a_killed_process_is_waited_for),
+        T(test_dir_lock_program_is_one_each),
         T(test_dir_abandon_is_remembered),
         T(test_dir_refuse_is_remembered),
         T(test_dir_reserve_mark_is_used_by_first),
