@@ -70,6 +70,11 @@ static void compare_group(struct difference *d, const struct cfg_group *a,
                (unsigned long long)(a->disk_limit >> 20),
                (unsigned long long)(b->disk_limit >> 20));
     }
+    if (strcmp(a->address, b->address) != 0 || a->address_prefix != b->address_prefix) {
+        differ(d, "address of group %s %s/%u to %s/%u", a->name,
+               a->address[0] == '\0' ? "none" : a->address, (unsigned)a->address_prefix,
+               b->address[0] == '\0' ? "none" : b->address, (unsigned)b->address_prefix);
+    }
     if (a->client_port != b->client_port) {
         differ(d, "port of group %s %u to %u", a->name, a->client_port, b->client_port);
     }

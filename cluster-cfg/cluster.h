@@ -53,6 +53,10 @@ struct cfg_group {
     /* What a replica's journal and snapshots may take on a disk, bytes; 0: half of its file system.
      */
     uint64_t disk_limit;
+    /* Where its primary serves, whichever NIC that is (R4.8); "" when clients have the NICs' own
+     * addresses only. */
+    char address[CFG_ADDR_MAX];
+    uint8_t address_prefix; /* bits of its network */
     uint8_t nic_count;
     struct ts_nic_id nics[TS_MEMBERS_MAX]; /* the first one is the first primary */
 };

@@ -168,7 +168,7 @@ enum report_kind report_peek(struct ts_bytes datagram)
         return REPORT_NONE;
     }
     uint8_t kind = datagram.data[1];
-    if (kind < REPORT_PROCS || kind > REPORT_FIGURES) {
+    if (kind < REPORT_PROCS || kind > REPORT_SERVES) {
         return REPORT_NONE;
     }
     return (enum report_kind)kind;
@@ -442,6 +442,39 @@ enum ts_err report_handoff_decode(struct report_handoff *r, struct ts_bytes data
     got.epoch.v = ts_get_u64(&rd);
     got.target.v = ts_get_u16(&rd);
     if (got.group.v == 0 || got.epoch.v == 0 || got.target.v > TS_NODES_MAX) {
+        ts_reader_fail(&rd);
+    }
+    err = close_reader(&rd);
+    if (err == TS_OK) {
+        *r = got;
+    }
+    return err;
+}
+
+enum ts_err report_serves_encode(const struct report_serves *r, struct ts_writer *w)
+{
+    put_header(w, REPORT_SERVES);
+    ts_put_u16(w, r->group.v);
+    ts_put_u8(w, r->serves ? 1 : 0);
+    ts_put_u64(w, r->epoch.v);
+    ts_put_u64(w, r->confirmed.ns);
+    return ts_writer_status(w);
+}
+
+enum ts_err report_serves_decode(struct report_serves *r, struct ts_bytes datagram)
+{
+    struct ts_reader rd;
+    enum ts_err err = open_reader(&rd, datagram, REPORT_SERVES);
+    if (err != TS_OK) {
+        return err;
+    }
+    struct report_serves got = {.group = get_group(&rd)};
+    uint8_t serves = ts_get_u8(&rd);
+    got.serves = serves == 1;
+    got.epoch.v = ts_get_u64(&rd);
+    got.confirmed.ns = ts_get_u64(&rd);
+    if (got.group.v == 0 || serves > 1 || got.serves != (got.confirmed.ns != 0) ||
+        (got.serves && got.epoch.v == 0)) {
         ts_reader_fail(&rd);
     }
     err = close_reader(&rd);

@@ -6,7 +6,8 @@
  *   replica    → cluster-cfgd               state of its group          (report_replica)
  *   any        → cluster-cfgd               trace events                (report_trace)
  *   replica    → cluster-cfgd               what it counted and timed   (report_figures)
- *   cluster-cfgd → replica                  the operator's wish         (report_handoff) */
+ *   cluster-cfgd → replica                  the operator's wish         (report_handoff)
+ *   replica    → nicd                       that it serves still        (report_serves) */
 #ifndef CLUSTER_CFG_REPORT_H
 #define CLUSTER_CFG_REPORT_H
 
@@ -33,6 +34,7 @@ enum report_kind {
     REPORT_TRACE = 4,
     REPORT_HANDOFF = 5,
     REPORT_FIGURES = 6,
+    REPORT_SERVES = 7,
 };
 
 enum report_proc_role {
@@ -312,6 +314,15 @@ struct report_handoff {
     struct ts_nic_id target;
 };
 
+/* Whether this replica serves as the group's primary (R4.8), and when it was seen last that nobody
+ * has taken over from it: a round trip with each replica that could. */
+struct report_serves {
+    struct ts_group_id group;
+    bool serves;
+    struct ts_epoch epoch;
+    struct ts_mono confirmed; /* of the NIC's clock; 0 when it does not serve */
+};
+
 /* Codecs, encode beside decode. An encoding begins {u8 version, u8 kind}. The decoders refuse
  * counts, enums and strings out of range (TS_ERR_MALFORMED), other versions (TS_ERR_VERSION).
  * Peek gives the kind, REPORT_NONE when it is none. On an error `r` is unchanged; otherwise what
@@ -329,5 +340,7 @@ enum ts_err report_figures_encode(const struct report_figures *r, struct ts_writ
 enum ts_err report_figures_decode(struct report_figures *r, struct ts_bytes datagram) TS_MUST_USE;
 enum ts_err report_handoff_encode(const struct report_handoff *r, struct ts_writer *w) TS_MUST_USE;
 enum ts_err report_handoff_decode(struct report_handoff *r, struct ts_bytes datagram) TS_MUST_USE;
+enum ts_err report_serves_encode(const struct report_serves *r, struct ts_writer *w) TS_MUST_USE;
+enum ts_err report_serves_decode(struct report_serves *r, struct ts_bytes datagram) TS_MUST_USE;
 
 #endif

@@ -16,6 +16,7 @@
 #include "daemon/nicd_child.h"
 #include "daemon/nicd_log.h"
 #include "daemon/nicd_supervisor.h"
+#include "daemon/service_address_io.h"
 #include "net/loop.h"
 #include "net/unix_dgram.h"
 
@@ -66,6 +67,7 @@ struct nicd {
     uv_signal_t hangup;
     uv_timer_t timer;
     struct net_dgram dgram;
+    struct service_address_io *addresses; /* NULL: there are none */
     char to_heartbeatd[NET_DGRAM_PATH_MAX];
     char to_cfgd[NET_DGRAM_PATH_MAX];
     size_t trace_count;
@@ -333,6 +335,9 @@ static void on_changed(void *ctx, uint8_t proc, enum ts_trace_kind kind, int32_t
 {
     struct nicd *n = ctx;
     add_trace(n, proc, kind, (uint32_t)status); /* two's complement */
+    if (kind != TS_TRACE_PROC_STARTED) {
+        service_address_io_ended(n->addresses, n->p.supervisor.procs[proc].group);
+    }
     if (kind == TS_TRACE_PROC_EXITED) {
         close_watch(&n->slots[proc]);
         read_output(&n->slots[proc], true); /* a reason, if any, belongs to the report */
@@ -494,9 +499,16 @@ enum ts_err nicd_open(struct nicd **out, const struct nicd_options *options, str
         err = open_slot(n, i, why);
     }
     if (err == TS_OK) {
+        err = service_address_io_open(&n->addresses, n->o.loop, n->o.log, n->o.cluster,
+                                      n->o.self->id, n->o.dir, why);
+    }
+    if (err == TS_OK) {
         err = open_local(n, why);
     }
     if (err != TS_OK) {
+        service_address_io_close(n->addresses);
+        (void)uv_run(n->o.loop, UV_RUN_DEFAULT);
+        service_address_io_free(n->addresses);
         free(n);
         return err;
     }
@@ -552,7 +564,9 @@ bool nicd_close(struct nicd *n)
     uv_close((uv_handle_t *)&n->hangup, NULL);
     uv_close((uv_handle_t *)&n->timer, NULL);
     net_dgram_close(&n->dgram);
+    service_address_io_close(n->addresses);
     (void)uv_run(n->o.loop, UV_RUN_DEFAULT);
+    service_address_io_free(n->addresses);
     free(n);
     return true;
 }

@@ -79,6 +79,9 @@ struct replica {
     /* peers and reports */
     struct net_dgram dgram; /* DIR/run/replica-GROUP.sock */
     char cfgd_path[NET_DGRAM_PATH_MAX];
+    char nicd_path[NET_DGRAM_PATH_MAX]; /* "": the group has no service address */
+    bool said_serves;                   /* to nicd, … */
+    struct ts_mono serves_at;           /* … and while it does, again then */
     size_t peer_count;
     struct replica_peer peers[TS_MEMBERS_MAX];
     struct report_trace traces;
@@ -161,6 +164,10 @@ enum ts_err replica_peers_open(struct replica *r, struct ts_why *why) TS_MUST_US
 bool replica_peers_open_links(struct replica *r);
 /* Looks at the detectors. `read_to`: what the peers had sent by then has been read. */
 void replica_peers_tick(struct replica *r, struct ts_mono read_to);
+
+/* replica_address.c */
+/* What nicd must know for the service address, when that is due. */
+void replica_address_tell(struct replica *r, struct ts_mono now);
 
 /* replica_report.c */
 void replica_trace(struct replica *r, const struct ts_trace *t);

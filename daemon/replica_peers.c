@@ -154,7 +154,11 @@ enum ts_err replica_peers_open(struct replica *r, struct ts_why *why)
     int n =
         snprintf(path, sizeof(path), "%s/run/replica-%s.sock", r->data_dir, r->start->group->name);
     int m = snprintf(r->cfgd_path, sizeof(r->cfgd_path), "%s/run/cfgd.sock", r->data_dir);
-    if (n < 0 || (size_t)n >= sizeof(path) || m < 0 || (size_t)m >= sizeof(r->cfgd_path)) {
+    int k = r->start->group->address[0] == '\0'
+                ? 0
+                : snprintf(r->nicd_path, sizeof(r->nicd_path), "%s/run/nicd.sock", r->data_dir);
+    if (n < 0 || (size_t)n >= sizeof(path) || m < 0 || (size_t)m >= sizeof(r->cfgd_path) || k < 0 ||
+        (size_t)k >= sizeof(r->nicd_path)) {
         return ts_why(why, TS_ERR_LIMIT,
                       "%s: the path is too long for a Unix socket; use a shorter data directory",
                       r->data_dir);

@@ -312,21 +312,31 @@ enum ts_err replica_service_open(struct replica *r, struct ts_why *why)
     return TS_OK;
 }
 
+/* One address: a path's, or the service address, which comes and goes. */
+static enum ts_err listen_on(struct replica *r, const char *address, bool ahead, struct ts_why *why)
+{
+    const struct cfg_group *group = r->start->group;
+    int uv_error = 0;
+    enum ts_err err = resp_server_listen(r->front, address, group->client_port, ahead, &uv_error);
+    if (err != TS_OK) {
+        (void)ts_why(why, err,
+                     "cannot listen for clients on %s:%u: %s; free the port or change `port` of "
+                     "group %s",
+                     address, (unsigned)group->client_port,
+                     uv_error != 0 ? uv_strerror(uv_error) : ts_err_text(err), group->name);
+    }
+    return err;
+}
+
 enum ts_err replica_service_listen(struct replica *r, struct ts_why *why)
 {
     const struct cfg_group *group = r->start->group;
-    for (uint8_t i = 0; i < r->start->node->path_count; i++) {
-        int uv_error = 0;
-        enum ts_err err =
-            resp_server_listen(r->front, r->start->node->paths[i], group->client_port, &uv_error);
-        if (err != TS_OK) {
-            (void)ts_why(why, err,
-                         "cannot listen for clients on %s:%u: %s; free the port or change "
-                         "`port` of group %s",
-                         r->start->node->paths[i], (unsigned)group->client_port,
-                         uv_error != 0 ? uv_strerror(uv_error) : ts_err_text(err), group->name);
-            return err;
-        }
+    enum ts_err err = TS_OK;
+    for (uint8_t i = 0; i < r->start->node->path_count && err == TS_OK; i++) {
+        err = listen_on(r, r->start->node->paths[i], false, why);
     }
-    return TS_OK;
+    if (err == TS_OK && group->address[0] != '\0') {
+        err = listen_on(r, group->address, true, why);
+    }
+    return err;
 }

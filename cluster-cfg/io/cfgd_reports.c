@@ -103,7 +103,8 @@ static enum ts_err dispatch(struct cfgd *d, struct ts_bytes datagram)
             on_figures(d, &u.figures);
         }
         break;
-    case REPORT_HANDOFF: /* goes the other way */
+    case REPORT_HANDOFF: /* these go to others */
+    case REPORT_SERVES:
         break;
     case REPORT_TRACE:
         err = report_trace_decode(&u.trace, datagram);

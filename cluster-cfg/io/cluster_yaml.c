@@ -13,8 +13,8 @@ static const char *const ROOT_KEYS[] = {"cluster",  "failure-timeout", "base-por
                                         "metrics",  "metrics-port",    "nics",
                                         "arbiters", "groups",          NULL};
 static const char *const NODE_KEYS[] = {"name", "host", "paths", "voter", NULL};
-static const char *const GROUP_KEYS[] = {"name",       "service",    "nics",       "port",
-                                         "durability", "client-tls", "disk-limit", NULL};
+static const char *const GROUP_KEYS[] = {
+    "name", "service", "nics", "port", "durability", "client-tls", "disk-limit", "address", NULL};
 /* A node lives in RUN/NAME: these names are files of RUN itself, and "status" speaks in alarms. */
 static const char *const RESERVED[] = {"ca",  "demo",   "formed", "lock",
                                        "run", "status", "users",  NULL};
@@ -26,6 +26,7 @@ struct places {
     const yaml_node_t *path[TS_NODES_MAX][TS_PATHS_MAX];
     const yaml_node_t *port[TS_GROUPS_MAX];
     const yaml_node_t *metrics_port; /* NULL: the default */
+    const yaml_node_t *address[TS_GROUPS_MAX];
 };
 
 static void read_name(struct yaml_doc *y, const yaml_node_t *node, const char *what,
@@ -73,27 +74,30 @@ static uint64_t read_timeout(struct yaml_doc *y, const yaml_node_t *node)
     return v * unit;
 }
 
-/* Stored as inet_ntop writes it, so that equal addresses are equal texts. */
+/* Gives `out` as inet_ntop writes it, so that equal addresses are equal texts; otherwise what is
+ * wrong with it. */
+static const char *read_ip(const char *text, char out[CFG_ADDR_MAX])
+{
+    struct in_addr v4;
+    struct in6_addr v6;
+    bool one = false;
+    if (inet_pton(AF_INET, text, &v4) == 1) {
+        uint32_t a = ntohl(v4.s_addr);
+        one = a != 0 && a < 0xe0000000U;
+        (void)inet_ntop(AF_INET, &v4, out, CFG_ADDR_MAX);
+    } else if (inet_pton(AF_INET6, text, &v6) == 1) {
+        one = memcmp(&v6, &in6addr_any, sizeof(v6)) != 0 && v6.s6_addr[0] != 0xff;
+        (void)inet_ntop(AF_INET6, &v6, out, CFG_ADDR_MAX);
+    } else {
+        return "not an IP address";
+    }
+    return one ? NULL : "no address of one machine";
+}
+
 static void read_address(struct yaml_doc *y, const yaml_node_t *node, char out[CFG_ADDR_MAX])
 {
     const char *text = yaml_doc_text(y, node, "a path's address");
-    if (y->failed) {
-        return;
-    }
-    struct in_addr v4;
-    struct in6_addr v6;
-    const char *bad = NULL;
-    if (inet_pton(AF_INET, text, &v4) == 1) {
-        uint32_t a = ntohl(v4.s_addr);
-        bad = a == 0 || a >= 0xe0000000U ? "no address of one machine" : NULL;
-        (void)inet_ntop(AF_INET, &v4, out, CFG_ADDR_MAX);
-    } else if (inet_pton(AF_INET6, text, &v6) == 1) {
-        bool any = memcmp(&v6, &in6addr_any, sizeof(v6)) == 0;
-        bad = any || v6.s6_addr[0] == 0xff ? "no address of one machine" : NULL;
-        (void)inet_ntop(AF_INET6, &v6, out, CFG_ADDR_MAX);
-    } else {
-        bad = "not an IP address";
-    }
+    const char *bad = y->failed ? NULL : read_ip(text, out);
     if (bad != NULL) {
         yaml_doc_fail(y, node, "\"%.60s\" is %s; write one like 10.0.1.1 or fd00::1", text, bad);
     }
@@ -280,6 +284,36 @@ static uint64_t read_disk_limit(struct yaml_doc *y, const yaml_node_t *node)
     return y->failed ? 0 : v << shift;
 }
 
+/* "192.0.2.10/24", "2001:db8::10/64". */
+static void read_service_address(struct yaml_doc *y, const yaml_node_t *node, struct cfg_group *g)
+{
+    char ip[CFG_ADDR_MAX] = "";
+    const char *text = yaml_doc_text(y, node, "address");
+    const char *slash = y->failed ? NULL : strchr(text, '/');
+    unsigned prefix = 0;
+    size_t i = 0;
+    for (; slash != NULL && i < 3 && slash[1 + i] >= '0' && slash[1 + i] <= '9'; i++) {
+        prefix = prefix * 10 + (unsigned)(slash[1 + i] - '0');
+    }
+    size_t len = slash == NULL ? 0 : (size_t)(slash - text);
+    if (y->failed) {
+        return;
+    }
+    if (len > 0 && len < sizeof(ip)) {
+        memcpy(ip, text, len);
+        ip[len] = '\0';
+    }
+    unsigned most = strchr(ip, ':') != NULL ? 128 : 32;
+    if (i == 0 || slash[1 + i] != '\0' || prefix == 0 || prefix > most ||
+        read_ip(ip, g->address) != NULL) {
+        yaml_doc_fail(y, node,
+                      "address is \"%.60s\"; write the IP address of one machine and the bits of "
+                      "its network, like 192.0.2.10/24 or 2001:db8::10/64",
+                      text);
+    }
+    g->address_prefix = (uint8_t)prefix;
+}
+
 static void read_group(struct yaml_doc *y, const yaml_node_t *map, struct cfg_cluster *c,
                        struct places *at)
 {
@@ -305,6 +339,11 @@ static void read_group(struct yaml_doc *y, const yaml_node_t *map, struct cfg_cl
     g->client_tls = tls != NULL && read_client_tls(y, tls);
     const yaml_node_t *limit = yaml_doc_get(y, map, "disk-limit");
     g->disk_limit = limit != NULL ? read_disk_limit(y, limit) : 0;
+    const yaml_node_t *address = yaml_doc_get(y, map, "address");
+    if (address != NULL) {
+        read_service_address(y, address, g);
+    }
+    at->address[c->group_count] = address;
     at->port[c->group_count] = port;
     if (!y->failed) {
         c->group_count++;
@@ -492,6 +531,32 @@ static void check_metrics_port(struct yaml_doc *y, const struct cfg_cluster *c,
     }
 }
 
+/* A service address is of one group alone: each goes its own way. */
+static void check_service_addresses(struct yaml_doc *y, const struct cfg_cluster *c,
+                                    const struct places *at)
+{
+    for (size_t i = 0; i < c->group_count && !y->failed; i++) {
+        const char *address = c->groups[i].address;
+        for (size_t n = 0; n < c->node_count && address[0] != '\0' && !y->failed; n++) {
+            for (size_t p = 0; p < c->nodes[n].path_count; p++) {
+                if (strcmp(c->nodes[n].paths[p], address) == 0) {
+                    yaml_doc_fail(y, at->address[i],
+                                  "%s is %s's own; a service address goes from NIC to NIC: choose "
+                                  "another one",
+                                  address, c->nodes[n].name);
+                }
+            }
+        }
+        for (size_t j = 0; j < i && address[0] != '\0' && !y->failed; j++) {
+            if (strcmp(c->groups[j].address, address) == 0) {
+                yaml_doc_fail(y, at->address[i],
+                              "%s is group %s's; each group has its own: choose another one",
+                              address, c->groups[j].name);
+            }
+        }
+    }
+}
+
 static void read_cluster(struct yaml_doc *y, struct cfg_cluster *c, struct places *at)
 {
     const yaml_node_t *root = yaml_doc_root(y);
@@ -524,6 +589,7 @@ static void read_cluster(struct yaml_doc *y, struct cfg_cluster *c, struct place
     read_groups(y, groups, c, at);
     check_ports(y, c, at);
     check_metrics_port(y, c, at);
+    check_service_addresses(y, c, at);
     if (!y->failed) {
         c->timing = cfg_timing_derive(timeout);
     }

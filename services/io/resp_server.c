@@ -220,8 +220,22 @@ static int parse_address(const char *text, uint16_t port, struct sockaddr_storag
     return uv_ip6_addr(text, port, (struct sockaddr_in6 *)out);
 }
 
+/* So that an address can be bound to before it is here. Linux. */
+static int free_bind(uv_tcp_t *tcp, int family)
+{
+    uv_os_fd_t fd;
+    int on = 1;
+    int r = uv_fileno((const uv_handle_t *)tcp, &fd);
+    if (r != 0) {
+        return r;
+    }
+    int level = family == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP;
+    int option = family == AF_INET6 ? IPV6_FREEBIND : IP_FREEBIND;
+    return setsockopt(fd, level, option, &on, sizeof(on)) == 0 ? 0 : uv_translate_sys_error(errno);
+}
+
 enum ts_err resp_server_listen(struct resp_server *s, const char *address, uint16_t port,
-                               int *uv_error)
+                               bool ahead, int *uv_error)
 {
     struct sockaddr_storage where = {0};
     if (parse_address(address, port, &where) != 0) {
@@ -231,11 +245,14 @@ enum ts_err resp_server_listen(struct resp_server *s, const char *address, uint1
         return TS_ERR_LIMIT;
     }
     uv_tcp_t *tcp = &s->listeners[s->listener_count];
-    int r = uv_tcp_init(s->loop, tcp);
+    int r = uv_tcp_init_ex(s->loop, tcp, where.ss_family);
     if (r == 0) {
         tcp->data = s;
         s->listener_count++;
         s->handles++;
+        r = ahead ? free_bind(tcp, where.ss_family) : 0;
+    }
+    if (r == 0) {
         r = uv_tcp_bind(tcp, (const struct sockaddr *)&where, 0);
     }
     if (r == 0) {

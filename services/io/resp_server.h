@@ -166,11 +166,12 @@ struct resp_server *resp_server_create(uv_loop_t *loop, const struct resp_server
  * No other function may be called after it. */
 void resp_server_destroy(struct resp_server *s, void (*closed)(void *ctx), void *ctx);
 
-/* Listens on one more address (a numeric IPv4 or IPv6 address). Port 0 takes a free one.
+/* Listens on one more address (a numeric IPv4 or IPv6 address). Port 0 takes a free one. `ahead`:
+ * the address may come later.
  * TS_ERR_CONFIG: not an address. TS_ERR_LIMIT: too many. TS_ERR_SYSTEM: refused by the system, with
  * the libuv error in *uv_error when that is not NULL. */
 enum ts_err resp_server_listen(struct resp_server *s, const char *address, uint16_t port,
-                               int *uv_error) TS_MUST_USE;
+                               bool ahead, int *uv_error) TS_MUST_USE;
 #define RESP_LISTENERS_MAX 16
 /* The port that the first listener got. */
 uint16_t resp_server_port(const struct resp_server *s);

@@ -13,6 +13,7 @@ static union {
     struct report_trace trace;
     struct report_handoff handoff;
     struct report_figures figures;
+    struct report_serves serves;
 } report;
 
 static enum ts_err decode(struct ts_bytes b)
@@ -32,6 +33,8 @@ static enum ts_err decode(struct ts_bytes b)
         return report_handoff_decode(&report.handoff, b);
     case REPORT_FIGURES:
         return report_figures_decode(&report.figures, b);
+    case REPORT_SERVES:
+        return report_serves_decode(&report.serves, b);
     }
     return TS_ERR_MALFORMED;
 }
@@ -53,6 +56,8 @@ static enum ts_err encode(enum report_kind kind, struct ts_writer *w)
         return report_handoff_encode(&report.handoff, w);
     case REPORT_FIGURES:
         return report_figures_encode(&report.figures, w);
+    case REPORT_SERVES:
+        return report_serves_encode(&report.serves, w);
     }
     return TS_ERR_MALFORMED;
 }

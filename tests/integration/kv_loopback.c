@@ -294,7 +294,8 @@ int main(int argc, char **argv)
         .ctx = l, .submit = on_submit, .read = on_round, .position = on_position};
     l->server = resp_server_create(&l->loop, &ops, session_inner(l->state[0]), &o.config);
     int uv_error = 0;
-    if (l->server == NULL || resp_server_listen(l->server, o.address, o.port, &uv_error) != TS_OK) {
+    if (l->server == NULL ||
+        resp_server_listen(l->server, o.address, o.port, false, &uv_error) != TS_OK) {
         fprintf(stderr, "kv_loopback: cannot listen on %s: %s\n", o.address, uv_strerror(uv_error));
         return 1;
     }

@@ -124,3 +124,11 @@ set_tests_properties(integration/pair_disk integration/soak-finds-ack-before-com
 set_tests_properties(integration/soak-finds-ack-before-commit PROPERTIES FIXTURES_SETUP lossy_history)
 set_tests_properties(integration/soak-not-linearizable
     PROPERTIES TIMEOUT 120 LABELS "integration" FIXTURES_REQUIRED lossy_history)
+
+# A service address goes with the primary, in network namespaces; 77 = they cannot be made here.
+foreach(version v4 v6)
+    add_test(NAME integration/pair_address_${version}
+             COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/pair_address ${CMAKE_BINARY_DIR}/bin ${version})
+    set_tests_properties(integration/pair_address_${version} PROPERTIES TIMEOUT 300 LABELS integration
+                                                                        RUN_SERIAL TRUE SKIP_RETURN_CODE 77)
+endforeach()

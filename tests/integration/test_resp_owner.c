@@ -95,11 +95,11 @@ static int open_owner(void **state)
     o->server = resp_server_create(&o->loop, &ops, session_inner(o->state), NULL);
     assert_non_null(o->server);
     kv_address(o->address, 2);
-    assert_int_equal(resp_server_listen(o->server, "nonsense", 0, NULL), TS_ERR_CONFIG);
-    assert_int_equal(resp_server_listen(o->server, o->address, 0, NULL), TS_OK);
+    assert_int_equal(resp_server_listen(o->server, "nonsense", 0, false, NULL), TS_ERR_CONFIG);
+    assert_int_equal(resp_server_listen(o->server, o->address, 0, false, NULL), TS_OK);
     int uv_error = 0;
     assert_int_equal(
-        resp_server_listen(o->server, o->address, resp_server_port(o->server), &uv_error),
+        resp_server_listen(o->server, o->address, resp_server_port(o->server), false, &uv_error),
         TS_ERR_SYSTEM);
     assert_int_equal(uv_error, UV_EADDRINUSE);
     set_role(o, RESP_ROLE_PRIMARY);

@@ -247,6 +247,19 @@ static const struct bad BAD[] = {
     {"cluster: demo\n" NICS ARBITER
      "groups:\n  - {name: kv, service: kv, port: 1, disk-limit: 255MiB}\n",
      "c.yaml:8:50: disk-limit is 255MiB; choose from 256MiB to 1024TiB"},
+    {"cluster: demo\n" NICS ARBITER
+     "groups:\n  - {name: kv, service: kv, port: 1, address: 10.0.0.9}\n",
+     "c.yaml:8:47: address is \"10.0.0.9\"; write the IP address of one machine and the bits of "
+     "its "
+     "network, like 192.0.2.10/24 or 2001:db8::10/64"},
+    {"cluster: demo\n" NICS ARBITER
+     "groups:\n  - {name: kv, service: kv, port: 1, address: 10.0.0.9/33}\n",
+     "c.yaml:8:47: address is \"10.0.0.9/33\"; write the IP address of one machine and the bits of "
+     "its network, like 192.0.2.10/24 or 2001:db8::10/64"},
+    {"cluster: demo\n" NICS ARBITER
+     "groups:\n  - {name: kv, service: kv, port: 1, address: 10.0.0.9/24}\n"
+     "  - {name: k2, service: kv, port: 2, address: 10.0.0.9/25}\n",
+     "c.yaml:9:47: 10.0.0.9 is group kv's; each group has its own: choose another one"},
     {"cluster: \"a\\0b\"\n", "c.yaml:1:10: cluster contains a NUL character; remove it"},
     {"cluster: \"a\\nb\"\n",
      "c.yaml:1:10: cluster is \"a?b\"; write 1 to 31 of a-z, 0-9 and -, a letter first"},

@@ -52,6 +52,29 @@ static void test_handoff_round_trip_is_same(void **state)
     assert_int_equal(out.epoch.v, 17);
 }
 
+/* Goal: that a replica serves comes back as it was; who serves has an epoch and a time, who does
+ * not has none. */
+static void test_serves_round_trip_is_same(void **state)
+{
+    (void)state;
+    struct report_serves in = {.group = {3}, .serves = true, .epoch = {17}, .confirmed = {5}};
+    struct report_serves out = {0};
+    struct ts_writer w = ts_writer_init(buffer, sizeof(buffer));
+    assert_int_equal(report_serves_encode(&in, &w), TS_OK);
+    assert_int_equal(report_peek(written(&w)), REPORT_SERVES);
+    assert_int_equal(report_serves_decode(&out, written(&w)), TS_OK);
+    assert_true(out.group.v == 3 && out.serves && out.epoch.v == 17 && out.confirmed.ns == 5);
+    struct report_serves bad[] = {{.group = {3}, .serves = true, .epoch = {17}},
+                                  {.group = {3}, .serves = true, .confirmed = {5}},
+                                  {.group = {3}, .epoch = {17}, .confirmed = {5}},
+                                  {.epoch = {17}}};
+    for (size_t i = 0; i < 4; i++) {
+        w = ts_writer_init(buffer, sizeof(buffer));
+        assert_int_equal(report_serves_encode(&bad[i], &w), TS_OK);
+        assert_int_not_equal(report_serves_decode(&out, written(&w)), TS_OK);
+    }
+}
+
 /* Goal: all figures fit a datagram and come back as they were; they are of a group. */
 static void test_figures_round_trip_is_same(void **state)
 {
@@ -284,7 +307,7 @@ static void test_decode_out_of_range_is_refused(void **state)
     }
     assert_int_equal(report_procs_decode(&out, b), TS_OK);
     assert_int_equal(report_peek((struct ts_bytes){buffer, 1}), REPORT_NONE);
-    buffer[1] = REPORT_FIGURES + 1;
+    buffer[1] = REPORT_SERVES + 1;
     assert_int_equal(report_peek(b), REPORT_NONE);
 }
 
@@ -319,6 +342,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_procs_round_trip_is_same),
         cmocka_unit_test(test_handoff_round_trip_is_same),
+        cmocka_unit_test(test_serves_round_trip_is_same),
         cmocka_unit_test(test_figures_round_trip_is_same),
         cmocka_unit_test(test_peers_of_largest_cluster_fit),
         cmocka_unit_test(test_replica_round_trip_is_same),

@@ -1,0 +1,293 @@
+#include "daemon/netlink.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <linux/if_addr.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <netinet/icmp6.h>
+#include <netinet/if_ether.h>
+#include <netpacket/packet.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <libmnl/libmnl.h>
+
+#include "base/assert.h"
+
+struct netlink {
+    struct mnl_socket *socket;
+    uint32_t seq;
+    uint8_t buffer[32768]; /* a part of a dump */
+};
+
+struct netlink_address netlink_address_of(const char *text, uint8_t prefix)
+{
+    struct netlink_address a = {.family = strchr(text, ':') != NULL ? AF_INET6 : AF_INET,
+                                .prefix = prefix};
+    int good = inet_pton(a.family, text, a.bytes);
+    ts_assert(good == 1); /* the cluster file's reader wrote it */
+    return a;
+}
+
+static size_t size_of(const struct netlink_address *a)
+{
+    return a->family == AF_INET ? 4 : 16;
+}
+
+/* ---- rtnetlink ---- */
+
+enum ts_err netlink_open(struct netlink **out, struct ts_why *why)
+{
+    struct netlink *n = calloc(1, sizeof(*n));
+    if (n == NULL) {
+        return ts_why(why, TS_ERR_NOMEM, "out of memory");
+    }
+    n->socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
+    if (n->socket == NULL || mnl_socket_bind(n->socket, 0, MNL_SOCKET_AUTOPID) < 0) {
+        enum ts_err err = ts_why_sys(why, errno, "cannot open a netlink socket");
+        netlink_close(n);
+        return err;
+    }
+    *out = n;
+    return TS_OK;
+}
+
+void netlink_close(struct netlink *n)
+{
+    if (n != NULL) {
+        if (n->socket != NULL) {
+            (void)mnl_socket_close(n->socket);
+        }
+        free(n);
+    }
+}
+
+static struct nlmsghdr *begin(struct netlink *n, uint16_t type, uint16_t flags)
+{
+    struct nlmsghdr *h = mnl_nlmsg_put_header(n->buffer);
+    h->nlmsg_type = type;
+    h->nlmsg_flags = NLM_F_REQUEST | flags;
+    h->nlmsg_seq = ++n->seq;
+    return h;
+}
+
+/* Sends what begin() began and reads all answers. Gives an errno, or 0. */
+static int talk(struct netlink *n, const struct nlmsghdr *h, mnl_cb_t told, void *arg)
+{
+    unsigned port = mnl_socket_get_portid(n->socket);
+    if (mnl_socket_sendto(n->socket, h, h->nlmsg_len) < 0) {
+        return errno;
+    }
+    for (;;) {
+        ssize_t len = mnl_socket_recvfrom(n->socket, n->buffer, sizeof(n->buffer));
+        int more = len < 0 ? -1 : mnl_cb_run(n->buffer, (size_t)len, n->seq, port, told, arg);
+        if (more < 0 && errno == EINTR) {
+            continue;
+        }
+        if (more <= MNL_CB_STOP) {
+            return more < 0 ? errno : 0;
+        }
+    }
+}
+
+/* ---- finding the interface ---- */
+
+struct search {
+    const struct netlink_address *wanted;
+    unsigned here;  /* the interface that is being looked at */
+    unsigned index; /* 0: not found */
+};
+
+static bool same_network(const struct netlink_address *a, const uint8_t *other)
+{
+    size_t whole = a->prefix / 8;
+    unsigned rest = a->prefix % 8;
+    uint8_t mask = (uint8_t)(0xff00U >> rest);
+    return memcmp(a->bytes, other, whole) == 0 &&
+           (rest == 0 || ((a->bytes[whole] ^ other[whole]) & mask) == 0);
+}
+
+static int on_attribute(const struct nlattr *attr, void *arg)
+{
+    struct search *s = arg;
+    /* IFA_LOCAL is the interface's own where the two differ (point to point). */
+    unsigned type = mnl_attr_get_type(attr);
+    bool own = type == IFA_LOCAL || (type == IFA_ADDRESS && s->wanted->family == AF_INET6);
+    size_t len = size_of(s->wanted);
+    if (own && mnl_attr_get_payload_len(attr) == len) {
+        const uint8_t *bytes = mnl_attr_get_payload(attr);
+        bool itself = memcmp(bytes, s->wanted->bytes, len) == 0;
+        s->index = !itself && same_network(s->wanted, bytes) ? s->here : s->index;
+    }
+    return MNL_CB_OK;
+}
+
+static int on_address(const struct nlmsghdr *h, void *arg)
+{
+    struct search *s = arg;
+    const struct ifaddrmsg *m = mnl_nlmsg_get_payload(h);
+    s->here = m->ifa_index;
+    bool looks = m->ifa_family == s->wanted->family && s->index == 0;
+    return looks ? mnl_attr_parse(h, sizeof(*m), on_attribute, s) : MNL_CB_OK;
+}
+
+enum ts_err netlink_find(struct netlink *n, const struct netlink_address *a, unsigned *index,
+                         struct ts_why *why)
+{
+    struct search s = {.wanted = a};
+    struct nlmsghdr *h = begin(n, RTM_GETADDR, NLM_F_DUMP);
+    struct ifaddrmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+    m->ifa_family = (uint8_t)a->family;
+    int err = talk(n, h, on_address, &s);
+    if (err != 0) {
+        return ts_why_sys(why, err, "cannot list the interfaces' addresses");
+    }
+    char text[INET6_ADDRSTRLEN];
+    if (s.index == 0) {
+        (void)inet_ntop(a->family, a->bytes, text, sizeof(text));
+        return ts_why(why, TS_ERR_NOT_FOUND,
+                      "no interface here has an address in the network of %s/%u: give one to the "
+                      "interface that clients come by",
+                      text, (unsigned)a->prefix);
+    }
+    *index = s.index;
+    return TS_OK;
+}
+
+/* ---- giving and taking it ---- */
+
+static enum ts_err told(int err, const struct netlink_address *a, unsigned index, const char *what,
+                        struct ts_why *why)
+{
+    char text[INET6_ADDRSTRLEN];
+    char name[IF_NAMESIZE] = "?";
+    if (err == 0) {
+        return TS_OK;
+    }
+    (void)inet_ntop(a->family, a->bytes, text, sizeof(text));
+    (void)if_indextoname(index, name);
+    if (err == EPERM || err == EACCES) {
+        return ts_why(why, TS_ERR_REFUSED,
+                      "cannot %s %s on %s: nicd lacks the right (CAP_NET_ADMIN and CAP_NET_RAW)",
+                      what, text, name);
+    }
+    return ts_why_sys(why, err, "cannot %s %s on %s", what, text, name);
+}
+
+static struct nlmsghdr *put_address(struct netlink *n, const struct netlink_address *a,
+                                    unsigned index, uint16_t type, uint16_t flags)
+{
+    struct nlmsghdr *h = begin(n, type, NLM_F_ACK | flags);
+    struct ifaddrmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+    m->ifa_family = (uint8_t)a->family;
+    m->ifa_prefixlen = a->prefix;
+    /* No check for a double: who had it may have it for a moment still, and serves nobody. */
+    m->ifa_flags = a->family == AF_INET6 ? IFA_F_NODAD : 0;
+    m->ifa_scope = RT_SCOPE_UNIVERSE;
+    m->ifa_index = index;
+    mnl_attr_put(h, IFA_LOCAL, size_of(a), a->bytes);
+    mnl_attr_put(h, IFA_ADDRESS, size_of(a), a->bytes);
+    return h;
+}
+
+enum ts_err netlink_add(struct netlink *n, const struct netlink_address *a, unsigned index,
+                        uint32_t seconds, struct ts_why *why)
+{
+    /* Never preferred: this machine's own connections do not go out from it. */
+    struct ifa_cacheinfo life = {.ifa_prefered = 0, .ifa_valid = seconds};
+    struct nlmsghdr *h = put_address(n, a, index, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE);
+    mnl_attr_put(h, IFA_CACHEINFO, sizeof(life), &life);
+    return told(talk(n, h, NULL, NULL), a, index, "add", why);
+}
+
+enum ts_err netlink_remove(struct netlink *n, const struct netlink_address *a, unsigned index,
+                           struct ts_why *why)
+{
+    struct nlmsghdr *h = put_address(n, a, index, RTM_DELADDR, 0);
+    int err = talk(n, h, NULL, NULL);
+    return told(err == EADDRNOTAVAIL ? 0 : err, a, index, "remove", why);
+}
+
+/* ---- telling the neighbours ---- */
+
+static int announce_v4(const struct netlink_address *a, unsigned index, const uint8_t mac[6])
+{
+    struct ether_arp arp = {
+        .ea_hdr = {.ar_hrd = htons(ARPHRD_ETHER),
+                   .ar_pro = htons(ETHERTYPE_IP),
+                   .ar_hln = 6,
+                   .ar_pln = 4,
+                   .ar_op = htons(ARPOP_REQUEST)},
+    };
+    struct sockaddr_ll to = {.sll_family = AF_PACKET,
+                             .sll_protocol = htons(ETHERTYPE_ARP),
+                             .sll_ifindex = (int)index,
+                             .sll_halen = 6};
+    memset(to.sll_addr, 0xff, 6);
+    memcpy(arp.arp_sha, mac, 6);
+    memcpy(arp.arp_spa, a->bytes, 4);
+    memcpy(arp.arp_tpa, a->bytes, 4);
+    int fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int err = fd < 0 || sendto(fd, &arp, sizeof(arp), 0, (struct sockaddr *)&to, sizeof(to)) < 0
+                  ? errno
+                  : 0;
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return err;
+}
+
+static int announce_v6(const struct netlink_address *a, unsigned index, const uint8_t mac[6])
+{
+    struct {
+        struct nd_neighbor_advert head;
+        struct nd_opt_hdr option;
+        uint8_t mac[6];
+    } advert = {
+        .head.nd_na_type = ND_NEIGHBOR_ADVERT,
+        .head.nd_na_flags_reserved = ND_NA_FLAG_OVERRIDE,
+        .option = {.nd_opt_type = ND_OPT_TARGET_LINKADDR, .nd_opt_len = 1},
+    };
+    struct sockaddr_in6 from = {.sin6_family = AF_INET6, .sin6_scope_id = index};
+    struct sockaddr_in6 to = {.sin6_family = AF_INET6, .sin6_scope_id = index};
+    int hops = 255; /* others are not believed */
+    memcpy(&advert.head.nd_na_target, a->bytes, 16);
+    memcpy(advert.mac, mac, 6);
+    memcpy(&from.sin6_addr, a->bytes, 16);
+    (void)inet_pton(AF_INET6, "ff02::1", &to.sin6_addr);
+    int fd = socket(AF_INET6, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMPV6);
+    int device = (int)index;
+    int err =
+        fd < 0 || setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_HOPS, &hops, sizeof(hops)) != 0 ||
+                setsockopt(fd, IPPROTO_IPV6, IPV6_MULTICAST_IF, &device, sizeof(device)) != 0 ||
+                bind(fd, (struct sockaddr *)&from, sizeof(from)) != 0 ||
+                sendto(fd, &advert, sizeof(advert), 0, (struct sockaddr *)&to, sizeof(to)) < 0
+            ? errno
+            : 0;
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return err;
+}
+
+enum ts_err netlink_announce(const struct netlink_address *a, unsigned index, struct ts_why *why)
+{
+    struct ifreq r = {0};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool found =
+        fd >= 0 && if_indextoname(index, r.ifr_name) != NULL && ioctl(fd, SIOCGIFHWADDR, &r) == 0;
+    int err = found ? 0 : errno;
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    if (found && r.ifr_hwaddr.sa_family == ARPHRD_ETHER) {
+        const uint8_t *mac = (const uint8_t *)r.ifr_hwaddr.sa_data;
+        err = a->family == AF_INET ? announce_v4(a, index, mac) : announce_v6(a, index, mac);
+    }
+    return told(err, a, index, "announce", why);
+}
