@@ -11,7 +11,8 @@
  *   resp_wait.c     WAIT
  *   resp_relay.c    connections that are carried on after a handoff
  *   resp_answer.c   from replies to bytes in order; rounds; refusals
- *   resp_local.c, resp_client.c, resp_command.c, resp_info.c, resp_sentinel.c   local commands */
+ *   resp_local.c, resp_client.c, resp_command.c, resp_config.c, resp_info.c, resp_script.c,
+ *   resp_sentinel.c   local commands */
 #ifndef SERVICES_IO_RESP_CONN_H
 #define SERVICES_IO_RESP_CONN_H
 
@@ -309,6 +310,9 @@ struct resp_server {
 
     /* statistics */
     struct resp_server_stats stats;
+    /* As of the last CONFIG RESETSTAT: INFO counts from there. */
+    struct resp_server_stats stats_before;
+    struct kv_stats kv_before;
     uint64_t started_ms;
 };
 
@@ -501,6 +505,11 @@ bool resp_client_set_name(struct resp_conn *c, struct ts_bytes name, struct resp
 void resp_local_client(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w);
 void resp_local_command(const struct resp_request *req, struct resp_writer *w);
 void resp_local_info(struct resp_server *s, const struct resp_request *req, struct resp_writer *w);
+/* Not const: CONFIG RESETSTAT. */
+void resp_local_config(struct resp_server *s, const struct resp_request *req,
+                       struct resp_writer *w);
+void resp_local_function(const struct resp_request *req, struct resp_writer *w);
+void resp_local_script(const struct resp_request *req, struct resp_writer *w);
 void resp_local_role(struct resp_server *s, struct resp_writer *w);
 void resp_local_sentinel(struct resp_server *s, const struct resp_request *req,
                          struct resp_writer *w);

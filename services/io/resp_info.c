@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "services/io/resp_conn.h"
@@ -91,29 +92,53 @@ static void add_memory(const struct resp_server *s, struct info_text *t)
 static void add_stats(const struct resp_server *s, struct info_text *t)
 {
     const struct resp_server_stats *st = &s->stats;
+    const struct resp_server_stats *old = &s->stats_before;
     struct kv_stats kv;
     kv_stats(s->state, &kv);
-    add(t, "total_connections_received:%llu\r\n", (unsigned long long)st->connections);
-    add(t, "total_commands_processed:%llu\r\n", (unsigned long long)st->commands);
-    add(t, "total_net_input_bytes:%llu\r\n", (unsigned long long)st->bytes_in);
-    add(t, "total_net_output_bytes:%llu\r\n", (unsigned long long)st->bytes_out);
-    add(t, "rejected_connections:%llu\r\n", (unsigned long long)st->rejected);
-    add(t, "expired_keys:%llu\r\n", (unsigned long long)kv.expired);
+    add(t, "total_connections_received:%llu\r\n",
+        (unsigned long long)(st->connections - old->connections));
+    add(t, "total_commands_processed:%llu\r\n", (unsigned long long)(st->commands - old->commands));
+    add(t, "total_net_input_bytes:%llu\r\n", (unsigned long long)(st->bytes_in - old->bytes_in));
+    add(t, "total_net_output_bytes:%llu\r\n", (unsigned long long)(st->bytes_out - old->bytes_out));
+    add(t, "rejected_connections:%llu\r\n", (unsigned long long)(st->rejected - old->rejected));
+    add(t, "expired_keys:%llu\r\n", (unsigned long long)(kv.expired - s->kv_before.expired));
     add(t, "evicted_keys:0\r\n");
     add(t, "twinstep_leases:%llu\r\n", (unsigned long long)kv.leases);
-    add(t, "keyspace_hits:%llu\r\n", (unsigned long long)kv.hits);
-    add(t, "keyspace_misses:%llu\r\n", (unsigned long long)kv.misses);
+    add(t, "keyspace_hits:%llu\r\n", (unsigned long long)(kv.hits - s->kv_before.hits));
+    add(t, "keyspace_misses:%llu\r\n", (unsigned long long)(kv.misses - s->kv_before.misses));
     add(t, "pubsub_channels:%zu\r\n", s->pubsub.count[RESP_CHANNEL]);
     add(t, "pubsub_patterns:%zu\r\n", s->pubsub.count[RESP_PATTERN]);
-    add(t, "ordered_commands:%llu\r\n", (unsigned long long)st->submitted);
-    add(t, "ordered_batches:%llu\r\n", (unsigned long long)st->batches);
-    add(t, "round_reads:%llu\r\n", (unsigned long long)st->reads);
-    add(t, "read_rounds:%llu\r\n", (unsigned long long)st->rounds);
-    add(t, "protocol_errors:%llu\r\n", (unsigned long long)st->protocol_errors);
-    add(t, "refused_commands:%llu\r\n", (unsigned long long)st->refused);
-    add(t, "unauthorized_commands:%llu\r\n", (unsigned long long)st->unauthorized);
-    add(t, "closed_unanswered:%llu\r\n", (unsigned long long)st->closed_unanswered);
-    add(t, "closed_slow_readers:%llu\r\n", (unsigned long long)st->closed_slow);
+    add(t, "ordered_commands:%llu\r\n", (unsigned long long)(st->submitted - old->submitted));
+    add(t, "ordered_batches:%llu\r\n", (unsigned long long)(st->batches - old->batches));
+    add(t, "round_reads:%llu\r\n", (unsigned long long)(st->reads - old->reads));
+    add(t, "read_rounds:%llu\r\n", (unsigned long long)(st->rounds - old->rounds));
+    add(t, "protocol_errors:%llu\r\n",
+        (unsigned long long)(st->protocol_errors - old->protocol_errors));
+    add(t, "refused_commands:%llu\r\n", (unsigned long long)(st->refused - old->refused));
+    add(t, "unauthorized_commands:%llu\r\n",
+        (unsigned long long)(st->unauthorized - old->unauthorized));
+    add(t, "closed_unanswered:%llu\r\n",
+        (unsigned long long)(st->closed_unanswered - old->closed_unanswered));
+    add(t, "closed_slow_readers:%llu\r\n",
+        (unsigned long long)(st->closed_slow - old->closed_slow));
+}
+
+static void add_cpu(const struct resp_server *s, struct info_text *t)
+{
+    static const struct {
+        int who;
+        const char *suffix;
+    } parts[] = {
+        {RUSAGE_SELF, ""}, {RUSAGE_CHILDREN, "_children"}, {RUSAGE_THREAD, "_main_thread"}};
+    (void)s;
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
+        struct rusage used = {0};
+        (void)getrusage(parts[i].who, &used);
+        add(t, "used_cpu_sys%s:%lld.%06ld\r\n", parts[i].suffix, (long long)used.ru_stime.tv_sec,
+            (long)used.ru_stime.tv_usec);
+        add(t, "used_cpu_user%s:%lld.%06ld\r\n", parts[i].suffix, (long long)used.ru_utime.tv_sec,
+            (long)used.ru_utime.tv_usec);
+    }
 }
 
 int resp_host_len(const char *address, const char **port)
@@ -221,6 +246,7 @@ static const struct section {
     {"memory", "# Memory\r\n", add_memory},
     {"stats", "# Stats\r\n", add_stats},
     {"replication", "# Replication\r\n", add_replication},
+    {"cpu", "# CPU\r\n", add_cpu},
     {"keyspace", "# Keyspace\r\n", add_keyspace},
 };
 

@@ -142,102 +142,6 @@ static void run_reset(struct resp_conn *c, struct resp_writer *w)
     resp_put_simple(w, "RESET");
 }
 
-/* ---- CONFIG GET ---- */
-
-/* Whether `name` fits a pattern of plain letters, '*' and '?'. */
-static bool fits(struct ts_bytes pattern, const char *name)
-{
-    size_t p = 0;
-    size_t n = 0;
-    size_t star = SIZE_MAX; /* the last '*', and how far its match reaches */
-    size_t reach = 0;
-    size_t len = strlen(name);
-    while (n < len) {
-        int c = p < pattern.len ? pattern.data[p] : 0;
-        int lower = c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c;
-        if (p < pattern.len && c == '*') {
-            star = p++;
-            reach = n;
-        } else if (p < pattern.len && (c == '?' || lower == name[n])) {
-            p++;
-            n++;
-        } else if (star != SIZE_MAX) {
-            p = star + 1;
-            n = ++reach;
-        } else {
-            return false;
-        }
-    }
-    while (p < pattern.len && pattern.data[p] == '*') {
-        p++;
-    }
-    return p == pattern.len;
-}
-
-struct parameter {
-    const char *name;
-    char value[32];
-};
-
-#define PARAMETERS 9
-
-static void parameters(const struct resp_server *s, struct parameter out[PARAMETERS])
-{
-    struct kv_stats stats;
-    kv_stats(s->state, &stats);
-    static const struct parameter fixed[PARAMETERS] = {
-        {"appendonly", "yes"},      {"bind", ""},      {"databases", "1"},
-        {"maxclients", ""},         {"maxmemory", ""}, {"maxmemory-policy", "noeviction"},
-        {"proto-max-bulk-len", ""}, {"save", ""},      {"timeout", "0"},
-    };
-    memcpy(out, fixed, sizeof(fixed));
-    snprintf(out[3].value, sizeof(out[3].value), "%u", s->config.clients_max);
-    snprintf(out[4].value, sizeof(out[4].value), "%llu", (unsigned long long)stats.memory_max);
-    /* A longer word is read, and refused by the command that would store it. */
-    snprintf(out[6].value, sizeof(out[6].value), "%llu", (unsigned long long)stats.value_max);
-}
-
-static void run_config_get(const struct resp_server *s, const struct resp_request *req,
-                           struct resp_writer *w)
-{
-    struct parameter all[PARAMETERS];
-    bool wanted[PARAMETERS] = {false};
-    size_t count = 0;
-    parameters(s, all);
-    for (size_t i = 0; i < PARAMETERS; i++) {
-        for (size_t a = 2; a < req->argc && !wanted[i]; a++) {
-            wanted[i] = fits(req->args[a], all[i].name);
-        }
-        count += wanted[i];
-    }
-    resp_put_map(w, count);
-    for (size_t i = 0; i < PARAMETERS; i++) {
-        if (wanted[i]) {
-            resp_put_bulk_text(w, all[i].name);
-            resp_put_bulk_text(w, all[i].value);
-        }
-    }
-}
-
-static void run_config(const struct resp_server *s, const struct resp_request *req,
-                       struct resp_writer *w)
-{
-    if (resp_word_is(req->args[1], "get")) {
-        if (req->argc < 3) {
-            resp_local_arity(w, "config|get");
-        } else {
-            run_config_get(s, req, w);
-        }
-    } else if (resp_word_is(req->args[1], "help") && req->argc == 2) {
-        resp_put_array(w, 3);
-        resp_put_simple(w, "CONFIG <subcommand> [<arg> ...]. Subcommands are:");
-        resp_put_simple(w, "GET <pattern>");
-        resp_put_simple(w, "    Return parameters that fit the pattern and their values.");
-    } else {
-        resp_local_unknown(w, "CONFIG", req->args[1]);
-    }
-}
-
 void resp_local_run(struct resp_conn *c, const struct kv_command *command,
                     const struct resp_request *req, struct resp_writer *w)
 {
@@ -265,7 +169,7 @@ void resp_local_run(struct resp_conn *c, const struct kv_command *command,
         resp_local_command(req, w);
         return;
     case KV_CONFIG:
-        run_config(c->server, req, w);
+        resp_local_config(c->server, req, w);
         return;
     case KV_INFO:
         resp_local_info(c->server, req, w);
@@ -275,6 +179,12 @@ void resp_local_run(struct resp_conn *c, const struct kv_command *command,
         return;
     case KV_SENTINEL:
         resp_local_sentinel(c->server, req, w);
+        return;
+    case KV_FUNCTION:
+        resp_local_function(req, w);
+        return;
+    case KV_SCRIPT:
+        resp_local_script(req, w);
         return;
     case KV_AUTH:
         resp_local_auth(c, req, w);

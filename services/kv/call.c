@@ -74,9 +74,9 @@ bool kv_value_ok(struct kv_call *c, size_t len)
     if (len <= c->kv->limits.value_max) {
         return true;
     }
-    char text[96];
-    snprintf(text, sizeof(text), "ERR value of %zu bytes exceeds the limit of %llu bytes", len,
-             (unsigned long long)c->kv->limits.value_max);
+    char text[128];
+    snprintf(text, sizeof(text), "ERR string exceeds maximum allowed size: %zu bytes, at most %llu",
+             len, (unsigned long long)c->kv->limits.value_max);
     resp_put_error(&c->reply, text);
     return false;
 }

@@ -47,6 +47,12 @@ struct kv_reply_size kv_reply_size(const void *state, const struct kv_command *c
         size.bound = size.estimate + (size_t)kv->limits.key_max;
         return size;
     }
+    if (command->id == KV_LCS) {
+        size.bound =
+            KV_LCS_REPLY < kv->limits.reply_max ? KV_LCS_REPLY : (size_t)kv->limits.reply_max;
+        size.estimate = size.bound;
+        return size;
+    }
     size_t n = values_in_reply(command, argc);
     for (size_t i = 0; i < n && size.estimate < kv->limits.reply_max; i++) {
         const struct kv_entry *e = kv_store_find(&kv->store, args[1 + i]);

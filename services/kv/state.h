@@ -40,6 +40,10 @@ struct kv_call {
 
 #define KV_MS_PER_S 1000
 
+/* The most of LCS' answer: of two values of 1,024 bytes every other byte is a match, of about 90
+ * bytes as text. */
+#define KV_LCS_REPLY (128U * 1024U)
+
 /* A transaction's answers may have so many times the bytes of one command's. */
 #define KV_EXEC_REPLIES 2
 
@@ -125,6 +129,12 @@ void kv_run_lease_grant(struct kv_call *c);
 void kv_run_lease_keep(struct kv_call *c);
 void kv_run_lease_release(struct kv_call *c);
 void kv_run_lease_get(struct kv_call *c);
+void kv_run_incrbyfloat(struct kv_call *c);
+void kv_run_copy(struct kv_call *c);
+void kv_run_setbit(struct kv_call *c);
+void kv_run_getbit(struct kv_call *c);
+void kv_run_lcs(struct kv_call *c);
+void kv_run_object(struct kv_call *c);
 void kv_run_literal(struct kv_call *c);
 
 #endif

@@ -1,4 +1,4 @@
-/* GET MGET MSET MSETNX APPEND STRLEN GETRANGE SETRANGE SUBSTR. */
+/* GET MGET MSET MSETNX APPEND STRLEN GETRANGE SETRANGE SUBSTR SETBIT GETBIT. */
 #include <stdio.h>
 
 #include "services/kv/state.h"
@@ -149,4 +149,65 @@ void kv_run_setrange(struct kv_call *c)
     }
     kv_store_overwrite(&c->mut->store, e, (size_t)at, part);
     resp_put_integer(&c->reply, (int64_t)e->value_len);
+}
+
+/* ---- bits of a value ---- */
+
+#define BITS_PER_BYTE 8
+
+/* The byte that a bit's number means, and the bit in it: the highest one has the lowest number.
+ * False: the error is written. */
+static bool take_bit(struct kv_call *c, struct ts_bytes word, size_t *at, uint8_t *mask)
+{
+    int64_t v = 0;
+    if (!resp_parse_i64(word, &v) || v < 0 ||
+        (uint64_t)v / BITS_PER_BYTE >= c->kv->limits.value_max) {
+        resp_put_error(&c->reply, "ERR bit offset is not an integer or out of range");
+        return false;
+    }
+    *at = (size_t)v / BITS_PER_BYTE;
+    *mask = (uint8_t)(0x80U >> (unsigned)(v % BITS_PER_BYTE));
+    return true;
+}
+
+void kv_run_setbit(struct kv_call *c)
+{
+    struct ts_bytes key = kv_word(c);
+    size_t at = 0;
+    uint8_t mask = 0;
+    int64_t bit = 0;
+    if (!take_bit(c, kv_word(c), &at, &mask)) {
+        return;
+    }
+    if (!resp_parse_i64(kv_word(c), &bit) || bit < 0 || bit > 1) {
+        resp_put_error(&c->reply, "ERR bit is not an integer or out of range");
+        return;
+    }
+    if (!kv_key_ok(c, key)) {
+        return;
+    }
+    struct kv_entry *e = kv_lookup(c, key);
+    bool longer = e == NULL || at >= e->value_len;
+    uint8_t old = longer ? 0 : e->value[at];
+    uint8_t byte = (uint8_t)(bit != 0 ? old | mask : old & ~mask);
+    if (e == NULL) {
+        e = kv_store_add(&c->mut->store, key);
+    }
+    if (longer || byte != old) {
+        kv_store_overwrite(&c->mut->store, e, at, (struct ts_bytes){&byte, 1});
+    }
+    resp_put_integer(&c->reply, (old & mask) != 0 ? 1 : 0);
+}
+
+void kv_run_getbit(struct kv_call *c)
+{
+    struct ts_bytes key = kv_word(c);
+    size_t at = 0;
+    uint8_t mask = 0;
+    if (!take_bit(c, kv_word(c), &at, &mask)) {
+        return;
+    }
+    const struct kv_entry *e = kv_lookup(c, key);
+    bool set = e != NULL && at < e->value_len && (e->value[at] & mask) != 0;
+    resp_put_integer(&c->reply, set ? 1 : 0);
 }

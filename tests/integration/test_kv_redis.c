@@ -91,6 +91,38 @@ static const char *const oddities[] = {
     "CONFIG FOO",
     "CONFIG GET",
     "CONFIG GET nosuch",
+    "CONFIG SET a",
+    "CONFIG SET nosuch 1",
+    "CONFIG SET nosuch 1 2",
+    "CONFIG SET maxmemory-policy noeviction",
+    "CONFIG SET maxmemory-policy noeviction Maxmemory-Policy noeviction",
+    "CONFIG SET databases 2",
+    "CONFIG RESETSTAT",
+    "CONFIG RESETSTAT x",
+    "CONFIG REWRITE",
+    "FUNCTION",
+    "FUNCTION FOO",
+    "FUNCTION FLUSH",
+    "function flush async",
+    "FUNCTION FLUSH x",
+    "FUNCTION LIST",
+    "FUNCTION LIST x",
+    "FUNCTION LIST LIBRARYNAME x WITHCODE",
+    "FUNCTION DELETE x",
+    "FUNCTION KILL",
+    "SCRIPT FOO",
+    "SCRIPT FLUSH",
+    "SCRIPT FLUSH x",
+    "SCRIPT FLUSH SYNC",
+    "SCRIPT EXISTS",
+    "SCRIPT EXISTS a b",
+    "SCRIPT KILL",
+    "OBJECT FOO",
+    "OBJECT ENCODING",
+    "OBJECT ENCODING nosuch",
+    "OBJECT REFCOUNT nosuch",
+    "OBJECT FREQ nosuch",
+    "OBJECT IDLETIME nosuch",
     "COMMAND FOO",
     "COMMAND COUNT x",
     "COMMAND INFO nosuch",
@@ -171,6 +203,55 @@ static void random_expire(struct ts_prng *p, unsigned *counter, char *line)
     }
 }
 
+/* Decimal counters; small enough for the binary figures of Redis to show nothing of themselves. */
+static void random_float(struct ts_prng *p, char *line)
+{
+    static const char *const floats[] = {"f", "g", "h", NULL};
+    static const char *const amounts[] = {
+        "0.1", "-0.1", "1",    "-1", "2.25", "-2.25", "3e-2", ".5", "-1.E-1", "+2",  "-00", "1e-30",
+        "inf", "nan",  "-Inf", "x",  "\x01", "1.2.3", "1e",   "-",  "0.5 ",   "1e1", NULL};
+    if (ts_prng_below(p, 4) == 0) {
+        snprintf(line, REQUEST_MAX, "SET %s %s", pick(p, floats), pick(p, amounts));
+    } else {
+        snprintf(line, REQUEST_MAX, "INCRBYFLOAT %s %s", pick(p, floats), pick(p, amounts));
+    }
+}
+
+static void random_bit(struct ts_prng *p, char *line)
+{
+    static const char *const offsets[] = {"0",   "1",  "7", "8", "13",         "100",
+                                          "799", "-1", "x", "",  "4294967296", NULL};
+    static const char *const bits[] = {"0", "1", "1", "2", "-1", "x", NULL};
+    if (ts_prng_below(p, 2) == 0) {
+        snprintf(line, REQUEST_MAX, "SETBIT %s %s %s", pick(p, keys), pick(p, offsets),
+                 pick(p, bits));
+    } else {
+        snprintf(line, REQUEST_MAX, "getbit %s %s", pick(p, keys), pick(p, offsets));
+    }
+}
+
+static void random_two_keys(struct ts_prng *p, char *line)
+{
+    static const char *const copy_options[] = {
+        "",     "",     "REPLACE", "replace DB 0", "DB x", "DB", "REPLACE DB 0", "FOO",
+        "DB 0", "db 0", NULL};
+    static const char *const lcs_options[] = {"",
+                                              "LEN",
+                                              "IDX",
+                                              "IDX WITHMATCHLEN",
+                                              "idx minmatchlen 2",
+                                              "IDX MINMATCHLEN -1 WITHMATCHLEN",
+                                              "LEN IDX",
+                                              "MINMATCHLEN",
+                                              "MINMATCHLEN x",
+                                              "FOO",
+                                              NULL};
+    bool copy = ts_prng_below(p, 2) == 0;
+    const char *option = copy ? pick(p, copy_options) : pick(p, lcs_options);
+    snprintf(line, REQUEST_MAX, "%s %s %s%s%s", copy ? "COPY" : "LCS", pick(p, keys), pick(p, keys),
+             option[0] != '\0' ? " " : "", option);
+}
+
 /* What is not drawn by the families above. */
 static void random_other(struct ts_prng *p, unsigned *counter, char *line, bool *coarse)
 {
@@ -181,7 +262,16 @@ static void random_other(struct ts_prng *p, unsigned *counter, char *line, bool 
                                                 "KEEPTTL", "EX x", "PXAT -1", NULL};
     static const char *const ends[] = {"0", "1", "-1", "2", "-3", "100", "-100", "x", NULL};
     static const char *const offsets[] = {"0", "1", "5", "40", "-1", "x", NULL};
-    switch (ts_prng_below(p, 9)) {
+    switch (ts_prng_below(p, 12)) {
+    case 9:
+        random_float(p, line);
+        break;
+    case 10:
+        random_bit(p, line);
+        break;
+    case 11:
+        random_two_keys(p, line);
+        break;
     case 0:
         snprintf(line, REQUEST_MAX, "%s %s", pick(p, one_key), pick(p, keys));
         break;
@@ -274,11 +364,12 @@ static void random_transaction(struct ts_prng *p, char *line)
     }
 }
 
-/* Within a transaction these are refused here, or end it. */
-static bool changes_the_connection(const char *line)
+/* Within a transaction these are refused here, or only when they are carried out, or end it. */
+static bool differs_within(const char *line)
 {
-    static const char *const words[] = {"HELLO",     "CLIENT",      "AUTH",         "PUBLISH",
-                                        "SUBSCRIBE", "UNSUBSCRIBE", "PUNSUBSCRIBE", "RESET"};
+    static const char *const words[] = {"HELLO",        "CLIENT",    "AUTH",
+                                        "PUBLISH",      "SUBSCRIBE", "UNSUBSCRIBE",
+                                        "PUNSUBSCRIBE", "RESET",     "OBJECT"};
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         if (strncmp(line, words[i], strlen(words[i])) == 0) {
             return true;
@@ -297,7 +388,7 @@ static void random_request(struct ts_prng *p, unsigned *counter, struct request 
     } else {
         do { /* what EXEC answers is compared exactly */
             random_line(p, counter, line, &r->coarse);
-        } while (in_transaction && (r->coarse || changes_the_connection(line)));
+        } while (in_transaction && (r->coarse || differs_within(line)));
     }
     bool plain = strpbrk(line, "\x01\n\x7f") == NULL && line[0] != '\0';
     if (plain && ts_prng_below(p, 6) == 0) {

@@ -20,7 +20,7 @@
 
 /* Upper-case words and figures as they are; a lower-case letter stands for what is random:
  * k = key, c = counter, v = value, n = number, m = milliseconds, o = offset, s = moment in s,
- * t = moment in ms, p = pattern, l = lease, w = its owner. */
+ * t = moment in ms, p = pattern, l = lease, w = its owner, f = decimal number. */
 static const char *const templates[] = {
     "SET k v",
     "SET k v",
@@ -51,6 +51,17 @@ static const char *const templates[] = {
     "INCRBY c n",
     "DECRBY c n",
     "INCR k",
+    "INCRBYFLOAT c f",
+    "INCRBYFLOAT k f",
+    "INCRBYFLOAT c 1e60",
+    "COPY k k",
+    "COPY k c REPLACE",
+    "SETBIT k o 1",
+    "SETBIT k o 0",
+    "GETBIT k o",
+    "LCS k k",
+    "LCS c k IDX WITHMATCHLEN",
+    "OBJECT ENCODING k",
     "DEL k k",
     "UNLINK k",
     "EXISTS k k c",
@@ -88,8 +99,8 @@ static const char *const templates[] = {
     "SETRANGE k 99999999999 v",
 };
 static const char *const queries[] = {
-    "GET k",  "MGET k k c", "STRLEN k",  "EXISTS k k", "PTTL k",  "SCAN n",
-    "KEYS p", "DBSIZE",     "RANDOMKEY", "WATCH k c",  "SET k v", "LEASE.GET l",
+    "GET k",  "MGET k k c", "STRLEN k",  "EXISTS k k", "PTTL k",      "SCAN n",  "KEYS p",
+    "DBSIZE", "RANDOMKEY",  "WATCH k c", "SET k v",    "LEASE.GET l", "LCS k k", "GETBIT k o",
 };
 #define LEN(list) (sizeof(list) / sizeof((list)[0]))
 
@@ -155,6 +166,12 @@ static void add_word(struct words *w, struct ts_prng *p, char kind)
     case 'w':
         add_text(w, "owner%" PRIu64, ts_prng_below(p, 3));
         break;
+    case 'f': {
+        uint64_t figures = ts_prng_below(p, 4000); /* in this order, as above */
+        uint64_t exponent = ts_prng_below(p, 20);
+        add_text(w, "%s%" PRIu64 ".5E-%" PRIu64, figures % 2 == 0 ? "" : "-", figures, exponent);
+        break;
+    }
     case 's':
         add_text(w, "%" PRIu64, ABOUT_S + ts_prng_below(p, 600));
         break;

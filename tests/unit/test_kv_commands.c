@@ -107,7 +107,8 @@ static void test_append_strlen_follow_redis(void **state)
     KV_EXPECT(&t, "APPEND a 12345678", ":8\r\n");
     KV_EXPECT(&t, "PEXPIRE a 5000", ":1\r\n");
     KV_EXPECT(&t, "APPEND a 12345678", ":16\r\n");
-    KV_EXPECT(&t, "APPEND a x", "-ERR value of 17 bytes exceeds the limit of 16 bytes\r\n");
+    KV_EXPECT(&t, "APPEND a x",
+              "-ERR string exceeds maximum allowed size: 17 bytes, at most 16\r\n");
     KV_EXPECT(&t, "STRLEN a", ":16\r\n");
     KV_EXPECT(&t, "PTTL a", ":5000\r\n");
     kv_close(&t);
@@ -179,9 +180,11 @@ static void test_ranges_follow_redis(void **state)
     KV_EXPECT(&t, "SETRANGE none 3 ''", ":0\r\n");
     KV_EXPECT(&t, "EXISTS none", ":0\r\n");
     KV_EXPECT(&t, "SETRANGE a -1 x", "-ERR offset is out of range\r\n");
-    KV_EXPECT(&t, "SETRANGE a 16 x", "-ERR value of 17 bytes exceeds the limit of 16 bytes\r\n");
-    KV_EXPECT(&t, "SETRANGE a 9223372036854775807 x",
-              "-ERR value of 9223372036854775808 bytes exceeds the limit of 16 bytes\r\n");
+    KV_EXPECT(&t, "SETRANGE a 16 x",
+              "-ERR string exceeds maximum allowed size: 17 bytes, at most 16\r\n");
+    KV_EXPECT(
+        &t, "SETRANGE a 9223372036854775807 x",
+        "-ERR string exceeds maximum allowed size: 9223372036854775808 bytes, at most 16\r\n");
     KV_EXPECT(&t, "SETRANGE b 2 x", ":3\r\n");
     (void)kv_do(&t, "GET b");
     assert_memory_equal(t.out.data, "$3\r\n\0\0x\r\n", 9);
