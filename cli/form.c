@@ -13,16 +13,16 @@
 #define DIR_MODE 0700
 #define FILE_MODE 0600
 
-static enum ts_err format_replica(const char *dir, struct ts_incarnation incarnation,
-                                  struct ts_incarnation replaces, struct ts_group_id group,
+static enum ts_err format_replica(const char *dir, const struct format_replica *want,
                                   struct ts_why *why)
 {
+    const struct replica_record first = {.floor = want->floor, .replaces = want->replaces};
+    bool empty = want->floor.v == 0 && want->replaces.v == 0; /* promised nothing, replaces none */
     uint8_t bytes[REPLICA_RECORD_BYTES];
     struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
-    replica_record_encode(&(struct replica_record){.replaces = replaces}, &w);
-    /* One that promised nothing and replaces none is empty. */
-    struct ts_bytes record = {bytes, replaces.v == 0 ? 0 : w.len};
-    return journal_format(dir, incarnation, group, record, NULL, why);
+    replica_record_encode(&first, &w);
+    struct ts_bytes record = {bytes, empty ? 0 : w.len};
+    return journal_format(dir, want->incarnation, want->group, record, NULL, why);
 }
 
 static enum ts_err get_genesis(const struct cli_form *f, const struct format_env *env,
@@ -44,7 +44,7 @@ static enum ts_err get_genesis(const struct cli_form *f, const struct format_env
         }
     }
     *first = true;
-    return format_genesis_mint(f->run, f->cluster, g, env, why);
+    return format_genesis_mint(f->run, f->cluster, f->epochs, g, env, why);
 }
 
 static bool has_certificates(const char *tls)

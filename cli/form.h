@@ -16,6 +16,8 @@ struct cli_form {
     const char *config;        /* the cluster file; copied to RUN/cluster.yaml */
     const char *run;           /* made when missing */
     bool chosen[TS_NODES_MAX]; /* nodes of this machine, by index */
+    const struct ts_epoch
+        *epochs; /* by group, when the genesis is minted; NULL: all begin with 1 */
 };
 
 /* Formation as in cluster-cfg/io/format.h, certificates for each chosen node, the cluster file's

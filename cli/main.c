@@ -15,6 +15,8 @@ static const struct cli_command COMMANDS[] = {
     {"demo", "run a pair on this machine under load, kill it twice, report", cli_demo},
     {"ca", "make the cluster's certificate authority, issue certificates", cli_ca},
     {"user", "who may use the services: add, remove, list", cli_user},
+    {"backup", "write the state of a running group to a file", cli_backup},
+    {"restore", "form a new cluster from such files", cli_restore},
     {"journal", "what a replica's directory holds on its disk", cli_journal},
     {"version", "the version of this command and of the running nodes", cli_version},
 };

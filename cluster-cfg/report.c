@@ -168,7 +168,7 @@ enum report_kind report_peek(struct ts_bytes datagram)
         return REPORT_NONE;
     }
     uint8_t kind = datagram.data[1];
-    if (kind < REPORT_PROCS || kind > REPORT_SERVES) {
+    if (kind < REPORT_PROCS || kind > REPORT_SNAPSHOT) {
         return REPORT_NONE;
     }
     return (enum report_kind)kind;
@@ -529,6 +529,33 @@ enum ts_err report_figures_decode(struct report_figures *r, struct ts_bytes data
         for (size_t b = 0; b < TS_HISTOGRAM_BUCKETS; b++) {
             got.stage[i].count[b] = ts_get_u64(&rd);
         }
+    }
+    err = close_reader(&rd);
+    if (err == TS_OK) {
+        *r = got;
+    }
+    return err;
+}
+
+enum ts_err report_snapshot_encode(const struct report_snapshot *r, struct ts_writer *w)
+{
+    put_header(w, REPORT_SNAPSHOT);
+    ts_put_u16(w, r->group.v);
+    ts_put_u64(w, r->seq.v);
+    return ts_writer_status(w);
+}
+
+enum ts_err report_snapshot_decode(struct report_snapshot *r, struct ts_bytes datagram)
+{
+    struct ts_reader rd;
+    enum ts_err err = open_reader(&rd, datagram, REPORT_SNAPSHOT);
+    if (err != TS_OK) {
+        return err;
+    }
+    struct report_snapshot got = {.group = get_group(&rd)};
+    got.seq.v = ts_get_u64(&rd);
+    if (got.group.v == 0 || got.seq.v == 0) {
+        ts_reader_fail(&rd);
     }
     err = close_reader(&rd);
     if (err == TS_OK) {

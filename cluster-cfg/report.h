@@ -6,7 +6,8 @@
  *   replica    → cluster-cfgd               state of its group          (report_replica)
  *   any        → cluster-cfgd               trace events                (report_trace)
  *   replica    → cluster-cfgd               what it counted and timed   (report_figures)
- *   cluster-cfgd → replica                  the operator's wish         (report_handoff)
+ *   cluster-cfgd → replica                  the operator's wishes       (report_handoff,
+ *                                                                       report_snapshot)
  *   replica    → nicd                       that it serves still        (report_serves) */
 #ifndef CLUSTER_CFG_REPORT_H
 #define CLUSTER_CFG_REPORT_H
@@ -35,6 +36,7 @@ enum report_kind {
     REPORT_HANDOFF = 5,
     REPORT_FIGURES = 6,
     REPORT_SERVES = 7,
+    REPORT_SNAPSHOT = 8,
 };
 
 enum report_proc_role {
@@ -323,6 +325,13 @@ struct report_serves {
     struct ts_mono confirmed; /* of the NIC's clock; 0 when it does not serve */
 };
 
+/* The operator wants a snapshot of a state in which this entry was executed, or a later one. It is
+ * said again until there is one. */
+struct report_snapshot {
+    struct ts_group_id group;
+    struct ts_seq seq;
+};
+
 /* Codecs, encode beside decode. An encoding begins {u8 version, u8 kind}. The decoders refuse
  * counts, enums and strings out of range (TS_ERR_MALFORMED), other versions (TS_ERR_VERSION).
  * Peek gives the kind, REPORT_NONE when it is none. On an error `r` is unchanged; otherwise what
@@ -338,6 +347,9 @@ enum ts_err report_trace_encode(const struct report_trace *r, struct ts_writer *
 enum ts_err report_trace_decode(struct report_trace *r, struct ts_bytes datagram) TS_MUST_USE;
 enum ts_err report_figures_encode(const struct report_figures *r, struct ts_writer *w) TS_MUST_USE;
 enum ts_err report_figures_decode(struct report_figures *r, struct ts_bytes datagram) TS_MUST_USE;
+enum ts_err report_snapshot_encode(const struct report_snapshot *r,
+                                   struct ts_writer *w) TS_MUST_USE;
+enum ts_err report_snapshot_decode(struct report_snapshot *r, struct ts_bytes datagram) TS_MUST_USE;
 enum ts_err report_handoff_encode(const struct report_handoff *r, struct ts_writer *w) TS_MUST_USE;
 enum ts_err report_handoff_decode(struct report_handoff *r, struct ts_bytes datagram) TS_MUST_USE;
 enum ts_err report_serves_encode(const struct report_serves *r, struct ts_writer *w) TS_MUST_USE;

@@ -104,10 +104,22 @@ static void on_wish(struct replica *r, struct ts_bytes datagram)
     }
 }
 
+static void on_want_snapshot(struct replica *r, struct ts_bytes datagram)
+{
+    struct report_snapshot wish;
+    if (report_snapshot_decode(&wish, datagram) == TS_OK && wish.group.v == r->start->group->id.v) {
+        r->p.snapshot.wanted = ts_seq_max(r->p.snapshot.wanted, wish.seq);
+    }
+}
+
 static void on_datagram(void *arg, struct ts_bytes datagram)
 {
     struct replica *r = arg;
     struct report_peers report;
+    if (report_peek(datagram) == REPORT_SNAPSHOT) {
+        on_want_snapshot(r, datagram);
+        return;
+    }
     if (report_peek(datagram) == REPORT_HANDOFF) {
         on_wish(r, datagram);
         return;

@@ -330,6 +330,24 @@ static json_t *handoff_json(const struct admin_state *s, const json_t *request)
     return head(s);
 }
 
+static json_t *snapshot_json(const struct admin_state *s, const json_t *request)
+{
+    const char *name = json_string_value(json_object_get(request, "group"));
+    const struct cfg_group *g = name == NULL ? NULL : cfg_cluster_group_by_name(s->cluster, name);
+    struct report_snapshot wish = {0};
+    if (g == NULL || !cfg_group_has(g, s->self->id)) {
+        return refusal("\"group\" is missing, or none with a replica here");
+    }
+    if (!argument(request, "seq", 0, &wish.seq.v) || wish.seq.v == 0) {
+        return refusal("\"seq\" must be the number of an entry");
+    }
+    wish.group = g->id;
+    if (s->want_snapshot == NULL || !s->want_snapshot(s->wish_arg, &wish)) {
+        return refusal("the replica does not listen; its log in the node's directory tells why");
+    }
+    return head(s);
+}
+
 static json_t *dispatch(const struct admin_state *s, const json_t *request, struct ts_mono now,
                         uint64_t wall_us)
 {
@@ -343,7 +361,8 @@ static json_t *dispatch(const struct admin_state *s, const json_t *request, stru
     }
     const char *cmd = json_string_value(json_object_get(request, "cmd"));
     if (cmd == NULL) {
-        return refusal("\"cmd\" is missing; known are: status, latency, events, handoff, version");
+        return refusal(
+            "\"cmd\" is missing; known are: status, latency, events, handoff, snapshot, version");
     }
     if (strcmp(cmd, "status") == 0) {
         return admin_status_json(s, now, wall_us);
@@ -359,10 +378,14 @@ static json_t *dispatch(const struct admin_state *s, const json_t *request, stru
     if (strcmp(cmd, "handoff") == 0) {
         return handoff_json(s, request);
     }
+    if (strcmp(cmd, "snapshot") == 0) {
+        return snapshot_json(s, request);
+    }
     if (strcmp(cmd, "version") == 0) {
         return head(s);
     }
-    return refusal("unknown \"cmd\"; known are: status, latency, events, handoff, version");
+    return refusal(
+        "unknown \"cmd\"; known are: status, latency, events, handoff, snapshot, version");
 }
 
 char *admin_answer(const struct admin_state *s, struct ts_bytes request, struct ts_mono now,

@@ -5,7 +5,8 @@
  * is its owner's). A node tells its own voter's state and what its own processes report: who
  * wants the cluster's asks every node and merges.
  *
- * Request:  {"version": 1, "cmd": "status" | "latency" | "events" | "handoff" | "version"}
+ * Request:  {"version": 1, "cmd": "status" | "latency" | "events" | "handoff" | "snapshot" |
+ *            "version"}
  *   handoff also takes "group", "epoch" (of the primary there) and "nic" (to whom; any without it)
  *   events also takes "since" (an event number, default 0) and "limit" (default and at most 1000)
  * Reply:    {"version": 1, "ok": true, …} or {"version": 1, "ok": false, "error": "a sentence"}
@@ -40,6 +41,8 @@
  *           empty; the last one's bound may be null. A quantile is at most a quarter too long.
  * handoff:  the wish is on its way to the replica here, which is the group's primary by its own
  *           word; what comes of it the status of the group tells (R4.5)
+ * snapshot: takes "group" and "seq": the wish for a snapshot of a state in which this entry was
+ *           executed is on its way to the replica here
  * events:   "events": [recorder_event_json], "newest", "more": whether others follow. An event's
  *           number that is not one above the last one's tells of a gap.
  *
@@ -168,6 +171,7 @@ struct admin_state {
     /* Hands a wish to the replica of its group; gives whether it is there to hear it. NULL: never.
      */
     bool (*wish)(void *arg, const struct report_handoff *wish);
+    bool (*want_snapshot)(void *arg, const struct report_snapshot *wish);
     void *wish_arg;
 };
 

@@ -135,23 +135,33 @@ static enum ts_err open_net(struct cfgd *d, struct ts_why *why)
     return TS_OK;
 }
 
+/* Gives whether the replica of this group is there to hear it. */
+static bool tell_replica(struct cfgd *d, struct ts_group_id group, const struct ts_writer *w)
+{
+    char path[TS_PATH_MAX];
+    const struct cfg_group *g = cfg_cluster_group(d->o.cluster, group);
+    return g != NULL && ts_path(path, NULL, d->o.dir, "run/replica-%s.sock", g->name) == TS_OK &&
+           net_dgram_send(&d->reports, path, (struct ts_bytes){w->data, w->len});
+}
+
 static bool on_wish(void *arg, const struct report_handoff *wish)
 {
-    struct cfgd *d = arg;
-    char path[TS_PATH_MAX];
     uint8_t bytes[REPORT_BYTES_MAX];
     struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
-    const struct cfg_group *g = cfg_cluster_group(d->o.cluster, wish->group);
-    if (g == NULL || ts_path(path, NULL, d->o.dir, "run/replica-%s.sock", g->name) != TS_OK ||
-        report_handoff_encode(wish, &w) != TS_OK) {
-        return false;
-    }
-    return net_dgram_send(&d->reports, path, (struct ts_bytes){bytes, w.len});
+    return report_handoff_encode(wish, &w) == TS_OK && tell_replica(arg, wish->group, &w);
+}
+
+static bool on_want_snapshot(void *arg, const struct report_snapshot *wish)
+{
+    uint8_t bytes[REPORT_BYTES_MAX];
+    struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
+    return report_snapshot_encode(wish, &w) == TS_OK && tell_replica(arg, wish->group, &w);
 }
 
 static void init_state(struct cfgd *d)
 {
     d->state.wish = on_wish;
+    d->state.want_snapshot = on_want_snapshot;
     d->state.wish_arg = d;
     d->state.cluster = d->o.cluster;
     d->state.self = d->o.self;

@@ -105,6 +105,7 @@ static enum ts_err dispatch(struct cfgd *d, struct ts_bytes datagram)
         break;
     case REPORT_HANDOFF: /* these go to others */
     case REPORT_SERVES:
+    case REPORT_SNAPSHOT:
         break;
     case REPORT_TRACE:
         err = report_trace_decode(&u.trace, datagram);

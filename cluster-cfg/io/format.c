@@ -46,7 +46,8 @@ static enum ts_err holds_data(const char *run, const struct cfg_node *node, char
     return TS_OK;
 }
 
-static void mint(const struct cfg_cluster *c, struct format_genesis *g)
+static void mint(const struct cfg_cluster *c, const struct ts_epoch *epochs,
+                 struct format_genesis *g)
 {
     *g = (struct format_genesis){0};
     for (size_t i = 0; i < c->node_count; i++) {
@@ -55,6 +56,7 @@ static void mint(const struct cfg_cluster *c, struct format_genesis *g)
         }
     }
     for (size_t i = 0; i < c->group_count; i++) {
+        g->epoch[i].v = epochs == NULL ? 1 : epochs[i].v;
         for (size_t m = 0; m < c->groups[i].nic_count; m++) {
             g->replica[i][m].v = ts_random_id();
         }
@@ -76,8 +78,8 @@ static enum ts_err write_genesis(const char *path, const struct cfg_cluster *clu
 }
 
 enum ts_err format_genesis_mint(const char *run, const struct cfg_cluster *cluster,
-                                struct format_genesis *out, const struct format_env *env,
-                                struct ts_why *why)
+                                const struct ts_epoch *epochs, struct format_genesis *out,
+                                const struct format_env *env, struct ts_why *why)
 {
     char path[TS_PATH_MAX];
     for (size_t i = 0; i < cluster->node_count; i++) {
@@ -106,7 +108,7 @@ enum ts_err format_genesis_mint(const char *run, const struct cfg_cluster *clust
         return err;
     }
     struct format_genesis g;
-    mint(cluster, &g);
+    mint(cluster, epochs, &g);
     err = write_genesis(path, cluster, &g, env, why);
     if (err == TS_OK) {
         *out = g;
@@ -139,8 +141,10 @@ struct cfg_config format_first_config(const struct cfg_cluster *cluster,
 {
     size_t index = (size_t)(group - cluster->groups);
     ts_assert(index < cluster->group_count);
-    struct cfg_config c = {
-        .epoch = {1}, .primary = group->nics[0], .durability = group->durability, .min_version = 1};
+    struct cfg_config c = {.epoch = genesis->epoch[index],
+                           .primary = group->nics[0],
+                           .durability = group->durability,
+                           .min_version = 1};
     for (size_t m = 0; m < group->nic_count; m++) {
         struct cfg_replica r = {group->nics[m], genesis->replica[index][m]};
         cfg_set_add(&c.members, r);
@@ -226,6 +230,20 @@ static enum ts_err check_incarnation(const char *dir, const char *file, struct t
     return TS_OK;
 }
 
+/* What formation stores has ballot zero. For a group from a backup it is one above all that an
+ * earlier formation's voters can have reached: beside one of the new voters none of theirs is heard
+ * (adr/0021). */
+static struct reg_ballot first_ballot(const struct cfg_cluster *c, const struct format_genesis *g,
+                                      size_t group)
+{
+    if (g->epoch[group].v < FORMAT_EPOCH_STRIDE) {
+        return (struct reg_ballot){0};
+    }
+    return (struct reg_ballot){.counter = g->epoch[group].v,
+                               .proposer = c->groups[group].nics[0],
+                               .instance = {g->replica[group][0].v}};
+}
+
 static enum ts_err format_voter(const char *dir, const struct cfg_cluster *c,
                                 const struct format_genesis *g, struct ts_incarnation inc,
                                 struct ts_why *why)
@@ -244,6 +262,8 @@ static enum ts_err format_voter(const char *dir, const struct cfg_cluster *c,
         value.len = (uint16_t)vw.len;
         struct voter_record rec = {.kind = VOTER_RECORD_REGISTER,
                                    .reg = voter_genesis(c->groups[i].id.v, &value)};
+        rec.reg.accepted = first_ballot(c, g, i);
+        rec.reg.promised = rec.reg.accepted;
         uint8_t *at = memory + i * VOTER_RECORD_MAX;
         struct ts_writer w = ts_writer_init(at, VOTER_RECORD_MAX);
         voter_record_encode(&rec, &w);
@@ -279,8 +299,8 @@ static enum ts_err make_voter(const char *node_dir, const struct cfg_cluster *c,
 }
 
 static enum ts_err make_replica(const char *node_dir, const struct cfg_group *group,
-                                struct ts_incarnation inc, struct ts_incarnation replaces,
-                                const struct format_env *env, struct ts_why *why)
+                                const struct format_replica *want, const struct format_env *env,
+                                struct ts_why *why)
 {
     char dir[TS_PATH_MAX];
     enum ts_err err = ts_path(dir, why, node_dir, "groups/%s", group->name);
@@ -288,8 +308,8 @@ static enum ts_err make_replica(const char *node_dir, const struct cfg_group *gr
         return err;
     }
     step(env, "format a replica");
-    err = env->replica(dir, inc, replaces, group->id, why);
-    return err == TS_ERR_EXISTS ? check_incarnation(dir, "record", inc, why) : err;
+    err = env->replica(dir, want, why);
+    return err == TS_ERR_EXISTS ? check_incarnation(dir, "record", want->incarnation, why) : err;
 }
 
 static enum ts_err make_dirs(const char *node_dir, const struct format_env *env, struct ts_why *why)
@@ -322,8 +342,13 @@ static enum ts_err make_parts(const char *node_dir, const struct cfg_cluster *c,
     for (size_t i = 0; i < c->group_count && err == TS_OK; i++) {
         for (size_t m = 0; m < c->groups[i].nic_count && err == TS_OK; m++) {
             if (ts_nic_eq(c->groups[i].nics[m], node->id)) {
-                err = make_replica(node_dir, &c->groups[i], g->replica[i][m], g->replaces[i][m],
-                                   env, why);
+                struct format_replica want = {
+                    .incarnation = g->replica[i][m],
+                    .replaces = g->replaces[i][m],
+                    .group = c->groups[i].id,
+                    .floor = {g->epoch[i].v < FORMAT_EPOCH_STRIDE ? 0 : g->epoch[i].v},
+                };
+                err = make_replica(node_dir, &c->groups[i], &want, env, why);
             }
         }
     }

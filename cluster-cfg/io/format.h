@@ -37,16 +37,32 @@ struct format_genesis {
     struct ts_incarnation replaces[TS_GROUPS_MAX][TS_MEMBERS_MAX];
     bool voter_lost[TS_NODES_MAX];
     bool replacing[TS_NODES_MAX]; /* begun, and not complete */
+    /* By group: the epoch that it begins with. 1, or above all that a group whose state was
+     * restored may have had (adr/0021). */
+    struct ts_epoch epoch[TS_GROUPS_MAX];
+};
+
+/* Each formation of a group from a backup begins with the next multiple of this. */
+#define FORMAT_EPOCH_STRIDE (1ULL << 32)
+/* The first epoch after the epochs that a backup tells of. */
+static inline struct ts_epoch format_epoch_after(struct ts_epoch old)
+{
+    return (struct ts_epoch){(old.v / FORMAT_EPOCH_STRIDE + 1) * FORMAT_EPOCH_STRIDE};
+}
+
+/* A replica's disk as it is to be. */
+struct format_replica {
+    struct ts_incarnation incarnation;
+    struct ts_incarnation replaces; /* whose place it takes; 0: nobody's */
+    struct ts_group_id group;
+    struct ts_epoch floor; /* it acknowledges nothing below; 0: it has promised nothing */
 };
 
 /* What formation is given by its caller, since this folder stands below the replicator's. */
 struct format_env {
     /* Formats a replica's journal in `dir` in one step, with DIR/record a slot file that bears
-     * `incarnation`, for the place of `replaces` (0: of none). TS_ERR_EXISTS: formatted already,
-     * left untouched. */
-    enum ts_err (*replica)(const char *dir, struct ts_incarnation incarnation,
-                           struct ts_incarnation replaces, struct ts_group_id group,
-                           struct ts_why *why);
+     * `want->incarnation`. TS_ERR_EXISTS: formatted already, left untouched. */
+    enum ts_err (*replica)(const char *dir, const struct format_replica *want, struct ts_why *why);
     /* Called before each durable step, for tests that end the process there; NULL = none. */
     void (*step)(void *arg, const char *what);
     void *arg;
@@ -59,13 +75,14 @@ struct format_env {
 enum ts_err format_genesis_load(const char *run, const struct cfg_cluster *cluster,
                                 struct format_genesis *out, struct ts_why *why) TS_MUST_USE;
 
-/* Mints a genesis and writes it durably. RUN is made when missing.
+/* Mints a genesis and writes it durably. RUN is made when missing. `epochs` (by group) may be NULL:
+ * each begins with 1.
  * TS_ERR_EXISTS: there is one, or RUN holds data of a node (left untouched). */
 enum ts_err format_genesis_mint(const char *run, const struct cfg_cluster *cluster,
-                                struct format_genesis *out, const struct format_env *env,
-                                struct ts_why *why) TS_MUST_USE;
+                                const struct ts_epoch *epochs, struct format_genesis *out,
+                                const struct format_env *env, struct ts_why *why) TS_MUST_USE;
 
-/* The register value of a group that formation stores (epoch 1, the first NIC primary). */
+/* The register value of a group that formation stores (the first NIC primary, all in sync). */
 struct cfg_config format_first_config(const struct cfg_cluster *cluster,
                                       const struct format_genesis *genesis,
                                       const struct cfg_group *group);

@@ -61,6 +61,9 @@ static json_t *groups_json(const struct cfg_cluster *c, const struct format_gene
         }
         json_t *entry = json_pack("{s:i,s:s,s:s,s:o}", "id", (int)group->id.v, "name", group->name,
                                   "service", group->service, "replicas", replicas);
+        if (g->epoch[i].v != 1) { /* as before it was there, when it is the first */
+            (void)json_object_set_new(entry, "epoch", json_integer((json_int_t)g->epoch[i].v));
+        }
         (void)json_array_append_new(groups, entry);
     }
     return groups;
@@ -130,9 +133,15 @@ static enum ts_err read_group(const char *path, const json_t *entry, const struc
     const struct cfg_group *group = &c->groups[index];
     const char *service = json_string_value(json_object_get(entry, "service"));
     const json_t *replicas = json_object_get(entry, "replicas");
+    const json_t *epoch = json_object_get(entry, "epoch");
     if (!entry_is(entry, group->id.v, group->name) || service == NULL ||
         strcmp(service, group->service) != 0 || json_array_size(replicas) != group->nic_count) {
         return changed(path, why, "group", group->name);
+    }
+    g->epoch[index].v = epoch == NULL ? 1 : (uint64_t)json_integer_value(epoch);
+    if (epoch != NULL && (json_integer_value(epoch) <= 0 ||
+                          json_integer_value(epoch) % (json_int_t)FORMAT_EPOCH_STRIDE != 0)) {
+        return damaged(path, why);
     }
     for (size_t m = 0; m < group->nic_count; m++) {
         const json_t *r = json_array_get(replicas, m);

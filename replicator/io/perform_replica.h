@@ -96,8 +96,9 @@ struct perform_snapshot {
     struct svc_walk *walk;   /* of the one under way; NULL: all of it was handed over, or none is */
     struct perform_snapshot_job *job; /* … with what the worker needs; NULL: none is under way */
     struct ts_seq newest;             /* of those that are durable; 0: there is none */
-    struct ts_seq may_drop;           /* the journal up to here is in two snapshots, … */
-    struct ts_seq dropped;            /* … and was dropped up to here */
+    struct ts_seq wanted;   /* one is due that has this entry; 0: none is. The user raises it */
+    struct ts_seq may_drop; /* the journal up to here is in two snapshots, … */
+    struct ts_seq dropped;  /* … and was dropped up to here */
 };
 
 /* perform_transfer.c: a snapshot on its way to a learner, … */

@@ -167,7 +167,9 @@ static bool is_due(const struct perform_replica *r, struct ts_mono *at)
     const struct perform_snapshot *s = &r->snapshot;
     uint64_t limit = s->newest_bytes > s->limit ? s->newest_bytes : s->limit;
     *at = ts_mono_lt(s->retry_at, r->transfer.hold_until) ? r->transfer.hold_until : s->retry_at;
-    if (r->perform.applied_bytes - s->taken_at > limit) {
+    bool wanted =
+        ts_seq_lt(s->newest, s->wanted) && !ts_seq_lt(repl_applied(r->perform.core), s->wanted);
+    if (wanted || r->perform.applied_bytes - s->taken_at > limit) {
         return true;
     }
     /* Clients' writes are refused: a learner that asks for no more of the newest one is not waited

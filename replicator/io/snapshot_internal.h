@@ -23,6 +23,10 @@ enum ts_err snapshot_read_file(const char *path, struct ts_seq seq,
                                struct ts_incarnation incarnation, struct ts_group_id group,
                                snapshot_piece_fn *piece, void *arg, struct snapshot_info *info,
                                struct ts_why *why) TS_MUST_USE;
+/* The same of one that stands behind `offset` bytes of its file, whosever it is. */
+enum ts_err snapshot_read_any(const char *path, uint64_t offset, snapshot_piece_fn *piece,
+                              void *arg, struct snapshot_info *info,
+                              struct ts_why *why) TS_MUST_USE;
 enum ts_err snapshot_remove_unfinished(const char *dir, struct ts_why *why) TS_MUST_USE;
 
 #endif

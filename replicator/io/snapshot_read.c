@@ -72,8 +72,9 @@ static enum ts_err read_header(struct reader *r, struct ts_incarnation incarnati
     if (err != TS_OK) {
         return damaged(r, why);
     }
-    if (!ts_incarnation_eq(h->incarnation, incarnation) || h->group.v != group.v ||
-        h->mark.pos.seq.v != seq.v) {
+    bool any = incarnation.v == 0; /* a backup is nobody's */
+    if (!any && (!ts_incarnation_eq(h->incarnation, incarnation) || h->group.v != group.v ||
+                 h->mark.pos.seq.v != seq.v)) {
         return ts_why(why, TS_ERR_CORRUPT,
                       "%s holds entries up to %" PRIu64 " of group %u for incarnation %016" PRIx64
                       ", and should be of group %u for %016" PRIx64
@@ -164,12 +165,12 @@ enum ts_err snapshot_read(const char *dir, struct ts_seq seq, struct ts_incarnat
                         : snapshot_read_file(path, seq, incarnation, group, piece, arg, info, why);
 }
 
-enum ts_err snapshot_read_file(const char *path, struct ts_seq seq,
-                               struct ts_incarnation incarnation, struct ts_group_id group,
-                               snapshot_piece_fn *piece, void *arg, struct snapshot_info *info,
-                               struct ts_why *why)
+static enum ts_err read_at(const char *path, uint64_t offset, struct ts_seq seq,
+                           struct ts_incarnation incarnation, struct ts_group_id group,
+                           snapshot_piece_fn *piece, void *arg, struct snapshot_info *info,
+                           struct ts_why *why)
 {
-    struct reader r = {.path = path, .fd = -1};
+    struct reader r = {.path = path, .fd = -1, .at = offset};
     enum ts_err err = TS_OK;
     *info = (struct snapshot_info){.file_bytes = 0};
     r.fd = ts_disk_open(r.path, O_RDONLY, 0);
@@ -178,6 +179,8 @@ enum ts_err snapshot_read_file(const char *path, struct ts_seq seq,
     }
     if (ts_disk_size(r.fd, &r.size) != 0) {
         err = ts_why_sys(why, errno, "cannot look at %s", r.path);
+    } else if (r.size < offset) {
+        err = damaged(&r, why);
     }
     info->file_bytes = r.size;
     if (err == TS_OK) {
@@ -291,6 +294,22 @@ enum ts_err snapshot_scrub_step(struct snapshot_scrub *s, size_t bytes, bool *mo
 }
 
 /* ---- the start ---- */
+
+enum ts_err snapshot_read_file(const char *path, struct ts_seq seq,
+                               struct ts_incarnation incarnation, struct ts_group_id group,
+                               snapshot_piece_fn *piece, void *arg, struct snapshot_info *info,
+                               struct ts_why *why)
+{
+    return read_at(path, 0, seq, incarnation, group, piece, arg, info, why);
+}
+
+enum ts_err snapshot_read_any(const char *path, uint64_t offset, snapshot_piece_fn *piece,
+                              void *arg, struct snapshot_info *info, struct ts_why *why)
+{
+    struct ts_incarnation any = {0};
+    return read_at(path, offset, (struct ts_seq){0}, any, (struct ts_group_id){0}, piece, arg, info,
+                   why);
+}
 
 /* Whether the one before may be tried instead. */
 static bool is_broken(enum ts_err err)

@@ -14,6 +14,7 @@ static union {
     struct report_handoff handoff;
     struct report_figures figures;
     struct report_serves serves;
+    struct report_snapshot snapshot;
 } report;
 
 static enum ts_err decode(struct ts_bytes b)
@@ -35,6 +36,8 @@ static enum ts_err decode(struct ts_bytes b)
         return report_figures_decode(&report.figures, b);
     case REPORT_SERVES:
         return report_serves_decode(&report.serves, b);
+    case REPORT_SNAPSHOT:
+        return report_snapshot_decode(&report.snapshot, b);
     }
     return TS_ERR_MALFORMED;
 }
@@ -58,6 +61,8 @@ static enum ts_err encode(enum report_kind kind, struct ts_writer *w)
         return report_figures_encode(&report.figures, w);
     case REPORT_SERVES:
         return report_serves_encode(&report.serves, w);
+    case REPORT_SNAPSHOT:
+        return report_snapshot_encode(&report.snapshot, w);
     }
     return TS_ERR_MALFORMED;
 }

@@ -1,5 +1,5 @@
-/* What an operator's tools see of a running pair: latencies, metrics. The tests stand in one order
- * and share the pair. */
+/* What an operator's tools see of a running pair: latencies, metrics, a backup. The tests stand in
+ * one order and share the pair. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -165,11 +165,84 @@ static void test_metrics_are_scraped(void **state)
     assert_null(strstr(said, "arb1 twinstep_epoch"));
 }
 
+/* Runs a line of shell with $T, the command, $RUN, $NEW, a run directory beside it, and $H, the
+ * address of NIC `nic`. */
+static enum ts_err shell(unsigned nic, const char *line)
+{
+    char text[4096];
+    struct ts_why why;
+    snprintf(text, sizeof(text), "T=%s/twinstep; RUN=%s; NEW=%s.new; H=%s; %s",
+             fixture.pair.run.bin, fixture.run, fixture.run,
+             fixture.pair.cluster.nodes[nic].paths[0], line);
+    const char *argv[] = {"sh", "-c", text, NULL};
+    return lab_exec(argv, NULL, said, sizeof(said), &why);
+}
+
+static void expect(unsigned nic, const char *line, const char *words)
+{
+    enum ts_err err = shell(nic, line);
+    if (err != TS_OK || strstr(said, words) == NULL) {
+        print_error("%s\nsaid (%s):\n%s", line, ts_err_text(err), said);
+        fail();
+    }
+}
+
+/* Until the answer of NIC `nic`, or a refusal that is not meant, is there. */
+static void expect_soon(unsigned nic, const char *line, const char *words)
+{
+    uint64_t end = lab_now_ns() + WAIT_MS * TS_NS_PER_MS;
+    do {
+        (void)shell(nic, line);
+        assert_true(lab_now_ns() < end);
+        lab_pause_ms(50);
+    } while (strstr(said, words) == NULL);
+}
+
+/* Goal: a cluster that is restored has what the backup has and nothing else, in an epoch above; an
+ * old voter with a valid certificate learns the new register, an old replica is left out. */
+static void test_backup_is_restored_and_old_disks_are_left_out(void **state)
+{
+    (void)state;
+    unsigned primary = fixture_primary(&fixture);
+    struct lab_guard guard = {0};
+    struct ts_why why;
+    char fresh[LAB_SCRATCH_MAX + 8];
+    snprintf(fresh, sizeof(fresh), "%s.new", fixture.run);
+    assert_int_equal(lab_guard_begin(&guard, fresh, lab_pair_nodes, &why), TS_OK);
+    expect(primary, "redis-cli -h $H SET keep yes", "OK");
+    expect(primary, "$T backup kv $NEW.kv --dir $RUN", "taken on");
+    assert_null(strstr(said, lab_pair_node(&fixture.pair, primary))); /* a secondary's will do */
+    expect(primary, "redis-cli -h $H SET lost yes", "OK");
+    expect(primary,
+           "$T backup kv $NEW.kv2 --dir $RUN --json --nic $($T status --dir $RUN --json | "
+           "python3 -c 'import json,sys; print(json.load(sys.stdin)[\"groups\"][0]"
+           "[\"primary\"])')",
+           "\"seq\"");
+    expect(0, "! $T restore kv $NEW.kv --config $RUN/cluster.yaml --dir $RUN 2>&1",
+           "not an empty directory");
+    expect(0, "$T down --dir $RUN", "ended");
+    expect(0, "$T restore kv $NEW.kv --config $RUN/cluster.yaml --dir $NEW", "epoch 4294967296");
+    expect(0, "rm -r $NEW/arb1/voter && cp -a $RUN/arb1/voter $NEW/arb1/voter && $T up --dir $NEW",
+           "primary nic1, in sync nic1 nic2");
+    expect(0, "redis-cli -h $H MGET keep lost; redis-cli -h $H SET new yes", "yes\n\nOK");
+    expect(0, "$T status --dir $NEW", "epoch 42949672");
+    expect(0,
+           "$T down --dir $NEW --nic nic2 && mv $NEW/nic2/groups/kv $NEW/aside && "
+           "cp -a $RUN/nic2/groups/kv $NEW/nic2/groups/kv && "
+           "($T up --timeout 5 --dir $NEW --nic nic2 2>&1 || :)",
+           "another disk was enrolled in its place");
+    expect_soon(0, "redis-cli -h $H MGET new lost", "yes\n\n");
+    expect(0, "$T down --dir $NEW; rm -rf $NEW $NEW.kv $NEW.kv2; $T up --dir $RUN", "in sync");
+    expect_soon(fixture_primary(&fixture), "redis-cli -h $H MGET keep lost", "yes\nyes");
+    lab_guard_end(&guard);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_latency_of_all_stages_is_told),
         cmocka_unit_test(test_metrics_are_scraped),
+        cmocka_unit_test(test_backup_is_restored_and_old_disks_are_left_out),
     };
     return fixture_run(tests);
 }

@@ -32,20 +32,18 @@ struct fixture {
     unsigned die_at; /* the process ends before this step; 0 = never */
 };
 
-static enum ts_err fake_replica(const char *dir, struct ts_incarnation incarnation,
-                                struct ts_incarnation replaces, struct ts_group_id group,
+static enum ts_err fake_replica(const char *dir, const struct format_replica *want,
                                 struct ts_why *why)
 {
-    (void)replaces;
     char staging[TS_PATH_MAX];
     char record[TS_PATH_MAX];
     enum ts_err err = ts_dir_stage_begin(dir, staging, why);
     if (err != TS_OK) {
         return err;
     }
-    const uint8_t id = (uint8_t)group.v;
+    const uint8_t id = (uint8_t)want->group.v;
     assert_int_equal(ts_path(record, why, staging, "record"), TS_OK);
-    assert_int_equal(ts_slot_format(record, incarnation, 64, (struct ts_bytes){&id, 1}, why),
+    assert_int_equal(ts_slot_format(record, want->incarnation, 64, (struct ts_bytes){&id, 1}, why),
                      TS_OK);
     return ts_dir_stage_finish(dir, why);
 }
@@ -97,7 +95,7 @@ static enum ts_err form(struct fixture *f, struct format_genesis *g)
     struct format_env env = {.replica = fake_replica, .step = count_step, .arg = f};
     enum ts_err err = format_genesis_load(f->run, &f->cluster, g, &f->why);
     if (err == TS_ERR_NOT_FOUND) {
-        err = format_genesis_mint(f->run, &f->cluster, g, &env, &f->why);
+        err = format_genesis_mint(f->run, &f->cluster, NULL, g, &env, &f->why);
     }
     bool formed[TS_NODES_MAX] = {false};
     for (size_t i = 0; i < f->cluster.node_count && err == TS_OK; i++) {
@@ -395,12 +393,33 @@ static void test_genesis_load_damaged_is_corrupt(void **state)
     assert_int_equal(format_genesis_load(f->run, &f->cluster, &g, &f->why), TS_ERR_VERSION);
 }
 
+/* Goal: a group from a backup begins with its epoch, also as the genesis is read again, and with a
+ * ballot that an earlier formation's voters can not have reached; others begin as ever. */
+static void test_genesis_with_epochs_begins_above(void **state)
+{
+    struct fixture *f = *state;
+    struct format_env env = {.replica = fake_replica};
+    struct format_genesis minted;
+    struct format_genesis loaded;
+    struct ts_epoch epochs[2] = {{1}, format_epoch_after((struct ts_epoch){77})};
+    assert_true(epochs[1].v == FORMAT_EPOCH_STRIDE);
+    assert_true(format_epoch_after(epochs[1]).v == 2 * FORMAT_EPOCH_STRIDE);
+    assert_int_equal(format_genesis_mint(f->run, &f->cluster, epochs, &minted, &env, &f->why),
+                     TS_OK);
+    assert_int_equal(format_genesis_load(f->run, &f->cluster, &loaded, &f->why), TS_OK);
+    struct cfg_config a = format_first_config(&f->cluster, &loaded, &f->cluster.groups[0]);
+    struct cfg_config b = format_first_config(&f->cluster, &loaded, &f->cluster.groups[1]);
+    assert_int_equal(a.epoch.v, 1);
+    assert_true(b.epoch.v == FORMAT_EPOCH_STRIDE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
         TEST(test_format_new_cluster_gives_genesis_everywhere),
         TEST(test_format_again_takes_no_step),
+        TEST(test_genesis_with_epochs_begins_above),
         TEST(test_format_killed_at_every_step_is_completed),
         TEST(test_format_lost_genesis_is_refused),
         TEST(test_format_blank_disk_of_formed_node_is_refused),

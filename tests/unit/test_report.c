@@ -105,6 +105,23 @@ static void test_figures_round_trip_is_same(void **state)
     assert_int_equal(out.group.v, TS_GROUPS_MAX);
 }
 
+/* Goal: the wish for a snapshot comes back as it was; one without a group or an entry is none. */
+static void test_snapshot_round_trip_is_same(void **state)
+{
+    (void)state;
+    struct report_snapshot in = {.group = {3}, .seq = {17}};
+    struct report_snapshot out = {0};
+    struct ts_writer w = ts_writer_init(buffer, sizeof(buffer));
+    assert_int_equal(report_snapshot_encode(&in, &w), TS_OK);
+    assert_int_equal(report_peek(written(&w)), REPORT_SNAPSHOT);
+    assert_int_equal(report_snapshot_decode(&out, written(&w)), TS_OK);
+    assert_true(out.group.v == 3 && out.seq.v == 17);
+    in.seq.v = 0;
+    w = ts_writer_init(buffer, sizeof(buffer));
+    assert_int_equal(report_snapshot_encode(&in, &w), TS_OK);
+    assert_int_equal(report_snapshot_decode(&out, written(&w)), TS_ERR_MALFORMED);
+}
+
 static struct report_replica sample_replica(void)
 {
     struct report_replica r = {.nic = {1}, .group = {1}, .role = REPORT_ROLE_PRIMARY};
@@ -307,7 +324,7 @@ static void test_decode_out_of_range_is_refused(void **state)
     }
     assert_int_equal(report_procs_decode(&out, b), TS_OK);
     assert_int_equal(report_peek((struct ts_bytes){buffer, 1}), REPORT_NONE);
-    buffer[1] = REPORT_SERVES + 1;
+    buffer[1] = REPORT_SNAPSHOT + 1;
     assert_int_equal(report_peek(b), REPORT_NONE);
 }
 
@@ -344,6 +361,7 @@ int main(void)
         cmocka_unit_test(test_handoff_round_trip_is_same),
         cmocka_unit_test(test_serves_round_trip_is_same),
         cmocka_unit_test(test_figures_round_trip_is_same),
+        cmocka_unit_test(test_snapshot_round_trip_is_same),
         cmocka_unit_test(test_peers_of_largest_cluster_fit),
         cmocka_unit_test(test_replica_round_trip_is_same),
         cmocka_unit_test(test_replica_why_with_control_bytes_is_cleaned),

@@ -29,8 +29,8 @@ ALLOWED = {
                         "vsan-witness"),
     # Formation gives the folder below the replicator's its one disk format.
     "cli": ("base", "base/io", "net", "cluster-cfg", "cluster-cfg/io", "lab",
-            "replicator/io/journal.h", "replicator/io/journal_inspect.h",
-            "replicator/io/replica_record.h"),
+            "replicator/io/backup_file.h", "replicator/io/journal.h",
+            "replicator/io/journal_inspect.h", "replicator/io/replica_record.h"),
     "lab": ("base", "base/io", "net", "cluster-cfg", "cluster-cfg/io"),
     "daemon": ("base", "base/io", "net", "cluster-cfg", "cluster-cfg/io", "heartbeat",
                "heartbeat/io", "replicator", "replicator/io", "services", "services/io",

@@ -1,0 +1,282 @@
+/* twinstep backup. */
+#include <errno.h>
+#include <getopt.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli/cli.h"
+#include "cli/gather.h"
+#include "lab/clock.h"
+#include "replicator/io/backup_file.h"
+
+#define TIMEOUT_S_DEFAULT 120
+#define TIMEOUT_S_MAX 86400
+#define LOOK_MS 50
+#define AGAIN_MS 500
+
+struct backup_args {
+    const struct cli *cli;
+    const char *dir;
+    const char *group;
+    const char *file;
+    const char *nic; /* NULL: the command chooses */
+    unsigned timeout_s;
+    bool as_json;
+};
+
+static void print_help(FILE *out)
+{
+    (void)fprintf(
+        out,
+        "usage: twinstep backup GROUP FILE [--nic NIC] [--dir RUN] [--timeout S] [--json]\n"
+        "\n"
+        "Writes the state of a running group to FILE, which must not exist: a snapshot with all\n"
+        "that was committed when the command began, as far as the nodes of this machine know. The\n"
+        "service goes on meanwhile. FILE is read again and checked before it gets its name.\n"
+        "twinstep restore forms a new cluster with it.\n"
+        "\n"
+        "  --nic NIC    take it from this NIC's replica, of this machine (default: a secondary in\n"
+        "               sync, if there is one here, else the primary)\n"
+        "  --dir RUN    where the nodes keep their data (default ./run)\n"
+        "  --timeout S  give up after so many seconds (default %d)\n"
+        "  --json       what was done for programs\n"
+        "\n"
+        "Exit status: 0 done, 1 failed (no FILE is left), 2 wrong usage, 3 no node answers.\n",
+        TIMEOUT_S_DEFAULT);
+}
+
+/* Whose snapshot it is to be, and of which entry at least. */
+struct source {
+    char nic[CFG_NAME_MAX];
+    uint64_t committed;
+};
+
+/* The one that was named; else who is in sync and does not serve; else the primary. */
+static int rank(const struct backup_args *a, const json_t *replica, const json_t *group)
+{
+    const char *role = cli_string(replica, "role", "");
+    const char *node = cli_string(replica, "node", "?");
+    bool in_sync = false;
+    size_t i;
+    json_t *name;
+    json_array_foreach(json_object_get(group, "in_sync"), i, name)
+    {
+        in_sync = in_sync || strcmp(json_string_value(name), node) == 0;
+    }
+    if (strcmp(role, "down") == 0 || strcmp(role, "silent") == 0) {
+        return 0;
+    }
+    if (a->nic != NULL) {
+        return strcmp(node, a->nic) == 0 ? 1 : 0;
+    }
+    if (strcmp(role, "secondary") == 0 && in_sync) {
+        return 3;
+    }
+    return strcmp(role, "primary") == 0 ? 2 : 1;
+}
+
+static int choose(const struct backup_args *a, const json_t *merged, struct source *out)
+{
+    size_t i;
+    size_t k;
+    json_t *group;
+    json_t *replica;
+    int best = 0;
+    *out = (struct source){.committed = 0};
+    json_array_foreach(json_object_get(merged, "groups"), i, group)
+    {
+        if (strcmp(cli_string(group, "group", ""), a->group) != 0) {
+            continue;
+        }
+        json_array_foreach(json_object_get(group, "replicas"), k, replica)
+        {
+            uint64_t committed = (uint64_t)cli_number(replica, "committed");
+            int own = rank(a, replica, group);
+            out->committed = committed > out->committed ? committed : out->committed;
+            if (own > best) {
+                best = own;
+                (void)snprintf(out->nic, sizeof(out->nic), "%.31s",
+                               cli_string(replica, "node", "?"));
+            }
+        }
+    }
+    if (best == 0) {
+        return cli_fail(a->cli, CLI_FAILED,
+                        "no replica of %s%s%s runs on this machine; twinstep status tells which do",
+                        a->group, a->nic == NULL ? "" : " on ", a->nic == NULL ? "" : a->nic);
+    }
+    if (out->committed == 0) {
+        return cli_fail(a->cli, CLI_FAILED,
+                        "%s has committed nothing yet: there is nothing to back up", a->group);
+    }
+    return CLI_OK;
+}
+
+static void ask_for_snapshot(const struct backup_args *a, const struct cfg_cluster *cluster,
+                             const struct source *from, char *last, size_t cap)
+{
+    json_t *request = json_pack("{s:s,s:s,s:I}", "cmd", "snapshot", "group", a->group, "seq",
+                                (json_int_t)from->committed);
+    json_t *answers = cli_ask_all(a->dir, cluster, from->nic, request, CLI_ASK_MS);
+    (void)snprintf(last, cap, "%s", cli_string(json_array_get(answers, 0), "error", ""));
+    json_decref(answers);
+    json_decref(request);
+}
+
+/* Writes FILE as soon as there is a snapshot that has enough. */
+static int take(const struct backup_args *a, const struct cfg_cluster *cluster,
+                const struct source *from, const struct backup_about *about, const char *folder,
+                struct snapshot_info *info)
+{
+    char last[TS_WHY_MAX] = "";
+    uint64_t begun = lab_now_ns();
+    uint64_t said = 0;
+    for (;;) {
+        struct ts_why why = {0};
+        struct ts_seq newest = {0};
+        enum ts_err err = backup_newest(folder, &newest, &why);
+        if (err == TS_OK && newest.v >= from->committed) {
+            err = backup_write(a->file, about, folder, newest, info, &why);
+            if (err == TS_OK) {
+                return CLI_OK;
+            }
+            if (err != TS_ERR_NOT_FOUND) { /* else it has gone: there is a newer one */
+                return cli_fail(a->cli, CLI_FAILED, "%s", why.text);
+            }
+        } else if (err != TS_OK) {
+            return cli_fail(a->cli, CLI_FAILED, "%s", why.text);
+        }
+        uint64_t now = lab_now_ns();
+        if (said == 0 || now - said >= AGAIN_MS * TS_NS_PER_MS) {
+            ask_for_snapshot(a, cluster, from, last, sizeof(last));
+            said = now;
+        }
+        if (now - begun >= a->timeout_s * TS_NS_PER_S) {
+            return cli_fail(a->cli, CLI_FAILED,
+                            "%s has taken no snapshot with entry %llu within %u s%s%s; its log in "
+                            "%s/%s/log tells why (a full disk, say)",
+                            from->nic, (unsigned long long)from->committed, a->timeout_s,
+                            last[0] == '\0' ? "" : ": ", last, a->dir, from->nic);
+        }
+        lab_pause_ms(LOOK_MS);
+    }
+}
+
+static void print_done(const struct backup_args *a, const struct backup_about *about,
+                       const struct snapshot_info *info)
+{
+    unsigned long long seq = (unsigned long long)info->header.mark.pos.seq.v;
+    unsigned long long bytes = (unsigned long long)info->trailer.bytes;
+    if (!a->as_json) {
+        (void)fprintf(a->cli->out,
+                      "%s: the state of %s after entry %llu, epoch %llu, taken on %s: %llu bytes "
+                      "(%llu in the file)\n",
+                      a->file, about->group, seq, (unsigned long long)info->header.mark.epoch.v,
+                      about->node, bytes, (unsigned long long)info->file_bytes);
+        return;
+    }
+    json_t *o =
+        json_pack("{s:i,s:s,s:s,s:s,s:s,s:I,s:I,s:I,s:I}", "version", 1, "file", a->file, "cluster",
+                  about->cluster, "group", about->group, "node", about->node, "seq",
+                  (json_int_t)seq, "epoch", (json_int_t)info->header.mark.epoch.v, "state_bytes",
+                  (json_int_t)bytes, "file_bytes", (json_int_t)info->file_bytes);
+    (void)json_dumpf(o, a->cli->out, JSON_INDENT(1));
+    (void)fputc('\n', a->cli->out);
+    json_decref(o);
+}
+
+static int back_up(const struct backup_args *a)
+{
+    struct cfg_cluster cluster;
+    struct source from;
+    struct snapshot_info info;
+    char folder[TS_PATH_MAX];
+    struct ts_why why = {0};
+    struct timespec t;
+    int status = cli_open_run(a->cli, a->dir, &cluster);
+    if (status != CLI_OK) {
+        return status;
+    }
+    const struct cfg_group *g = cfg_cluster_group_by_name(&cluster, a->group);
+    const struct cfg_node *nic = a->nic == NULL ? NULL : cfg_cluster_node_by_name(&cluster, a->nic);
+    if (g == NULL || (a->nic != NULL && (nic == NULL || !cfg_group_has(g, nic->id)))) {
+        return cli_fail(a->cli, CLI_USAGE, "the cluster of %s has no group \"%s\"%s%s", a->dir,
+                        a->group, a->nic == NULL ? "" : " on ", a->nic == NULL ? "" : a->nic);
+    }
+    json_t *request = json_pack("{s:s}", "cmd", "status");
+    json_t *answers = cli_ask_all(a->dir, &cluster, NULL, request, CLI_ASK_MS);
+    json_t *merged = cli_merge(&cluster, answers);
+    status = cli_answered(answers) > 0
+                 ? choose(a, merged, &from)
+                 : cli_fail(a->cli, CLI_UNREACHABLE,
+                            "no node of %s answers; a backup is of a running group", a->dir);
+    json_decref(merged);
+    json_decref(answers);
+    json_decref(request);
+    if (status != CLI_OK) {
+        return status;
+    }
+    if (ts_path(folder, &why, a->dir, "%s/groups/%s", from.nic, a->group) != TS_OK) {
+        return cli_fail(a->cli, CLI_FAILED, "%s", why.text);
+    }
+    struct backup_about about = {.taken_us = 0};
+    (void)clock_gettime(CLOCK_REALTIME, &t);
+    about.taken_us = (uint64_t)t.tv_sec * 1000000U + (uint64_t)t.tv_nsec / 1000U;
+    (void)snprintf(about.cluster, sizeof(about.cluster), "%s", cluster.name);
+    (void)snprintf(about.group, sizeof(about.group), "%s", g->name);
+    (void)snprintf(about.service, sizeof(about.service), "%s", g->service);
+    (void)snprintf(about.node, sizeof(about.node), "%s", from.nic);
+    status = take(a, &cluster, &from, &about, folder, &info);
+    if (status == CLI_OK) {
+        print_done(a, &about, &info);
+    }
+    return status;
+}
+
+int cli_backup(const struct cli *cli, int argc, char **argv)
+{
+    static const struct option OPTIONS[] = {
+        {"nic", required_argument, NULL, 'n'},     {"dir", required_argument, NULL, 'd'},
+        {"timeout", required_argument, NULL, 't'}, {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
+    };
+    struct backup_args a = {.cli = cli, .dir = CLI_DEFAULT_DIR, .timeout_s = TIMEOUT_S_DEFAULT};
+    int c;
+    optind = 0; /* GNU: from the beginning, whatever was parsed before */
+    while ((c = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
+        char *end = NULL;
+        unsigned long n;
+        switch (c) {
+        case 'n':
+            a.nic = optarg;
+            break;
+        case 'd':
+            a.dir = optarg;
+            break;
+        case 't':
+            n = strtoul(optarg, &end, 10);
+            if (*optarg < '0' || *optarg > '9' || *end != '\0' || n < 1 || n > TIMEOUT_S_MAX) {
+                return cli_fail(cli, CLI_USAGE, "--timeout %s: give 1 to %d seconds", optarg,
+                                TIMEOUT_S_MAX);
+            }
+            a.timeout_s = (unsigned)n;
+            break;
+        case 'j':
+            a.as_json = true;
+            break;
+        case 'h':
+            print_help(cli->out);
+            return CLI_OK;
+        default:
+            return cli_usage(cli, "backup");
+        }
+    }
+    if (argc - optind < 2) {
+        return cli_fail(cli, CLI_USAGE,
+                        "which group, and to which file? \"twinstep backup --help\" tells more");
+    }
+    a.group = argv[optind];
+    a.file = argv[optind + 1];
+    return optind + 2 < argc ? cli_excess(cli, "backup", argv[optind + 2]) : back_up(&a);
+}
