@@ -97,6 +97,7 @@ int cli_ca(const struct cli *cli, int argc, char **argv);
 int cli_user(const struct cli *cli, int argc, char **argv);
 int cli_backup(const struct cli *cli, int argc, char **argv);
 int cli_restore(const struct cli *cli, int argc, char **argv);
+int cli_bundle(const struct cli *cli, int argc, char **argv);
 int cli_journal(const struct cli *cli, int argc, char **argv);
 int cli_version(const struct cli *cli, int argc, char **argv);
 

@@ -18,6 +18,7 @@ static const struct cli_command COMMANDS[] = {
     {"backup", "write the state of a running group to a file", cli_backup},
     {"restore", "form a new cluster from such files", cli_restore},
     {"journal", "what a replica's directory holds on its disk", cli_journal},
+    {"support-bundle", "what whoever helps you wants to see, in one file without keys", cli_bundle},
     {"version", "the version of this command and of the running nodes", cli_version},
 };
 #define TITLE_MAX 32
@@ -27,7 +28,7 @@ static void print_help(FILE *out)
 {
     (void)fputs("usage: twinstep COMMAND [OPTION …]\n\nCommands:\n", out);
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        (void)fprintf(out, "  %-9s %s\n", COMMANDS[i].name, COMMANDS[i].summary);
+        (void)fprintf(out, "  %-15s %s\n", COMMANDS[i].name, COMMANDS[i].summary);
     }
     (void)fputs(
         "\n\"twinstep COMMAND --help\" tells its options.\n"

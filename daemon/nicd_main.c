@@ -1,8 +1,11 @@
 /* nicd: starts the programs of one node and keeps them running. See nicd.h. */
 #include <errno.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/exit.h"
@@ -25,6 +28,28 @@ static enum ts_err own_directory(char out[TS_PATH_MAX], struct ts_why *why)
         *slash = '\0';
     }
     return TS_OK;
+}
+
+/* Tells the systemd that started this program, if one did (Type=notify): one datagram,
+ * sd_notify(3). That is all of libsystemd that is needed here. Nothing depends on its arrival. */
+static void tell_systemd(const char *state)
+{
+    const char *name = getenv("NOTIFY_SOCKET");
+    struct sockaddr_un to = {.sun_family = AF_UNIX};
+    size_t len = name == NULL ? 0 : strlen(name);
+    if (len < 2 || len >= sizeof(to.sun_path) || (name[0] != '/' && name[0] != '@')) {
+        return;
+    }
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    memcpy(to.sun_path, name, len);
+    if (name[0] == '@') {
+        to.sun_path[0] = '\0'; /* an abstract address */
+    }
+    if (fd >= 0) {
+        socklen_t to_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
+        (void)sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&to, to_len);
+        (void)close(fd);
+    }
 }
 
 /* The lock, the directories and the pid file. */
@@ -76,7 +101,9 @@ static int run(struct daemon_start *s, const char *libexec, bool *clean)
         (void)uv_loop_close(&loop);
         return err == TS_ERR_LIMIT ? TS_EXIT_CONFIG : TS_EXIT_FAILURE;
     }
+    tell_systemd("READY=1\nSTATUS=its programs are started");
     (void)uv_run(&loop, UV_RUN_DEFAULT);
+    tell_systemd("STOPPING=1");
     *clean = nicd_close(n);
     net_log(&s->log, NET_LOG_INFO, "all programs are stopped%s",
             *clean ? "" : "; the disk did not take the last lines of their logs");

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cluster-cfg/io/metrics.h"
+
 static const char *const VOTER_STATES[] = {
 #define ADMIN_VOTER_NAME(sym, name) name,
     ADMIN_VOTER_LIST(ADMIN_VOTER_NAME)
@@ -361,8 +363,8 @@ static json_t *dispatch(const struct admin_state *s, const json_t *request, stru
     }
     const char *cmd = json_string_value(json_object_get(request, "cmd"));
     if (cmd == NULL) {
-        return refusal(
-            "\"cmd\" is missing; known are: status, latency, events, handoff, snapshot, version");
+        return refusal("\"cmd\" is missing; known are: status, latency, metrics, events, handoff, "
+                       "snapshot, version");
     }
     if (strcmp(cmd, "status") == 0) {
         return admin_status_json(s, now, wall_us);
@@ -370,6 +372,13 @@ static json_t *dispatch(const struct admin_state *s, const json_t *request, stru
     if (strcmp(cmd, "latency") == 0) {
         json_t *o = head(s);
         set(o, "groups", admin_latency_json(s, now));
+        return o;
+    }
+    if (strcmp(cmd, "metrics") == 0) {
+        json_t *o = head(s);
+        char *text = metrics_text(s, now, wall_us);
+        set(o, "text", text == NULL ? json_null() : json_string(text));
+        free(text);
         return o;
     }
     if (strcmp(cmd, "events") == 0) {
@@ -385,7 +394,7 @@ static json_t *dispatch(const struct admin_state *s, const json_t *request, stru
         return head(s);
     }
     return refusal(
-        "unknown \"cmd\"; known are: status, latency, events, handoff, snapshot, version");
+        "unknown \"cmd\"; known are: status, latency, metrics, events, handoff, snapshot, version");
 }
 
 char *admin_answer(const struct admin_state *s, struct ts_bytes request, struct ts_mono now,

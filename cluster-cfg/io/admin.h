@@ -5,11 +5,11 @@
  * is its owner's). A node tells its own voter's state and what its own processes report: who
  * wants the cluster's asks every node and merges.
  *
- * Request:  {"version": 1, "cmd": "status" | "latency" | "events" | "handoff" | "snapshot" |
- *            "version"}
- *   handoff also takes "group", "epoch" (of the primary there) and "nic" (to whom; any without it)
- *   events also takes "since" (an event number, default 0) and "limit" (default and at most 1000)
- * Reply:    {"version": 1, "ok": true, …} or {"version": 1, "ok": false, "error": "a sentence"}
+ * Request:  {"version": 1, "cmd": "status" | "latency" | "metrics" | "events" | "handoff" |
+ * "snapshot" | "version"} handoff also takes "group", "epoch" (of the primary there) and "nic" (to
+ * whom; any without it) events also takes "since" (an event number, default 0) and "limit" (default
+ * and at most 1000) Reply:    {"version": 1, "ok": true, …} or {"version": 1, "ok": false, "error":
+ * "a sentence"}
  *
  * version:  "release", "cluster", "node", "pid"
  * status:   "release" "cluster" "node" "id" "arbiter" "pid" "uptime_ms" "wall_us"
@@ -39,6 +39,7 @@
  * count]]}]}] for each group with a replica here, since that one started: counters of
  *           REPORT_COUNTER_LIST, stages of REPORT_STAGE_LIST. Of "buckets" those that are not
  *           empty; the last one's bound may be null. A quantile is at most a quarter too long.
+ * metrics:  "text": as GET /metrics gives it (cluster-cfg/io/metrics.h)
  * handoff:  the wish is on its way to the replica here, which is the group's primary by its own
  *           word; what comes of it the status of the group tells (R4.5)
  * snapshot: takes "group" and "seq": the wish for a snapshot of a state in which this entry was

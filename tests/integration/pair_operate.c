@@ -1,5 +1,5 @@
-/* What an operator's tools see of a running pair: latencies, metrics, a backup. The tests stand in
- * one order and share the pair. */
+/* What an operator's tools see of a running pair: latencies, metrics, a backup, a bundle. The tests
+ * stand in one order and share the pair. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -237,12 +237,54 @@ static void test_backup_is_restored_and_old_disks_are_left_out(void **state)
     lab_guard_end(&guard);
 }
 
+/* Goal: a bundle has what it says, of every node, and no key, user or client's data. */
+static void test_support_bundle_has_no_secrets(void **state)
+{
+    (void)state;
+    unsigned primary = fixture_primary(&fixture);
+    expect(primary, "redis-cli -h $H SET tell-nobody 123454321", "OK");
+    expect(primary,
+           "umask 022; $T user add app --role write --dir $RUN >/dev/null && "
+           "$T support-bundle $NEW.tar.gz --dir $RUN && stat -c %a $NEW.tar.gz",
+           "600");
+    expect(primary, "tar -xzOf $NEW.tar.gz --wildcards '*/MANIFEST'", "nic2/journal-kv.txt");
+    static const char *const PARTS[] = {"status.json",      "latency.json", "explain.txt",
+                                        "cluster.yaml",     "machine.txt",  "nic1/metrics.txt",
+                                        "arb1/log-nicd.log"};
+    for (size_t i = 0; i < sizeof(PARTS) / sizeof(PARTS[0]); i++) {
+        char line[256];
+        snprintf(line, sizeof(line), "tar -xzOf $NEW.tar.gz --wildcards '*/%s' | grep -c .",
+                 PARTS[i]);
+        expect(primary, line, "");
+        assert_true(strtol(said, NULL, 10) > 0);
+    }
+    expect(primary, "tar -xzOf $NEW.tar.gz --wildcards '*/nic1/metrics.txt'", "# TYPE twinstep_");
+    expect(primary,
+           "! tar -xzOf $NEW.tar.gz | grep -a -e 'PRIVATE KEY' -e 123454321 -e BEGIN && "
+           "! tar -xzOf $NEW.tar.gz | grep -a -F \"$(cut -d' ' -f5 $RUN/users | tail -1)\" "
+           "&& echo clean",
+           "clean");
+    expect(primary,
+           "! $T support-bundle $NEW.tar.gz --dir $RUN 2>&1 && rm $NEW.tar.gz && "
+           "$T user remove app --open --dir $RUN",
+           "never overwritten");
+}
+
+/* Goal: whoever starts nicd as systemd does is told when its programs are started. */
+static void test_nicd_tells_systemd_that_it_is_ready(void **state)
+{
+    (void)state;
+    expect(0, "python3 " CLIENTS_DIR "/notified.py $NEW.sock $T $RUN arb1", "READY=1");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_latency_of_all_stages_is_told),
         cmocka_unit_test(test_metrics_are_scraped),
         cmocka_unit_test(test_backup_is_restored_and_old_disks_are_left_out),
+        cmocka_unit_test(test_support_bundle_has_no_secrets),
+        cmocka_unit_test(test_nicd_tells_systemd_that_it_is_ready),
     };
     return fixture_run(tests);
 }
