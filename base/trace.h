@@ -28,6 +28,10 @@
     X(TS_TRACE_CONFIG, "config", "primary", "in-sync-mask") \
     X(TS_TRACE_ABDICATED, "abdicated", "peer", "reason") \
     X(TS_TRACE_RESUMES, "resumes", "", "") \
+    X(TS_TRACE_SUSPECT, "suspect", "peer", "") \
+    X(TS_TRACE_REPLAYS, "replays", "", "") \
+    X(TS_TRACE_CULPRIT, "culprit", "", "") \
+    X(TS_TRACE_ALARM_REPLAYS, "alarm-replays", "peer", "") \
     X(TS_TRACE_ENROLLED, "enrolled", "peer", "replaced") \
     X(TS_TRACE_REPLACED, "replaced", "by", "") \
     X(TS_TRACE_HANDOFF, "handoff", "peer", "") \

@@ -146,7 +146,9 @@ enum report_trace_role {
       "an in-sync replica does not acknowledge, and no majority of voters has removed it") \
     X(DISK, 6, "the journal failed: replace the disk") \
     X(DIVERGED, 7, "the applied state conflicts with the primary's log: keep both, call for help") \
-    X(SUSPECT, 8, "an unexplained divergence stands: no takeover until it is cleared") \
+    X(SUSPECT, 8, \
+      "results differ between replicas: nobody serves until all in-sync ones have replayed their " \
+      "logs") \
     X(TAKING_OVER, 9, "takes over") \
     X(FLOOR_AHEAD, 10, \
       "it promised itself to an epoch that the voters do not know: they were set back; put back " \
@@ -156,7 +158,11 @@ enum report_trace_role {
       "its disk hangs or has failed, so it asked another replica to take over: replace the disk") \
     X(HANDING_OVER, 13, "it hands over to another replica, as the operator wished") \
     X(ENROLS, 14, \
-      "its disk is a new one in the place of a lost one: it asks the primary to enrol it")
+      "its disk is a new one in the place of a lost one: it asks the primary to enrol it") \
+    X(REPLAYS, 15, \
+      "results differ between replicas: it keeps its state in a file, and replays its log") \
+    X(REPLAYS_DIFFER, 16, \
+      "results differ, also after a replay: the group halts; keep all nodes' data, call for help")
 
 enum report_why {
 #define REPORT_WHY_ENUM(name, number, text) REPORT_WHY_##name = number,

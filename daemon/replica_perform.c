@@ -119,6 +119,13 @@ static void on_replaced(void *ctx)
     replica_register_replaced(ctx);
 }
 
+static void on_diverged(void *ctx, struct ts_seq left, const char *text)
+{
+    struct replica *r = ctx;
+    (void)left;
+    net_log(&r->start->log, NET_LOG_ERROR, "results differ between replicas: %s", text);
+}
+
 static bool on_open_links(void *ctx)
 {
     return replica_peers_open_links(ctx);
@@ -231,6 +238,7 @@ const struct perform_ops replica_perform_ops = {
     .send_voter = on_send_voter,
     .refused = on_refused,
     .replaced = on_replaced,
+    .diverged = on_diverged,
     .open_links = on_open_links,
     .release = on_release,
     .journal_refuses = on_journal_refuses,

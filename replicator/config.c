@@ -83,6 +83,7 @@ static void leave_primary(struct repl *c, struct repl_effects *fx)
     c->active = false;
     c->blocked = false;
     c->abdication = REPL_ABDICATION_NONE;
+    c->doubt.v = 0;
     c->bump = false;
     c->joining.v = 0;
     c->read_ready = c->read_token;
@@ -138,8 +139,12 @@ static void adopt(struct repl *c, const struct cfg_config *cfg, struct ts_nic_id
     struct repl_peer *p = repl_peer(c, cfg->primary);
     bool tell_position = p != NULL && p->connected && !goes_on(c, cfg, p, from);
     repl_reg_abandon(c, fx);
+    if (!c->config_known) {
+        c->replay_of = cfg->suspect; /* what it has by now is from its disk */
+    }
     c->config = *cfg;
     c->config_known = true;
+    c->config_asked_for = c->config_asked_for || (from.v != 0 && cfg->suspect.v != 0);
     c->config_from = from;
     c->verified_epoch.v = 0; /* one epoch may name a false config and then the decided one */
     c->asked_epoch.v = 0;

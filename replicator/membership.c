@@ -112,7 +112,9 @@ static void propose(struct repl *c, struct cfg_config *next, struct repl_effects
 
 void repl_membership_advance(struct repl *c, struct repl_effects *fx)
 {
-    if (c->role != REPL_ROLE_PRIMARY || (!c->active && c->abdication != REPL_ABDICATION_RESUMES)) {
+    bool doubts = c->doubt.v != 0; /* nothing is served, until the register says so */
+    if (c->role != REPL_ROLE_PRIMARY ||
+        (!c->active && c->abdication != REPL_ABDICATION_RESUMES && !doubts)) {
         return;
     }
     repl_alarm(c, REPORT_ALARM_NOT_REDUNDANT, c->config.in_sync.count < c->config.members.count);
@@ -137,7 +139,8 @@ void repl_membership_advance(struct repl *c, struct repl_effects *fx)
         cfg_set_add(&next.in_sync, (struct cfg_replica){p->nic, p->incarnation});
     }
     bool enrols = repl_enrolment_propose(c, &next, fx);
-    if (c->bump || enrols || next.in_sync.count != c->config.in_sync.count) {
+    next.suspect = doubts ? c->doubt : next.suspect;
+    if (c->bump || enrols || doubts || next.in_sync.count != c->config.in_sync.count) {
         propose(c, &next, fx);
     } else if (c->joining.v == 0 && !c->blocked && c->abdication == REPL_ABDICATION_NONE) {
         start_joining(c, fx);

@@ -162,6 +162,22 @@ static void enrol_decode(struct repl_msg_enrol *m, struct ts_reader *r)
     }
 }
 
+void repl_msg_replayed_encode(const struct repl_msg_replayed *m, struct ts_writer *w)
+{
+    ts_put_u64(w, m->seq.v);
+    ts_put_u64(w, m->incarnation.v);
+    ts_put_u64(w, m->instance.v);
+    ts_put_hash(w, m->digest);
+}
+
+static void replayed_decode(struct repl_msg_replayed *m, struct ts_reader *r)
+{
+    m->seq.v = ts_get_u64(r);
+    m->incarnation.v = ts_get_u64(r);
+    m->instance.v = ts_get_u64(r);
+    m->digest = ts_get_hash(r);
+}
+
 enum ts_err repl_msg_decode(struct repl_msg *out, uint8_t type, struct ts_bytes frame)
 {
     struct ts_reader r = ts_reader_init(frame.data, frame.len);
@@ -195,6 +211,9 @@ enum ts_err repl_msg_decode(struct repl_msg *out, uint8_t type, struct ts_bytes 
         break;
     case REPL_MSG_ENROL:
         enrol_decode(&m.u.enrol, &r);
+        break;
+    case REPL_MSG_REPLAYED:
+        replayed_decode(&m.u.replayed, &r);
         break;
     default:
         return TS_ERR_MALFORMED;

@@ -17,7 +17,8 @@
     X(REPL_MSG_CONFIRM, 37, "confirm") \
     X(REPL_MSG_CONFIRMED, 38, "confirmed") \
     X(REPL_MSG_TAKE_OVER, 39, "take-over") \
-    X(REPL_MSG_ENROL, 40, "enrol")
+    X(REPL_MSG_ENROL, 40, "enrol") \
+    X(REPL_MSG_REPLAYED, 41, "replayed")
 
 enum repl_msg_type {
 #define REPL_MSG_ENUM(sym, type, name) sym = type,
@@ -101,6 +102,15 @@ struct repl_msg_enrol {
     struct ts_incarnation replaces;
 };
 
+/* What the sender's state is at `seq`, the suspect of the config, after a replay of its log (R5.2).
+ */
+struct repl_msg_replayed {
+    struct ts_seq seq;
+    struct ts_incarnation incarnation;
+    struct ts_instance instance;
+    struct ts_hash digest;
+};
+
 /* Encoders. For APPEND only the head is written: the batches are sent behind it. */
 void repl_msg_position_encode(const struct repl_msg_position *m, struct ts_writer *w);
 void repl_msg_config_encode(const struct repl_msg_config *m, struct ts_writer *w);
@@ -111,6 +121,7 @@ void repl_msg_confirm_encode(const struct repl_msg_confirm *m, struct ts_writer 
 void repl_msg_confirmed_encode(const struct repl_msg_confirmed *m, struct ts_writer *w);
 void repl_msg_take_over_encode(const struct repl_msg_take_over *m, struct ts_writer *w);
 void repl_msg_enrol_encode(const struct repl_msg_enrol *m, struct ts_writer *w);
+void repl_msg_replayed_encode(const struct repl_msg_replayed *m, struct ts_writer *w);
 
 /* A decoded message; the bytes are borrowed from the frame. */
 struct repl_msg {
@@ -125,6 +136,7 @@ struct repl_msg {
         struct repl_msg_confirmed confirmed;
         struct repl_msg_take_over take_over;
         struct repl_msg_enrol enrol;
+        struct repl_msg_replayed replayed;
     } u;
 };
 

@@ -290,6 +290,7 @@ static void compare_digest(struct repl *c, struct repl_peer *p, const struct rep
         repl_alarm(c, REPORT_ALARM_DIVERGENCE, true);
         repl_trace(c, fx, TS_TRACE_ALARM_DIVERGENCE, m->applied, p->nic.v, m->applied.v);
     }
+    repl_divergence_found(c, p, m->applied, fx);
 }
 
 void repl_primary_on_ack(struct repl *c, struct repl_peer *p, const struct repl_msg_ack *m,
@@ -370,7 +371,7 @@ void repl_apply_to(struct repl *c, struct repl_pos to, struct repl_effects *fx)
 
 static void commit_as_primary(struct repl *c, struct repl_effects *fx)
 {
-    if (c->abdication > REPL_ABDICATION_DRAINS) {
+    if (c->abdication > REPL_ABDICATION_DRAINS || c->doubt.v != 0) {
         return; /* what its disk finishes late counts for nothing (R4.4) */
     }
     struct ts_seq n = acknowledged_by_all(c);
@@ -455,7 +456,8 @@ void repl_primary_tick(struct repl *c, struct repl_effects *fx)
         }
     }
     bool late = !ts_mono_lt(c->now, ts_mono_add(c->progress_at, c->o.limits.blocked_after));
-    if (!c->blocked && anything_waits(c) && late && c->abdication <= REPL_ABDICATION_DRAINS) {
+    if (!c->blocked && anything_waits(c) && late && c->abdication <= REPL_ABDICATION_DRAINS &&
+        c->doubt.v == 0) {
         c->blocked = true;
         c->read_ready = c->read_token;
         repl_alarm(c, REPORT_ALARM_BLOCKED, true);

@@ -11,7 +11,8 @@
  * on disk; a secondary that is not in the in-sync set is a *learner*. Files: step.c
  * (dispatch), primary.c, secondary.c, reads.c, membership.c (changes of the in-sync set),
  * takeover.c, abdication.c (a primary gives up), canary.c (disks that hang), enrolment.c (a blank
- * disk in the place of a lost one), config.c (what the replica knows of the register). */
+ * disk in the place of a lost one), divergence.c (results differ), config.c (what the replica knows
+ * of the register). */
 #ifndef REPLICATOR_REPL_H
 #define REPLICATOR_REPL_H
 
@@ -277,6 +278,12 @@ struct ts_seq repl_applied(const struct repl *c);
 /* Where a snapshot of the state stands that is taken now, between two steps; its position is 0 when
  * nothing was applied. */
 const struct repl_mark *repl_applied_mark(const struct repl *c);
+/* Whether it has ended to replay its log up to *suspect, since the register says that results
+ * differ there (R5.2). *digest is what it had there, *known: it can tell. */
+bool repl_replays(const struct repl *c, struct ts_seq *suspect, bool *known,
+                  struct ts_hash *digest);
+/* Whether it has done that; *digest is what the replay has there. */
+bool repl_replayed(const struct repl *c, struct ts_seq *suspect, struct ts_hash *digest);
 /* Whether the register lists another disk for this NIC, which replaced this one: for good. */
 bool repl_is_replaced(const struct repl *c);
 /* Whether this replica is a learner of `peer` whose log does not go through `base`, and that has

@@ -40,16 +40,18 @@ struct repl_peer {
     struct ts_seq compared_seq;
     uint64_t confirmed_round;
     struct ts_seq committed_sent;
-    struct ts_mono join_after;    /* hysteresis: no new join before */
-    uint64_t join_pause;          /* ns before that; grows until it joins, 0 = it did */
-    struct ts_mono rewind_after;  /* as a primary it is not told our position again before */
-    uint64_t rewind_pause;        /* ns before that; grows until something fits, 0 = it did */
-    struct canary disk;           /* what it has not acknowledged, though our own disk has it */
-    struct ts_mono acked_at;      /* its acknowledgements came further */
-    struct ts_mono ahead_at;      /* since then its disk has what ours owes; NEVER: it has not */
-    struct ts_mono stuck_at;      /* removed as one whose disk hangs; 0 = never */
-    uint64_t stuck_pause;         /* … and not taken in again for so long, ns */
-    struct ts_incarnation enrols; /* on this link it said that its disk is for that one; 0 = no */
+    struct ts_mono join_after;      /* hysteresis: no new join before */
+    uint64_t join_pause;            /* ns before that; grows until it joins, 0 = it did */
+    struct ts_mono rewind_after;    /* as a primary it is not told our position again before */
+    uint64_t rewind_pause;          /* ns before that; grows until something fits, 0 = it did */
+    struct canary disk;             /* what it has not acknowledged, though our own disk has it */
+    struct ts_mono acked_at;        /* its acknowledgements came further */
+    struct ts_mono ahead_at;        /* since then its disk has what ours owes; NEVER: it has not */
+    struct ts_mono stuck_at;        /* removed as one whose disk hangs; 0 = never */
+    uint64_t stuck_pause;           /* … and not taken in again for so long, ns */
+    struct ts_seq replayed;         /* on this link it told what its replay has there: … */
+    struct ts_hash replayed_digest; /* … */
+    struct ts_incarnation enrols;   /* on this link it said that its disk is for that one; 0 = no */
     bool diverged;
 };
 
@@ -123,6 +125,16 @@ struct repl {
     struct ts_mono takeover_at;     /* end of the tie delay or of the retry pause */
     struct ts_seq takeover_noop;
     bool bump; /* a peer refused this epoch: raise it, keep the set (R4.1) */
+
+    /* divergence */
+    struct ts_seq doubt;     /* primary: an in-sync peer has other results there; 0 = none has */
+    struct ts_seq replay_of; /* the suspect when this process learnt its first config, … */
+    struct ts_seq restored;  /* … and the snapshot that it began with */
+    bool replayed;           /* it has applied all up to that: … */
+    struct ts_hash replayed_digest; /* … */
+    bool live_known;                /* what it had there before, as far as it knows: … */
+    struct ts_hash live_digest;     /* … */
+    struct ts_mono tell_at;         /* the others are told again; 0 = at once */
 
     /* enrolment */
     struct ts_mono enrol_at; /* the primary is asked again then */
@@ -284,6 +296,23 @@ struct ts_mono repl_enrolment_deadline(const struct repl *c);
 /* Whether what this peer says counts for the disk that the required set means (R2.3): the NIC may
  * have another one by now. */
 bool repl_is_required_disk(const struct repl *c, const struct repl_peer *p);
+
+/* ---- divergence.c: results differ ---------------------------------------------------- */
+
+enum repl_replays {
+    REPL_REPLAYS_AGREE,   /* another one's with ours, or there is no other one */
+    REPL_REPLAYS_AWAITED, /* nobody has told yet */
+    REPL_REPLAYS_DIFFER,  /* nobody agrees, and somebody differs */
+};
+/* A peer's digest at `seq` is another than ours. */
+void repl_divergence_found(struct repl *c, const struct repl_peer *p, struct ts_seq seq,
+                           struct repl_effects *fx);
+void repl_divergence_advance(struct repl *c, struct repl_effects *fx);
+void repl_divergence_on_replayed(struct repl *c, struct repl_peer *p,
+                                 const struct repl_msg_replayed *m, struct repl_effects *fx);
+/* What all in-sync replicas say of the config's suspect. */
+enum repl_replays repl_divergence_replays(const struct repl *c);
+struct ts_mono repl_divergence_deadline(const struct repl *c);
 
 /* ---- takeover.c ---------------------------------------------------------------------- */
 

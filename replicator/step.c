@@ -74,6 +74,7 @@ static void on_restore_mark(struct repl *c, const struct repl_event *ev)
     c->mark = *m;
     c->committed = m->pos;
     c->applied = m->pos.seq;
+    c->restored = m->pos.seq;
     c->persisted = m->pos.seq;
     c->digest = m->digest;
     c->digest_seq = m->pos.seq;
@@ -140,6 +141,7 @@ static void on_link_up(struct repl *c, const struct repl_event *ev, struct repl_
     if (!ts_instance_eq(p->instance, ev->u.link.instance) ||
         !ts_incarnation_eq(p->incarnation, ev->u.link.incarnation)) {
         p->acked_valid = false; /* acknowledgements of an old process do not count (R2.3) */
+        p->diverged = false;    /* nor is its state what it was: it is compared anew */
         p->compared = false;
         p->confirmed_round = 0;
     }
@@ -154,6 +156,8 @@ static void on_link_up(struct repl *c, const struct repl_event *ev, struct repl_
     p->rewind_pause = 0;
     p->join_pause = 0;
     p->enrols.v = 0;
+    p->replayed.v = 0;
+    c->tell_at.ns = 0;
     c->enrol_at.ns = 0;
     repl_trace(c, fx, TS_TRACE_LINK_UP, (struct ts_seq){0}, p->nic.v, 0);
     if (c->config_known && c->role == REPL_ROLE_PRIMARY) {
@@ -221,6 +225,9 @@ static void on_message(struct repl *c, const struct repl_event *ev, struct repl_
         break;
     case REPL_MSG_TAKE_OVER:
         repl_abdication_on_take_over(c, p, &m.u.take_over, fx);
+        break;
+    case REPL_MSG_REPLAYED:
+        repl_divergence_on_replayed(c, p, &m.u.replayed, fx);
         break;
     case REPL_MSG_ENROL:
         repl_enrolment_on_enrol(c, p, &m.u.enrol);
@@ -359,7 +366,8 @@ static struct ts_mono deadline(const struct repl *c)
     struct ts_mono t = earlier(c->poll_at, repl_takeover_deadline(c));
     t = earlier(t, repl_abdication_deadline(c));
     if (c->role != REPL_ROLE_PRIMARY) {
-        return earlier(earlier(t, c->position_at), repl_enrolment_deadline(c));
+        t = earlier(earlier(t, c->position_at), repl_enrolment_deadline(c));
+        return earlier(t, repl_divergence_deadline(c));
     }
     t = earlier(t, c->commit_lazy_at);
     bool waiting =
@@ -398,6 +406,7 @@ void repl_step(struct repl *c, const struct repl_event *ev, struct repl_effects 
         return;
     }
     repl_commit_advance(c, fx);
+    repl_divergence_advance(c, fx);
     repl_reads_advance(c, fx);
     repl_abdication_advance(c, fx);
     repl_membership_advance(c, fx);
@@ -456,6 +465,21 @@ struct ts_seq repl_applied(const struct repl *c)
 const struct repl_mark *repl_applied_mark(const struct repl *c)
 {
     return &c->mark;
+}
+
+bool repl_replays(const struct repl *c, struct ts_seq *suspect, bool *known, struct ts_hash *digest)
+{
+    *suspect = c->config.suspect;
+    *known = c->live_known;
+    *digest = c->live_digest;
+    return c->role == REPL_ROLE_HALTED && c->why == REPL_WHY_REPLAYS;
+}
+
+bool repl_replayed(const struct repl *c, struct ts_seq *suspect, struct ts_hash *digest)
+{
+    *suspect = c->replay_of;
+    *digest = c->replayed_digest;
+    return c->replayed;
 }
 
 bool repl_is_replaced(const struct repl *c)

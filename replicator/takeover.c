@@ -45,7 +45,8 @@ static bool floor_is_ahead(const struct repl *c)
 
 static bool eligible(const struct repl *c)
 {
-    return repl_self_in_sync(c, &c->config) && c->config.suspect.v == 0 && !floor_is_ahead(c);
+    bool clear = c->config.suspect.v == 0 || repl_divergence_replays(c) == REPL_REPLAYS_AGREE;
+    return repl_self_in_sync(c, &c->config) && clear && !floor_is_ahead(c);
 }
 
 static void cancel(struct repl *c, struct repl_effects *fx)
@@ -92,6 +93,7 @@ static void compare_and_swap(struct repl *c, struct repl_effects *fx)
     next.epoch = ts_epoch_next(c->takeover_epoch);
     next.primary = c->o.self;
     next.in_sync.count = 0;
+    next.suspect.v = 0; /* as its replays say (R5.2) */
     cfg_set_add(&next.in_sync, (struct cfg_replica){c->o.self, c->incarnation});
     c->takeover = REPL_TAKEOVER_CAS;
     repl_reg_start(c, fx, REPL_EF_REG_CAS, c->takeover_epoch, &next);
@@ -143,7 +145,8 @@ static void tell_why(struct repl *c, enum repl_evidence evidence, struct repl_ef
     }
     why = REPL_WHY_NONE;
     if (evidence != REPL_EVIDENCE_NONE && !eligible(c)) {
-        why = c->config.suspect.v != 0 ? REPL_WHY_SUSPECT
+        bool differ = repl_divergence_replays(c) == REPL_REPLAYS_DIFFER;
+        why = c->config.suspect.v != 0 ? (differ ? REPL_WHY_REPLAYS_DIFFER : REPL_WHY_SUSPECT)
               : floor_is_ahead(c)      ? REPL_WHY_FLOOR_AHEAD
                                        : REPL_WHY_NOT_IN_SYNC;
     }

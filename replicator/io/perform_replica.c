@@ -53,6 +53,8 @@ void perform_turn(struct perform_replica *r, struct ts_mono now, bool early)
         r->ops->replaced(r->perform.ctx);
         return;
     }
+    perform_divergence_keep(r);
+    perform_divergence_judge(r);
     perform_disk_answer_refused(r); /* what the steps until now could not begin */
     if (!r->ended) {
         perform_room_turn(r, now);

@@ -9,6 +9,7 @@
  *   perform_register.c  the voters: registration of the start (R1.8), then the proposer
  *   perform_room.c      room on the disk, and what is refused without
  *   perform_scrub.c     looking for damage on the disk
+ *   perform_divergence.c  results differ: what is kept, and set aside before a replay
  *   perform_service.c   the service: apply, release, and a primary's own entries
  *
  * No I/O and no clock but the journal's calls, which copy and return: sockets, files and people are
@@ -42,6 +43,9 @@ struct perform_ops {
     void (*refused)(void *ctx, uint64_t registered);
     /* Another disk was enrolled in the place of this one (adr/0022): marks it refused and ends. */
     void (*replaced)(void *ctx);
+    /* For people: results differ between replicas, and this is what it does about it. `left` is the
+     * newest snapshot that counts. */
+    void (*diverged)(void *ctx, struct ts_seq left, const char *text);
     /* Opens the links to the peers; the core starts when that gives true. */
     bool (*open_links)(void *ctx);
     /* The output of a client's command may leave, tagged with `epoch` (R2.7). */
@@ -172,6 +176,8 @@ struct perform_replica {
     struct journal *journal;        /* borrowed */
     struct ts_epoch floor;          /* as the journal's record had it at the start, … */
     struct ts_incarnation replaces; /* … and this */
+    bool kept;                      /* the state was kept for people (R5.2), … */
+    bool judged;                    /* … and compared with what a replay gives */
     bool told_replaced;             /* the user heard that the disk is out for good */
     bool disk_failed;               /* the next turn ends the replica */
     bool unreadable;                /* … as does the first one in which another could take over */
@@ -269,8 +275,17 @@ enum ts_err perform_snapshot_load(struct perform_replica *r, const char *dir,
  * turn at most, and never while the worker has one in hand. */
 void perform_snapshot_turn(struct perform_replica *r, struct ts_mono now);
 struct ts_mono perform_snapshot_deadline(const struct perform_replica *r);
+/* No snapshot is under way from now on; false: a worker has one in hand still. */
+bool perform_snapshot_stop(struct perform_replica *r);
 /* Ends the walk; the state may be destroyed then. */
 void perform_snapshot_close(struct perform_replica *r);
+
+/* ---- perform_divergence.c ------------------------------------------------------------ */
+
+/* The core has ended to replay its log: keeps what is there, and has the replica started again. */
+void perform_divergence_keep(struct perform_replica *r);
+/* After the replay: whether this replica was the culprit. */
+void perform_divergence_judge(struct perform_replica *r);
 
 /* ---- perform_transfer.c -------------------------------------------------------------- */
 

@@ -162,22 +162,26 @@ static bool is_pressed(const struct perform_replica *r)
            journal_disk_bytes(r->journal) > 2ULL * journal_segment_bytes(r->journal);
 }
 
+static struct ts_mono later(struct ts_mono a, struct ts_mono b)
+{
+    return ts_mono_lt(a, b) ? b : a;
+}
+
 static bool is_due(const struct perform_replica *r, struct ts_mono *at)
 {
     const struct perform_snapshot *s = &r->snapshot;
     uint64_t limit = s->newest_bytes > s->limit ? s->newest_bytes : s->limit;
-    *at = ts_mono_lt(s->retry_at, r->transfer.hold_until) ? r->transfer.hold_until : s->retry_at;
     bool wanted =
         ts_seq_lt(s->newest, s->wanted) && !ts_seq_lt(repl_applied(r->perform.core), s->wanted);
-    if (wanted || r->perform.applied_bytes - s->taken_at > limit) {
-        return true;
-    }
+    bool grown = wanted || r->perform.applied_bytes - s->taken_at > limit;
+    bool pressed = is_pressed(r);
+    *at = grown ? later(s->retry_at, r->transfer.hold_until) : TS_MONO_NEVER;
     /* Clients' writes are refused: a learner that asks for no more of the newest one is not waited
      * for. */
     struct ts_mono held = ts_mono_add(r->transfer.asked_at, PRESSED_HOLD_NS);
-    *at = ts_mono_lt(s->retry_at, s->press_at) ? s->press_at : s->retry_at;
-    *at = ts_mono_lt(*at, held) ? held : *at;
-    return is_pressed(r);
+    struct ts_mono soon = later(later(s->retry_at, s->press_at), held);
+    *at = pressed && ts_mono_lt(soon, *at) ? soon : *at;
+    return grown || pressed;
 }
 
 static void begin(struct perform_replica *r, struct ts_mono now)
@@ -236,6 +240,15 @@ struct ts_mono perform_snapshot_deadline(const struct perform_replica *r)
 {
     struct ts_mono at;
     return r->snapshot.job == NULL && is_due(r, &at) ? at : TS_MONO_NEVER;
+}
+
+bool perform_snapshot_stop(struct perform_replica *r)
+{
+    if (r->snapshot.job != NULL && r->snapshot.job->runs) {
+        return false;
+    }
+    perform_snapshot_close(r);
+    return true;
 }
 
 void perform_snapshot_close(struct perform_replica *r)

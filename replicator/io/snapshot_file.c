@@ -216,7 +216,8 @@ static enum ts_err remove_old(const char *dir, struct ts_seq *oldest, struct ts_
     return err;
 }
 
-enum ts_err snapshot_write_end(struct snapshot_writer *w, struct ts_seq *oldest, struct ts_why *why)
+/* The trailer is behind the last piece, and the file has its name durably. */
+static enum ts_err finish(struct snapshot_writer *w, const char *path, struct ts_why *why)
 {
     uint8_t mem[SNAPSHOT_TRAILER_BYTES];
     struct ts_writer b = ts_writer_init(mem, sizeof(mem));
@@ -226,9 +227,15 @@ enum ts_err snapshot_write_end(struct snapshot_writer *w, struct ts_seq *oldest,
     if (err == TS_OK) {
         err = ts_fd_sync(w->fd, w->aside, why);
     }
-    if (err == TS_OK && ts_disk_rename(w->aside, w->path) != 0) {
+    if (err == TS_OK && ts_disk_rename(w->aside, path) != 0) {
         err = ts_why_sys(why, errno, "cannot rename %s", w->aside);
     }
+    return err;
+}
+
+enum ts_err snapshot_write_end(struct snapshot_writer *w, struct ts_seq *oldest, struct ts_why *why)
+{
+    enum ts_err err = finish(w, w->path, why);
     if (err != TS_OK) {
         snapshot_write_abort(w);
         return err;
@@ -239,4 +246,46 @@ enum ts_err snapshot_write_end(struct snapshot_writer *w, struct ts_seq *oldest,
     }
     writer_free(w);
     return err;
+}
+
+enum ts_err snapshot_write_diverged(struct snapshot_writer *w, struct ts_why *why)
+{
+    char path[TS_PATH_MAX];
+    enum ts_err err = ts_path(path, why, w->dir, "diverged-%020" PRIu64, w->seq.v);
+    err = err != TS_OK ? err : finish(w, path, why);
+    if (err != TS_OK) {
+        snapshot_write_abort(w);
+        return err;
+    }
+    err = ts_dir_sync(w->dir, why);
+    writer_free(w);
+    return err;
+}
+
+enum ts_err snapshot_set_aside(const char *dir, struct ts_seq from, bool whole, struct ts_seq *left,
+                               struct ts_why *why)
+{
+    struct snapshot_names l;
+    enum ts_err err = snapshot_names(dir, &l, why);
+    left->v = 0;
+    for (size_t i = 0; i < l.count && err == TS_OK && left->v == 0; i++) {
+        left->v = ts_seq_lt(l.seq[i], from) ? l.seq[i].v : 0;
+    }
+    if (err == TS_OK && left->v == 0 && !whole) {
+        *left = l.count > 0 ? l.seq[0] : *left;
+        return ts_why(why, TS_ERR_GONE,
+                      "%s has no snapshot from before entry %" PRIu64
+                      ", and the journal begins behind the first entry: it cannot be replayed",
+                      dir, from.v);
+    }
+    for (size_t i = 0; i < l.count && err == TS_OK && !ts_seq_lt(l.seq[i], from); i++) {
+        char path[TS_PATH_MAX];
+        char aside[TS_PATH_MAX];
+        err = snapshot_path(path, dir, l.seq[i], why);
+        err = err != TS_OK ? err : ts_path(aside, why, dir, "suspect-%020" PRIu64, l.seq[i].v);
+        if (err == TS_OK && ts_disk_rename(path, aside) != 0) {
+            err = ts_why_sys(why, errno, "cannot rename %s", path);
+        }
+    }
+    return err != TS_OK ? err : ts_dir_sync(dir, why);
 }

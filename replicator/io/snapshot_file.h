@@ -36,10 +36,19 @@ enum ts_err snapshot_write_piece(struct snapshot_writer *w, struct ts_bytes plai
  * TS_ERR_IO of a sync: the disk is not to be trusted any more (R2.11). */
 enum ts_err snapshot_write_end(struct snapshot_writer *w, struct ts_seq *oldest,
                                struct ts_why *why) TS_MUST_USE;
+/* The same for a state that is kept for people, as DIR/diverged-SEQ: it never counts as a snapshot.
+ * Frees `w`. */
+enum ts_err snapshot_write_diverged(struct snapshot_writer *w, struct ts_why *why) TS_MUST_USE;
 /* Removes what was written, as far as that goes. */
 void snapshot_write_abort(struct snapshot_writer *w);
 /* What was written so far. */
 const struct snapshot_trailer *snapshot_written(const struct snapshot_writer *w);
+
+/* Snapshots of `from` and later become DIR/suspect-SEQ: none of them is loaded any more.
+ * *left is the newest that remains, 0: none does, which `whole` allows: the journal has everything.
+ * TS_ERR_GONE: there would be nothing to begin with, and nothing was done. */
+enum ts_err snapshot_set_aside(const char *dir, struct ts_seq from, bool whole, struct ts_seq *left,
+                               struct ts_why *why) TS_MUST_USE;
 
 /* ---- reading ---- */
 

@@ -34,6 +34,9 @@ static void encode(const struct repl_msg *m, struct ts_writer *w)
     case REPL_MSG_TAKE_OVER:
         repl_msg_take_over_encode(&m->u.take_over, w);
         break;
+    case REPL_MSG_REPLAYED:
+        repl_msg_replayed_encode(&m->u.replayed, w);
+        break;
     case REPL_MSG_ENROL:
         repl_msg_enrol_encode(&m->u.enrol, w);
         break;

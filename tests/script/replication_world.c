@@ -91,6 +91,10 @@ static void print_message(struct script_text *out, uint8_t type, struct ts_bytes
         script_printf(out, " epoch=%" PRIu64 " instance=%" PRIu64, m.u.take_over.epoch.v,
                       m.u.take_over.instance.v);
         break;
+    case REPL_MSG_REPLAYED:
+        script_printf(out, " seq=%" PRIu64 " instance=%" PRIu64, m.u.replayed.seq.v,
+                      m.u.replayed.instance.v);
+        break;
     case REPL_MSG_ENROL:
         script_printf(out, " disk=%" PRIu64 " instance=%" PRIu64 " replaces=%" PRIu64,
                       m.u.enrol.incarnation.v, m.u.enrol.instance.v, m.u.enrol.replaces.v);

@@ -227,6 +227,12 @@ ts_sim_mutant(replaced-at-a-peers-word replicator/enrolment.c)
 ts_sim_mutant(enrolled-for-any-place replicator/enrolment.c)
 ts_sim_mutant(other-disk-acknowledges replicator/primary.c)
 ts_sim_mutant(replaced-primary-awaited replicator/takeover.c)
+ts_sim_mutant(suspicion-serves-on replicator/divergence.c)
+ts_sim_mutant(suspicion-not-registered replicator/membership.c)
+ts_sim_mutant(state-of-before-told replicator/divergence.c)
+ts_sim_mutant(suspect-at-a-peers-word replicator/divergence.c)
+ts_sim_mutant(suspected-snapshot-stays replicator/io/snapshot_file.c)
+ts_sim_mutant(replays-not-compared replicator/divergence.c)
 
 # A checker that has gone blind is seen at once: each of these is caught soon by the one named, while
 # no other one ends a seed. Every checker of SIM_CHECK_LIST is named, or sim/mutant-rules fails.

@@ -136,6 +136,7 @@ struct sim_stats {
     uint64_t stopped;               /* nobody was left who may serve: as the design says */
     uint64_t dropped;               /* … since the last good replica had been dropped before */
     uint64_t noticed;               /* ended there: replicas found that their results differ */
+    uint64_t replays; /* … and this often replicas in sync were to replay their logs */
     uint64_t virtual_ns;
     uint64_t course;                  /* a hash of all that happened, in order */
     uint64_t faults[SIM_FAULT_KINDS]; /* that struck */

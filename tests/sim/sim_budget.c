@@ -77,12 +77,34 @@ static bool messages_survive(const struct sim *s, int node)
     return true;
 }
 
+/* Two replays must agree before anybody serves again (R5.2). */
+static bool is_suspected(const struct sim *s)
+{
+    bool any = s->checks.decided.suspect.v != 0;
+    for (int n = 1; n <= s->nics; n++) {
+        const struct repl *c = s->node[n].replica.core;
+        any = any || (c != NULL && (c->doubt.v != 0 || c->config.suspect.v != 0));
+    }
+    return any;
+}
+
+static int good_in_sync(const struct sim *s, const struct cfg_config *cfg)
+{
+    int good = 0;
+    for (size_t i = 0; i < cfg->in_sync.count; i++) {
+        const struct sim_disk *d = &s->node[cfg->in_sync.r[i].nic.v].replica.disk;
+        good +=
+            sim_disk_good(d) && ts_incarnation_eq(cfg->in_sync.r[i].incarnation, d->incarnation);
+    }
+    return good;
+}
+
 bool sim_budget_allows_replica_loss(const struct sim *s, int node)
 {
     if (s->options.beyond) {
         return true;
     }
-    if (!sim_disk_good(&s->node[node].replica.disk)) {
+    if (!sim_disk_good(&s->node[node].replica.disk) || is_suspected(s)) {
         return false;
     }
     return survives(s, &s->checks.decided, node) && voters_survive(s, node) &&
@@ -120,7 +142,9 @@ bool sim_budget_group_can_serve(const struct sim *s)
     for (int v = 1; v <= s->nodes; v++) {
         voters += !s->node[v].cfgd.disk.lost;
     }
-    return voters > s->nodes / 2 && survives(s, &s->checks.decided, 0);
+    const struct cfg_config *cfg = &s->checks.decided;
+    int needed = cfg->suspect.v != 0 && cfg->in_sync.count > 1 ? 2 : 1;
+    return voters > s->nodes / 2 && good_in_sync(s, cfg) >= needed;
 }
 
 /* Whether this config leaves no replica with a good disk in sync, and the one before did. */

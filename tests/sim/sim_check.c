@@ -297,6 +297,25 @@ static void check_joined(struct sim *s, const struct cfg_config *cfg)
     }
 }
 
+/* R5.2: the suspect goes when two have replayed their logs, or the only one has. */
+static void check_cleared(struct sim *s, const struct cfg_config *from, const struct cfg_config *to)
+{
+    size_t told = 0;
+    if (from->suspect.v == 0 || to->suspect.v != 0) {
+        return;
+    }
+    for (size_t i = 0; i < from->in_sync.count; i++) {
+        int n = from->in_sync.r[i].nic.v;
+        const struct repl *c = s->node[n].replica.core;
+        told += ts_seq_eq(s->checks.replayed[n], from->suspect) ||
+                (c != NULL && c->replayed && ts_seq_eq(c->replay_of, from->suspect));
+    }
+    if (told < 2 && told < from->in_sync.count) {
+        sim_fail(s, SIM_CHECK_DIGEST, "epoch %llu takes a suspect away, and %zu have replayed",
+                 (unsigned long long)to->epoch.v, told);
+    }
+}
+
 /* A ballot's value is decided: a majority of voters has it on disk. The history is a chain: each
  * value is the one before, or its successor. */
 static void decided(struct sim *s, struct reg_ballot ballot, const struct cfg_config *cfg)
@@ -329,6 +348,7 @@ static void decided(struct sim *s, struct reg_ballot ballot, const struct cfg_co
     c->proposer[e] = cfg->proposer.v;
     if (newest) {
         sim_replace_check(s, &c->decided, cfg);
+        check_cleared(s, &c->decided, cfg);
         sim_budget_decided(s, cfg);
         c->top = ballot;
         c->decided = *cfg;
@@ -439,12 +459,32 @@ bool sim_check_well(const struct sim *s)
     return good;
 }
 
-bool sim_check_notices(struct sim *s)
+bool sim_check_notices(struct sim *s, bool ends)
 {
+    bool differ = false;
     for (int n = 1; n <= s->nics; n++) {
-        s->noticed = s->noticed || s->node[n].replica.flipped_at != 0;
+        differ = differ || s->node[n].replica.flipped_at != 0;
     }
-    return s->noticed;
+    s->noticed = s->noticed || (differ && ends);
+    s->stats.replays += differ && !ends;
+    return differ;
+}
+
+void sim_check_replays(struct sim *s, int node)
+{
+    if (s->node[node].replica.core->config_from.v != 0) {
+        sim_fail(s, SIM_CHECK_DIGEST, "%s ends to replay its log, and only a peer says why",
+                 sim_node_name(s, node));
+    }
+}
+
+void sim_check_replayed(struct sim *s, int node, struct ts_seq suspect)
+{
+    if (!ts_seq_eq(s->node[node].replica.core->replay_of, suspect)) {
+        sim_fail(s, SIM_CHECK_DIGEST, "%s tells of a replay, and has its state of before",
+                 sim_node_name(s, node));
+    }
+    s->checks.replayed[node] = suspect;
 }
 
 /* R5.1: two replicas that were well together for a while have compared their results. */

@@ -108,11 +108,15 @@ void sim_gave_up_traced(struct sim *s, int node, const struct ts_trace *t)
             hands_over(s, node, t);
         }
     }
+    if (t->kind == TS_TRACE_SUSPECT) { /* likewise: nothing leaves it any more (R5.2) */
+        s->node[node].replica.gave_up = t->epoch;
+    }
     if (t->kind == TS_TRACE_ACTIVE || t->kind == TS_TRACE_RESUMES) {
         s->node[node].replica.asks = 0;
     }
-    if (t->kind == TS_TRACE_CAS_DONE && t->a == 1 &&
-        s->node[node].replica.core->abdication == REPL_ABDICATION_ASKED) {
+    const struct repl *core = s->node[node].replica.core;
+    bool gave_up = core->abdication == REPL_ABDICATION_ASKED || core->doubt.v != 0;
+    if (t->kind == TS_TRACE_CAS_DONE && t->a == 1 && gave_up) {
         /* What it had proposed before is decided: it gives up that epoch, too. */
         s->node[node].replica.gave_up.v = t->b;
         s->checks.gave_up[t->b] = s->node[node].proc[SIM_REPLICA].life;

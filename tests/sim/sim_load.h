@@ -143,7 +143,8 @@ struct sim_checks {
     uint64_t defeated_count;
     struct reg_ballot top; /* the highest ballot that decided */
     struct cfg_config decided;
-    struct ts_epoch consumer_epoch; /* of an external consumer of outputs (R2.7) */
+    struct ts_seq replayed[SIM_NODES_MAX + 1]; /* by node: told last, of which suspect */
+    struct ts_epoch consumer_epoch;            /* of an external consumer of outputs (R2.7) */
     struct ts_seq consumer_seq;
     uint64_t consumer_taken;
     uint64_t consumer_refused;
@@ -213,8 +214,12 @@ void sim_check_defeated(struct sim *s, const struct cfg_config *proposal,
 void sim_check_config(struct sim *s, int node);
 void sim_check_registered(struct sim *s, int node, enum sim_proc proc);
 void sim_check_end(struct sim *s);
-/* A core says that replicas have different results: an alarm if they have not. */
-bool sim_check_notices(struct sim *s);
+/* A core says that replicas have different results: an alarm if they have not, which gives false.
+ * The run `ends` there, or the replicas in sync replay their logs. */
+bool sim_check_notices(struct sim *s, bool ends);
+/* R5.2: a replica ends to replay its log; it tells what that gave. */
+void sim_check_replays(struct sim *s, int node);
+void sim_check_replayed(struct sim *s, int node, struct ts_seq suspect);
 bool sim_check_well(const struct sim *s);
 
 /* ---- sim_said.c -------------------------------------------------------------------------- */

@@ -5,6 +5,7 @@
 #include "base/assert.h"
 #include "base/exit.h"
 #include "base/hash.h"
+#include "replicator/state.h"
 #include "tests/sim/sim.h"
 
 static struct sim *sim_of(void *ctx)
@@ -150,8 +151,15 @@ static void on_trace(void *ctx, const struct ts_trace *t)
     sim_story_trace(s, node_of(ctx), SIM_REPLICA, t);
     sim_gave_up_traced(s, node_of(ctx), t);
     sim_moment_traced(s, node_of(ctx), t);
-    bool diverged = t->kind == TS_TRACE_ALARM_DIVERGENCE;
-    if (diverged && sim_check_notices(s)) {
+    bool diverged = t->kind == TS_TRACE_ALARM_DIVERGENCE || t->kind == TS_TRACE_ALARM_REPLAYS;
+    /* Replicas in sync replay their logs then; a learner's results, and replays that differ, are
+     * for people. */
+    bool replays =
+        t->kind == TS_TRACE_ALARM_DIVERGENCE && s->node[node_of(ctx)].replica.core->doubt.v != 0;
+    if (t->kind == TS_TRACE_REPLAYS) {
+        sim_check_replays(s, node_of(ctx));
+    }
+    if (diverged && sim_check_notices(s, !replays)) {
         return;
     }
     bool alarm = diverged || t->kind == TS_TRACE_ALARM_CHAIN;
@@ -266,6 +274,16 @@ static void on_replaced(void *ctx)
     r->sim->node[r->node].proc[SIM_REPLICA].exit_now = TS_EXIT_CONFIG;
 }
 
+static void on_diverged(void *ctx, struct ts_seq left, const char *text)
+{
+    struct sim_replica *r = ctx;
+    sim_note(r->sim, r->node, "results differ: %s", text);
+    r->disk.told.snapshot = ts_seq_min(r->disk.told.snapshot, left);
+    if (strstr(text, "cannot be replayed") != NULL) {
+        (void)sim_check_notices(r->sim, true);
+    }
+}
+
 static bool on_open_links(void *ctx)
 {
     struct sim_replica *r = ctx;
@@ -328,6 +346,7 @@ const struct perform_ops sim_replica_ops = {
     .send_voter = on_send_voter,
     .refused = on_refused,
     .replaced = on_replaced,
+    .diverged = on_diverged,
     .open_links = on_open_links,
     .release = on_release,
     .journal_refuses = on_journal_refuses,

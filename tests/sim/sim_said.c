@@ -120,11 +120,14 @@ void sim_said_sent(struct sim *s, int node, int to, uint8_t type, struct ts_byte
 {
     struct sim_replica *r = &s->node[node].replica;
     struct repl_msg m;
-    bool judged = type == REPL_MSG_ACK || type == REPL_MSG_CONFIG || type == REPL_MSG_CONFIRMED;
+    bool judged = type == REPL_MSG_ACK || type == REPL_MSG_CONFIG || type == REPL_MSG_CONFIRMED ||
+                  type == REPL_MSG_REPLAYED;
     if (!judged || repl_msg_decode(&m, type, head) != TS_OK) {
         return;
     }
-    if (type == REPL_MSG_ACK) {
+    if (type == REPL_MSG_REPLAYED) {
+        sim_check_replayed(s, node, m.u.replayed.seq);
+    } else if (type == REPL_MSG_ACK) {
         check_ack(s, node, &m.u.ack);
     } else if (type == REPL_MSG_CONFIG) {
         r->published[to] = m.u.config.config.epoch;

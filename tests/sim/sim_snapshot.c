@@ -93,6 +93,10 @@ void sim_snapshot_begins(void *ctx, const struct repl_mark *mark)
         c->walk[c->walk_next++ % SIM_WALKS_MAX] = (struct sim_walk){.seq = seq};
         c->walk_newest = seq > c->walk_newest ? seq : c->walk_newest;
     }
+    for (size_t i = 0; i < SIM_FLIPPED_MAX; i++) { /* one before, that was set aside */
+        r->disk.flipped[i].at =
+            ts_seq_eq(r->disk.flipped[i].snapshot, mark->pos.seq) ? 0 : r->disk.flipped[i].at;
+    }
     if (r->flipped_at != 0) {
         r->disk.flipped[r->disk.flipped_next++ % SIM_FLIPPED_MAX] =
             (struct sim_flipped){mark->pos.seq, r->flipped_at, r->flipped_by};

@@ -157,6 +157,38 @@ static bool tell(const struct sim *s, int node, const struct ts_trace *t)
     }
 }
 
+/* The same for disks that are replaced, and results that differ. */
+static bool tell_rare(const struct sim *s, int node, const struct ts_trace *t)
+{
+    char who[WHO_MAX];
+    const char *peer = name_of(s, t->a, who);
+    unsigned long long seq = t->seq.v;
+    switch ((int)t->kind) {
+    case TS_TRACE_SUSPECT:
+        sim_story_line(s, node, "stops: %s has other results at seq %llu", peer, seq);
+        return true;
+    case TS_TRACE_REPLAYS:
+        sim_story_line(s, node, "is to replay its log up to seq %llu", seq);
+        return true;
+    case TS_TRACE_CULPRIT:
+        sim_story_line(s, node, "had other results at seq %llu than its log gives", seq);
+        return true;
+    case TS_TRACE_ALARM_REPLAYS:
+        sim_story_line(s, node, "ALARM: the replay of %s differs", peer);
+        return true;
+    case TS_TRACE_ENROLLED:
+        sim_story_line(s, node, "enrols another disk of %s in the place of disk %llu", peer,
+                       (unsigned long long)t->b);
+        return true;
+    case TS_TRACE_REPLACED:
+        sim_story_line(s, node, "ends for good: disk %llu was enrolled in its place",
+                       (unsigned long long)t->a);
+        return true;
+    default:
+        return false;
+    }
+}
+
 /* The same for voters and heartbeatd, and what a primary does that gives up. */
 static bool tell_others(const struct sim *s, int node, enum sim_proc proc, const struct ts_trace *t)
 {
@@ -169,12 +201,6 @@ static bool tell_others(const struct sim *s, int node, enum sim_proc proc, const
     switch ((int)t->kind) {
     case TS_TRACE_ABDICATED:
         sim_story_line(s, node, "gives up its epoch, and asks %s to take over", peer);
-        return true;
-    case TS_TRACE_ENROLLED:
-        sim_story_line(s, node, "enrols another disk of %s in the place of disk %llu", peer, b);
-        return true;
-    case TS_TRACE_REPLACED:
-        sim_story_line(s, node, "ends for good: disk %llu was enrolled in its place", a);
         return true;
     case TS_TRACE_HANDOFF:
         sim_story_line(s, node, "is to hand over to %s, and answers what is ordered", peer);
@@ -384,8 +410,8 @@ void sim_story_trace(struct sim *s, int node, enum sim_proc proc, const struct t
     static const char *const procs[] = {"", "nicd", "heartbeatd", "voter", "replica"};
     char line[200];
     bool dull = t->kind == TS_TRACE_LINK_UP || t->kind == TS_TRACE_LINK_DOWN;
-    if (!s->options.trace || dull || tell(s, node, t) || tell_others(s, node, proc, t) ||
-        tell_alarm(s, node, proc, t)) {
+    if (!s->options.trace || dull || tell(s, node, t) || tell_rare(s, node, t) ||
+        tell_others(s, node, proc, t) || tell_alarm(s, node, proc, t)) {
         return;
     }
     (void)ts_trace_format(t, line, sizeof(line));

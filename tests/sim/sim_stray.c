@@ -310,6 +310,9 @@ static void encode_frame(const struct repl_msg *m, struct ts_writer *w)
     case REPL_MSG_TAKE_OVER:
         repl_msg_take_over_encode(&m->u.take_over, w);
         return;
+    case REPL_MSG_REPLAYED:
+        repl_msg_replayed_encode(&m->u.replayed, w);
+        return;
     case REPL_MSG_ENROL:
         repl_msg_enrol_encode(&m->u.enrol, w);
         return;
@@ -336,6 +339,10 @@ static void change(struct sim *s, const struct repl *c, struct repl_msg *m)
     } else if (m->type == REPL_MSG_TAKE_OVER) {
         m->u.take_over.epoch.v = n == 0 ? c->config.epoch.v + 1 : m->u.take_over.epoch.v;
         m->u.take_over.instance.v += n == 1;
+    } else if (m->type == REPL_MSG_REPLAYED) {
+        m->u.replayed.seq.v += n == 0;
+        m->u.replayed.instance.v += n == 1;
+        m->u.replayed.incarnation.v += n == 2;
     } else if (m->type == REPL_MSG_ENROL) {
         m->u.enrol.incarnation.v += n == 0;
         m->u.enrol.instance.v += n == 1;

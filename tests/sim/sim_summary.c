@@ -41,6 +41,7 @@ void sim_totals_add(struct sim_totals *t, const struct sim_stats *s, uint64_t se
     to->register_messages += s->register_messages;
     to->stopped += s->stopped;
     to->noticed += s->noticed;
+    to->replays += s->replays;
     to->operations += s->operations;
     to->lin_steps += s->lin_steps;
     to->virtual_ns += s->virtual_ns;
@@ -84,12 +85,12 @@ void sim_summary_line(const struct sim_totals *t, double took)
     printf("%llu seeds, %.1f/s; %.2f simulated hours, %.2f a second, %.0f x real time; %.0f "
            "requests a virtual "
            "second; %llu faults, %llu takeovers, %llu stopped, %llu ended by an alarm of other "
-           "results\n",
+           "results, %llu replays because of such\n",
            (unsigned long long)t->seeds, (double)t->seeds / took, virtual_s / 3600,
            virtual_s / 3600 / took, virtual_s / took,
            (double)(t->stats.acked + t->stats.reads) / virtual_s, (unsigned long long)all_faults(t),
            (unsigned long long)t->stats.takeovers, (unsigned long long)t->stats.stopped,
-           (unsigned long long)t->stats.noticed);
+           (unsigned long long)t->stats.noticed, (unsigned long long)t->stats.replays);
     fflush(stdout);
 }
 
@@ -286,6 +287,7 @@ static void json_counts(const struct sim_totals *t, double took)
         {"epochs", s->epochs},
         {"stopped", s->stopped},
         {"noticed", s->noticed},
+        {"replays", s->replays},
         {"parted", s->parted},
         {"parted_kept", s->parted_kept},
         {"snapshots", s->snapshots},

@@ -441,7 +441,8 @@ static void run(struct sim *s)
         bool serves = sim_budget_group_can_serve(s);
         if (!serves && s->now > s->end_of_faults + 3 * SIM_S) {
             s->stats.stopped++;
-            if (s->stats.dropped == 0 && !s->options.beyond) {
+            bool suspected = s->checks.decided.suspect.v != 0; /* and a damaged disk */
+            if (s->stats.dropped == 0 && !s->options.beyond && !suspected) {
                 sim_fail(s, SIM_CHECK_LIVE, "nobody is left who may serve");
             }
             break;

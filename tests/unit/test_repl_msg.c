@@ -68,6 +68,10 @@ static void encode(uint8_t type, struct encoded *e)
         repl_msg_take_over_encode(&(struct repl_msg_take_over){{4}, {777}, REPL_TAKE_OVER_DISK},
                                   &w);
         break;
+    case REPL_MSG_REPLAYED:
+        repl_msg_replayed_encode(&(struct repl_msg_replayed){{9}, {102}, {778}, {0xaaaa, 0xbbbb}},
+                                 &w);
+        break;
     case REPL_MSG_ENROL:
         repl_msg_enrol_encode(&(struct repl_msg_enrol){{102}, {778}, {101}}, &w);
         break;
@@ -146,6 +150,9 @@ static void test_decode_stream_messages_round_trip(void **state)
     assert_int_equal(m.u.take_over.why, REPL_TAKE_OVER_DISK);
     e.bytes[e.len - 1] = 77; /* no reason that there is */
     assert_int_not_equal(decode(&e, &m), TS_OK);
+    decode_good(REPL_MSG_REPLAYED, &e, &m);
+    assert_true(m.u.replayed.seq.v == 9 && m.u.replayed.incarnation.v == 102);
+    assert_true(m.u.replayed.instance.v == 778 && m.u.replayed.digest.hi == 0xbbbb);
     decode_good(REPL_MSG_ENROL, &e, &m);
     assert_true(m.u.enrol.incarnation.v == 102 && m.u.enrol.instance.v == 778);
     assert_int_equal(m.u.enrol.replaces.v, 101);
@@ -179,7 +186,7 @@ static void test_decode_unknown_type_is_refused(void **state)
     struct repl_msg m;
     encode(REPL_MSG_REFUSED, &e);
     for (unsigned type = 0; type < 256; type++) {
-        bool known = type >= REPL_MSG_POSITION && type <= REPL_MSG_ENROL;
+        bool known = type >= REPL_MSG_POSITION && type <= REPL_MSG_REPLAYED;
         e.type = (uint8_t)type;
         assert_int_equal(strcmp(repl_msg_name(e.type), "unknown") != 0, known);
         assert_int_equal(decode(&e, &m) == TS_OK, type == REPL_MSG_REFUSED);
