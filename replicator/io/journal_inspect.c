@@ -21,6 +21,8 @@
 /* A running replica may drop a segment between the listing and the look at it. */
 #define ATTEMPTS 3
 
+_Static_assert(JOURNAL_INSPECT_SNAPSHOTS_MAX == SNAPSHOT_NAMES_MAX, "there is room for each");
+
 const char *journal_segment_state_name(enum journal_segment_state state)
 {
     static const char *const NAMES[] = {
@@ -423,7 +425,7 @@ static enum ts_err read_snapshots(struct journal_inspection *n, const char *dir,
     struct snapshot_names names = {0};
     enum ts_err err = snapshot_names(dir, &names, why);
     bool any = false;
-    for (size_t i = 0; err == TS_OK && i < names.count && i < JOURNAL_INSPECT_SNAPSHOTS_MAX; i++) {
+    for (size_t i = 0; err == TS_OK && i < names.count; i++) {
         struct journal_inspect_snapshot *s = &n->snapshots[n->snapshot_count];
         *s = (struct journal_inspect_snapshot){.seq = names.seq[i]};
         enum ts_err read =

@@ -10,7 +10,7 @@
 #include "replicator/io/journal.h"
 #include "replicator/io/snapshot_file.h"
 
-#define JOURNAL_INSPECT_SNAPSHOTS_MAX 16U
+#define JOURNAL_INSPECT_SNAPSHOTS_MAX 8U
 
 /* X(symbol, name) */
 #define JOURNAL_SEGMENT_STATE_LIST(X) \

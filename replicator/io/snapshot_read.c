@@ -165,8 +165,14 @@ enum ts_err snapshot_read(const char *dir, struct ts_seq seq, struct ts_incarnat
                         : snapshot_read_file(path, seq, incarnation, group, piece, arg, info, why);
 }
 
-static enum ts_err read_at(const char *path, uint64_t offset, struct ts_seq seq,
-                           struct ts_incarnation incarnation, struct ts_group_id group,
+/* Whose snapshot it must be, and of which entry; incarnation 0: that is not looked at. */
+struct owner {
+    struct ts_incarnation incarnation;
+    struct ts_group_id group;
+    struct ts_seq seq;
+};
+
+static enum ts_err read_at(const char *path, uint64_t offset, const struct owner *owner,
                            snapshot_piece_fn *piece, void *arg, struct snapshot_info *info,
                            struct ts_why *why)
 {
@@ -184,7 +190,7 @@ static enum ts_err read_at(const char *path, uint64_t offset, struct ts_seq seq,
     }
     info->file_bytes = r.size;
     if (err == TS_OK) {
-        err = read_header(&r, incarnation, group, seq, &info->header, why);
+        err = read_header(&r, owner->incarnation, owner->group, owner->seq, &info->header, why);
     }
     if (err == TS_OK) {
         err = read_all(&r, piece, arg, info, why);
@@ -300,15 +306,15 @@ enum ts_err snapshot_read_file(const char *path, struct ts_seq seq,
                                snapshot_piece_fn *piece, void *arg, struct snapshot_info *info,
                                struct ts_why *why)
 {
-    return read_at(path, 0, seq, incarnation, group, piece, arg, info, why);
+    const struct owner owner = {incarnation, group, seq};
+    return read_at(path, 0, &owner, piece, arg, info, why);
 }
 
 enum ts_err snapshot_read_any(const char *path, uint64_t offset, snapshot_piece_fn *piece,
                               void *arg, struct snapshot_info *info, struct ts_why *why)
 {
-    struct ts_incarnation any = {0};
-    return read_at(path, offset, (struct ts_seq){0}, any, (struct ts_group_id){0}, piece, arg, info,
-                   why);
+    const struct owner anybody = {.incarnation = {0}};
+    return read_at(path, offset, &anybody, piece, arg, info, why);
 }
 
 /* Whether the one before may be tried instead. */

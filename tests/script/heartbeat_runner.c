@@ -10,6 +10,7 @@
  *   keep NAME n1 n2 path=P                remembers the newest packet that n1 sent there
  *   replay NAME [times=N] [every=MS]      lets it arrive again, time passes between
  *   show n1
+ *   count n1                              the heartbeats that came, and those that did not
  *
  * The trace: trace events, and a line for each peer whose published state changed. */
 #include <inttypes.h>
@@ -364,6 +365,22 @@ static bool cmd_replay(struct world *w, const struct script_command *cmd)
     return complain(w, "replay: nothing was kept under this name");
 }
 
+static bool cmd_count(struct world *w, const struct script_command *cmd)
+{
+    size_t node;
+    struct report_peers r;
+    if (!find_node(w, cmd, 1, &node)) {
+        return false;
+    }
+    hb_report(&w->nodes[node].core, now_of(w), &r);
+    for (uint8_t i = 0; i < r.count; i++) {
+        script_printf(w->out, "%5" PRIu64 " n%zu: n%u received=%" PRIu64 " lost=%" PRIu64 "\n",
+                      w->ms, node + 1, (unsigned)r.p[i].nic.v, r.p[i].heartbeats_received,
+                      r.p[i].heartbeats_lost);
+    }
+    return true;
+}
+
 static bool cmd_show(struct world *w, const struct script_command *cmd)
 {
     size_t node;
@@ -409,6 +426,9 @@ static bool run(void *state, const struct script_command *cmd, struct script_tex
     }
     if (strcmp(verb, "replay") == 0) {
         return cmd_replay(w, cmd);
+    }
+    if (strcmp(verb, "count") == 0) {
+        return cmd_count(w, cmd);
     }
     if (strcmp(verb, "show") == 0) {
         return cmd_show(w, cmd);
