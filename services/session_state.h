@@ -92,6 +92,8 @@ struct session_state {
     uint32_t cursor; /* slot where the next checkpoint begins */
     uint64_t bytes;  /* of all kept replies */
     uint64_t evicted;
+    /* within an entry: what the service behind was given last */
+    uint64_t inner_seq;
     /* walk, load, scratch */
     struct session_kept *kept; /* limits.max, owned */
     uint32_t tidy_at;          /* slot */

@@ -268,6 +268,26 @@ static void test_session_idle_ends(void **state)
     close_fixture(&f);
 }
 
+/* Goal: what is not executed moves the time of the service behind all the same: a read does not
+ * give what has expired. */
+static void test_session_refused_request_moves_time(void **state)
+{
+    (void)state;
+    struct fixture f;
+    uint8_t payload[LOCK_REQUEST_BYTES];
+    open_fixture(&f, SMALL);
+    size_t len = lock_request(3, 7, 50, payload, sizeof(payload));
+    apply(&f, SVC_ENTRY_COMMAND, (struct ts_bytes){payload, len});
+    f.ms += 50;
+    assert_int_equal(take(&f, UINT64_C(99) << 16, 1, 1, 1).result, SESSION_UNKNOWN);
+    f.out.len = 0;
+    service.read(f.state, (struct ts_bytes){payload, len}, &f.out);
+    struct ts_reader r = ts_reader_init(f.out.data, f.out.len);
+    (void)ts_get_u8(&r);
+    assert_int_equal(ts_get_u64(&r), 0); /* nobody holds it */
+    close_fixture(&f);
+}
+
 /* Goal: a state that was loaded goes on exactly as the one it was written by; no truncation of a
  * walk is taken. */
 static void test_session_walk_and_load(void **state)
@@ -352,6 +372,7 @@ int main(void)
         cmocka_unit_test(test_session_unknown_and_ended_are_refused),
         cmocka_unit_test(test_session_full_refuses_until_acknowledged),
         cmocka_unit_test(test_session_idle_ends),
+        cmocka_unit_test(test_session_refused_request_moves_time),
         cmocka_unit_test(test_session_walk_and_load),
         cmocka_unit_test(test_session_malformed_is_refused),
     };

@@ -233,6 +233,14 @@ ts_sim_mutant(state-of-before-told replicator/divergence.c)
 ts_sim_mutant(suspect-at-a-peers-word replicator/divergence.c)
 ts_sim_mutant(suspected-snapshot-stays replicator/io/snapshot_file.c)
 ts_sim_mutant(replays-not-compared replicator/divergence.c)
+ts_sim_mutant(session-dedup-skipped services/session.c)
+ts_sim_mutant(session-resume-keeps-connection services/session.c)
+ts_sim_mutant(session-old-connection-executed services/session.c)
+ts_sim_mutant(session-unknown-created services/session.c)
+ts_sim_mutant(session-reply-dropped-before-ack services/session.c)
+ts_sim_mutant(session-not-in-walk services/session_walk.c)
+ts_sim_mutant(session-id-reused services/session.c)
+ts_sim_mutant(session-time-kept-from-service services/session.c)
 
 # A checker that has gone blind is seen at once: each of these is caught soon by the one named, while
 # no other one ends a seed. Every checker of SIM_CHECK_LIST is named, or sim/mutant-rules fails.
@@ -259,6 +267,7 @@ set(sim_quick
     removed-from-members=members
     scrubber-reads-cache=damage-found
     secondary-releases=one-primary-releases
+    session-reply-dropped-before-ack=sessions
     silence-not-noticed=available
     snapshot-of-uncommitted=snapshots
     start-repeat-not-awaited=said-is-durable

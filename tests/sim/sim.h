@@ -46,6 +46,7 @@
  *   sim_replica.c  the replica process: what is shared with the daemon, on …
  *   sim_replica_perform.c, sim_replica_peers.c  … the models of disk and links
  *   sim_load.c     clients
+ *   sim_session.c  clients with sessions
  *   sim_guest.c    another service beside kv, with --guest
  *   sim_check.c    what must hold, apart from the load
  *   sim_said.c     … of what is said to be on a disk
@@ -150,6 +151,13 @@ struct sim_stats {
     uint64_t installed;        /* snapshots of another replica */
     uint64_t scrubs;           /* passes through a disk, … */
     uint64_t scrub_found;      /* … and damaged places that they found */
+    uint64_t sessions;         /* that were opened, … */
+    uint64_t resumed;          /* … resumed, and … */
+    uint64_t ended;            /* … found to be no more */
+    uint64_t resent;           /* writes of sessions that were sent again, … */
+    uint64_t recovered;        /* … and that RESUME had an answer to */
+    uint64_t fenced;           /* that came by an old connection, … */
+    uint64_t again;            /* … or a second time, and were not executed */
     struct sim_pauses pauses[SIM_ONES];
     struct sim_pauses well; /* after the faults: counted in tenths of a second, longest in ms */
 };
@@ -179,6 +187,7 @@ struct sim_stats {
     X(SIM_CHECK_SNAPSHOT, "snapshots") \
     X(SIM_CHECK_ROOM, "refused-without-room") \
     X(SIM_CHECK_SCRUB, "damage-found") \
+    X(SIM_CHECK_SESSION, "sessions") \
     X(SIM_CHECK_LINEAR, "linearizable") \
     X(SIM_CHECK_LIVE, "liveness") \
     X(SIM_CHECK_AVAILABLE, "available") \

@@ -69,6 +69,28 @@ void sim_check_refused(struct sim *s, uint64_t id)
     request_at(&s->checks, id)->refused = true;
 }
 
+/* A client's request is executed once, however often it is ordered (R2.12). */
+static void note_executed(struct sim *s, int node, const struct svc_entry *e)
+{
+    const struct svc_out *out = &s->node[node].replica.p.out;
+    struct sim_record *rec = &s->load.record[request_at(&s->checks, e->request)->record];
+    if (!sim_session_executes(s, e, (struct ts_bytes){out->data, out->len}, rec)) {
+        return;
+    }
+    if (rec->refused) {
+        sim_fail(s, SIM_CHECK_REFUSED,
+                 "request %llu of client %u is known not to be executed, and is at seq %llu",
+                 (unsigned long long)rec->id, rec->client, (unsigned long long)e->seq.v);
+    }
+    if (rec->done_by != 0) {
+        sim_fail(s, SIM_CHECK_TWICE, "request %llu was executed at seq %llu, and again at %llu",
+                 (unsigned long long)rec->id, (unsigned long long)rec->done_at,
+                 (unsigned long long)e->seq.v);
+    }
+    rec->done_by = e->request;
+    rec->done_at = e->seq.v;
+}
+
 /* The first replica that applies a position says what stands there. */
 static void note_entry(struct sim *s, int node, const struct svc_entry *e,
                        const struct sim_entry *mine)
@@ -98,6 +120,9 @@ static void note_entry(struct sim *s, int node, const struct svc_entry *e,
     *entry_at(c, seq) = *mine;
     request->committed = true;
     c->entries = seq;
+    if (mine->id != 0) {
+        note_executed(s, node, e);
+    }
     sim_clock_applied(s, e);
 }
 
@@ -511,7 +536,12 @@ static void check_kept(struct sim *s, int node)
     const struct sim_replica *r = &s->node[node].replica;
     for (size_t i = 0; i < s->load.count; i++) {
         const struct sim_record *rec = &s->load.record[i];
-        if (rec->answered && !rec->read && !has(r, rec->id)) {
+        if (rec->refused && rec->done_by != 0) {
+            sim_fail(s, SIM_CHECK_REFUSED,
+                     "request %llu of client %u is known not to be executed, and is at seq %llu",
+                     (unsigned long long)rec->id, rec->client, (unsigned long long)rec->done_at);
+        }
+        if (rec->answered && !rec->read && !has(r, rec->done_by)) {
             sim_fail(s, SIM_CHECK_LOST, "request %llu was answered, and the primary %s lacks it",
                      (unsigned long long)rec->id, sim_node_name(s, node));
         }

@@ -87,7 +87,7 @@ void sim_clock_applied(struct sim *s, const struct svc_entry *e)
     }
     compare_times(s, e);
     const struct sim_record *r = &s->load.record[c->request[e->request].record];
-    if (r->key != SIM_KEY_EXPIRES) {
+    if (r->key != SIM_KEY_EXPIRES || r->done_by != e->request) {
         return;
     }
     struct sim_value v = value_at(c, e->seq.v);

@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "services/example/lock.h"
 #include "services/kv/kv.h"
+#include "services/session.h"
 #include "tests/service/kv_random.h"
 #include "tests/service/lock_random.h"
 
@@ -85,7 +86,7 @@ static void destroy(void *state)
     free(b);
 }
 
-static void *create(const char *limits)
+static void *create_both(const char *limits)
 {
     size_t prefix = strlen(PREFIX);
     size_t name = limits != NULL ? strcspn(limits, " ") : 0;
@@ -199,9 +200,9 @@ static enum ts_err load_end(void *state)
     return err != TS_OK ? err : b->guest->svc->load_end(b->state);
 }
 
-const struct svc sim_guest_service = {
+static const struct svc both_service = {
     .name = "kv and a guest",
-    .create = create,
+    .create = create_both,
     .destroy = destroy,
     .apply = apply,
     .read = read_kv,
@@ -212,3 +213,10 @@ const struct svc sim_guest_service = {
     .load_piece = load_piece,
     .load_end = load_end,
 };
+
+static void *create(const char *limits)
+{
+    return session_create(&both_service, limits);
+}
+
+const struct svc sim_guest_service = SESSION_SERVICE("kv and a guest, with sessions", create);

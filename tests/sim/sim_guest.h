@@ -11,7 +11,8 @@
 
 #include "services/svc.h"
 
-/* kv and a guest in one. Its limits are "guest=NAME" and a blank before those of kv. */
+/* kv and a guest in one, behind a table of sessions. Its limits are "guest=NAME" and a blank before
+ * those of kv. */
 extern const struct svc sim_guest_service;
 
 /* Whether there is such a guest. */

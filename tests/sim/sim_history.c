@@ -63,7 +63,8 @@ static enum lin_command command_of(const struct sim_record *r)
  * have been executed or not, at any time: that is for lincheck to find out. */
 static bool speaks(const struct sim_record *r)
 {
-    return r->key != SIM_KEY_EXPIRES && !r->refused && (r->answered || !r->read);
+    bool command = r->op == 0 || r->op == SESSION_REQUEST;
+    return command && r->key != SIM_KEY_EXPIRES && !r->refused && (r->answered || !r->read);
 }
 
 static void add(struct sim *s, const struct sim_record *r, uint32_t place)

@@ -18,7 +18,7 @@
 #define KEY_DELETED 2
 #define KEY_COUNTER 4
 #define KEY_STRING 6
-#define PAYLOAD_MAX 64
+#define PAYLOAD_MAX 96
 /* A client does not ask a node that was silent, for so long at most. */
 #define SILENT_NS (2 * SIM_S)
 
@@ -35,8 +35,7 @@ static uint64_t patience(struct sim *s)
     return sim_rand(s, timeout / 2, s->plan.one ? timeout : 6 * timeout);
 }
 
-/* From a client to a node, or back. */
-static uint64_t way(struct sim *s)
+uint64_t sim_load_way(struct sim *s)
 {
     uint64_t typical = s->plan.client_us;
     return typical == 0 ? 0 : sim_us(s, typical / 2, typical * 2);
@@ -74,8 +73,7 @@ static uint64_t think(struct sim *s, uint32_t client)
     return sim_rand(s, 0, focused(s) ? most / 4 : most);
 }
 
-/* What a client waits for was answered, refused or closed. */
-static void set_free(struct sim *s, uint32_t record, uint64_t after)
+void sim_load_set_free(struct sim *s, uint32_t record, uint64_t after)
 {
     struct sim_client *c = &s->load.client[s->load.record[record].client];
     if (c->busy && c->record == record) {
@@ -84,7 +82,7 @@ static void set_free(struct sim *s, uint32_t record, uint64_t after)
     }
 }
 
-static struct sim_record *new_record(struct sim *s, int client)
+uint32_t sim_load_new(struct sim *s, int client)
 {
     struct sim_load *l = &s->load;
     if (l->count == l->cap) {
@@ -95,7 +93,7 @@ static struct sim_record *new_record(struct sim *s, int client)
     struct sim_record *r = &l->record[l->count++];
     *r = (struct sim_record){
         .begun = s->now, .ended = UINT64_MAX, .client = (uint32_t)client, .floor = s->checks.seen};
-    return r;
+    return (uint32_t)(r - l->record);
 }
 
 /* What the client asks for. */
@@ -157,11 +155,13 @@ struct ts_bytes sim_load_value(const struct sim_record *r, uint8_t out[SIM_VALUE
 static size_t encode(const struct sim_record *r, uint8_t out[PAYLOAD_MAX])
 {
     uint8_t value[SIM_VALUE_MAX];
+    uint8_t inner[PAYLOAD_MAX];
     struct ts_bytes args[3] = {{NULL, 0}, sim_load_key(r), sim_load_value(r, value)};
-    struct ts_writer w = ts_writer_init(out, PAYLOAD_MAX);
+    struct ts_writer w = ts_writer_init(r->op == 0 ? out : inner, PAYLOAD_MAX);
     kv_payload_encode(&w, RESP_V2, r->command, args, args[2].len > 0 ? 3 : 2);
     ts_assert(!w.failed);
-    return w.len;
+    return r->op == 0 ? w.len
+                      : sim_session_encode(r, (struct ts_bytes){inner, w.len}, out, PAYLOAD_MAX);
 }
 
 static struct sim_waiting *free_waiting(struct sim_replica *r)
@@ -179,10 +179,11 @@ static void refused(struct sim *s, const struct sim_client *c, int node)
 {
     struct sim_record *rec = &s->load.record[c->record];
     rec->refused = true;
-    sim_check_refused(s, rec->id);
+    sim_check_refused(s, rec->attempt);
+    sim_session_refused(s, c->record);
     s->stats.refused++;
     sim_note_client(s, c->record, "%s refuses it", sim_node_name(s, node));
-    set_free(s, c->record, 5 * SIM_MS);
+    sim_load_set_free(s, c->record, 5 * SIM_MS);
 }
 
 static void submit(struct sim *s, const struct sim_client *c, int node, struct sim_waiting *w)
@@ -193,21 +194,25 @@ static void submit(struct sim *s, const struct sim_client *c, int node, struct s
     size_t len = encode(rec, payload);
     /* Batches of different lengths: two logs that part do not end theirs at the same places. */
     struct repl_request q[4] = {
-        {.kind = SVC_ENTRY_COMMAND, .request = rec->id, .payload = {payload, len}}};
+        {.kind = SVC_ENTRY_COMMAND, .request = rec->attempt, .payload = {payload, len}}};
     struct repl_event ev = {.kind = REPL_EV_SUBMIT};
     ev.u.submit.requests = q; /* the others are no-ops */
     ev.u.submit.count = (size_t)sim_rand(s, 1, 4);
     if (s->load.long_left > 0 && ev.u.submit.count > 1) {
         s->load.long_left--;
         q[1].payload = (struct ts_bytes){s->load.zeros, (size_t)sim_rand(s, 0, s->load.long_max)};
+    } else if (rec->op == SESSION_REQUEST && ev.u.submit.count > 1 && sim_chance_pm(s, 300)) {
+        q[1] = q[0]; /* the client's library sends it twice */
+        q[1].request = ++s->load.next_id;
+        sim_check_ordered(s, q[1].request, c->record);
     }
     if (!perform_room_takes(&r->p, true)) {
         refused(s, c, node);
         return;
     }
-    *w = (struct sim_waiting){.used = true, .record = c->record, .id = rec->id};
+    *w = (struct sim_waiting){.used = true, .record = c->record, .id = rec->attempt};
     w->seq = ts_seq_add(repl_log_tail(&r->core->log).seq, 1);
-    sim_check_ordered(s, rec->id, c->record);
+    sim_check_ordered(s, rec->attempt, c->record);
     uint64_t life = s->node[node].proc[SIM_REPLICA].life;
     sim_feed(s, node, &ev);
     if (s->node[node].proc[SIM_REPLICA].life != life) {
@@ -253,7 +258,8 @@ static void execute(struct sim *s, const struct sim_client *c, int node)
     struct sim_waiting *w = free_waiting(&s->node[node].replica);
     if (w == NULL) {
         sim_note_client(s, c->record, "%s closes without an answer", sim_node_name(s, node));
-        set_free(s, c->record, 5 * SIM_MS);
+        sim_session_lost(s, c->record);
+        sim_load_set_free(s, c->record, 5 * SIM_MS);
         return;
     }
     if (s->load.record[c->record].read) {
@@ -272,25 +278,64 @@ static void go_elsewhere(struct sim *s, struct sim_client *c, uint64_t way_back)
 {
     sim_note_client(s, c->record, "%s does not serve", sim_node_name(s, c->asked));
     s->load.record[c->record].refused = true;
+    sim_session_refused(s, c->record);
     c->guess = c->asked % s->nics + 1;
     c->silent_until = s->now; /* then it may be that one after all */
     /* Soon, at the other nodes; then more rarely. */
     bool soon = c->misses++ < (focused(s) ? 20 : 2);
     uint64_t most_us = focused(s) ? (soon ? 1000 : 5000) : soon || s->plan.one ? 3000 : 40000;
-    set_free(s, c->record, way_back + sim_us(s, 500, most_us));
+    sim_load_set_free(s, c->record, way_back + sim_us(s, 500, most_us));
+}
+
+/* A request of a session comes by a connection that its client has given up. */
+static void arrived_late(struct sim *s, const struct sim_event *ev, uint32_t record)
+{
+    struct repl_request q = {
+        .kind = SVC_ENTRY_COMMAND, .request = ++s->load.next_id, .payload = {ev->bytes, ev->len}};
+    struct repl_event submit = {.kind = REPL_EV_SUBMIT};
+    submit.u.submit.requests = &q;
+    submit.u.submit.count = 1;
+    if (sim_replica_serves(s, ev->node) && perform_room_takes(&s->node[ev->node].replica.p, true)) {
+        sim_note_client(s, record, "reaches %s late", sim_node_name(s, ev->node));
+        sim_check_ordered(s, q.request, record);
+        sim_feed(s, ev->node, &submit);
+    }
 }
 
 void sim_load_arrived(struct sim *s, const struct sim_event *ev)
 {
     struct sim_client *c = &s->load.client[ev->a];
-    if (!c->busy || c->record != ev->b) {
+    uint32_t record = (uint32_t)ev->b;
+    if (!c->busy || c->record != record || s->load.record[record].attempt != ev->b >> 32) {
+        if (ev->bytes != NULL) {
+            arrived_late(s, ev, record);
+        }
         return; /* the client has gone */
     }
     if (sim_replica_serves(s, ev->node)) {
         c->misses = 0;
         execute(s, c, ev->node);
     } else {
-        go_elsewhere(s, c, way(s)); /* not the primary, or not yet: it says so */
+        go_elsewhere(s, c, sim_load_way(s)); /* not the primary, or not yet: it says so */
+    }
+}
+
+/* A request of a session goes its way even if its client does not wait for it any more: now and
+ * then the connection breaks when it was sent, and the next one is quicker. */
+static void send_request(struct sim *s, struct sim_client *c, struct sim_event *arrived)
+{
+    uint8_t payload[PAYLOAD_MAX];
+    bool breaks = sim_chance_pm(s, 20);
+    arrived->at += breaks ? sim_us(s, 0, 10000) : 0;
+    arrived->len = encode(&s->load.record[c->record], payload);
+    arrived->bytes =
+        sim_bytes_copy(s, (struct ts_bytes){payload, arrived->len}, (struct ts_bytes){NULL, 0});
+    sim_push(s, arrived);
+    if (breaks) {
+        sim_note_client(s, c->record, "its connection breaks");
+        s->stats.ambiguous++;
+        sim_session_lost(s, c->record);
+        sim_load_set_free(s, c->record, sim_us(s, 0, 3000));
     }
 }
 
@@ -299,22 +344,28 @@ static void begin(struct sim *s, struct sim_client *c, int node)
 {
     int client = (int)(c - s->load.client);
     const struct sim_process *p = &s->node[node].proc[SIM_REPLICA];
-    struct sim_record *rec = new_record(s, client);
     c->busy = true;
     c->asked = node;
-    c->record = (uint32_t)(rec - s->load.record);
-    draw_command(s, rec);
-    rec->id = rec->read ? 0 : ++s->load.next_id;
+    c->record = sim_session_next(s, client, node);
+    if (c->record == SIM_NO_RECORD) {
+        c->record = sim_load_new(s, client);
+        struct sim_record *drawn = &s->load.record[c->record];
+        draw_command(s, drawn);
+        drawn->id = drawn->attempt = drawn->read ? 0 : ++s->load.next_id;
+        sim_session_number(s, c->record);
+    }
     sim_note_client(s, c->record, "to %s", sim_node_name(s, node));
     struct sim_event arrived = {.kind = SIM_EV_ARRIVED,
-                                .at = s->now + way(s),
+                                .at = s->now + sim_load_way(s),
                                 .node = (uint8_t)node,
                                 .proc = SIM_REPLICA,
                                 .life = p->life,
                                 .a = (uint64_t)client,
-                                .b = c->record};
+                                .b = c->record | s->load.record[c->record].attempt << 32};
     if (s->node[node].powered && (p->life == 0 || !p->ready)) {
-        go_elsewhere(s, c, 2 * way(s)); /* nobody listens there */
+        go_elsewhere(s, c, 2 * sim_load_way(s)); /* nobody listens there */
+    } else if (s->node[node].powered && s->load.record[c->record].op == SESSION_REQUEST) {
+        send_request(s, c, &arrived);
     } else if (s->node[node].powered && arrived.at == s->now && p->paused_until <= s->now) {
         sim_load_arrived(s, &arrived);
     } else if (s->node[node].powered) {
@@ -342,6 +393,7 @@ void sim_load_act(struct sim *s, const struct sim_event *ev)
     }
     if (c->busy) {
         sim_note_client(s, c->record, "%s is silent: given up", sim_node_name(s, c->asked));
+        sim_session_lost(s, c->record);
         c->busy = false;
         c->guess = c->asked % s->nics + 1;
         c->silent = c->asked;
@@ -363,19 +415,33 @@ void sim_load_hurry(struct sim *s)
     }
 }
 
-static void keep_reply(struct sim *s, struct sim_record *rec, const struct svc_out *out)
+static void keep_reply(struct sim *s, struct sim_record *rec, struct ts_bytes out)
 {
     struct sim_load *l = &s->load;
-    if (l->bytes_len + out->len > l->bytes_cap) {
-        l->bytes_cap = 2 * (l->bytes_cap + out->len);
+    if (l->bytes_len + out.len > l->bytes_cap) {
+        l->bytes_cap = 2 * (l->bytes_cap + out.len);
         l->bytes = realloc(l->bytes, l->bytes_cap);
         ts_assert(l->bytes != NULL);
     }
     rec->reply_at = l->bytes_len;
-    rec->reply_len = out->len;
-    memcpy(l->bytes + l->bytes_len, out->data, out->len);
-    l->bytes_len += out->len;
-    sim_course(s, rec->id, out->data, out->len);
+    rec->reply_len = out.len;
+    memcpy(l->bytes + l->bytes_len, out.data, out.len);
+    l->bytes_len += out.len;
+    sim_course(s, rec->id, out.data, out.len);
+}
+
+void sim_load_answered(struct sim *s, uint32_t record, struct ts_bytes reply, uint64_t position,
+                       uint64_t back)
+{
+    struct sim_record *rec = &s->load.record[record];
+    rec->ended = s->now + back;
+    rec->answered = true;
+    rec->position = position;
+    keep_reply(s, rec, reply);
+    sim_check_answered(s, rec, position);
+    sim_available_answered(s, rec->read);
+    sim_clock_answered(s, rec, reply);
+    sim_load_set_free(s, record, back + think(s, rec->client));
 }
 
 /* The answer is out: from here on anybody may have seen it. */
@@ -383,8 +449,7 @@ static void answered(struct sim *s, struct sim_waiting *w, const struct svc_out 
                      uint64_t position)
 {
     char text[SIM_STORY_REPLY_MAX];
-    struct sim_record *rec = &s->load.record[w->record];
-    uint64_t back = way(s);
+    uint64_t back = sim_load_way(s);
     bool lost = back > 0 && sim_chance_pm(s, 2);
     w->used = false;
     sim_note_client(s, w->record, "answered %s at %llu%s",
@@ -392,17 +457,10 @@ static void answered(struct sim *s, struct sim_waiting *w, const struct svc_out 
                     (unsigned long long)position, lost ? ", which is lost on its way" : "");
     if (lost) {
         s->stats.ambiguous++; /* the connection breaks before it is there */
-        set_free(s, w->record, back);
+        sim_load_set_free(s, w->record, back);
         return;
     }
-    rec->ended = s->now + back;
-    rec->answered = true;
-    rec->position = position;
-    keep_reply(s, rec, out);
-    sim_check_answered(s, rec, position);
-    sim_available_answered(s, rec->read);
-    sim_clock_answered(s, rec, (struct ts_bytes){out->data, out->len});
-    set_free(s, w->record, back + think(s, rec->client));
+    sim_load_answered(s, w->record, (struct ts_bytes){out->data, out->len}, position, back);
 }
 
 void sim_load_released(struct sim *s, int node, const struct svc_entry *entry)
@@ -419,7 +477,11 @@ void sim_load_released(struct sim *s, int node, const struct svc_entry *entry)
                      (unsigned long long)entry->seq.v);
         }
         s->stats.acked++;
-        answered(s, w, &r->p.out, entry->seq.v);
+        if (s->load.record[w->record].op != 0) {
+            sim_session_released(s, node, w, entry);
+        } else {
+            answered(s, w, &r->p.out, entry->seq.v);
+        }
     }
 }
 
@@ -449,7 +511,12 @@ void sim_load_closed(struct sim *s, int node)
             w->used = false;
             s->stats.ambiguous++;
             sim_note_client(s, w->record, "%s closes without an answer", sim_node_name(s, node));
-            set_free(s, w->record, sim_us(s, 100, 3000));
+            bool newest = w->id == s->load.record[w->record].attempt;
+            uint64_t after = sim_us(s, 100, 3000);
+            if (newest) {
+                sim_session_lost(s, w->record);
+                sim_load_set_free(s, w->record, after);
+            }
         }
     }
 }
@@ -513,6 +580,7 @@ void sim_load_start(struct sim *s)
     s->load.focus_until = 0;
     s->load.long_left = 0;
     memset(s->load.client, 0, sizeof(s->load.client));
+    sim_session_start(s);
     for (int i = 0; i < s->plan.clients; i++) {
         s->load.client[i].guess = 1;
         again(s, i, 50 * SIM_MS);

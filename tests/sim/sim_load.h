@@ -5,6 +5,7 @@
 #include "cluster-cfg/config.h"
 #include "cluster-cfg/register_msg.h"
 #include "cluster-cfg/voter.h"
+#include "services/session_msg.h"
 #include "services/svc.h"
 #include "tests/sim/sim_event.h"
 #include "tests/sim/sim_plan.h"
@@ -16,6 +17,7 @@ struct repl_event;
 struct ts_trace;
 
 struct sim_replica;
+struct sim_waiting;
 
 /* ---- the load and the checks -------------------------------------------------------------- */
 
@@ -32,11 +34,40 @@ struct sim_record {
     bool read;
     bool refused; /* certainly not executed */
     bool answered;
+    uint8_t op;      /* enum session_op, 0: it is in no session */
     size_t reply_at; /* its bytes, in the load's */
     size_t reply_len;
+    /* of a write: what is ordered bears the number of an attempt, of which there may be several */
+    uint64_t attempt; /* the newest, the first is `id` */
+    uint64_t done_by; /* the one that was executed, 0: none was … */
+    uint64_t done_at; /* … and its position */
+    uint64_t said;    /* a hash of its reply, in a session */
+    /* of one in a session */
+    uint64_t session;
+    uint64_t connection;
+    uint64_t number;
+};
+
+#define SIM_NO_RECORD UINT32_MAX
+/* More than a session's window has. */
+#define SIM_SESSION_TOLD 32
+
+/* What a client knows of its session (sim_session.c). */
+struct sim_session {
+    uint64_t id; /* 0: none */
+    uint64_t connection;
+    uint64_t next;  /* number of the next write */
+    uint64_t acked; /* the most that it ever said to have */
+    uint64_t dead;  /* id of one that has ended; 0: it knows none */
+    int node;       /* its connection goes there, … */
+    uint64_t life;  /* … to this process; 0: to none */
+    bool full;      /* the newest request was refused for what is not acknowledged */
+    uint32_t open;  /* the record whose outcome it does not know, of number `next` */
+    uint32_t told[SIM_SESSION_TOLD]; /* records, by number */
 };
 
 struct sim_client {
+    struct sim_session session;
     int guess;
     bool busy;
     unsigned misses; /* tries in a row without a node that serves */
@@ -180,6 +211,39 @@ void sim_load_released(struct sim *s, int node, const struct svc_entry *entry);
 void sim_load_reads_ready(struct sim *s, int node, uint64_t token);
 /* The replica closes all connections without an answer, or has ended. */
 void sim_load_closed(struct sim *s, int node);
+
+/* Its answer is there: keeps it, and looks at it; with `back` more on its way. */
+void sim_load_answered(struct sim *s, uint32_t record, struct ts_bytes reply, uint64_t position,
+                       uint64_t back);
+/* A new operation of a client, without any command. */
+uint32_t sim_load_new(struct sim *s, int client);
+/* What the client waits for has an end, and it goes on after that time. */
+void sim_load_set_free(struct sim *s, uint32_t record, uint64_t after);
+/* From a client to a node, or back. */
+uint64_t sim_load_way(struct sim *s);
+
+/* ---- sim_session.c ----------------------------------------------------------------------- */
+
+/* The limits of all replicas' tables of sessions. */
+const char *sim_session_limits(const struct sim *s, char *out, size_t cap);
+void sim_session_start(struct sim *s);
+/* What a client of a session asks this node for now, SIM_NO_RECORD: what others do, too. */
+uint32_t sim_session_next(struct sim *s, int client, int node);
+/* The client's next command is drawn: a write in a session gets its number. */
+void sim_session_number(struct sim *s, uint32_t record);
+/* The payload of one in a session, behind its head `inner` of a request. */
+size_t sim_session_encode(const struct sim_record *r, struct ts_bytes inner, uint8_t *out,
+                          size_t cap);
+/* An output for the attempt that waits there is released. */
+void sim_session_released(struct sim *s, int node, struct sim_waiting *w,
+                          const struct svc_entry *entry);
+/* The client does not hear what becomes of its newest attempt, and its connection is closed. */
+void sim_session_lost(struct sim *s, uint32_t record);
+/* It hears that it was not ordered. */
+void sim_session_refused(struct sim *s, uint32_t record);
+/* Whether the entry was executed, by its output; the first replica that applies it asks. */
+bool sim_session_executes(struct sim *s, const struct svc_entry *entry, struct ts_bytes out,
+                          struct sim_record *rec);
 
 /* ---- sim_history.c ------------------------------------------------------------------------ */
 

@@ -188,10 +188,13 @@ void sim_plan_draw(struct sim_plan *plan, uint64_t seed, bool beyond)
     struct ts_prng snapshots = ts_prng_init(seed ^ 0x5a9540ULL);
     plan->snapshot_bytes = scaled(&snapshots, 4000, 200000);
     plan->scrub_ms = scaled(&snapshots, 300, 6000);
+    struct ts_prng sessions = ts_prng_init(seed ^ 0x5e5512ULL);
+    plan->session_idle_ms = scaled(&sessions, 300, 20000);
     if (ts_prng_next(&p) % 8 == 0 && !beyond) {
         draw_one_at_a_time(plan, &p);
         return;
     }
+    plan->sessions = between(&sessions, 0, 2) == 0 ? between(&sessions, 1, 62) : 0;
     struct ts_prng room = ts_prng_init(seed ^ 0xd15cULL);
     plan->disk_segments = between(&room, 0, 3) == 0 ? between(&room, 7, 9) : 0;
     plan->disk_shared = between(&room, 0, 7) == 0;

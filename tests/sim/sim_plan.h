@@ -201,13 +201,15 @@ struct sim_plan {
     uint64_t snapshot_bytes; /* of log between two snapshots */
     uint64_t disk_segments;  /* that a replica may take, snapshots counted; 0 = no limit */
     uint64_t scrub_ms;       /* between two passes through a disk */
-    bool disk_shared;        /* others take room of its file system, and give it back */
-    uint64_t drift_ppm;      /* largest */
-    uint64_t faults_until;   /* ns */
-    uint64_t kinds;          /* bit = enum sim_fault_kind */
-    bool one;                /* one fault at a time, and otherwise: */
-    uint16_t mild_loss_pm;   /* all paths lose so much, */
-    uint64_t mild_delay;     /* … and delay at most so much more, ns */
+    uint64_t sessions;       /* bit = client that has one; 0 = none */
+    uint64_t session_idle_ms;
+    bool disk_shared;      /* others take room of its file system, and give it back */
+    uint64_t drift_ppm;    /* largest */
+    uint64_t faults_until; /* ns */
+    uint64_t kinds;        /* bit = enum sim_fault_kind */
+    bool one;              /* one fault at a time, and otherwise: */
+    uint16_t mild_loss_pm; /* all paths lose so much, */
+    uint64_t mild_delay;   /* … and delay at most so much more, ns */
     size_t fault_count;
     struct sim_fault fault[SIM_FAULTS_MAX];
 };

@@ -7,6 +7,7 @@
 #include "base/exit.h"
 #include "replicator/state.h"
 #include "services/kv/kv.h"
+#include "services/kv/sessions.h"
 #include "tests/sim/sim.h"
 #include "tests/sim/sim_guest.h"
 
@@ -115,13 +116,17 @@ static void open_core(struct sim *s, int node)
     r->p.scrub.period_ns = s->plan.scrub_ms * SIM_MS;
     r->p.scrub.pause_ns = SIM_MS;
     r->p.room.limit = s->plan.disk_segments * sim_disk_segment_bytes(s);
-    char limits[128];
+    char limits[320];
+    char sessions[192];
     /* In a quarter of the seeds walks have many pieces, so that entries come between them. */
     const char *pieces = s->seed % 4 == 0 ? "piece-bytes=100" : "";
     const char *guest = s->options.guest;
-    (void)snprintf(limits, sizeof(limits), "%s%s %s hash-seed=%llu", guest != NULL ? "guest=" : "",
-                   guest != NULL ? guest : "", pieces, (unsigned long long)ts_prng_next(&s->prng));
-    r->p.svc = guest != NULL ? &sim_guest_service : &kv_service;
+    bool alone = guest == NULL && s->plan.sessions == 0; /* nobody has a session: it costs time */
+    (void)snprintf(limits, sizeof(limits), "%s%s %s hash-seed=%llu %s",
+                   guest != NULL ? "guest=" : "", guest != NULL ? guest : "", pieces,
+                   (unsigned long long)ts_prng_next(&s->prng),
+                   alone ? "" : sim_session_limits(s, sessions, sizeof(sessions)));
+    r->p.svc = guest != NULL ? &sim_guest_service : alone ? &kv_service : &kv_with_sessions;
     r->p.state = r->p.svc->create(limits);
     ts_assert(r->p.state != NULL);
     r->p.out.max = OUT_BYTES_MAX;

@@ -318,11 +318,24 @@ void sim_story_refused(const struct sim *s, int node, const struct reg_msg *m)
 /* "SET k2 00000017" */
 static void command_text(const struct sim_record *r, char *out, size_t cap)
 {
+    static const char *const ops[] = {
+        [SESSION_OPEN] = "OPEN",   [SESSION_RESUME] = "RESUME",   [SESSION_ACK] = "ACK",
+        [SESSION_CLOSE] = "CLOSE", [SESSION_REQUEST] = "request",
+    };
+    if (r->op != 0 && r->op != SESSION_REQUEST) {
+        (void)snprintf(out, cap, "%s %llx %llu", ops[r->op], (unsigned long long)r->session,
+                       (unsigned long long)r->number);
+        return;
+    }
     uint8_t digits[SIM_VALUE_MAX];
     struct ts_bytes key = sim_load_key(r);
     struct ts_bytes value = sim_load_value(r, digits);
     const char *name = kv_command_by_id(r->command)->name;
-    (void)snprintf(out, cap, "%s %.*s%s%.*s", name, (int)key.len, (const char *)key.data,
+    char number[24] = "";
+    if (r->op != 0) {
+        (void)snprintf(number, sizeof(number), "#%llu ", (unsigned long long)r->number);
+    }
+    (void)snprintf(out, cap, "%s%s %.*s%s%.*s", number, name, (int)key.len, (const char *)key.data,
                    value.len == 0 ? "" : " ", (int)value.len, (const char *)value.data);
 }
 

@@ -64,6 +64,13 @@ void sim_totals_add(struct sim_totals *t, const struct sim_stats *s, uint64_t se
     to->installed += s->installed;
     to->scrubs += s->scrubs;
     to->scrub_found += s->scrub_found;
+    to->sessions += s->sessions;
+    to->resumed += s->resumed;
+    to->ended += s->ended;
+    to->resent += s->resent;
+    to->recovered += s->recovered;
+    to->fenced += s->fenced;
+    to->again += s->again;
     for (int k = 0; k < SIM_ONES; k++) {
         add_pauses(&to->pauses[k], &s->pauses[k]);
     }
@@ -150,7 +157,10 @@ void sim_summary(const struct sim_totals *t, double took)
         "%llu ends of processes, %llu epochs\n"
         "  %llu snapshots, of which %llu were loaded at a start; %llu starts with a log that "
         "begins "
-        "behind one, %llu with another's; %llu passes through a disk found %llu damaged places\n",
+        "behind one, %llu with another's; %llu passes through a disk found %llu damaged places\n"
+        "  %llu sessions were opened, %llu times resumed, %llu found to be no more; %llu of their "
+        "writes were sent again, %llu had been executed; %llu came by an old connection, %llu a "
+        "second time\n",
         (unsigned long long)s->events, (unsigned long long)s->heartbeats,
         (unsigned long long)s->frames, (unsigned long long)s->register_messages,
         (unsigned long long)s->acked, (unsigned long long)s->reads,
@@ -159,7 +169,11 @@ void sim_summary(const struct sim_totals *t, double took)
         (unsigned long long)s->crashes, (unsigned long long)s->epochs,
         (unsigned long long)s->snapshots, (unsigned long long)s->snapshots_loaded,
         (unsigned long long)s->starts_behind, (unsigned long long)s->installed,
-        (unsigned long long)s->scrubs, (unsigned long long)s->scrub_found);
+        (unsigned long long)s->scrubs, (unsigned long long)s->scrub_found,
+        (unsigned long long)s->sessions, (unsigned long long)s->resumed,
+        (unsigned long long)s->ended, (unsigned long long)s->resent,
+        (unsigned long long)s->recovered, (unsigned long long)s->fenced,
+        (unsigned long long)s->again);
     printf("  faults that struck/of those armed:");
     for (int k = 0; k < SIM_FAULT_KINDS; k++) {
         printf(" %s %llu", sim_fault_name((enum sim_fault_kind)k),
@@ -296,6 +310,13 @@ static void json_counts(const struct sim_totals *t, double took)
         {"installed", s->installed},
         {"scrubs", s->scrubs},
         {"scrub_found", s->scrub_found},
+        {"sessions", s->sessions},
+        {"sessions_resumed", s->resumed},
+        {"sessions_ended", s->ended},
+        {"sessions_writes_resent", s->resent},
+        {"sessions_writes_recovered", s->recovered},
+        {"sessions_writes_fenced", s->fenced},
+        {"sessions_writes_again", s->again},
     };
     printf("{\"commit\": \"%s\", \"seconds\": %.3f, \"virtual_seconds\": %.3f", SIM_COMMIT, took,
            (double)s->virtual_ns / 1e9);
