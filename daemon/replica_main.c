@@ -150,6 +150,7 @@ static int open_core(struct replica *r)
         .self = r->start->node->id,
         .instance = r->instance,
         .first_time = {(uint64_t)wall.tv_sec * TS_NS_PER_S + (uint64_t)wall.tv_usec * 1000U},
+        .first_now = net_now(),
         .seed = seed,
         .timing = r->start->cluster.timing,
         .limits = repl_limits_default(&r->start->cluster.timing),

@@ -80,7 +80,8 @@ struct repl_limits repl_limits_default(const struct cfg_timing *timing);
 struct repl_options {
     struct ts_nic_id self;
     struct ts_instance instance; /* of this process */
-    struct ts_ltime first_time;  /* where logical time begins in an empty log */
+    struct ts_ltime first_time;  /* where logical time begins in an empty log, … */
+    struct ts_mono first_now;    /* … as of this moment: it goes on while the disk is made */
     uint64_t seed;               /* jitter and nonces */
     struct cfg_timing timing;
     struct repl_limits limits;

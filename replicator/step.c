@@ -125,7 +125,7 @@ static void on_start(struct repl *c, const struct repl_event *ev, struct repl_ef
     c->replaces = ev->u.start.replaces;
     c->floor = ev->u.start.floor;
     c->floor_durable = ev->u.start.floor;
-    c->last_time_at = ev->now;
+    c->last_time_at = c->last_time.ns == 0 ? c->o.first_now : ev->now;
     c->progress_at = ev->now;
     if (!c->disk_failed) {
         repl_reg_start(c, fx, REPL_EF_REG_READ, (struct ts_epoch){0}, NULL);

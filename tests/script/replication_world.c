@@ -288,6 +288,7 @@ void world_boot(struct world *w, size_t i)
         .self = {r->nic},
         .instance = {r->instance + r->nic},
         .first_time = {5000 * TS_NS_PER_S},
+        .first_now = {(1000000 + w->ms) * TS_NS_PER_MS},
         .seed = 7,
         .timing = timing,
         .limits = repl_limits_default(&timing),

@@ -100,6 +100,7 @@ static void open_core(struct sim *s, int node)
         .self = {(uint16_t)node},
         .instance = {life_of(s, node)},
         .first_time = {wall < 0 ? 0 : (uint64_t)wall},
+        .first_now = sim_local(s, node),
         .seed = ts_prng_next(&s->prng),
         .timing = *timing,
         .limits = repl_limits_default(timing),

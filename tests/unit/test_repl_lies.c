@@ -226,6 +226,31 @@ static void test_takeover_own_clock_ahead_keeps_the_groups_time(void **state)
     assert_true(b.time.ns >= 1000 * TS_NS_PER_S && b.time.ns < 1001 * TS_NS_PER_S);
 }
 
+/* Goal: the group's time begins as its first primary's clock, and does not stand still while that
+ * one makes its disk: whoever sets an expiry by a clock would find it late for ever. */
+static void test_first_batch_has_the_time_of_the_clock(void **state)
+{
+    struct world *w = *state;
+    struct repl_options o = {.self = {SELF}, .instance = {203}, .seed = 3};
+    struct repl_batch b;
+    struct ts_hash hash;
+    o.first_time.ns = 1000 * TS_NS_PER_S;
+    o.first_now = w->now;
+    o.timing = cfg_timing_derive(100 * TS_NS_PER_MS);
+    o.limits = repl_limits_default(&o.timing);
+    repl_free(w->p.core);
+    w->p.core = repl_new(&o);
+    uint64_t before = w->now.ns;
+    w->now.ns += 2 * TS_NS_PER_S;
+    struct repl_event start = {.kind = REPL_EV_START};
+    start.u.start.incarnation.v = 101;
+    step(w, start);
+    become_primary(w, true);
+    repl_batch_at(w->p.core, (struct ts_seq){1}, &b, &hash);
+    assert_true(b.time.ns >= 1002 * TS_NS_PER_S &&
+                b.time.ns <= 1000 * TS_NS_PER_S + w->now.ns - before);
+}
+
 /* Goal: a batch from the end of time is refused; one from its last moment stops the clock and no
  * primary that follows. */
 static void test_append_time_at_limit_stops_clock(void **state)
@@ -519,6 +544,7 @@ int main(void)
         T(test_append_before_the_window_asks_to_begin_anew),
         T(test_primary_again_after_truncation_streams_anew),
         T(test_config_lies_in_a_row_do_not_strand),
+        T(test_first_batch_has_the_time_of_the_clock),
         T(test_takeover_own_clock_ahead_keeps_the_groups_time),
         T(test_append_time_at_limit_stops_clock),
         T(test_floor_far_ahead_forbids_takeover),
