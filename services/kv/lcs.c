@@ -61,13 +61,16 @@ static uint16_t length(const struct lcs *l, size_t i, size_t j)
 
 static void fill(struct lcs *l)
 {
+    const uint8_t *a = l->a.data;
+    const uint8_t *b = l->b.data;
     size_t row = l->b.len + 1;
+    ts_assert(a != NULL && b != NULL);
     for (size_t i = 1; i <= l->a.len; i++) {
         uint16_t *here = l->cell + i * row;
         const uint16_t *above = here - row;
-        for (size_t j = 1; j <= l->b.len; j++) {
+        for (size_t j = 1; j < row; j++) {
             uint16_t most = above[j] > here[j - 1] ? above[j] : here[j - 1];
-            here[j] = l->a.data[i - 1] == l->b.data[j - 1] ? (uint16_t)(above[j - 1] + 1) : most;
+            here[j] = a[i - 1] == b[j - 1] ? (uint16_t)(above[j - 1] + 1) : most;
         }
     }
 }
@@ -75,6 +78,7 @@ static void fill(struct lcs *l)
 /* One step of the way back from (i, j); true: both bytes before it belong to the subsequence. */
 static bool step_back(const struct lcs *l, size_t *i, size_t *j)
 {
+    ts_assert(l->a.data != NULL && l->b.data != NULL && *i > 0 && *j > 0);
     if (l->a.data[*i - 1] == l->b.data[*j - 1]) {
         (*i)--;
         (*j)--;
@@ -94,9 +98,11 @@ static void put_string(struct kv_call *c, const struct lcs *l)
     size_t j = l->b.len;
     size_t left = length(l, i, j);
     size_t len = left;
+    const uint8_t *a = l->a.data;
+    ts_assert(left == 0 || a != NULL);
     while (left > 0) {
         if (step_back(l, &i, &j)) {
-            l->text[--left] = l->a.data[i];
+            l->text[--left] = a[i];
         }
     }
     resp_put_bulk(&c->reply, l->text, len);
@@ -184,7 +190,9 @@ void kv_run_lcs(struct kv_call *c)
     l.cell = calloc(cells * sizeof(*l.cell) + most, 1);
     ts_assert(l.cell != NULL); /* its want must not turn into an answer: replicas would differ */
     l.text = (uint8_t *)(l.cell + cells);
-    fill(&l);
+    if (most > 0) {
+        fill(&l);
+    }
     put_answer(c, &l, &o);
     free(l.cell);
 }

@@ -2,6 +2,7 @@
  * to all of them is compared at random in tests/integration/test_kv_redis.c. */
 #include "tests/unit/kv_fixture.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -98,7 +99,7 @@ static void test_decimal_add_is_exact(void **state)
         for (int k = 0; k < 2; k++) {
             n[k] = (int64_t)ts_prng_below(&p, UINT64_C(1) << ts_prng_below(&p, 60));
             n[k] = ts_prng_below(&p, 2) == 0 ? n[k] : -n[k];
-            int len = snprintf(text, sizeof(text), "%lldE-3", (long long)n[k]);
+            int len = snprintf(text, sizeof(text), "%" PRId64 "E-3", n[k]);
             assert_int_equal(
                 kv_decimal_read((struct ts_bytes){(const uint8_t *)text, (size_t)len}, &v[k]),
                 KV_DECIMAL_READ);
@@ -106,7 +107,7 @@ static void test_decimal_add_is_exact(void **state)
         assert_true(kv_decimal_add(&v[0], &v[1], &v[2]));
         char sum[KV_DECIMAL_TEXT_MAX + 1];
         sum[kv_decimal_format(&v[2], sum)] = '\0';
-        snprintf(text, sizeof(text), "%lldE-3", (long long)(n[0] + n[1]));
+        snprintf(text, sizeof(text), "%" PRId64 "E-3", n[0] + n[1]);
         assert_string_equal(sum, written(text));
     }
 }
