@@ -76,7 +76,7 @@ enum ts_err session_piece_take(struct session_state *st, struct ts_reader *r)
     in.used_ns = ts_get_u64(r);
     in.name_len = ts_get_u8(r);
     struct ts_bytes name = ts_get_bytes(r, in.name_len);
-    if (ts_reader_status(r) != TS_OK) {
+    if (ts_reader_status(r) != TS_OK || name.data == NULL) {
         return TS_ERR_SHORT;
     }
     if (!is_next(st, &in)) {
