@@ -69,9 +69,11 @@ static int64_t count_of(const json_t *group, size_t stage)
     return number_at(json_array_get(json_object_get(group, "stages"), stage), "count");
 }
 
+/* -1 until the replica's figures are there. */
 static int64_t counter(const json_t *group, const char *name)
 {
-    return number_at(json_object_get(group, "counters"), name);
+    const json_t *value = json_object_get(json_object_get(group, "counters"), name);
+    return json_is_integer(value) ? json_integer_value(value) : -1;
 }
 
 /* Goal: what went through the first stage went through all others, and as often as it was ordered;
@@ -87,11 +89,12 @@ static void test_latency_of_all_stages_is_told(void **state)
         json_t *latency = twinstep_json("status", JSON);
         const json_t *group = group_of(latency, primary);
         int64_t requests = counter(group, "requests");
-        whole = requests > 100;
+        whole = requests > 10;
         for (size_t i = 0; i < json_array_size(json_object_get(group, "stages")); i++) {
             whole = whole && count_of(group, i) == requests;
         }
-        whole = whole && counter(group_of(latency, 1 - primary), "commits") >= requests;
+        whole = whole && counter(group_of(latency, 1 - primary), "commits") >= requests &&
+                counter(group_of(latency, 1 - primary), "requests") >= 0;
         assert_true(whole || lab_now_ns() < end);
         if (whole) {
             const json_t *stages = json_object_get(group, "stages");
@@ -159,8 +162,8 @@ static void test_metrics_are_scraped(void **state)
     assert_int_equal(metric(other, "in_sync"), 1);
     assert_int_equal(metric(other, "serving"), 1);
     assert_int_equal(metric(other, "epoch"), metric(primary, "epoch"));
-    assert_true(metric(primary, "requests_total") > 100);
-    assert_true(metric(other, "commits_total") > 100);
+    assert_true(metric(primary, "requests_total") > 10);
+    assert_true(metric(other, "commits_total") > 10);
     assert_int_equal(metric(lab_pair_node(&fixture.pair, 2), "voter_ready"), 1);
     assert_null(strstr(said, "arb1 twinstep_epoch"));
 }

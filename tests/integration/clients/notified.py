@@ -17,8 +17,9 @@ def main():
         try:
             subprocess.run([twinstep, "down", "--dir", run, "--nic", node], check=True)
             env = dict(os.environ, NOTIFY_SOCKET=path)
-            subprocess.run([twinstep, "up", "--dir", run, "--nic", node], check=True, env=env)
+            up = subprocess.run([twinstep, "up", "--dir", run, "--nic", node], check=False, env=env)
             print(heard.recv(4096).decode())
+            print("up ended with status", up.returncode)
         finally:
             os.unlink(path)
     return 0
