@@ -44,6 +44,7 @@
     X(TS_TRACE_ALARM_DISK_HANGS, "alarm-disk-hangs", "ms", "") \
     X(TS_TRACE_ALARM_DISK_SPACE, "alarm-disk-space", "level", "bytes") \
     X(TS_TRACE_ALARM_DISK_DAMAGED, "alarm-disk-damaged", "in-snapshot", "") \
+    X(TS_TRACE_DISK_MENDED, "disk-mended", "peer", "segment") \
     X(TS_TRACE_ALARM_CLONE, "alarm-clone", "start", "registered-start") \
     X(TS_TRACE_ALARM_NO_PRIMARY, "alarm-no-primary", "last-primary", "ms") \
     X(TS_TRACE_PRIMARY_SEEN, "primary-seen", "primary", "ms-without") \

@@ -121,6 +121,7 @@ void replica_persisted(void *arg, struct ts_seq seq);
 void replica_truncated(void *arg, struct ts_seq after);
 void replica_record_persisted(void *arg, uint64_t token);
 void replica_disk_failed(void *arg, enum ts_err err, const char *text);
+void replica_disk_repaired(void *arg, bool mended);
 
 /* replica_register.c */
 enum ts_err replica_register_open(struct replica *r, struct ts_why *why) TS_MUST_USE;

@@ -171,6 +171,7 @@ static int open_journal(struct replica *r)
         .persisted = replica_persisted,
         .truncated = replica_truncated,
         .record_persisted = replica_record_persisted,
+        .repaired = replica_disk_repaired,
         .failed = replica_disk_failed,
         .arg = r,
     };

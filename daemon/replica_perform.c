@@ -226,6 +226,13 @@ static void on_scrub_ended(void *ctx)
                     (unsigned long long)r->p.scrub.bytes, (unsigned long long)r->p.scrub.found);
 }
 
+static void on_repaired(void *ctx)
+{
+    const struct replica *r = ctx;
+    net_log(&r->start->log, NET_LOG_INFO, "mended the journal behind entry %llu, as it was",
+            (unsigned long long)r->p.repair.flaw.after.seq.v);
+}
+
 static void on_end(void *ctx, bool again)
 {
     struct replica *r = ctx;
@@ -253,6 +260,7 @@ const struct perform_ops replica_perform_ops = {
     .scrub_begins = on_scrub_begins,
     .scrub_found = on_scrub_found,
     .scrub_ended = on_scrub_ended,
+    .repaired = on_repaired,
     .end = on_end,
 };
 
@@ -273,6 +281,11 @@ void replica_truncated(void *arg, struct ts_seq after)
 void replica_record_persisted(void *arg, uint64_t token)
 {
     perform_disk_record_persisted(shared(arg), token);
+}
+
+void replica_disk_repaired(void *arg, bool mended)
+{
+    perform_disk_repaired(shared(arg), mended);
 }
 
 void replica_disk_failed(void *arg, enum ts_err err, const char *text)

@@ -9,6 +9,8 @@
 /* Types of frames, between the core's and those of transfers. */
 enum disk_msg_type {
     DISK_MSG_ROOM = 56, /* what room the sender's disk has; said again while it is short */
+    DISK_MSG_ASK = 57,  /* give me the batches that follow: mine are damaged */
+    DISK_MSG_GIVE = 58, /* … here are some */
 };
 
 /* How much room a replica has. Numbers of the wire. X(symbol, number, name) */
@@ -25,19 +27,24 @@ enum disk_room {
         DISK_ROOMS
 };
 
-#define DISK_HEAD_MAX 16U
+#define DISK_HEAD_MAX 32U
+/* Batches in one GIVE have so many bytes, or it is one longer batch. */
+#define DISK_GIVE_BYTES (1U << 20)
 
 struct disk_msg {
     enum disk_msg_type type;
-    enum disk_room room; /* ROOM */
+    enum disk_room room;     /* ROOM */
+    struct repl_pos after;   /* ASK, GIVE */
+    struct ts_bytes batches; /* GIVE: whole ones, not looked into. Borrowed; sent behind the head */
 };
 
+/* The head: all but the batches. */
 void disk_msg_encode(const struct disk_msg *m, struct ts_writer *w);
 /* TS_ERR_MALFORMED, TS_ERR_SHORT. */
 enum ts_err disk_msg_decode(struct disk_msg *m, uint8_t type, struct ts_bytes frame) TS_MUST_USE;
 static inline bool disk_msg_is(uint8_t type)
 {
-    return type == DISK_MSG_ROOM;
+    return type >= DISK_MSG_ROOM && type <= DISK_MSG_GIVE;
 }
 
 #endif

@@ -452,6 +452,27 @@ enum ts_err journal_drop_before(struct journal *j, struct ts_seq seq)
     return enqueue(j, op);
 }
 
+enum ts_err journal_repair(struct journal *j, const struct journal_flaw *flaw,
+                           const struct journal_batch *batches, size_t count)
+{
+    enum ts_err err = admit(j, 0);
+    if (err != TS_OK) {
+        return err;
+    }
+    if (j->cuts != flaw->cuts) {
+        return TS_ERR_GONE;
+    }
+    if (!journal_repair_fits(flaw, batches, count)) {
+        return TS_ERR_CORRUPT;
+    }
+    struct journal_op *op = journal_repair_op(flaw, batches, count);
+    if (op == NULL) {
+        return TS_ERR_NOMEM;
+    }
+    op->cuts = j->cuts;
+    return enqueue(j, op);
+}
+
 enum ts_err journal_persist_record(struct journal *j, struct ts_bytes bytes, uint64_t token)
 {
     if (bytes.len > JOURNAL_RECORD_MAX) {
@@ -516,6 +537,9 @@ static void tell_one(struct journal *j, const struct journal_op *op)
         j->callbacks.record_persisted(j->callbacks.arg, op->token);
         return;
     case JOURNAL_OP_DROP:
+        return;
+    case JOURNAL_OP_REPAIR:
+        j->callbacks.repaired(j->callbacks.arg, op->mended);
         return;
     }
     ts_unreachable();

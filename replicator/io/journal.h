@@ -30,6 +30,7 @@
 #include "base/err.h"
 #include "base/ids.h"
 #include "base/io/files.h"
+#include "replicator/io/journal_place.h"
 
 /* Longest opaque part of the replica record, bytes. */
 #define JOURNAL_RECORD_MAX 4000U
@@ -50,13 +51,6 @@ struct journal_batch {
     struct ts_hash prev; /* hash of the batch before; zero for the first one */
     struct ts_hash hash; /* chain hash through this batch */
     struct ts_bytes bytes;
-};
-
-/* The end of a batch; all zero: before the first one. */
-struct journal_place {
-    struct ts_seq seq;
-    struct ts_hash hash;
-    struct ts_epoch epoch; /* of the batch's last entry */
 };
 
 /* What the caller has from a snapshot: everything up to a place. */
@@ -95,6 +89,9 @@ struct journal_callbacks {
     void (*truncated)(void *arg, struct ts_seq after);
     /* The replica record given with `token` is durable. */
     void (*record_persisted)(void *arg, uint64_t token);
+    /* A call of journal_repair is done: mended, durably, or nothing was changed. May be NULL when
+     * that is never called. */
+    void (*repaired)(void *arg, bool mended);
     /* Once. Nothing that was pending completes, every further call is refused (TS_ERR_CLOSED).
      * `text` says what, where, what to do; borrowed for the call. */
     void (*failed)(void *arg, enum ts_err err, const char *text);
@@ -225,14 +222,6 @@ enum ts_err journal_read(struct journal *j, struct ts_seq from, size_t bytes_max
 
 struct journal_scrub;
 
-/* Where the log is damaged. */
-struct journal_flaw {
-    struct journal_place after; /* what is good up to there */
-    uint64_t segment;           /* what follows is to be here, … */
-    uint32_t offset;            /* … in the file */
-    struct ts_why why;
-};
-
 /* A pass through all that is durable now, from the log's beginning on. NULL: not now. On the loop.
  */
 struct journal_scrub *journal_scrub_begin(struct journal *j);
@@ -246,6 +235,14 @@ enum ts_err journal_scrub_step(struct journal_scrub *s, size_t bytes, bool *more
 bool journal_scrub_counts(const struct journal_scrub *s);
 uint64_t journal_scrub_bytes(const struct journal_scrub *s);
 const struct journal_flaw *journal_scrub_flaw(const struct journal_scrub *s);
+
+/* Writes batches again that are damaged where `flaw` says. They are what was there when their
+ * hashes lead from what is good before it to what is good behind it; there may be more than are
+ * needed, and none when only the segment's end record is damaged. `repaired` tells what came of it.
+ * Copies. TS_ERR_CORRUPT: they do not continue what is good. TS_ERR_GONE: the log was cut since the
+ * flaw was found. TS_ERR_FULL, TS_ERR_CLOSED, TS_ERR_NOMEM. */
+enum ts_err journal_repair(struct journal *j, const struct journal_flaw *flaw,
+                           const struct journal_batch *batches, size_t count) TS_MUST_USE;
 
 /* Writes what is queued, delivers completions, ends the threads, then calls `closed` (may be NULL)
  * on the loop and frees the journal. With a hung disk that does not happen: the process may just

@@ -8,6 +8,7 @@
  *   journal_index.c    where a seq stands; reading a range
  *   journal_read.c     journal_read on the loop's worker threads
  *   journal_scrub.c    looking through the log for damage
+ *   journal_repair.c   writing again what was found to be damaged
  *   journal_threads.c  the threads that take these turns, the lock, the way back to the loop; the
  *                      simulator brings its own
  *
@@ -36,6 +37,7 @@ enum journal_op_kind {
     JOURNAL_OP_TRUNCATE,
     JOURNAL_OP_RECORD,
     JOURNAL_OP_DROP,
+    JOURNAL_OP_REPAIR,
 };
 
 /* One call on its way to the disk and back; made and freed by the loop. */
@@ -43,12 +45,18 @@ struct journal_op {
     struct journal_op *next;
     enum journal_op_kind kind;
     uint64_t cuts;     /* truncations called before this */
-    struct ts_seq seq; /* append: the batch's last; truncate: after; drop: up to here */
+    struct ts_seq seq; /* append: the batch's last; truncate, repair: after; drop: up to here */
     struct ts_hash hash;
+    uint64_t segment; /* repair: where, … */
+    uint32_t offset;
+    size_t count;              /* … with how many batches; … */
+    bool mended;               /* … and whether it was done */
     uint64_t token;            /* record */
     struct journal_record rec; /* append: what is to be sealed */
     size_t len;                /* of data */
-    uint8_t data[];            /* append: room for the record header, then the batch's bytes */
+    /* append: room for the record header, then the batch's bytes; repair: the batches, then theirs
+     */
+    _Alignas(max_align_t) uint8_t data[];
 };
 
 /* A FIFO of calls. Initialise with journal_ops_init. */
@@ -260,6 +268,18 @@ void journal_name_end(struct journal *j);
 /* R2.11: abandons the directory when `err`, of a write or a sync, casts doubt on the disk; `why`
  * may be NULL. Returns `err`. */
 enum ts_err journal_distrust(const struct journal *j, enum ts_err err, const struct ts_why *why);
+/* ---- repair (journal_repair.c) ---- */
+
+/* Whether the batches are what they say, and follow what is good before the flaw. */
+bool journal_repair_fits(const struct journal_flaw *flaw, const struct journal_batch *batches,
+                         size_t count);
+/* NULL: no memory. */
+struct journal_op *journal_repair_op(const struct journal_flaw *flaw,
+                                     const struct journal_batch *batches, size_t count);
+/* On the writing thread: sets op->mended. An error is one of writing, and fails the journal. */
+enum ts_err journal_do_repair(struct journal *j, struct journal_op *op,
+                              struct ts_why *why) TS_MUST_USE;
+
 /* ---- turns of the threads ---- */
 
 /* Takes what is queued; gives whether anything is in hand now: nothing after a failure. Mutex held.

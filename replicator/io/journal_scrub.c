@@ -135,6 +135,7 @@ enum ts_err journal_scrub_step(struct journal_scrub *s, size_t bytes, bool *more
     s->flaw.after = s->at;
     s->flaw.segment = s->c.segment;
     s->flaw.offset = s->c.offset;
+    s->flaw.cuts = s->cuts;
     *more = err == TS_OK && ts_seq_lt(s->at.seq, s->to);
     return err;
 }

@@ -581,6 +581,8 @@ static enum ts_err do_some(struct journal *j, struct journal_ops *ops, struct jo
         return do_record(j, op, why);
     case JOURNAL_OP_DROP:
         return do_drop(j, op, why);
+    case JOURNAL_OP_REPAIR:
+        return journal_do_repair(j, op, why);
     case JOURNAL_OP_APPEND:
         break;
     }

@@ -59,6 +59,7 @@ void perform_turn(struct perform_replica *r, struct ts_mono now, bool early)
     if (!r->ended) {
         perform_room_turn(r, now);
         perform_scrub_turn(r, now);
+        perform_repair_turn(r, now);
     }
     if (!r->ended) {
         perform_snapshot_turn(r, now);
@@ -89,6 +90,8 @@ struct ts_mono perform_deadline(const struct perform_replica *r)
         at = ts_mono_lt(look, at) ? look : at;
         struct ts_mono scrub = perform_scrub_deadline(r);
         at = ts_mono_lt(scrub, at) ? scrub : at;
+        struct ts_mono ask = perform_repair_deadline(r);
+        at = ts_mono_lt(ask, at) ? ask : at;
     }
     return at;
 }

@@ -10,6 +10,7 @@
  *   perform_room.c      room on the disk, and what is refused without
  *   perform_scrub.c     looking for damage on the disk
  *   perform_divergence.c  results differ: what is kept, and set aside before a replay
+ *   perform_repair.c    … and mending it with what a peer has
  *   perform_service.c   the service: apply, release, and a primary's own entries
  *
  * No I/O and no clock but the journal's calls, which copy and return: sockets, files and people are
@@ -25,6 +26,7 @@
 #include "cluster-cfg/proposer.h"
 #include "cluster-cfg/start.h"
 #include "replicator/io/disk_msg.h"
+#include "replicator/io/journal_place.h"
 #include "replicator/io/perform.h"
 #include "replicator/io/snapshot_file.h"
 
@@ -73,6 +75,8 @@ struct perform_ops {
     void (*scrub_begins)(void *ctx);
     void (*scrub_found)(void *ctx, const char *text);
     void (*scrub_ended)(void *ctx);
+    /* A damaged batch of the journal was written again as it was. */
+    void (*repaired)(void *ctx);
     /* The replica ends itself: without its journal, when the core has said its last; with `again`
      * to be started anew at once. */
     void (*end)(void *ctx, bool again);
@@ -158,12 +162,26 @@ struct perform_scrub {
     struct perform_scrub_job *job; /* the pass under way */
     struct ts_mono now;            /* of the last turn */
     struct ts_mono next_at;
+    bool again;         /* a new pass is wanted at once */
     bool damaged;       /* the last pass found something */
     uint64_t found;     /* in this pass, or the last one, … */
     uint64_t found_all; /* … and in all */
     uint64_t passes;
     uint64_t bytes;      /* of the last one */
     struct ts_seq renew; /* snapshots behind this are wanted; 0: they are not */
+};
+
+/* perform_repair.c */
+struct perform_repair {
+    bool wanted; /* the journal is damaged here: … */
+    struct journal_flaw flaw;
+    bool writing;   /* … the journal is at it */
+    bool own_tried; /* … it cannot be mended without a peer */
+    uint64_t asked; /* peers that were asked */
+    struct ts_mono ask_at;
+    struct ts_nic_id from; /* asked last */
+    uint64_t mended;       /* in all */
+    uint64_t giving;       /* bit = NIC: what it asked for is being read */
 };
 
 struct perform_replica {
@@ -192,6 +210,9 @@ struct perform_replica {
 
     /* perform_scrub.c */
     struct perform_scrub scrub;
+
+    /* perform_repair.c */
+    struct perform_repair repair;
 
     /* perform_register.c */
     struct start registration;
@@ -257,6 +278,7 @@ void perform_disk_persisted(void *arg, struct ts_seq seq);
 void perform_disk_truncated(void *arg, struct ts_seq after);
 void perform_disk_record_persisted(void *arg, uint64_t token);
 void perform_disk_failed(void *arg, enum ts_err err, const char *text);
+void perform_disk_repaired(void *arg, bool mended); /* perform_repair.c */
 
 /* Parts of a turn. */
 /* A journal that cannot be read any more fails when another replica could take over. */
@@ -316,8 +338,21 @@ enum ts_err perform_room_frame(struct perform_replica *r, struct ts_nic_id peer,
 
 void perform_scrub_open(struct perform_replica *r);
 void perform_scrub_close(struct perform_replica *r);
+/* Somebody came upon damage: a pass begins as soon as may be. */
+void perform_scrub_again(struct perform_replica *r);
 void perform_scrub_turn(struct perform_replica *r, struct ts_mono now);
 struct ts_mono perform_scrub_deadline(const struct perform_replica *r);
+
+/* ---- perform_repair.c ---------------------------------------------------------------- */
+
+/* The journal is damaged there. */
+void perform_repair_found(struct perform_replica *r, const struct journal_flaw *flaw);
+/* Asks the next peer, when it is time to. */
+void perform_repair_turn(struct perform_replica *r, struct ts_mono now);
+struct ts_mono perform_repair_deadline(const struct perform_replica *r);
+/* ASK or GIVE. */
+void perform_repair_message(struct perform_replica *r, struct ts_nic_id peer,
+                            const struct disk_msg *m);
 
 /* ---- perform_register.c -------------------------------------------------------------- */
 

@@ -271,6 +271,10 @@ enum ts_err perform_room_frame(struct perform_replica *r, struct ts_nic_id peer,
     if (err != TS_OK || !r->started || r->ended || peer.v == 0 || peer.v > TS_NODES_MAX) {
         return err;
     }
+    if (m.type != DISK_MSG_ROOM) {
+        perform_repair_message(r, peer, &m);
+        return TS_OK;
+    }
     struct perform_room *room = &r->room;
     bool said = (room->told >> peer.v & 1) != 0;
     bool news = !said || room->peer[peer.v].room != m.room;

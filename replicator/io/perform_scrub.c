@@ -2,9 +2,10 @@
  * that damage is known before it is needed: journal and snapshots, from the device, each byte that
  * a start would need, at a bounded rate, a piece a step on a worker.
  *
- * Damage is told. The process goes on: what it has in memory is whole. Two snapshots are taken out
- * of turn, behind which the journal is needed, damaged or not; a snapshot that is damaged is
- * removed when another one is whole, so that nobody counts on it. */
+ * Damage is told. The process goes on: what it has in memory is whole. The journal is mended, if
+ * that can be (perform_repair.c); else two snapshots are taken out of turn, behind which the
+ * journal is needed, damaged or not; a snapshot that is damaged is removed when another one is
+ * whole, so that nobody counts on it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -113,14 +114,17 @@ static void ended(struct perform_replica *r, bool whole)
     struct perform_scrub *s = &r->scrub;
     struct ts_mono now = s->now;
     s->bytes = s->job->bytes;
-    s->damaged = s->found > 0;
+    s->damaged = s->found > 0 || (s->damaged && !whole);
     job_free(s->job);
     s->job = NULL;
     if (whole) {
         s->passes++;
     }
     uint64_t pause = s->damaged && AGAIN_NS < s->period_ns ? AGAIN_NS : s->period_ns;
-    s->next_at = ts_mono_add(now, whole ? pause : s->pause_ns);
+    s->next_at = ts_mono_add(now, whole && !s->again ? pause : s->pause_ns);
+    if (whole && s->found == 0 && !s->again) {
+        r->unreadable = false;
+    }
     if (whole) {
         r->ops->scrub_ended(r->perform.ctx);
     }
@@ -160,6 +164,9 @@ static void stepped(struct perform_replica *r)
     if (job->log != NULL && !journal_scrub_counts(job->log)) {
         ended(r, false); /* it was cut, or dropped: from its beginning again */
         return;
+    }
+    if (is_damage(job->err) && job->log != NULL) {
+        perform_repair_found(r, journal_scrub_flaw(job->log));
     }
     if (is_damage(job->err)) {
         found(r, job, job->log != NULL ? journal_scrub_flaw(job->log)->after.seq : job->seq);
@@ -203,7 +210,16 @@ static void begin(struct perform_replica *r)
     job->log = log;
     s->job = job;
     s->found = 0;
+    s->again = false;
     r->ops->scrub_begins(r->perform.ctx);
+}
+
+void perform_scrub_again(struct perform_replica *r)
+{
+    r->scrub.again = true;
+    if (!r->scrub.runs && r->scrub.job == NULL) {
+        r->scrub.next_at = r->scrub.now;
+    }
 }
 
 void perform_scrub_turn(struct perform_replica *r, struct ts_mono now)

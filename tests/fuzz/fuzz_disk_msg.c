@@ -8,14 +8,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct disk_msg m;
-    if (disk_msg_decode(&m, DISK_MSG_ROOM, (struct ts_bytes){data, size}) != TS_OK) {
-        return 0;
+    for (uint8_t type = DISK_MSG_ROOM; type <= DISK_MSG_GIVE; type++) {
+        struct disk_msg m;
+        if (disk_msg_decode(&m, type, (struct ts_bytes){data, size}) != TS_OK) {
+            continue;
+        }
+        uint8_t head[DISK_HEAD_MAX];
+        struct ts_writer w = ts_writer_init(head, sizeof(head));
+        disk_msg_encode(&m, &w);
+        ts_assert(ts_writer_status(&w) == TS_OK);
+        ts_assert(w.len + m.batches.len == size && memcmp(head, data, w.len) == 0);
+        ts_assert(m.batches.len == 0 || m.batches.data == data + w.len);
     }
-    uint8_t head[DISK_HEAD_MAX];
-    struct ts_writer w = ts_writer_init(head, sizeof(head));
-    disk_msg_encode(&m, &w);
-    ts_assert(ts_writer_status(&w) == TS_OK);
-    ts_assert(w.len == size && memcmp(head, data, w.len) == 0);
     return 0;
 }

@@ -26,6 +26,7 @@
  *   sim_net.c      paths: loss, delay, order, copies, damage, partitions; datagrams, voters' links
  *   sim_link.c     TCP links between replicas: dial, choice of the path, sessions
  *   sim_volume.c   disks in memory: power loss, torn, lost, misdirected, corrupt writes
+ *   sim_spoiled.c  … and what is damaged on them
  *   sim_files.c    … under the shipped code
  *   sim_disk.c     a replica's disk under the shipped journal: calls and completions
  *   sim_disk_turn.c   … its threads
@@ -73,7 +74,8 @@
  *     another replica with a good disk is in every in-sync set that may be the present one. In a
  *     pair that is: one of the two, while both are in sync. A damaged disk (sectors that flipped or
  *     cannot be read, a write that was lost or went elsewhere) counts as lost from then on, until a
- *     start has read all of it and found it whole.
+ *     start has read all of it and found it whole, or all of it was written anew: by the scrubber,
+ *     with what a peer has.
  *   - the disk of a voter is lost (failed fsync, badly damaged, blank, an old image): a minority of
  *     the voters, and an old image only when all other voters confirmed every start of it (R1.8's
  *     stated limit). Damage to one place costs a copy of a slot (R1.3): the voter goes on.
@@ -150,7 +152,9 @@ struct sim_stats {
     uint64_t starts_behind;    /* … starts with a log that begins behind one */
     uint64_t installed;        /* snapshots of another replica */
     uint64_t scrubs;           /* passes through a disk, … */
-    uint64_t scrub_found;      /* … and damaged places that they found */
+    uint64_t scrub_found;      /* … and damaged places that they found; … */
+    uint64_t repaired;         /* … of these were mended, … */
+    uint64_t whole_again;      /* … the last one of a disk so often */
     uint64_t sessions;         /* that were opened, … */
     uint64_t resumed;          /* … resumed, and … */
     uint64_t ended;            /* … found to be no more */

@@ -66,6 +66,14 @@ static void on_record_persisted(void *arg, uint64_t token)
     perform_disk_record_persisted(&r->p, token);
 }
 
+static void on_repaired(void *arg, bool mended)
+{
+    struct sim_replica *r = arg;
+    if (!over(r)) {
+        perform_disk_repaired(&r->p, mended);
+    }
+}
+
 static void on_failed(void *arg, enum ts_err err, const char *text)
 {
     struct sim_replica *r = arg;
@@ -89,6 +97,7 @@ struct journal_callbacks sim_disk_callbacks(struct sim_replica *r)
     return (struct journal_callbacks){.persisted = on_persisted,
                                       .truncated = on_truncated,
                                       .record_persisted = on_record_persisted,
+                                      .repaired = on_repaired,
                                       .failed = on_failed,
                                       .arg = r};
 }

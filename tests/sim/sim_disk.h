@@ -161,6 +161,7 @@ void sim_room_check_takes(struct sim *s, int node);
 void sim_scrub_begins(void *ctx);
 void sim_scrub_found(void *ctx, const char *text);
 void sim_scrub_ended(void *ctx);
+void sim_scrub_repaired(void *ctx);
 
 /* ---- sim_disk.c, sim_disk_start.c ---------------------------------------------------------- */
 

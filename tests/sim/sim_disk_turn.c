@@ -219,10 +219,12 @@ static void write_some(struct sim *s, int node)
     bool had_failed = v->sync_failed;
     size_t done = j->done.count;
     begin_thread(s, d);
-    v->armed = v->next != SIM_LIE_NONE && kind != JOURNAL_OP_TRUNCATE && !v->latent &&
-               sim_budget_allows_replica_loss(s, node);
+    v->armed = v->next != SIM_LIE_NONE && kind != JOURNAL_OP_TRUNCATE &&
+               kind != JOURNAL_OP_REPAIR && !v->latent && sim_budget_allows_replica_loss(s, node);
+    v->mends = kind == JOURNAL_OP_REPAIR;
     bool again = journal_write_some(j);
     v->armed = false;
+    v->mends = false;
     end_thread(s, node, had_failed, done);
     if (!j->failed && !v->dead && kind == JOURNAL_OP_APPEND) {
         v->vouched = v->turn - 1;

@@ -121,6 +121,7 @@ struct sim_volume {
     bool armed_new;      /* … and with one to a new file */
     enum sim_lie next;   /* at the next armed write */
     uint64_t fresh;      /* bit = enum sim_fault_kind: armed, and has not struck yet */
+    bool mends;          /* the journal writes damaged records anew */
     bool latent;         /* damaged, and nobody has looked since */
     bool spared;         /* … only the newest snapshot is, and the one before it is kept */
     int64_t snapshots;   /* that this disk got since it was damaged last */
@@ -153,6 +154,13 @@ void sim_volume_remove(struct sim_volume *v, const struct sim_file *f);
 void sim_volume_make_durable(struct sim_volume *v);
 /* A file that readers find damaged, since before that time; NULL: none. */
 const char *sim_volume_hides(const struct sim_volume *v, uint64_t since);
+/* Whether nothing is damaged, as far as was not written anew; and whether something was that is not
+ * durable. */
+bool sim_volume_is_whole(const struct sim_volume *v);
+bool sim_volume_mends(const struct sim_volume *v);
+/* Records of the journal were written anew: what was damaged and reads well is not damaged any
+ * more. */
+void sim_volume_look(struct sim_volume *v);
 /* Whether a lie waits to come out. */
 bool sim_volume_lies(const struct sim_volume *v);
 /* The device damages `count` sectors, flips bits or makes them unreadable: any of a slot file, one
@@ -174,6 +182,9 @@ static inline uint32_t sim_sectors_in(size_t bytes)
     return (uint32_t)((bytes + SIM_SECTOR - 1) / SIM_SECTOR);
 }
 
+/* NULL: it is not among them. */
+struct sim_sector *sim_sectors_find(const struct sim_sectors *l, uint32_t number);
+void sim_sectors_remove(struct sim_sectors *l, struct sim_sector *s);
 /* A file without a name. */
 struct sim_file *sim_file_new(struct sim_volume *v, bool dir);
 /* Its memory is kept. */

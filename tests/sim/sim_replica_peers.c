@@ -49,10 +49,21 @@ void sim_replica_refused(struct sim *s, int node, int peer)
     sim_replica_evidence(s, node, peer, REPL_EVIDENCE_REFUSED);
 }
 
+/* Now and then a peer gives other batches than it has: nobody is to believe it. */
+static void spoil_given(struct sim *s, uint8_t type, struct ts_bytes bytes)
+{
+    if (type == DISK_MSG_GIVE && sim_chance_pm(s, 300)) {
+        size_t first =
+            bytes.len < 250 ? bytes.len : 250; /* others than the first are rarely used */
+        ((uint8_t *)(uintptr_t)bytes.data)[sim_rand(s, 0, first - 1)] ^= 1;
+    }
+}
+
 void sim_replica_frame(struct sim *s, int node, int peer, uint8_t type, struct ts_bytes bytes)
 {
     struct repl_event ev = {.kind = REPL_EV_MESSAGE, .peer = {(uint16_t)peer}};
     if (perform_takes_frame(type)) {
+        spoil_given(s, type, bytes);
         /* Garbage is left alone. */
         enum ts_err ignored =
             perform_frame(&replica_of(s, node)->p, ev.peer, type, bytes, sim_local(s, node));

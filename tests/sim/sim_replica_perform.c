@@ -361,5 +361,6 @@ const struct perform_ops sim_replica_ops = {
     .scrub_begins = sim_scrub_begins,
     .scrub_found = sim_scrub_found,
     .scrub_ended = sim_scrub_ended,
+    .repaired = sim_scrub_repaired,
     .end = on_end,
 };

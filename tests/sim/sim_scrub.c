@@ -7,9 +7,8 @@
 void sim_scrub_begins(void *ctx)
 {
     struct sim_replica *r = ctx;
-    struct sim_disk *d = &r->disk;
-    d->scrub_before = d->scrub_at;
-    d->scrub_at = r->sim->now;
+    r->disk.scrub_before = r->disk.scrub_at;
+    r->disk.scrub_at = r->sim->now;
 }
 
 void sim_scrub_found(void *ctx, const char *text)
@@ -24,6 +23,30 @@ void sim_scrub_found(void *ctx, const char *text)
     }
 }
 
+/* It is as good as new when nothing else is damaged. */
+void sim_scrub_repaired(void *ctx)
+{
+    struct sim_replica *r = ctx;
+    struct sim *s = r->sim;
+    struct sim_volume *v = &r->disk.volume;
+    s->stats.repaired++;
+    sim_note(s, r->node, "mends its journal behind seq %llu with what %s has",
+             (unsigned long long)r->p.repair.flaw.after.seq.v,
+             r->p.repair.from.v == 0 ? "itself" : sim_node_name(s, r->p.repair.from.v));
+    if (sim_volume_mends(v) && !v->dead) {
+        sim_fail(s, SIM_CHECK_SAID, "%s says that its journal is mended, and that is not durable",
+                 sim_node_name(s, r->node));
+    }
+    sim_volume_look(v);
+    if (v->latent && sim_volume_is_whole(v)) {
+        sim_note(s, r->node, "its disk is whole again");
+        v->latent = false;
+        v->spared = false;
+        r->disk.told_bad = false;
+        s->stats.whole_again++;
+    }
+}
+
 /* What the loop did not know to be durable when the pass began it need not see: the next one does.
  */
 void sim_scrub_ended(void *ctx)
@@ -34,6 +57,7 @@ void sim_scrub_ended(void *ctx)
     s->stats.scrubs++;
     uint64_t since = d->scrub_at < TOLD_NS ? 0 : d->scrub_at - TOLD_NS;
     since = since < d->scrub_before ? since : d->scrub_before;
+    r->disk.told_bad = r->disk.told_bad && r->p.unreadable;
     const char *hidden = r->p.scrub.found == 0 ? sim_volume_hides(&d->volume, since) : NULL;
     if (hidden != NULL && !d->volume.dead) {
         sim_fail(s, SIM_CHECK_SCRUB,

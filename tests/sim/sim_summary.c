@@ -64,6 +64,8 @@ void sim_totals_add(struct sim_totals *t, const struct sim_stats *s, uint64_t se
     to->installed += s->installed;
     to->scrubs += s->scrubs;
     to->scrub_found += s->scrub_found;
+    to->repaired += s->repaired;
+    to->whole_again += s->whole_again;
     to->sessions += s->sessions;
     to->resumed += s->resumed;
     to->ended += s->ended;
@@ -157,7 +159,8 @@ void sim_summary(const struct sim_totals *t, double took)
         "%llu ends of processes, %llu epochs\n"
         "  %llu snapshots, of which %llu were loaded at a start; %llu starts with a log that "
         "begins "
-        "behind one, %llu with another's; %llu passes through a disk found %llu damaged places\n"
+        "behind one, %llu with another's; %llu passes through a disk found %llu damaged places, "
+        "%llu were mended, %llu disks are whole again\n"
         "  %llu sessions were opened, %llu times resumed, %llu found to be no more; %llu of their "
         "writes were sent again, %llu had been executed; %llu came by an old connection, %llu a "
         "second time\n",
@@ -170,6 +173,7 @@ void sim_summary(const struct sim_totals *t, double took)
         (unsigned long long)s->snapshots, (unsigned long long)s->snapshots_loaded,
         (unsigned long long)s->starts_behind, (unsigned long long)s->installed,
         (unsigned long long)s->scrubs, (unsigned long long)s->scrub_found,
+        (unsigned long long)s->repaired, (unsigned long long)s->whole_again,
         (unsigned long long)s->sessions, (unsigned long long)s->resumed,
         (unsigned long long)s->ended, (unsigned long long)s->resent,
         (unsigned long long)s->recovered, (unsigned long long)s->fenced,
@@ -310,6 +314,8 @@ static void json_counts(const struct sim_totals *t, double took)
         {"installed", s->installed},
         {"scrubs", s->scrubs},
         {"scrub_found", s->scrub_found},
+        {"repaired", s->repaired},
+        {"whole_again", s->whole_again},
         {"sessions", s->sessions},
         {"sessions_resumed", s->resumed},
         {"sessions_ended", s->ended},

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/assert.h"
-#include "replicator/io/journal_format.h"
 #include "tests/sim/sim.h"
 
 /* ---- lists -------------------------------------------------------------------------------- */
@@ -31,7 +30,7 @@ static struct sim_sector *sectors_add(struct sim_sectors *l, uint32_t number, co
     return s;
 }
 
-static struct sim_sector *sectors_find(const struct sim_sectors *l, uint32_t number)
+struct sim_sector *sim_sectors_find(const struct sim_sectors *l, uint32_t number)
 {
     for (size_t i = 0; i < l->count; i++) {
         if (l->s[i].number == number) {
@@ -41,7 +40,7 @@ static struct sim_sector *sectors_find(const struct sim_sectors *l, uint32_t num
     return NULL;
 }
 
-static void sectors_remove(struct sim_sectors *l, struct sim_sector *s)
+void sim_sectors_remove(struct sim_sectors *l, struct sim_sector *s)
 {
     if (s != NULL) {
         *s = l->s[--l->count];
@@ -206,12 +205,12 @@ static void file_save(struct sim_file *f, uint32_t number, bool lost)
         return; /* it is new, and comes and goes with the size */
     }
     const uint8_t *old = sector_of(f, number);
-    struct sim_sector *lie = f->lies.count > 0 ? sectors_find(&f->lies, number) : NULL;
+    struct sim_sector *lie = f->lies.count > 0 ? sim_sectors_find(&f->lies, number) : NULL;
     struct sim_sector *undo = sectors_add(&f->undo, number, lie != NULL ? lie->bytes : old);
     undo->lost = lost;
-    sectors_remove(&f->lies, lie);
+    sim_sectors_remove(&f->lies, lie);
     if (f->bad.count > 0) {
-        sectors_remove(&f->bad, sectors_find(&f->bad, number));
+        sim_sectors_remove(&f->bad, sim_sectors_find(&f->bad, number));
     }
 }
 
@@ -244,16 +243,17 @@ void sim_file_write(struct sim_volume *v, struct sim_file *f, uint64_t at, const
 /* The device is about to spoil it. */
 static void spoil(const struct sim_volume *v, struct sim_file *f, uint32_t number)
 {
-    if (sectors_find(&f->wrong, number) == NULL) {
+    if (sim_sectors_find(&f->wrong, number) == NULL) {
         sectors_add(&f->wrong, number, sector_of(f, number))->at = v->sim->now;
     }
 }
 
-/* It was written anew. */
-static void mend(struct sim_file *f, uint32_t number)
+/* It was written anew; what is mended may have been written as damaged as it was. */
+static void mend(const struct sim_volume *v, struct sim_file *f, uint32_t number)
 {
-    if (f->wrong.count > 0) {
-        sectors_remove(&f->wrong, sectors_find(&f->wrong, number));
+    struct sim_sector *was = f->wrong.count > 0 ? sim_sectors_find(&f->wrong, number) : NULL;
+    if (was != NULL && (!v->mends || memcmp(was->bytes, sector_of(f, number), SIM_SECTOR) == 0)) {
+        sim_sectors_remove(&f->wrong, was);
     }
 }
 
@@ -264,12 +264,12 @@ void sim_file_sync(struct sim_volume *v, struct sim_file *f)
         if (u->lost) {
             spoil(v, f, u->number);
         } else {
-            mend(f, u->number);
+            mend(v, f, u->number);
         }
-        if (u->lost && sectors_find(&f->lies, u->number) == NULL) {
+        if (u->lost && sim_sectors_find(&f->lies, u->number) == NULL) {
             (void)sectors_add(&f->lies, u->number, u->bytes);
         } else if (!u->lost && f->lies.count > 0) {
-            sectors_remove(&f->lies, sectors_find(&f->lies, u->number));
+            sim_sectors_remove(&f->lies, sim_sectors_find(&f->lies, u->number));
         }
     }
     f->undo.count = 0;
@@ -307,7 +307,7 @@ static void file_power_lost(struct sim_volume *v, struct sim_file *f, uint64_t k
         if (u->lost || !sim_chance_pm(s, keep_pm)) {
             sector_set(f, u->number, u->bytes);
         } else {
-            mend(f, u->number);
+            mend(v, f, u->number);
         }
     }
     f->undo.count = 0;
@@ -333,7 +333,7 @@ static void file_drop_cache(struct sim_file *f)
     for (size_t i = 0; i < f->lies.count; i++) {
         const struct sim_sector *lie = &f->lies.s[i];
         sector_set(f, lie->number, lie->bytes);
-        if (lie->unreadable && sectors_find(&f->bad, lie->number) == NULL) {
+        if (lie->unreadable && sim_sectors_find(&f->bad, lie->number) == NULL) {
             (void)sectors_add(&f->bad, lie->number, lie->bytes);
         }
     }
@@ -614,42 +614,6 @@ static void damage(struct sim_volume *v, struct sim_file *f, uint32_t number)
     damage_bytes(v, f, number, 20);
 }
 
-/* Whether all readers of this file trip over a sector that is other than it was. Zeros of a segment
- * may lie between its records, or behind them. */
-static bool shows(const struct sim_file *f, const struct sim_sector *was, bool all)
-{
-    if (sectors_find(&f->bad, was->number) != NULL) {
-        return true;
-    }
-    const uint8_t *is = sector_of(f, was->number);
-    for (size_t i = 0; i < SIM_SECTOR; i++) {
-        if (is[i] != was->bytes[i] && (all || was->bytes[i] != 0)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-const char *sim_volume_hides(const struct sim_volume *v, uint64_t since)
-{
-    for (size_t i = 0; i < v->names.count; i++) {
-        const struct sim_name *n = &v->names.n[i];
-        bool segment = is_segment(n->name) && strstr(n->name, ".new") == NULL;
-        bool snapshot = strstr(n->name, "/snapshot-") != NULL && strchr(n->name, '.') == NULL;
-        for (size_t k = 0; (segment || snapshot) && k < n->file->wrong.count; k++) {
-            const struct sim_sector *was = &n->file->wrong.s[k];
-            /* Header and ring of a segment are told otherwise. */
-            bool data = snapshot || was->number >= JOURNAL_DATA_START / SIM_SECTOR;
-            bool there = (uint64_t)was->number * SIM_SECTOR < n->file->size &&
-                         sectors_find(&n->file->undo, was->number) == NULL;
-            if (data && there && was->at < since && shows(n->file, was, snapshot)) {
-                return n->name;
-            }
-        }
-    }
-    return NULL;
-}
-
 const char *sim_volume_corrupt_snapshot(struct sim_volume *v)
 {
     const struct sim_name *newest = NULL;
@@ -683,10 +647,10 @@ bool sim_volume_corrupt_segment(struct sim_volume *v, uint64_t segment, uint64_t
         if (full < (size_t)len || strcmp(v->names.n[i].name + full - len, name) != 0) {
             continue;
         }
-        if (f->cell[number].turn > v->vouched || sectors_find(&f->undo, number) != NULL) {
+        if (f->cell[number].turn > v->vouched || sim_sectors_find(&f->undo, number) != NULL) {
             return false;
         }
-        sectors_remove(&f->lies, sectors_find(&f->lies, number));
+        sim_sectors_remove(&f->lies, sim_sectors_find(&f->lies, number));
         damage(v, f, number);
         return true;
     }
@@ -704,8 +668,8 @@ static bool corrupt_one(struct sim_volume *v, const struct sim_name *n, bool new
         bool vouched = !is_segment(n->name) || f->cell[number].turn <= v->vouched;
         vouched = newest ? f->cell[number].turn == v->vouched : vouched;
         const uint8_t *bytes = sector_of(f, number);
-        if (!vouched || sectors_find(&f->undo, number) != NULL ||
-            sectors_find(&f->lies, number) != NULL ||
+        if (!vouched || sim_sectors_find(&f->undo, number) != NULL ||
+            sim_sectors_find(&f->lies, number) != NULL ||
             (is_zero(bytes, SIM_SECTOR) && !sim_chance_pm(s, 10))) {
             continue;
         }
@@ -752,8 +716,8 @@ void sim_volume_misdirect(struct sim_volume *v, const struct sim_file *from, uin
     uint32_t to = (uint32_t)sim_rand(v->sim, 0, f->durable_size / SIM_SECTOR - 1);
     for (uint32_t i = 0; i < count && to + i < f->durable_size / SIM_SECTOR; i++) {
         bool itself = f == from && to + i >= number && to + i < number + count;
-        if (!itself && sectors_find(&f->undo, to + i) == NULL) {
-            sectors_remove(&f->lies, sectors_find(&f->lies, to + i));
+        if (!itself && sim_sectors_find(&f->undo, to + i) == NULL) {
+            sim_sectors_remove(&f->lies, sim_sectors_find(&f->lies, to + i));
             spoil(v, f, to + i);
             (void)sectors_add(&f->lies, to + i, sector_of(from, number + i));
         }

@@ -1,0 +1,276 @@
+/* Mending the log in place: batches that the device has spoiled are written again, byte for byte,
+ * by the writing thread, between two groups.
+ *
+ * What is written is what was there: the batches' hashes lead from what is good before the damage
+ * to what is good behind it, which is the next record of the segment, what the next segment says
+ * that it follows, or the end of the log. When they do not, or when what is good cannot be found,
+ * nothing is changed. */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/hash.h"
+#include "base/io/disk.h"
+#include "replicator/io/journal_internal.h"
+
+#define PAD_MAX (JOURNAL_SECTOR - 1)
+
+/* The segment as it is, and what is to stand in it. */
+struct repair {
+    struct journal *j;
+    const struct journal_op *op;
+    int fd;
+    char path[TS_PATH_MAX];
+    uint8_t *data; /* the whole segment; zeros where it cannot be read */
+    uint32_t size;
+    uint32_t from;  /* where the damage begins */
+    uint32_t until; /* where it ends, at most: what is good begins there */
+    size_t count;   /* batches in between */
+    size_t bytes;   /* … and theirs, with the records' headers */
+    bool to_end;    /* then the segment's end record is to stand there, too */
+};
+
+static const struct journal_batch *batches_of(const struct journal_op *op)
+{
+    return (const struct journal_batch *)(const void *)op->data;
+}
+
+/* ---- on the loop ------------------------------------------------------------------------ */
+
+/* Whether each follows the one before, the first one what is good, and each is what it says. */
+static bool continue_chain(const struct journal_flaw *flaw, const struct journal_batch *batches,
+                           size_t count)
+{
+    struct ts_seq seq = flaw->after.seq;
+    struct ts_hash hash = flaw->after.hash;
+    for (size_t i = 0; i < count; i++) {
+        const struct journal_batch *b = &batches[i];
+        if (b->first.v != seq.v + 1 || b->last.v < b->first.v || !ts_hash_eq(b->prev, hash) ||
+            !ts_hash_eq(b->hash, ts_hash_bytes(b->bytes.data, b->bytes.len))) {
+            return false;
+        }
+        seq = b->last;
+        hash = b->hash;
+    }
+    return true;
+}
+
+struct journal_op *journal_repair_op(const struct journal_flaw *flaw,
+                                     const struct journal_batch *batches, size_t count)
+{
+    size_t len = count * sizeof(*batches);
+    for (size_t i = 0; i < count; i++) {
+        len += batches[i].bytes.len;
+    }
+    struct journal_op *op = malloc(sizeof(*op) + len);
+    if (op == NULL) {
+        return NULL;
+    }
+    memset(op, 0, sizeof(*op));
+    op->kind = JOURNAL_OP_REPAIR;
+    op->seq = flaw->after.seq;
+    op->hash = flaw->after.hash;
+    op->rec.batch.epoch = flaw->after.epoch;
+    op->segment = flaw->segment;
+    op->offset = flaw->offset;
+    op->count = count;
+    op->len = len;
+    size_t at = count * sizeof(*batches);
+    for (size_t i = 0; i < count; i++) {
+        struct journal_batch b = batches[i];
+        if (b.bytes.len > 0) {
+            memcpy(op->data + at, b.bytes.data, b.bytes.len);
+        }
+        b.bytes.data = op->data + at;
+        memcpy(op->data + i * sizeof(b), &b, sizeof(b));
+        at += b.bytes.len;
+    }
+    return op;
+}
+
+bool journal_repair_fits(const struct journal_flaw *flaw, const struct journal_batch *batches,
+                         size_t count)
+{
+    return continue_chain(flaw, batches, count);
+}
+
+/* ---- on the writing thread -------------------------------------------------------------- */
+
+/* A sector that cannot be read is zeros: it holds nothing any more. */
+static enum ts_err read_sectors(struct repair *v, uint32_t at, uint32_t len, struct ts_why *why)
+{
+    enum ts_err err = TS_OK;
+    for (uint32_t i = 0; i < len && err == TS_OK; i += JOURNAL_SECTOR) {
+        err = ts_fd_read_at(v->fd, v->path, v->data + at + i, JOURNAL_SECTOR, at + i, why);
+        if (err == TS_ERR_IO) {
+            memset(v->data + at + i, 0, JOURNAL_SECTOR);
+            err = TS_OK;
+        }
+    }
+    return err;
+}
+
+static enum ts_err read_segment(struct repair *v, struct ts_why *why)
+{
+    struct journal_header want = {
+        .incarnation = v->j->info.incarnation, .group = v->j->info.group, .number = v->op->segment};
+    enum ts_err err = journal_segment_path(v->path, v->j->dir, want.number, why);
+    if (err == TS_OK) {
+        err = journal_segment_open(v->j->dir, &want, &v->fd, &v->size, why);
+    }
+    v->data = err == TS_OK ? calloc(1, v->size) : NULL;
+    if (err == TS_OK && v->data == NULL) {
+        err = ts_why(why, TS_ERR_NOMEM, "no memory to mend %s", v->path);
+    }
+    for (uint32_t at = JOURNAL_DATA_START; err == TS_OK && at < v->size; at += JOURNAL_BLOCK) {
+        err = ts_fd_read_at(v->fd, v->path, v->data + at, JOURNAL_BLOCK, at, why);
+        if (err == TS_ERR_IO) {
+            err = read_sectors(v, at, JOURNAL_BLOCK, why);
+        }
+    }
+    return err;
+}
+
+/* A record that goes on from here, where the first `count` batches leave room for it. */
+static bool find_record(struct repair *v, const struct journal_position *pos)
+{
+    uint64_t first = (uint64_t)v->from + v->bytes;
+    uint64_t last = first + v->count * PAD_MAX;
+    for (uint64_t at = first; at <= last && at + JOURNAL_RECORD_HEADER <= v->size; at++) {
+        struct journal_record r;
+        if (journal_record_decode(&r, v->data + at, v->size - (size_t)at) == TS_OK &&
+            journal_record_continues(&r, pos)) {
+            v->until = (uint32_t)at;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The segment's end record is damaged, too: what the next segment follows is known. */
+static bool is_end_of_segment(struct repair *v, const struct journal_position *pos)
+{
+    struct journal_place base;
+    char path[TS_PATH_MAX];
+    uint64_t next = v->op->segment + 1;
+    if (journal_segment_path(path, v->j->dir, next, NULL) != TS_OK) {
+        return false;
+    }
+    int fd = ts_disk_open(path, O_RDONLY, 0);
+    if (fd < 0) {
+        return false;
+    }
+    enum ts_err err = journal_base_read(fd, path, v->j->info.incarnation, next, &base, NULL);
+    (void)ts_disk_close(fd);
+    v->until = v->from + (uint32_t)v->bytes + JOURNAL_RECORD_HEADER;
+    v->to_end = err == TS_OK && base.seq.v == pos->seq.v && ts_hash_eq(base.hash, pos->hash) &&
+                v->until <= v->size;
+    return v->to_end;
+}
+
+/* What is good behind the first `count` batches, if there is anything. */
+static bool find_end(struct repair *v, const struct journal_position *pos)
+{
+    const struct journal_position *end = &v->j->end.pos;
+    uint64_t least = (uint64_t)v->from + v->bytes;
+    if (least > v->size) {
+        return false;
+    }
+    if (v->op->segment == end->segment && pos->seq.v == end->seq.v) {
+        v->until = end->offset;
+        return ts_hash_eq(pos->hash, end->hash) && least <= end->offset &&
+               end->offset - least <= v->count * PAD_MAX;
+    }
+    return find_record(v, pos) || (v->op->segment < end->segment && is_end_of_segment(v, pos));
+}
+
+static bool find_hole(struct repair *v)
+{
+    const struct journal_batch *b = batches_of(v->op);
+    struct journal_position pos = {.seq = v->op->seq, .hash = v->op->hash};
+    while (!find_end(v, &pos)) {
+        if (v->count == v->op->count) {
+            return false;
+        }
+        pos.seq = b[v->count].last;
+        pos.hash = b[v->count].hash;
+        pos.epoch = b[v->count].epoch;
+        v->bytes += JOURNAL_RECORD_HEADER + b[v->count].bytes.len;
+        v->count++;
+    }
+    return v->until > v->from;
+}
+
+/* The records, one behind the other; what is left over lies between them, as it did. */
+static void fill_hole(struct repair *v)
+{
+    const struct journal_batch *b = batches_of(v->op);
+    uint32_t at = v->from;
+    size_t left = v->to_end ? 0 : v->until - v->from - v->bytes;
+    struct journal_record r = {.kind = JOURNAL_KIND_BATCH};
+    memset(v->data + v->from, 0, v->until - v->from);
+    for (size_t i = 0; i < v->count; i++) {
+        size_t pad = left < PAD_MAX ? left : PAD_MAX;
+        r.pad = (uint16_t)pad;
+        r.batch = b[i];
+        memcpy(v->data + at + JOURNAL_RECORD_HEADER, b[i].bytes.data, b[i].bytes.len);
+        journal_record_seal(&r, v->data + at);
+        at += (uint32_t)journal_record_extent(&r);
+        left -= pad;
+    }
+    if (v->to_end) {
+        struct ts_seq seq = v->count > 0 ? b[v->count - 1].last : v->op->seq;
+        struct ts_hash hash = v->count > 0 ? b[v->count - 1].hash : v->op->hash;
+        r = (struct journal_record){
+            .kind = JOURNAL_KIND_END,
+            .batch = {.epoch = v->count > 0 ? b[v->count - 1].epoch : v->op->rec.batch.epoch,
+                      .first = seq,
+                      .last = seq,
+                      .prev = hash,
+                      .hash = hash}};
+        journal_record_seal(&r, v->data + at);
+        at += JOURNAL_RECORD_HEADER;
+    }
+    ts_assert(at == v->until && left == 0);
+}
+
+/* Whole blocks: what surrounds the hole is written as it was read, since a part of a block that
+ * cannot be read cannot be written. */
+static enum ts_err write_hole(struct repair *v, struct ts_why *why)
+{
+    uint32_t first = v->from / JOURNAL_BLOCK * JOURNAL_BLOCK;
+    uint32_t until = v->until;
+    if (v->to_end) { /* the old end record may have been a little further on: nothing is there */
+        uint64_t most = (uint64_t)until + v->count * PAD_MAX + JOURNAL_RECORD_HEADER;
+        until = most < v->size ? (uint32_t)most : v->size;
+        memset(v->data + v->until, 0, until - v->until);
+    }
+    uint32_t last = (until + JOURNAL_BLOCK - 1) / JOURNAL_BLOCK * JOURNAL_BLOCK;
+    enum ts_err err = ts_fd_write_at(v->fd, v->path, v->data + first, last - first, first, why);
+    return err == TS_OK ? ts_fd_sync(v->fd, v->path, why) : err;
+}
+
+enum ts_err journal_do_repair(struct journal *j, struct journal_op *op, struct ts_why *why)
+{
+    struct repair v = {.j = j, .op = op, .fd = -1, .from = op->offset};
+    struct ts_why what = {{0}};
+    journal_lock(j);
+    bool there = op->segment >= j->index.start.segment;
+    journal_unlock(j);
+    bool found = there && op->segment <= j->end.pos.segment && read_segment(&v, &what) == TS_OK &&
+                 find_hole(&v);
+    enum ts_err err = TS_OK;
+    if (found) {
+        fill_hole(&v);
+        err = write_hole(&v, why);
+    }
+    op->mended = found && err == TS_OK;
+    if (v.fd >= 0) {
+        (void)ts_disk_close(v.fd);
+    }
+    free(v.data);
+    return err;
+}
