@@ -16,6 +16,7 @@
 #include "cluster-cfg/io/voter_client.h"
 #include "cluster-cfg/report.h"
 #include "daemon/args.h"
+#include "daemon/replica_address.h"
 #include "daemon/replica_evidence.h"
 #include "daemon/replica_latency.h"
 #include "net/unix_dgram.h"
@@ -80,8 +81,7 @@ struct replica {
     struct net_dgram dgram; /* DIR/run/replica-GROUP.sock */
     char cfgd_path[NET_DGRAM_PATH_MAX];
     char nicd_path[NET_DGRAM_PATH_MAX]; /* "": the group has no service address */
-    bool said_serves;                   /* to nicd, … */
-    struct ts_mono serves_at;           /* … and while it does, again then */
+    struct replica_address address;     /* what it is told */
     size_t peer_count;
     struct replica_peer peers[TS_MEMBERS_MAX];
     struct report_trace traces;
@@ -165,10 +165,8 @@ enum ts_err replica_peers_open(struct replica *r, struct ts_why *why) TS_MUST_US
 bool replica_peers_open_links(struct replica *r);
 /* Looks at the detectors. `read_to`: what the peers had sent by then has been read. */
 void replica_peers_tick(struct replica *r, struct ts_mono read_to);
-
-/* replica_address.c */
-/* What nicd must know for the service address, when that is due. */
-void replica_address_tell(struct replica *r, struct ts_mono now);
+/* Tells nicd what it must know for the service address, when that is due. */
+void replica_peers_tell_nicd(struct replica *r, struct ts_mono now);
 
 /* replica_report.c */
 void replica_trace(struct replica *r, const struct ts_trace *t);

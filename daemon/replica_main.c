@@ -111,7 +111,7 @@ static void on_prepare(uv_prepare_t *h)
     resp_server_flush(r->front);
     replica_latency_replied(&r->latency, now);
     replica_report_flush(r, now, changed);
-    replica_address_tell(r, now);
+    replica_peers_tell_nicd(r, now);
     arm_timer(r, net_now());
 }
 

@@ -2,6 +2,7 @@
  * links' signs of life, and heartbeatd's reports (paths, and the word of the peer's nicd). */
 #include <stdio.h>
 
+#include "base/assert.h"
 #include "daemon/replica.h"
 #include "replicator/io/transfer_msg.h"
 
@@ -160,12 +161,39 @@ void replica_peers_tick(struct replica *r, struct ts_mono read_to)
     }
 }
 
+/* ---- nicd ------------------------------------------------------------------------------ */
+
+static struct ts_mono answered_on_link(const void *arg, struct ts_nic_id peer)
+{
+    const struct replica *r = arg;
+    return links_answered(r->links, peer);
+}
+
+void replica_peers_tell_nicd(struct replica *r, struct ts_mono now)
+{
+    struct report_serves said;
+    uint8_t bytes[REPORT_BYTES_MAX];
+    if (r->nicd_path[0] == '\0' ||
+        !replica_address_say(&r->address, r->core, r->p.started, answered_on_link, r, now, &said)) {
+        return;
+    }
+    struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
+    enum ts_err err = report_serves_encode(&said, &w);
+    ts_assert(err == TS_OK);
+    (void)net_dgram_send(&r->dgram, r->nicd_path, (struct ts_bytes){bytes, w.len});
+}
+
+/* ---- opening --------------------------------------------------------------------------- */
+
 enum ts_err replica_peers_open(struct replica *r, struct ts_why *why)
 {
     char path[NET_DGRAM_PATH_MAX];
     int n =
         snprintf(path, sizeof(path), "%s/run/replica-%s.sock", r->data_dir, r->start->group->name);
     int m = snprintf(r->cfgd_path, sizeof(r->cfgd_path), "%s/run/cfgd.sock", r->data_dir);
+    r->address = (struct replica_address){.group = r->start->group->id,
+                                          .self = r->start->node->id,
+                                          .interval = r->start->cluster.timing.link_ping_interval};
     int k = r->start->group->address[0] == '\0'
                 ? 0
                 : snprintf(r->nicd_path, sizeof(r->nicd_path), "%s/run/nicd.sock", r->data_dir);

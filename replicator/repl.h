@@ -294,6 +294,9 @@ bool repl_lacks(const struct repl *c, struct ts_nic_id peer, struct repl_pos bas
 /* Whether reads and requests are taken: it is the primary, has finished its takeover, and can
  * answer. */
 bool repl_serves(const struct repl *c);
+/* Whether it serves, and each other replica that is required has told on its present link that it
+ * follows: as long as they answer there, none of them has taken over. */
+bool repl_is_followed(const struct repl *c);
 
 /* A copy of everything that status, front-end and tests want to know; of `peers` the first
  * `peer_count`. */

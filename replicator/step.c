@@ -508,6 +508,22 @@ bool repl_serves(const struct repl *c)
     return c->role == REPL_ROLE_PRIMARY && c->active && !c->blocked;
 }
 
+bool repl_is_followed(const struct repl *c)
+{
+    if (!repl_serves(c)) {
+        return false;
+    }
+    /* Who is being required may be in sync by the register already, and take over. */
+    uint64_t left = repl_required_mask(c) & ~(1ULL << c->o.self.v);
+    for (size_t i = 0; i < TS_MEMBERS_MAX; i++) {
+        const struct repl_peer *p = &c->peers[i];
+        if (p->used && p->connected && p->stream == REPL_STREAM_LIVE && p->acked_valid) {
+            left &= ~(1ULL << p->nic.v);
+        }
+    }
+    return left == 0;
+}
+
 void repl_status(const struct repl *c, struct repl_status *out)
 {
     /* Asked many times a turn: what stands behind peer_count is left as it was. */

@@ -219,6 +219,13 @@ struct ts_mono links_heard(const struct links *l, struct ts_nic_id peer)
     return heard;
 }
 
+struct ts_mono links_answered(const struct links *l, struct ts_nic_id peer)
+{
+    const struct links_member *m = links_member_find(l, peer);
+    bool up = m != NULL && m->active != NULL;
+    return up ? net_link_heard(m->active->link) : (struct ts_mono){0};
+}
+
 uint32_t links_backlog(const struct links *l, struct ts_nic_id peer)
 {
     const struct links_member *m = links_member_find(l, peer);

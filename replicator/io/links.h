@@ -112,6 +112,9 @@ uint8_t links_live_mask(const struct links *l, struct ts_nic_id peer);
  * when there was none. An answer may be late because this process or the peer's waits for its turn;
  * what the peer sends by itself says enough about whether it lives. */
 struct ts_mono links_heard(const struct links *l, struct ts_nic_id peer);
+/* The newest time at which the peer was asked something on the link in use and has answered since;
+ * 0 when there is no link. What it sent before its answer has come in, too. */
+struct ts_mono links_answered(const struct links *l, struct ts_nic_id peer);
 /* Bytes gathered for the session and not yet taken by the kernel. */
 uint32_t links_backlog(const struct links *l, struct ts_nic_id peer);
 const struct net_counters *links_counters(const struct links *l);

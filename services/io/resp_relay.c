@@ -188,7 +188,7 @@ void resp_relay_resume(struct resp_conn *c)
 {
     struct resp_relay *r = c->relay;
     set_reading(r);
-    if (c->relay != NULL && c->eof && c->in_len == c->in_at && !r->ended) {
+    if (r->conn == c && c->eof && c->in_len == c->in_at && !r->ended) {
         r->ended = true;
         if (uv_shutdown(&r->shutdown, (uv_stream_t *)&r->tcp, on_shutdown) != 0) {
             resp_conn_close(c);

@@ -40,8 +40,8 @@ void kv_order_add(struct kv_order *o, struct kv_entry *e)
         if (o->count == o->cap) {
             o->cap = o->cap == 0 ? 16 : 2 * o->cap;
             o->runs = realloc(o->runs, o->cap * sizeof(*o->runs));
-            ts_assert(o->runs != NULL);
         }
+        ts_assert(o->runs != NULL);
         last = &o->runs[o->count++];
         *last = (struct kv_run){.number = number_of(e->serial), .first = e};
     }

@@ -8,7 +8,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    for (uint8_t type = TRANSFER_MSG_OFFER; type <= TRANSFER_MSG_PIECE; type++) {
+    for (unsigned t = TRANSFER_MSG_OFFER; t <= TRANSFER_MSG_PIECE; t++) {
+        uint8_t type = (uint8_t)t;
         struct transfer_msg m;
         if (transfer_msg_decode(&m, type, (struct ts_bytes){data, size}) != TS_OK) {
             continue;

@@ -65,8 +65,8 @@ static struct found look(unsigned index)
     DIR *d = opendir(path);
     assert_non_null(d);
     for (const struct dirent *e = readdir(d); e != NULL; e = readdir(d)) {
-        unsigned n = 0;
-        if (sscanf(e->d_name, "segment-%u", &n) == 1) {
+        if (strncmp(e->d_name, "segment-", 8) == 0) {
+            unsigned n = (unsigned)strtoul(e->d_name + 8, NULL, 10);
             f.segments++;
             f.first = n < f.first ? n : f.first;
         }

@@ -243,11 +243,15 @@ ts_sim_mutant(session-reply-dropped-before-ack services/session.c)
 ts_sim_mutant(session-not-in-walk services/session_walk.c)
 ts_sim_mutant(session-id-reused services/session.c)
 ts_sim_mutant(session-time-kept-from-service services/session.c)
+ts_sim_mutant(address-kept-unconfirmed daemon/service_address.c)
+ts_sim_mutant(address-confirmed-alone daemon/replica_address.c)
+ts_sim_mutant(address-not-followed replicator/step.c)
 
 # A checker that has gone blind is seen at once: each of these is caught soon by the one named, while
 # no other one ends a seed. Every checker of SIM_CHECK_LIST is named, or sim/mutant-rules fails.
 set(sim_quick
     accepted-not-stored=register-chain
+    address-kept-unconfirmed=service-address
     closed-link-is-evidence=no-needless-failover
     own-stall-blames-the-peer=no-needless-failover
     tie-without-delay=ties-are-the-primarys

@@ -44,6 +44,7 @@
  *   sim_voter_spoil.c … and when it is badly damaged
  *   sim_heart.c    heartbeatd
  *   sim_nic.c      a node: clocks, pauses, nicd, power
+ *   sim_address.c  the service address
  *   sim_replica.c  the replica process: what is shared with the daemon, on …
  *   sim_replica_perform.c, sim_replica_peers.c  … the models of disk and links
  *   sim_load.c     clients
@@ -192,6 +193,7 @@ struct sim_stats {
     X(SIM_CHECK_ROOM, "refused-without-room") \
     X(SIM_CHECK_SCRUB, "damage-found") \
     X(SIM_CHECK_SESSION, "sessions") \
+    X(SIM_CHECK_ADDRESS, "service-address") \
     X(SIM_CHECK_LINEAR, "linearizable") \
     X(SIM_CHECK_LIVE, "liveness") \
     X(SIM_CHECK_AVAILABLE, "available") \

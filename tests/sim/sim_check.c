@@ -376,6 +376,7 @@ static void decided(struct sim *s, struct reg_ballot ballot, const struct cfg_co
         check_cleared(s, &c->decided, cfg);
         sim_budget_decided(s, cfg);
         c->top = ballot;
+        c->decided_at = ts_nic_eq(c->decided.primary, cfg->primary) ? c->decided_at : s->now;
         c->decided = *cfg;
     }
 }
@@ -478,7 +479,8 @@ bool sim_check_well(const struct sim *s)
         bool leads = repl_role(core) == REPL_ROLE_PRIMARY && repl_epoch(core).v == newest;
         if (repl_epoch(core).v > newest || leads) {
             newest = repl_epoch(core).v;
-            good = repl_serves(core) && core->config.in_sync.count == sim_budget_replicas_left(s);
+            good = repl_serves(core) && core->config.in_sync.count == sim_budget_replicas_left(s) &&
+                   sim_address_is_at(s, n);
         }
     }
     return good;

@@ -34,6 +34,7 @@ enum sim_event_kind {
     SIM_EV_PROC_ENDING, /* nicd */
     SIM_EV_PROC_EXITED, /* nicd */
     SIM_EV_NICD_TICK,   /* nicd */
+    SIM_EV_SERVES,      /* nicd: what its replica says of itself */
     /* for the world */
     SIM_EV_POWER_ON,
     SIM_EV_CLIENT,

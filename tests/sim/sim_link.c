@@ -741,6 +741,19 @@ bool sim_link_is_up(const struct sim *s, int node, int peer)
     return pair_of(s, node, peer)->side[side_of(node, peer)].active != 0;
 }
 
+uint64_t sim_link_answered(const struct sim *s, int node, int peer)
+{
+    const struct sim_pair *p = pair_of(s, node, peer);
+    int side = side_of(node, peer);
+    for (int i = 0; i < SIM_CONNS_MAX; i++) {
+        const struct sim_conn *c = &p->conn[i];
+        if (c->used && c->end[side].open && c->id == p->side[side].active) {
+            return c->end[side].heard;
+        }
+    }
+    return 0;
+}
+
 uint64_t sim_link_heard(const struct sim *s, int node, int peer)
 {
     const struct sim_pair *p = pair_of(s, node, peer);

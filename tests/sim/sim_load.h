@@ -176,6 +176,7 @@ struct sim_checks {
     struct cfg_config decided;
     struct ts_seq replayed[SIM_NODES_MAX + 1]; /* by node: told last, of which suspect */
     struct ts_epoch consumer_epoch;            /* of an external consumer of outputs (R2.7) */
+    uint64_t decided_at;                       /* … since when its primary is */
     struct ts_seq consumer_seq;
     uint64_t consumer_taken;
     uint64_t consumer_refused;

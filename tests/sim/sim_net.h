@@ -126,6 +126,7 @@ void sim_link_send(struct sim *s, int from, int to, uint8_t type, struct ts_byte
 void sim_link_path_state(struct sim *s, int node, int peer, uint8_t mask);
 bool sim_link_is_up(const struct sim *s, int node, int peer);
 uint64_t sim_link_heard(const struct sim *s, int node, int peer);
+uint64_t sim_link_answered(const struct sim *s, int node, int peer);
 /* Faults: resets the connections of a pair on this path, or all (-1). */
 void sim_link_reset(struct sim *s, int a, int b, int path);
 void sim_link_free(struct sim *s);

@@ -235,13 +235,15 @@ static void on_done(void *ctx)
     n->proc[SIM_NICD].exit_now = 0;
 }
 
-/* Traces, logs, and what people are told. */
+/* Traces and logs are not modelled. */
 static void on_changed(void *ctx, uint8_t proc, enum ts_trace_kind kind, int32_t status)
 {
-    (void)ctx;
-    (void)proc;
-    (void)kind;
+    struct sim_node *n = ctx;
     (void)status;
+    if (kind != TS_TRACE_PROC_STARTED &&
+        n->nicd.supervisor.procs[proc].role == REPORT_PROC_REPLICA) {
+        sim_address_replica_ended(n->sim, n->id);
+    }
 }
 
 static void on_told(void *ctx, uint8_t proc)
@@ -271,7 +273,10 @@ static void arm_nicd(struct sim *s, int node)
 {
     const struct sim_node *n = &s->node[node];
     struct sim_process *p = &s->node[node].proc[SIM_NICD];
-    uint64_t at = sim_when(s, node, nicd_perform_deadline(&n->nicd)) + sim_us(s, 20, 1000);
+    struct ts_mono due = nicd_perform_deadline(&n->nicd);
+    struct ts_mono address = sim_address_deadline(s, node);
+    due = ts_mono_lt(address, due) ? address : due;
+    uint64_t at = sim_when(s, node, due) + sim_us(s, 20, 1000);
     if (p->tick_at != 0 && p->tick_at <= at) {
         return;
     }
@@ -329,11 +334,14 @@ void sim_nic_event(struct sim *s, struct sim_event *ev)
         }
         p->tick_at = 0;
         nicd_perform_tick(&n->nicd);
+    } else if (ev->kind == SIM_EV_SERVES) {
+        sim_address_said(s, ev);
     } else if (ev->kind == SIM_EV_PROC_ENDING) {
         nicd_perform_ending(&n->nicd, (uint32_t)ev->a);
     } else {
         nicd_perform_exited(&n->nicd, (uint32_t)ev->a, (int32_t)(int64_t)ev->b);
     }
+    sim_address_turn(s, ev->node);
     if (p->exit_now < 0) {
         arm_nicd(s, ev->node);
     } else {
@@ -364,6 +372,7 @@ void sim_nic_power_on(struct sim *s, int node)
     n->proc[SIM_NICD].ready = true;
     n->sim = s;
     nicd_perform_open(&n->nicd, &s->cluster, (struct ts_nic_id){(uint16_t)node}, 1, &OPS, n);
+    sim_address_nicd_starts(s, node);
     arm_nicd(s, node);
 }
 
@@ -381,6 +390,7 @@ void sim_nic_power_off(struct sim *s, int node)
         }
     }
     n->powered = false;
+    sim_address_power_lost(s, node);
     sim_voter_disk_power_lost(s, node);
     if (n->nic) {
         sim_disk_power_lost(s, node);

@@ -4,7 +4,9 @@
 
 #include "cluster-cfg/io/voter_perform.h"
 #include "daemon/nicd_perform.h"
+#include "daemon/replica_address.h"
 #include "daemon/replica_evidence.h"
+#include "daemon/service_address.h"
 #include "heartbeat/io/hb_perform.h"
 #include "replicator/io/perform_replica.h"
 #include "tests/sim/sim_disk.h"
@@ -90,6 +92,14 @@ struct sim_replica {
     struct ts_incarnation place[SIM_DISKS_MAX]; /* … and for the place of which */
 };
 
+/* sim_address.c: the group's service address, as far as this NIC is concerned. */
+struct sim_address {
+    struct replica_address says;   /* the replica */
+    struct service_addresses core; /* nicd */
+    uint64_t until;                /* the kernel has it so long; 0: it has not */
+    uint64_t served_at;            /* the replica was seen to serve then */
+};
+
 struct sim_node {
     struct sim *sim;
     int id;
@@ -108,6 +118,7 @@ struct sim_node {
     struct hb_perform *heart;               /* what the daemon shares; NULL: not running */
     struct sim_cfgd cfgd;
     struct sim_replica replica;
+    struct sim_address address;
 };
 
 /* A copy of a disk, started elsewhere. */
@@ -146,6 +157,18 @@ uint64_t sim_when(const struct sim *s, int node, struct ts_mono t);
 void sim_nic_power_on(struct sim *s, int node);
 void sim_nic_power_off(struct sim *s, int node);
 void sim_nic_event(struct sim *s, struct sim_event *ev);
+
+/* sim_address.c */
+void sim_address_replica_starts(struct sim *s, int node);
+void sim_address_replica_turn(struct sim *s, int node);  /* at the end of each of its turns */
+void sim_address_replica_ended(struct sim *s, int node); /* as nicd hears of it */
+void sim_address_nicd_starts(struct sim *s, int node);
+void sim_address_said(struct sim *s, const struct sim_event *ev);
+void sim_address_turn(struct sim *s, int node); /* nicd's */
+struct ts_mono sim_address_deadline(const struct sim *s, int node);
+void sim_address_power_lost(struct sim *s, int node);
+/* Whether this NIC has it, and no other one. */
+bool sim_address_is_at(const struct sim *s, int node);
 /* nicd is killed, and the kernel kills what it started (PR_SET_PDEATHSIG); whoever starts nodes
  * starts it again then. */
 void sim_nic_kill(struct sim *s, int node, uint64_t again);

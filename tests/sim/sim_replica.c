@@ -171,6 +171,7 @@ void sim_replica_start(struct sim *s, int node)
     r->digest = (struct ts_hash){0, 0};
     sim_check_begins(r);
     sim_gave_up_begins(s, node);
+    sim_address_replica_starts(s, node);
     r->flip = false;
     r->flipped_at = 0;
     r->flipped_by = 0;
@@ -352,6 +353,7 @@ void sim_replica_event(struct sim *s, struct sim_event *ev)
     perform_turn(&r->p, sim_local(s, ev->node), early);
     if (p->life == life && !sim_proc_settle(s, ev->node, SIM_REPLICA)) {
         check_register(s, ev->node);
+        sim_address_replica_turn(s, ev->node);
         sim_proc_tick_at(s, ev->node, SIM_REPLICA, perform_deadline(&r->p));
     }
 }

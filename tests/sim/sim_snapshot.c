@@ -145,7 +145,7 @@ void sim_snapshot_loaded(void *ctx, const struct snapshot_info *info)
     struct sim_replica *r = ctx;
     struct sim *s = r->sim;
     const struct repl_mark *mark = &info->header.mark;
-    struct ts_hash content;
+    struct ts_hash content = {0, 0};
     s->stats.snapshots_loaded++;
     r->disk.loaded = mark->pos.seq;
     sim_told_add(&r->disk.told, mark->pos.seq, mark->pos.hash);

@@ -21,7 +21,8 @@ static bool shows(const struct sim_file *f, const struct sim_sector *was, bool a
     }
     uint8_t is[SIM_SECTOR];
     sim_file_read(f, (uint64_t)was->number * SIM_SECTOR, is, SIM_SECTOR);
-    for (size_t i = 0; i < SIM_SECTOR; i++) {
+    uint64_t left = f->size - (uint64_t)was->number * SIM_SECTOR; /* what is behind nobody reads */
+    for (size_t i = 0; i < SIM_SECTOR && i < left; i++) {
         if (is[i] != was->bytes[i] && (all || was->bytes[i] != 0)) {
             return true;
         }

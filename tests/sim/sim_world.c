@@ -240,8 +240,12 @@ static void form_cluster(struct sim *s, const struct sim_plan *plan)
                                       .node_count = (size_t)s->nodes,
                                       .group_count = 1};
     struct cfg_group *g = &s->cluster.groups[0];
-    *g = (struct cfg_group){
-        .id = {SIM_GROUP}, .name = "kv", .service = "kv", .nic_count = (uint8_t)s->nics};
+    *g = (struct cfg_group){.id = {SIM_GROUP},
+                            .name = "kv",
+                            .service = "kv",
+                            .nic_count = (uint8_t)s->nics,
+                            .address = "192.0.2.1",
+                            .address_prefix = 24};
     s->genesis = (struct cfg_config){.epoch = {1}, .primary = {1}, .min_version = 1};
     for (int n = 1; n <= s->nodes; n++) {
         struct cfg_node *node = &s->cluster.nodes[n - 1];
