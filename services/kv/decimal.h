@@ -1,5 +1,5 @@
 /* Decimal numbers, added exactly: for INCRBYFLOAT. Whole figures only, no floating point, so every
- * processor computes the same bytes (svc.h demands it; adr/0024). */
+ * processor computes the same bytes (svc.h demands it; adr/0025). */
 #ifndef SERVICES_KV_DECIMAL_H
 #define SERVICES_KV_DECIMAL_H
 
