@@ -62,8 +62,8 @@ static void open_metrics(struct cfgd *d)
     const char *address = cfg_metrics_address(d->o.cluster, d->o.self);
     struct ts_why why = {0};
     if (address != NULL &&
-        metrics_server_open(&d->metrics, d->o.loop, address, d->o.cluster->metrics_port, on_metrics,
-                            d, &why) != TS_OK) {
+        metrics_server_open(&d->metrics, d->o.loop, address, d->o.cluster->metrics_port,
+                            METRICS_IDLE_S, on_metrics, d, &why) != TS_OK) {
         net_log(d->o.log, NET_LOG_WARNING, "%s", why.text);
     }
 }

@@ -14,8 +14,6 @@
 
 #define CLIENTS_MAX 16U
 #define CLIENT_BYTES_MAX ((size_t)16 << 10) /* of a request, and for its head of an answer */
-/* A request that is not whole, an answer that nobody takes, a connection on which nothing comes. */
-#define CLIENT_S 30U
 #define BACKLOG 16
 
 struct metrics_server {
@@ -185,8 +183,8 @@ static int watch(struct metrics_server *s, uv_loop_t *loop)
 }
 
 enum ts_err metrics_server_open(struct metrics_server **out, uv_loop_t *loop, const char *address,
-                                uint16_t port, metrics_render_fn *render, void *arg,
-                                struct ts_why *why)
+                                uint16_t port, unsigned idle_s, metrics_render_fn *render,
+                                void *arg, struct ts_why *why)
 {
     struct metrics_server *s = calloc(1, sizeof(*s));
     if (s == NULL) {
@@ -206,7 +204,7 @@ enum ts_err metrics_server_open(struct metrics_server **out, uv_loop_t *loop, co
     s->port = port_of(fd);
     s->daemon = MHD_start_daemon(
         MHD_USE_EPOLL, 0, NULL, NULL, on_request, s, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_CONNECTION_LIMIT, CLIENTS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, CLIENT_S,
+        MHD_OPTION_CONNECTION_LIMIT, CLIENTS_MAX, MHD_OPTION_CONNECTION_TIMEOUT, idle_s,
         MHD_OPTION_CONNECTION_MEMORY_LIMIT, CLIENT_BYTES_MAX, MHD_OPTION_END);
     if (s->daemon == NULL) {
         (void)close(fd);

@@ -20,11 +20,15 @@ struct metrics_server;
 /* Gives a NUL-terminated text that the server frees, or NULL when memory is short. */
 typedef char *metrics_render_fn(void *arg);
 
-/* Listens on `address` (numeric) and `port`; 0 takes a free one. `loop` and `arg` are borrowed
- * until it is closed. TS_ERR_SYSTEM: it cannot listen there, `why` says why. TS_ERR_NOMEM. */
+/* A client that is silent for so long is closed: more than the time between two scrapes. */
+#define METRICS_IDLE_S 30U
+
+/* Listens on `address` (numeric) and `port`; 0 takes a free one. `idle_s`: METRICS_IDLE_S. `loop`
+ * and `arg` are borrowed until it is closed. TS_ERR_SYSTEM: it cannot listen there, `why` says why.
+ * TS_ERR_NOMEM. */
 enum ts_err metrics_server_open(struct metrics_server **out, uv_loop_t *loop, const char *address,
-                                uint16_t port, metrics_render_fn *render, void *arg,
-                                struct ts_why *why) TS_MUST_USE;
+                                uint16_t port, unsigned idle_s, metrics_render_fn *render,
+                                void *arg, struct ts_why *why) TS_MUST_USE;
 uint16_t metrics_server_port(const struct metrics_server *s);
 /* Closes all; the loop must run once more, for its handles. NULL is allowed. */
 void metrics_server_close(struct metrics_server *s);

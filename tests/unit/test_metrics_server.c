@@ -39,7 +39,7 @@ static int setup(void **state)
     if (f == NULL || uv_loop_init(&f->loop) != 0) {
         return -1;
     }
-    if (metrics_server_open(&f->server, &f->loop, "127.0.0.1", 0, render, f, &why) != TS_OK) {
+    if (metrics_server_open(&f->server, &f->loop, "127.0.0.1", 0, 1, render, f, &why) != TS_OK) {
         fail_msg("%s", why.text);
     }
     return 0;
@@ -170,10 +170,10 @@ static void test_open_refused_says_why(void **state)
     struct metrics_server *s = NULL;
     struct ts_why why = {{0}};
     uint16_t port = metrics_server_port(f->server);
-    assert_int_equal(metrics_server_open(&s, &f->loop, "127.0.0.1", port, render, f, &why),
+    assert_int_equal(metrics_server_open(&s, &f->loop, "127.0.0.1", port, 1, render, f, &why),
                      TS_ERR_SYSTEM);
     assert_non_null(strstr(why.text, "Address already in use; change `metrics`"));
-    assert_int_equal(metrics_server_open(&s, &f->loop, "nowhere", 1, render, f, &why),
+    assert_int_equal(metrics_server_open(&s, &f->loop, "nowhere", 1, 1, render, f, &why),
                      TS_ERR_SYSTEM);
     assert_null(s);
 }
