@@ -48,21 +48,29 @@ void perform_turn(struct perform_replica *r, struct ts_mono now, bool early)
     if (r->started && (early || !ts_mono_lt(now, repl_deadline(r->perform.core)))) {
         r->ops->feed(r->perform.ctx, &tick);
     }
-    if (repl_is_replaced(r->perform.core) && !r->ended && !r->told_replaced) {
+    if (r->ended) {
+        return; /* within the step: its core may be gone */
+    }
+    if (repl_is_replaced(r->perform.core) && !r->told_replaced) {
         r->told_replaced = true;
         r->ops->replaced(r->perform.ctx);
         return;
     }
-    perform_divergence_keep(r);
-    perform_divergence_judge(r);
-    perform_disk_answer_refused(r); /* what the steps until now could not begin */
-    if (!r->ended) {
-        perform_room_turn(r, now);
-        perform_scrub_turn(r, now);
-        perform_repair_turn(r, now);
+    void (*const parts[])(struct perform_replica *) = {
+        perform_divergence_keep, perform_divergence_judge,
+        perform_disk_answer_refused, /* what the steps until now could not begin */
+    };
+    void (*const timed[])(struct perform_replica *, struct ts_mono) = {
+        perform_room_turn,
+        perform_scrub_turn,
+        perform_repair_turn,
+        perform_snapshot_turn,
+    };
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]) && !r->ended; i++) {
+        parts[i](r);
     }
-    if (!r->ended) {
-        perform_snapshot_turn(r, now);
+    for (size_t i = 0; i < sizeof(timed) / sizeof(timed[0]) && !r->ended; i++) {
+        timed[i](r, now);
     }
 }
 

@@ -243,8 +243,8 @@ static void change_record(uint8_t version, size_t len)
     (void)snprintf(path, sizeof(path), "%s/" NODE "/groups/kv/record", alone.run.run);
     assert_int_equal(ts_slot_open(&f, path, (struct ts_incarnation){0}, NULL), TS_OK);
     struct ts_bytes value = ts_slot_value(f);
-    size_t own = value.len - 9; /* u8 version, u64 floor */
-    assert_true(value.len > 9 && value.len <= sizeof(bytes));
+    size_t own = value.len - 17; /* u8 version, u64 floor, u64 replaces */
+    assert_true(value.len > 17 && value.len <= sizeof(bytes));
     memcpy(bytes, value.data, value.len);
     bytes[own] = version;
     assert_int_equal(ts_slot_write(f, (struct ts_bytes){bytes, own + len}, NULL), TS_OK);
@@ -260,7 +260,7 @@ static void test_unknown_record_is_refused(void **state)
     stop_node();
     shell(NULL, 0, "cp -r " NODE "/groups/kv kept");
     for (int i = 0; i < 2; i++) {
-        change_record(i == 0 ? 99 : 1, i == 0 ? 9 : 5);
+        change_record(i == 0 ? 99 : 1, i == 0 ? 17 : 5);
         run_replica(out, sizeof(out));
         assert_non_null(strstr(out, "cannot be read as a replica's record"));
         assert_non_null(strstr(out, "status 78"));
