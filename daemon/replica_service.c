@@ -172,7 +172,7 @@ static void on_describe(void *ctx, struct resp_server_status *status)
  * takeover that takes longer than a failure-timeout lacks something: then they are told. */
 static bool holds(struct replica *r, const struct repl_status *s, struct ts_mono now)
 {
-    bool rising = s->role == REPL_ROLE_TAKING_OVER ||
+    bool rising = s->why == REPL_WHY_TAKING_OVER ||
                   (s->role == REPL_ROLE_PRIMARY && !s->active && s->why != REPL_WHY_ABDICATED) ||
                   repl_hands_over(r->core) || r->wish.group.v != 0;
     if (!rising) {

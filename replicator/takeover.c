@@ -136,7 +136,7 @@ void repl_takeover_tail_committed(struct repl *c, struct repl_effects *fx)
     repl_set_role(c, fx, REPL_ROLE_PRIMARY, REPL_WHY_NONE);
 }
 
-/* A replica that may not take over says why, as long as there is something to say. */
+/* A replica that may not take over, or not yet, says why, as long as there is something to say. */
 static void tell_why(struct repl *c, enum repl_evidence evidence, struct repl_effects *fx)
 {
     enum repl_why why = c->why;
@@ -149,6 +149,8 @@ static void tell_why(struct repl *c, enum repl_evidence evidence, struct repl_ef
         why = c->config.suspect.v != 0 ? (differ ? REPL_WHY_REPLAYS_DIFFER : REPL_WHY_SUSPECT)
               : floor_is_ahead(c)      ? REPL_WHY_FLOOR_AHEAD
                                        : REPL_WHY_NOT_IN_SYNC;
+    } else if (evidence != REPL_EVIDENCE_NONE && c->op_running) {
+        why = REPL_WHY_TAKING_OVER; /* it waits for the register's answer, which may take long */
     }
     if (why != c->why) {
         repl_set_role(c, fx, REPL_ROLE_SECONDARY, why);
@@ -191,7 +193,7 @@ void repl_takeover_advance(struct repl *c, struct repl_effects *fx)
         if (evidence == REPL_EVIDENCE_NONE || !eligible(c)) {
             cancel(c, fx);
         } else if (c->op_running) {
-            break;
+            tell_why(c, evidence, fx);
         } else if (!ts_mono_lt(c->now, c->takeover_at) ||
                    (c->takeover_why == REPL_EVIDENCE_SILENT && evidence > REPL_EVIDENCE_SILENT)) {
             begin(c, evidence, fx);

@@ -81,7 +81,9 @@ static void set_text(const struct sim *s, uint64_t mask, char *out, size_t cap)
 static const char *why_text(uint64_t role, uint64_t why)
 {
     if (why == REPORT_WHY_TAKING_OVER) {
-        return role == REPORT_TRACE_ROLE_PRIMARY ? "it does not serve yet" : "";
+        return role == REPORT_TRACE_ROLE_PRIMARY     ? "it does not serve yet"
+               : role == REPORT_TRACE_ROLE_SECONDARY ? "it asks the register before it takes over"
+                                                     : "";
     }
     return why == REPORT_WHY_STARTING && role == REPORT_TRACE_ROLE_STARTING
                ? "it asks the voters for the group's config"
@@ -453,7 +455,7 @@ static void replica_state(const struct sim *s, int n, FILE *out)
     for (size_t i = 0; i < st.peer_count; i++) {
         fprintf(out, "        %s: %s, evidence: %s, acknowledged %llu\n",
                 sim_node_name(s, st.peers[i].nic.v), st.peers[i].connected ? "connected" : "away",
-                repl_evidence_name(st.peers[i].evidence),
+                report_evidence_text(st.peers[i].evidence),
                 (unsigned long long)st.peers[i].acked.seq.v);
     }
 }
