@@ -70,6 +70,7 @@ static void learn_members(struct repl *c)
     }
     for (size_t i = 0; i < TS_MEMBERS_MAX; i++) {
         c->peers[i].acked_valid = false; /* acknowledgements are per epoch (R2.3) */
+        c->peers[i].refused = false;
     }
 }
 

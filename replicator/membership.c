@@ -191,5 +191,6 @@ void repl_membership_on_refused(struct repl *c, struct repl_peer *p,
         return; /* about an epoch that is over */
     }
     repl_trace(c, fx, TS_TRACE_REFUSED, (struct ts_seq){0}, p->nic.v, m->floor.v);
+    p->refused = true;
     c->bump = true;
 }

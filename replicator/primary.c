@@ -179,6 +179,7 @@ void repl_primary_on_position(struct repl *c, struct repl_peer *p,
     if (ts_epoch_lt(c->config.epoch, m->floor)) {
         /* It sealed this epoch, or was primary in a later one that we do not know of: raise the
          * epoch, which fails in the second case. Its log may be ahead of ours until then. */
+        p->refused = true;
         c->bump = true;
         return;
     }

@@ -37,8 +37,6 @@ enum repl_evidence {
     REPL_EVIDENCE_STUCK = 7,       /* a secondary's disk hangs, so it was removed (R3.2) */
     REPL_EVIDENCE_HANDED_OVER = 8, /* the primary asks for it, since the operator does (R4.5) */
 };
-/* "silent", "refused", …; static storage. */
-const char *repl_evidence_name(enum repl_evidence kind);
 
 enum repl_role {
     REPL_ROLE_STARTING = 0, /* has not learned a decided config yet */
@@ -295,7 +293,8 @@ bool repl_lacks(const struct repl *c, struct ts_nic_id peer, struct repl_pos bas
  * answer. */
 bool repl_serves(const struct repl *c);
 /* Whether it serves, and each other replica that is required has told on its present link that it
- * follows: as long as they answer there, none of them has taken over. */
+ * follows, and not since that it does no more: as long as they answer there, none of them has taken
+ * over. */
 bool repl_is_followed(const struct repl *c);
 
 /* A copy of everything that status, front-end and tests want to know; of `peers` the first

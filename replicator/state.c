@@ -126,28 +126,3 @@ void repl_halt(struct repl *c, struct repl_effects *fx, enum repl_why why)
     repl_fx(fx, REPL_EF_CLOSE_PENDING);
     repl_set_role(c, fx, REPL_ROLE_HALTED, why);
 }
-
-const char *repl_evidence_name(enum repl_evidence kind)
-{
-    switch (kind) {
-    case REPL_EVIDENCE_NONE:
-        return "none";
-    case REPL_EVIDENCE_SILENT:
-        return "silent";
-    case REPL_EVIDENCE_REFUSED:
-        return "refused";
-    case REPL_EVIDENCE_EXITED:
-        return "exited";
-    case REPL_EVIDENCE_RESTARTED:
-        return "restarted";
-    case REPL_EVIDENCE_SELF:
-        return "self-restarted";
-    case REPL_EVIDENCE_ABDICATED:
-        return "abdicated";
-    case REPL_EVIDENCE_STUCK:
-        return "disk-hangs";
-    case REPL_EVIDENCE_HANDED_OVER:
-        return "handed-over";
-    }
-    return "unknown";
-}

@@ -36,6 +36,7 @@ struct repl_peer {
     struct ts_mono fetch_after; /* the journal could not be read: not again before */
     bool acked_valid;
     struct repl_pos acked;
+    bool refused;  /* it has sealed this epoch, and follows it no more */
     bool compared; /* a digest was equal, at compared_seq */
     struct ts_seq compared_seq;
     uint64_t confirmed_round;

@@ -517,7 +517,8 @@ bool repl_is_followed(const struct repl *c)
     uint64_t left = repl_required_mask(c) & ~(1ULL << c->o.self.v);
     for (size_t i = 0; i < TS_MEMBERS_MAX; i++) {
         const struct repl_peer *p = &c->peers[i];
-        if (p->used && p->connected && p->stream == REPL_STREAM_LIVE && p->acked_valid) {
+        if (p->used && p->connected && p->stream == REPL_STREAM_LIVE && p->acked_valid &&
+            !p->refused) {
             left &= ~(1ULL << p->nic.v);
         }
     }

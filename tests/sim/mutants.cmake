@@ -246,6 +246,7 @@ ts_sim_mutant(session-time-kept-from-service services/session.c)
 ts_sim_mutant(address-kept-unconfirmed daemon/service_address.c)
 ts_sim_mutant(address-confirmed-alone daemon/replica_address.c)
 ts_sim_mutant(address-not-followed replicator/step.c)
+ts_sim_mutant(address-refused-is-followed replicator/step.c)
 
 # A checker that has gone blind is seen at once: each of these is caught soon by the one named, while
 # no other one ends a seed. Every checker of SIM_CHECK_LIST is named, or sim/mutant-rules fails.

@@ -96,15 +96,19 @@ void sim_address_said(struct sim *s, const struct sim_event *ev)
     struct report_serves said;
     enum ts_err err = report_serves_decode(&said, (struct ts_bytes){ev->bytes, ev->len});
     ts_assert(err == TS_OK);
-    perform(s, ev->node,
-            service_address_said(&address_of(s, ev->node)->core, 0, &said, sim_local(s, ev->node)));
+    struct service_addresses *core = &address_of(s, ev->node)->core;
+    int i = service_addresses_find(core, said.group);
+    if (i >= 0) {
+        perform(s, ev->node, service_address_said(core, i, &said, sim_local(s, ev->node)));
+    }
 }
 
 void sim_address_replica_ended(struct sim *s, int node)
 {
-    struct sim_address *a = address_of(s, node);
-    if (a->core.count > 0) {
-        perform(s, node, service_address_ended(&a->core, 0, sim_local(s, node)));
+    struct service_addresses *core = &address_of(s, node)->core;
+    int i = service_addresses_find(core, (struct ts_group_id){SIM_GROUP});
+    if (i >= 0) {
+        perform(s, node, service_address_ended(core, i, sim_local(s, node)));
     }
 }
 

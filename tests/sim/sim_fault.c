@@ -500,8 +500,7 @@ static void on_word_fault(struct sim *s, const struct sim_event *ev, const struc
     if (f->kind == SIM_FAULT_LIE) {
         lie(s, f);
     } else if (f->kind == SIM_FAULT_EVIDENCE && sim_runs(s, f->node, SIM_REPLICA)) {
-        const char *name =
-            repl_evidence_name((enum repl_evidence)(f->a % (REPL_EVIDENCE_EXITED + 1)));
+        const char *name = report_evidence_text(f->a % (REPL_EVIDENCE_EXITED + 1));
         sim_note(s, f->node, "is told of %s, evidence: %s", sim_node_name(s, f->other), name);
         sim_push(s, &(struct sim_event){.kind = SIM_EV_EVIDENCE,
                                         .at = s->now,

@@ -216,9 +216,17 @@ static void ask_cores(struct sim *s, int node)
     if (answering > connected || connected > (unsigned)s->nodes) {
         sim_fail(s, SIM_CHECK_ALARM, "%u of %u connected voters answer", answering, connected);
     }
-    const struct repl *core = replica_of(s, node)->core;
+    struct repl *core = replica_of(s, node)->core;
     if (repl_has_successor(core) && core->config.in_sync.count < 2) {
         sim_fail(s, SIM_CHECK_MEMBERS, "%s names a successor that is not in sync",
+                 sim_node_name(s, node));
+    }
+    if (repl_may_leave(core) && core->config.in_sync.count < 2 && core->config.primary.v == node) {
+        sim_fail(s, SIM_CHECK_MEMBERS, "%s would leave, and is the only one",
+                 sim_node_name(s, node));
+    }
+    if (repl_hands_over(core) && core->role != REPL_ROLE_PRIMARY) {
+        sim_fail(s, SIM_CHECK_MEMBERS, "%s hands over what it does not lead",
                  sim_node_name(s, node));
     }
 }

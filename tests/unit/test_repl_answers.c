@@ -168,13 +168,41 @@ static void test_a_led_secondary_may_leave(void **state)
     assert_false(repl_may_leave(w->p.core)); /* it has to lead on this link, too */
 }
 
+/* Goal: who refused this epoch follows it no more, and links that answer prove nothing (seed 1241
+ * of a simulation: the service address stayed where it was until the new config came). */
+static void test_who_refused_does_not_follow(void **state)
+{
+    struct world *w = *state;
+    with_secondary(w);
+    assert_false(repl_is_followed(w->p.core)); /* not a word of it in this epoch */
+    struct repl_msg_ack ack = true_ack(w);
+    give_ack(w, &ack);
+    assert_true(repl_is_followed(w->p.core));
+    uint8_t bytes[REPL_MSG_HEAD_MAX];
+    struct ts_writer wr = ts_writer_init(bytes, sizeof(bytes));
+    struct repl_msg_refused m = {.epoch = status(w).config.epoch, .floor = status(w).config.epoch};
+    repl_msg_refused_encode(&m, &wr);
+    message(w, REPL_MSG_REFUSED, &wr);
+    assert_true(repl_is_followed(w->p.core)); /* that says nothing */
+    wr = ts_writer_init(bytes, sizeof(bytes));
+    m.floor = ts_epoch_next(m.epoch);
+    repl_msg_refused_encode(&m, &wr);
+    message(w, REPL_MSG_REFUSED, &wr);
+    assert_false(repl_is_followed(w->p.core));
+    assert_true(repl_serves(w->p.core));
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_ack_counts_only_when_all_matches),          T(test_ack_of_a_process_ends_with_it),
-        T(test_confirmation_counts_only_when_all_matches), T(test_other_disk_leaves_in_sync),
-        T(test_successor_is_a_connected_in_sync_peer),     T(test_a_led_secondary_may_leave),
+        T(test_ack_counts_only_when_all_matches),
+        T(test_ack_of_a_process_ends_with_it),
+        T(test_confirmation_counts_only_when_all_matches),
+        T(test_other_disk_leaves_in_sync),
+        T(test_successor_is_a_connected_in_sync_peer),
+        T(test_a_led_secondary_may_leave),
+        T(test_who_refused_does_not_follow),
     };
 #undef T
     return cmocka_run_group_tests(tests, NULL, NULL);
