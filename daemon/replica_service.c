@@ -159,6 +159,9 @@ static void describe_members(const struct replica *r, const struct repl_status *
         p->connected = s->peers[i].connected;
         p->acked_seq = s->peers[i].acked.seq.v;
     }
+    out->voters = r->voters == NULL ? 0 : r->voter_count;
+    out->voters_answering =
+        r->voters == NULL ? 0 : (uint8_t)proposer_answering(&r->p.proposer, net_now());
 }
 
 static void on_describe(void *ctx, struct resp_server_status *status)

@@ -200,10 +200,70 @@ static void run_on_off(struct resp_conn *c, const struct resp_request *req, stru
     }
 }
 
+/* ---- what is not there, in the words of Redis where it is off, too ---- */
+
+static void run_tracking(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
+{
+    (void)c;
+    if (resp_word_is(req->args[2], "off")) {
+        resp_put_simple(w, "OK");
+    } else if (resp_word_is(req->args[2], "on")) {
+        resp_put_error(w, "ERR CLIENT TRACKING is not there: nobody is told of changed keys, so "
+                          "keep no copies of them");
+    } else {
+        resp_put_error(w, "ERR syntax error");
+    }
+}
+
+static void run_trackinginfo(struct resp_conn *c, const struct resp_request *req,
+                             struct resp_writer *w)
+{
+    (void)c;
+    (void)req;
+    resp_put_map(w, 3);
+    resp_put_bulk_text(w, "flags");
+    resp_put_set(w, 1);
+    resp_put_bulk_text(w, "off");
+    resp_put_bulk_text(w, "redirect");
+    resp_put_integer(w, -1);
+    resp_put_bulk_text(w, "prefixes");
+    resp_put_array(w, 0);
+}
+
+static void run_getredir(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
+{
+    (void)c;
+    (void)req;
+    resp_put_integer(w, -1);
+}
+
+static void run_caching(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
+{
+    (void)c;
+    (void)req;
+    resp_put_error(w, "ERR CLIENT CACHING can be called only when the client is in tracking mode "
+                      "with OPTIN or OPTOUT mode enabled");
+}
+
+static void run_reply(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
+{
+    (void)c;
+    if (resp_word_is(req->args[2], "on")) {
+        resp_put_simple(w, "OK");
+    } else if (resp_word_is(req->args[2], "off") || resp_word_is(req->args[2], "skip")) {
+        resp_put_error(w, "ERR CLIENT REPLY OFF and SKIP are not there: a write without a reply "
+                          "may be lost, and nobody would know");
+    } else {
+        resp_put_error(w, "ERR syntax error");
+    }
+}
+
 static void run_help(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
 {
     static const char *const lines[] = {
         "CLIENT <subcommand> [<arg> ...]. Subcommands are:",
+        "CACHING, GETREDIR, TRACKING, TRACKINGINFO",
+        "    Answered as where tracking is off: it cannot be turned on.",
         "GETNAME",
         "    Return the name of the present connection.",
         "ID",
@@ -214,6 +274,8 @@ static void run_help(struct resp_conn *c, const struct resp_request *req, struct
         "    Return what is known of each connection to this replica.",
         "NO-EVICT (ON|OFF), NO-TOUCH (ON|OFF)",
         "    Accepted; nothing is evicted here.",
+        "REPLY ON",
+        "    Accepted; OFF and SKIP are not.",
         "SETINFO LIB-NAME|LIB-VER <text>",
         "    Tell the client library's name or version.",
         "SETNAME <name>",
@@ -230,10 +292,19 @@ static const struct subcommand {
     int arity;        /* as in struct kv_command */
     void (*run)(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w);
 } subcommands[] = {
-    {"getname", "client|getname", 2, run_getname},  {"id", "client|id", 2, run_id},
-    {"info", "client|info", 2, run_info},           {"list", "client|list", -2, run_list},
-    {"no-evict", "client|no-evict", 3, run_on_off}, {"no-touch", "client|no-touch", 3, run_on_off},
-    {"setinfo", "client|setinfo", 4, run_setinfo},  {"setname", "client|setname", 3, run_setname},
+    {"getname", "client|getname", 2, run_getname},
+    {"id", "client|id", 2, run_id},
+    {"info", "client|info", 2, run_info},
+    {"list", "client|list", -2, run_list},
+    {"no-evict", "client|no-evict", 3, run_on_off},
+    {"no-touch", "client|no-touch", 3, run_on_off},
+    {"setinfo", "client|setinfo", 4, run_setinfo},
+    {"setname", "client|setname", 3, run_setname},
+    {"tracking", "client|tracking", -3, run_tracking},
+    {"trackinginfo", "client|trackinginfo", 2, run_trackinginfo},
+    {"getredir", "client|getredir", 2, run_getredir},
+    {"caching", "client|caching", 3, run_caching},
+    {"reply", "client|reply", 3, run_reply},
     {"help", "client|help", 2, run_help},
 };
 

@@ -7,36 +7,6 @@
 
 #define SHOWN_MAX 128 /* bytes of a parameter's name in an error */
 
-/* Whether `name` fits a pattern of plain letters, '*' and '?'. */
-static bool fits(struct ts_bytes pattern, const char *name)
-{
-    size_t p = 0;
-    size_t n = 0;
-    size_t star = SIZE_MAX; /* the last '*', and how far its match reaches */
-    size_t reach = 0;
-    size_t len = strlen(name);
-    while (n < len) {
-        int c = p < pattern.len ? pattern.data[p] : 0;
-        int lower = c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c;
-        if (p < pattern.len && c == '*') {
-            star = p++;
-            reach = n;
-        } else if (p < pattern.len && (c == '?' || lower == name[n])) {
-            p++;
-            n++;
-        } else if (star != SIZE_MAX) {
-            p = star + 1;
-            n = ++reach;
-        } else {
-            return false;
-        }
-    }
-    while (p < pattern.len && pattern.data[p] == '*') {
-        p++;
-    }
-    return p == pattern.len;
-}
-
 struct parameter {
     const char *name;
     char value[32];
@@ -70,7 +40,7 @@ static void run_get(struct resp_server *s, const struct resp_request *req, struc
     parameters(s, all);
     for (size_t i = 0; i < PARAMETERS; i++) {
         for (size_t a = 2; a < req->argc && !wanted[i]; a++) {
-            wanted[i] = fits(req->args[a], all[i].name);
+            wanted[i] = resp_local_fits(req->args[a], all[i].name);
         }
         count += wanted[i];
     }

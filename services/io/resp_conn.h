@@ -25,6 +25,7 @@
 #include "services/kv/reply_size.h"
 
 #define RESP_NAME_MAX 64
+#define RESP_ID_MAX 41                /* the ids that Redis gives its processes, with their NUL */
 #define RESP_REDIS_VERSION "7.0.15"   /* whose commands and wordings these are */
 #define RESP_READ_CHUNK (256U * 1024) /* the shared read buffer */
 #define RESP_LINE_END 2
@@ -513,6 +514,11 @@ void resp_local_script(const struct resp_request *req, struct resp_writer *w);
 void resp_local_role(struct resp_server *s, struct resp_writer *w);
 void resp_local_sentinel(struct resp_server *s, const struct resp_request *req,
                          struct resp_writer *w);
+/* An id that stays the same: of a NIC's "replica" of this group, or of the NIC as a "sentinel". */
+void resp_sentinel_id(const struct resp_server_status *st, const char *kind, const char *node,
+                      char out[RESP_ID_MAX]);
+/* What INFO SENTINEL says of the group; as snprintf. */
+int resp_sentinel_line(const struct resp_server_status *st, char *line, size_t cap);
 /* Brings up to date what the status says of the group's members. */
 void resp_local_refresh(struct resp_server *s);
 /* Splits "HOST:PORT" at its last colon: the host's length, and the port's text. */
@@ -521,6 +527,8 @@ int resp_host_len(const char *address, const char **port);
 bool resp_bytes_are(struct ts_bytes bytes, const char *text);
 /* "ERR unknown subcommand 'X'. Try CLIENT HELP." */
 void resp_local_unknown(struct resp_writer *w, const char *container, struct ts_bytes word);
+/* Whether `name` (lower case) fits a pattern of letters in any case, '*' and '?'. */
+bool resp_local_fits(struct ts_bytes pattern, const char *name);
 /* "ERR wrong number of arguments for 'client|setname' command" */
 void resp_local_arity(struct resp_writer *w, const char *name);
 

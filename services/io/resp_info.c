@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include "services/io/resp_conn.h"
@@ -57,12 +58,19 @@ void resp_local_refresh(struct resp_server *s)
 static void add_server(const struct resp_server *s, struct info_text *t)
 {
     uint64_t up = (uv_now(s->loop) - s->started_ms) / 1000;
+    char id[RESP_ID_MAX];
+    struct utsname os;
+    memset(&os, 0, sizeof(os));
+    (void)uname(&os);
+    resp_sentinel_id(&s->status, "replica", s->status.node, id);
     add(t, "redis_version:%s\r\n", RESP_REDIS_VERSION);
     add(t, "redis_mode:standalone\r\n");
     add(t, "server_name:twinstep\r\n");
     add(t, "twinstep_version:%s\r\n", s->config.version);
     add(t, "twinstep_node:%s\r\n", s->status.node);
+    add(t, "os:%s %s %s\r\n", os.sysname, os.release, os.machine);
     add(t, "arch_bits:64\r\n");
+    add(t, "run_id:%s\r\n", id);
     add(t, "process_id:%d\r\n", (int)getpid());
     add(t, "tcp_port:%u\r\n", resp_server_port(s));
     add(t, "uptime_in_seconds:%llu\r\n", (unsigned long long)up);
@@ -78,15 +86,38 @@ static void add_clients(const struct resp_server *s, struct info_text *t)
     add(t, "output_bytes:%zu\r\n", s->output_bytes);
 }
 
+/* As Redis writes it for people: 1.50M. */
+static void add_human(struct info_text *t, const char *name, uint64_t bytes)
+{
+    static const char units[] = "BKMGTP";
+    size_t unit = 0;
+    double v = (double)bytes;
+    while (v >= 1024 && unit + 2 < sizeof(units)) {
+        v /= 1024;
+        unit++;
+    }
+    add(t, unit == 0 ? "%s:%.0f%c\r\n" : "%s:%.2f%c\r\n", name, v, units[unit]);
+}
+
 static void add_memory(const struct resp_server *s, struct info_text *t)
 {
     struct kv_stats kv;
     kv_stats(s->state, &kv);
     add(t, "used_memory:%llu\r\n", (unsigned long long)kv.memory);
+    add_human(t, "used_memory_human", kv.memory);
     add(t, "used_memory_dataset:%llu\r\n", (unsigned long long)kv.memory);
     add(t, "maxmemory:%llu\r\n", (unsigned long long)kv.memory_max);
+    add_human(t, "maxmemory_human", kv.memory_max);
     add(t, "twinstep_walk_kept:%llu\r\n", (unsigned long long)kv.kept);
     add(t, "maxmemory_policy:noeviction\r\n");
+}
+
+/* Every write that was answered is in the journal, which is written like an append-only file. */
+static void add_persistence(const struct resp_server *s, struct info_text *t)
+{
+    (void)s;
+    add(t, "loading:0\r\nasync_loading:0\r\nrdb_changes_since_last_save:0\r\n");
+    add(t, "rdb_bgsave_in_progress:0\r\naof_enabled:1\r\naof_rewrite_in_progress:0\r\n");
 }
 
 static void add_stats(const struct resp_server *s, struct info_text *t)
@@ -236,29 +267,56 @@ static void add_keyspace(const struct resp_server *s, struct info_text *t)
     }
 }
 
+static void add_modules(const struct resp_server *s, struct info_text *t)
+{
+    (void)s;
+    (void)t; /* there are none */
+}
+
+static void add_cluster(const struct resp_server *s, struct info_text *t)
+{
+    (void)s;
+    add(t, "cluster_enabled:0\r\n");
+}
+
+static void add_sentinel(const struct resp_server *s, struct info_text *t)
+{
+    char line[sizeof(s->status.group) + RESP_ADDR_MAX + 96];
+    (void)resp_sentinel_line(&s->status, line, sizeof(line));
+    add(t, "sentinel_masters:1\r\nsentinel_tilt:0\r\nsentinel_running_scripts:0\r\n");
+    add(t, "sentinel_scripts_queue_length:0\r\n%s", line);
+}
+
 static const struct section {
     const char *word;
     const char *title;
+    bool named; /* only when it is asked for */
     void (*add)(const struct resp_server *s, struct info_text *t);
 } sections[] = {
-    {"server", "# Server\r\n", add_server},
-    {"clients", "# Clients\r\n", add_clients},
-    {"memory", "# Memory\r\n", add_memory},
-    {"stats", "# Stats\r\n", add_stats},
-    {"replication", "# Replication\r\n", add_replication},
-    {"cpu", "# CPU\r\n", add_cpu},
-    {"keyspace", "# Keyspace\r\n", add_keyspace},
+    {"server", "# Server\r\n", false, add_server},
+    {"clients", "# Clients\r\n", false, add_clients},
+    {"memory", "# Memory\r\n", false, add_memory},
+    {"persistence", "# Persistence\r\n", false, add_persistence},
+    {"stats", "# Stats\r\n", false, add_stats},
+    {"replication", "# Replication\r\n", false, add_replication},
+    {"cpu", "# CPU\r\n", false, add_cpu},
+    {"modules", "# Modules\r\n", false, add_modules},
+    {"cluster", "# Cluster\r\n", false, add_cluster},
+    {"keyspace", "# Keyspace\r\n", false, add_keyspace},
+    {"sentinel", "# Sentinel\r\n", true, add_sentinel},
 };
 
-static bool section_wanted(const struct resp_request *req, const char *word)
+static bool section_wanted(const struct resp_request *req, const struct section *section)
 {
     for (size_t i = 1; i < req->argc; i++) {
-        if (resp_word_is(req->args[i], word) || resp_word_is(req->args[i], "all") ||
-            resp_word_is(req->args[i], "default") || resp_word_is(req->args[i], "everything")) {
+        if (resp_word_is(req->args[i], section->word) ||
+            (!section->named &&
+             (resp_word_is(req->args[i], "all") || resp_word_is(req->args[i], "default") ||
+              resp_word_is(req->args[i], "everything")))) {
             return true;
         }
     }
-    return req->argc == 1;
+    return req->argc == 1 && !section->named;
 }
 
 void resp_local_info(struct resp_server *s, const struct resp_request *req, struct resp_writer *w)
@@ -266,7 +324,7 @@ void resp_local_info(struct resp_server *s, const struct resp_request *req, stru
     struct info_text t = {.len = 0};
     resp_local_refresh(s);
     for (size_t i = 0; i < sizeof(sections) / sizeof(sections[0]); i++) {
-        if (section_wanted(req, sections[i].word)) {
+        if (section_wanted(req, &sections[i])) {
             add(&t, "%s%s", t.len > 0 ? "\r\n" : "", sections[i].title);
             sections[i].add(s, &t);
         }

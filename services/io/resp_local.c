@@ -18,6 +18,35 @@ bool resp_bytes_are(struct ts_bytes bytes, const char *text)
     return bytes.len == strlen(text) && memcmp(bytes.data, text, bytes.len) == 0;
 }
 
+bool resp_local_fits(struct ts_bytes pattern, const char *name)
+{
+    size_t p = 0;
+    size_t n = 0;
+    size_t star = SIZE_MAX; /* the last '*', and how far its match reaches */
+    size_t reach = 0;
+    size_t len = strlen(name);
+    while (n < len) {
+        int c = p < pattern.len ? pattern.data[p] : 0;
+        int lower = c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c;
+        if (p < pattern.len && c == '*') {
+            star = p++;
+            reach = n;
+        } else if (p < pattern.len && (c == '?' || lower == name[n])) {
+            p++;
+            n++;
+        } else if (star != SIZE_MAX) {
+            p = star + 1;
+            n = ++reach;
+        } else {
+            return false;
+        }
+    }
+    while (p < pattern.len && pattern.data[p] == '*') {
+        p++;
+    }
+    return p == pattern.len;
+}
+
 void resp_local_arity(struct resp_writer *w, const char *name)
 {
     char text[128];
@@ -142,6 +171,43 @@ static void run_reset(struct resp_conn *c, struct resp_writer *w)
     resp_put_simple(w, "RESET");
 }
 
+/* What tells of the server, to whoever asks. */
+static void run_of_server(struct resp_server *s, const struct kv_command *command,
+                          const struct resp_request *req, struct resp_writer *w)
+{
+    switch ((unsigned)command->id) {
+    case KV_COMMAND:
+        resp_local_command(req, w);
+        return;
+    case KV_CONFIG:
+        resp_local_config(s, req, w);
+        return;
+    case KV_INFO:
+        resp_local_info(s, req, w);
+        return;
+    case KV_ROLE:
+        resp_local_role(s, w);
+        return;
+    case KV_SENTINEL:
+        resp_local_sentinel(s, req, w);
+        return;
+    case KV_CLUSTER:
+    case KV_READONLY:
+    case KV_READWRITE:
+        resp_put_error(w, "ERR This instance has cluster support disabled");
+        return;
+    case KV_FUNCTION:
+        resp_local_function(req, w);
+        return;
+    case KV_SCRIPT:
+        resp_local_script(req, w);
+        return;
+    default:
+        resp_put_error(w, "ERR this command is not a local one");
+        return;
+    }
+}
+
 void resp_local_run(struct resp_conn *c, const struct kv_command *command,
                     const struct resp_request *req, struct resp_writer *w)
 {
@@ -165,27 +231,6 @@ void resp_local_run(struct resp_conn *c, const struct kv_command *command,
     case KV_CLIENT:
         resp_local_client(c, req, w);
         return;
-    case KV_COMMAND:
-        resp_local_command(req, w);
-        return;
-    case KV_CONFIG:
-        resp_local_config(c->server, req, w);
-        return;
-    case KV_INFO:
-        resp_local_info(c->server, req, w);
-        return;
-    case KV_ROLE:
-        resp_local_role(c->server, w);
-        return;
-    case KV_SENTINEL:
-        resp_local_sentinel(c->server, req, w);
-        return;
-    case KV_FUNCTION:
-        resp_local_function(req, w);
-        return;
-    case KV_SCRIPT:
-        resp_local_script(req, w);
-        return;
     case KV_AUTH:
         resp_local_auth(c, req, w);
         return;
@@ -204,7 +249,7 @@ void resp_local_run(struct resp_conn *c, const struct kv_command *command,
         resp_pubsub_run(c, command, req, w);
         return;
     default:
-        resp_put_error(w, "ERR this command is not a local one");
+        run_of_server(c->server, command, req, w);
         return;
     }
 }

@@ -8,8 +8,10 @@
 #include "base/hash.h"
 #include "services/io/resp_conn.h"
 
-#define ID_CHARS 40 /* of the ids that Redis gives its processes */
 #define NODE_MAX 32
+/* What would change a Sentinel is said by others, at another place. */
+#define REFUSED(what) "ERR SENTINEL " what " is not done by clients: "
+#define BY_FILE "the cluster file says what there is, and how it is watched"
 
 /* A member of the group, as it is told of. */
 struct member {
@@ -80,6 +82,14 @@ static unsigned the_replicas(const struct resp_server_status *st,
     return n;
 }
 
+/* So many of those that decide a failover must agree: the voters, or the NICs, as long as this
+ * replica does not know how many voters there are. */
+static unsigned quorum(const struct resp_server_status *st)
+{
+    unsigned all = st->voters > 0 ? st->voters : st->peer_count + 1U;
+    return all / 2 + 1;
+}
+
 /* ---- replies ---- */
 
 static void put_text(struct resp_writer *w, const char *name, const char *text)
@@ -95,16 +105,14 @@ static void put_number(struct resp_writer *w, const char *name, uint64_t v)
     put_text(w, name, text);
 }
 
-/* An id that stays the same: of a NIC's replica of this group, or of the NIC as one that answers
- * for it. */
-static void id_text(const struct resp_server_status *st, const char *kind, const char *node,
-                    char out[ID_CHARS + 1])
+void resp_sentinel_id(const struct resp_server_status *st, const char *kind, const char *node,
+                      char out[RESP_ID_MAX])
 {
     char whole[sizeof(st->group) + NODE_MAX + 16];
     (void)snprintf(whole, sizeof(whole), "%s %s %s", kind, st->group, node);
     struct ts_hash h = ts_hash_bytes(whole, strlen(whole));
     struct ts_hash more = ts_hash_chain(h, whole, strlen(whole));
-    (void)snprintf(out, ID_CHARS + 1, "%016llx%016llx%08llx", (unsigned long long)h.hi,
+    (void)snprintf(out, RESP_ID_MAX, "%016llx%016llx%08llx", (unsigned long long)h.hi,
                    (unsigned long long)h.lo, (unsigned long long)(more.lo & UINT32_MAX));
 }
 
@@ -112,8 +120,8 @@ static void id_text(const struct resp_server_status *st, const char *kind, const
 static void put_common(const struct resp_server *s, struct resp_writer *w, const struct member *m,
                        const char *name, const char *kind, const char *flags)
 {
-    char id[ID_CHARS + 1];
-    id_text(&s->status, kind, m->node, id);
+    char id[RESP_ID_MAX];
+    resp_sentinel_id(&s->status, kind, m->node, id);
     put_text(w, "name", name);
     put_text(w, "ip", m->host);
     put_text(w, "port", m->port);
@@ -140,7 +148,7 @@ static void put_master(const struct resp_server *s, struct resp_writer *w)
     put_number(w, "config-epoch", st->epoch.v);
     put_number(w, "num-slaves", the_replicas(st, replicas));
     put_number(w, "num-other-sentinels", st->peer_count);
-    put_number(w, "quorum", (st->peer_count + 1U) / 2 + 1);
+    put_number(w, "quorum", quorum(st));
     put_number(w, "failover-timeout", s->config.failure_timeout_ms);
     put_number(w, "parallel-syncs", 1);
 }
@@ -224,8 +232,8 @@ static void run_sentinels(const struct resp_server *s, const struct resp_request
     for (unsigned i = 0; i < st->peer_count; i++) {
         const struct resp_peer *p = &st->peers[i];
         struct member m = member_at(p->name, p->address, p->connected);
-        char id[ID_CHARS + 1];
-        id_text(st, "sentinel", p->name, id);
+        char id[RESP_ID_MAX];
+        resp_sentinel_id(st, "sentinel", p->name, id);
         resp_put_map(w, FIELDS_SENTINEL);
         put_common(s, w, &m, id, "sentinel", m.up ? "sentinel" : "s_down,sentinel,disconnected");
         put_number(w, "last-hello-message", 0);
@@ -237,10 +245,91 @@ static void run_sentinels(const struct resp_server *s, const struct resp_request
 static void run_myid(const struct resp_server *s, const struct resp_request *req,
                      struct resp_writer *w)
 {
-    char id[ID_CHARS + 1];
+    char id[RESP_ID_MAX];
     (void)req;
-    id_text(&s->status, "sentinel", s->status.node, id);
+    resp_sentinel_id(&s->status, "sentinel", s->status.node, id);
     resp_put_bulk_text(w, id);
+}
+
+/* ---- what a Sentinel says of itself ---- */
+
+/* Whether a failover could be decided: by the voters that answer this replica. */
+static void run_ckquorum(const struct resp_server *s, const struct resp_request *req,
+                         struct resp_writer *w)
+{
+    const struct resp_server_status *st = &s->status;
+    unsigned usable = st->voters_answering;
+    char text[192];
+    (void)req;
+    if (usable >= quorum(st)) {
+        (void)snprintf(text, sizeof(text),
+                       "OK %u usable Sentinels. Quorum and failover authorization can be reached",
+                       usable);
+        resp_put_simple(w, text);
+        return;
+    }
+    (void)snprintf(text, sizeof(text),
+                   "NOQUORUM %u usable Sentinels. Not enough available Sentinels to reach the "
+                   "majority and authorize a failover",
+                   usable);
+    resp_put_error(w, text);
+}
+
+/* Whether this NIC takes the primary at that address for lost. It has no vote to give: the voters
+ * decide. */
+static void run_is_down(const struct resp_server *s, const struct resp_request *req,
+                        struct resp_writer *w)
+{
+    struct member m = the_primary(&s->status);
+    int64_t port = 0;
+    int64_t epoch = 0;
+    if (!resp_parse_i64(req->args[3], &port) || !resp_parse_i64(req->args[4], &epoch)) {
+        resp_put_error(w, "ERR value is not an integer or out of range");
+        return;
+    }
+    bool meant = resp_bytes_are(req->args[2], m.host) && resp_bytes_are(req->args[3], m.port);
+    resp_put_array(w, 3);
+    resp_put_integer(w, meant && !m.up);
+    resp_put_bulk_text(w, "*");
+    resp_put_integer(w, 0);
+}
+
+static void run_pending_scripts(const struct resp_server *s, const struct resp_request *req,
+                                struct resp_writer *w)
+{
+    (void)s;
+    (void)req;
+    resp_put_array(w, 0);
+}
+
+static void run_config(const struct resp_server *s, const struct resp_request *req,
+                       struct resp_writer *w)
+{
+    static const char *const settings[][2] = {
+        {"resolve-hostnames", "no"},
+        {"announce-hostnames", "no"},
+    };
+    const size_t all = sizeof(settings) / sizeof(settings[0]);
+    size_t count = 0;
+    (void)s;
+    if (req->argc == 5 && resp_word_is(req->args[2], "set")) {
+        resp_put_error(w, REFUSED("CONFIG SET") BY_FILE);
+        return;
+    }
+    if (req->argc != 4 || !resp_word_is(req->args[2], "get")) {
+        resp_put_error(w, "ERR Only SENTINEL CONFIG GET <option> / SET <option> <value> are "
+                          "supported.");
+        return;
+    }
+    for (size_t i = 0; i < all; i++) {
+        count += resp_local_fits(req->args[3], settings[i][0]);
+    }
+    resp_put_map(w, count);
+    for (size_t i = 0; i < all; i++) {
+        if (resp_local_fits(req->args[3], settings[i][0])) {
+            put_text(w, settings[i][0], settings[i][1]);
+        }
+    }
 }
 
 static void run_help(const struct resp_server *s, const struct resp_request *req,
@@ -248,18 +337,28 @@ static void run_help(const struct resp_server *s, const struct resp_request *req
 {
     static const char *const lines[] = {
         "SENTINEL <subcommand> [<arg> ...]. Subcommands are:",
+        "CKQUORUM <group>",
+        "    Tell whether a majority of voters answers, which a failover needs.",
+        "CONFIG GET <pattern>",
+        "    Return settings that fit a pattern.",
         "GET-MASTER-ADDR-BY-NAME <group>",
         "    Return the address of the group's primary.",
+        "IS-MASTER-DOWN-BY-ADDR <ip> <port> <epoch> <runid>",
+        "    Tell whether this NIC takes that primary for lost.",
         "MASTER <group>",
         "    Return what is known of the primary.",
         "MASTERS",
         "    Return that of each group this replica answers for: its own.",
         "MYID",
         "    Return the id of this NIC.",
+        "PENDING-SCRIPTS",
+        "    Return none.",
         "REPLICAS <group>, SLAVES <group>",
         "    Return what is known of the replicas that are not primary.",
         "SENTINELS <group>",
         "    Return the other NICs, which answer SENTINEL, too.",
+        "DEBUG, FAILOVER, FLUSHCONFIG, INFO-CACHE, MONITOR, REMOVE, RESET, SET, SIMULATE-FAILURE",
+        "    Refused, and told what does it instead.",
     };
     (void)s;
     (void)req;
@@ -269,18 +368,36 @@ static void run_help(const struct resp_server *s, const struct resp_request *req
 static const struct subcommand {
     const char *word;
     const char *name; /* for the arity error */
-    size_t words;
-    bool of_group; /* its third word names a group, and there must be such */
+    int arity;        /* as in struct kv_command */
+    bool of_group;    /* its third word names a group, and there must be such */
+    /* NULL: it is refused */
     void (*run)(const struct resp_server *s, const struct resp_request *req, struct resp_writer *w);
+    const char *refusal;
 } subcommands[] = {
-    {"get-master-addr-by-name", "sentinel|get-master-addr-by-name", 3, false, run_address},
-    {"master", "sentinel|master", 3, true, run_master},
-    {"masters", "sentinel|masters", 2, false, run_masters},
-    {"myid", "sentinel|myid", 2, false, run_myid},
-    {"replicas", "sentinel|replicas", 3, true, run_replicas},
-    {"slaves", "sentinel|slaves", 3, true, run_replicas},
-    {"sentinels", "sentinel|sentinels", 3, true, run_sentinels},
-    {"help", "sentinel|help", 2, false, run_help},
+    {"get-master-addr-by-name", "sentinel|get-master-addr-by-name", 3, false, run_address, NULL},
+    {"master", "sentinel|master", 3, true, run_master, NULL},
+    {"masters", "sentinel|masters", 2, false, run_masters, NULL},
+    {"myid", "sentinel|myid", 2, false, run_myid, NULL},
+    {"replicas", "sentinel|replicas", 3, true, run_replicas, NULL},
+    {"slaves", "sentinel|slaves", 3, true, run_replicas, NULL},
+    {"sentinels", "sentinel|sentinels", 3, true, run_sentinels, NULL},
+    {"ckquorum", "sentinel|ckquorum", 3, true, run_ckquorum, NULL},
+    {"is-master-down-by-addr", "sentinel|is-master-down-by-addr", 6, false, run_is_down, NULL},
+    {"pending-scripts", "sentinel|pending-scripts", 2, false, run_pending_scripts, NULL},
+    {"config", "sentinel|config", -3, false, run_config, NULL},
+    {"help", "sentinel|help", 2, false, run_help, NULL},
+    {"failover", "sentinel|failover", 3, true, NULL,
+     REFUSED("FAILOVER") "the operator says `twinstep handoff`"},
+    {"info-cache", "sentinel|info-cache", -3, false, NULL,
+     REFUSED("INFO-CACHE") "nothing is kept; ask each NIC for INFO"},
+    {"monitor", "sentinel|monitor", 6, false, NULL, REFUSED("MONITOR") BY_FILE},
+    {"remove", "sentinel|remove", 3, true, NULL, REFUSED("REMOVE") BY_FILE},
+    {"set", "sentinel|set", -5, true, NULL, REFUSED("SET") BY_FILE},
+    {"reset", "sentinel|reset", 3, false, NULL, REFUSED("RESET") BY_FILE},
+    {"flushconfig", "sentinel|flushconfig", 2, false, NULL, REFUSED("FLUSHCONFIG") BY_FILE},
+    {"debug", "sentinel|debug", -2, false, NULL, REFUSED("DEBUG") BY_FILE},
+    {"simulate-failure", "sentinel|simulate-failure", -3, false, NULL,
+     REFUSED("SIMULATE-FAILURE") "nothing here fails at a client's word"},
 };
 
 void resp_local_sentinel(struct resp_server *s, const struct resp_request *req,
@@ -291,10 +408,12 @@ void resp_local_sentinel(struct resp_server *s, const struct resp_request *req,
         if (!resp_word_is(req->args[1], sub->word)) {
             continue;
         }
-        if (req->argc != sub->words) {
+        if (sub->arity >= 0 ? (int)req->argc != sub->arity : (int)req->argc < -sub->arity) {
             resp_local_arity(w, sub->name);
         } else if (sub->of_group && !resp_bytes_are(req->args[2], s->status.group)) {
             resp_put_error(w, "ERR No such master with that name");
+        } else if (sub->run == NULL) {
+            resp_put_error(w, sub->refusal);
         } else {
             resp_local_refresh(s);
             sub->run(s, req, w);
@@ -302,4 +421,13 @@ void resp_local_sentinel(struct resp_server *s, const struct resp_request *req,
         return;
     }
     resp_local_unknown(w, "SENTINEL", req->args[1]);
+}
+
+int resp_sentinel_line(const struct resp_server_status *st, char *line, size_t cap)
+{
+    struct member replicas[TS_MEMBERS_MAX + 1];
+    struct member m = the_primary(st);
+    return snprintf(line, cap, "master0:name=%s,status=%s,address=%s,slaves=%u,sentinels=%u\r\n",
+                    st->group, m.up ? "ok" : "odown", st->primary, the_replicas(st, replicas),
+                    st->peer_count + 1U);
 }

@@ -72,8 +72,9 @@ struct resp_server_ops {
     /* The seq of the last applied entry, for INFO, ROLE and SENTINEL. May be NULL. */
     uint64_t (*position)(void *ctx);
 
-    /* Brings up to date what `status` says of the group's members (self_in_sync, peers), which
-     * changes without a change of status. Called when one of these is answered. May be NULL. */
+    /* Brings up to date what `status` says of the group's members and voters (self_in_sync, peers,
+     * voters_answering), which changes without a change of status. Called when one of these is
+     * answered. May be NULL. */
     void (*describe)(void *ctx, struct resp_server_status *status);
 };
 
@@ -132,6 +133,8 @@ struct resp_server_status {
     bool self_in_sync;
     struct resp_peer peers[TS_MEMBERS_MAX]; /* the other members */
     uint8_t peer_count;
+    uint8_t voters;           /* that decide a failover; 0 = unknown */
+    uint8_t voters_answering; /* of these, which answer this replica */
 };
 
 /* Counters since the start, for INFO and for tests. */

@@ -111,6 +111,9 @@ enum kv_command_id {
     KV_SESSION_ACK = 153,
     KV_SESSION_CLOSE = 154,
     KV_SESSION_NEXT = 155,
+    KV_CLUSTER = 162,
+    KV_READONLY = 163,
+    KV_READWRITE = 164,
 };
 
 struct kv_call;

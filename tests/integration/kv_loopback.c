@@ -6,8 +6,8 @@
  * applied to two states with different hash seeds, whose answers must be equal.
  *
  * usage: kv_loopback ADDRESS [--port N] [--jitter SEED] [--limits TEXT] [--clients N]
- *        [--users FILE] [--tls DIR] [--secondary HOST:PORT | --unavailable REASON | --full REASON]
- * Prints "port N" when it listens; ends on SIGTERM. */
+ *        [--users FILE] [--tls DIR] [--voters N] [--secondary HOST:PORT | --unavailable REASON |
+ * --full REASON] Prints "port N" when it listens; ends on SIGTERM. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -196,6 +196,7 @@ struct options {
     const char *full;
     const char *users;
     const char *tls;
+    uint8_t voters; /* of three, which answer */
     struct resp_server_config config;
 };
 
@@ -220,6 +221,8 @@ static void read_options(int argc, char **argv, struct options *o)
             o->config.unanswered_max = (uint32_t)strtoul(value, NULL, 10);
         } else if (strcmp(argv[i - 1], "--tls") == 0) {
             o->tls = value;
+        } else if (strcmp(argv[i - 1], "--voters") == 0) {
+            o->voters = (uint8_t)strtoul(value, NULL, 10);
         } else if (strcmp(argv[i - 1], "--users") == 0) {
             o->users = value;
         } else if (strcmp(argv[i - 1], "--secondary") == 0) {
@@ -234,7 +237,11 @@ static void read_options(int argc, char **argv, struct options *o)
 
 static void set_status(struct loopback *l, const struct options *o)
 {
-    struct resp_server_status st = {.role = RESP_ROLE_PRIMARY, .epoch = {7}, .self_in_sync = true};
+    struct resp_server_status st = {.role = RESP_ROLE_PRIMARY,
+                                    .epoch = {7},
+                                    .self_in_sync = true,
+                                    .voters = 3,
+                                    .voters_answering = o->voters};
     snprintf(st.node, sizeof(st.node), "nic1");
     snprintf(st.group, sizeof(st.group), "kv");
     snprintf(st.self, sizeof(st.self), "127.0.0.1:6379");
@@ -269,7 +276,7 @@ static void start_handles(struct loopback *l)
 
 int main(int argc, char **argv)
 {
-    struct options o = {.address = "127.0.0.1", .config = {.version = "0.1.0"}};
+    struct options o = {.address = "127.0.0.1", .voters = 3, .config = {.version = "0.1.0"}};
     read_options(argc, argv, &o);
     signal(SIGPIPE, SIG_IGN);
     struct loopback *l = calloc(1, sizeof(*l));

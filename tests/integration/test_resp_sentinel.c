@@ -100,6 +100,63 @@ static void test_without_a_primary_it_says_so(void **state)
     stop(&h);
 }
 
+/* Goal: whether a failover could be decided is told from the voters that answer. */
+static void test_quorum_is_that_of_the_voters(void **state)
+{
+    (void)state;
+    static const char *const said[] = {
+        "-NOQUORUM 1 usable Sentinels. Not enough available Sentinels to reach the majority and "
+        "authorize a failover\r\n",
+        "+OK 2 usable Sentinels. Quorum and failover authorization can be reached\r\n",
+        "+OK 3 usable Sentinels. Quorum and failover authorization can be reached\r\n",
+    };
+    static const char *const answering[] = {"1", "2", "3"};
+    for (size_t i = 0; i < 3; i++) {
+        struct harness h = start("--voters", answering[i]);
+        kv_expect(h.fd, "SENTINEL CKQUORUM kv\r\n", said[i]);
+        EXPECT_IN(&h, "SENTINEL master kv\r\n", "$6\r\nquorum\r\n$1\r\n2\r\n");
+        stop(&h);
+    }
+}
+
+/* Goal: Sentinels' questions among themselves have an answer, and what would change one is refused
+ * with the way that there is. */
+static void test_other_subcommands_are_answered_or_refused(void **state)
+{
+    (void)state;
+    struct harness h = start("--unavailable", "no majority");
+    kv_expect(h.fd,
+              "SENTINEL is-master-down-by-addr 127.0.0.1 6379 0 *\r\n"
+              "SENTINEL is-master-down-by-addr 127.0.0.9 6379 0 *\r\n"
+              "SENTINEL is-master-down-by-addr a b c d\r\nSENTINEL pending-scripts\r\n"
+              "SENTINEL CONFIG GET RESOLVE-*\r\nSENTINEL CONFIG GET\r\nSENTINEL CONFIG\r\n",
+              "*3\r\n:1\r\n$1\r\n*\r\n:0\r\n*3\r\n:0\r\n$1\r\n*\r\n:0\r\n"
+              "-ERR value is not an integer or out of range\r\n*0\r\n"
+              "*2\r\n$17\r\nresolve-hostnames\r\n$2\r\nno\r\n"
+              "-ERR Only SENTINEL CONFIG GET <option> / SET <option> <value> are supported.\r\n"
+              "-ERR wrong number of arguments for 'sentinel|config' command\r\n");
+    static const char *const refused[] = {"FAILOVER kv",
+                                          "MONITOR a 1.2.3.4 5 6",
+                                          "REMOVE kv",
+                                          "SET kv quorum 1",
+                                          "RESET *",
+                                          "FLUSHCONFIG",
+                                          "INFO-CACHE kv",
+                                          "SIMULATE-FAILURE help",
+                                          "DEBUG",
+                                          "CONFIG SET a b",
+                                          NULL};
+    for (const char *const *r = refused; *r != NULL; r++) {
+        char line[64];
+        (void)snprintf(line, sizeof(line), "SENTINEL %s\r\n", *r);
+        EXPECT_IN(&h, line, "-ERR SENTINEL ", " is not done by clients: ");
+    }
+    kv_expect(h.fd, "SENTINEL FAILOVER x\r\nSENTINEL SET kv\r\n",
+              "-ERR No such master with that name\r\n"
+              "-ERR wrong number of arguments for 'sentinel|set' command\r\n");
+    stop(&h);
+}
+
 /* Goal: what is asked wrongly is answered in Redis' words. */
 static void test_errors_are_those_of_redis(void **state)
 {
@@ -126,6 +183,8 @@ int main(void)
         cmocka_unit_test(test_primary_tells_the_group),
         cmocka_unit_test(test_secondary_tells_the_primary),
         cmocka_unit_test(test_without_a_primary_it_says_so),
+        cmocka_unit_test(test_quorum_is_that_of_the_voters),
+        cmocka_unit_test(test_other_subcommands_are_answered_or_refused),
         cmocka_unit_test(test_errors_are_those_of_redis),
     };
     kv_address(address, 3);
