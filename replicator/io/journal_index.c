@@ -9,7 +9,8 @@
 #include "base/io/disk.h"
 #include "replicator/io/journal_internal.h"
 
-#define WINDOW_MIN (256U * 1024U)
+#define WINDOW_MIN (16U * 1024U)
+#define WINDOW_MAX (256U * 1024U)
 
 void journal_index_add(struct journal_index *x, struct ts_seq first, uint64_t segment,
                        uint32_t offset)
@@ -117,7 +118,10 @@ static enum ts_err open_segment(struct journal_cursor *c, struct ts_why *why)
 static enum ts_err fill_window(struct journal_cursor *c, size_t need, struct ts_why *why)
 {
     size_t left = c->size - c->offset;
-    size_t want = need < WINDOW_MIN ? WINDOW_MIN : need;
+    /* Who reads little ends soon; who goes on gets more at a time. */
+    size_t ahead = c->window_len < WINDOW_MIN ? WINDOW_MIN : 2 * c->window_len;
+    ahead = ahead < WINDOW_MAX ? ahead : WINDOW_MAX;
+    size_t want = need < ahead ? ahead : need;
     want = want < left ? want : left;
     if (c->window_cap < want) {
         uint8_t *grown = realloc(c->window, want);

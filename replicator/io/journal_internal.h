@@ -140,6 +140,12 @@ enum ts_err journal_segment_create(const char *dir, const struct journal_header 
 /* Writes the base of the open segment `number`; does not sync. */
 enum ts_err journal_base_write(int fd, const char *path, const struct journal_base *b,
                                struct ts_why *why) TS_MUST_USE;
+/* Writes header and base of a segment that is in use again, durably, when they are damaged; a
+ * header that is whole and another one's stays. `is`: what it should say, without the size.
+ * *mended: it was so. An error is one of writing. */
+enum ts_err journal_beginning_mend(const char *path, const struct journal_header *is,
+                                   const struct journal_place *base, bool *mended,
+                                   struct ts_why *why) TS_MUST_USE;
 /* Reads it. TS_ERR_CORRUPT, without a sentence: there is none of this journal's. TS_ERR_IO. */
 enum ts_err journal_base_read(int fd, const char *path, struct ts_incarnation incarnation,
                               uint64_t number, struct journal_place *place,

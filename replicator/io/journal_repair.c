@@ -4,7 +4,7 @@
  * What is written is what was there: the batches' hashes lead from what is good before the damage
  * to what is good behind it, which is the next record of the segment, what the next segment says
  * that it follows, or the end of the log. When they do not, or when what is good cannot be found,
- * nothing is changed. */
+ * nothing is changed. A segment's header and base need no batches: what comes before is good. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -31,6 +31,7 @@ struct repair {
     size_t count;   /* batches in between */
     size_t bytes;   /* … and theirs, with the records' headers */
     bool to_end;    /* then the segment's end record is to stand there, too */
+    bool begins;    /* its header and base were written again */
 };
 
 static const struct journal_batch *batches_of(const struct journal_op *op)
@@ -253,21 +254,34 @@ static enum ts_err write_hole(struct repair *v, struct ts_why *why)
     return err == TS_OK ? ts_fd_sync(v->fd, v->path, why) : err;
 }
 
+/* A segment's beginning says what comes before it, which is what is good before the damage. */
+static enum ts_err mend_beginning(struct repair *v, struct ts_why *why)
+{
+    const struct journal_op *op = v->op;
+    struct journal_header is = {
+        .incarnation = v->j->info.incarnation, .group = v->j->info.group, .number = op->segment};
+    struct journal_place base = {op->seq, op->hash, op->rec.batch.epoch};
+    if (op->offset != JOURNAL_DATA_START ||
+        journal_segment_path(v->path, v->j->dir, op->segment, NULL) != TS_OK) {
+        return TS_OK;
+    }
+    return journal_beginning_mend(v->path, &is, &base, &v->begins, why);
+}
+
 enum ts_err journal_do_repair(struct journal *j, struct journal_op *op, struct ts_why *why)
 {
     struct repair v = {.j = j, .op = op, .fd = -1, .from = op->offset};
     struct ts_why what = {{0}};
     journal_lock(j);
-    bool there = op->segment >= j->index.start.segment;
+    bool there = op->segment >= j->index.start.segment && op->segment <= j->end.pos.segment;
     journal_unlock(j);
-    bool found = there && op->segment <= j->end.pos.segment && read_segment(&v, &what) == TS_OK &&
-                 find_hole(&v);
-    enum ts_err err = TS_OK;
+    enum ts_err err = there ? mend_beginning(&v, why) : TS_OK;
+    bool found = there && err == TS_OK && read_segment(&v, &what) == TS_OK && find_hole(&v);
     if (found) {
         fill_hole(&v);
         err = write_hole(&v, why);
     }
-    op->mended = found && err == TS_OK;
+    op->mended = (found || v.begins) && err == TS_OK;
     if (v.fd >= 0) {
         (void)ts_disk_close(v.fd);
     }

@@ -191,6 +191,65 @@ static enum ts_err read_header(int fd, const char *path, struct journal_header *
     return TS_OK;
 }
 
+/* What a file of this length says when nothing is wrong with it. */
+static bool header_is_good(int fd, const char *path, const struct journal_header *is)
+{
+    struct journal_header has = {0};
+    return read_header(fd, path, &has, NULL) == TS_OK &&
+           check_header(path, &has, is, NULL) == TS_OK;
+}
+
+static bool header_is_damaged(int fd, const char *path)
+{
+    struct journal_header has = {0};
+    enum ts_err err = read_header(fd, path, &has, NULL);
+    return err == TS_ERR_CORRUPT || err == TS_ERR_IO;
+}
+
+/* The whole block: a part of one that cannot be read cannot be written. */
+static enum ts_err write_beginning(int fd, const char *path, const struct journal_header *is,
+                                   const struct journal_place *base, struct ts_why *why)
+{
+    uint8_t block[JOURNAL_BLOCK] = {0};
+    struct journal_base b = {.incarnation = is->incarnation, .number = is->number, .place = *base};
+    struct ts_writer w = ts_writer_init(block, JOURNAL_BASE_AT);
+    struct ts_writer behind = ts_writer_init(block + JOURNAL_BASE_AT, JOURNAL_BASE_BYTES);
+    journal_header_encode(is, &w);
+    journal_base_encode(&b, &behind);
+    ts_assert(ts_writer_status(&w) == TS_OK && ts_writer_status(&behind) == TS_OK);
+    enum ts_err err = ts_fd_write_at(fd, path, block, sizeof(block), 0, why);
+    return err == TS_OK ? ts_fd_sync(fd, path, why) : err;
+}
+
+enum ts_err journal_beginning_mend(const char *path, const struct journal_header *is,
+                                   const struct journal_place *base, bool *mended,
+                                   struct ts_why *why)
+{
+    *mended = false;
+    int fd = ts_disk_open(path, O_RDWR, 0);
+    if (fd < 0) {
+        return TS_OK; /* there is nothing to mend */
+    }
+    struct journal_header h = *is;
+    struct journal_place has;
+    uint64_t bytes = 0;
+    enum ts_err err = TS_OK;
+    bool good = header_is_good(fd, path, is);
+    bool same = good &&
+                journal_base_read(fd, path, is->incarnation, is->number, &has, NULL) == TS_OK &&
+                has.seq.v == base->seq.v && has.epoch.v == base->epoch.v &&
+                ts_hash_eq(has.hash, base->hash);
+    bool fits = ts_disk_size(fd, &bytes) == 0 && bytes >= JOURNAL_SEGMENT_BYTES_MIN &&
+                bytes <= JOURNAL_SEGMENT_BYTES_MAX && bytes % JOURNAL_BLOCK == 0;
+    if (!same && fits && (good || header_is_damaged(fd, path))) {
+        h.size = (uint32_t)bytes;
+        err = write_beginning(fd, path, &h, base, why);
+        *mended = err == TS_OK;
+    }
+    (void)ts_disk_close(fd);
+    return err;
+}
+
 enum ts_err journal_segment_open(const char *dir, const struct journal_header *want, int *fd,
                                  uint32_t *size, struct ts_why *why)
 {

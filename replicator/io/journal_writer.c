@@ -331,7 +331,10 @@ static void index_taken(struct journal *j, const struct journal_ops *taken, uint
 static enum ts_err do_appends(struct journal *j, struct journal_ops *ops, struct journal_ops *done,
                               struct ts_why *why)
 {
-    struct group g = {.pos = j->end.pos};
+    struct group g;
+    g.count = 0; /* the vector is not worth clearing */
+    g.bytes = 0;
+    g.pos = j->end.pos;
     struct journal_ops taken;
     journal_ops_init(&taken);
     j->note.durable = j->end.pos.seq;

@@ -86,20 +86,14 @@ static void halt(struct perform_replica *r, struct ts_seq left, const char *text
     r->ops->diverged(r->perform.ctx, left, text);
 }
 
-void perform_divergence_keep(struct perform_replica *r)
+/* `digest`: what it had at the suspect; NULL when that is not known any more. */
+static void keep(struct perform_replica *r, struct ts_seq suspect, const struct ts_hash *digest)
 {
-    struct ts_seq suspect;
     struct ts_seq left = {0};
-    struct ts_hash digest;
     struct ts_why why = {{0}};
-    bool known;
-    if (!repl_replays(r->perform.core, &suspect, &known, &digest) || r->kept || r->ended ||
-        !perform_snapshot_stop(r)) {
-        return;
-    }
-    if (known) {
+    if (digest != NULL) {
         enum ts_err err = keep_state(r, &why);
-        err = err != TS_OK ? err : note_suspect(r, suspect, digest, &why);
+        err = err != TS_OK ? err : note_suspect(r, suspect, *digest, &why);
         if (err != TS_OK) { /* the replay goes first */
             journal_doubt(r->journal, err, &why);
             r->ops->diverged(r->perform.ctx, UNCHANGED, why.text);
@@ -114,6 +108,17 @@ void perform_divergence_keep(struct perform_replica *r)
     }
     halt(r, left, "its state is kept in diverged-*, and it starts again to replay its log");
     r->ops->end(r->perform.ctx, true);
+}
+
+void perform_divergence_keep(struct perform_replica *r)
+{
+    struct ts_seq suspect;
+    struct ts_hash digest;
+    bool known;
+    if (repl_replays(r->perform.core, &suspect, &known, &digest) && !r->kept && !r->ended &&
+        perform_snapshot_stop(r)) {
+        keep(r, suspect, known ? &digest : NULL);
+    }
 }
 
 /* ---- behind it ------------------------------------------------------------------------------- */

@@ -36,6 +36,18 @@ static void end_without_journal(struct perform_replica *r)
     }
 }
 
+static void (*const parts[])(struct perform_replica *) = {
+    perform_divergence_keep, perform_divergence_judge,
+    perform_disk_answer_refused, /* what the steps until now could not begin */
+};
+
+static void (*const timed[])(struct perform_replica *, struct ts_mono) = {
+    perform_room_turn,
+    perform_scrub_turn,
+    perform_repair_turn,
+    perform_snapshot_turn,
+};
+
 void perform_turn(struct perform_replica *r, struct ts_mono now, bool early)
 {
     struct repl_event tick = {.kind = REPL_EV_TICK};
@@ -56,16 +68,6 @@ void perform_turn(struct perform_replica *r, struct ts_mono now, bool early)
         r->ops->replaced(r->perform.ctx);
         return;
     }
-    void (*const parts[])(struct perform_replica *) = {
-        perform_divergence_keep, perform_divergence_judge,
-        perform_disk_answer_refused, /* what the steps until now could not begin */
-    };
-    void (*const timed[])(struct perform_replica *, struct ts_mono) = {
-        perform_room_turn,
-        perform_scrub_turn,
-        perform_repair_turn,
-        perform_snapshot_turn,
-    };
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]) && !r->ended; i++) {
         parts[i](r);
     }

@@ -175,13 +175,16 @@ static bool is_due(const struct perform_replica *r, struct ts_mono *at)
         ts_seq_lt(s->newest, s->wanted) && !ts_seq_lt(repl_applied(r->perform.core), s->wanted);
     bool grown = wanted || r->perform.applied_bytes - s->taken_at > limit;
     bool pressed = is_pressed(r);
+    if (!grown && !pressed) {
+        return false; /* as nearly always */
+    }
     *at = grown ? later(s->retry_at, r->transfer.hold_until) : TS_MONO_NEVER;
     /* Clients' writes are refused: a learner that asks for no more of the newest one is not waited
      * for. */
     struct ts_mono held = ts_mono_add(r->transfer.asked_at, PRESSED_HOLD_NS);
     struct ts_mono soon = later(later(s->retry_at, s->press_at), held);
     *at = pressed && ts_mono_lt(soon, *at) ? soon : *at;
-    return grown || pressed;
+    return true;
 }
 
 static void begin(struct perform_replica *r, struct ts_mono now)

@@ -50,7 +50,11 @@ void sim_address_replica_turn(struct sim *s, int node)
     const struct sim_replica *r = &s->node[node].replica;
     struct report_serves said;
     struct asker from = {s, node};
-    a->served_at = sim_replica_serves(s, node) ? s->now : a->served_at;
+    if (sim_replica_serves(s, node)) {
+        a->served_at = s->now;
+    } else if (!a->says.serves) {
+        return; /* as was said */
+    }
     if (replica_address_say(&a->says, r->core, r->p.started, answered, &from, sim_local(s, node),
                             &said)) {
         uint8_t bytes[64];

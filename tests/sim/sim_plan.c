@@ -52,7 +52,7 @@ static void draw_cluster(struct sim_plan *plan, struct ts_prng *p)
     plan->failure_timeout = timeouts_ms[between(p, 0, COUNT(timeouts_ms) - 1)] * MS;
     uint64_t clients = between(p, 2, 6);
     plan->clients = (int)clients;
-    plan->think = clients * TS_NS_PER_S / between(p, 100, 180);
+    plan->think = clients * TS_NS_PER_S / between(p, 92, 165);
     plan->net_us = scaled(p, 20, 1000);
     plan->disk_us = scaled(p, 40, 3000);
     plan->window = windows[between(p, 0, COUNT(windows) - 1)];

@@ -321,9 +321,6 @@ static void check_register(struct sim *s, int node)
         r->registered = true;
         sim_check_registered(s, node, SIM_REPLICA);
     }
-    if (s->options.invariants) {
-        proposer_check_invariants(&r->p.proposer);
-    }
 }
 
 /* A timer has run out. The daemon sets it anew with every turn; here it stands, and what it stood
@@ -361,6 +358,9 @@ void sim_replica_event(struct sim *s, struct sim_event *ev)
     perform_turn(&r->p, sim_local(s, ev->node), early);
     if (p->life == life && !sim_proc_settle(s, ev->node, SIM_REPLICA)) {
         check_register(s, ev->node);
+        if (s->options.invariants) {
+            proposer_check_invariants(&r->p.proposer);
+        }
         sim_address_replica_turn(s, ev->node);
         sim_proc_tick_at(s, ev->node, SIM_REPLICA, perform_deadline(&r->p));
     }

@@ -183,7 +183,7 @@ static bool open_disk(struct sim *s, int node)
 static void plan_watch(struct sim *s, int node)
 {
     sim_push(s, &(struct sim_event){.kind = SIM_EV_WATCH,
-                                    .at = s->now + s->cluster.timing.heartbeat_interval,
+                                    .at = s->now + s->cluster.timing.link_ping_interval,
                                     .node = (uint8_t)node,
                                     .proc = SIM_CFGD,
                                     .life = s->node[node].proc[SIM_CFGD].life});

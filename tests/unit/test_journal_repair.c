@@ -251,6 +251,55 @@ static void test_repair_end_of_segment_is_known(void **state)
     check_whole(x, ENTRIES);
 }
 
+/* Goal: a segment's header and base are known from the segment before; without them nothing behind
+ * a snapshot could be dropped (seed 1669 of a simulation: the disk stayed full for good). */
+static void test_repair_beginning_of_a_segment_is_known(void **state)
+{
+    struct repair *x = *state;
+    struct journal_flaw flaw;
+    static const struct {
+        long at;
+        size_t len;
+    } SPOTS[] = {{JOURNAL_BASE_AT, 100}, {0, 60}, {0, JOURNAL_BLOCK}};
+    for (size_t i = 0; i < sizeof(SPOTS) / sizeof(SPOTS[0]); i++) {
+        overwrite(x, 2, SPOTS[i].at, SPOTS[i].len);
+        assert_int_equal(scrub(x, &flaw), TS_ERR_CORRUPT);
+        assert_int_equal(flaw.segment, 2);
+        assert_true(repair(x, &flaw, 0));
+        assert_int_equal(scrub(x, &flaw), TS_OK);
+    }
+    /* With the first batch behind it. */
+    overwrite(x, 3, 0, JOURNAL_DATA_START + 200);
+    assert_int_equal(scrub(x, &flaw), TS_ERR_CORRUPT);
+    assert_int_equal(flaw.segment, 3);
+    assert_true(repair(x, &flaw, 0));
+    assert_int_equal(scrub(x, &flaw), TS_ERR_CORRUPT); /* so far, and no further */
+    assert_true(repair(x, &flaw, 1));
+    check_whole(x, ENTRIES);
+}
+
+/* Goal: a file that belongs elsewhere is not made to look as if it were of this journal. */
+static void test_repair_does_not_rename_another_segment(void **state)
+{
+    struct repair *x = *state;
+    struct journal_flaw flaw;
+    char from[TS_PATH_MAX];
+    char to[TS_PATH_MAX];
+    uint8_t block[JOURNAL_BLOCK];
+    assert_int_equal(ts_path(from, NULL, x->f.path, "segment-000001"), TS_OK);
+    assert_int_equal(ts_path(to, NULL, x->f.path, "segment-000002"), TS_OK);
+    FILE *a = fopen(from, "r");
+    FILE *b = fopen(to, "r+");
+    assert_true(a != NULL && b != NULL);
+    assert_int_equal(fread(block, sizeof(block), 1, a), 1);
+    assert_int_equal(fwrite(block, sizeof(block), 1, b), 1);
+    assert_int_equal(fclose(a), 0);
+    assert_int_equal(fclose(b), 0);
+    assert_int_equal(scrub(x, &flaw), TS_ERR_CORRUPT);
+    assert_false(repair(x, &flaw, 0));
+    assert_int_equal(scrub(x, &flaw), TS_ERR_CORRUPT);
+}
+
 /* Goal: what does not lead to what is good behind the damage is not written: too few batches, and
  * others than were there. */
 static void test_repair_other_batches_change_nothing(void **state)
@@ -301,6 +350,8 @@ int main(void)
         WITH_JOURNAL(test_repair_batches_as_they_were),
         WITH_JOURNAL(test_repair_newest_batch_as_it_was),
         WITH_JOURNAL(test_repair_end_of_segment_is_known),
+        WITH_JOURNAL(test_repair_beginning_of_a_segment_is_known),
+        WITH_JOURNAL(test_repair_does_not_rename_another_segment),
         WITH_JOURNAL(test_repair_other_batches_change_nothing),
         WITH_JOURNAL(test_repair_after_a_cut_is_refused),
     };
