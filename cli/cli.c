@@ -57,6 +57,19 @@ int cli_excess(const struct cli *cli, const char *command, const char *argument)
                     command, argument, command);
 }
 
+int cli_seconds(const struct cli *cli, const char *option, const char *argument, unsigned low,
+                unsigned high, unsigned *out)
+{
+    char *end;
+    unsigned long n = strtoul(argument, &end, 10);
+    if (*argument < '0' || *argument > '9' || *end != '\0' || n < low || n > high) {
+        return cli_fail(cli, CLI_USAGE, "%s %s: give %u to %u seconds", option, argument, low,
+                        high);
+    }
+    *out = (unsigned)n;
+    return CLI_OK;
+}
+
 bool cli_question(const struct cli *cli, const char *command, void (*help)(FILE *out), int argc,
                   char **argv, struct cli_question *out, int *status)
 {

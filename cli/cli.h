@@ -49,6 +49,9 @@ int cli_finish(const struct cli *cli, int status);
 int cli_usage(const struct cli *cli, const char *command);
 /* CLI_USAGE and a sentence for an argument that the command does not take. */
 int cli_excess(const struct cli *cli, const char *command, const char *argument);
+/* An option's argument, `low` to `high` seconds. CLI_OK; or CLI_USAGE and a sentence. */
+int cli_seconds(const struct cli *cli, const char *option, const char *argument, unsigned low,
+                unsigned high, unsigned *out);
 
 /* The options of a command that only asks the nodes of one directory: --dir, --json, --help. */
 struct cli_question {

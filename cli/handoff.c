@@ -238,19 +238,14 @@ int cli_handoff(const struct cli *cli, int argc, char **argv)
     int c;
     optind = 0; /* GNU: from the beginning, whatever was parsed before */
     while ((c = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
-        char *end = NULL;
-        unsigned long n;
         switch (c) {
         case 'd':
             a.dir = optarg;
             break;
         case 't':
-            n = strtoul(optarg, &end, 10);
-            if (*optarg < '0' || *optarg > '9' || *end != '\0' || n < 1 || n > TIMEOUT_S_MAX) {
-                return cli_fail(cli, CLI_USAGE, "--timeout %s: give 1 to %d seconds", optarg,
-                                TIMEOUT_S_MAX);
+            if (cli_seconds(cli, "--timeout", optarg, 1, TIMEOUT_S_MAX, &a.timeout_s) != CLI_OK) {
+                return CLI_USAGE;
             }
-            a.timeout_s = (unsigned)n;
             break;
         case 'j':
             a.as_json = true;

@@ -372,19 +372,15 @@ static int parse(struct nic *n, int argc, char **argv)
     int c;
     optind = 0; /* GNU: from the beginning, whatever was parsed before */
     while ((c = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
-        char *end = NULL;
-        unsigned long s;
         switch (c) {
         case 'd':
             n->dir = optarg;
             break;
         case 't':
-            s = strtoul(optarg, &end, 10);
-            if (*optarg < '0' || *optarg > '9' || *end != '\0' || s < 1 || s > TIMEOUT_S_MAX) {
-                return cli_fail(n->cli, CLI_USAGE, "--timeout %s: give 1 to %d seconds", optarg,
-                                TIMEOUT_S_MAX);
+            if (cli_seconds(n->cli, "--timeout", optarg, 1, TIMEOUT_S_MAX, &n->timeout_s) !=
+                CLI_OK) {
+                return CLI_USAGE;
             }
-            n->timeout_s = (unsigned)s;
             break;
         case 'l':
             if (n->lost_count == TS_GROUPS_MAX) {

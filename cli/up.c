@@ -70,7 +70,6 @@ static int parse(struct up *u, int argc, char **argv, const char *names[TS_NODES
     int c;
     optind = 0; /* GNU: from the beginning, whatever was parsed before */
     while ((c = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
-        char *end = NULL;
         switch (c) {
         case 'c':
             u->config = optarg;
@@ -86,10 +85,8 @@ static int parse(struct up *u, int argc, char **argv, const char *names[TS_NODES
             names[(*count)++] = optarg;
             break;
         case 't':
-            u->timeout_s = (unsigned)strtoul(optarg, &end, 10);
-            if (*optarg < '0' || *optarg > '9' || *end != '\0' || u->timeout_s > 86400) {
-                return cli_fail(u->cli, CLI_USAGE, "--timeout %s: give seconds, 0 to 86400",
-                                optarg);
+            if (cli_seconds(u->cli, "--timeout", optarg, 0, 86400, &u->timeout_s) != CLI_OK) {
+                return CLI_USAGE;
             }
             break;
         case 'p':

@@ -2,16 +2,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "services/limit_words.h"
 #include "services/session_state.h"
-
-#define BLANKS " \t\n"
-
-struct limit_word {
-    const char *name;
-    size_t at; /* offset in struct session_limits */
-    uint64_t low;
-    uint64_t high;
-};
 
 static const struct limit_word limit_words[] = {
     {"session-max", offsetof(struct session_limits, max), 1, SESSION_SLOTS_MAX},
@@ -22,38 +14,10 @@ static const struct limit_word limit_words[] = {
     {"session-piece-bytes", offsetof(struct session_limits, piece_bytes), 1, SVC_PIECE_BYTES},
 };
 
-static bool parse_u64(const char *text, size_t len, uint64_t *out)
+static enum limit_result take_word(const char *word, size_t len, struct session_limits *out)
 {
-    uint64_t v = 0;
-    for (size_t i = 0; i < len; i++) {
-        uint64_t digit = (uint64_t)(unsigned char)text[i] - '0';
-        if (digit > 9 || v > (UINT64_MAX - digit) / 10) {
-            return false;
-        }
-        v = v * 10 + digit;
-    }
-    *out = v;
-    return len > 0;
-}
-
-enum word { WORD_MINE, WORD_WRONG, WORD_OTHER };
-
-static enum word take_word(const char *word, size_t len, struct session_limits *out)
-{
-    for (size_t i = 0; i < sizeof(limit_words) / sizeof(limit_words[0]); i++) {
-        const struct limit_word *w = &limit_words[i];
-        size_t n = strlen(w->name);
-        if (len <= n || memcmp(word, w->name, n) != 0 || word[n] != '=') {
-            continue;
-        }
-        uint64_t v = 0;
-        if (!parse_u64(word + n + 1, len - n - 1, &v) || v < w->low || v > w->high) {
-            return WORD_WRONG;
-        }
-        memcpy((uint8_t *)out + w->at, &v, sizeof(v));
-        return WORD_MINE;
-    }
-    return WORD_OTHER;
+    size_t count = sizeof(limit_words) / sizeof(limit_words[0]);
+    return limit_word_take(limit_words, count, word, len, out);
 }
 
 bool session_limits_parse(const char *text, struct session_limits *out, char **others)
@@ -76,14 +40,14 @@ bool session_limits_parse(const char *text, struct session_limits *out, char **o
         return false;
     }
     for (const char *at = text; *at != '\0';) {
-        at += strspn(at, BLANKS);
-        size_t len = strcspn(at, BLANKS);
-        enum word word = len > 0 ? take_word(at, len, out) : WORD_MINE;
-        if (word == WORD_WRONG) {
+        at += strspn(at, LIMIT_BLANKS);
+        size_t len = strcspn(at, LIMIT_BLANKS);
+        enum limit_result word = len > 0 ? take_word(at, len, out) : LIMIT_TAKEN;
+        if (word == LIMIT_WRONG) {
             free(left);
             return false;
         }
-        if (word == WORD_OTHER) {
+        if (word == LIMIT_OTHER) {
             if (used > 0) {
                 left[used++] = ' ';
             }

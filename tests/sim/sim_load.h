@@ -228,7 +228,7 @@ uint64_t sim_load_way(struct sim *s);
 /* The limits of all replicas' tables of sessions. */
 const char *sim_session_limits(const struct sim *s, char *out, size_t cap);
 void sim_session_start(struct sim *s);
-/* What a client of a session asks this node for now, SIM_NO_RECORD: what others do, too. */
+/* What a client of a session asks this node now, SIM_NO_RECORD: what others do, too. */
 uint32_t sim_session_next(struct sim *s, int client, int node);
 /* The client's next command is drawn: a write in a session gets its number. */
 void sim_session_number(struct sim *s, uint32_t record);
