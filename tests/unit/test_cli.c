@@ -658,7 +658,7 @@ static void test_commands_wrong_usage_is_told(void **state)
 {
     (void)state;
     static const struct use USES[] = {
-        {cli_up, {"up", "--timeout", "soon"}, CLI_USAGE, "--timeout soon: give seconds"},
+        {cli_up, {"up", "--timeout", "soon"}, CLI_USAGE, "--timeout soon: give 0 to 86400 seconds"},
         {cli_up, {"up", "extra"}, CLI_USAGE, "twinstep up --help"},
         {cli_up, {"up", "--config", "/nonexistent"}, CLI_FAILED, "cannot open the cluster file"},
         {cli_up, {"up", "--help"}, CLI_OK, "usage: twinstep up"},
