@@ -26,9 +26,18 @@ const struct resp_limits *resp_auth_limits(const struct resp_conn *c)
     return is_stranger(c) ? &strangers : &c->server->config.limits;
 }
 
-/* The least role that may give the command. */
-static enum net_role needed(const struct kv_command *command)
+/* The member of a container that the request names; NULL: none. */
+static const struct resp_subcommand *member_of(const struct kv_command *command,
+                                               const struct resp_request *req)
 {
+    const struct resp_container *container = resp_container_find(command);
+    return container == NULL || req->argc < 2 ? NULL
+                                              : resp_container_member(container, req->args[1]);
+}
+
+enum net_role resp_auth_needed(const struct kv_command *command, const struct resp_request *req)
+{
+    const struct resp_subcommand *sub = member_of(command, req);
     switch ((unsigned)command->id) {
     case KV_AUTH:
     case KV_HELLO:
@@ -49,14 +58,24 @@ static enum net_role needed(const struct kv_command *command)
     case KV_EXEC: /* what is in it was judged when it was queued */
         return NET_ROLE_READ;
     default:
-        return (command->flags & KV_CMD_WRITE) != 0 ? NET_ROLE_WRITE : NET_ROLE_READ;
+        break;
     }
+    if (sub != NULL && sub->admin) {
+        return NET_ROLE_ADMIN;
+    }
+    return (command->flags & KV_CMD_WRITE) != 0 ? NET_ROLE_WRITE : NET_ROLE_READ;
 }
 
-bool resp_auth_refuses(const struct resp_conn *c, const struct kv_command *command, char *text,
-                       size_t cap)
+const char *resp_auth_command_name(const struct kv_command *command, const struct resp_request *req)
 {
-    if (c->server->users.count == 0 || c->role >= needed(command)) {
+    const struct resp_subcommand *sub = member_of(command, req);
+    return sub != NULL ? sub->name : command->name;
+}
+
+bool resp_auth_refuses(const struct resp_conn *c, const struct kv_command *command,
+                       const struct resp_request *req, char *text, size_t cap)
+{
+    if (c->server->users.count == 0 || c->role >= resp_auth_needed(command, req)) {
         return false;
     }
     const char *before =
@@ -65,17 +84,21 @@ bool resp_auth_refuses(const struct resp_conn *c, const struct kv_command *comma
         (void)snprintf(text, cap, "%s" MISSING, before);
     } else {
         (void)snprintf(text, cap, "%sNOPERM this user has no permissions to run the '%s' command",
-                       before, command->name);
+                       before, resp_auth_command_name(command, req));
     }
     return true;
+}
+
+const char *resp_auth_name(const struct resp_conn *c)
+{
+    return c->user[0] != '\0' ? c->user : RESP_DEFAULT_USER;
 }
 
 bool resp_auth_login(struct resp_conn *c, struct ts_bytes name, struct ts_bytes password)
 {
     const struct net_users *users = &c->server->users;
-    static const char open_to[] = "default"; /* whom Redis lets in when it has no password */
     if (users->count == 0) {
-        return resp_bytes_are(name, open_to);
+        return resp_bytes_are(name, RESP_DEFAULT_USER);
     }
     const struct net_user *u = net_users_find(users, name);
     if (u == NULL || !net_user_check(u, password)) {
@@ -101,7 +124,7 @@ bool resp_auth_may_hello(const struct resp_conn *c)
 
 void resp_local_auth(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
 {
-    struct ts_bytes name = {(const uint8_t *)"default", 7};
+    struct ts_bytes name = {(const uint8_t *)RESP_DEFAULT_USER, strlen(RESP_DEFAULT_USER)};
     if (req->argc > 3) {
         resp_put_error(w, "ERR syntax error");
         return;

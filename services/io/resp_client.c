@@ -74,8 +74,8 @@ static size_t client_line(const struct resp_conn *c, char line[LINE_MAX_BYTES])
         (unsigned long long)((uv_now(c->server->loop) - c->since_ms) / 1000),
         resp_pubsub_count(c) > 0 ? "P" : "N", c->subscribed.count[RESP_CHANNEL],
         c->subscribed.count[RESP_PATTERN], c->in_len - c->in_at, c->bytes_total,
-        (unsigned long long)(c->ordered - c->answered), c->last_command,
-        c->user[0] != '\0' ? c->user : "default", c->lib_name, c->lib_ver, (int)c->version);
+        (unsigned long long)(c->ordered - c->answered), c->last_command, resp_auth_name(c),
+        c->lib_name, c->lib_ver, (int)c->version);
     return n < LINE_MAX_BYTES ? (size_t)n : LINE_MAX_BYTES - 1;
 }
 
@@ -286,41 +286,22 @@ static void run_help(struct resp_conn *c, const struct resp_request *req, struct
     resp_put_lines(w, lines, sizeof(lines) / sizeof(lines[0]));
 }
 
-static const struct subcommand {
-    const char *word;
-    const char *name; /* for the arity error */
-    int arity;        /* as in struct kv_command */
-    void (*run)(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w);
-} subcommands[] = {
-    {"getname", "client|getname", 2, run_getname},
-    {"id", "client|id", 2, run_id},
-    {"info", "client|info", 2, run_info},
-    {"list", "client|list", -2, run_list},
-    {"no-evict", "client|no-evict", 3, run_on_off},
-    {"no-touch", "client|no-touch", 3, run_on_off},
-    {"setinfo", "client|setinfo", 4, run_setinfo},
-    {"setname", "client|setname", 3, run_setname},
-    {"tracking", "client|tracking", -3, run_tracking},
-    {"trackinginfo", "client|trackinginfo", 2, run_trackinginfo},
-    {"getredir", "client|getredir", 2, run_getredir},
-    {"caching", "client|caching", 3, run_caching},
-    {"reply", "client|reply", 3, run_reply},
-    {"help", "client|help", 2, run_help},
+static const struct resp_subcommand members[] = {
+    {"client|getname", 2, false, run_getname, NULL},
+    {"client|id", 2, false, run_id, NULL},
+    {"client|info", 2, false, run_info, NULL},
+    {"client|list", -2, false, run_list, NULL},
+    {"client|no-evict", 3, false, run_on_off, NULL},
+    {"client|no-touch", 3, false, run_on_off, NULL},
+    {"client|setinfo", 4, false, run_setinfo, NULL},
+    {"client|setname", 3, false, run_setname, NULL},
+    {"client|tracking", -3, false, run_tracking, NULL},
+    {"client|trackinginfo", 2, false, run_trackinginfo, NULL},
+    {"client|getredir", 2, false, run_getredir, NULL},
+    {"client|caching", 3, false, run_caching, NULL},
+    {"client|reply", 3, false, run_reply, NULL},
+    {"client|help", 2, false, run_help, NULL},
 };
 
-void resp_local_client(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
-{
-    for (size_t i = 0; i < sizeof(subcommands) / sizeof(subcommands[0]); i++) {
-        const struct subcommand *sub = &subcommands[i];
-        if (!resp_word_is(req->args[1], sub->word)) {
-            continue;
-        }
-        if (sub->arity >= 0 ? (int)req->argc != sub->arity : (int)req->argc < -sub->arity) {
-            resp_local_arity(w, sub->name);
-        } else {
-            sub->run(c, req, w);
-        }
-        return;
-    }
-    resp_local_unknown(w, "CLIENT", req->args[1]);
-}
+const struct resp_container resp_client_container = {KV_CLIENT, "CLIENT", members,
+                                                     sizeof(members) / sizeof(members[0])};

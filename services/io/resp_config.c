@@ -32,12 +32,12 @@ static void parameters(const struct resp_server *s, struct parameter out[PARAMET
 
 /* ---- CONFIG GET ---- */
 
-static void run_get(struct resp_server *s, const struct resp_request *req, struct resp_writer *w)
+static void run_get(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
 {
     struct parameter all[PARAMETERS];
     bool wanted[PARAMETERS] = {false};
     size_t count = 0;
-    parameters(s, all);
+    parameters(c->server, all);
     for (size_t i = 0; i < PARAMETERS; i++) {
         for (size_t a = 2; a < req->argc && !wanted[i]; a++) {
             wanted[i] = resp_local_fits(req->args[a], all[i].name);
@@ -81,11 +81,11 @@ static const struct parameter *find_parameter(const struct parameter all[PARAMET
 }
 
 /* Takes what is so already: a client that makes sure of a setting goes on. */
-static void run_set(struct resp_server *s, const struct resp_request *req, struct resp_writer *w)
+static void run_set(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
 {
     struct parameter all[PARAMETERS];
     bool given[PARAMETERS] = {false};
-    parameters(s, all);
+    parameters(c->server, all);
     if (req->argc % 2 != 0) {
         resp_put_error(w, "ERR syntax error");
         return;
@@ -119,24 +119,24 @@ static void run_set(struct resp_server *s, const struct resp_request *req, struc
 /* ---- the others ---- */
 
 /* INFO counts from now on; what is told to the operator goes on. */
-static void run_resetstat(struct resp_server *s, const struct resp_request *req,
+static void run_resetstat(struct resp_conn *c, const struct resp_request *req,
                           struct resp_writer *w)
 {
+    struct resp_server *s = c->server;
     (void)req;
     s->stats_before = s->stats;
     kv_stats(s->state, &s->kv_before);
     resp_put_simple(w, "OK");
 }
 
-static void run_rewrite(struct resp_server *s, const struct resp_request *req,
-                        struct resp_writer *w)
+static void run_rewrite(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
 {
-    (void)s;
+    (void)c;
     (void)req;
     resp_put_error(w, "ERR The server is running without a config file");
 }
 
-static void run_help(struct resp_server *s, const struct resp_request *req, struct resp_writer *w)
+static void run_help(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
 {
     static const char *const lines[] = {
         "CONFIG <subcommand> [<arg> ...]. Subcommands are:",
@@ -149,37 +149,18 @@ static void run_help(struct resp_server *s, const struct resp_request *req, stru
         "REWRITE",
         "    Refused: there is no such file.",
     };
-    (void)s;
+    (void)c;
     (void)req;
     resp_put_lines(w, lines, sizeof(lines) / sizeof(lines[0]));
 }
 
-static const struct config_subcommand {
-    const char *word;
-    const char *name; /* for the arity error */
-    int arity;        /* as in struct kv_command */
-    void (*run)(struct resp_server *s, const struct resp_request *req, struct resp_writer *w);
-} subcommands[] = {
-    {"get", "config|get", -3, run_get},
-    {"set", "config|set", -4, run_set},
-    {"resetstat", "config|resetstat", 2, run_resetstat},
-    {"rewrite", "config|rewrite", 2, run_rewrite},
-    {"help", "config|help", 2, run_help},
+static const struct resp_subcommand members[] = {
+    {"config|get", -3, true, run_get, NULL},
+    {"config|set", -4, true, run_set, NULL},
+    {"config|resetstat", 2, true, run_resetstat, NULL},
+    {"config|rewrite", 2, true, run_rewrite, NULL},
+    {"config|help", 2, true, run_help, NULL},
 };
 
-void resp_local_config(struct resp_server *s, const struct resp_request *req, struct resp_writer *w)
-{
-    for (size_t i = 0; i < sizeof(subcommands) / sizeof(subcommands[0]); i++) {
-        const struct config_subcommand *sub = &subcommands[i];
-        if (!resp_word_is(req->args[1], sub->word)) {
-            continue;
-        }
-        if (sub->arity >= 0 ? (int)req->argc != sub->arity : (int)req->argc < -sub->arity) {
-            resp_local_arity(w, sub->name);
-        } else {
-            sub->run(s, req, w);
-        }
-        return;
-    }
-    resp_local_unknown(w, "CONFIG", req->args[1]);
-}
+const struct resp_container resp_config_container = {KV_CONFIG, "CONFIG", members,
+                                                     sizeof(members) / sizeof(members[0])};

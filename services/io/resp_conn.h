@@ -11,6 +11,9 @@
  *   resp_wait.c     WAIT
  *   resp_relay.c    connections that are carried on after a handoff
  *   resp_answer.c   from replies to bytes in order; rounds; refusals
+ *   resp_container.c  commands that hold others: CLIENT LIST, …
+ *   resp_category.c  Redis' flags and categories of commands
+ *   resp_acl.c      ACL: which users there are
  *   resp_local.c, resp_client.c, resp_command.c, resp_config.c, resp_info.c, resp_script.c,
  *   resp_sentinel.c   local commands */
 #ifndef SERVICES_IO_RESP_CONN_H
@@ -25,6 +28,7 @@
 #include "services/kv/reply_size.h"
 
 #define RESP_NAME_MAX 64
+#define RESP_DEFAULT_USER "default"   /* whom Redis lets in when it has no password */
 #define RESP_ID_MAX 41                /* the ids that Redis gives its processes, with their NUL */
 #define RESP_REDIS_VERSION "7.0.15"   /* whose commands and wordings these are */
 #define RESP_READ_CHUNK (256U * 1024) /* the shared read buffer */
@@ -454,8 +458,15 @@ void resp_pubsub_drop(struct resp_server *s);
 /* The bounds of the connection's requests: tight until it said who it is. */
 const struct resp_limits *resp_auth_limits(const struct resp_conn *c);
 /* Whether the connection may not give this command: then the error is in `text`. */
-bool resp_auth_refuses(const struct resp_conn *c, const struct kv_command *command, char *text,
-                       size_t cap);
+bool resp_auth_refuses(const struct resp_conn *c, const struct kv_command *command,
+                       const struct resp_request *req, char *text, size_t cap);
+/* The least role that may give the command. */
+enum net_role resp_auth_needed(const struct kv_command *command, const struct resp_request *req);
+/* "set", "client|kill" */
+const char *resp_auth_command_name(const struct kv_command *command,
+                                   const struct resp_request *req);
+/* Who the connection is, for people. */
+const char *resp_auth_name(const struct resp_conn *c);
 /* Whether name and password are right: the connection is that user's from now on. */
 bool resp_auth_login(struct resp_conn *c, struct ts_bytes name, struct ts_bytes password);
 void resp_auth_logout(struct resp_conn *c);
@@ -496,6 +507,112 @@ void resp_answer_held(struct resp_server *s);
 /* Makes room for `n` more bytes in an arena. */
 void resp_arena_grow(struct svc_out *arena, size_t n);
 
+/* ---- commands that hold others (resp_container.c) ---- */
+
+struct resp_subcommand {
+    const char *name; /* lower case, with its container's: "client|list" */
+    int arity;        /* as in struct kv_command */
+    bool admin;       /* for the role admin */
+    /* Carries it out; NULL: it is refused with `refusal`. */
+    void (*run)(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w);
+    const char *refusal;
+};
+
+struct resp_container {
+    uint8_t id;        /* enum kv_command_id */
+    const char *title; /* "CLIENT", for errors */
+    const struct resp_subcommand *members;
+    size_t count;
+};
+
+extern const struct resp_container resp_acl_container;
+extern const struct resp_container resp_client_container;
+extern const struct resp_container resp_command_container;
+extern const struct resp_container resp_config_container;
+extern const struct resp_container resp_sentinel_container;
+extern const struct resp_container resp_function_container;
+extern const struct resp_container resp_script_container;
+extern const struct resp_container resp_pubsub_container;
+
+/* NULL: the command holds no others, or they are not the front-end's (OBJECT). */
+const struct resp_container *resp_container_find(const struct kv_command *command);
+/* NULL: there is none of this name. */
+const struct resp_subcommand *resp_container_member(const struct resp_container *container,
+                                                    struct ts_bytes word);
+/* Carries out the one that the request names. */
+void resp_container_run(struct resp_conn *c, const struct resp_container *container,
+                        const struct resp_request *req, struct resp_writer *w);
+/* Whether so many words, the name counted, are allowed. */
+bool resp_arity_ok(int arity, size_t argc);
+
+/* ---- what commands are called (resp_category.c) ---- */
+
+/* X(symbol, name): the categories of ACL, in Redis' order. */
+#define RESP_CATEGORY_LIST(X) \
+    X(KEYSPACE, "keyspace") \
+    X(READ, "read") \
+    X(WRITE, "write") \
+    X(SET, "set") \
+    X(SORTEDSET, "sortedset") \
+    X(LIST, "list") \
+    X(HASH, "hash") \
+    X(STRING, "string") \
+    X(BITMAP, "bitmap") \
+    X(HYPERLOGLOG, "hyperloglog") \
+    X(GEO, "geo") \
+    X(STREAM, "stream") \
+    X(PUBSUB, "pubsub") \
+    X(ADMIN, "admin") \
+    X(FAST, "fast") \
+    X(SLOW, "slow") \
+    X(BLOCKING, "blocking") \
+    X(DANGEROUS, "dangerous") \
+    X(CONNECTION, "connection") \
+    X(TRANSACTION, "transaction") \
+    X(SCRIPTING, "scripting")
+
+enum resp_category {
+#define RESP_CATEGORY_ENUM(symbol, name) RESP_CATEGORY_##symbol,
+    RESP_CATEGORY_LIST(RESP_CATEGORY_ENUM)
+#undef RESP_CATEGORY_ENUM
+        RESP_CATEGORIES,
+};
+
+/* The flags that COMMAND INFO tells, in Redis' order. */
+enum resp_shown_flag {
+    RESP_SHOWN_WRITE = 1 << 0,
+    RESP_SHOWN_READONLY = 1 << 1,
+    RESP_SHOWN_DENYOOM = 1 << 2,
+    RESP_SHOWN_ADMIN = 1 << 3,
+    RESP_SHOWN_PUBSUB = 1 << 4,
+    RESP_SHOWN_NOSCRIPT = 1 << 5,
+    RESP_SHOWN_LOADING = 1 << 6,
+    RESP_SHOWN_STALE = 1 << 7,
+    RESP_SHOWN_SKIP_SLOWLOG = 1 << 8,
+    RESP_SHOWN_FAST = 1 << 9,
+    RESP_SHOWN_NO_AUTH = 1 << 10,
+    RESP_SHOWN_ALLOW_BUSY = 1 << 11,
+};
+#define RESP_SHOWN_FLAGS 12
+
+uint32_t resp_shown_flags(const struct kv_command *c);
+uint32_t resp_shown_member_flags(const struct resp_container *container,
+                                 const struct resp_subcommand *sub);
+/* Bits 1 << enum resp_category. */
+uint32_t resp_categories(const struct kv_command *c);
+uint32_t resp_member_categories(const struct resp_container *container,
+                                const struct resp_subcommand *sub);
+const char *resp_category_name(unsigned category);
+/* False: there is none of this name. */
+bool resp_category_find(struct ts_bytes name, unsigned *category);
+/* Sets of names, as COMMAND INFO has them. */
+void resp_put_shown_flags(struct resp_writer *w, uint32_t flags);
+void resp_put_categories(struct resp_writer *w, uint32_t categories);
+
+/* Calls `see` with the name of each command, and of each that one of them holds, and with its
+ * categories. */
+void resp_command_each(void (*see)(void *ctx, const char *name, uint32_t categories), void *ctx);
+
 /* ---- local commands ---- */
 
 /* Carries out a LOCAL command and writes its reply to `w`. */
@@ -503,17 +620,10 @@ void resp_local_run(struct resp_conn *c, const struct kv_command *command,
                     const struct resp_request *req, struct resp_writer *w);
 /* Names the connection; false when the name is not allowed: then the error is written. */
 bool resp_client_set_name(struct resp_conn *c, struct ts_bytes name, struct resp_writer *w);
-void resp_local_client(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w);
-void resp_local_command(const struct resp_request *req, struct resp_writer *w);
+/* COMMAND without a subcommand. */
+void resp_local_command(struct resp_writer *w);
 void resp_local_info(struct resp_server *s, const struct resp_request *req, struct resp_writer *w);
-/* Not const: CONFIG RESETSTAT. */
-void resp_local_config(struct resp_server *s, const struct resp_request *req,
-                       struct resp_writer *w);
-void resp_local_function(const struct resp_request *req, struct resp_writer *w);
-void resp_local_script(const struct resp_request *req, struct resp_writer *w);
 void resp_local_role(struct resp_server *s, struct resp_writer *w);
-void resp_local_sentinel(struct resp_server *s, const struct resp_request *req,
-                         struct resp_writer *w);
 /* An id that stays the same: of a NIC's "replica" of this group, or of the NIC as a "sentinel". */
 void resp_sentinel_id(const struct resp_server_status *st, const char *kind, const char *node,
                       char out[RESP_ID_MAX]);
@@ -527,6 +637,8 @@ int resp_host_len(const char *address, const char **port);
 bool resp_bytes_are(struct ts_bytes bytes, const char *text);
 /* "ERR unknown subcommand 'X'. Try CLIENT HELP." */
 void resp_local_unknown(struct resp_writer *w, const char *container, struct ts_bytes word);
+/* "ERR unknown subcommand or wrong number of arguments for 'X'. Try PUBSUB HELP." */
+void resp_local_words(struct resp_writer *w, const char *container, struct ts_bytes word);
 /* Whether `name` (lower case) fits a pattern of letters in any case, '*' and '?'. */
 bool resp_local_fits(struct ts_bytes pattern, const char *name);
 /* "ERR wrong number of arguments for 'client|setname' command" */

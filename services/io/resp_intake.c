@@ -205,7 +205,7 @@ static enum resp_intake dispatch(struct resp_conn *c, const struct resp_request 
     const struct kv_command *command = kv_command_find(req->args[0]);
     char text[RESP_ADDR_MAX + RESP_REASON_MAX + 64];
     if (command != NULL && kv_command_arity_ok(command, req->argc) &&
-        resp_auth_refuses(c, command, text, sizeof(text))) {
+        resp_auth_refuses(c, command, req, text, sizeof(text))) {
         return refuse_unauthorized(c, text);
     }
     if (resp_relay_wants(c, command)) {

@@ -13,6 +13,16 @@ void resp_local_unknown(struct resp_writer *w, const char *container, struct ts_
     resp_put_error(w, text);
 }
 
+void resp_local_words(struct resp_writer *w, const char *container, struct ts_bytes word)
+{
+    char text[256];
+    size_t n = strnlen((const char *)word.data, word.len < 128 ? word.len : 128);
+    snprintf(text, sizeof(text),
+             "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try %s HELP.", (int)n,
+             (const char *)word.data, container);
+    resp_put_error(w, text);
+}
+
 bool resp_bytes_are(struct ts_bytes bytes, const char *text)
 {
     return bytes.len == strlen(text) && memcmp(bytes.data, text, bytes.len) == 0;
@@ -172,39 +182,23 @@ static void run_reset(struct resp_conn *c, struct resp_writer *w)
 }
 
 /* What tells of the server, to whoever asks. */
-static void run_of_server(struct resp_server *s, const struct kv_command *command,
+static void run_of_server(struct resp_conn *c, const struct kv_command *command,
                           const struct resp_request *req, struct resp_writer *w)
 {
-    switch ((unsigned)command->id) {
-    case KV_COMMAND:
-        resp_local_command(req, w);
-        return;
-    case KV_CONFIG:
-        resp_local_config(s, req, w);
-        return;
-    case KV_INFO:
-        resp_local_info(s, req, w);
-        return;
-    case KV_ROLE:
-        resp_local_role(s, w);
-        return;
-    case KV_SENTINEL:
-        resp_local_sentinel(s, req, w);
-        return;
-    case KV_CLUSTER:
-    case KV_READONLY:
-    case KV_READWRITE:
+    const struct resp_container *container = resp_container_find(command);
+    if (command->id == KV_COMMAND && req->argc == 1) {
+        resp_local_command(w);
+    } else if (container != NULL) {
+        resp_container_run(c, container, req, w);
+    } else if (command->id == KV_INFO) {
+        resp_local_info(c->server, req, w);
+    } else if (command->id == KV_ROLE) {
+        resp_local_role(c->server, w);
+    } else if (command->id == KV_CLUSTER || command->id == KV_READONLY ||
+               command->id == KV_READWRITE) {
         resp_put_error(w, "ERR This instance has cluster support disabled");
-        return;
-    case KV_FUNCTION:
-        resp_local_function(req, w);
-        return;
-    case KV_SCRIPT:
-        resp_local_script(req, w);
-        return;
-    default:
+    } else {
         resp_put_error(w, "ERR this command is not a local one");
-        return;
     }
 }
 
@@ -228,9 +222,6 @@ void resp_local_run(struct resp_conn *c, const struct kv_command *command,
     case KV_SELECT:
         run_select(req, w);
         return;
-    case KV_CLIENT:
-        resp_local_client(c, req, w);
-        return;
     case KV_AUTH:
         resp_local_auth(c, req, w);
         return;
@@ -245,11 +236,10 @@ void resp_local_run(struct resp_conn *c, const struct kv_command *command,
     case KV_PSUBSCRIBE:
     case KV_PUNSUBSCRIBE:
     case KV_PUBLISH:
-    case KV_PUBSUB:
         resp_pubsub_run(c, command, req, w);
         return;
     default:
-        run_of_server(c->server, command, req, w);
+        run_of_server(c, command, req, w);
         return;
     }
 }

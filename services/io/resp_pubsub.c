@@ -345,10 +345,18 @@ static void run_unsubscribe(struct resp_conn *c, enum resp_topic_kind kind,
     }
 }
 
-static void run_channels(struct resp_pubsub *p, const struct resp_request *req,
-                         struct resp_writer *w)
+static void run_channels(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
 {
+    struct resp_pubsub *p = &c->server->pubsub;
     size_t n = 0;
+    if (req->argc > 3) {
+        resp_local_words(w, "PUBSUB", req->args[1]);
+        return;
+    }
+    if (req->argc == 3 && req->args[2].len > RESP_CHANNEL_MAX) {
+        resp_put_array(w, 0); /* no name is that long: a pattern may be, but not for the loop */
+        return;
+    }
     for (const struct resp_topic *t = p->first[RESP_CHANNEL]; t != NULL; t = t->next) {
         n += req->argc == 2 || kv_glob_match(req->args[2], (struct ts_bytes){t->name, t->len});
     }
@@ -360,7 +368,23 @@ static void run_channels(struct resp_pubsub *p, const struct resp_request *req,
     }
 }
 
-static void run_help(struct resp_writer *w)
+static void run_numsub(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
+{
+    resp_put_array(w, 2 * (req->argc - 2));
+    for (size_t i = 2; i < req->argc; i++) {
+        const struct resp_topic *t = find_topic(&c->server->pubsub, RESP_CHANNEL, req->args[i]);
+        resp_put_bulk(w, req->args[i].data, req->args[i].len);
+        resp_put_integer(w, t != NULL ? (int64_t)t->count : 0);
+    }
+}
+
+static void run_numpat(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
+{
+    (void)req;
+    resp_put_integer(w, (int64_t)c->server->pubsub.count[RESP_PATTERN]);
+}
+
+static void run_help(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
 {
     static const char *const lines[] = {
         "PUBSUB <subcommand> [<arg> ...]. Subcommands are:",
@@ -371,44 +395,20 @@ static void run_help(struct resp_writer *w)
         "NUMSUB [<channel> ...]",
         "    Return the number of subscribers of each channel, without patterns.",
     };
-    resp_put_array(w, sizeof(lines) / sizeof(lines[0]));
-    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
-        resp_put_simple(w, lines[i]);
-    }
+    (void)c;
+    (void)req;
+    resp_put_lines(w, lines, sizeof(lines) / sizeof(lines[0]));
 }
 
-static void run_pubsub(struct resp_pubsub *p, const struct resp_request *req, struct resp_writer *w)
-{
-    if (resp_word_is(req->args[1], "channels") && req->argc <= 3) {
-        if (req->argc == 3 && req->args[2].len > RESP_CHANNEL_MAX) {
-            resp_put_array(w, 0); /* no name is that long: a pattern may be, but not for the loop */
-        } else {
-            run_channels(p, req, w);
-        }
-    } else if (resp_word_is(req->args[1], "numsub")) {
-        resp_put_array(w, 2 * (req->argc - 2));
-        for (size_t i = 2; i < req->argc; i++) {
-            const struct resp_topic *t = find_topic(p, RESP_CHANNEL, req->args[i]);
-            resp_put_bulk(w, req->args[i].data, req->args[i].len);
-            resp_put_integer(w, t != NULL ? (int64_t)t->count : 0);
-        }
-    } else if (resp_word_is(req->args[1], "numpat") && req->argc == 2) {
-        resp_put_integer(w, (int64_t)p->count[RESP_PATTERN]);
-    } else if (resp_word_is(req->args[1], "numpat")) {
-        resp_local_arity(w, "pubsub|numpat");
-    } else if (resp_word_is(req->args[1], "channels")) {
-        char text[128];
-        (void)snprintf(text, sizeof(text),
-                       "ERR unknown subcommand or wrong number of arguments for '%.*s'. "
-                       "Try PUBSUB HELP.",
-                       (int)req->args[1].len, (const char *)req->args[1].data);
-        resp_put_error(w, text);
-    } else if (resp_word_is(req->args[1], "help") && req->argc == 2) {
-        run_help(w);
-    } else {
-        resp_local_unknown(w, "PUBSUB", req->args[1]);
-    }
-}
+static const struct resp_subcommand members[] = {
+    {"pubsub|channels", -2, false, run_channels, NULL},
+    {"pubsub|numsub", -2, false, run_numsub, NULL},
+    {"pubsub|numpat", 2, false, run_numpat, NULL},
+    {"pubsub|help", 2, false, run_help, NULL},
+};
+
+const struct resp_container resp_pubsub_container = {KV_PUBSUB, "PUBSUB", members,
+                                                     sizeof(members) / sizeof(members[0])};
 
 void resp_pubsub_run(struct resp_conn *c, const struct kv_command *command,
                      const struct resp_request *req, struct resp_writer *w)
@@ -426,15 +426,12 @@ void resp_pubsub_run(struct resp_conn *c, const struct kv_command *command,
     case KV_PUNSUBSCRIBE:
         run_unsubscribe(c, RESP_PATTERN, req, w);
         break;
-    case KV_PUBLISH:
+    default: /* PUBLISH */
         if (req->args[1].len > RESP_CHANNEL_MAX) {
             resp_put_integer(w, 0); /* nobody can listen to that */
         } else {
             resp_put_integer(w, (int64_t)publish(c->server, req->args[1], req->args[2]));
         }
-        break;
-    default: /* PUBSUB */
-        run_pubsub(&c->server->pubsub, req, w);
         break;
     }
 }

@@ -6,23 +6,43 @@
 #include "services/io/resp_conn.h"
 
 #define SHOWN_MAX 128 /* bytes of a word in an error */
+#define NOT_BUSY "NOTBUSY No scripts in execution right now."
 #define NONE_HERE "ERR there are no scripts and functions here: use MULTI"
 
-/* FLUSH, FLUSH ASYNC, FLUSH SYNC. */
-static void run_flush(const struct resp_request *req, struct resp_writer *w, const char *wrong)
+/* FLUSH, FLUSH ASYNC, FLUSH SYNC. `title`: more words are another error there. */
+static void run_flush(const struct resp_request *req, struct resp_writer *w, const char *title,
+                      const char *wrong)
 {
     bool how = req->argc == 3 &&
                (resp_word_is(req->args[2], "async") || resp_word_is(req->args[2], "sync"));
     if (req->argc == 2 || how) {
         resp_put_simple(w, "OK");
+    } else if (req->argc > 3 && title != NULL) {
+        resp_local_words(w, title, req->args[1]);
     } else {
         resp_put_error(w, wrong);
     }
 }
 
-static void run_function_list(const struct resp_request *req, struct resp_writer *w)
+static void run_function_flush(struct resp_conn *c, const struct resp_request *req,
+                               struct resp_writer *w)
+{
+    (void)c;
+    run_flush(req, w, "FUNCTION", "ERR FUNCTION FLUSH only supports SYNC|ASYNC option");
+}
+
+static void run_script_flush(struct resp_conn *c, const struct resp_request *req,
+                             struct resp_writer *w)
+{
+    (void)c;
+    run_flush(req, w, NULL, "ERR SCRIPT FLUSH only support SYNC|ASYNC option");
+}
+
+static void run_function_list(struct resp_conn *c, const struct resp_request *req,
+                              struct resp_writer *w)
 {
     bool named = false;
+    (void)c;
     for (size_t i = 2; i < req->argc; i++) {
         if (!named && resp_word_is(req->args[i], "libraryname") && i + 1 < req->argc) {
             named = true;
@@ -40,60 +60,68 @@ static void run_function_list(const struct resp_request *req, struct resp_writer
     resp_put_array(w, 0);
 }
 
-void resp_local_function(const struct resp_request *req, struct resp_writer *w)
+static void run_function_help(struct resp_conn *c, const struct resp_request *req,
+                              struct resp_writer *w)
 {
-    static const char *const help[] = {
+    static const char *const lines[] = {
         "FUNCTION <subcommand> [<arg> ...]. Subcommands are:",
         "FLUSH [ASYNC|SYNC]",
         "    Accepted: there are no functions.",
         "LIST [LIBRARYNAME <pattern>] [WITHCODE]",
         "    Return none.",
     };
-    struct ts_bytes what = req->args[1];
-    if (resp_word_is(what, "flush")) {
-        run_flush(req, w, "ERR FUNCTION FLUSH only supports SYNC|ASYNC option");
-    } else if (resp_word_is(what, "list")) {
-        run_function_list(req, w);
-    } else if (resp_word_is(what, "kill") && req->argc == 2) {
-        resp_put_error(w, "NOTBUSY No scripts in execution right now.");
-    } else if (resp_word_is(what, "delete") && req->argc == 3) {
-        resp_put_error(w, "ERR Library not found");
-    } else if (resp_word_is(what, "load") || resp_word_is(what, "restore") ||
-               resp_word_is(what, "dump") || resp_word_is(what, "stats")) {
-        resp_put_error(w, NONE_HERE);
-    } else if (resp_word_is(what, "help") && req->argc == 2) {
-        resp_put_lines(w, help, sizeof(help) / sizeof(help[0]));
-    } else {
-        resp_local_unknown(w, "FUNCTION", what);
+    (void)c;
+    (void)req;
+    resp_put_lines(w, lines, sizeof(lines) / sizeof(lines[0]));
+}
+
+static void run_exists(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
+{
+    (void)c;
+    resp_put_array(w, req->argc - 2);
+    for (size_t i = 2; i < req->argc; i++) {
+        resp_put_integer(w, 0);
     }
 }
 
-void resp_local_script(const struct resp_request *req, struct resp_writer *w)
+static void run_script_help(struct resp_conn *c, const struct resp_request *req,
+                            struct resp_writer *w)
 {
-    static const char *const help[] = {
+    static const char *const lines[] = {
         "SCRIPT <subcommand> [<arg> ...]. Subcommands are:",
         "EXISTS <sha1> [<sha1> ...]",
         "    Return 0 for each: there are no scripts.",
         "FLUSH [ASYNC|SYNC]",
         "    Accepted: there are no scripts.",
     };
-    struct ts_bytes what = req->args[1];
-    if (resp_word_is(what, "flush")) {
-        run_flush(req, w, "ERR SCRIPT FLUSH only support SYNC|ASYNC option");
-    } else if (resp_word_is(what, "exists") && req->argc >= 3) {
-        resp_put_array(w, req->argc - 2);
-        for (size_t i = 2; i < req->argc; i++) {
-            resp_put_integer(w, 0);
-        }
-    } else if (resp_word_is(what, "kill") && req->argc == 2) {
-        resp_put_error(w, "NOTBUSY No scripts in execution right now.");
-    } else if (resp_word_is(what, "load") || resp_word_is(what, "debug")) {
-        resp_put_error(w, NONE_HERE);
-    } else if (resp_word_is(what, "help") && req->argc == 2) {
-        resp_put_lines(w, help, sizeof(help) / sizeof(help[0]));
-    } else if (resp_word_is(what, "exists")) {
-        resp_local_arity(w, "script|exists");
-    } else {
-        resp_local_unknown(w, "SCRIPT", what);
-    }
+    (void)c;
+    (void)req;
+    resp_put_lines(w, lines, sizeof(lines) / sizeof(lines[0]));
 }
+
+static const struct resp_subcommand functions[] = {
+    {"function|flush", -2, false, run_function_flush, NULL},
+    {"function|list", -2, false, run_function_list, NULL},
+    {"function|kill", 2, false, NULL, NOT_BUSY},
+    {"function|delete", 3, false, NULL, "ERR Library not found"},
+    {"function|load", -3, false, NULL, NONE_HERE},
+    {"function|restore", -3, false, NULL, NONE_HERE},
+    {"function|dump", 2, false, NULL, NONE_HERE},
+    {"function|stats", 2, false, NULL, NONE_HERE},
+    {"function|help", 2, false, run_function_help, NULL},
+};
+
+static const struct resp_subcommand scripts[] = {
+    {"script|flush", -2, false, run_script_flush, NULL},
+    {"script|exists", -3, false, run_exists, NULL},
+    {"script|kill", 2, false, NULL, NOT_BUSY},
+    {"script|load", 3, false, NULL, NONE_HERE},
+    {"script|debug", 3, false, NULL, NONE_HERE},
+    {"script|help", 2, false, run_script_help, NULL},
+};
+
+const struct resp_container resp_function_container = {KV_FUNCTION, "FUNCTION", functions,
+                                                       sizeof(functions) / sizeof(functions[0])};
+
+const struct resp_container resp_script_container = {KV_SCRIPT, "SCRIPT", scripts,
+                                                     sizeof(scripts) / sizeof(scripts[0])};

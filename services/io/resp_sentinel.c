@@ -182,11 +182,29 @@ static void put_replica(const struct resp_server *s, struct resp_writer *w, cons
 
 /* ---- subcommands ---- */
 
-static void run_address(const struct resp_server *s, const struct resp_request *req,
-                        struct resp_writer *w)
+/* The status, as of now. */
+static const struct resp_server_status *status_now(struct resp_conn *c)
 {
-    struct member m = the_primary(&s->status);
-    if (!resp_bytes_are(req->args[2], s->status.group) || !m.up) {
+    resp_local_refresh(c->server);
+    return &c->server->status;
+}
+
+/* Whether the third word names this replica's group: then the status is as of now. Otherwise the
+ * error is written. */
+static bool is_known(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
+{
+    if (!resp_bytes_are(req->args[2], status_now(c)->group)) {
+        resp_put_error(w, "ERR No such master with that name");
+        return false;
+    }
+    return true;
+}
+
+static void run_address(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
+{
+    const struct resp_server_status *st = status_now(c);
+    struct member m = the_primary(st);
+    if (!resp_bytes_are(req->args[2], st->group) || !m.up) {
         resp_put_null_array(w);
         return;
     }
@@ -195,39 +213,43 @@ static void run_address(const struct resp_server *s, const struct resp_request *
     resp_put_bulk_text(w, m.port);
 }
 
-static void run_masters(const struct resp_server *s, const struct resp_request *req,
-                        struct resp_writer *w)
+static void run_masters(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
 {
     (void)req;
+    (void)status_now(c);
     resp_put_array(w, 1);
-    put_master(s, w);
+    put_master(c->server, w);
 }
 
-static void run_master(const struct resp_server *s, const struct resp_request *req,
-                       struct resp_writer *w)
+static void run_master(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
 {
-    (void)req;
-    put_master(s, w);
+    if (is_known(c, req, w)) {
+        put_master(c->server, w);
+    }
 }
 
-static void run_replicas(const struct resp_server *s, const struct resp_request *req,
-                         struct resp_writer *w)
+static void run_replicas(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
 {
     struct member all[TS_MEMBERS_MAX + 1];
-    unsigned n = the_replicas(&s->status, all);
-    (void)req;
+    if (!is_known(c, req, w)) {
+        return;
+    }
+    unsigned n = the_replicas(&c->server->status, all);
     resp_put_array(w, n);
     for (unsigned i = 0; i < n; i++) {
-        put_replica(s, w, &all[i]);
+        put_replica(c->server, w, &all[i]);
     }
 }
 
 /* The other NICs: each of them answers as this one does. */
-static void run_sentinels(const struct resp_server *s, const struct resp_request *req,
+static void run_sentinels(struct resp_conn *c, const struct resp_request *req,
                           struct resp_writer *w)
 {
+    const struct resp_server *s = c->server;
     const struct resp_server_status *st = &s->status;
-    (void)req;
+    if (!is_known(c, req, w)) {
+        return;
+    }
     resp_put_array(w, st->peer_count);
     for (unsigned i = 0; i < st->peer_count; i++) {
         const struct resp_peer *p = &st->peers[i];
@@ -242,25 +264,25 @@ static void run_sentinels(const struct resp_server *s, const struct resp_request
     }
 }
 
-static void run_myid(const struct resp_server *s, const struct resp_request *req,
-                     struct resp_writer *w)
+static void run_myid(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
 {
     char id[RESP_ID_MAX];
     (void)req;
-    resp_sentinel_id(&s->status, "sentinel", s->status.node, id);
+    resp_sentinel_id(&c->server->status, "sentinel", c->server->status.node, id);
     resp_put_bulk_text(w, id);
 }
 
 /* ---- what a Sentinel says of itself ---- */
 
 /* Whether a failover could be decided: by the voters that answer this replica. */
-static void run_ckquorum(const struct resp_server *s, const struct resp_request *req,
-                         struct resp_writer *w)
+static void run_ckquorum(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
 {
-    const struct resp_server_status *st = &s->status;
-    unsigned usable = st->voters_answering;
+    const struct resp_server_status *st = &c->server->status;
     char text[192];
-    (void)req;
+    if (!is_known(c, req, w)) {
+        return;
+    }
+    unsigned usable = st->voters_answering;
     if (usable >= quorum(st)) {
         (void)snprintf(text, sizeof(text),
                        "OK %u usable Sentinels. Quorum and failover authorization can be reached",
@@ -277,10 +299,9 @@ static void run_ckquorum(const struct resp_server *s, const struct resp_request 
 
 /* Whether this NIC takes the primary at that address for lost. It has no vote to give: the voters
  * decide. */
-static void run_is_down(const struct resp_server *s, const struct resp_request *req,
-                        struct resp_writer *w)
+static void run_is_down(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
 {
-    struct member m = the_primary(&s->status);
+    struct member m = the_primary(status_now(c));
     int64_t port = 0;
     int64_t epoch = 0;
     if (!resp_parse_i64(req->args[3], &port) || !resp_parse_i64(req->args[4], &epoch)) {
@@ -294,16 +315,15 @@ static void run_is_down(const struct resp_server *s, const struct resp_request *
     resp_put_integer(w, 0);
 }
 
-static void run_pending_scripts(const struct resp_server *s, const struct resp_request *req,
+static void run_pending_scripts(struct resp_conn *c, const struct resp_request *req,
                                 struct resp_writer *w)
 {
-    (void)s;
+    (void)c;
     (void)req;
     resp_put_array(w, 0);
 }
 
-static void run_config(const struct resp_server *s, const struct resp_request *req,
-                       struct resp_writer *w)
+static void run_config(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
 {
     static const char *const settings[][2] = {
         {"resolve-hostnames", "no"},
@@ -311,7 +331,7 @@ static void run_config(const struct resp_server *s, const struct resp_request *r
     };
     const size_t all = sizeof(settings) / sizeof(settings[0]);
     size_t count = 0;
-    (void)s;
+    (void)c;
     if (req->argc == 5 && resp_word_is(req->args[2], "set")) {
         resp_put_error(w, REFUSED("CONFIG SET") BY_FILE);
         return;
@@ -332,8 +352,7 @@ static void run_config(const struct resp_server *s, const struct resp_request *r
     }
 }
 
-static void run_help(const struct resp_server *s, const struct resp_request *req,
-                     struct resp_writer *w)
+static void run_help(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
 {
     static const char *const lines[] = {
         "SENTINEL <subcommand> [<arg> ...]. Subcommands are:",
@@ -360,68 +379,40 @@ static void run_help(const struct resp_server *s, const struct resp_request *req
         "DEBUG, FAILOVER, FLUSHCONFIG, INFO-CACHE, MONITOR, REMOVE, RESET, SET, SIMULATE-FAILURE",
         "    Refused, and told what does it instead.",
     };
-    (void)s;
+    (void)c;
     (void)req;
     resp_put_lines(w, lines, sizeof(lines) / sizeof(lines[0]));
 }
 
-static const struct subcommand {
-    const char *word;
-    const char *name; /* for the arity error */
-    int arity;        /* as in struct kv_command */
-    bool of_group;    /* its third word names a group, and there must be such */
-    /* NULL: it is refused */
-    void (*run)(const struct resp_server *s, const struct resp_request *req, struct resp_writer *w);
-    const char *refusal;
-} subcommands[] = {
-    {"get-master-addr-by-name", "sentinel|get-master-addr-by-name", 3, false, run_address, NULL},
-    {"master", "sentinel|master", 3, true, run_master, NULL},
-    {"masters", "sentinel|masters", 2, false, run_masters, NULL},
-    {"myid", "sentinel|myid", 2, false, run_myid, NULL},
-    {"replicas", "sentinel|replicas", 3, true, run_replicas, NULL},
-    {"slaves", "sentinel|slaves", 3, true, run_replicas, NULL},
-    {"sentinels", "sentinel|sentinels", 3, true, run_sentinels, NULL},
-    {"ckquorum", "sentinel|ckquorum", 3, true, run_ckquorum, NULL},
-    {"is-master-down-by-addr", "sentinel|is-master-down-by-addr", 6, false, run_is_down, NULL},
-    {"pending-scripts", "sentinel|pending-scripts", 2, false, run_pending_scripts, NULL},
-    {"config", "sentinel|config", -3, false, run_config, NULL},
-    {"help", "sentinel|help", 2, false, run_help, NULL},
-    {"failover", "sentinel|failover", 3, true, NULL,
+static const struct resp_subcommand members[] = {
+    {"sentinel|get-master-addr-by-name", 3, false, run_address, NULL},
+    {"sentinel|master", 3, false, run_master, NULL},
+    {"sentinel|masters", 2, false, run_masters, NULL},
+    {"sentinel|myid", 2, false, run_myid, NULL},
+    {"sentinel|replicas", 3, false, run_replicas, NULL},
+    {"sentinel|slaves", 3, false, run_replicas, NULL},
+    {"sentinel|sentinels", 3, false, run_sentinels, NULL},
+    {"sentinel|ckquorum", 3, false, run_ckquorum, NULL},
+    {"sentinel|is-master-down-by-addr", 6, false, run_is_down, NULL},
+    {"sentinel|pending-scripts", 2, false, run_pending_scripts, NULL},
+    {"sentinel|config", -3, false, run_config, NULL},
+    {"sentinel|help", 2, false, run_help, NULL},
+    {"sentinel|failover", 3, true, NULL,
      REFUSED("FAILOVER") "the operator says `twinstep handoff`"},
-    {"info-cache", "sentinel|info-cache", -3, false, NULL,
+    {"sentinel|info-cache", -3, false, NULL,
      REFUSED("INFO-CACHE") "nothing is kept; ask each NIC for INFO"},
-    {"monitor", "sentinel|monitor", 6, false, NULL, REFUSED("MONITOR") BY_FILE},
-    {"remove", "sentinel|remove", 3, true, NULL, REFUSED("REMOVE") BY_FILE},
-    {"set", "sentinel|set", -5, true, NULL, REFUSED("SET") BY_FILE},
-    {"reset", "sentinel|reset", 3, false, NULL, REFUSED("RESET") BY_FILE},
-    {"flushconfig", "sentinel|flushconfig", 2, false, NULL, REFUSED("FLUSHCONFIG") BY_FILE},
-    {"debug", "sentinel|debug", -2, false, NULL, REFUSED("DEBUG") BY_FILE},
-    {"simulate-failure", "sentinel|simulate-failure", -3, false, NULL,
+    {"sentinel|monitor", 6, true, NULL, REFUSED("MONITOR") BY_FILE},
+    {"sentinel|remove", 3, true, NULL, REFUSED("REMOVE") BY_FILE},
+    {"sentinel|set", -5, true, NULL, REFUSED("SET") BY_FILE},
+    {"sentinel|reset", 3, true, NULL, REFUSED("RESET") BY_FILE},
+    {"sentinel|flushconfig", 2, true, NULL, REFUSED("FLUSHCONFIG") BY_FILE},
+    {"sentinel|debug", -2, true, NULL, REFUSED("DEBUG") BY_FILE},
+    {"sentinel|simulate-failure", -3, true, NULL,
      REFUSED("SIMULATE-FAILURE") "nothing here fails at a client's word"},
 };
 
-void resp_local_sentinel(struct resp_server *s, const struct resp_request *req,
-                         struct resp_writer *w)
-{
-    for (size_t i = 0; i < sizeof(subcommands) / sizeof(subcommands[0]); i++) {
-        const struct subcommand *sub = &subcommands[i];
-        if (!resp_word_is(req->args[1], sub->word)) {
-            continue;
-        }
-        if (sub->arity >= 0 ? (int)req->argc != sub->arity : (int)req->argc < -sub->arity) {
-            resp_local_arity(w, sub->name);
-        } else if (sub->of_group && !resp_bytes_are(req->args[2], s->status.group)) {
-            resp_put_error(w, "ERR No such master with that name");
-        } else if (sub->run == NULL) {
-            resp_put_error(w, sub->refusal);
-        } else {
-            resp_local_refresh(s);
-            sub->run(s, req, w);
-        }
-        return;
-    }
-    resp_local_unknown(w, "SENTINEL", req->args[1]);
-}
+const struct resp_container resp_sentinel_container = {KV_SENTINEL, "SENTINEL", members,
+                                                       sizeof(members) / sizeof(members[0])};
 
 int resp_sentinel_line(const struct resp_server_status *st, char *line, size_t cap)
 {

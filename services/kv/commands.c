@@ -140,6 +140,7 @@ static const struct kv_command table[] = {
     {"auth", KV_AUTH, -2, L | FAST, 0, 0, 0, NULL, "Tell who the connection is"},
     {"function", KV_FUNCTION, -2, L, 0, 0, 0, NULL, "There are no functions"},
     {"script", KV_SCRIPT, -2, L, 0, 0, 0, NULL, "There are no scripts"},
+    {"acl", KV_ACL, -2, L, 0, 0, 0, NULL, "A container for commands about users"},
     {"cluster", KV_CLUSTER, -2, L, 0, 0, 0, NULL, "There is no cluster of slots"},
     {"readonly", KV_READONLY, 1, L | FAST, 0, 0, 0, NULL, "There is no cluster of slots"},
     {"readwrite", KV_READWRITE, 1, L | FAST, 0, 0, 0, NULL, "There is no cluster of slots"},

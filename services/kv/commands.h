@@ -114,6 +114,7 @@ enum kv_command_id {
     KV_CLUSTER = 162,
     KV_READONLY = 163,
     KV_READWRITE = 164,
+    KV_ACL = 165,
 };
 
 struct kv_call;

@@ -151,7 +151,7 @@ static void test_other_subcommands_are_answered_or_refused(void **state)
         (void)snprintf(line, sizeof(line), "SENTINEL %s\r\n", *r);
         EXPECT_IN(&h, line, "-ERR SENTINEL ", " is not done by clients: ");
     }
-    kv_expect(h.fd, "SENTINEL FAILOVER x\r\nSENTINEL SET kv\r\n",
+    kv_expect(h.fd, "SENTINEL CKQUORUM x\r\nSENTINEL SET kv\r\n",
               "-ERR No such master with that name\r\n"
               "-ERR wrong number of arguments for 'sentinel|set' command\r\n");
     stop(&h);

@@ -84,7 +84,7 @@ static void test_roles_allow_what_they_are_for(void **state)
               "+OK\r\n+QUEUED\r\n" NOPERM(
                   "set") "-EXECABORT Transaction discarded because of previous errors.\r\n");
     kv_expect(fd, "AUTH w " WRITER "\r\nSET a 1\r\nPUBLISH a x\r\nFLUSHALL\r\nCONFIG GET save\r\n",
-              "+OK\r\n+OK\r\n:0\r\n" NOPERM("flushall") NOPERM("config"));
+              "+OK\r\n+OK\r\n:0\r\n" NOPERM("flushall") NOPERM("config|get"));
     kv_expect(fd, "MULTI\r\nAUTH r " READER "\r\nEXEC\r\n",
               "+OK\r\n-ERR Command not allowed inside a transaction\r\n"
               "-EXECABORT Transaction discarded because of previous errors.\r\n");
@@ -101,6 +101,36 @@ static void test_refusals_keep_their_place(void **state)
     kv_expect(fd, "AUTH r " READER "\r\n", "+OK\r\n");
     kv_expect(fd, "GET k\r\nSET k 1\r\nTTL k\r\nDEL k\r\nGET k\r\nPING\r\n",
               "$-1\r\n" NOPERM("set") ":-2\r\n" NOPERM("del") "$-1\r\n+PONG\r\n");
+    close(fd);
+}
+
+/* Goal: ACL tells who one is to everybody, the others to an administrator, and is no way to make
+ * users. */
+static void test_acl_tells_the_users(void **state)
+{
+    (void)state;
+    int fd = kv_connect(address, port);
+    kv_expect(fd, "ACL WHOAMI\r\n", NOAUTH);
+    kv_expect(fd, "AUTH r " READER "\r\nACL WHOAMI\r\nACL LIST\r\nACL SETUSER x on\r\n",
+              "+OK\r\n$1\r\nr\r\n" NOPERM("acl|list") NOPERM("acl|setuser"));
+    kv_expect(fd, "SENTINEL RESET x\r\nACL CAT bitmap\r\n",
+              NOPERM("sentinel|reset") "*2\r\n$6\r\nsetbit\r\n$6\r\ngetbit\r\n");
+    kv_expect(
+        fd, "AUTH default " ADMIN "\r\nACL WHOAMI\r\nACL USERS\r\nACL GETUSER w\r\n",
+        "+OK\r\n$7\r\ndefault\r\n*3\r\n$1\r\nr\r\n$1\r\nw\r\n$7\r\ndefault\r\n"
+        "*12\r\n$5\r\nflags\r\n*1\r\n$2\r\non\r\n$9\r\npasswords\r\n*0\r\n"
+        "$8\r\ncommands\r\n$56\r\n+@all -flushall -flushdb -config -@admin +role +sentinel\r\n"
+        "$4\r\nkeys\r\n$2\r\n~*\r\n$8\r\nchannels\r\n$2\r\n&*\r\n"
+        "$9\r\nselectors\r\n*0\r\n");
+    kv_expect(fd,
+              "ACL DRYRUN r set a b\r\nACL DRYRUN r get a\r\nACL DRYRUN w flushall\r\n"
+              "ACL DRYRUN w acl list\r\nACL DRYRUN default acl list\r\n",
+              "$53\r\nThis user has no permissions to run the 'set' command\r\n+OK\r\n"
+              "$58\r\nThis user has no permissions to run the 'flushall' command\r\n"
+              "$58\r\nThis user has no permissions to run the 'acl|list' command\r\n+OK\r\n");
+    kv_expect(fd, "ACL SETUSER x on\r\n",
+              "-ERR users are not made by clients: the operator says `twinstep user add NAME "
+              "--role ROLE`, on the machine of a NIC\r\n");
     close(fd);
 }
 
@@ -134,6 +164,7 @@ int main(void)
         cmocka_unit_test(test_stranger_may_only_log_in),
         cmocka_unit_test(test_roles_allow_what_they_are_for),
         cmocka_unit_test(test_refusals_keep_their_place),
+        cmocka_unit_test(test_acl_tells_the_users),
         cmocka_unit_test(test_redis_cli_logs_in),
     };
     kv_address(address, 5);
