@@ -60,7 +60,7 @@ void cfg_set_remove(struct cfg_set *s, struct ts_nic_id nic)
     s->r[s->count] = (struct cfg_replica){{0}, {0}};
 }
 
-static bool set_eq(const struct cfg_set *a, const struct cfg_set *b)
+bool cfg_set_eq(const struct cfg_set *a, const struct cfg_set *b)
 {
     if (a->count != b->count) {
         return false;
@@ -77,7 +77,7 @@ static bool set_eq(const struct cfg_set *a, const struct cfg_set *b)
 bool cfg_config_eq(const struct cfg_config *a, const struct cfg_config *b)
 {
     return ts_epoch_eq(a->epoch, b->epoch) && ts_nic_eq(a->primary, b->primary) &&
-           set_eq(&a->in_sync, &b->in_sync) && set_eq(&a->members, &b->members) &&
+           cfg_set_eq(&a->in_sync, &b->in_sync) && cfg_set_eq(&a->members, &b->members) &&
            a->durability == b->durability && a->min_version == b->min_version &&
            ts_seq_eq(a->suspect, b->suspect) && ts_instance_eq(a->proposer, b->proposer) &&
            a->nonce == b->nonce;

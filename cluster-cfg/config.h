@@ -44,6 +44,7 @@ struct cfg_config {
 
 /* Pure queries; they borrow. */
 const struct cfg_replica *cfg_set_find(const struct cfg_set *s, struct ts_nic_id nic);
+bool cfg_set_eq(const struct cfg_set *a, const struct cfg_set *b);
 bool cfg_set_has(const struct cfg_set *s, struct ts_nic_id nic, struct ts_incarnation inc);
 /* Bit n set for NIC n (NICs 1..63). */
 uint64_t cfg_set_mask(const struct cfg_set *s);

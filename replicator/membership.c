@@ -122,6 +122,11 @@ void repl_membership_advance(struct repl *c, struct repl_effects *fx)
         return;
     }
     struct cfg_config next = c->config;
+    if (doubts) {
+        next.suspect = c->doubt; /* and nothing else: who is in sync may be needed as a witness */
+        propose(c, &next, fx);
+        return;
+    }
     for (size_t i = 0; i < TS_MEMBERS_MAX; i++) {
         struct repl_peer *p = &c->peers[i];
         if (p->used && must_leave(c, p)) {
@@ -139,8 +144,7 @@ void repl_membership_advance(struct repl *c, struct repl_effects *fx)
         cfg_set_add(&next.in_sync, (struct cfg_replica){p->nic, p->incarnation});
     }
     bool enrols = repl_enrolment_propose(c, &next, fx);
-    next.suspect = doubts ? c->doubt : next.suspect;
-    if (c->bump || enrols || doubts || next.in_sync.count != c->config.in_sync.count) {
+    if (c->bump || enrols || !cfg_set_eq(&next.in_sync, &c->config.in_sync)) {
         propose(c, &next, fx);
     } else if (c->joining.v == 0 && !c->blocked && c->abdication == REPL_ABDICATION_NONE) {
         start_joining(c, fx);

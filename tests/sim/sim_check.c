@@ -322,6 +322,16 @@ static void check_joined(struct sim *s, const struct cfg_config *cfg)
     }
 }
 
+/* R5.2: who is in sync when a suspect comes is a witness, and stays so. */
+static void check_suspected(struct sim *s, const struct cfg_config *from,
+                            const struct cfg_config *to)
+{
+    if (from->suspect.v == 0 && to->suspect.v != 0 && !cfg_set_eq(&from->in_sync, &to->in_sync)) {
+        sim_fail(s, SIM_CHECK_DIGEST, "epoch %llu brings a suspect, and drops who disagrees",
+                 (unsigned long long)to->epoch.v);
+    }
+}
+
 /* R5.2: the suspect goes when two have replayed their logs, or the only one has. */
 static void check_cleared(struct sim *s, const struct cfg_config *from, const struct cfg_config *to)
 {
@@ -373,6 +383,7 @@ static void decided(struct sim *s, struct reg_ballot ballot, const struct cfg_co
     c->proposer[e] = cfg->proposer.v;
     if (newest) {
         sim_replace_check(s, &c->decided, cfg);
+        check_suspected(s, &c->decided, cfg);
         check_cleared(s, &c->decided, cfg);
         sim_budget_decided(s, cfg);
         c->top = ballot;
