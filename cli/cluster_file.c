@@ -70,6 +70,11 @@ static void compare_group(struct difference *d, const struct cfg_group *a,
                (unsigned long long)(a->disk_limit >> 20),
                (unsigned long long)(b->disk_limit >> 20));
     }
+    if (a->scrub_every != b->scrub_every) {
+        differ(d, "scrub-every of group %s %llus to %llus", a->name,
+               (unsigned long long)(a->scrub_every / TS_NS_PER_S),
+               (unsigned long long)(b->scrub_every / TS_NS_PER_S));
+    }
     if (strcmp(a->address, b->address) != 0 || a->address_prefix != b->address_prefix) {
         differ(d, "address of group %s %s/%u to %s/%u", a->name,
                a->address[0] == '\0' ? "none" : a->address, (unsigned)a->address_prefix,

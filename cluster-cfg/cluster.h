@@ -20,6 +20,7 @@
 #define CFG_FAILURE_TIMEOUT_DEFAULT (100 * TS_NS_PER_MS)
 #define CFG_DISK_LIMIT_MIN (256ULL << 20)
 #define CFG_DISK_LIMIT_MAX (1ULL << 50)
+#define CFG_SCRUB_EVERY_MAX_S (720ULL * 3600)
 #define CFG_BASE_PORT_DEFAULT 7400
 /* Ports base_port .. base_port + CFG_PORTS_OWN - 1 are Twinstep's own on every node. */
 #define CFG_PORTS_OWN (10 + TS_GROUPS_MAX + 1)
@@ -53,6 +54,8 @@ struct cfg_group {
     /* What a replica's journal and snapshots may take on a disk, bytes; 0: half of its file system.
      */
     uint64_t disk_limit;
+    /* From the end of one look through a replica's disk to the next one, ns; 0: an hour. */
+    uint64_t scrub_every;
     /* Where its primary serves, whichever NIC that is (R4.8); "" when clients have the NICs' own
      * addresses only. */
     char address[CFG_ADDR_MAX];

@@ -162,6 +162,9 @@ static int open_core(struct replica *r)
     }
     perform_open(&r->p, r->core, &replica_perform_table, &replica_perform_ops, r);
     r->p.room.limit = r->start->group->disk_limit;
+    if (r->start->group->scrub_every != 0) {
+        r->p.scrub.period_ns = r->start->group->scrub_every;
+    }
     return TS_EXIT_OK;
 }
 

@@ -13,8 +13,9 @@ static const char *const ROOT_KEYS[] = {"cluster",  "failure-timeout", "base-por
                                         "metrics",  "metrics-port",    "nics",
                                         "arbiters", "groups",          NULL};
 static const char *const NODE_KEYS[] = {"name", "host", "paths", "voter", NULL};
-static const char *const GROUP_KEYS[] = {
-    "name", "service", "nics", "port", "durability", "client-tls", "disk-limit", "address", NULL};
+static const char *const GROUP_KEYS[] = {"name",       "service",    "nics",       "port",
+                                         "durability", "client-tls", "disk-limit", "scrub-every",
+                                         "address",    NULL};
 /* A node lives in RUN/NAME: these names are files of RUN itself, and "status" speaks in alarms. */
 static const char *const RESERVED[] = {"ca",  "demo",   "formed", "lock",
                                        "run", "status", "users",  NULL};
@@ -284,6 +285,31 @@ static uint64_t read_disk_limit(struct yaml_doc *y, const yaml_node_t *node)
     return y->failed ? 0 : v << shift;
 }
 
+/* "30s", "10min", "1h"; nanoseconds. */
+static uint64_t read_scrub_every(struct yaml_doc *y, const yaml_node_t *node)
+{
+    const char *text = yaml_doc_text(y, node, "scrub-every");
+    uint64_t v = 0;
+    size_t i = 0;
+    if (y->failed) {
+        return 0;
+    }
+    for (; i < 9 && text[i] >= '0' && text[i] <= '9'; i++) {
+        v = v * 10 + (uint64_t)(text[i] - '0');
+    }
+    uint64_t unit = strcmp(text + i, "s") == 0     ? 1
+                    : strcmp(text + i, "min") == 0 ? 60
+                    : strcmp(text + i, "h") == 0   ? 3600
+                                                   : 0;
+    if (i == 0 || unit == 0) {
+        yaml_doc_fail(y, node, "scrub-every is \"%.40s\"; write a number with s, min or h, like 1h",
+                      text);
+    } else if (v == 0 || v * unit > CFG_SCRUB_EVERY_MAX_S) {
+        yaml_doc_fail(y, node, "scrub-every is %.40s; choose from 1s to 720h", text);
+    }
+    return y->failed ? 0 : v * unit * TS_NS_PER_S;
+}
+
 /* "192.0.2.10/24", "2001:db8::10/64". */
 static void read_service_address(struct yaml_doc *y, const yaml_node_t *node, struct cfg_group *g)
 {
@@ -339,6 +365,8 @@ static void read_group(struct yaml_doc *y, const yaml_node_t *map, struct cfg_cl
     g->client_tls = tls != NULL && read_client_tls(y, tls);
     const yaml_node_t *limit = yaml_doc_get(y, map, "disk-limit");
     g->disk_limit = limit != NULL ? read_disk_limit(y, limit) : 0;
+    const yaml_node_t *scrub = yaml_doc_get(y, map, "scrub-every");
+    g->scrub_every = scrub != NULL ? read_scrub_every(y, scrub) : 0;
     const yaml_node_t *address = yaml_doc_get(y, map, "address");
     if (address != NULL) {
         read_service_address(y, address, g);

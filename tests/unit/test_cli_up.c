@@ -49,6 +49,10 @@ static void test_cluster_differs_names_each_change(void **state)
          "arbiters:\n  - {name: c, paths: [10.0.0.3]}\ngroups:\n"
          "  - {name: kv, service: kv, port: 6379, disk-limit: 1GiB}\n",
          "disk-limit of group kv 0 MiB to 1024 MiB"},
+        {"cluster: c\nnics:\n  - {name: a, paths: [10.0.0.1]}\n  - {name: b, paths: [10.0.0.2]}\n"
+         "arbiters:\n  - {name: c, paths: [10.0.0.3]}\ngroups:\n"
+         "  - {name: kv, service: kv, port: 6379, scrub-every: 2h}\n",
+         "scrub-every of group kv 0s to 7200s"},
     };
     struct cfg_cluster before;
     read_cluster(PAIR("", "", ""), &before);

@@ -73,7 +73,8 @@ static void test_parse_optional_parts_are_taken(void **state)
         "    voter: false\n"
         "groups:\n"
         "  - {name: g, service: kv, port: 7000, durability: disk, client-tls: required}\n"
-        "  - {name: h, service: kv, port: 7001, client-tls: off, disk-limit: 2GiB}\n";
+        "  - {name: h, service: kv, port: 7001, client-tls: off, disk-limit: 2GiB, scrub-every: "
+        "10min}\n";
     assert_int_equal(parse(text, &c, error), TS_OK);
     assert_true(c.timing.failure_timeout == 2 * TS_NS_PER_S);
     assert_int_equal(cfg_port_voter(&c), 9001);
@@ -85,6 +86,8 @@ static void test_parse_optional_parts_are_taken(void **state)
     assert_false(c.groups[1].client_tls);
     assert_true(c.groups[0].disk_limit == 0);
     assert_true(c.groups[1].disk_limit == 2ULL << 30);
+    assert_true(c.groups[0].scrub_every == 0);
+    assert_true(c.groups[1].scrub_every == 600 * TS_NS_PER_S);
 }
 
 /* Goal: metrics are for this machine alone unless the file says otherwise; each way has its
@@ -247,6 +250,12 @@ static const struct bad BAD[] = {
     {"cluster: demo\n" NICS ARBITER
      "groups:\n  - {name: kv, service: kv, port: 1, disk-limit: 255MiB}\n",
      "c.yaml:8:50: disk-limit is 255MiB; choose from 256MiB to 1024TiB"},
+    {"cluster: demo\n" NICS ARBITER
+     "groups:\n  - {name: kv, service: kv, port: 1, scrub-every: 60}\n",
+     "c.yaml:8:51: scrub-every is \"60\"; write a number with s, min or h, like 1h"},
+    {"cluster: demo\n" NICS ARBITER
+     "groups:\n  - {name: kv, service: kv, port: 1, scrub-every: 721h}\n",
+     "c.yaml:8:51: scrub-every is 721h; choose from 1s to 720h"},
     {"cluster: demo\n" NICS ARBITER
      "groups:\n  - {name: kv, service: kv, port: 1, address: 10.0.0.9}\n",
      "c.yaml:8:47: address is \"10.0.0.9\"; write the IP address of one machine and the bits of "
