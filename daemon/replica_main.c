@@ -187,7 +187,8 @@ static int open_journal(struct replica *r)
                                    replica_replay, r, &why);
     if (err != TS_OK) {
         int status = fail(r, why.text);
-        return err == TS_ERR_BUSY ? TS_EXIT_FAILURE : status;
+        /* Who holds the lock ends, and room comes back, without a person. */
+        return err == TS_ERR_BUSY || err == TS_ERR_NOSPACE ? TS_EXIT_FAILURE : status;
     }
     err = perform_disk_opened(&r->p, journal);
     if (err != TS_OK) {

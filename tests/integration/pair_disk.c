@@ -117,6 +117,7 @@ static void test_full_disk_of_primary_is_used_again(void **state)
     wait_primary(1 - primary);
     assert_true(lab_load_wait_acks(load, 100, WAIT_MS));
     wait_lines(primary, "nicd", "starts again in", 3);
+    assert_int_equal(count_lines(primary, "nicd", "exited with status 78"), 0); /* no long wait */
     assert_false(is_abandoned(primary));
     mend_disks();
     wait_redundant();
