@@ -39,9 +39,10 @@ static enum ts_err write_cluster_file(const struct lab_pair_config *c, const cha
                      "arbiters:\n"
                      "  - {name: arb1, host: host3, paths: [127.%u.1.3, 127.%u.2.3]}\n"
                      "groups:\n"
-                     "  - {name: %s, service: kv, nics: [nic1, nic2], port: %d%s}\n",
+                     "  - {name: %s, service: kv, nics: [nic1, nic2], port: %d%s%s}\n",
                      c->failure_timeout_ms, c->net, c->net, c->net, c->net, c->net, c->net,
-                     LAB_PAIR_GROUP, CLIENT_PORT, c->client_tls ? ", client-tls: required" : "");
+                     LAB_PAIR_GROUP, CLIENT_PORT, c->client_tls ? ", client-tls: required" : "",
+                     c->group_more);
     ts_assert(n > 0 && (size_t)n < sizeof text);
     return ts_file_replace(path, text, (size_t)n, 0644, why);
 }

@@ -26,7 +26,8 @@ struct lab_pair_config {
     char bin[TS_PATH_MAX]; /* programs to run; "" = beside this one */
     unsigned net;          /* addresses 127.NET.…, 1..255 */
     unsigned failure_timeout_ms;
-    bool client_tls; /* clients speak TLS; lab/load.h and lab/resp_client.h do not */
+    char group_more[64]; /* further keys of the group's line: ", key: value"; "" = none */
+    bool client_tls;     /* clients speak TLS; lab/load.h and lab/resp_client.h do not */
 };
 
 struct lab_pair {
@@ -49,6 +50,7 @@ struct lab_replica {
     unsigned primary; /* node id as of its config, 0 = none */
     uint64_t applied;
     uint64_t rejected; /* hostile inputs refused by the replica */
+    bool refused;      /* it does not run: it ended with a sentence that asks for a person */
     char why[160];
 };
 
@@ -86,6 +88,8 @@ bool lab_state_has_alarm(const struct lab_state *s, const char *code);
 /* Whether every node answers, a primary serves with all members in sync and required, the other
  * replica knows it, and no alarm stands. */
 bool lab_state_redundant(const struct lab_state *s);
+/* The same when all alarms whose code begins with `code` do not count; NULL: all count. */
+bool lab_state_redundant_but(const struct lab_state *s, const char *code);
 
 /* Asks again and again until lab_state_redundant; false after `timeout_ms`. `s` is the last. */
 bool lab_pair_wait_redundant(const struct lab_pair *p, unsigned timeout_ms, struct lab_state *s);

@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 #include "base/assert.h"
+#include "base/exit.h"
 #include "cluster-cfg/io/admin_client.h"
 #include "lab/clock.h"
 #include "lab/pair.h"
@@ -95,6 +96,14 @@ static bool is_crash(int64_t status)
            status == -SIGFPE;
 }
 
+static void read_refusal(const json_t *process, struct lab_replica *r)
+{
+    if (strcmp(text_of(process, "group"), LAB_PAIR_GROUP) == 0) {
+        r->refused = !json_is_true(json_object_get(process, "running")) &&
+                     number_of(process, "last_status") == TS_EXIT_CONFIG;
+    }
+}
+
 static void read_crashes(const json_t *reply, struct lab_state *s)
 {
     size_t i;
@@ -119,6 +128,10 @@ static void read_node(const struct lab_pair *p, unsigned index, const json_t *re
     read_crashes(reply, s);
     if (index >= LAB_NICS) {
         return;
+    }
+    json_array_foreach(json_object_get(reply, "processes"), i, each)
+    {
+        read_refusal(each, &s->replica[index]);
     }
     json_array_foreach(json_object_get(reply, "groups"), i, each)
     {
@@ -181,10 +194,25 @@ bool lab_state_has_alarm(const struct lab_state *s, const char *code)
     return false;
 }
 
+static size_t alarms_but(const struct lab_state *s, const char *code)
+{
+    size_t count = s->alarm_count;
+    for (size_t i = 0; code != NULL && i < s->alarm_count && i < LAB_STATE_ALARMS_MAX; i++) {
+        const char *of = strstr(s->alarms[i], ": ");
+        count -= of != NULL && strncmp(of + 2, code, strlen(code)) == 0;
+    }
+    return count;
+}
+
 bool lab_state_redundant(const struct lab_state *s)
 {
+    return lab_state_redundant_but(s, NULL);
+}
+
+bool lab_state_redundant_but(const struct lab_state *s, const char *code)
+{
     int primary = lab_state_primary(s);
-    if (primary < 0 || s->nodes_answering < LAB_NODES || s->alarm_count > 0) {
+    if (primary < 0 || s->nodes_answering < LAB_NODES || alarms_but(s, code) > 0) {
         return false;
     }
     const struct lab_replica *p = &s->replica[primary];

@@ -11,9 +11,10 @@
  * LOSTWRITES_IGNORE_SYNC=1   fdatasync reports success and carries nothing (a lying disk, or a
  * program that forgot it); any other value: only for files whose path contains it LOSTWRITES_SEED=N
  * of the random choice; default: the process id
- * LOSTWRITES_FAIL=FILE       while FILE exists, and says "write ERRNO TEXT" or "sync ERRNO TEXT",
- * that call on a file whose path contains TEXT does nothing and fails with this error; with 0 it
- * waits until FILE says something else (sync, read)
+ * LOSTWRITES_THROUGH=1       no overlay: writes reach the real file, and only LOSTWRITES_FAIL
+ * matters LOSTWRITES_FAIL=FILE       while FILE exists, and says "write ERRNO TEXT" or "sync ERRNO
+ * TEXT", that call on a file whose path contains TEXT does nothing and fails with this error; with
+ * 0 it waits until FILE says something else (sync, read)
  *
  * Limits: names (creation, rename, removal) and truncation at open are durable at once; dup'ed
  * descriptors, mmap and stdio are not caught. libuv's vectored calls go through syscall(): caught,
@@ -69,6 +70,7 @@ static struct {
     const char *only;     /* NULL: every file under dir */
     const char *ignore_sync;
     const char *fail; /* NULL: nothing fails */
+    bool through;
     unsigned leak_percent;
     uint64_t random;
     struct file *files;
@@ -93,6 +95,7 @@ static void set_up_locked(void)
     layer.only = getenv("LOSTWRITES_ONLY");
     layer.ignore_sync = getenv("LOSTWRITES_IGNORE_SYNC");
     layer.fail = getenv("LOSTWRITES_FAIL");
+    layer.through = getenv("LOSTWRITES_THROUGH") != NULL;
     const char *leak = getenv("LOSTWRITES_LEAK");
     layer.leak_percent = leak != NULL ? (unsigned)strtoul(leak, NULL, 10) : 0;
     const char *seed = getenv("LOSTWRITES_SEED");
@@ -487,21 +490,22 @@ int rename(const char *from, const char *to)
 
 /* ---- writing ---- */
 
-/* All of an iovec at an offset; false when the descriptor is not ours. */
+/* All of an iovec at an offset; false when it is the real file's to write. */
 static bool write_vector(int fd, const struct iovec *iov, int count, off_t at, ssize_t *result)
 {
     lock();
     struct file *f = file_of(fd);
     int error = f == NULL ? 0 : failing(fd, "write");
+    bool mine = f != NULL && (error != 0 || !layer.through);
     size_t done = 0;
-    for (int i = 0; f != NULL && error == 0 && i < count; i++) {
+    for (int i = 0; mine && error == 0 && i < count; i++) {
         overlay_write(f, fd, iov[i].iov_base, iov[i].iov_len, (size_t)at + done);
         done += iov[i].iov_len;
     }
     unlock();
     *result = error == 0 ? (ssize_t)done : -1;
     errno = error == 0 ? errno : error;
-    return f != NULL;
+    return mine;
 }
 
 /* At the descriptor's own offset, which it moves. */
@@ -510,7 +514,7 @@ static bool write_vector_here(int fd, const struct iovec *iov, int count, ssize_
     lock();
     struct file *f = file_of(fd);
     off_t at = 0;
-    if (f != NULL) {
+    if (f != NULL && !layer.through) {
         load(f, fd);
         bool append = (REAL(SYS_fcntl, fd, F_GETFL) & O_APPEND) != 0;
         at = append ? (off_t)f->size : (off_t)REAL(SYS_lseek, fd, 0, SEEK_CUR);
@@ -573,7 +577,7 @@ ssize_t write(int fd, const void *data, size_t len)
 int ftruncate(int fd, off_t size)
 {
     lock();
-    struct file *f = file_of(fd);
+    struct file *f = layer.through ? NULL : file_of(fd);
     if (f != NULL) {
         load(f, fd);
         grow(f, (size_t)size + 1);
@@ -608,19 +612,20 @@ static int ordered_error(int fd, const char *call)
     }
 }
 
-/* false when the descriptor is not ours. */
+/* false when it is the real file's to sync. */
 static bool sync_overlay(int fd, bool may_ignore, int *result)
 {
     int error = ordered_error(fd, "sync");
     lock();
     struct file *f = file_of(fd);
-    if (f != NULL && error == 0 && !(may_ignore && f->sync_ignored)) {
+    bool mine = f != NULL && (error != 0 || !layer.through);
+    if (mine && error == 0 && !(may_ignore && f->sync_ignored)) {
         flush(f);
     }
     unlock();
     *result = error == 0 ? 0 : -1;
     errno = error == 0 ? errno : error;
-    return f != NULL;
+    return mine;
 }
 
 int fsync(int fd)

@@ -45,15 +45,34 @@ add_test(NAME integration/pair_handoff COMMAND pair_handoff)
 set_tests_properties(integration/pair_handoff PROPERTIES TIMEOUT 300 LABELS integration
                                                          RUN_SERIAL TRUE)
 
-ts_pair_program(soak soak.c soak_faults.c soak_probe.c)
+ts_pair_program(soak soak.c soak_options.c soak_step.c soak_faults.c soak_disk.c soak_probe.c)
+if(NOT TS_SANITIZE AND NOT TS_COVERAGE)
+    target_compile_definitions(soak PRIVATE LOSTWRITES_LIBRARY="$<TARGET_FILE:lostwrites>")
+    add_dependencies(soak lostwrites)
+endif()
 set(soak_history ${CMAKE_CURRENT_BINARY_DIR}/soak.jsonl)
-add_test(NAME integration/soak COMMAND soak --rounds 5 --history ${soak_history})
+add_test(NAME integration/soak
+    COMMAND soak --rounds 5 --history ${soak_history} --faults kill-primary,kill-secondary,kill-primary-nic
+            --faults kill-secondary-nic,kill-arbiter,freeze-primary,freeze-secondary,freeze-primary-nic
+            --faults freeze-arbiter,kill-both,drop-path-a,drop-path-b,cut-and-kill,handoff,handoff-and-kill)
 set_tests_properties(integration/soak PROPERTIES TIMEOUT 300 LABELS integration RUN_SERIAL TRUE
                                                  FIXTURES_SETUP soak_history)
 # What the soak's clients were told, by another judge than the soak's own.
 add_test(NAME integration/soak-linearizable COMMAND lincheck ${soak_history})
 set_tests_properties(integration/soak-linearizable PROPERTIES TIMEOUT 120 LABELS integration
                                                    FIXTURES_REQUIRED soak_history)
+
+# The faults of disks, each once: with this seed damage comes while the journal is short and soon
+# looked through, and the disk that is replaced, which uses up the cluster, comes last.
+set(soak_disks_history ${CMAKE_CURRENT_BINARY_DIR}/soak-disks.jsonl)
+add_test(NAME integration/soak-disks
+    COMMAND soak --rounds 1 --seed 237 --clients 4 --history ${soak_disks_history}
+            --faults hang-disk,fill-disk,fail-sync,damage-journal,kill-in-snapshot,handoff)
+set_tests_properties(integration/soak-disks PROPERTIES TIMEOUT 300 LABELS integration RUN_SERIAL TRUE
+                                                       FIXTURES_SETUP soak_disks_history)
+add_test(NAME integration/soak-disks-linearizable COMMAND lincheck ${soak_disks_history})
+set_tests_properties(integration/soak-disks-linearizable PROPERTIES TIMEOUT 120 LABELS integration
+                                                         FIXTURES_REQUIRED soak_disks_history)
 
 ts_pair_program(soak_ends soak_ends.c)
 add_dependencies(soak_ends soak)
@@ -98,7 +117,7 @@ endfunction()
 
 ts_mutant(ack-before-commit replicator/primary.c)
 add_test(NAME integration/soak-finds-ack-before-commit
-    COMMAND soak --expect-loss --kinds cut-and-kill --faults-a-round 1 --rounds 10
+    COMMAND soak --expect-loss --faults cut-and-kill --faults-a-round 1 --rounds 10
             --history ${CMAKE_CURRENT_BINARY_DIR}/lossy.jsonl
             --bin ${CMAKE_BINARY_DIR}/mutants/ack-before-commit/bin)
 add_test(NAME integration/soak-not-linearizable
@@ -106,12 +125,12 @@ add_test(NAME integration/soak-not-linearizable
 
 ts_mutant(skip-journal-sync replicator/io/journal_writer.c)
 add_test(NAME integration/soak-finds-skip-journal-sync
-    COMMAND soak --expect-loss --kinds kill-both --faults-a-round 1 --rounds 5
+    COMMAND soak --expect-loss --faults kill-both --faults-a-round 1 --rounds 5
             --lost-writes $<TARGET_FILE:lostwrites>
             --bin ${CMAKE_BINARY_DIR}/mutants/skip-journal-sync/bin)
 # The same disk, and a replica that waits for it.
 add_test(NAME integration/soak-lost-writes
-    COMMAND soak --kinds kill-both,kill-primary,kill-primary-nic --faults-a-round 3 --rounds 1
+    COMMAND soak --faults kill-both,kill-primary,kill-primary-nic --faults-a-round 3 --rounds 1
             --lost-writes $<TARGET_FILE:lostwrites>)
 # A disk that fails on demand.
 ts_pair_program(pair_disk pair_disk.c)

@@ -6,7 +6,6 @@
  * undone what earlier rounds were promised. */
 #include "tests/integration/soak.h"
 
-#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,188 +18,190 @@
 #include "lab/netns.h"
 #include "lab/scratch.h"
 
-#define ROUNDS_MAX 10000
 #define READ_BACK_MS 60000
-/* Above the default, so that a busy machine's stalls are not failures: what must not fail over
- * is judged too. */
-#define FAILURE_TIMEOUT_MS 250
-
-enum exit_status {
-    EXIT_HELD = 0,
-    EXIT_BROKEN = 1, /* a promise was broken */
-    EXIT_STUCK = 2,  /* something did not follow in time, or could not be run */
-    EXIT_USAGE = 64,
-};
-
-struct options {
-    unsigned rounds;
-    unsigned faults_a_round; /* 0 = so that all kinds are met */
-    uint64_t seed;
-    uint32_t kinds; /* bit of enum soak_kind */
-    unsigned clients;
-    unsigned freeze_ms_max;
-    bool expect_loss;
-    bool keep;
-    const char *bin;
-    const char *history;     /* file for what clients asked and were told; NULL = none is written */
-    const char *lost_writes; /* the library of lostwrites.c, NULL = a disk that keeps its word */
-};
+#define FAULTS_MAX 100 /* of a round */
+#define NET 77
+/* The disks that fail on demand; a sanitizer does not have them stand in front of it. */
+#ifdef LOSTWRITES_LIBRARY
+#define FAILING_DISKS LOSTWRITES_LIBRARY
+#else
+#define FAILING_DISKS NULL
+#endif
+/* Damage is to be found within the run. */
+#define SCRUB_OFTEN ", scrub-every: 1s"
 
 struct tally {
     struct lab_load **loads; /* owned, one a round */
     unsigned rounds;
+    unsigned read_back; /* so many of them were read back a last time */
     unsigned faults;
     bool stuck;
     uint64_t worst_gap_ns;
     struct lab_verdict total;
 };
 
-static _Noreturn void usage(int status)
+/* ---- the nodes ---- */
+
+static void begin_cluster(struct soak *s, const struct soak_options *o)
 {
-    fputs(
-        "soak [--rounds N] [--seed N] [--kinds NAME,…] [--faults-a-round N] [--clients N]\n"
-        "     [--freeze-ms-max N] [--long] [--bin DIR] [--history FILE] [--keep] [--expect-loss]\n"
-        "     [--lost-writes LIBRARY]\n"
-        "\n"
-        "Exit status: 0 all promises held, 1 one was broken, 2 stuck; with --expect-loss\n"
-        "(for builds that are broken on purpose) 0 when acknowledged writes were lost.\n"
-        "--history writes what every client asked and was told, for `lincheck FILE`.\n"
-        "Kinds:",
-        status == 0 ? stdout : stderr);
-    for (unsigned k = 0; k < SOAK_KINDS; k++) {
-        fprintf(status == 0 ? stdout : stderr, " %s", soak_kind_name(k));
+    struct ts_why why = {{0}};
+    struct lab_pair_config config = {
+        .net = s->net, .failure_timeout_ms = o->failure_timeout_ms, .group_more = SCRUB_OFTEN};
+    struct lab_state state;
+    char text[512];
+    snprintf(config.bin, sizeof config.bin, "%s", o->bin);
+    if (ts_path(config.run, &why, s->dir, "%u", ++s->clusters) != TS_OK ||
+        lab_guard_begin(&s->guard, config.run, lab_pair_nodes, &why) != TS_OK) {
+        fprintf(stderr, "soak: %s\n", why.text);
+        exit(SOAK_EXIT_STUCK);
     }
-    fputs("\n", status == 0 ? stdout : stderr);
-    exit(status);
+    s->voter_lost = false;
+    s->settled = false;
+    if (lab_pair_up(&s->pair, &config, &why) != TS_OK) {
+        fprintf(stderr, "soak: the pair did not start: %s (logs: %s)\n", why.text, config.run);
+        (void)lab_pair_down(&s->pair, &why);
+        exit(SOAK_EXIT_STUCK);
+    }
+    if (!lab_pair_wait_redundant(&s->pair, 60000, &state)) {
+        lab_state_text(&s->pair, &state, text, sizeof text);
+        fprintf(stderr, "soak: the pair never got in sync: %s (logs: %s)\n", text, config.run);
+        (void)lab_pair_down(&s->pair, &why);
+        exit(SOAK_EXIT_STUCK);
+    }
 }
 
-static uint64_t parse_number(const char *text, uint64_t min, uint64_t max)
+static bool end_cluster(struct soak *s, struct tally *t)
 {
-    int64_t n;
-    if (lab_parse_int(lab_bytes(text), &n) != TS_OK || n < 0 || (uint64_t)n < min ||
-        (uint64_t)n > max) {
-        fprintf(stderr, "soak: %s is no number from %" PRIu64 " to %" PRIu64 "\n", text, min, max);
-        exit(EXIT_USAGE);
+    struct ts_why why = {{0}};
+    enum ts_err err = lab_pair_down(&s->pair, &why);
+    if (err != TS_OK) {
+        printf("down: %s\n", why.text);
+        t->stuck = true;
     }
-    return (uint64_t)n;
+    lab_guard_end(&s->guard);
+    return err == TS_OK;
 }
 
-static uint32_t parse_kinds(const char *text)
+/* Has the nodes run on the disks of lostwrites.c; this program itself goes on as ever. */
+static void give_disks(struct soak *s, const struct soak_options *o)
 {
-    uint32_t kinds = 0;
-    while (*text != '\0') {
-        size_t len = strcspn(text, ",");
-        unsigned k = 0;
-        while (k < SOAK_KINDS &&
-               (strlen(soak_kind_name(k)) != len || memcmp(soak_kind_name(k), text, len) != 0)) {
-            k++;
-        }
-        if (k == SOAK_KINDS) {
-            fprintf(stderr, "soak: no kind of fault is called %.*s\n", (int)len, text);
-            usage(EXIT_USAGE);
-        }
-        kinds |= 1u << k;
-        text += len + (text[len] == ',' ? 1 : 0);
+    const char *library = o->lost_writes;
+    bool fail = (o->kinds & (1u << SOAK_HANG_DISK | 1u << SOAK_FILL_DISK | 1u << SOAK_FAIL_SYNC));
+    if (library == NULL && fail) {
+        library = FAILING_DISKS;
+        setenv("LOSTWRITES_THROUGH", "1", 1);
     }
-    return kinds;
+    if (library == NULL || ts_path(s->order, NULL, s->dir, "order") != TS_OK) {
+        return;
+    }
+    setenv("LOSTWRITES_DIR", s->dir, 1);
+    setenv("LOSTWRITES_ONLY", "/groups/", 1);
+    setenv("LOSTWRITES_FAIL", s->order, 1);
+    setenv("LD_PRELOAD", library, 1);
 }
 
-static struct options parse_options(int argc, char **argv)
+static void bring_up(struct soak *s, const struct soak_options *o)
 {
-    static const struct option longs[] = {{"rounds", required_argument, NULL, 'r'},
-                                          {"seed", required_argument, NULL, 's'},
-                                          {"kinds", required_argument, NULL, 'k'},
-                                          {"faults-a-round", required_argument, NULL, 'f'},
-                                          {"clients", required_argument, NULL, 'c'},
-                                          {"freeze-ms-max", required_argument, NULL, 'z'},
-                                          {"bin", required_argument, NULL, 'b'},
-                                          {"history", required_argument, NULL, 'd'},
-                                          {"long", no_argument, NULL, 'l'},
-                                          {"keep", no_argument, NULL, 'K'},
-                                          {"lost-writes", required_argument, NULL, 'w'},
-                                          {"expect-loss", no_argument, NULL, 'x'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {0}};
-    struct options o = {.rounds = 5,
-                        .seed = lab_now_ns() % 1000000007u,
-                        .kinds = (1u << SOAK_KINDS) - 1,
-                        .clients = 16,
-                        .freeze_ms_max = 2500,
-                        .bin = ""};
-    for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
-        switch (c) {
-        case 'r':
-            o.rounds = (unsigned)parse_number(optarg, 1, ROUNDS_MAX);
-            break;
-        case 's':
-            o.seed = parse_number(optarg, 0, INT64_MAX);
-            break;
-        case 'k':
-            o.kinds = parse_kinds(optarg);
-            break;
-        case 'f':
-            o.faults_a_round = (unsigned)parse_number(optarg, 1, 100);
-            break;
-        case 'c':
-            o.clients = (unsigned)parse_number(optarg, 1, LAB_CLIENTS_MAX);
-            break;
-        case 'z':
-            o.freeze_ms_max = (unsigned)parse_number(optarg, 1000, 600000);
-            break;
-        case 'b':
-            o.bin = optarg;
-            break;
-        case 'd':
-            o.history = optarg;
-            break;
-        case 'w':
-            o.lost_writes = optarg;
-            break;
-        case 'l':
-            o.rounds = 100;
-            o.freeze_ms_max = 10000;
-            break;
-        case 'K':
-            o.keep = true;
-            break;
-        case 'x':
-            o.expect_loss = true;
-            break;
-        case 'h':
-            usage(0);
-        default:
-            usage(EXIT_USAGE);
-        }
+    struct ts_why why = {{0}};
+    s->own_network = lab_netns_enter(&why) == TS_OK;
+    s->net = NET;
+    if (!s->own_network) {
+        printf("no network namespace: %s; paths are not dropped\n", why.text);
+        s->net = lab_pair_free_net(NET);
     }
-    return o;
+    if (lab_scratch_make("soak", s->dir) != TS_OK) {
+        fputs("soak: no temporary directory can be made\n", stderr);
+        exit(SOAK_EXIT_STUCK);
+    }
+    give_disks(s, o);
+    begin_cluster(s, o);
 }
 
-/* ---- rounds ---- */
+/* ---- what comes when ---- */
 
-/* The kinds in a random order, dealt again and again: every deck meets all of them. */
+/* The kinds in a random order, dealt again and again: every deck meets all of them. What a round
+ * gets depends on the seed alone, so that one can be run again without those before it. */
 struct deck {
+    struct ts_prng prng;
     enum soak_kind card[SOAK_KINDS];
     unsigned count;
     unsigned next;
+    unsigned dealt;
 };
 
-static enum soak_kind deal(struct deck *d, struct ts_prng *prng)
+static struct deck new_deck(const struct soak_options *o)
+{
+    struct deck d = {.prng = ts_prng_init(o->seed)};
+    for (unsigned k = 0; k < SOAK_KINDS; k++) {
+        if ((o->kinds & 1u << k) != 0) {
+            d.card[d.count++] = k;
+        }
+    }
+    return d;
+}
+
+static enum soak_kind deal(struct deck *d)
 {
     if (d->next == d->count) {
         d->next = 0;
     }
     if (d->next == 0) {
         for (unsigned i = d->count; i > 1; i--) {
-            unsigned j = (unsigned)ts_prng_below(prng, i);
+            unsigned j = (unsigned)ts_prng_below(&d->prng, i);
             enum soak_kind swap = d->card[j];
             d->card[j] = d->card[i - 1];
             d->card[i - 1] = swap;
         }
     }
+    d->dealt++;
     return d->card[d->next++];
 }
 
-static struct lab_load *start_load(struct soak *s, const struct options *o)
+/* How many faults the first rounds have together. Few rounds share all kinds out among them. */
+static unsigned faults_until(const struct soak_options *o, unsigned kinds, unsigned round)
+{
+    round = round < o->rounds ? round : o->rounds;
+    return o->faults_a_round != 0 ? round * o->faults_a_round
+           : o->rounds >= kinds   ? round + (round + 1) / 2
+                                  : round * kinds / o->rounds;
+}
+
+/* Behind these the NIC's voter is gone, and the cluster has none to spare. */
+static bool uses_up_the_cluster(enum soak_kind kind)
+{
+    return kind == SOAK_FAIL_SYNC || kind == SOAK_DAMAGE_AND_START || kind == SOAK_BLANK_DISK;
+}
+
+/* The faults of the next round; a short one leaves some to the round behind it. */
+static unsigned plan_round(const struct soak_options *o, struct deck *d, unsigned round,
+                           enum soak_kind kinds[FAULTS_MAX])
+{
+    unsigned wanted = faults_until(o, d->count, round) - d->dealt;
+    unsigned n = 0;
+    while (n < wanted && n < FAULTS_MAX && (n == 0 || !uses_up_the_cluster(kinds[n - 1]))) {
+        kinds[n++] = deal(d);
+    }
+    return n;
+}
+
+static void print_plan(const struct soak_options *o)
+{
+    struct deck deck = new_deck(o);
+    unsigned all = faults_until(o, deck.count, o->rounds);
+    for (unsigned round = 1; round <= o->rounds || deck.dealt < all; round++) {
+        enum soak_kind kinds[FAULTS_MAX];
+        unsigned faults = plan_round(o, &deck, round, kinds);
+        printf("round %u:", round);
+        for (unsigned i = 0; i < faults; i++) {
+            printf(" %s", soak_kind_name(kinds[i]));
+        }
+        printf("\n");
+    }
+}
+
+/* ---- rounds ---- */
+
+static struct lab_load *start_load(struct soak *s, const struct soak_options *o)
 {
     struct lab_load_config config = lab_load_defaults();
     struct lab_load *load;
@@ -210,7 +211,7 @@ static struct lab_load *start_load(struct soak *s, const struct options *o)
     snprintf(config.tag, sizeof config.tag, "r%u", s->round);
     if (lab_load_start(&load, &config) != TS_OK) {
         fputs("soak: no thread for the load: too many processes?\n", stderr);
-        exit(EXIT_STUCK);
+        exit(SOAK_EXIT_STUCK);
     }
     return load;
 }
@@ -227,18 +228,19 @@ static void print_verdict(const char *what, const struct lab_verdict *v)
 }
 
 /* One round. False ends the run: a broken promise, or stuck. */
-static bool run_round(struct soak *s, const struct options *o, struct deck *deck, unsigned faults,
-                      struct tally *t)
+static bool run_round(struct soak *s, const struct soak_options *o, const enum soak_kind *kinds,
+                      unsigned faults, struct tally *t)
 {
     struct lab_verdict v;
     char what[48];
     bool good = true;
+    s->prng = ts_prng_init(o->seed * 1000003U + s->round);
     s->load = start_load(s, o);
     s->worst_gap_ns = 0;
     t->loads[t->rounds++] = s->load;
     for (unsigned i = 0; i < faults && good; i++) {
         struct soak_fault fault;
-        good = soak_inflict(s, deal(deck, &s->prng), &fault);
+        good = soak_inflict(s, kinds[i], &fault);
         printf("  %s %s: %s\n", good ? "ok   " : "STUCK", soak_kind_name(fault.kind), fault.text);
         fflush(stdout);
         t->faults++;
@@ -257,44 +259,56 @@ static bool run_round(struct soak *s, const struct options *o, struct deck *deck
     return good && lab_verdict_ok(&v);
 }
 
-static void run_rounds(struct soak *s, const struct options *o, struct tally *t)
+/* Everything of every round on this cluster, once more. */
+static bool read_all_back(struct tally *t)
 {
-    struct deck deck = {0};
-    for (unsigned k = 0; k < SOAK_KINDS; k++) {
-        if ((o->kinds & 1u << k) != 0) {
-            deck.card[deck.count++] = k;
-        }
-    }
-    for (s->round = 1; s->round <= o->rounds; s->round++) {
-        /* Few rounds share all kinds out among them. */
-        unsigned faults = o->faults_a_round;
-        if (faults == 0) {
-            unsigned met = (s->round - 1) * deck.count / o->rounds;
-            unsigned meet = s->round * deck.count / o->rounds;
-            faults = o->rounds >= deck.count ? 1 + (s->round % 2) : meet - met;
-        }
-        if (!run_round(s, o, &deck, faults, t)) {
-            break;
-        }
-    }
-}
-
-/* Everything of every round, once more. */
-static void read_all_back(struct tally *t)
-{
-    for (unsigned i = 0; i < t->rounds; i++) {
+    for (; t->read_back < t->rounds; t->read_back++) {
         struct lab_verdict v;
-        if (lab_load_reconcile(t->loads[i], READ_BACK_MS, &v) != TS_OK) {
-            printf("round %u could not be read back in the end\n", i + 1);
+        if (lab_load_reconcile(t->loads[t->read_back], READ_BACK_MS, &v) != TS_OK) {
+            printf("what an earlier round wrote could not be read back in the end\n");
             t->stuck = true;
-            return;
+            return false;
         }
         lab_verdict_add(&t->total, &v);
+    }
+    return lab_verdict_ok(&t->total);
+}
+
+/* Another cluster takes the place of one that has lost a voter. False: the old one must stay. */
+static bool renew(struct soak *s, const struct soak_options *o, struct tally *t)
+{
+    if (!read_all_back(t) || !end_cluster(s, t)) {
+        return false;
+    }
+    if (!o->keep) {
+        lab_scratch_remove(s->pair.run.run);
+    }
+    begin_cluster(s, o);
+    return true;
+}
+
+static void run_rounds(struct soak *s, const struct soak_options *o, struct tally *t)
+{
+    struct deck deck = new_deck(o);
+    unsigned all = faults_until(o, deck.count, o->rounds);
+    bool good = true;
+    for (s->round = 1; good && (s->round <= o->rounds || deck.dealt < all); s->round++) {
+        enum soak_kind kinds[FAULTS_MAX];
+        unsigned faults = plan_round(o, &deck, s->round, kinds);
+        if (s->round < o->from) {
+            continue;
+        }
+        good = !s->voter_lost || renew(s, o, t);
+        good = good && run_round(s, o, kinds, faults, t);
+        if (!good) {
+            printf("round %u failed; again: --seed %" PRIu64 " --from %u, and the same options\n",
+                   s->round, o->seed, s->round);
+        }
     }
 }
 
 /* All rounds in one file: their keys differ. */
-static void write_history(const struct options *o, struct tally *t)
+static void write_history(const struct soak_options *o, struct tally *t)
 {
     if (o->history == NULL) {
         return;
@@ -313,84 +327,39 @@ static void write_history(const struct options *o, struct tally *t)
     }
 }
 
-static void bring_up(struct soak *s, const struct options *o, char run[LAB_SCRATCH_MAX])
-{
-    struct ts_why why = {{0}};
-    struct lab_pair_config config = {.net = 77, .failure_timeout_ms = FAILURE_TIMEOUT_MS};
-    struct lab_state state;
-    char text[512];
-    s->own_network = lab_netns_enter(&why) == TS_OK;
-    if (!s->own_network) {
-        printf("no network namespace: %s; paths are not dropped\n", why.text);
-        config.net = lab_pair_free_net(77);
-    }
-    if (lab_scratch_make("soak", run) != TS_OK) {
-        fputs("soak: no temporary directory can be made\n", stderr);
-        exit(EXIT_STUCK);
-    }
-    snprintf(config.run, sizeof config.run, "%s", run);
-    snprintf(config.bin, sizeof config.bin, "%s", o->bin);
-    if (o->lost_writes != NULL) {
-        /* For the nodes' journals and records; this program itself goes on as ever. */
-        setenv("LOSTWRITES_DIR", run, 1);
-        setenv("LOSTWRITES_ONLY", "/groups/", 1);
-        setenv("LD_PRELOAD", o->lost_writes, 1);
-    }
-    if (lab_guard_begin(&s->guard, run, lab_pair_nodes, &why) != TS_OK) {
-        fprintf(stderr, "soak: %s\n", why.text);
-        exit(EXIT_STUCK);
-    }
-    if (lab_pair_up(&s->pair, &config, &why) != TS_OK) {
-        fprintf(stderr, "soak: the pair did not start: %s (logs: %s)\n", why.text, run);
-        (void)lab_pair_down(&s->pair, &why);
-        exit(EXIT_STUCK);
-    }
-    if (!lab_pair_wait_redundant(&s->pair, 60000, &state)) {
-        lab_state_text(&s->pair, &state, text, sizeof text);
-        fprintf(stderr, "soak: the pair never got in sync: %s (logs: %s)\n", text, run);
-        (void)lab_pair_down(&s->pair, &why);
-        exit(EXIT_STUCK);
-    }
-}
-
-static int judge(const struct options *o, const struct tally *t)
+static int judge(const struct soak_options *o, const struct tally *t)
 {
     bool kept = lab_verdict_ok(&t->total);
     if (o->expect_loss) {
         bool found = t->total.lost > 0;
         puts(found ? "the loss was found, as expected" : "NO LOSS WAS FOUND in a broken build");
-        return found ? EXIT_HELD : EXIT_BROKEN;
+        return found ? SOAK_EXIT_HELD : SOAK_EXIT_BROKEN;
     }
     puts(!kept      ? "BROKEN: see the findings above"
          : t->stuck ? "STUCK: nothing was lost, but something did not follow"
                     : "all promises held");
-    return !kept ? EXIT_BROKEN : t->stuck ? EXIT_STUCK : EXIT_HELD;
+    return !kept ? SOAK_EXIT_BROKEN : t->stuck ? SOAK_EXIT_STUCK : SOAK_EXIT_HELD;
 }
 
 int main(int argc, char **argv)
 {
-    struct options o = parse_options(argc, argv);
-    if (optind != argc) {
-        usage(EXIT_USAGE);
+    struct soak_options o = soak_read_options(argc, argv);
+    if (o.plan) {
+        print_plan(&o);
+        return SOAK_EXIT_HELD;
     }
     struct soak *s = lab_calloc(1, sizeof *s);
-    struct tally t = {.loads = lab_calloc(o.rounds, sizeof(struct lab_load *))};
-    char run[LAB_SCRATCH_MAX];
-    struct ts_why why = {{0}};
-    s->prng = ts_prng_init(o.seed);
+    /* Those that were broken off are made up for. */
+    struct tally t = {.loads = lab_calloc(2 * o.rounds + SOAK_KINDS, sizeof(struct lab_load *))};
     s->freeze_ms_max = o.freeze_ms_max;
     s->settle_ms = o.expect_loss ? 5000 : 60000; /* a broken build need not recover */
     printf("soak: seed %" PRIu64 ", %u rounds\n", o.seed, o.rounds);
     fflush(stdout);
-    bring_up(s, &o, run);
+    bring_up(s, &o);
     run_rounds(s, &o, &t);
-    read_all_back(&t);
+    (void)read_all_back(&t);
     write_history(&o, &t);
-    if (lab_pair_down(&s->pair, &why) != TS_OK) {
-        printf("down: %s\n", why.text);
-        t.stuck = true;
-    }
-    lab_guard_end(&s->guard);
+    (void)end_cluster(s, &t);
     printf("%u rounds, %u faults, longest pause %.1f ms\n", t.rounds, t.faults,
            (double)t.worst_gap_ns / 1e6);
     print_verdict("in all", &t.total);
@@ -399,11 +368,11 @@ int main(int argc, char **argv)
         lab_load_free(t.loads[i]);
     }
     free(t.loads);
-    free(s);
-    if (status == EXIT_HELD && !o.keep) {
-        lab_scratch_remove(run);
+    if (status == SOAK_EXIT_HELD && !o.keep) {
+        lab_scratch_remove(s->dir);
     } else {
-        printf("data and logs: %s; again with --seed %" PRIu64 "\n", run, o.seed);
+        printf("data and logs: %s; again with --seed %" PRIu64 "\n", s->dir, o.seed);
     }
+    free(s);
     return status;
 }

@@ -32,7 +32,7 @@ static pid_t start_soak(const char *tmp)
     assert_true(pid >= 0);
     if (pid == 0) {
         (void)setenv("TMPDIR", tmp, 1);
-        (void)execl(program, program, "--rounds", "1000", "--kinds", "kill-secondary",
+        (void)execl(program, program, "--rounds", "1000", "--faults", "kill-secondary",
                     (char *)NULL);
         _exit(127);
     }
@@ -48,7 +48,7 @@ static bool find_run(const char *tmp, char run[TS_PATH_MAX])
     assert_non_null(d);
     while (!found && (e = readdir(d)) != NULL) {
         found = strncmp(e->d_name, "twinstep-soak-", 14) == 0 &&
-                ts_path(run, NULL, tmp, "%s", e->d_name) == TS_OK;
+                ts_path(run, NULL, tmp, "%s/1", e->d_name) == TS_OK;
     }
     (void)closedir(d);
     return found;
