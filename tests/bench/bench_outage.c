@@ -1,15 +1,25 @@
-/* How long a client waits when the primary's replica is killed: a closed-loop client (one
- * request under way, a new attempt within 1 ms) over many SIGKILLs. The figure of a round is
- * the largest pause between two acknowledgements, from the kill until 200 acknowledgements later: a
- * stall of the disk meanwhile counts too, and is told apart from the takeover.
- * Prints a line a round and one JSON line. */
+/* How long clients wait, over many repetitions of one fault:
+ *
+ *   kill       SIGKILL of the primary's replica, seen by a closed-loop client: one request under
+ * way, a new attempt within 1 ms hung-disk  the syncs of the primary's disk do not return any more;
+ * the same client handoff    `twinstep handoff`, seen by a client that stays connected, with 16
+ * requests under way; it must see no error, and each request carried out once and in order
+ *
+ * The figure of a round is the largest pause between two acknowledgements, from the fault until 200
+ * acknowledgements later: a stall of the disk meanwhile counts too, and is told apart from the
+ * takeover. Prints a line a round and a summary; with --json the summary is one JSON line. */
+#include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/ids.h"
+#include "lab/clock.h"
+#include "lab/counter.h"
 #include "lab/demo.h"
+#include "lab/exec.h"
 #include "lab/fault.h"
 #include "lab/load.h"
 #include "lab/netns.h"
@@ -20,10 +30,26 @@
 #define ROUNDS_DEFAULT 30
 #define ROUNDS_MAX 1000
 #define WAIT_MS 60000
+#define FAILURE_TIMEOUT_MS 100
+/* A failover that nobody asked for would close the connection that must stay. */
+#define CALM_TIMEOUT_MS 500
+#define PIPELINE 16
+
+enum fault {
+    KILL,
+    HUNG_DISK,
+    HANDOFF,
+};
+
+static const char *const fault_names[] = {"kill", "hung-disk", "handoff"};
 
 struct outage {
+    enum fault fault;
+    bool as_json;
+    char run[LAB_SCRATCH_MAX];
+    char order[TS_PATH_MAX]; /* tells the disks what to fail */
     struct lab_pair pair;
-    struct lab_load *load;
+    struct lab_load *load; /* the closed-loop client; none in handoffs */
     double ms[ROUNDS_MAX];
     double ready_ms[ROUNDS_MAX]; /* from the kill until the new primary answers */
     unsigned ready;
@@ -38,22 +64,40 @@ static _Noreturn void fail(struct outage *o, const char *what)
     exit(1);
 }
 
-static void start(struct outage *o, const char *run)
+static void start(struct outage *o)
 {
     struct ts_why why = {{0}};
-    struct lab_pair_config config = {.net = 78, .failure_timeout_ms = 100};
-    struct lab_load_config load = lab_load_defaults();
+    struct lab_pair_config config = {.net = 78, .failure_timeout_ms = FAILURE_TIMEOUT_MS};
     struct lab_state state;
+    if (o->fault == HANDOFF) {
+        config.failure_timeout_ms = CALM_TIMEOUT_MS;
+    }
     if (lab_netns_enter(&why) != TS_OK) {
         config.net = lab_pair_free_net(78);
     }
-    snprintf(config.run, sizeof config.run, "%s", run);
+    if (ts_path(config.run, &why, o->run, "pair") != TS_OK ||
+        ts_path(o->order, &why, o->run, "order") != TS_OK) {
+        fail(o, why.text);
+    }
+    if (o->fault == HUNG_DISK) {
+        /* Writes and syncs reach the real disk, until they are told to hang. */
+        setenv("LOSTWRITES_DIR", o->run, 1);
+        setenv("LOSTWRITES_ONLY", "/groups/", 1);
+        setenv("LOSTWRITES_THROUGH", "1", 1);
+        setenv("LOSTWRITES_FAIL", o->order, 1);
+        setenv("LD_PRELOAD", LOSTWRITES_LIBRARY, 1);
+    }
     if (lab_pair_up(&o->pair, &config, &why) != TS_OK) {
         fail(o, why.text);
     }
     if (!lab_pair_wait_redundant(&o->pair, WAIT_MS, &state)) {
         fail(o, "the pair never got in sync");
     }
+}
+
+static void start_load(struct outage *o)
+{
+    struct lab_load_config load = lab_load_defaults();
     load.addrs = lab_pair_addrs(&o->pair);
     load.clients = 1;
     load.keys = 1;
@@ -91,38 +135,117 @@ static void tell_parts(struct outage *o, const struct lab_load_now *pause, uint6
     printf("\n");
 }
 
-/* One SIGKILL; gives the longest pause in milliseconds. */
-static double measure(struct outage *o)
+static unsigned wait_primary(struct outage *o, uint64_t *epoch)
 {
-    struct ts_why why = {{0}};
     struct lab_state state;
-    struct lab_fault f;
-    if (!lab_load_wait_acks(o->load, 500, WAIT_MS)) {
-        fail(o, "the client is not served");
-    }
     if (!lab_pair_wait_redundant(&o->pair, WAIT_MS, &state)) {
         fail(o, "no redundancy");
     }
-    int primary = lab_state_primary(&state);
-    uint64_t epoch = lab_state_epoch(&state);
-    lab_load_reset_gap(o->load);
-    lab_fault_kill(&f, &o->pair.run, lab_pair_node(&o->pair, (unsigned)primary), "replica",
-                   LAB_PAIR_GROUP);
+    *epoch = lab_state_epoch(&state);
+    return (unsigned)lab_state_primary(&state);
+}
+
+/* Gives the primary of the newer epoch, once both are in sync in it. */
+static unsigned wait_newer(struct outage *o, uint64_t epoch)
+{
+    uint64_t now;
+    unsigned primary;
+    do {
+        primary = wait_primary(o, &now);
+    } while (now == epoch);
+    return primary;
+}
+
+static uint64_t kill_primary(struct outage *o, unsigned primary)
+{
+    struct ts_why why = {{0}};
+    struct lab_fault f;
+    lab_fault_kill(&f, &o->pair.run, lab_pair_node(&o->pair, primary), "replica", LAB_PAIR_GROUP);
     if (lab_fault_inject(&f, &why) != TS_OK || lab_fault_observe(&f, &why) != TS_OK) {
         fail(o, why.text);
     }
+    return f.injected_ns;
+}
+
+static uint64_t hang_primary(struct outage *o, unsigned primary)
+{
+    struct ts_why why = {{0}};
+    char text[TS_PATH_MAX];
+    int n = snprintf(text, sizeof text, "sync 0 /%s/groups/", lab_pair_node(&o->pair, primary));
+    uint64_t now = lab_now_ns();
+    if (ts_file_replace(o->order, text, (size_t)n, 0644, &why) != TS_OK) {
+        fail(o, why.text);
+    }
+    return now;
+}
+
+/* One fault and the closed-loop client; gives the longest pause in milliseconds. */
+static double measure(struct outage *o)
+{
+    uint64_t epoch;
+    if (!lab_load_wait_acks(o->load, 500, WAIT_MS)) {
+        fail(o, "the client is not served");
+    }
+    unsigned primary = wait_primary(o, &epoch);
+    lab_load_reset_gap(o->load);
+    uint64_t at = o->fault == KILL ? kill_primary(o, primary) : hang_primary(o, primary);
     if (!lab_load_wait_acks(o->load, 200, WAIT_MS)) {
-        fail(o, "the client is not served after the kill");
+        fail(o, "the client is not served after the fault");
     }
     struct lab_load_now pause = lab_load_now(o->load);
+    if (o->fault == HUNG_DISK && unlink(o->order) != 0) {
+        fail(o, "the disk cannot be mended");
+    }
     double ms = (double)pause.longest_gap_ns / 1e6;
-    do {
-        if (!lab_pair_wait_redundant(&o->pair, WAIT_MS, &state)) {
-            fail(o, "redundancy did not come back");
-        }
-    } while (lab_state_epoch(&state) == epoch);
+    unsigned heir = wait_newer(o, epoch);
     printf("round %2u: %6.2f ms:", o->rounds + 1, ms);
-    tell_parts(o, &pause, f.injected_ns, (unsigned)lab_state_primary(&state));
+    tell_parts(o, &pause, at, heir);
+    return ms;
+}
+
+static void hand_over(struct outage *o)
+{
+    char program[TS_PATH_MAX];
+    struct ts_why why = {{0}};
+    char out[1024] = "";
+    if (ts_path(program, &why, o->pair.run.bin, "twinstep") != TS_OK) {
+        fail(o, why.text);
+    }
+    const char *argv[] = {program,     "handoff", "--dir",        o->pair.run.run,
+                          "--timeout", "30",      LAB_PAIR_GROUP, NULL};
+    if (lab_exec(argv, NULL, out, sizeof out, &why) != TS_OK) {
+        fail(o, why.text);
+    }
+}
+
+/* One handoff and a client that stays connected to who was the primary. (Back again it would be
+ * closed: each round has a client of its own.) */
+static double measure_handoff(struct outage *o)
+{
+    struct lab_addrs addrs = lab_pair_addrs(&o->pair);
+    struct ts_why why = {{0}};
+    struct lab_counter *c;
+    struct lab_counter_result r;
+    uint64_t epoch;
+    char key[24];
+    unsigned primary = wait_primary(o, &epoch);
+    snprintf(key, sizeof key, "count%u", o->rounds);
+    if (lab_counter_start(&c, &addrs.a[primary], key, PIPELINE, &why) != TS_OK) {
+        fail(o, why.text);
+    }
+    bool served = lab_counter_wait(c, 500, WAIT_MS);
+    lab_counter_reset_gap(c);
+    hand_over(o);
+    served = served && lab_counter_wait(c, 200, WAIT_MS);
+    double ms = (double)lab_counter_gap(c) / 1e6;
+    lab_counter_stop(c, &r);
+    if (!served || r.closed || r.wrong[0] != '\0' || r.answered != r.sent) {
+        fprintf(stderr, "%" PRIu64 " of %" PRIu64 " requests answered%s %s\n", r.answered, r.sent,
+                r.closed ? ", closed" : "", r.wrong);
+        fail(o, "the client saw an error");
+    }
+    (void)wait_newer(o, epoch);
+    printf("round %2u: %6.2f ms\n", o->rounds + 1, ms);
     return ms;
 }
 
@@ -133,51 +256,127 @@ static int compare_double(const void *a, const void *b)
     return (*x > *y) - (*x < *y);
 }
 
-/* p50, p90, p99 and the longest, as JSON members whose names begin with `prefix`. */
-static void print_spread(const char *prefix, double *ms, unsigned n)
+struct spread {
+    double p50;
+    double p90;
+    double p99;
+    double max;
+};
+
+static struct spread spread_of(double *ms, unsigned n)
+{
+    qsort(ms, n, sizeof ms[0], compare_double);
+    return (struct spread){ms[n / 2], ms[n * 9 / 10], ms[(n * 99 + 99) / 100 - 1], ms[n - 1]};
+}
+
+/* As JSON members whose names begin with `prefix`, or as a line. */
+static void print_spread(const struct outage *o, const char *prefix, const char *what, double *ms,
+                         unsigned n)
 {
     if (n == 0) {
         return;
     }
-    qsort(ms, n, sizeof ms[0], compare_double);
-    printf(",\"%sp50_ms\":%.2f,\"%sp90_ms\":%.2f,\"%sp99_ms\":%.2f,\"%smax_ms\":%.2f", prefix,
-           ms[n / 2], prefix, ms[n * 9 / 10], prefix, ms[(n * 99 + 99) / 100 - 1], prefix,
-           ms[n - 1]);
+    struct spread s = spread_of(ms, n);
+    if (o->as_json) {
+        printf(",\"%sp50_ms\":%.2f,\"%sp90_ms\":%.2f,\"%sp99_ms\":%.2f,\"%smax_ms\":%.2f", prefix,
+               s.p50, prefix, s.p90, prefix, s.p99, prefix, s.max);
+    } else {
+        printf("%s: p50 %.2f ms, p90 %.2f ms, p99 %.2f ms, longest %.2f ms\n", what, s.p50, s.p90,
+               s.p99, s.max);
+    }
+}
+
+static void print_summary(struct outage *o)
+{
+    const char *name = fault_names[o->fault];
+    if (o->as_json) {
+        printf("{\"fault\":\"%s\",\"failure_timeout_ms\":%u,\"rounds\":%u,\"rounds_told\":%u", name,
+               o->pair.config.failure_timeout_ms, o->rounds, o->ready);
+    }
+    print_spread(o, "", "longest pause of the client", o->ms, o->rounds);
+    print_spread(o, "ready_", "until the new primary answers", o->ready_ms, o->ready);
+    double median = spread_of(o->ms, o->rounds).p50 / o->pair.config.failure_timeout_ms;
+    if (o->as_json) {
+        printf(",\"p50_failure_timeouts\":%.2f}\n", median);
+    } else {
+        printf("%s, %u rounds: the median is %.2f failure-timeouts of %u ms\n", name, o->rounds,
+               median, o->pair.config.failure_timeout_ms);
+    }
+}
+
+static _Noreturn void usage(void)
+{
+    fputs("usage: bench_outage [ROUNDS] [--fault kill|hung-disk|handoff] [--json]\n", stderr);
+    exit(64);
+}
+
+static unsigned read_options(struct outage *o, int argc, char **argv)
+{
+    static const struct option longs[] = {
+        {"fault", required_argument, NULL, 'f'}, {"json", no_argument, NULL, 'j'}, {0}};
+    int64_t rounds = ROUNDS_DEFAULT;
+    for (int c; (c = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
+        if (c == 'j') {
+            o->as_json = true;
+        } else if (c == 'f') {
+            o->fault = KILL;
+            while (strcmp(fault_names[o->fault], optarg) != 0) {
+                if (o->fault++ == HANDOFF) {
+                    usage();
+                }
+            }
+        } else {
+            usage();
+        }
+    }
+    if (argc - optind > 1 ||
+        (optind < argc && (lab_parse_int(lab_bytes(argv[optind]), &rounds) != TS_OK || rounds < 1 ||
+                           rounds > ROUNDS_MAX))) {
+        usage();
+    }
+    return (unsigned)rounds;
+}
+
+/* Nothing was lost meanwhile, or the figures are worth nothing. */
+static void judge(struct outage *o)
+{
+    struct lab_verdict v;
+    lab_load_stop(o->load);
+    if (lab_load_reconcile(o->load, WAIT_MS, &v) != TS_OK || !lab_verdict_ok(&v)) {
+        fail(o, "the run broke a promise or could not be read back: its figures are worth nothing");
+    }
+    lab_load_free(o->load);
 }
 
 int main(int argc, char **argv)
 {
     struct outage *o = calloc(1, sizeof *o);
-    char run[LAB_SCRATCH_MAX];
     struct ts_why why = {{0}};
-    struct lab_verdict v;
-    int64_t rounds = ROUNDS_DEFAULT;
-    if (o == NULL || lab_scratch_make("outage", run) != TS_OK ||
-        (argc > 1 && (lab_parse_int(lab_bytes(argv[1]), &rounds) != TS_OK || rounds < 1 ||
-                      rounds > ROUNDS_MAX))) {
-        fputs("usage: bench_outage [ROUNDS]\n", stderr);
-        free(o);
-        return 64;
+    if (o == NULL) {
+        return 1;
     }
-    start(o, run);
-    while (o->rounds < (unsigned)rounds) {
-        double ms = measure(o);
+    unsigned rounds = read_options(o, argc, argv);
+    if (lab_scratch_make("outage", o->run) != TS_OK) {
+        fputs("bench_outage: no temporary directory can be made\n", stderr);
+        return 1;
+    }
+    start(o);
+    if (o->fault != HANDOFF) {
+        start_load(o);
+    }
+    while (o->rounds < rounds) {
+        double ms = o->fault == HANDOFF ? measure_handoff(o) : measure(o);
         o->ms[o->rounds++] = ms;
         fflush(stdout);
     }
-    lab_load_stop(o->load);
-    if (lab_load_reconcile(o->load, WAIT_MS, &v) != TS_OK || !lab_verdict_ok(&v)) {
-        fail(o, "the run broke a promise or could not be read back: its figures are worth nothing");
+    if (o->load != NULL) {
+        judge(o);
     }
-    printf("{\"rounds\":%u,\"rounds_told\":%u", o->rounds, o->ready);
-    print_spread("", o->ms, o->rounds);
-    print_spread("ready_", o->ready_ms, o->ready);
-    printf("}\n");
-    lab_load_free(o->load);
+    print_summary(o);
     if (lab_pair_down(&o->pair, &why) != TS_OK) {
         fprintf(stderr, "bench_outage: %s\n", why.text);
     }
-    lab_scratch_remove(run);
+    lab_scratch_remove(o->run);
     free(o);
     return 0;
 }

@@ -1,24 +1,18 @@
 /* The operator hands over (R4.5): with a running pair under load, the twinstep command, and what it
  * says when it cannot be. Nothing that was acknowledged is lost; how long the clients waited is
  * told, and judged by nobody here. */
-#include <arpa/inet.h>
-#include <netinet/tcp.h>
-#include <poll.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
-#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "lab/clock.h"
+#include "lab/counter.h"
 #include "lab/exec.h"
 #include "tests/integration/fixture.h"
 
@@ -132,91 +126,19 @@ static void test_handoffs_under_load_lose_nothing(void **state)
 /* ---- a client that stays connected ---- */
 
 #define PIPELINE 16
-#define PORT 6379
 
-/* Counts on one key, so many requests ahead of the answers. */
-struct counter {
-    int fd;
+static struct lab_counter *start_counter(unsigned nic, unsigned number)
+{
+    struct lab_addrs addrs = lab_pair_addrs(&fixture.pair);
+    struct lab_counter *c = NULL;
+    struct ts_why why = {{0}};
     char key[16];
-    atomic_bool stop;
-    uint64_t sent;
-    atomic_ullong answered;
-    uint64_t gap_ns;    /* the longest time without an answer */
-    atomic_bool closed; /* by the other end */
-    char wrong[192];    /* the first answer that was not the next number */
-};
-
-static void send_one(struct counter *c)
-{
-    char text[64];
-    int n =
-        snprintf(text, sizeof text, "*2\r\n$4\r\nINCR\r\n$%zu\r\n%s\r\n", strlen(c->key), c->key);
-    c->closed = c->closed || send(c->fd, text, (size_t)n, MSG_NOSIGNAL) != n;
-    c->sent++;
-}
-
-static void take_line(struct counter *c, const char *line)
-{
-    char want[32];
-    snprintf(want, sizeof want, ":%llu", (unsigned long long)++c->answered);
-    if (strcmp(line, want) != 0 && c->wrong[0] == '\0') {
-        snprintf(c->wrong, sizeof c->wrong, "%s in place of %s", line, want);
+    snprintf(key, sizeof key, "count%u", number);
+    if (lab_counter_start(&c, &addrs.a[nic], key, PIPELINE, &why) != TS_OK) {
+        print_error("%s\n", why.text);
+        fail();
     }
-}
-
-static void *count(void *arg)
-{
-    struct counter *c = arg;
-    char line[96];
-    size_t len = 0;
-    uint64_t last = lab_now_ns();
-    while (!c->closed && (!atomic_load(&c->stop) || c->answered < c->sent)) {
-        char in[4096];
-        while (!c->closed && !atomic_load(&c->stop) && c->sent < c->answered + PIPELINE) {
-            send_one(c);
-        }
-        struct pollfd p = {.fd = c->fd, .events = POLLIN};
-        ssize_t n = poll(&p, 1, WAIT_MS) == 1 ? recv(c->fd, in, sizeof in, 0) : 0;
-        uint64_t now = lab_now_ns();
-        c->gap_ns = now - last > c->gap_ns ? now - last : c->gap_ns;
-        last = now;
-        c->closed = n <= 0;
-        for (ssize_t i = 0; i < n; i++) {
-            line[len] = in[i] == '\r' ? '\0' : in[i];
-            bool whole = in[i] == '\n';
-            if (whole) {
-                take_line(c, line);
-            }
-            len = whole || len + 1 == sizeof line ? 0 : len + 1;
-        }
-    }
-    return NULL;
-}
-
-static void connect_counter(struct counter *c, unsigned nic, unsigned number)
-{
-    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(PORT)};
-    int one = 1;
-    *c = (struct counter){.fd = socket(AF_INET, SOCK_STREAM, 0)};
-    snprintf(c->key, sizeof c->key, "count%u", number);
-    assert_int_equal(inet_pton(AF_INET, fixture.pair.cluster.nodes[nic].paths[0], &to.sin_addr), 1);
-    assert_int_equal(connect(c->fd, (struct sockaddr *)&to, sizeof to), 0);
-    assert_int_equal(setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one), 0);
-}
-
-static void wait_answered(struct counter *c, unsigned more)
-{
-    uint64_t end = lab_now_ns() + WAIT_MS * TS_NS_PER_MS;
-    uint64_t wanted = atomic_load(&c->answered) + more;
-    while (atomic_load(&c->answered) < wanted) {
-        if (c->closed || lab_now_ns() >= end) {
-            print_error("%s after %llu of %llu answers\n",
-                        c->closed ? "the connection was closed" : "no answer came",
-                        (unsigned long long)c->answered, (unsigned long long)wanted);
-            fail();
-        }
-        lab_pause_ms(1);
-    }
+    return c;
 }
 
 /* Goal: a pipelined client that stays where it is sees no error: each of its requests is carried
@@ -226,28 +148,23 @@ static void test_connected_client_sees_no_error(void **state)
     (void)state;
     uint64_t gap[HANDOFFS];
     for (unsigned i = 0; i < HANDOFFS; i++) {
-        static struct counter c;
-        pthread_t thread;
+        struct lab_counter_result r;
         wait_redundant();
-        unsigned primary = fixture_primary(&fixture);
-        connect_counter(&c, primary, i);
-        assert_int_equal(pthread_create(&thread, NULL, count, &c), 0);
-        wait_answered(&c, 10 * PIPELINE);
+        struct lab_counter *c = start_counter(fixture_primary(&fixture), i);
+        assert_true(lab_counter_wait(c, 10 * PIPELINE, WAIT_MS));
         if (!handoff("kv", NULL, NULL)) {
             print_error("%s\n", said);
             fail();
         }
-        wait_answered(&c, 10 * PIPELINE);
-        atomic_store(&c.stop, true);
-        assert_int_equal(pthread_join(thread, NULL), 0);
-        assert_int_equal(close(c.fd), 0);
-        if (c.closed || c.wrong[0] != '\0' || c.answered != c.sent) {
+        bool goes_on = lab_counter_wait(c, 10 * PIPELINE, WAIT_MS);
+        lab_counter_stop(c, &r);
+        if (!goes_on || r.closed || r.wrong[0] != '\0' || r.answered != r.sent) {
             print_error("handoff %u: %s, %llu of %llu answered %s\n", i,
-                        c.closed ? "closed" : "not closed", (unsigned long long)c.answered,
-                        (unsigned long long)c.sent, c.wrong);
+                        r.closed ? "closed" : "not closed", (unsigned long long)r.answered,
+                        (unsigned long long)r.sent, r.wrong);
             fail();
         }
-        gap[i] = c.gap_ns;
+        gap[i] = r.gap_ns;
     }
     qsort(gap, HANDOFFS, sizeof gap[0], by_size);
     uint64_t median = gap[HANDOFFS / 2];
@@ -261,23 +178,21 @@ static void test_connected_client_sees_no_error(void **state)
 static void test_carried_on_client_is_closed_with_the_primary(void **state)
 {
     (void)state;
-    static struct counter c;
-    pthread_t thread;
+    struct lab_counter_result r;
     wait_redundant();
     unsigned primary = fixture_primary(&fixture);
-    connect_counter(&c, primary, HANDOFFS);
-    assert_int_equal(pthread_create(&thread, NULL, count, &c), 0);
-    wait_answered(&c, PIPELINE);
+    struct lab_counter *c = start_counter(primary, HANDOFFS);
+    assert_true(lab_counter_wait(c, PIPELINE, WAIT_MS));
     if (!handoff("kv", name(1 - primary), NULL)) {
         print_error("%s\n", said);
         fail();
     }
     wait_redundant();
     fixture_kill_node(1 - primary);
-    assert_int_equal(pthread_join(thread, NULL), 0);
-    assert_int_equal(close(c.fd), 0);
-    assert_true(c.closed && c.answered > 0);
-    assert_string_equal(c.wrong, "");
+    assert_true(lab_counter_wait_closed(c, WAIT_MS));
+    lab_counter_stop(c, &r);
+    assert_true(r.closed && r.answered > 0);
+    assert_string_equal(r.wrong, "");
     fixture_start_node(1 - primary);
     wait_redundant();
 }
