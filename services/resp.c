@@ -543,3 +543,34 @@ void resp_put_verbatim(struct resp_writer *w, const void *text, size_t n)
     put(w, text, n);
     put(w, "\r\n", 2);
 }
+
+size_t resp_reply_len(struct ts_bytes bytes)
+{
+    size_t at = 0;
+    for (uint64_t left = 1; left > 0; left--) {
+        const uint8_t *eol = at < bytes.len ? memchr(bytes.data + at, '\n', bytes.len - at) : NULL;
+        if (eol == NULL || eol - (bytes.data + at) < 2) {
+            return 0;
+        }
+        char type = (char)bytes.data[at];
+        struct ts_bytes digits = {bytes.data + at + 1, (size_t)(eol - (bytes.data + at)) - 2};
+        int64_t n = 0;
+        bool counts = strchr("$=!*~>%", type) != NULL;
+        if (counts && !resp_parse_i64(digits, &n)) {
+            return 0;
+        }
+        at = (size_t)(eol - bytes.data) + 1;
+        if (n <= 0 && type != '$' && type != '=' && type != '!') {
+            continue;
+        }
+        if (type == '*' || type == '~' || type == '>' || type == '%') {
+            left += (uint64_t)n * (type == '%' ? 2 : 1);
+        } else if (counts && n >= 0) {
+            if ((uint64_t)n > bytes.len - at || bytes.len - at - (size_t)n < 2) {
+                return 0;
+            }
+            at += (size_t)n + 2;
+        }
+    }
+    return at;
+}

@@ -103,6 +103,9 @@ struct resp_writer resp_writer_init(struct svc_out *out, enum resp_version versi
 /* TS_OK, or TS_ERR_LIMIT after a reply that did not fit: the sink is then as it was at init. */
 enum ts_err resp_writer_finish(struct resp_writer *w) TS_MUST_USE;
 
+/* Bytes of the reply that these begin with, all that it holds included; 0: it is not whole. */
+size_t resp_reply_len(struct ts_bytes bytes);
+
 void resp_put_simple(struct resp_writer *w, const char *text);
 /* An array of such: what HELP answers. */
 void resp_put_lines(struct resp_writer *w, const char *const *lines, size_t n);

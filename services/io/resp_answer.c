@@ -119,6 +119,11 @@ static void answer_ordered(struct resp_conn *c, struct resp_owner o, struct ts_b
             c->out = resp_pool_take(c->server);
         }
         resp_session_answer(c, o.kind, reply, &c->out);
+    } else if (o.kind == RESP_OWNER_EXEC) {
+        resp_late_answer(c, reply);
+        if (c->closing) {
+            return;
+        }
     } else {
         reply = o.kind == RESP_OWNER_WATCH ? resp_multi_watched(c, reply) : reply;
         put_out(c, reply.data, reply.len);
@@ -334,7 +339,7 @@ void resp_answer_refuse_pending(struct resp_server *s)
         c->pending--;
         s->stats.refused++;
         resp_session_unordered(c, o.kind);
-        o.kind = o.kind == RESP_OWNER_WATCH ? o.kind : RESP_OWNER_PLAIN;
+        o.kind = o.kind <= RESP_OWNER_EXEC ? o.kind : RESP_OWNER_PLAIN;
         answer_ordered(c, o, (struct ts_bytes){(const uint8_t *)line, (size_t)n});
     }
     s->pending_first = 0;

@@ -4,7 +4,10 @@
 
 #include "services/io/resp_conn.h"
 
-#define LINE_MAX_BYTES 640
+#define LINE_MAX_BYTES 896
+#define NO_PAUSE \
+    "ERR CLIENT PAUSE is not there: one client could stop all others. A handoff needs none " \
+    "(`twinstep handoff`)"
 
 /* Copies a name of printable characters without blanks; false when it is none, or too long. */
 static bool copy_name(char out[RESP_NAME_MAX], struct ts_bytes name)
@@ -58,32 +61,52 @@ static void address_text(const uv_tcp_t *tcp,
     snprintf(out, RESP_ADDR_MAX, where.ss_family == AF_INET6 ? "[%s]:%u" : "%s:%u", host, port);
 }
 
-static size_t client_line(const struct resp_conn *c, char line[LINE_MAX_BYTES])
+void resp_client_address(const struct resp_conn *c, bool local, char out[RESP_ADDR_MAX])
 {
+    address_text(&c->tcp, local ? uv_tcp_getsockname : uv_tcp_getpeername, out);
+}
+
+/* In the order of Redis 7.0; what it has no figure for here is 0. */
+static size_t client_line(const struct resp_conn *c, const struct resp_conn *asker,
+                          char line[LINE_MAX_BYTES])
+{
+    const struct resp_server *s = c->server;
     char peer[RESP_ADDR_MAX];
     char local[RESP_ADDR_MAX];
     uv_os_fd_t fd = -1;
-    address_text(&c->tcp, uv_tcp_getpeername, peer);
-    address_text(&c->tcp, uv_tcp_getsockname, local);
+    char flags[3] = {0};
+    size_t n = 0;
+    resp_client_address(c, false, peer);
+    resp_client_address(c, true, local);
     (void)uv_fileno((const uv_handle_t *)&c->tcp, &fd);
-    int n = snprintf(
+    if (resp_pubsub_count(c) > 0) {
+        flags[n++] = 'P';
+    }
+    flags[n] = c->waiting ? 'b' : c->multi.on ? 'x' : n == 0 ? 'N' : '\0';
+    size_t kept = c->in_len - c->in_at + (c == asker ? s->request_bytes : 0);
+    size_t memory = sizeof(*c) + c->in_cap + c->out.cap + c->multi.commands.cap + c->bytes_total;
+    int len = snprintf(
         line, LINE_MAX_BYTES,
-        "id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu flags=%s db=0 sub=%u psub=%u qbuf=%zu "
-        "obl=%zu unanswered=%llu cmd=%s user=%s lib-name=%s lib-ver=%s resp=%d\n",
+        "id=%llu addr=%s laddr=%s fd=%d name=%s age=%llu idle=%llu flags=%s db=0 sub=%u psub=%u "
+        "ssub=0 multi=%d qbuf=%zu qbuf-free=%zu argv-mem=0 multi-mem=%zu rbs=%zu rbp=0 obl=%zu "
+        "oll=0 omem=0 tot-mem=%zu events=%s cmd=%s user=%s redir=-1 resp=%d lib-name=%s "
+        "lib-ver=%s unanswered=%llu\n",
         (unsigned long long)c->id, peer, local, (int)fd, c->name,
-        (unsigned long long)((uv_now(c->server->loop) - c->since_ms) / 1000),
-        resp_pubsub_count(c) > 0 ? "P" : "N", c->subscribed.count[RESP_CHANNEL],
-        c->subscribed.count[RESP_PATTERN], c->in_len - c->in_at, c->bytes_total,
-        (unsigned long long)(c->ordered - c->answered), c->last_command, resp_auth_name(c),
-        c->lib_name, c->lib_ver, (int)c->version);
-    return n < LINE_MAX_BYTES ? (size_t)n : LINE_MAX_BYTES - 1;
+        (unsigned long long)((uv_now(s->loop) - c->since_ms) / 1000),
+        (unsigned long long)((uv_now(s->loop) - c->heard_ms) / 1000), flags,
+        c->subscribed.count[RESP_CHANNEL], c->subscribed.count[RESP_PATTERN],
+        c->multi.on ? (int)c->multi.count : -1, kept, c->in_cap - c->in_len, c->multi.commands.len,
+        c->out.cap, c->bytes_total, memory, c->writing ? "rw" : "r", c->last_command,
+        resp_auth_name(c), (int)c->version, c->lib_name, c->lib_ver,
+        (unsigned long long)(c->ordered - c->answered));
+    return len < LINE_MAX_BYTES ? (size_t)len : LINE_MAX_BYTES - 1;
 }
 
 static void run_info(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
 {
     (void)req;
     char line[LINE_MAX_BYTES];
-    size_t n = client_line(c, line);
+    size_t n = client_line(c, c, line);
     resp_put_verbatim(w, line, n);
 }
 
@@ -98,32 +121,35 @@ static bool id_wanted(const struct resp_request *req, uint64_t id)
     return false;
 }
 
-/* CLIENT LIST, LIST TYPE normal, LIST ID n… False: the error is written. */
-static bool list_filter(const struct resp_request *req, struct resp_writer *w, bool *by_id)
+enum listed {
+    LISTED_ALL,
+    LISTED_BY_ID,
+    LISTED_BY_TYPE,
+};
+
+/* CLIENT LIST, LIST TYPE t, LIST ID n… False: the error is written. */
+static bool list_filter(const struct resp_request *req, struct resp_writer *w, enum listed *how,
+                        enum resp_client_type *type)
 {
-    *by_id = req->argc > 3 && resp_word_is(req->args[2], "id");
-    for (size_t i = 3; *by_id && i < req->argc; i++) {
+    *how = LISTED_ALL;
+    if (req->argc == 2) {
+        return true;
+    }
+    if (req->argc == 4 && resp_word_is(req->args[2], "type")) {
+        *how = LISTED_BY_TYPE;
+        return resp_client_type(req->args[3], type, w);
+    }
+    if (req->argc == 3 || !resp_word_is(req->args[2], "id")) {
+        resp_put_error(w, "ERR syntax error");
+        return false;
+    }
+    *how = LISTED_BY_ID;
+    for (size_t i = 3; i < req->argc; i++) {
         int64_t v = 0;
         if (!resp_parse_i64(req->args[i], &v) || v <= 0) {
             resp_put_error(w, "ERR Invalid client ID");
             return false;
         }
-    }
-    if (*by_id || req->argc == 2) {
-        return true;
-    }
-    if (req->argc != 4 || !resp_word_is(req->args[2], "type")) {
-        resp_put_error(w, "ERR syntax error");
-        return false;
-    }
-    if (!resp_word_is(req->args[3], "normal")) {
-        char text[192];
-        size_t n = req->args[3].len < 128 ? req->args[3].len : 128;
-        n = strnlen((const char *)req->args[3].data, n);
-        snprintf(text, sizeof(text), "ERR Unknown client type '%.*s'", (int)n,
-                 (const char *)req->args[3].data);
-        resp_put_error(w, text);
-        return false;
     }
     return true;
 }
@@ -131,16 +157,18 @@ static bool list_filter(const struct resp_request *req, struct resp_writer *w, b
 static void run_list(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
 {
     struct resp_server *s = c->server;
-    bool by_id = false;
-    if (!list_filter(req, w, &by_id)) {
+    enum listed how = LISTED_ALL;
+    enum resp_client_type type = RESP_CLIENT_NORMAL;
+    if (!list_filter(req, w, &how, &type)) {
         return;
     }
     struct svc_out text = resp_pool_take(s);
     for (uint32_t i = 0; i < s->config.clients_max; i++) {
         const struct resp_conn *other = s->slots[i].conn;
-        if (other != NULL && (!by_id || id_wanted(req, other->id))) {
+        if (other != NULL && (how != LISTED_BY_ID || id_wanted(req, other->id)) &&
+            (how != LISTED_BY_TYPE || resp_client_type_of(other) == type)) {
             char line[LINE_MAX_BYTES];
-            size_t n = client_line(other, line);
+            size_t n = client_line(other, c, line);
             (void)!svc_out_put(&text, line, n);
         }
     }
@@ -258,6 +286,14 @@ static void run_reply(struct resp_conn *c, const struct resp_request *req, struc
     }
 }
 
+/* Nothing is ever paused here. */
+static void run_unpause(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
+{
+    (void)c;
+    (void)req;
+    resp_put_simple(w, "OK");
+}
+
 static void run_help(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
 {
     static const char *const lines[] = {
@@ -270,7 +306,11 @@ static void run_help(struct resp_conn *c, const struct resp_request *req, struct
         "    Return the id of the present connection.",
         "INFO",
         "    Return what is known of the present connection.",
-        "LIST [TYPE normal | ID <id> ...]",
+        "KILL <ip:port>",
+        "    End the connection from there.",
+        "KILL <option> <value> [<option> <value> ...]",
+        "    End those that fit all of ADDR, LADDR, ID, TYPE, USER; SKIPME no: this one, too.",
+        "LIST [TYPE normal|pubsub | ID <id> ...]",
         "    Return what is known of each connection to this replica.",
         "NO-EVICT (ON|OFF), NO-TOUCH (ON|OFF)",
         "    Accepted; nothing is evicted here.",
@@ -280,6 +320,8 @@ static void run_help(struct resp_conn *c, const struct resp_request *req, struct
         "    Tell the client library's name or version.",
         "SETNAME <name>",
         "    Name the present connection.",
+        "UNBLOCK <id> [TIMEOUT|ERROR]",
+        "    End a connection's WAIT.",
     };
     (void)c;
     (void)req;
@@ -291,6 +333,10 @@ static const struct resp_subcommand members[] = {
     {"client|id", 2, false, run_id, NULL},
     {"client|info", 2, false, run_info, NULL},
     {"client|list", -2, false, run_list, NULL},
+    {"client|kill", -3, true, resp_client_kill, NULL},
+    {"client|unblock", -3, true, resp_client_unblock, NULL},
+    {"client|pause", -3, true, NULL, NO_PAUSE},
+    {"client|unpause", 2, true, run_unpause, NULL},
     {"client|no-evict", 3, false, run_on_off, NULL},
     {"client|no-touch", 3, false, run_on_off, NULL},
     {"client|setinfo", 4, false, run_setinfo, NULL},

@@ -112,6 +112,7 @@ static void on_closed(uv_handle_t *handle)
     net_tls_stream_close(c->tls);
     free(c->deferred);
     free(c->held);
+    svc_out_free(&c->out); /* written to by what closed it */
     resp_multi_free(&c->multi);
     free(c);
     ts_assert(s->handles > 0);
@@ -422,6 +423,7 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     if (n > 0) {
         struct resp_server *s = c->server;
         c->read_turn = s->turn;
+        c->heard_ms = uv_now(s->loop);
         s->now_us = resp_now_us(net_now());
         s->read_left -= (size_t)n < s->read_left ? (size_t)n : s->read_left;
         if (c->tls != NULL) {
@@ -494,7 +496,7 @@ static struct resp_conn *conn_new(struct resp_server *s)
     c->server = s;
     c->version = RESP_V2;
     c->last_command = "NULL";
-    c->since_ms = uv_now(s->loop);
+    c->since_ms = c->heard_ms = uv_now(s->loop);
     c->id = s->next_id++;
     c->plain.max = c->out.max = c->sending.max = c->deferred_bytes.max = c->held_bytes.max =
         SIZE_MAX / 2;

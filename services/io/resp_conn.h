@@ -5,6 +5,7 @@
  *   resp_conn.c     one connection's bytes: reading, writing, closing
  *   resp_intake.c   from bytes to commands: parsing, classification, order
  *   resp_multi.c    MULTI … EXEC: what a connection keeps until then; WATCH
+ *   resp_late.c     what a transaction holds that is carried out here
  *   resp_session.c  SESSION.*: the numbers of writes that are executed exactly once
  *   resp_pubsub.c   SUBSCRIBE, PUBLISH: what goes past the order of commands
  *   resp_auth.c     AUTH, and what a role may do
@@ -13,6 +14,7 @@
  *   resp_answer.c   from replies to bytes in order; rounds; refusals
  *   resp_container.c  commands that hold others: CLIENT LIST, …
  *   resp_category.c  Redis' flags and categories of commands
+ *   resp_kill.c     CLIENT KILL, and what ends others
  *   resp_acl.c      ACL: which users there are
  *   resp_local.c, resp_client.c, resp_command.c, resp_config.c, resp_info.c, resp_script.c,
  *   resp_sentinel.c   local commands */
@@ -95,8 +97,12 @@ struct resp_multi {
     bool on;                  /* between MULTI and EXEC */
     bool failed;              /* a command was refused: EXEC is, too */
     struct svc_out commands;  /* each a word that is a payload */
+    uint32_t count;           /* of these */
     size_t estimate;          /* of stored values in their answers, bytes, … */
     size_t bound;             /* … and at most */
+    struct svc_out late;      /* of these, what EXEC's answer carries out (resp_late.c), … */
+    struct svc_out running;   /* … and that of the EXEC that is not answered yet */
+    bool runs;                /* there is one: what follows on the connection waits */
     struct svc_out watched;   /* as EXEC's payload has it */
     size_t watched_to;        /* bytes of it whose versions are known */
     uint32_t watches_awaited; /* WATCH commands that are not answered yet */
@@ -183,6 +189,7 @@ struct resp_conn {
     /* WAIT: the request stands where the parsing stopped */
     bool waiting;
     uint64_t wait_until; /* loop time, ms; UINT64_MAX = for ever */
+    bool wait_error;     /* CLIENT UNBLOCK ends it with an error */
 
     struct resp_relay *relay; /* owned; not NULL: it is carried on elsewhere */
 
@@ -195,7 +202,8 @@ struct resp_conn {
     char lib_name[RESP_NAME_MAX];
     char lib_ver[RESP_NAME_MAX];
     const char *last_command; /* static storage */
-    uint64_t since_ms;        /* loop time of the accept */
+    uint64_t since_ms;        /* loop time of the accept, … */
+    uint64_t heard_ms;        /* … and when its newest bytes were read */
 };
 
 /* A place in the table of connections; `gen` rises with every use. */
@@ -209,6 +217,7 @@ struct resp_slot {
 enum resp_owner_kind {
     RESP_OWNER_PLAIN = 0, /* it is the reply */
     RESP_OWNER_WATCH,     /* versions, for resp_multi_watched */
+    RESP_OWNER_EXEC,      /* for resp_late_answer */
     RESP_OWNER_REQUEST,   /* these are for resp_session_answer */
     RESP_OWNER_SESSION_OPEN,
     RESP_OWNER_SESSION_RESUME,
@@ -295,7 +304,8 @@ struct resp_server {
     uint64_t round_answered;
     uint64_t round_sent;
 
-    uint32_t now_us; /* when the newest bytes were read, the low bits of a monotonic time */
+    size_t request_bytes; /* of the request that is being carried out */
+    uint32_t now_us;      /* when the newest bytes were read, the low bits of a monotonic time */
 
     /* what is left of this turn's bounds */
     uint64_t turn;
@@ -408,6 +418,22 @@ struct ts_bytes resp_multi_watched(struct resp_conn *c, struct ts_bytes answer);
 void resp_multi_free(struct resp_multi *m);
 /* Ends a transaction and forgets what is watched; nothing may be owed to the connection. */
 void resp_multi_end(struct resp_conn *c);
+
+/* ---- what EXEC's answer carries out (resp_late.c) ---- */
+
+/* Whether a command within a transaction is such a one. */
+bool resp_late_is(const struct resp_conn *c, const struct kv_command *command,
+                  const struct resp_request *req);
+/* What stands in its place in EXEC's entry: an answer that is replaced. */
+struct ts_bytes resp_late_placeholder(void);
+/* Bytes that it takes to keep it; the most that it answers, own messages included. */
+size_t resp_late_size(const struct resp_request *req);
+size_t resp_late_reply_bound(const struct resp_request *req);
+/* Keeps it, as the one at that place of the transaction. */
+void resp_late_keep(struct resp_conn *c, const struct kv_command *command,
+                    const struct resp_request *req, uint32_t place);
+/* Takes EXEC's answer, carries them out, and writes what the client gets. */
+void resp_late_answer(struct resp_conn *c, struct ts_bytes reply);
 
 /* ---- sessions (resp_session.c) ---- */
 
@@ -613,6 +639,21 @@ void resp_put_categories(struct resp_writer *w, uint32_t categories);
  * categories. */
 void resp_command_each(void (*see)(void *ctx, const char *name, uint32_t categories), void *ctx);
 
+/* ---- which connections are meant (resp_kill.c) ---- */
+
+enum resp_client_type {
+    RESP_CLIENT_NORMAL,
+    RESP_CLIENT_PUBSUB,
+    RESP_CLIENT_NONE, /* replicas have connections of their own: no client is one */
+};
+
+/* False: there is no such; the error is written. */
+bool resp_client_type(struct ts_bytes word, enum resp_client_type *type, struct resp_writer *w);
+enum resp_client_type resp_client_type_of(const struct resp_conn *c);
+void resp_client_kill(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w);
+void resp_client_unblock(struct resp_conn *c, const struct resp_request *req,
+                         struct resp_writer *w);
+
 /* ---- local commands ---- */
 
 /* Carries out a LOCAL command and writes its reply to `w`. */
@@ -620,6 +661,8 @@ void resp_local_run(struct resp_conn *c, const struct kv_command *command,
                     const struct resp_request *req, struct resp_writer *w);
 /* Names the connection; false when the name is not allowed: then the error is written. */
 bool resp_client_set_name(struct resp_conn *c, struct ts_bytes name, struct resp_writer *w);
+/* "HOST:PORT" of the client, or, `local`, of this end. */
+void resp_client_address(const struct resp_conn *c, bool local, char out[RESP_ADDR_MAX]);
 /* COMMAND without a subcommand. */
 void resp_local_command(struct resp_writer *w);
 void resp_local_info(struct resp_server *s, const struct resp_request *req, struct resp_writer *w);

@@ -204,6 +204,9 @@ static enum resp_intake dispatch(struct resp_conn *c, const struct resp_request 
     struct resp_server *s = c->server;
     const struct kv_command *command = kv_command_find(req->args[0]);
     char text[RESP_ADDR_MAX + RESP_REASON_MAX + 64];
+    if (c->multi.runs) {
+        return RESP_INTAKE_WAIT; /* goes on when that is answered */
+    }
     if (command != NULL && kv_command_arity_ok(command, req->argc) &&
         resp_auth_refuses(c, command, req, text, sizeof(text))) {
         return refuse_unauthorized(c, text);
@@ -212,10 +215,10 @@ static enum resp_intake dispatch(struct resp_conn *c, const struct resp_request 
         resp_relay_begin(c);
         return c->closing ? RESP_INTAKE_TAKEN : RESP_INTAKE_WAIT;
     }
-    if (resp_multi_concerns(c, command)) {
+    bool allowed = command == NULL || resp_pubsub_allows(c, command);
+    if (resp_multi_concerns(c, command) && (allowed || c->multi.on)) {
         return resp_multi_take(c, command, req);
     }
-    bool allowed = command == NULL || resp_pubsub_allows(c, command);
     if (command != NULL && allowed && kv_command_arity_ok(command, req->argc) &&
         resp_session_concerns(c, command)) {
         return resp_session_take(c, command, req);
@@ -251,8 +254,10 @@ static enum resp_intake dispatch(struct resp_conn *c, const struct resp_request 
         resp_intake_arity(c, command);
     } else if (!allowed) {
         (void)snprintf(text, sizeof(text),
-                       "ERR Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / "
+                       "%s Can't execute '%s': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / "
                        "QUIT / RESET are allowed in this context",
+                       command->id == KV_EXEC ? "EXECABORT Transaction discarded because of:"
+                                              : "ERR",
                        command->name);
         resp_answer_error(c, text);
     } else if (state_command) {
@@ -313,6 +318,7 @@ size_t resp_intake(struct resp_conn *c, uint8_t *data, size_t len)
             protocol_error(c, &req);
             return len;
         }
+        s->request_bytes = r == RESP_REQUEST ? req.consumed : 0;
         if (r == RESP_REQUEST && dispatch(c, &req) == RESP_INTAKE_WAIT) {
             memcpy(data + at, s->line, line);
             c->paused = true;

@@ -22,7 +22,9 @@ static void end(struct resp_conn *c)
     struct resp_multi *m = &c->multi;
     unwatch(c);
     resp_pool_give(c->server, &m->commands);
+    resp_pool_give(c->server, &m->late);
     m->on = false;
+    m->count = 0;
     m->estimate = m->bound = 0;
 }
 
@@ -35,6 +37,8 @@ void resp_multi_free(struct resp_multi *m)
 {
     svc_out_free(&m->commands);
     svc_out_free(&m->watched);
+    svc_out_free(&m->late);
+    svc_out_free(&m->running);
 }
 
 static void answer_simple(struct resp_conn *c, const char *text)
@@ -76,20 +80,22 @@ static bool may_keep(struct resp_conn *c, struct svc_out *bytes, size_t n)
     return false;
 }
 
-static void keep(struct resp_conn *c, struct ts_bytes payload, struct kv_reply_size size)
+static bool keep(struct resp_conn *c, struct ts_bytes payload, struct kv_reply_size size)
 {
     struct resp_multi *m = &c->multi;
     size_t n = kv_payload_word_size(payload);
     if (!may_keep(c, &m->commands, n)) {
-        return;
+        return false;
     }
     struct resp_span span = resp_intake_place(&m->commands, n);
     struct ts_writer w = ts_writer_init(m->commands.data + span.at, n);
     kv_payload_put_word(&w, payload);
     ts_assert(!w.failed && w.len == n);
+    m->count++;
     m->estimate += size.estimate;
     m->bound += size.bound;
     answer_simple(c, "QUEUED");
+    return true;
 }
 
 static void keep_command(struct resp_conn *c, const struct kv_command *command,
@@ -97,8 +103,9 @@ static void keep_command(struct resp_conn *c, const struct kv_command *command,
 {
     struct svc_out bytes = resp_pool_take(c->server);
     struct resp_span span = resp_intake_put(&bytes, c->version, command->id, req);
-    keep(c, (struct ts_bytes){bytes.data + span.at, span.len},
-         kv_reply_size(c->server->state, command, req->args, req->argc, c->multi.commands.len));
+    (void)keep(
+        c, (struct ts_bytes){bytes.data + span.at, span.len},
+        kv_reply_size(c->server->state, command, req->args, req->argc, c->multi.commands.len));
     resp_pool_give(c->server, &bytes);
 }
 
@@ -116,12 +123,26 @@ static bool is_no_command(const struct svc_out *answer)
            (begins(answer, "-ERR wrong number") && memchr(answer->data, '|', answer->len) != NULL);
 }
 
+/* Keeps an answer that is given already; in the end it may be replaced by one of `most` bytes. */
+static bool keep_literal(struct resp_conn *c, struct ts_bytes answer, size_t most)
+{
+    struct ts_bytes args[2] = {{NULL, 0}, answer};
+    struct svc_out bytes = resp_pool_take(c->server);
+    size_t n = kv_payload_size(args, 2);
+    struct resp_span span = resp_intake_place(&bytes, n);
+    struct ts_writer payload = ts_writer_init(bytes.data + span.at, n);
+    kv_payload_encode(&payload, c->version, KV_LITERAL, args, 2);
+    bool kept = keep(c, (struct ts_bytes){bytes.data + span.at, n},
+                     (struct kv_reply_size){n + most, n + most});
+    resp_pool_give(c->server, &bytes);
+    return kept;
+}
+
 /* A local command is carried out now, and its answer kept for its place among the others'. */
 static void keep_local(struct resp_conn *c, const struct kv_command *command,
                        const struct resp_request *req)
 {
     struct svc_out answer = resp_pool_take(c->server);
-    struct svc_out bytes = resp_pool_take(c->server);
     struct resp_writer w =
         resp_writer_init(&answer, c->version, c->server->config.limits.request_max);
     if (command->id == KV_UNWATCH) {
@@ -137,17 +158,32 @@ static void keep_local(struct resp_conn *c, const struct kv_command *command,
         (void)!svc_out_put(out, answer.data, answer.len);
         resp_answer_local_end(c, before);
         resp_pool_give(c->server, &answer);
-        resp_pool_give(c->server, &bytes);
         return;
     }
-    struct ts_bytes args[2] = {{NULL, 0}, {answer.data, answer.len}};
-    size_t n = kv_payload_size(args, 2);
-    struct resp_span span = resp_intake_place(&bytes, n);
-    struct ts_writer payload = ts_writer_init(bytes.data + span.at, n);
-    kv_payload_encode(&payload, c->version, KV_LITERAL, args, 2);
-    keep(c, (struct ts_bytes){bytes.data + span.at, n}, (struct kv_reply_size){n, n});
+    (void)keep_literal(c, (struct ts_bytes){answer.data, answer.len}, answer.len);
     resp_pool_give(c->server, &answer);
-    resp_pool_give(c->server, &bytes);
+}
+
+/* A command that EXEC's answer carries out. */
+static void keep_late(struct resp_conn *c, const struct kv_command *command,
+                      const struct resp_request *req)
+{
+    uint32_t place = c->multi.count;
+    if (may_keep(c, &c->multi.late, resp_late_size(req)) &&
+        keep_literal(c, resp_late_placeholder(), resp_late_reply_bound(req))) {
+        resp_late_keep(c, command, req, place);
+    }
+}
+
+/* What changes the connection in a way that DISCARD could not take back, or, in a session, is not
+ * the same when its replies are given again. */
+static bool is_forbidden(const struct resp_conn *c, const struct kv_command *command)
+{
+    bool late =
+        command->id == KV_CLIENT || (command->id >= KV_SUBSCRIBE && command->id <= KV_PUBLISH);
+    return command->id == KV_HELLO || command->id == KV_AUTH ||
+           (late && c->session.state != RESP_SESSION_NONE) ||
+           (command->id >= KV_SESSION_OPEN && command->id <= KV_SESSION_NEXT);
 }
 
 /* Within a transaction: kept, or refused, which EXEC remembers. */
@@ -162,12 +198,11 @@ static enum resp_intake take_within(struct resp_conn *c, const struct kv_command
         } else {
             resp_intake_arity(c, command);
         }
-    } else if (command->id == KV_HELLO || command->id == KV_AUTH || command->id == KV_CLIENT ||
-               (command->id >= KV_SUBSCRIBE && command->id <= KV_PUBLISH) ||
-               (command->id >= KV_SESSION_OPEN && command->id <= KV_SESSION_NEXT)) {
-        /* They change the connection, or tell others, which DISCARD could not take back. */
+    } else if (is_forbidden(c, command)) {
         c->multi.failed = true;
         resp_answer_error(c, "ERR Command not allowed inside a transaction");
+    } else if (resp_late_is(c, command, req)) {
+        keep_late(c, command, req);
     } else if ((command->flags & KV_CMD_LOCAL) != 0) {
         keep_local(c, command, req);
     } else if (resp_intake_is_full(c->server, command)) {
@@ -297,7 +332,15 @@ static enum resp_intake take_exec(struct resp_conn *c)
         return RESP_INTAKE_WAIT;
     }
     size_t head = resp_session_head(c, &c->server->pending_bytes);
-    resp_session_order(c, head, put_transaction(c), size);
+    if (m->late.len > 0) {
+        ts_assert(head == 0 && m->running.len == 0);
+        m->running = m->late;
+        m->runs = true;
+        m->late = (struct svc_out){.max = SIZE_MAX / 2};
+        resp_intake_order(c, put_transaction(c), size, RESP_OWNER_EXEC);
+    } else {
+        resp_session_order(c, head, put_transaction(c), size);
+    }
     end(c);
     return RESP_INTAKE_TAKEN;
 }

@@ -356,6 +356,7 @@ static void take_answer(struct resp_conn *c, enum resp_owner_kind kind,
     case RESP_OWNER_SESSION_ACK:
     case RESP_OWNER_PLAIN:
     case RESP_OWNER_WATCH:
+    case RESP_OWNER_EXEC:
         break;
     }
 }

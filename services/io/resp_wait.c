@@ -111,6 +111,7 @@ enum resp_intake resp_wait_take(struct resp_conn *c, const struct kv_command *co
     resp_list_remove(c, RESP_LINK_WAITING);
     if (!resp_intake_serves(c, &how)) {
         c->waiting = c->waiting && how == RESP_INTAKE_WAIT;
+        c->wait_error = c->wait_error && c->waiting;
         return how;
     }
     if (!read_numbers(req, &replicas, &timeout_ms, &error)) {
@@ -121,6 +122,11 @@ enum resp_intake resp_wait_take(struct resp_conn *c, const struct kv_command *co
         return RESP_INTAKE_WAIT;
     }
     c->waiting = false;
+    if (c->wait_error) {
+        c->wait_error = false;
+        resp_answer_error(c, "UNBLOCKED client unblocked via CLIENT UNBLOCK");
+        return RESP_INTAKE_TAKEN;
+    }
     struct svc_out *out = resp_answer_local_begin(c);
     size_t before = out->len;
     struct resp_writer w = resp_writer_init(out, c->version, SIZE_MAX / 4);

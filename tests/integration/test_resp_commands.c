@@ -251,6 +251,87 @@ static void test_categories_hold_what_those_of_redis_do(void **state)
     }
 }
 
+/* Whether the connection has ended. */
+static bool is_closed(int fd)
+{
+    char byte;
+    return kv_receive(fd, &byte, 1) == 0;
+}
+
+/* Goal: CLIENT KILL ends those that fit all of its options, in the numbers that Redis tells, and
+ * the asker's own behind its answer. */
+static void test_kill_ends_those_that_fit(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        const char *at = i == 0 ? address : redis_address;
+        uint16_t to = i == 0 ? port : KV_REDIS_PORT;
+        char line[128];
+        int fd[4];
+        uint64_t id[4];
+        for (int k = 0; k < 4; k++) {
+            fd[k] = kv_connect(at, to);
+            struct kv_replies r = ask(fd[k], "CLIENT ID");
+            id[k] = strtoull(r.data + 1, NULL, 10);
+            free(r.data);
+        }
+        free(ask(fd[3], "SUBSCRIBE a").data);
+        (void)snprintf(line, sizeof(line), "CLIENT KILL ID %llu TYPE pubsub\r\n",
+                       (unsigned long long)id[1]);
+        kv_expect(fd[0], line, ":0\r\n");
+        (void)snprintf(line, sizeof(line), "CLIENT KILL ID %llu TYPE normal USER default\r\n",
+                       (unsigned long long)id[1]);
+        kv_expect(fd[0], line, ":1\r\n");
+        assert_true(is_closed(fd[1]));
+        kv_expect(fd[0], "CLIENT KILL TYPE pubsub\r\n", ":1\r\n");
+        assert_true(is_closed(fd[3]));
+        (void)snprintf(line, sizeof(line), "CLIENT KILL ID %llu\r\n", (unsigned long long)id[0]);
+        kv_expect(fd[0], line, ":0\r\n");
+        (void)snprintf(line, sizeof(line), "CLIENT KILL ID %llu SKIPME no\r\nPING\r\n",
+                       (unsigned long long)id[0]);
+        kv_expect(fd[0], line, ":1\r\n");
+        assert_true(is_closed(fd[0]));
+        struct sockaddr_in self = {0};
+        socklen_t len = sizeof(self);
+        char host[32];
+        assert_int_equal(getsockname(fd[2], (struct sockaddr *)&self, &len), 0);
+        (void)inet_ntop(AF_INET, &self.sin_addr, host, sizeof(host));
+        (void)snprintf(line, sizeof(line), "CLIENT KILL %s:%u\r\n", host, ntohs(self.sin_port));
+        kv_expect(fd[2], line, "+OK\r\n");
+        assert_true(is_closed(fd[2]));
+        for (int k = 0; k < 4; k++) {
+            close(fd[k]);
+        }
+    }
+}
+
+/* Goal: CLIENT UNBLOCK ends a WAIT, as if its time were over, or with an error. */
+static void test_unblock_ends_a_wait(void **state)
+{
+    (void)state;
+    static const char *const ends[][2] = {
+        {"", ":1\r\n"},
+        {" TIMEOUT", ":1\r\n"},
+        {" ERROR", "-UNBLOCKED client unblocked via CLIENT UNBLOCK\r\n"}};
+    int fd = kv_connect(address, port);
+    struct kv_replies r = ask(fd, "CLIENT ID");
+    unsigned long long id = strtoull(r.data + 1, NULL, 10);
+    free(r.data);
+    for (size_t i = 0; i < 3; i++) {
+        char line[64];
+        (void)snprintf(line, sizeof(line), "CLIENT UNBLOCK %llu%s", id, ends[i][0]);
+        kv_send(fd, "WAIT 9 0\r\nPING\r\n", 16);
+        for (bool done = false; !done;) { /* until it waits */
+            struct kv_replies said = ask(here, line);
+            done = strcmp(said.data, ":1\r\n") == 0;
+            free(said.data);
+        }
+        kv_expect(fd, "", ends[i][1]);
+        kv_expect(fd, "", "+PONG\r\n");
+    }
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -258,6 +339,8 @@ int main(void)
         cmocka_unit_test(test_docs_have_the_headings_of_redis),
         cmocka_unit_test(test_questions_are_answered_as_by_redis),
         cmocka_unit_test(test_categories_hold_what_those_of_redis_do),
+        cmocka_unit_test(test_kill_ends_those_that_fit),
+        cmocka_unit_test(test_unblock_ends_a_wait),
     };
     kv_address(address, 12);
     kv_address(redis_address, 13);

@@ -49,6 +49,23 @@ static const struct script scripts[] = {
     {{"A:SET k 1\r\nINCR k\r\nGET k\r\nSUBSCRIBE a\r\nPING\r\nUNSUBSCRIBE\r\nINCR k",
       "B:PUBLISH a x", "A:SUBSCRIBE a\r\nUNSUBSCRIBE a\r\nSET k 5\r\nSUBSCRIBE a\r\nPSUBSCRIBE ?",
       "B:PUBLISH a y"}},
+    /* Within a transaction they happen when EXEC does. */
+    {{"A:MULTI\r\nSUBSCRIBE a b\r\nPUBLISH a hi\r\nPING\r\nPING x\r\nSET k 1\r\nINCR k\r\n"
+      "UNSUBSCRIBE b\r\nPUBLISH b no\r\nEXEC\r\nGET k\r\nMULTI\r\nEXEC",
+      "B:PUBLISH a z", "B:PUBLISH b z", "A:UNSUBSCRIBE", "A:GET k",
+      "A:MULTI\r\nPSUBSCRIBE x* y*\r\nPUBLISH xa m\r\nPUBSUB NUMPAT\r\nPUNSUBSCRIBE\r\n"
+      "GET nosuch\r\nPUBSUB CHANNELS\r\nUNSUBSCRIBE\r\nEXEC\r\nGET k",
+      "A:MULTI\r\nMGET k nosuch\r\nSUBSCRIBE z\r\nDISCARD\r\nPUBLISH z x",
+      "A:MULTI\r\nSUBSCRIBE\r\nSUBSCRIBE z\r\nEXEC\r\nPUBLISH z x",
+      "A:MULTI\r\nSUBSCRIBE z\r\nRESET", "A:PUBLISH z x"}},
+    {{"A:WATCH w", "B:SET w 1", "A:MULTI\r\nSUBSCRIBE a\r\nPUBLISH a x\r\nSET w 2\r\nEXEC",
+      "B:PUBLISH a x", "B:GET w", "B:SUBSCRIBE a",
+      "A:SET k 7\r\nMULTI\r\nPUBLISH a 1\r\nINCR k\r\nPUBLISH a 2\r\nEXEC\r\nGET k\r\nTTL k",
+      "B:PING"}},
+    {{"A:MULTI\r\nCLIENT SETNAME me\r\nCLIENT FOO\r\nEXEC", "A:CLIENT GETNAME",
+      "A:MULTI\r\nCLIENT SETNAME me\r\nCLIENT GETNAME\r\nCLIENT KILL ADDR 1.2.3.4:5\r\n"
+      "CLIENT UNBLOCK 99999\r\nCLIENT KILL ID\r\nCLIENT SETNAME a b\r\nEXEC",
+      "A:MULTI\r\nCLIENT SETNAME you\r\nCLIENT KILL ID x\r\nEXEC", "A:CLIENT GETNAME"}},
 };
 
 static int connect_to(uint16_t port, int protocol)
@@ -140,8 +157,32 @@ static void test_resp3_subscriber_works_on(void **state)
     kv_expect(fd, "SET k v\r\nGET k\r\n", "+OK\r\n$1\r\nv\r\n");
     kv_expect(fd, "PUBLISH a me\r\n", ">3\r\n$7\r\nmessage\r\n$1\r\na\r\n$2\r\nme\r\n:1\r\n");
     kv_expect(fd, "MULTI\r\nPUBLISH a x\r\nEXEC\r\n",
-              "+OK\r\n-ERR Command not allowed inside a transaction\r\n"
-              "-EXECABORT Transaction discarded because of previous errors.\r\n");
+              "+OK\r\n+QUEUED\r\n*1\r\n>3\r\n$7\r\nmessage\r\n$1\r\na\r\n$1\r\nx\r\n:1\r\n");
+    close(fd);
+    assert_int_equal(kv_stop(&kv), 0);
+}
+
+/* Goal: replies that a session keeps hold nothing that would be another the next time. */
+static void test_sessions_transactions_publish_nothing(void **state)
+{
+    (void)state;
+    uint16_t port = 0;
+    struct kv_process kv = kv_start_loopback(address, &port, NULL);
+    int fd = connect_to(port, 2);
+    struct kv_replies id = {0};
+    kv_send(fd, "SESSION.OPEN s\r\n", 16);
+    assert_true(kv_receive_replies(fd, &id, 1));
+    free(id.data);
+    kv_expect(fd, "MULTI\r\nPING\r\nINCR n\r\nEXEC\r\n",
+              "+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+PONG\r\n:1\r\n");
+    static const char *const refused[] = {"PUBLISH a x", "SUBSCRIBE a", "CLIENT ID"};
+    for (size_t i = 0; i < 3; i++) {
+        char text[64];
+        (void)snprintf(text, sizeof(text), "MULTI\r\n%s\r\nEXEC\r\n", refused[i]);
+        kv_expect(fd, text,
+                  "+OK\r\n-ERR Command not allowed inside a transaction\r\n"
+                  "-EXECABORT Transaction discarded because of previous errors.\r\n");
+    }
     close(fd);
     assert_int_equal(kv_stop(&kv), 0);
 }
@@ -219,6 +260,7 @@ int main(void)
         cmocka_unit_test(test_steps_answer_as_redis),
         cmocka_unit_test(test_steps_with_jitter_answer_as_redis),
         cmocka_unit_test(test_resp3_subscriber_works_on),
+        cmocka_unit_test(test_sessions_transactions_publish_nothing),
         cmocka_unit_test(test_subscriptions_are_bounded),
         cmocka_unit_test(test_subscriber_that_does_not_read_is_closed),
     };

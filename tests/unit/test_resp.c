@@ -260,6 +260,37 @@ static void test_reply_too_long_is_taken_back(void **state)
     svc_out_free(&out);
 }
 
+/* Goal: a reply's end is found at every depth, and nothing is taken for whole that is not. */
+static void test_length_of_a_reply_is_found(void **state)
+{
+    (void)state;
+    static const char *const whole[] = {"+OK\r\n",
+                                        "-ERR x\r\n",
+                                        ":-5\r\n",
+                                        "$0\r\n\r\n",
+                                        "$2\r\n\r\n\r\n",
+                                        "$-1\r\n",
+                                        "*-1\r\n",
+                                        "*0\r\n",
+                                        "_\r\n",
+                                        "%0\r\n",
+                                        "*2\r\n*1\r\n:1\r\n$1\r\nx\r\n",
+                                        "%1\r\n+a\r\n~2\r\n:1\r\n:2\r\n",
+                                        ">2\r\n+a\r\n=5\r\ntxt:a\r\n"};
+    for (size_t i = 0; i < sizeof(whole) / sizeof(whole[0]); i++) {
+        char text[128];
+        size_t len = strlen(whole[i]);
+        (void)snprintf(text, sizeof(text), "%s+more\r\n", whole[i]);
+        struct ts_bytes bytes = {(const uint8_t *)text, strlen(text)};
+        assert_int_equal(resp_reply_len(bytes), len);
+        for (bytes.len = 0; bytes.len < len; bytes.len++) {
+            assert_int_equal(resp_reply_len(bytes), 0);
+        }
+    }
+    static const char wrong[] = "*x\r\n";
+    assert_int_equal(resp_reply_len((struct ts_bytes){(const uint8_t *)wrong, 4}), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,6 +300,7 @@ int main(void)
         cmocka_unit_test(test_numbers_round_trip),
         cmocka_unit_test(test_replies_of_both_versions),
         cmocka_unit_test(test_reply_too_long_is_taken_back),
+        cmocka_unit_test(test_length_of_a_reply_is_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
