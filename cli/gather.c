@@ -184,6 +184,20 @@ static void copy(json_t *to, const json_t *from, const char *key)
     (void)json_object_set_new(to, key, value == NULL ? json_null() : json_deep_copy(value));
 }
 
+static void merge_address(json_t *group, const char *node, const json_t *own)
+{
+    static const char *const KEYS[] = {"here", "interface", "why"};
+    json_t *address = json_object_get(group, "service_address");
+    json_t *nic = json_pack("{s:s}", "node", node);
+    for (size_t i = 0; i < sizeof(KEYS) / sizeof(KEYS[0]); i++) {
+        copy(nic, own, KEYS[i]);
+    }
+    if (cli_bool(own, "here")) {
+        (void)json_array_append_new(json_object_get(address, "at"), json_string(node));
+    }
+    (void)json_array_append_new(json_object_get(address, "nics"), nic);
+}
+
 static void merge_group(json_t *groups, const char *node, const json_t *own)
 {
     static const char *const CONFIG[] = {"epoch", "in_sync", "members", "required", "disks"};
@@ -210,6 +224,10 @@ static void merge_group(json_t *groups, const char *node, const json_t *own)
         copy(replica, own, REPLICA[i]);
     }
     (void)json_array_append_new(json_object_get(group, "replicas"), replica);
+    const json_t *address = json_object_get(own, "service_address");
+    if (json_is_object(address) && json_is_object(json_object_get(group, "service_address"))) {
+        merge_address(group, node, address);
+    }
 }
 
 /* A node repeats its replica's last word for as long as it has no newer one. Nobody shall read two
@@ -445,6 +463,14 @@ static void compare_digests(json_t *merged, const json_t *group)
     }
 }
 
+static json_t *address_of(const struct cfg_group *g)
+{
+    char text[CFG_ADDR_MAX + 8];
+    (void)snprintf(text, sizeof(text), "%s/%u", g->address, (unsigned)g->address_prefix);
+    return g->address[0] == '\0' ? json_null()
+                                 : json_pack("{s:s,s:[],s:[]}", "address", text, "at", "nics");
+}
+
 json_t *cli_merge(const struct cfg_cluster *cluster, const json_t *answers)
 {
     json_t *merged =
@@ -455,6 +481,7 @@ json_t *cli_merge(const struct cfg_cluster *cluster, const json_t *answers)
     for (i = 0; i < cluster->group_count; i++) {
         entry = json_pack("{s:s,s:I,s:[]}", "group", cluster->groups[i].name, "epoch",
                           (json_int_t)-1, "replicas");
+        (void)json_object_set_new(entry, "service_address", address_of(&cluster->groups[i]));
         (void)json_array_append_new(json_object_get(merged, "groups"), entry);
     }
     json_array_foreach(answers, i, entry)

@@ -18,8 +18,8 @@ static void print_help(FILE *out)
         "usage: twinstep status [--latency] [--dir RUN] [--json]\n"
         "\n"
         "Asks every node of this machine and shows one picture: per group the primary, the\n"
-        "replicas in sync and those whose acknowledgement is required; per node processes,\n"
-        "paths and voter; alarms.\n"
+        "replicas in sync and those whose acknowledgement is required, the service address;\n"
+        "per node processes, paths and voter; alarms.\n"
         "\n"
         "  --latency  in place of that, how long clients' commands took at each replica since it\n"
         "             started, by stage: queue, journal, fabric, commit, apply, reply\n"
@@ -64,6 +64,42 @@ static void print_replicas(const struct cli *cli, const json_t *group)
     }
     cli_table(cli, rows, 2);
     json_decref(rows);
+}
+
+/* Where the group's service address is; if nowhere, why. (Why one that is there could not be
+ * elsewhere the alarms tell.) */
+static void print_address(const struct cli *cli, const json_t *group)
+{
+    const json_t *address = json_object_get(group, "service_address");
+    const json_t *nics = json_object_get(address, "nics");
+    size_t i;
+    json_t *nic;
+    bool found = false;
+    if (!json_is_object(address)) {
+        return;
+    }
+    (void)fprintf(cli->out, "  service address %s: ", cli_string(address, "address", "?"));
+    json_array_foreach(nics, i, nic)
+    {
+        if (cli_bool(nic, "here")) {
+            (void)fprintf(cli->out, "%sat %s (%s)", found ? ", " : "", cli_string(nic, "node", "?"),
+                          cli_string(nic, "interface", "?"));
+            found = true;
+        }
+    }
+    if (!found) {
+        bool serves = json_is_string(json_object_get(group, "primary"));
+        (void)fprintf(cli->out, "%snowhere%s%s", cli_style(cli, CLI_BAD), cli_style(cli, CLI_PLAIN),
+                      serves ? "" : ", since no replica serves");
+    }
+    (void)fputc('\n', cli->out);
+    json_array_foreach(nics, i, nic)
+    {
+        if (!found && cli_string(nic, "why", "")[0] != '\0') {
+            (void)fprintf(cli->out, "    not at %s: %s\n", cli_string(nic, "node", "?"),
+                          cli_string(nic, "why", ""));
+        }
+    }
 }
 
 /* Who serves; without one since when, as far as somebody could tell. */
@@ -118,6 +154,7 @@ static void print_groups(const struct cli *cli, const json_t *merged)
                       cli_names(json_object_get(group, "in_sync"), in_sync, NAMES_MAX),
                       cli_names(json_object_get(group, "required"), required, NAMES_MAX),
                       cli_names(json_object_get(group, "members"), members, NAMES_MAX));
+        print_address(cli, group);
         print_replicas(cli, group);
     }
 }

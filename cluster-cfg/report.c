@@ -168,7 +168,7 @@ enum report_kind report_peek(struct ts_bytes datagram)
         return REPORT_NONE;
     }
     uint8_t kind = datagram.data[1];
-    if (kind < REPORT_PROCS || kind > REPORT_SNAPSHOT) {
+    if (kind < REPORT_PROCS || kind > REPORT_ADDRESS) {
         return REPORT_NONE;
     }
     return (enum report_kind)kind;
@@ -475,6 +475,99 @@ enum ts_err report_serves_decode(struct report_serves *r, struct ts_bytes datagr
     got.confirmed.ns = ts_get_u64(&rd);
     if (got.group.v == 0 || serves > 1 || got.serves != (got.confirmed.ns != 0) ||
         (got.serves && got.epoch.v == 0)) {
+        ts_reader_fail(&rd);
+    }
+    err = close_reader(&rd);
+    if (err == TS_OK) {
+        *r = got;
+    }
+    return err;
+}
+
+void report_client_put(struct ts_writer *w, const struct report_client *c, bool v6)
+{
+    ts_put_bytes(w, c->bytes, v6 ? 16 : 4);
+    ts_put_u16(w, c->port);
+}
+
+struct report_client report_client_get(struct ts_reader *r, bool v6)
+{
+    struct report_client c = {.port = 0};
+    struct ts_bytes bytes = ts_get_bytes(r, v6 ? 16 : 4);
+    if (bytes.len > 0) {
+        memcpy(c.bytes, bytes.data, bytes.len);
+    }
+    c.port = ts_get_u16(r);
+    return c;
+}
+
+_Static_assert(2 + 2 + 1 + 1 + 2 + REPORT_CLIENTS_MAX * 18 <= REPORT_BYTES_MAX,
+               "all clients fit one datagram");
+
+enum ts_err report_reset_encode(const struct report_reset *r, struct ts_writer *w)
+{
+    ts_assert(r->count <= REPORT_CLIENTS_MAX);
+    put_header(w, REPORT_RESET);
+    ts_put_u16(w, r->group.v);
+    ts_put_u8(w, r->v6 ? 1 : 0);
+    ts_put_u8(w, r->round);
+    ts_put_u16(w, r->count);
+    for (uint16_t i = 0; i < r->count; i++) {
+        report_client_put(w, &r->c[i], r->v6);
+    }
+    return ts_writer_status(w);
+}
+
+enum ts_err report_reset_decode(struct report_reset *r, struct ts_bytes datagram)
+{
+    struct ts_reader rd;
+    enum ts_err err = open_reader(&rd, datagram, REPORT_RESET);
+    if (err != TS_OK) {
+        return err;
+    }
+    struct report_reset got = {.group = get_group(&rd)};
+    got.v6 = ts_get_bool(&rd);
+    got.round = ts_get_u8(&rd);
+    got.count = ts_get_u16(&rd);
+    if (got.group.v == 0 || got.count > REPORT_CLIENTS_MAX) {
+        ts_reader_fail(&rd);
+        got.count = 0;
+    }
+    for (uint16_t i = 0; i < got.count; i++) {
+        got.c[i] = report_client_get(&rd, got.v6);
+        if (got.c[i].port == 0) {
+            ts_reader_fail(&rd);
+        }
+    }
+    err = close_reader(&rd);
+    if (err == TS_OK) {
+        *r = got;
+    }
+    return err;
+}
+
+enum ts_err report_address_encode(const struct report_address *r, struct ts_writer *w)
+{
+    put_header(w, REPORT_ADDRESS);
+    ts_put_u16(w, r->nic.v);
+    ts_put_u16(w, r->group.v);
+    put_text(w, r->interface, sizeof(r->interface));
+    put_text(w, r->why, sizeof(r->why));
+    return ts_writer_status(w);
+}
+
+enum ts_err report_address_decode(struct report_address *r, struct ts_bytes datagram)
+{
+    struct ts_reader rd;
+    enum ts_err err = open_reader(&rd, datagram, REPORT_ADDRESS);
+    if (err != TS_OK) {
+        return err;
+    }
+    struct report_address got = {.nic = get_nic(&rd)};
+    got.group = get_group(&rd);
+    get_text(&rd, got.interface, sizeof(got.interface));
+    get_text(&rd, got.why, sizeof(got.why));
+    if (got.group.v == 0) {
         ts_reader_fail(&rd);
     }
     err = close_reader(&rd);

@@ -8,7 +8,9 @@
  *   replica    → cluster-cfgd               what it counted and timed   (report_figures)
  *   cluster-cfgd → replica                  the operator's wishes       (report_handoff,
  *                                                                       report_snapshot)
- *   replica    → nicd                       that it serves still        (report_serves) */
+ *   replica    → nicd                       that it serves still        (report_serves),
+ *                                           whose connections are gone  (report_reset)
+ *   nicd       → cluster-cfgd               who has a service address   (report_address) */
 #ifndef CLUSTER_CFG_REPORT_H
 #define CLUSTER_CFG_REPORT_H
 
@@ -37,6 +39,8 @@ enum report_kind {
     REPORT_FIGURES = 6,
     REPORT_SERVES = 7,
     REPORT_SNAPSHOT = 8,
+    REPORT_RESET = 9,
+    REPORT_ADDRESS = 10,
 };
 
 enum report_proc_role {
@@ -331,6 +335,32 @@ struct report_serves {
     struct ts_mono confirmed; /* of the NIC's clock; 0 when it does not serve */
 };
 
+/* A client, by the other end of its connection to a service address. */
+struct report_client {
+    uint8_t bytes[16]; /* of its IPv6 address, or the first four of an IPv4 one; others are 0 */
+    uint16_t port;     /* 0: none */
+};
+
+/* These clients had connections to the service address where it was before: whoever waits on one
+ * is to be told that it is gone. It is said again a few times. */
+#define REPORT_CLIENTS_MAX 200 /* probes for so many fit a socket's buffer at once */
+struct report_reset {
+    struct ts_group_id group;
+    bool v6;       /* the addresses' family */
+    uint8_t round; /* how often it was said before */
+    uint16_t count;
+    struct report_client c[REPORT_CLIENTS_MAX];
+};
+
+/* Whether this NIC has the group's service address, and whether it can. */
+#define REPORT_INTERFACE_MAX 16
+struct report_address {
+    struct ts_nic_id nic;
+    struct ts_group_id group;
+    char interface[REPORT_INTERFACE_MAX]; /* that has it; "": it is not here */
+    char why[160];                        /* why it cannot be here; "": it can. Printable ASCII */
+};
+
 /* The operator wants a snapshot of a state in which this entry was executed, or a later one. It is
  * said again until there is one. */
 struct report_snapshot {
@@ -360,5 +390,12 @@ enum ts_err report_handoff_encode(const struct report_handoff *r, struct ts_writ
 enum ts_err report_handoff_decode(struct report_handoff *r, struct ts_bytes datagram) TS_MUST_USE;
 enum ts_err report_serves_encode(const struct report_serves *r, struct ts_writer *w) TS_MUST_USE;
 enum ts_err report_serves_decode(struct report_serves *r, struct ts_bytes datagram) TS_MUST_USE;
+enum ts_err report_reset_encode(const struct report_reset *r, struct ts_writer *w) TS_MUST_USE;
+enum ts_err report_reset_decode(struct report_reset *r, struct ts_bytes datagram) TS_MUST_USE;
+enum ts_err report_address_encode(const struct report_address *r, struct ts_writer *w) TS_MUST_USE;
+enum ts_err report_address_decode(struct report_address *r, struct ts_bytes datagram) TS_MUST_USE;
+/* A client as it stands in messages: its address and its port. */
+void report_client_put(struct ts_writer *w, const struct report_client *c, bool v6);
+struct report_client report_client_get(struct ts_reader *r, bool v6);
 
 #endif

@@ -13,11 +13,16 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <libmnl/libmnl.h>
 
 #include "base/assert.h"
+
+/* How long an IPv6 address that was added is waited for, at most. */
+#define LOCAL_TRIES 100
+#define LOCAL_PAUSE_NS 200000
 
 struct netlink {
     struct mnl_socket *socket;
@@ -195,6 +200,35 @@ static struct nlmsghdr *put_address(struct netlink *n, const struct netlink_addr
     return h;
 }
 
+static int on_route(const struct nlmsghdr *h, void *arg)
+{
+    const struct rtmsg *m = mnl_nlmsg_get_payload(h);
+    *(bool *)arg = h->nlmsg_type == RTM_NEWROUTE && m->rtm_type == RTN_LOCAL;
+    return MNL_CB_STOP;
+}
+
+/* Whether the kernel takes what is sent to the address for its own. */
+static bool is_local(struct netlink *n, const struct netlink_address *a)
+{
+    bool local = false;
+    struct nlmsghdr *h = begin(n, RTM_GETROUTE, 0);
+    struct rtmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+    m->rtm_family = (uint8_t)a->family;
+    m->rtm_dst_len = (uint8_t)(8 * size_of(a));
+    mnl_attr_put(h, RTA_DST, size_of(a), a->bytes);
+    return talk(n, h, on_route, &local) == 0 && local;
+}
+
+/* Linux has an IPv6 address at once, and a moment later the route by which it takes packets to it:
+ * whoever heard of the address sooner would be answered nothing. */
+static void wait_until_local(struct netlink *n, const struct netlink_address *a)
+{
+    const struct timespec pause = {.tv_nsec = LOCAL_PAUSE_NS};
+    for (int i = 0; i < LOCAL_TRIES && !is_local(n, a); i++) {
+        (void)nanosleep(&pause, NULL);
+    }
+}
+
 enum ts_err netlink_add(struct netlink *n, const struct netlink_address *a, unsigned index,
                         uint32_t seconds, struct ts_why *why)
 {
@@ -202,7 +236,11 @@ enum ts_err netlink_add(struct netlink *n, const struct netlink_address *a, unsi
     struct ifa_cacheinfo life = {.ifa_prefered = 0, .ifa_valid = seconds};
     struct nlmsghdr *h = put_address(n, a, index, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE);
     mnl_attr_put(h, IFA_CACHEINFO, sizeof(life), &life);
-    return told(talk(n, h, NULL, NULL), a, index, "add", why);
+    int err = talk(n, h, NULL, NULL);
+    if (err == 0 && a->family == AF_INET6) {
+        wait_until_local(n, a);
+    }
+    return told(err, a, index, "add", why);
 }
 
 enum ts_err netlink_remove(struct netlink *n, const struct netlink_address *a, unsigned index,

@@ -1,7 +1,8 @@
 /* Addresses of this machine's interfaces, by rtnetlink, and telling the neighbours of them: an ARP
  * announcement (RFC 5227) or an unsolicited neighbour advertisement (RFC 4861, 7.2.6). Linux only.
  * To change something takes CAP_NET_ADMIN in the network namespace's user namespace, to announce it
- * CAP_NET_RAW. All calls block, for some ten microseconds.
+ * CAP_NET_RAW. All calls block, for some ten microseconds; netlink_add of an IPv6 address until the
+ * kernel takes packets to it, some 100 microseconds, at most 20 ms.
  *
  * An address has a lifetime in the kernel: it goes by itself when whoever keeps it has died. */
 #ifndef DAEMON_NETLINK_H

@@ -6,7 +6,8 @@
  * through the parts below and never call back into it. Files: replica_main.c (start, stop, turn),
  * replica_perform.c (the tables), replica_register.c (links to the voters), replica_service.c
  * (front-end), replica_latency.c (its stages), replica_users.c, replica_peers.c (peers; its rules:
- * replica_evidence.c), replica_report.c (status, traces). */
+ * replica_evidence.c), replica_clients.c (clients of the service address; its rules:
+ * address_clients.c), replica_report.c (status, traces). */
 #ifndef DAEMON_REPLICA_H
 #define DAEMON_REPLICA_H
 
@@ -15,6 +16,7 @@
 #include "base/exit.h"
 #include "cluster-cfg/io/voter_client.h"
 #include "cluster-cfg/report.h"
+#include "daemon/address_clients.h"
 #include "daemon/args.h"
 #include "daemon/replica_address.h"
 #include "daemon/replica_evidence.h"
@@ -40,6 +42,24 @@ struct replica_waiting {
 struct replica_peer {
     struct ts_nic_id nic;
     struct replica_evidence evidence;
+};
+
+/* The clients of the service address, here and at the peers. */
+struct replica_clients {
+    bool v6;
+    bool closing;            /* the visitors are being closed: nobody is told of it */
+    bool due;                /* this replica serves since nicd was told last that it does */
+    struct ts_mono close_at; /* the visitors of a replica that serves no more are closed then */
+    struct ts_mono say_at;   /* the peers are told next then, if there is anything */
+    struct address_resets resets; /* of the peers' clients */
+    struct address_clients own;   /* who is connected here */
+    struct {
+        struct ts_nic_id nic;
+        struct address_spread spread; /* of `own` */
+    } peers[TS_MEMBERS_MAX];
+    struct address_clients *told[TS_MEMBERS_MAX]; /* by the peers of the same index */
+    uint8_t count;
+    struct address_clients tables[]; /* what they told */
 };
 
 struct replica {
@@ -82,6 +102,7 @@ struct replica {
     char cfgd_path[NET_DGRAM_PATH_MAX];
     char nicd_path[NET_DGRAM_PATH_MAX]; /* "": the group has no service address */
     struct replica_address address;     /* what it is told */
+    struct replica_clients *clients;    /* owned; NULL: the group has no service address */
     size_t peer_count;
     struct replica_peer peers[TS_MEMBERS_MAX];
     struct report_trace traces;
@@ -167,6 +188,22 @@ bool replica_peers_open_links(struct replica *r);
 void replica_peers_tick(struct replica *r, struct ts_mono read_to);
 /* Tells nicd what it must know for the service address, when that is due. */
 void replica_peers_tell_nicd(struct replica *r, struct ts_mono now);
+
+/* replica_clients.c; without a service address these do nothing. */
+enum ts_err replica_clients_open(struct replica *r, struct ts_why *why) TS_MUST_USE;
+/* For resp_server_ops.visitor. */
+void replica_clients_visitor(struct replica *r, uint32_t place, const struct sockaddr *client);
+/* A session with the peer begins: it is told all. */
+void replica_clients_link_up(struct replica *r, struct ts_nic_id peer);
+/* A frame of ADDRESS_CLIENTS_FRAME. False: it is malformed. */
+bool replica_clients_frame(struct replica *r, struct ts_nic_id peer, struct ts_bytes payload);
+/* nicd is about to be told whether this replica serves, which has changed. */
+void replica_clients_serves(struct replica *r, bool serves, struct ts_mono now);
+/* nicd was told that this replica serves and was confirmed: it has the address if it can. */
+void replica_clients_confirmed(struct replica *r, struct ts_mono now);
+/* Tells peers and nicd what is due. */
+void replica_clients_turn(struct replica *r, struct ts_mono now);
+struct ts_mono replica_clients_deadline(const struct replica *r);
 
 /* replica_report.c */
 void replica_trace(struct replica *r, const struct ts_trace *t);

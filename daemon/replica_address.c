@@ -31,5 +31,7 @@ bool replica_address_say(struct replica_address *a, const struct repl *core, boo
         out->confirmed = confirmed_at(a, core, answered, arg, now);
         out->serves = out->confirmed.ns != 0;
     }
-    return true;
+    /* Who has come newly and has not answered yet confirms nothing: nothing new is to be said, and
+     * that it serves no more would be wrong. */
+    return out->serves || !serves;
 }

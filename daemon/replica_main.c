@@ -48,6 +48,7 @@ static void arm_timer(struct replica *r, struct ts_mono now)
     if (r->p.started) {
         at = earlier(at, r->watch_at);
         at = earlier(at, replica_service_deadline(r, now));
+        at = earlier(at, replica_clients_deadline(r));
     }
     if (at.ns == r->timer_at.ns && uv_is_active((const uv_handle_t *)&r->timer)) {
         return;
@@ -112,6 +113,7 @@ static void on_prepare(uv_prepare_t *h)
     replica_latency_replied(&r->latency, now);
     replica_report_flush(r, now, changed);
     replica_peers_tell_nicd(r, now);
+    replica_clients_turn(r, now);
     arm_timer(r, net_now());
 }
 
@@ -233,6 +235,7 @@ static int open_all(struct replica *r)
         }
         err = replica_peers_open(r, &why);
     }
+    err = err != TS_OK ? err : replica_clients_open(r, &why);
     err = err != TS_OK ? err : replica_register_open(r, &why);
     err = err != TS_OK ? err : replica_users_open(r, &why);
     err = err != TS_OK ? err : replica_service_listen(r, &why);

@@ -36,6 +36,7 @@ static void on_link_up(void *arg, const struct links_peer *peer)
     if (p != NULL) {
         replica_evidence_link_up(&p->evidence, net_now());
     }
+    replica_clients_link_up(r, peer->nic);
     replica_feed(r, &ev);
 }
 
@@ -64,6 +65,9 @@ static void on_frame(void *arg, struct ts_nic_id peer, uint8_t type, struct ts_b
         /* One that is malformed is of no use, and does no harm. */
         enum ts_err ignored = perform_frame(&r->p, peer, type, payload, net_now());
         (void)ignored;
+        return;
+    }
+    if (type == ADDRESS_CLIENTS_FRAME && replica_clients_frame(r, peer, payload)) {
         return;
     }
     ev.u.message.type = type;
@@ -173,14 +177,20 @@ void replica_peers_tell_nicd(struct replica *r, struct ts_mono now)
 {
     struct report_serves said;
     uint8_t bytes[REPORT_BYTES_MAX];
+    bool served = r->address.serves;
     if (r->nicd_path[0] == '\0' ||
         !replica_address_say(&r->address, r->core, r->p.started, answered_on_link, r, now, &said)) {
         return;
     }
+    if (served != r->address.serves) {
+        replica_clients_serves(r, r->address.serves, now);
+    }
     struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
     enum ts_err err = report_serves_encode(&said, &w);
     ts_assert(err == TS_OK);
-    (void)net_dgram_send(&r->dgram, r->nicd_path, (struct ts_bytes){bytes, w.len});
+    if (net_dgram_send(&r->dgram, r->nicd_path, (struct ts_bytes){bytes, w.len}) && said.serves) {
+        replica_clients_confirmed(r, now);
+    }
 }
 
 /* ---- opening --------------------------------------------------------------------------- */

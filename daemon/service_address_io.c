@@ -1,25 +1,40 @@
 #include "daemon/service_address_io.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
+#include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "daemon/netlink.h"
 #include "daemon/service_address.h"
+#include "daemon/tcp_probe.h"
 #include "net/loop.h"
 #include "net/unix_dgram.h"
 
 /* What an address lives on when nicd has died: at least this beyond the next KEEP. The kernel
  * counts whole seconds. */
 #define LIFE_S 2
+#define REPORT_NS TS_NS_PER_S
+
+/* One address; what the core keeps of it has the same index. */
+struct kept_address {
+    struct netlink_address address;
+    const struct cfg_group *group; /* borrowed */
+    unsigned index;                /* interface that has it; 0: none */
+    struct ts_why refused;         /* why it cannot be moved, as the kernel said; "": it can */
+    struct ts_why why;             /* why it cannot be here; "": it can */
+};
 
 struct service_address_io {
     struct service_addresses core;
-    struct netlink_address address[TS_GROUPS_MAX]; /* by index in core.a */
-    const char *name[TS_GROUPS_MAX];               /* of the group, borrowed */
-    unsigned index[TS_GROUPS_MAX];                 /* interface that has it; 0: none */
-    const struct cfg_cluster *cluster;
+    struct kept_address kept[TS_GROUPS_MAX];
+    struct ts_nic_id self;
+    char to_cfgd[NET_DGRAM_PATH_MAX];
+    struct ts_mono report_at;
     struct net_log *log;
     struct netlink *netlink;
     struct net_dgram dgram;
@@ -28,51 +43,73 @@ struct service_address_io {
 
 /* ---- what is to be done ---- */
 
-static const char *text_of(const struct service_address_io *s, int i)
+/* cluster-cfgd hears of it at each change, and again and again. */
+static void report(struct service_address_io *s, int i)
 {
-    return cfg_cluster_group(s->cluster, s->core.a[i].group)->address;
+    const struct kept_address *k = &s->kept[i];
+    struct report_address r = {.nic = s->self, .group = k->group->id};
+    uint8_t bytes[REPORT_BYTES_MAX];
+    struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
+    if (k->index != 0 && if_indextoname(k->index, r.interface) == NULL) {
+        (void)snprintf(r.interface, sizeof(r.interface), "%u", k->index);
+    }
+    (void)snprintf(r.why, sizeof(r.why), "%.159s", k->why.text);
+    enum ts_err err = report_address_encode(&r, &w);
+    ts_assert(err == TS_OK);
+    (void)net_dgram_send(&s->dgram, s->to_cfgd, (struct ts_bytes){bytes, w.len});
 }
 
 /* Once more each time: the interface may have come, or got its own address, since. */
 static void take(struct service_address_io *s, int i, bool is_new)
 {
+    struct kept_address *k = &s->kept[i];
     struct ts_why why = {{0}};
     uint32_t seconds = LIFE_S + (uint32_t)(SERVICE_ADDRESS_KEEP_NS / TS_NS_PER_S);
     enum ts_err err = TS_OK;
-    if (s->index[i] == 0) {
-        err = netlink_find(s->netlink, &s->address[i], &s->index[i], &why);
+    unsigned before = k->index;
+    if (k->index == 0) {
+        err = netlink_find(s->netlink, &k->address, &k->index, &why);
     }
     if (err == TS_OK) {
-        err = netlink_add(s->netlink, &s->address[i], s->index[i], seconds, &why);
+        err = netlink_add(s->netlink, &k->address, k->index, seconds, &why);
     }
     if (err == TS_OK) {
-        err = netlink_announce(&s->address[i], s->index[i], &why);
+        err = netlink_announce(&k->address, k->index, &why);
     }
+    k->why = why;
     if (err != TS_OK) {
-        s->index[i] = 0;
+        k->index = 0;
         (void)net_log_limited(s->log, NET_LOG_WARNING, "address",
                               "the service address of group %s is not here: %s; clients reach it "
                               "at the NICs' own addresses only",
-                              s->name[i], why.text);
-    } else if (is_new) {
-        net_log(s->log, NET_LOG_INFO, "the service address %s of group %s is here", text_of(s, i),
-                s->name[i]);
+                              k->group->name, why.text);
+    } else {
+        k->refused.text[0] = '\0';
+    }
+    if (err == TS_OK && is_new) {
+        net_log(s->log, NET_LOG_INFO, "the service address %s of group %s is here",
+                k->group->address, k->group->name);
+    }
+    if (is_new || before != k->index) {
+        report(s, i);
     }
 }
 
 static void give(struct service_address_io *s, int i)
 {
+    struct kept_address *k = &s->kept[i];
     struct ts_why why = {{0}};
-    if (s->index[i] == 0) {
+    if (k->index == 0) {
         return;
     }
-    if (netlink_remove(s->netlink, &s->address[i], s->index[i], &why) != TS_OK) {
+    if (netlink_remove(s->netlink, &k->address, k->index, &why) != TS_OK) {
         /* Its lifetime ends it. */
         (void)net_log_limited(s->log, NET_LOG_WARNING, "address", "%s", why.text);
     }
-    s->index[i] = 0;
+    k->index = 0;
     net_log(s->log, NET_LOG_INFO, "the service address %s of group %s is here no more",
-            text_of(s, i), s->name[i]);
+            k->group->address, k->group->name);
+    report(s, i);
 }
 
 static void perform(struct service_address_io *s, int i, enum service_address_act act)
@@ -98,14 +135,21 @@ static void on_timer(uv_timer_t *handle);
 static void arm(struct service_address_io *s)
 {
     struct ts_mono due = service_addresses_deadline(&s->core);
-    if (due.ns == TS_MONO_NEVER.ns) {
-        (void)uv_timer_stop(&s->timer);
-        return;
-    }
+    due = ts_mono_lt(s->report_at, due) ? s->report_at : due;
     uint64_t left = ts_mono_since(net_now(), due);
     uv_update_time(s->timer.loop);
     int err = uv_timer_start(&s->timer, on_timer, (left + TS_NS_PER_MS - 1) / TS_NS_PER_MS, 0);
     ts_assert(err == 0);
+}
+
+/* Whether it could be here, when it is elsewhere: people are to know before it is needed. */
+static void look(struct service_address_io *s, int i)
+{
+    struct kept_address *k = &s->kept[i];
+    struct ts_why why = {{0}};
+    unsigned index = 0;
+    bool found = netlink_find(s->netlink, &k->address, &index, &why) == TS_OK;
+    k->why = found ? k->refused : why;
 }
 
 static void on_timer(uv_timer_t *handle)
@@ -114,25 +158,109 @@ static void on_timer(uv_timer_t *handle)
     for (int i = 0; i < s->core.count; i++) {
         perform(s, i, service_address_tick(&s->core, i, net_now()));
     }
+    if (!ts_mono_lt(net_now(), s->report_at)) {
+        s->report_at = ts_mono_add(net_now(), REPORT_NS);
+        for (int i = 0; i < s->core.count; i++) {
+            if (!s->core.a[i].held) {
+                look(s, i);
+            }
+            report(s, i);
+        }
+    }
     arm(s);
+}
+
+/* ---- clients of the address' former owner ---- */
+
+static int send_probe(int fd, const struct tcp_probe *p, unsigned index)
+{
+    uint8_t packet[TCP_PROBE_BYTES_MAX];
+    size_t len = tcp_probe_write(p, packet);
+    struct sockaddr_in v4 = {.sin_family = AF_INET};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+    memcpy(p->v6 ? (void *)&v6.sin6_addr : (void *)&v4.sin_addr, p->to, p->v6 ? 16 : 4);
+    if (IN6_IS_ADDR_LINKLOCAL(&v6.sin6_addr)) {
+        v6.sin6_scope_id = index;
+    }
+    const struct sockaddr *to = p->v6 ? (const struct sockaddr *)&v6 : (const struct sockaddr *)&v4;
+    return sendto(fd, packet, len, MSG_DONTWAIT, to, p->v6 ? sizeof(v6) : sizeof(v4)) < 0 ? errno
+                                                                                          : 0;
+}
+
+/* Has the clients' kernels look whether their connections are there still: here they are not.
+ * The socket gets nothing: it is for sending whole packets only. */
+static void send_probes(struct service_address_io *s, int i, const struct report_reset *r)
+{
+    const struct kept_address *k = &s->kept[i];
+    int fd = socket(k->address.family, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_RAW);
+    int err = fd < 0 ? errno : 0;
+    unsigned sent = 0;
+    for (uint16_t n = 0; fd >= 0 && n < r->count; n++) {
+        struct tcp_probe p = {.v6 = r->v6,
+                              .from = k->address.bytes,
+                              .to = r->c[n].bytes,
+                              .from_port = k->group->client_port,
+                              .to_port = r->c[n].port,
+                              .turn = r->round};
+        int failed = send_probe(fd, &p, k->index);
+        sent += failed == 0 ? 1 : 0;
+        err = failed != 0 ? failed : err;
+    }
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    if (err != 0) {
+        (void)net_log_limited(s->log, NET_LOG_WARNING, "probe",
+                              "%u of %u clients of group %s are not told that their connections "
+                              "are gone: %s; those learn it when they send something",
+                              r->count - sent, (unsigned)r->count, k->group->name, strerror(err));
+    }
+    if (sent > 0 && r->round == 0) {
+        net_log(s->log, NET_LOG_INFO,
+                "told %u clients of group %s that their connections to the service address's "
+                "former owner are gone",
+                sent, k->group->name);
+    }
 }
 
 /* ---- the replicas ---- */
 
-static void on_datagram(void *arg, struct ts_bytes datagram)
+static bool on_serves(struct service_address_io *s, struct ts_bytes datagram)
 {
-    struct service_address_io *s = arg;
     struct report_serves said;
     if (report_serves_decode(&said, datagram) != TS_OK) {
-        (void)net_log_limited(s->log, NET_LOG_WARNING, "report",
-                              "%s: a datagram that is no report of a replica: ignored",
-                              s->dgram.path);
-        return;
+        return false;
     }
     int i = service_addresses_find(&s->core, said.group);
     if (i >= 0) {
         perform(s, i, service_address_said(&s->core, i, &said, net_now()));
         arm(s);
+    }
+    return true;
+}
+
+static bool on_reset(struct service_address_io *s, struct ts_bytes datagram)
+{
+    struct report_reset reset;
+    if (report_reset_decode(&reset, datagram) != TS_OK) {
+        return false;
+    }
+    int i = service_addresses_find(&s->core, reset.group);
+    if (i >= 0 && s->kept[i].index != 0 && (s->kept[i].address.family == AF_INET6) == reset.v6) {
+        send_probes(s, i, &reset);
+    }
+    return true;
+}
+
+static void on_datagram(void *arg, struct ts_bytes datagram)
+{
+    struct service_address_io *s = arg;
+    bool good =
+        report_peek(datagram) == REPORT_RESET ? on_reset(s, datagram) : on_serves(s, datagram);
+    if (!good) {
+        (void)net_log_limited(s->log, NET_LOG_WARNING, "report",
+                              "%s: a datagram that is no report of a replica: ignored",
+                              s->dgram.path);
     }
 }
 
@@ -151,16 +279,17 @@ void service_address_io_ended(struct service_address_io *s, struct ts_group_id g
 static void remove_leftovers(struct service_address_io *s)
 {
     for (int i = 0; i < s->core.count; i++) {
-        struct ts_why why;
+        struct kept_address *k = &s->kept[i];
         unsigned index = 0;
-        if (netlink_find(s->netlink, &s->address[i], &index, &why) != TS_OK) {
-            net_log(s->log, NET_LOG_WARNING, "the service address of group %s: %s", s->name[i],
-                    why.text);
-        } else if (netlink_remove(s->netlink, &s->address[i], index, &why) != TS_OK) {
+        if (netlink_find(s->netlink, &k->address, &index, &k->why) != TS_OK) {
+            net_log(s->log, NET_LOG_WARNING, "the service address of group %s: %s", k->group->name,
+                    k->why.text);
+        } else if (netlink_remove(s->netlink, &k->address, index, &k->refused) != TS_OK) {
+            k->why = k->refused;
             net_log(s->log, NET_LOG_WARNING,
                     "the service address of group %s cannot be moved: %s; clients reach it at the "
                     "NICs' own addresses only",
-                    s->name[i], why.text);
+                    k->group->name, k->refused.text);
         }
     }
 }
@@ -181,14 +310,18 @@ enum ts_err service_address_io_open(struct service_address_io **out, uv_loop_t *
     }
     s->core = core;
     s->log = log;
-    s->cluster = cluster;
     for (int i = 0; i < core.count; i++) {
         const struct cfg_group *g = cfg_cluster_group(cluster, core.a[i].group);
-        s->address[i] = netlink_address_of(g->address, g->address_prefix);
-        s->name[i] = g->name;
+        s->kept[i].address = netlink_address_of(g->address, g->address_prefix);
+        s->kept[i].group = g;
     }
+    s->self = self;
     char path[TS_PATH_MAX];
     enum ts_err err = ts_path(path, why, dir, "run/nicd.sock");
+    if (err == TS_OK) {
+        int n = snprintf(s->to_cfgd, sizeof(s->to_cfgd), "%s/run/cfgd.sock", dir);
+        ts_assert(n > 0);
+    }
     if (err == TS_OK) {
         err = netlink_open(&s->netlink, why);
     }
@@ -204,6 +337,8 @@ enum ts_err service_address_io_open(struct service_address_io **out, uv_loop_t *
     ts_assert(uv_err == 0);
     s->timer.data = s;
     remove_leftovers(s);
+    s->report_at = net_now();
+    arm(s);
     *out = s;
     return TS_OK;
 }

@@ -1,6 +1,7 @@
 /* The service addresses of a NIC in the kernel: hears the replicas on run/nicd.sock, and does what
  * service_address.h says, by netlink.h. Without the right to, it says so, and clients use the NICs'
- * own addresses. */
+ * own addresses. cluster-cfgd is told where they are (report_address). A replica also says whose
+ * connections went with the former owner: these clients are told by tcp_probe.h. */
 #ifndef DAEMON_SERVICE_ADDRESS_IO_H
 #define DAEMON_SERVICE_ADDRESS_IO_H
 

@@ -174,6 +174,30 @@ static json_t *disks_json(const struct cfg_cluster *c, const struct cfg_set *mem
     return o;
 }
 
+const struct report_address *admin_address_of(const struct admin_state *s, struct ts_group_id group,
+                                              struct ts_mono now)
+{
+    const struct admin_address *kept = &s->address[group.v];
+    bool fresh = kept->has && ts_mono_since(kept->at, now) <= ADMIN_SILENT_NS;
+    return fresh ? &kept->report : NULL;
+}
+
+static json_t *address_json(const struct admin_state *s, const struct cfg_group *g,
+                            struct ts_mono now)
+{
+    char text[CFG_ADDR_MAX + 8];
+    if (g->address[0] == '\0') {
+        return json_null();
+    }
+    const struct report_address *r = admin_address_of(s, g->id, now);
+    (void)snprintf(text, sizeof(text), "%s/%u", g->address, (unsigned)g->address_prefix);
+    json_t *o =
+        json_pack("{s:s,s:s,s:s}", "address", text, "interface", r == NULL ? "" : r->interface,
+                  "why", r == NULL ? "nicd has not told of it for a while" : r->why);
+    set(o, "here", r == NULL ? json_null() : json_boolean(r->interface[0] != '\0'));
+    return o;
+}
+
 static json_t *group_json(const struct admin_state *s, const struct cfg_group *g,
                           struct ts_mono now)
 {
@@ -198,6 +222,7 @@ static json_t *group_json(const struct admin_state *s, const struct cfg_group *g
     set(o, "digest", digest_json(r->digest));
     set(o, "age_ms", age_ms(kept->has, kept->at, now));
     set(o, "peers", replica_peers_json(s, r));
+    set(o, "service_address", address_json(s, g, now));
     const struct admin_primary *p = &s->primary[g->id.v];
     bool none = p->state == ADMIN_PRIMARY_NONE;
     set(o, "serving", p->state == ADMIN_PRIMARY_UNKNOWN ? json_null() : json_boolean(!none));

@@ -23,11 +23,14 @@
  *   "groups":    [{"group", "role", "epoch", "primary", "in_sync", "required", "members",
  *                "last", "committed", "applied", "instance", "digest", "waiting", "requests",
  *                "rejected", "why", "age_ms", "serving", "no_primary_ms",
+ *                "service_address": null or {"address", "here", "interface", "why"},
  *                "peers": [{"node", "connected", "path", "acked"}]}]
  *                for each group with a replica here; "role": "down" without a running replica.
  *                "primary" is of the configuration, of which "epoch" 0 says that none is known yet;
  *                "serving": whether a primary serves, as far as this node can know, null when it
- *                cannot; "no_primary_ms": for how long none has been known, null otherwise
+ *                cannot; "no_primary_ms": for how long none has been known, null otherwise.
+ *                "service_address": "here" is null when nicd has said nothing lately; "interface"
+ *                has it, "" when it is not here; "why" it cannot be here, "" when it can
  *   "events":    {"oldest", "newest", "unwritten", "unreadable", "reports_refused"}
  *   "heartbeats_refused": datagrams and reports that heartbeatd refused since it started
  *   "certificate": {"from_s", "until_s"}: Unix times between which the node's certificate holds
@@ -126,6 +129,13 @@ struct admin_replica {
     struct report_replica report;
 };
 
+/* What nicd said of a group's service address. */
+struct admin_address {
+    bool has;
+    struct ts_mono at;
+    struct report_address report;
+};
+
 /* What a replica counted and timed. */
 struct admin_figures {
     struct ts_mono at;
@@ -166,6 +176,7 @@ struct admin_state {
     struct admin_replica replica[TS_GROUPS_MAX + 1]; /* by group id */
     struct admin_primary primary[TS_GROUPS_MAX + 1]; /* by group id */
     struct admin_figures figures[TS_GROUPS_MAX + 1]; /* by group id */
+    struct admin_address address[TS_GROUPS_MAX + 1]; /* by group id */
     struct admin_certificate certificate;
     uint64_t reports_refused;
     struct admin_refused heartbeats;
@@ -180,6 +191,10 @@ struct admin_state {
  * Any bytes are answered. `now` is monotonic, `wall_us` Unix time. */
 char *admin_answer(const struct admin_state *s, struct ts_bytes request, struct ts_mono now,
                    uint64_t wall_us);
+
+/* What nicd said lately of the group's service address here; NULL: nothing. */
+const struct report_address *admin_address_of(const struct admin_state *s, struct ts_group_id group,
+                                              struct ts_mono now);
 
 /* The status reply's object, new. */
 json_t *admin_status_json(const struct admin_state *s, struct ts_mono now, uint64_t wall_us);

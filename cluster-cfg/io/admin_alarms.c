@@ -148,6 +148,21 @@ static void add_group(const struct admin_state *s, const struct cfg_group *g, st
     }
 }
 
+/* Also where it is not needed now: it would be after a failover. */
+static void add_address(const struct admin_state *s, const struct cfg_group *g, struct ts_mono now,
+                        json_t *alarms)
+{
+    char text[128 + 2 * CFG_NAME_MAX + sizeof(s->address[0].report.why)];
+    const struct report_address *r = admin_address_of(s, g->id, now);
+    if (r != NULL && r->why[0] != '\0') {
+        (void)snprintf(text, sizeof(text),
+                       "%s cannot have the service address of %s, clients reach it at its own "
+                       "addresses only: %s",
+                       s->self->name, g->name, r->why);
+        add(alarms, "service-address", g->name, text);
+    }
+}
+
 /* The text bears no name of this node, so that what several nodes say is shown as one alarm. */
 static void add_primary(const struct admin_state *s, const struct cfg_group *g, struct ts_mono now,
                         json_t *alarms)
@@ -204,6 +219,7 @@ json_t *admin_alarms_json(const struct admin_state *s, struct ts_mono now, uint6
         add_primary(s, &s->cluster->groups[i], now, alarms);
         if (cfg_group_has(&s->cluster->groups[i], s->self->id)) {
             add_group(s, &s->cluster->groups[i], now, alarms);
+            add_address(s, &s->cluster->groups[i], now, alarms);
         }
     }
     return alarms;

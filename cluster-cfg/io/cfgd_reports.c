@@ -18,6 +18,14 @@ static void on_replica(struct cfgd *d, const struct report_replica *r)
     kept->at = net_now();
 }
 
+static void on_address(struct cfgd *d, const struct report_address *r)
+{
+    struct admin_address *kept = &d->state.address[r->group.v];
+    kept->report = *r;
+    kept->has = true;
+    kept->at = net_now();
+}
+
 static void on_figures(struct cfgd *d, const struct report_figures *f)
 {
     struct admin_figures *kept = &d->state.figures[f->group.v];
@@ -77,6 +85,7 @@ static enum ts_err dispatch(struct cfgd *d, struct ts_bytes datagram)
         struct report_replica replica;
         struct report_trace trace;
         struct report_figures figures;
+        struct report_address address;
     } u;
     enum ts_err err = TS_ERR_MALFORMED;
     switch (report_peek(datagram)) {
@@ -103,8 +112,15 @@ static enum ts_err dispatch(struct cfgd *d, struct ts_bytes datagram)
             on_figures(d, &u.figures);
         }
         break;
+    case REPORT_ADDRESS:
+        err = report_address_decode(&u.address, datagram);
+        if (err == TS_OK && ts_nic_eq(u.address.nic, d->o.self->id)) {
+            on_address(d, &u.address);
+        }
+        break;
     case REPORT_HANDOFF: /* these go to others */
     case REPORT_SERVES:
+    case REPORT_RESET:
     case REPORT_SNAPSHOT:
         break;
     case REPORT_TRACE:

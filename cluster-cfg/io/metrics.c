@@ -333,6 +333,21 @@ static void put_serving(const struct sheet *m)
     }
 }
 
+static void put_addresses(const struct sheet *m)
+{
+    size_t at = 0;
+    const struct cfg_group *g;
+    family(m, "service_address", "gauge",
+           "Whether this node has the group's service address; no sample while nicd is silent.");
+    while ((g = next_group(m, &at)) != NULL) {
+        const struct report_address *r = admin_address_of(m->s, g->id, m->now);
+        if (g->address[0] != '\0' && r != NULL) {
+            (void)fprintf(m->out, "twinstep_service_address{group=\"%s\",address=\"%s\"} %d\n",
+                          g->name, g->address, r->interface[0] != '\0');
+        }
+    }
+}
+
 static void put_counter(const struct sheet *m, enum report_counter counter)
 {
     char name[64];
@@ -396,6 +411,7 @@ static void put_groups(const struct sheet *m)
 {
     put_roles(m);
     put_serving(m);
+    put_addresses(m);
     put_gauge(m, "epoch", "The epoch of the configuration that the replica knows.", epoch_of);
     put_gauge(m, "log_position", "The end of the replica's log.", last_of);
     put_gauge(m, "committed_position", "The newest entry that it knows as committed.",

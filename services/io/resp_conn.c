@@ -149,6 +149,9 @@ void resp_conn_close(struct resp_conn *c)
     if (!c->writing) {
         resp_pool_give(s, &c->sending);
     }
+    if (c->visitor) {
+        s->ops.visitor(s->ops.ctx, c->index, NULL);
+    }
     uv_close((uv_handle_t *)&c->tcp, on_closed);
 }
 
@@ -510,6 +513,23 @@ static struct resp_conn *conn_new(struct resp_server *s)
     return c;
 }
 
+/* Tells the owner of a connection that came by an address that may go. */
+static void tell_visitor(struct resp_conn *c, const uv_stream_t *listener)
+{
+    struct resp_server *s = c->server;
+    struct sockaddr_storage client = {0};
+    int len = sizeof(client);
+    bool ahead = false;
+    for (size_t i = 0; i < s->listener_count; i++) {
+        ahead = ahead || (s->ahead[i] && listener == (const uv_stream_t *)&s->listeners[i]);
+    }
+    if (ahead && s->ops.visitor != NULL &&
+        uv_tcp_getpeername(&c->tcp, (struct sockaddr *)&client, &len) == 0) {
+        c->visitor = true;
+        s->ops.visitor(s->ops.ctx, c->index, (const struct sockaddr *)&client);
+    }
+}
+
 void resp_conn_accept(struct resp_server *s, uv_stream_t *listener)
 {
     if (s->free_slot == UINT32_MAX) {
@@ -529,5 +549,6 @@ void resp_conn_accept(struct resp_server *s, uv_stream_t *listener)
     }
     (void)uv_tcp_nodelay(&c->tcp, 1);
     (void)uv_tcp_keepalive(&c->tcp, 1, KEEPALIVE_S);
+    tell_visitor(c, listener);
     resp_conn_set_reading(c);
 }

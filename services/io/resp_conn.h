@@ -185,6 +185,7 @@ struct resp_conn {
     bool eof;       /* the client sends no more */
     bool finishing; /* takes no more requests; closes when all is answered and written */
     bool closing;   /* uv_close was called */
+    bool visitor;   /* came by an address that may go; the owner was told */
 
     /* WAIT: the request stands where the parsing stopped */
     bool waiting;
@@ -262,6 +263,7 @@ struct resp_server {
 
     /* handles */
     uv_tcp_t listeners[RESP_LISTENERS_MAX];
+    bool ahead[RESP_LISTENERS_MAX]; /* the listener's address comes and goes */
     size_t listener_count;
     uv_timer_t wait_timer; /* for the first WAIT that is due, … */
     uint64_t wait_at;      /* … at that loop time, ms; UINT64_MAX = none is */

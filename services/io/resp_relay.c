@@ -35,10 +35,11 @@ bool resp_relay_wants(const struct resp_conn *c, const struct kv_command *comman
     const struct resp_server *s = c->server;
     bool of_state = command != NULL &&
                     ((command->flags & KV_CMD_LOCAL) == 0 || resp_multi_concerns(c, command));
-    return of_state && c->id < s->relay_below && s->status.role == RESP_ROLE_SECONDARY &&
-           s->status.primary[0] != '\0' && c->version == RESP_V2 && !c->multi.on &&
-           c->multi.watched.len == 0 && c->session.state == RESP_SESSION_NONE &&
-           resp_pubsub_count(c) == 0 && s->users.count == 0 && s->config.tls == NULL;
+    return of_state && c->id < s->relay_below && !c->visitor &&
+           s->status.role == RESP_ROLE_SECONDARY && s->status.primary[0] != '\0' &&
+           c->version == RESP_V2 && !c->multi.on && c->multi.watched.len == 0 &&
+           c->session.state == RESP_SESSION_NONE && resp_pubsub_count(c) == 0 &&
+           s->users.count == 0 && s->config.tls == NULL;
 }
 
 /* ---- the end ---- */

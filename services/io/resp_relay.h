@@ -6,7 +6,8 @@
  * It lasts as long as the connection, or until this NIC is the primary again: then it is closed,
  * since nobody knows which of its requests the other one has carried out. A connection with a
  * transaction, a subscription, RESP3 or a user has a state that the other one does not know, and
- * nobody keeps passwords: it is told -READONLY as all that come later. */
+ * nobody keeps passwords: it is told -READONLY as all that come later. So is one that came by an
+ * address that may go (resp_server.h): what its client sends next goes elsewhere by itself. */
 #ifndef SERVICES_IO_RESP_RELAY_H
 #define SERVICES_IO_RESP_RELAY_H
 

@@ -248,6 +248,7 @@ enum ts_err resp_server_listen(struct resp_server *s, const char *address, uint1
     int r = uv_tcp_init_ex(s->loop, tcp, where.ss_family);
     if (r == 0) {
         tcp->data = s;
+        s->ahead[s->listener_count] = ahead;
         s->listener_count++;
         s->handles++;
         r = ahead ? free_bind(tcp, where.ss_family) : 0;
@@ -266,6 +267,18 @@ enum ts_err resp_server_listen(struct resp_server *s, const char *address, uint1
         return TS_ERR_SYSTEM;
     }
     return TS_OK;
+}
+
+void resp_server_close_visitors(struct resp_server *s)
+{
+    for (uint32_t i = 0; i < s->config.clients_max && !s->destroying; i++) {
+        struct resp_conn *c = s->slots[i].conn;
+        if (c != NULL && c->visitor) {
+            s->stats.closed_unanswered += c->answered < c->ordered ? 1 : 0;
+            resp_conn_close(c);
+        }
+    }
+    resp_server_wake(s);
 }
 
 uint16_t resp_server_port(const struct resp_server *s)

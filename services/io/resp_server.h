@@ -76,6 +76,10 @@ struct resp_server_ops {
      * voters_answering), which changes without a change of status. Called when one of these is
      * answered. May be NULL. */
     void (*describe)(void *ctx, struct resp_server_status *status);
+
+    /* Who came by an address that may go (`ahead`): `client` has this place, below clients_max, or
+     * NULL: nobody has it any more. Called at once, whoever closes the connection. May be NULL. */
+    void (*visitor)(void *ctx, uint32_t place, const struct sockaddr *client);
 };
 
 /* Every bound and its default; 0 in a field means the default. */
@@ -176,6 +180,9 @@ void resp_server_destroy(struct resp_server *s, void (*closed)(void *ctx), void 
 enum ts_err resp_server_listen(struct resp_server *s, const char *address, uint16_t port,
                                bool ahead, int *uv_error) TS_MUST_USE;
 #define RESP_LISTENERS_MAX 16
+/* Closes the connections that came by an address that may go, `ahead`, since it has gone: what is
+ * owed to them is not answered any more. */
+void resp_server_close_visitors(struct resp_server *s);
 /* The port that the first listener got. */
 uint16_t resp_server_port(const struct resp_server *s);
 

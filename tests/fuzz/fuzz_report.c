@@ -15,6 +15,8 @@ static union {
     struct report_figures figures;
     struct report_serves serves;
     struct report_snapshot snapshot;
+    struct report_reset reset;
+    struct report_address address;
 } report;
 
 static enum ts_err decode(struct ts_bytes b)
@@ -38,6 +40,10 @@ static enum ts_err decode(struct ts_bytes b)
         return report_serves_decode(&report.serves, b);
     case REPORT_SNAPSHOT:
         return report_snapshot_decode(&report.snapshot, b);
+    case REPORT_RESET:
+        return report_reset_decode(&report.reset, b);
+    case REPORT_ADDRESS:
+        return report_address_decode(&report.address, b);
     }
     return TS_ERR_MALFORMED;
 }
@@ -63,6 +69,10 @@ static enum ts_err encode(enum report_kind kind, struct ts_writer *w)
         return report_serves_encode(&report.serves, w);
     case REPORT_SNAPSHOT:
         return report_snapshot_encode(&report.snapshot, w);
+    case REPORT_RESET:
+        return report_reset_encode(&report.reset, w);
+    case REPORT_ADDRESS:
+        return report_address_encode(&report.address, w);
     }
     return TS_ERR_MALFORMED;
 }

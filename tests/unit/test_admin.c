@@ -14,6 +14,7 @@
 #include "cluster-cfg/io/admin_client.h"
 #include "cluster-cfg/io/admin_server.h"
 #include "cluster-cfg/io/cluster_yaml.h"
+#include "cluster-cfg/io/metrics.h"
 
 #define NOW_NS (100 * TS_NS_PER_S)
 #define ASK_MS 20000
@@ -129,6 +130,27 @@ static const char *text_at(const json_t *o, const char *key)
     return text == NULL ? "(none)" : text;
 }
 
+static void assert_alarm(struct fixture *f, const char *code, const char *text)
+{
+    json_t *alarms = admin_alarms_json(&f->state, (struct ts_mono){NOW_NS}, 0);
+    size_t i;
+    json_t *a;
+    bool found = false;
+    json_array_foreach(alarms, i, a)
+    {
+        if (strcmp(text_at(a, "code"), code) == 0 && strcmp(text_at(a, "text"), text) == 0) {
+            found = true;
+        }
+    }
+    if (!found) {
+        char *all = json_dumps(alarms, JSON_INDENT(1));
+        print_error("no %s among %s\n", code, all);
+        free(all);
+    }
+    json_decref(alarms);
+    assert_true(found);
+}
+
 /* Goal: a well node's status names things and has no alarm. */
 static void test_status_of_well_node_has_no_alarm(void **state)
 {
@@ -155,6 +177,47 @@ static void test_status_of_well_node_has_no_alarm(void **state)
     assert_string_equal(text_at(peer, "node"), "arb1");
     assert_int_equal(json_array_size(json_object_get(peer, "paths")), 2);
     json_decref(o);
+}
+
+/* Goal: the service address is told with who has it and why it cannot be here, which is an alarm; a
+ * group without one has none, and a silent nicd is told as that. */
+static void test_service_address_is_told(void **state)
+{
+    static const char STATUS[] = "{\"version\": 1, \"cmd\": \"status\"}";
+    struct fixture *f = *state;
+    fill(f);
+    json_t *o = answer(f, STATUS);
+    const json_t *g = json_array_get(json_object_get(o, "groups"), 0);
+    assert_true(json_is_null(json_object_get(g, "service_address")));
+    json_decref(o);
+    memcpy(f->cluster.groups[0].address, "192.0.2.9", sizeof("192.0.2.9"));
+    f->cluster.groups[0].address_prefix = 24;
+    o = answer(f, STATUS);
+    const json_t *a =
+        json_object_get(json_array_get(json_object_get(o, "groups"), 0), "service_address");
+    assert_string_equal(text_at(a, "address"), "192.0.2.9/24");
+    assert_true(json_is_null(json_object_get(a, "here")));
+    assert_string_equal(text_at(a, "why"), "nicd has not told of it for a while");
+    json_decref(o);
+    f->state.address[1] = (struct admin_address){
+        .has = true, .at = {NOW_NS}, .report = {.nic = {1}, .group = {1}, .interface = "eth0"}};
+    o = answer(f, STATUS);
+    a = json_object_get(json_array_get(json_object_get(o, "groups"), 0), "service_address");
+    assert_true(json_is_true(json_object_get(a, "here")));
+    assert_string_equal(text_at(a, "interface"), "eth0");
+    assert_string_equal(text_at(a, "why"), "");
+    assert_int_equal(json_array_size(json_object_get(o, "alarms")), 0);
+    json_decref(o);
+    char *text = metrics_text(&f->state, (struct ts_mono){NOW_NS}, 0);
+    assert_non_null(text);
+    assert_non_null(
+        strstr(text, "\ntwinstep_service_address{group=\"kv\",address=\"192.0.2.9\"} 1\n"));
+    free(text);
+    f->state.address[1].report.interface[0] = '\0';
+    memcpy(f->state.address[1].report.why, "no right", 9);
+    assert_alarm(f, "service-address",
+                 "nic1 cannot have the service address of kv, clients reach it at its own "
+                 "addresses only: no right");
 }
 
 /* Goal: figures are told by name; without a word of the replica there are none. */
@@ -189,27 +252,6 @@ static void test_latency_tells_stages_and_counters(void **state)
     assert_int_equal(json_array_size(buckets), 2);
     assert_true(json_is_null(json_array_get(json_array_get(buckets, 1), 0)));
     json_decref(o);
-}
-
-static void assert_alarm(struct fixture *f, const char *code, const char *text)
-{
-    json_t *alarms = admin_alarms_json(&f->state, (struct ts_mono){NOW_NS}, 0);
-    size_t i;
-    json_t *a;
-    bool found = false;
-    json_array_foreach(alarms, i, a)
-    {
-        if (strcmp(text_at(a, "code"), code) == 0 && strcmp(text_at(a, "text"), text) == 0) {
-            found = true;
-        }
-    }
-    if (!found) {
-        char *all = json_dumps(alarms, JSON_INDENT(1));
-        print_error("no %s among %s\n", code, all);
-        free(all);
-    }
-    json_decref(alarms);
-    assert_true(found);
 }
 
 /* Goal: each thing that is wrong is told in words. */
@@ -531,6 +573,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
         TEST(test_status_of_well_node_has_no_alarm),
+        TEST(test_service_address_is_told),
         TEST(test_latency_tells_stages_and_counters),
         TEST(test_alarms_tell_what_is_wrong),
         TEST(test_alarm_certificate_expiry_is_told),

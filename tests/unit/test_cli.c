@@ -115,6 +115,42 @@ static void test_status_print_shows_everything(void **state)
     json_decref(merged);
 }
 
+#define ADDRESS_AT(node, here, interface, why) \
+    "{\"node\": \"" node "\", \"reply\": {\"groups\": [{\"group\": \"kv\", \"role\": " \
+    "\"secondary\", \"epoch\": 4, \"service_address\": {\"address\": \"192.0.2.9/24\", " \
+    "\"here\": " here ", \"interface\": \"" interface "\", \"why\": \"" why "\"}}]}}"
+
+/* Goal: where the service address is stands in the picture, and if nowhere, why. */
+static void test_status_print_tells_the_service_address(void **state)
+{
+    static const struct {
+        const char *answers;
+        const char *lines;
+    } LIST[] = {
+        {"[" ADDRESS_AT("nic1", "false", "", "no right") "," ADDRESS_AT("nic2", "true", "eth1",
+                                                                        "") "]",
+         "  service address 192.0.2.9/24: at nic2 (eth1)\n  replica"},
+        {"[" ADDRESS_AT("nic1", "false", "", "no right") "," ADDRESS_AT("nic2", "false", "",
+                                                                        "") "]",
+         "  service address 192.0.2.9/24: nowhere, since no replica serves\n"
+         "    not at nic1: no right\n  replica"},
+    };
+    (void)state;
+    memcpy(cluster.groups[0].address, "192.0.2.9", sizeof("192.0.2.9"));
+    cluster.groups[0].address_prefix = 24;
+    for (size_t i = 0; i < sizeof(LIST) / sizeof(LIST[0]); i++) {
+        struct sheet s = {0};
+        json_t *merged = merge(LIST[i].answers);
+        sheet_begin(&s);
+        cli_status_print(&s.cli, merged);
+        assert_int_equal(fclose(s.cli.out), 0);
+        assert_non_null(strstr(s.text, LIST[i].lines));
+        free(s.text);
+        json_decref(merged);
+    }
+    cluster.groups[0].address[0] = '\0';
+}
+
 /* Goal: what was refused is told, and only when there is any. */
 static void test_status_print_refused_input_is_told(void **state)
 {
@@ -733,6 +769,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_status_print_shows_everything),
+        cmocka_unit_test(test_status_print_tells_the_service_address),
         cmocka_unit_test(test_status_print_refused_input_is_told),
         cmocka_unit_test(test_merge_replica_down_does_not_give_config),
         cmocka_unit_test(test_merge_superseded_primary_is_not_shown_as_one),

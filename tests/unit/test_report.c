@@ -75,6 +75,55 @@ static void test_serves_round_trip_is_same(void **state)
     }
 }
 
+/* Goal: as many clients as a datagram may have come back as they were, of either family; one
+ * without a port is refused. */
+static void test_reset_round_trip_is_same(void **state)
+{
+    (void)state;
+    static struct report_reset in;
+    static struct report_reset out;
+    for (int v6 = 0; v6 < 2; v6++) {
+        memset(&in, 0, sizeof(in));
+        memset(&out, 0, sizeof(out));
+        in.group.v = 3;
+        in.v6 = v6 != 0;
+        in.round = 2;
+        in.count = REPORT_CLIENTS_MAX;
+        for (uint16_t i = 0; i < in.count; i++) {
+            in.c[i].port = (uint16_t)(i + 1);
+            memset(in.c[i].bytes, i, v6 != 0 ? 16 : 4);
+        }
+        struct ts_writer w = ts_writer_init(buffer, sizeof(buffer));
+        assert_int_equal(report_reset_encode(&in, &w), TS_OK);
+        assert_int_equal(report_peek(written(&w)), REPORT_RESET);
+        assert_int_equal(report_reset_decode(&out, written(&w)), TS_OK);
+        assert_memory_equal(&in, &out, sizeof(in));
+    }
+    in.c[7].port = 0;
+    struct ts_writer w = ts_writer_init(buffer, sizeof(buffer));
+    assert_int_equal(report_reset_encode(&in, &w), TS_OK);
+    assert_int_equal(report_reset_decode(&out, written(&w)), TS_ERR_MALFORMED);
+}
+
+/* Goal: who has a service address comes back as it was; it is of a NIC and a group. */
+static void test_address_round_trip_is_same(void **state)
+{
+    (void)state;
+    struct report_address in = {.nic = {2}, .group = {3}, .interface = "eth0", .why = "no right"};
+    struct report_address out = {.group = {0}};
+    struct ts_writer w = ts_writer_init(buffer, sizeof(buffer));
+    assert_int_equal(report_address_encode(&in, &w), TS_OK);
+    assert_int_equal(report_peek(written(&w)), REPORT_ADDRESS);
+    assert_int_equal(report_address_decode(&out, written(&w)), TS_OK);
+    assert_true(out.nic.v == 2 && out.group.v == 3);
+    assert_string_equal(out.interface, "eth0");
+    assert_string_equal(out.why, "no right");
+    in.group.v = 0;
+    w = ts_writer_init(buffer, sizeof(buffer));
+    assert_int_equal(report_address_encode(&in, &w), TS_OK);
+    assert_int_equal(report_address_decode(&out, written(&w)), TS_ERR_MALFORMED);
+}
+
 /* Goal: all figures fit a datagram and come back as they were; they are of a group. */
 static void test_figures_round_trip_is_same(void **state)
 {
@@ -324,7 +373,7 @@ static void test_decode_out_of_range_is_refused(void **state)
     }
     assert_int_equal(report_procs_decode(&out, b), TS_OK);
     assert_int_equal(report_peek((struct ts_bytes){buffer, 1}), REPORT_NONE);
-    buffer[1] = REPORT_SNAPSHOT + 1;
+    buffer[1] = REPORT_ADDRESS + 1;
     assert_int_equal(report_peek(b), REPORT_NONE);
 }
 
@@ -360,6 +409,8 @@ int main(void)
         cmocka_unit_test(test_procs_round_trip_is_same),
         cmocka_unit_test(test_handoff_round_trip_is_same),
         cmocka_unit_test(test_serves_round_trip_is_same),
+        cmocka_unit_test(test_reset_round_trip_is_same),
+        cmocka_unit_test(test_address_round_trip_is_same),
         cmocka_unit_test(test_figures_round_trip_is_same),
         cmocka_unit_test(test_snapshot_round_trip_is_same),
         cmocka_unit_test(test_peers_of_largest_cluster_fit),
