@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
@@ -16,6 +17,9 @@ struct restore {
     const struct cli *cli;
     const char *config;
     const char *dir;
+    uint64_t now_us; /* Unix time */
+    bool has_above;
+    struct ts_epoch above;     /* of --above */
     char staging[TS_PATH_MAX]; /* all is made here, then it gets its name in one step */
     struct cfg_cluster cluster;
     const char *file[TS_GROUPS_MAX]; /* by group */
@@ -26,7 +30,8 @@ struct restore {
 static void print_help(FILE *out)
 {
     (void)fputs(
-        "usage: twinstep restore GROUP FILE [GROUP FILE …] [--config FILE] [--dir RUN]\n"
+        "usage: twinstep restore GROUP FILE [GROUP FILE …] [--config FILE] [--dir RUN] [--above "
+        "EPOCH]\n"
         "\n"
         "Forms a new cluster, whose groups begin with the states that twinstep backup wrote. "
         "Every\n"
@@ -41,6 +46,8 @@ static void print_help(FILE *out)
         "\n"
         "  --config FILE  the cluster file (default ./cluster.yaml)\n"
         "  --dir RUN      where the nodes are to keep their data (default ./run)\n"
+        "  --above EPOCH  epochs, and so fencing tokens, went up to this. Not needed while clocks\n"
+        "                 are right: the groups begin with an epoch that tells the time\n"
         "\n"
         "Exit status: 0 done, 1 failed (RUN is as it was), 2 wrong usage.\n",
         out);
@@ -97,7 +104,14 @@ static int check_backup(struct restore *r, size_t index)
                         r->file[index], about.service, about.group, about.cluster, g->name,
                         g->service);
     }
-    r->epoch[index] = format_epoch_after(r->info[index].header.mark.epoch);
+    const struct format_restored by = {.old = r->info[index].header.mark.epoch,
+                                       .taken_us = about.taken_us,
+                                       .now_us = r->now_us,
+                                       .has_above = r->has_above,
+                                       .above = r->above};
+    if (format_epoch_restored(&by, &r->epoch[index], &why) != TS_OK) {
+        return cli_fail(r->cli, CLI_FAILED, "%s", why.text);
+    }
     return CLI_OK;
 }
 
@@ -195,14 +209,34 @@ static int restore(struct restore *r, int count, char **words)
     return CLI_OK;
 }
 
+/* The argument of --above. */
+static bool read_epoch(const char *text, struct ts_epoch *out)
+{
+    char *end = NULL;
+    size_t digits = strspn(text, "0123456789");
+    errno = 0;
+    out->v = strtoull(text, &end, 10);
+    return digits > 0 && text[digits] == '\0' && errno == 0 && out->v < FORMAT_EPOCH_MAX;
+}
+
+static uint64_t unix_us(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_REALTIME, &t);
+    return t.tv_sec < 0 ? 0 : (uint64_t)t.tv_sec * 1000000U + (uint64_t)t.tv_nsec / 1000U;
+}
+
 int cli_restore(const struct cli *cli, int argc, char **argv)
 {
     static const struct option OPTIONS[] = {
         {"config", required_argument, NULL, 'c'},
         {"dir", required_argument, NULL, 'd'},
+        {"above", required_argument, NULL, 'a'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},
     };
+    struct ts_epoch above = {0};
+    bool has_above = false;
     const char *config = CLI_DEFAULT_CONFIG;
     const char *dir = CLI_DEFAULT_DIR;
     int c;
@@ -212,6 +246,12 @@ int cli_restore(const struct cli *cli, int argc, char **argv)
             config = optarg;
         } else if (c == 'd') {
             dir = optarg;
+        } else if (c == 'a') {
+            has_above = true;
+            if (!read_epoch(optarg, &above)) {
+                return cli_fail(cli, CLI_USAGE, "--above %s: give an epoch, 0 to %llu", optarg,
+                                (unsigned long long)FORMAT_EPOCH_MAX - 1);
+            }
         } else if (c == 'h') {
             print_help(cli->out);
             return CLI_OK;
@@ -232,6 +272,9 @@ int cli_restore(const struct cli *cli, int argc, char **argv)
     r->cli = cli;
     r->config = config;
     r->dir = dir;
+    r->now_us = unix_us();
+    r->has_above = has_above;
+    r->above = above;
     int status = restore(r, count, argv + optind);
     free(r);
     return status;

@@ -230,13 +230,41 @@ static enum ts_err check_incarnation(const char *dir, const char *file, struct t
     return TS_OK;
 }
 
+/* A failover takes far longer than a microsecond: epochs never catch up with the clock that they
+ * began with. */
+enum ts_err format_epoch_restored(const struct format_restored *by, struct ts_epoch *out,
+                                  struct ts_why *why)
+{
+    uint64_t least = by->has_above ? by->above.v : by->taken_us;
+    least = by->old.v > least ? by->old.v : least;
+    if (!by->has_above && by->now_us <= least) {
+        return ts_why(why, TS_ERR_CONFIG,
+                      "the clock of this machine is behind: it says %" PRIu64
+                      " us since 1970, the backup is of %" PRIu64 " us and epoch %" PRIu64
+                      ". Set the clock; or find the highest epoch that the group ever had, after "
+                      "this backup and after other restores of it, and give it with --above EPOCH",
+                      by->now_us, by->taken_us, by->old.v);
+    }
+    uint64_t epoch = least >= FORMAT_EPOCH_MAX ? FORMAT_EPOCH_MAX : least + 1;
+    epoch = by->now_us > epoch ? by->now_us : epoch;
+    epoch = epoch < FORMAT_EPOCH_RESTORED ? FORMAT_EPOCH_RESTORED : epoch;
+    if (epoch >= FORMAT_EPOCH_MAX) {
+        return ts_why(why, TS_ERR_LIMIT,
+                      "epoch %" PRIu64 " is too high, the highest is %llu: set the clock, or give "
+                      "a lower one with --above EPOCH",
+                      epoch, (unsigned long long)FORMAT_EPOCH_MAX - 1);
+    }
+    out->v = epoch;
+    return TS_OK;
+}
+
 /* What formation stores has ballot zero. For a group from a backup it is one above all that an
  * earlier formation's voters can have reached: beside one of the new voters none of theirs is heard
  * (adr/0021). */
 static struct reg_ballot first_ballot(const struct cfg_cluster *c, const struct format_genesis *g,
                                       size_t group)
 {
-    if (g->epoch[group].v < FORMAT_EPOCH_STRIDE) {
+    if (g->epoch[group].v < FORMAT_EPOCH_RESTORED) {
         return (struct reg_ballot){0};
     }
     return (struct reg_ballot){.counter = g->epoch[group].v,
@@ -346,7 +374,7 @@ static enum ts_err make_parts(const char *node_dir, const struct cfg_cluster *c,
                     .incarnation = g->replica[i][m],
                     .replaces = g->replaces[i][m],
                     .group = c->groups[i].id,
-                    .floor = {g->epoch[i].v < FORMAT_EPOCH_STRIDE ? 0 : g->epoch[i].v},
+                    .floor = {g->epoch[i].v < FORMAT_EPOCH_RESTORED ? 0 : g->epoch[i].v},
                 };
                 err = make_replica(node_dir, &c->groups[i], &want, env, why);
             }

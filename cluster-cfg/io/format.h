@@ -38,17 +38,28 @@ struct format_genesis {
     bool voter_lost[TS_NODES_MAX];
     bool replacing[TS_NODES_MAX]; /* begun, and not complete */
     /* By group: the epoch that it begins with. 1, or above all that a group whose state was
-     * restored may have had (adr/0021). */
+     * restored may have had (format_epoch_restored). */
     struct ts_epoch epoch[TS_GROUPS_MAX];
 };
 
-/* Each formation of a group from a backup begins with the next multiple of this. */
-#define FORMAT_EPOCH_STRIDE (1ULL << 32)
-/* The first epoch after the epochs that a backup tells of. */
-static inline struct ts_epoch format_epoch_after(struct ts_epoch old)
-{
-    return (struct ts_epoch){(old.v / FORMAT_EPOCH_STRIDE + 1) * FORMAT_EPOCH_STRIDE};
-}
+/* A group whose state is restored begins with an epoch that tells the time, Unix microseconds
+ * (adr/0021): at least this, which no formation without a backup comes to, … */
+#define FORMAT_EPOCH_RESTORED (1ULL << 32)
+/* … and below this, so that it and what follows are numbers to every client. */
+#define FORMAT_EPOCH_MAX (1ULL << 62)
+
+/* What such an epoch is chosen by. */
+struct format_restored {
+    struct ts_epoch old; /* as the backup has it */
+    uint64_t taken_us;   /* Unix time of the backup, microseconds, … */
+    uint64_t now_us;     /* … and of now */
+    bool has_above;      /* somebody says that epochs went up to `above`: the clock need not know */
+    struct ts_epoch above;
+};
+/* The epoch: above what the backup has, and what any restore before this moment was given. Pure.
+ * TS_ERR_CONFIG: the clock can not be right. TS_ERR_LIMIT: not below FORMAT_EPOCH_MAX. */
+enum ts_err format_epoch_restored(const struct format_restored *by, struct ts_epoch *out,
+                                  struct ts_why *why) TS_MUST_USE;
 
 /* A replica's disk as it is to be. */
 struct format_replica {

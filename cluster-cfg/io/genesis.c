@@ -139,8 +139,8 @@ static enum ts_err read_group(const char *path, const json_t *entry, const struc
         return changed(path, why, "group", group->name);
     }
     g->epoch[index].v = epoch == NULL ? 1 : (uint64_t)json_integer_value(epoch);
-    if (epoch != NULL && (json_integer_value(epoch) <= 0 ||
-                          json_integer_value(epoch) % (json_int_t)FORMAT_EPOCH_STRIDE != 0)) {
+    if (epoch != NULL && (json_integer_value(epoch) < (json_int_t)FORMAT_EPOCH_RESTORED ||
+                          json_integer_value(epoch) >= (json_int_t)FORMAT_EPOCH_MAX)) {
         return damaged(path, why);
     }
     for (size_t m = 0; m < group->nic_count; m++) {

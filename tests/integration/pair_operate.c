@@ -224,11 +224,11 @@ static void test_backup_is_restored_and_old_disks_are_left_out(void **state)
     expect(0, "! $T restore kv $NEW.kv --config $RUN/cluster.yaml --dir $RUN 2>&1",
            "not an empty directory");
     expect(0, "$T down --dir $RUN", "ended");
-    expect(0, "$T restore kv $NEW.kv --config $RUN/cluster.yaml --dir $NEW", "epoch 4294967296");
+    expect(0, "$T restore kv $NEW.kv --config $RUN/cluster.yaml --dir $NEW", "goes on in epoch 1");
     expect(0, "rm -r $NEW/arb1/voter && cp -a $RUN/arb1/voter $NEW/arb1/voter && $T up --dir $NEW",
            "primary nic1, in sync nic1 nic2");
     expect(0, "redis-cli -h $H MGET keep lost; redis-cli -h $H SET new yes", "yes\n\nOK");
-    expect(0, "$T status --dir $NEW", "epoch 42949672");
+    expect(0, "$T status --dir $NEW | grep -E 'epoch [1-9][0-9]{15}'", "epoch ");
     expect(0,
            "$T down --dir $NEW --nic nic2 && mv $NEW/nic2/groups/kv $NEW/aside && "
            "cp -a $RUN/nic2/groups/kv $NEW/nic2/groups/kv && "

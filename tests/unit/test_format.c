@@ -401,16 +401,50 @@ static void test_genesis_with_epochs_begins_above(void **state)
     struct format_env env = {.replica = fake_replica};
     struct format_genesis minted;
     struct format_genesis loaded;
-    struct ts_epoch epochs[2] = {{1}, format_epoch_after((struct ts_epoch){77})};
-    assert_true(epochs[1].v == FORMAT_EPOCH_STRIDE);
-    assert_true(format_epoch_after(epochs[1]).v == 2 * FORMAT_EPOCH_STRIDE);
+    struct ts_epoch epochs[2] = {{1}, {1763872327000001}};
     assert_int_equal(format_genesis_mint(f->run, &f->cluster, epochs, &minted, &env, &f->why),
                      TS_OK);
     assert_int_equal(format_genesis_load(f->run, &f->cluster, &loaded, &f->why), TS_OK);
     struct cfg_config a = format_first_config(&f->cluster, &loaded, &f->cluster.groups[0]);
     struct cfg_config b = format_first_config(&f->cluster, &loaded, &f->cluster.groups[1]);
     assert_int_equal(a.epoch.v, 1);
-    assert_true(b.epoch.v == FORMAT_EPOCH_STRIDE);
+    assert_true(b.epoch.v == 1763872327000001);
+}
+
+/* Goal: each restore begins above all that the backup, its cluster and earlier restores of it may
+ * have had: the clock says by how much. One that can not be right needs somebody's word. */
+static void test_epoch_restored_is_above_all_before(void **state)
+{
+    (void)state;
+    static const uint64_t HOUR = 3600ULL * 1000000U;
+    static const uint64_t T = 1763872327000000U;
+    static const struct {
+        struct format_restored by;
+        enum ts_err err;
+        uint64_t epoch;
+    } CASES[] = {
+        {{{5}, T, T + HOUR, false, {0}}, TS_OK, T + HOUR},
+        {{{5}, T, T + 2 * HOUR, false, {0}}, TS_OK, T + 2 * HOUR}, /* again: not the same one */
+        {{{T + 9}, T + HOUR, T + HOUR + 1, false, {0}}, TS_OK, T + HOUR + 1},
+        {{{5}, T, T, false, {0}}, TS_ERR_CONFIG, 0},
+        {{{5}, T, 7, false, {0}}, TS_ERR_CONFIG, 0},
+        {{{T + HOUR}, T, T + 1, false, {0}}, TS_ERR_CONFIG, 0}, /* it was ahead when restored */
+        {{{5}, T, 7, true, {T + HOUR}}, TS_OK, T + HOUR + 1},
+        {{{T + HOUR}, T, 7, true, {6}}, TS_OK, T + HOUR + 1},
+        {{{5}, T, T + HOUR, true, {6}}, TS_OK, T + HOUR},
+        {{{5}, T, 7, true, {6}}, TS_OK, FORMAT_EPOCH_RESTORED},
+        {{{5}, T, FORMAT_EPOCH_MAX - 1, false, {0}}, TS_OK, FORMAT_EPOCH_MAX - 1},
+        {{{5}, T, FORMAT_EPOCH_MAX, false, {0}}, TS_ERR_LIMIT, 0},
+        {{{5}, T, T + 1, true, {FORMAT_EPOCH_MAX - 1}}, TS_ERR_LIMIT, 0},
+        {{{UINT64_MAX}, T, T + 1, true, {1}}, TS_ERR_LIMIT, 0},
+    };
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+        struct ts_epoch epoch = {0};
+        struct ts_why why = {{0}};
+        assert_int_equal(format_epoch_restored(&CASES[i].by, &epoch, &why), CASES[i].err);
+        assert_true(epoch.v == CASES[i].epoch);
+        assert_int_equal(why.text[0] == '\0', CASES[i].err == TS_OK);
+    }
 }
 
 int main(void)
@@ -420,6 +454,7 @@ int main(void)
         TEST(test_format_new_cluster_gives_genesis_everywhere),
         TEST(test_format_again_takes_no_step),
         TEST(test_genesis_with_epochs_begins_above),
+        cmocka_unit_test(test_epoch_restored_is_above_all_before),
         TEST(test_format_killed_at_every_step_is_completed),
         TEST(test_format_lost_genesis_is_refused),
         TEST(test_format_blank_disk_of_formed_node_is_refused),
