@@ -56,6 +56,31 @@ static void print_help(FILE *out)
 /* ---- before anything is made ------------------------------------------------------------------
  */
 
+/* Whoever makes the directory has it alone: of two restores into one RUN the second goes no
+ * further. */
+static int make_staging(const struct restore *r, const char *plain)
+{
+    char parent[TS_PATH_MAX];
+    struct ts_why why = {0};
+    const char *slash = strrchr(plain, '/');
+    if (slash != NULL && slash != plain) {
+        (void)snprintf(parent, sizeof(parent), "%.*s", (int)(slash - plain), plain);
+        if (ts_dir_make(parent, 0700, &why) != TS_OK) {
+            return cli_fail(r->cli, CLI_FAILED, "%s", why.text);
+        }
+    }
+    if (mkdir(r->staging, 0700) == 0) {
+        return CLI_OK;
+    }
+    if (errno == EEXIST) {
+        return cli_fail(r->cli, CLI_FAILED,
+                        "%s is there: another restore runs, or an earlier one did not end; when "
+                        "none runs, remove it and try again",
+                        r->staging);
+    }
+    return cli_fail(r->cli, CLI_FAILED, "cannot create %s: %s", r->staging, strerror(errno));
+}
+
 static int check_target(struct restore *r)
 {
     struct stat st;
@@ -68,19 +93,13 @@ static int check_target(struct restore *r)
     if (n < 0 || strlen(plain) > 1000) {
         return cli_fail(r->cli, CLI_FAILED, "the path of --dir is too long");
     }
-    if (lstat(r->staging, &st) == 0) {
-        return cli_fail(r->cli, CLI_FAILED,
-                        "%s is there: an earlier restore did not end, or runs; remove it and try "
-                        "again",
-                        r->staging);
-    }
     if (lstat(r->dir, &st) == 0 && rmdir(r->dir) != 0) { /* an empty one goes */
         return cli_fail(r->cli, CLI_FAILED,
                         "%s is there and not an empty directory (%s): a restore makes new disks "
                         "and touches no old ones; move it away, or choose another --dir",
                         r->dir, strerror(errno));
     }
-    return CLI_OK;
+    return make_staging(r, plain);
 }
 
 /* Reads a backup from end to end, and sees whether it is for this group. */

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 
 #include "tests/unit/cli_fixture.h"
 #include "tests/unit/disk_fixture.h"
@@ -66,6 +67,25 @@ static char *restore(const char *dir, const char *name, const char *above, int s
     return s.text;
 }
 
+/* The same in a process of its own, as soon as the gate is closed at the other end. */
+static int restore_at(const char *dir, const char *name, const int gate[2])
+{
+    char file[TS_PATH_MAX];
+    char config[TS_PATH_MAX];
+    char run[TS_PATH_MAX];
+    char byte;
+    char *argv[] = {"restore", "kv", file, "--config", config, "--dir", run, NULL};
+    struct sheet s = {0};
+    (void)close(gate[1]);
+    if (ts_path(file, NULL, dir, "backup") != TS_OK ||
+        ts_path(config, NULL, dir, "cluster.yaml") != TS_OK ||
+        ts_path(run, NULL, dir, "%s", name) != TS_OK || read(gate[0], &byte, 1) != 0) {
+        return CLI_USAGE;
+    }
+    sheet_begin(&s);
+    return cli_restore(&s.cli, 7, argv);
+}
+
 static unsigned long long epoch_of(char *said)
 {
     const char *at = strstr(said, "goes on in epoch ");
@@ -115,10 +135,46 @@ static void test_restore_with_a_clock_behind_asks_for_a_word(void **state)
     disk_remove(dir);
 }
 
+/* Goal: of restores into one directory at once, exactly one goes on, and what it makes is its own.
+ */
+static void test_restores_at_once_into_one_directory_are_one(void **state)
+{
+    (void)state;
+    char dir[TS_PATH_MAX];
+    enum { ROUNDS = 3, CHILDREN = 4 };
+    make(dir, unix_us() - HOUR_US);
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        char name[16];
+        int gate[2];
+        int done = 0;
+        (void)snprintf(name, sizeof(name), "run%u", round);
+        assert_int_equal(pipe(gate), 0);
+        for (unsigned i = 0; i < CHILDREN; i++) {
+            pid_t pid = fork();
+            assert_true(pid >= 0);
+            if (pid == 0) {
+                _exit(restore_at(dir, name, gate));
+            }
+        }
+        assert_int_equal(close(gate[0]), 0);
+        assert_int_equal(close(gate[1]), 0); /* all go */
+        for (unsigned i = 0; i < CHILDREN; i++) {
+            int status = 0;
+            assert_true(wait(&status) > 0);
+            assert_true(WIFEXITED(status));
+            done += WEXITSTATUS(status) == CLI_OK;
+            assert_true(WEXITSTATUS(status) == CLI_OK || WEXITSTATUS(status) == CLI_FAILED);
+        }
+        assert_int_equal(done, 1);
+    }
+    disk_remove(dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_restore_again_begins_above_the_restore_before),
+        cmocka_unit_test(test_restores_at_once_into_one_directory_are_one),
         cmocka_unit_test(test_restore_with_a_clock_behind_asks_for_a_word),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
