@@ -141,7 +141,7 @@ static int take(const struct backup_args *a, const struct cfg_cluster *cluster,
             if (err == TS_OK) {
                 return CLI_OK;
             }
-            if (err != TS_ERR_NOT_FOUND) { /* else it has gone: there is a newer one */
+            if (err != TS_ERR_GONE) { /* else there is a newer one */
                 return cli_fail(a->cli, CLI_FAILED, "%s", why.text);
             }
         } else if (err != TS_OK) {

@@ -86,6 +86,17 @@ int ts_disk_rename(const char *from, const char *to)
     return rename(from, to);
 }
 
+int ts_disk_rename_new(const char *from, const char *to)
+{
+    if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0) {
+        return 0;
+    }
+    if ((errno != EINVAL && errno != ENOSYS) || link(from, to) != 0) {
+        return -1;
+    }
+    return unlink(from);
+}
+
 int ts_disk_unlink(const char *path)
 {
     return unlink(path);

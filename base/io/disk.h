@@ -36,6 +36,9 @@ int ts_disk_set_mode(int fd, mode_t mode);
 int ts_disk_lock(int fd);
 
 int ts_disk_rename(const char *from, const char *to);
+/* The same, in one step refused (EEXIST) when there is something by that name. Where the file
+ * system can not do so: link and unlink, between which both names are there. */
+int ts_disk_rename_new(const char *from, const char *to);
 int ts_disk_unlink(const char *path);
 /* 0 when there is something by that name, a dangling link included; *is_dir, which may be NULL,
  * says whether it is a directory, or a link to one. */

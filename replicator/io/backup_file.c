@@ -112,7 +112,9 @@ static enum ts_err fill(int to, const char *to_path, const struct backup_about *
     ts_assert(ts_writer_status(&w) == TS_OK);
     int from = ts_disk_open(from_path, O_RDONLY, 0);
     if (from < 0) {
-        return ts_why_sys(why, errno, "cannot open %s", from_path);
+        int why_not = errno;
+        enum ts_err gone = ts_why_sys(why, why_not, "cannot open %s", from_path);
+        return why_not == ENOENT ? TS_ERR_GONE : gone;
     }
     enum ts_err err = ts_fd_write_at(to, to_path, block, sizeof(block), 0, why);
     err = err != TS_OK ? err : copy(from, from_path, to, to_path, why);
@@ -134,18 +136,28 @@ static enum ts_err folder_of(const char *file, char out[TS_PATH_MAX], struct ts_
     return TS_OK;
 }
 
+static enum ts_err is_there(const char *file, struct ts_why *why)
+{
+    return ts_why(why, TS_ERR_EXISTS, "%s is there already; it is never overwritten", file);
+}
+
 /* As soon as the new file is whole. */
 static enum ts_err give_name(const char *aside, const char *file, struct ts_why *why)
 {
     char folder[TS_PATH_MAX];
-    if (ts_disk_exists(file, NULL) == 0) {
-        return ts_why(why, TS_ERR_EXISTS, "%s is there already; it is never overwritten", file);
-    }
-    if (ts_disk_rename(aside, file) != 0) {
-        return ts_why_sys(why, errno, "cannot rename %s to %s", aside, file);
-    }
     enum ts_err err = folder_of(file, folder, why);
-    return err != TS_OK ? err : ts_dir_sync(folder, why);
+    if (err != TS_OK) {
+        return err;
+    }
+    if (ts_disk_rename_new(aside, file) != 0) {
+        return errno == EEXIST ? is_there(file, why)
+                               : ts_why_sys(why, errno, "cannot rename %s to %s", aside, file);
+    }
+    err = ts_dir_sync(folder, why);
+    if (err != TS_OK) {
+        (void)ts_disk_unlink(file); /* it is this call's, and whether it lasts nobody knows */
+    }
+    return err;
 }
 
 enum ts_err backup_write(const char *file, const struct backup_about *about, const char *dir,
@@ -161,9 +173,15 @@ enum ts_err backup_write(const char *file, const struct backup_about *about, con
     }
     const char *path = aside + 1; /* ts_path has put a slash before it */
     if (ts_disk_exists(file, NULL) == 0) {
-        return ts_why(why, TS_ERR_EXISTS, "%s is there already; it is never overwritten", file);
+        return is_there(file, why);
     }
     int to = ts_disk_open(path, O_RDWR | O_CREAT | O_EXCL, 0600);
+    if (to < 0 && errno == EEXIST) {
+        return ts_why(why, TS_ERR_EXISTS,
+                      "%s is there: another backup writes it, or one that was killed left it; when "
+                      "none runs, remove it and try again",
+                      path);
+    }
     if (to < 0) {
         return ts_why_sys(why, errno, "cannot create %s", path);
     }

@@ -29,9 +29,11 @@ enum ts_err backup_about_decode(struct backup_about *a, const void *data, size_t
 
 /* The newest snapshot in a replica's directory; 0 when there is none. It may go at any time. */
 enum ts_err backup_newest(const char *dir, struct ts_seq *seq, struct ts_why *why) TS_MUST_USE;
-/* Copies that snapshot to FILE: written aside, fsynced, read again and checked as a whole, then
- * given its name. FILE must not exist. Gives what is in it in *info. TS_ERR_NOT_FOUND: it has gone
- * meanwhile. TS_ERR_EXISTS, TS_ERR_CORRUPT, TS_ERR_NOSPACE, … */
+/* Copies that snapshot to FILE: written aside (FILE.new), fsynced, read again and checked as a
+ * whole, then given its name. Neither name may be there: nothing is overwritten, and on an error
+ * nothing is left. Gives what is in it in *info. TS_ERR_GONE: the snapshot has gone meanwhile,
+ * there is a newer one. TS_ERR_NOT_FOUND: FILE's folder is not there. TS_ERR_EXISTS,
+ * TS_ERR_CORRUPT, TS_ERR_NOSPACE, … */
 enum ts_err backup_write(const char *file, const struct backup_about *about, const char *dir,
                          struct ts_seq seq, struct snapshot_info *info,
                          struct ts_why *why) TS_MUST_USE;

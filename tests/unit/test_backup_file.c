@@ -6,6 +6,9 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
+
+#include "base/io/disk.h"
 #include "replicator/io/backup_file.h"
 #include "replicator/io/snapshot_internal.h"
 #include "tests/unit/disk_fixture.h"
@@ -92,9 +95,59 @@ static void test_backup_never_overwrites(void **state)
     assert_int_equal(access(aside, F_OK), -1);
     assert_int_equal(unlink(d->file), 0);
     assert_int_equal(backup_write(d->file, &ABOUT, d->dir, (struct ts_seq){1}, &info, &d->why),
-                     TS_ERR_NOT_FOUND);
+                     TS_ERR_GONE);
     assert_int_equal(access(aside, F_OK), -1);
     assert_int_equal(access(d->file, F_OK), -1);
+}
+
+/* Goal: a folder that is not there is told as that: it is no snapshot that has gone, which is
+ * waited for. */
+static void test_backup_into_no_folder_says_so(void **state)
+{
+    struct dirs *d = *state;
+    struct snapshot_info info;
+    char file[TS_PATH_MAX];
+    assert_int_equal(ts_path(file, NULL, d->dir, "none/backup"), TS_OK);
+    assert_int_equal(backup_write(file, &ABOUT, d->dir, (struct ts_seq){SEQ}, &info, &d->why),
+                     TS_ERR_NOT_FOUND);
+    assert_non_null(strstr(d->why.text, "none/backup.new"));
+}
+
+/* Goal: what a killed backup left is named, with what to do; it stays. */
+static void test_backup_beside_a_leftover_names_it(void **state)
+{
+    struct dirs *d = *state;
+    struct snapshot_info info;
+    char aside[TS_PATH_MAX];
+    assert_int_equal(ts_path(aside, NULL, d->dir, "backup.new"), TS_OK);
+    assert_int_equal(ts_file_replace(aside, "part", 4, 0600, NULL), TS_OK);
+    assert_int_equal(backup_write(d->file, &ABOUT, d->dir, (struct ts_seq){SEQ}, &info, &d->why),
+                     TS_ERR_EXISTS);
+    assert_non_null(strstr(d->why.text, "backup.new"));
+    assert_non_null(strstr(d->why.text, "remove it and try again"));
+    assert_int_equal(access(aside, F_OK), 0);
+    assert_int_equal(access(d->file, F_OK), -1);
+}
+
+/* Goal: a name is taken in one step, or not at all. */
+static void test_rename_new_never_replaces(void **state)
+{
+    struct dirs *d = *state;
+    char other[TS_PATH_MAX];
+    uint8_t *data = NULL;
+    size_t len = 0;
+    assert_int_equal(ts_path(other, NULL, d->dir, "other"), TS_OK);
+    assert_int_equal(ts_file_replace(d->file, "mine", 4, 0600, NULL), TS_OK);
+    assert_int_equal(ts_file_replace(other, "new", 3, 0600, NULL), TS_OK);
+    assert_int_equal(ts_disk_rename_new(other, d->file), -1);
+    assert_int_equal(errno, EEXIST);
+    assert_int_equal(ts_file_read(d->file, 10, &data, &len, NULL), TS_OK);
+    assert_string_equal(data, "mine");
+    free(data);
+    assert_int_equal(unlink(d->file), 0);
+    assert_int_equal(ts_disk_rename_new(other, d->file), 0);
+    assert_int_equal(access(other, F_OK), -1);
+    assert_int_equal(access(d->file, F_OK), 0);
 }
 
 /* Goal: damage anywhere is noticed, and told as the backup's; a cut, too; other files are none. */
@@ -147,6 +200,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_backup_is_read_as_written, setup, teardown),
         cmocka_unit_test_setup_teardown(test_backup_never_overwrites, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_backup_into_no_folder_says_so, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_backup_beside_a_leftover_names_it, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_rename_new_never_replaces, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damage_is_noticed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_installed_backup_is_the_replicas_own, setup, teardown),
     };
