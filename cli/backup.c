@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "cli/cli.h"
+#include "cli/backup.h"
 #include "cli/gather.h"
 #include "lab/clock.h"
 #include "replicator/io/backup_file.h"
@@ -37,7 +37,8 @@ static void print_help(FILE *out)
         "twinstep restore forms a new cluster with it.\n"
         "\n"
         "  --nic NIC    take it from this NIC's replica, of this machine (default: a secondary in\n"
-        "               sync, if there is one here, else the primary)\n"
+        "               sync, if there is one here, else the primary; needed while no primary\n"
+        "               serves or replicas differ: what is acknowledged may be missing then)\n"
         "  --dir RUN    where the nodes keep their data (default ./run)\n"
         "  --timeout S  give up after so many seconds (default %d)\n"
         "  --json       what was done for programs\n"
@@ -46,75 +47,132 @@ static void print_help(FILE *out)
         TIMEOUT_S_DEFAULT);
 }
 
-/* Whose snapshot it is to be, and of which entry at least. */
-struct source {
-    char nic[CFG_NAME_MAX];
-    uint64_t committed;
-};
+/* ---- from whom ----------------------------------------------------------------------------------
+ */
 
-/* The one that was named; else who is in sync and does not serve; else the primary. */
-static int rank(const struct backup_args *a, const json_t *replica, const json_t *group)
+static bool is_in_sync(const json_t *group, const char *node)
 {
-    const char *role = cli_string(replica, "role", "");
-    const char *node = cli_string(replica, "node", "?");
-    bool in_sync = false;
     size_t i;
     json_t *name;
     json_array_foreach(json_object_get(group, "in_sync"), i, name)
     {
-        in_sync = in_sync || strcmp(json_string_value(name), node) == 0;
+        if (strcmp(json_string_value(name), node) == 0) {
+            return true;
+        }
     }
+    return false;
+}
+
+/* The one that was named; else who is in sync and does not serve; else the primary. Others may lack
+ * what was acknowledged, or have what is not the group's state. */
+static int rank(const char *nic, const json_t *replica, const json_t *group)
+{
+    const char *role = cli_string(replica, "role", "");
+    const char *node = cli_string(replica, "node", "?");
     if (strcmp(role, "down") == 0 || strcmp(role, "silent") == 0) {
         return 0;
     }
-    if (a->nic != NULL) {
-        return strcmp(node, a->nic) == 0 ? 1 : 0;
+    if (nic != NULL) {
+        return strcmp(node, nic) == 0 ? 1 : 0;
     }
-    if (strcmp(role, "secondary") == 0 && in_sync) {
-        return 3;
+    if (strcmp(role, "secondary") == 0 && is_in_sync(group, node)) {
+        return 2;
     }
-    return strcmp(role, "primary") == 0 ? 2 : 1;
+    return strcmp(role, "primary") == 0 ? 1 : 0;
 }
 
-static int choose(const struct backup_args *a, const json_t *merged, struct source *out)
+/* Why no replica of the group may be believed unasked; NULL: they may. */
+static const char *doubt(const json_t *merged, const json_t *group)
 {
     size_t i;
-    size_t k;
+    json_t *alarm;
+    json_array_foreach(json_object_get(merged, "alarms"), i, alarm)
+    {
+        if (strcmp(cli_string(alarm, "code", ""), "divergence") == 0 &&
+            strcmp(cli_string(alarm, "group", ""), cli_string(group, "group", "?")) == 0) {
+            return "results differ between its replicas, and the state of either may be wrong";
+        }
+    }
+    return cli_string(group, "primary", NULL) != NULL
+               ? NULL
+               : "no primary of it serves, and what a replica has may lack acknowledged entries";
+}
+
+static const json_t *find_group(const json_t *merged, const char *name)
+{
+    size_t i;
     json_t *group;
-    json_t *replica;
-    int best = 0;
-    *out = (struct source){.committed = 0};
     json_array_foreach(json_object_get(merged, "groups"), i, group)
     {
-        if (strcmp(cli_string(group, "group", ""), a->group) != 0) {
-            continue;
+        if (strcmp(cli_string(group, "group", ""), name) == 0) {
+            return group;
         }
-        json_array_foreach(json_object_get(group, "replicas"), k, replica)
-        {
-            uint64_t committed = (uint64_t)cli_number(replica, "committed");
-            int own = rank(a, replica, group);
-            out->committed = committed > out->committed ? committed : out->committed;
-            if (own > best) {
-                best = own;
-                (void)snprintf(out->nic, sizeof(out->nic), "%.31s",
-                               cli_string(replica, "node", "?"));
-            }
+    }
+    return NULL;
+}
+
+/* What the one that was named has, when the group is in doubt; else what any of them knows of. */
+static uint64_t needed(const json_t *group, const char *nic, bool doubted)
+{
+    size_t i;
+    json_t *replica;
+    uint64_t most = 0;
+    json_array_foreach(json_object_get(group, "replicas"), i, replica)
+    {
+        uint64_t committed =
+            (uint64_t)cli_number(replica, doubted && nic != NULL ? "applied" : "committed");
+        bool counts = !doubted || nic == NULL || strcmp(cli_string(replica, "node", ""), nic) == 0;
+        most = counts && committed > most ? committed : most;
+    }
+    return most;
+}
+
+int backup_choose(const struct cli *cli, const json_t *merged, const char *group, const char *nic,
+                  struct backup_source *out)
+{
+    size_t i;
+    json_t *replica;
+    int best = 0;
+    const json_t *g = find_group(merged, group);
+    const char *why = doubt(merged, g);
+    *out = (struct backup_source){.committed = needed(g, nic, why != NULL)};
+    if (why != NULL && nic == NULL) {
+        return cli_fail(cli, CLI_FAILED,
+                        "no backup of %s now: %s; twinstep status tells more. To take what one has "
+                        "nevertheless, name it with --nic",
+                        group, why);
+    }
+    json_array_foreach(json_object_get(g, "replicas"), i, replica)
+    {
+        int own = rank(nic, replica, g);
+        if (own > best) {
+            best = own;
+            (void)snprintf(out->nic, sizeof(out->nic), "%.31s", cli_string(replica, "node", "?"));
         }
     }
     if (best == 0) {
-        return cli_fail(a->cli, CLI_FAILED,
-                        "no replica of %s%s%s runs on this machine; twinstep status tells which do",
-                        a->group, a->nic == NULL ? "" : " on ", a->nic == NULL ? "" : a->nic);
+        return cli_fail(cli, CLI_FAILED,
+                        "no replica of %s%s%s that %s runs on this machine; twinstep status tells "
+                        "which do",
+                        group, nic == NULL ? "" : " on ", nic == NULL ? "" : nic,
+                        nic == NULL ? "is in sync" : "answers");
     }
     if (out->committed == 0) {
-        return cli_fail(a->cli, CLI_FAILED,
-                        "%s has committed nothing yet: there is nothing to back up", a->group);
+        return cli_fail(cli, CLI_FAILED,
+                        "%s has committed nothing yet: there is nothing to back up", group);
+    }
+    if (why != NULL) {
+        (void)fprintf(cli->err, "twinstep: warning: %s: %s; the backup is what %s has\n", group,
+                      why, out->nic);
     }
     return CLI_OK;
 }
 
+/* ---- taking it ----------------------------------------------------------------------------------
+ */
+
 static void ask_for_snapshot(const struct backup_args *a, const struct cfg_cluster *cluster,
-                             const struct source *from, char *last, size_t cap)
+                             const struct backup_source *from, char *last, size_t cap)
 {
     json_t *request = json_pack("{s:s,s:s,s:I}", "cmd", "snapshot", "group", a->group, "seq",
                                 (json_int_t)from->committed);
@@ -126,8 +184,8 @@ static void ask_for_snapshot(const struct backup_args *a, const struct cfg_clust
 
 /* Writes FILE as soon as there is a snapshot that has enough. */
 static int take(const struct backup_args *a, const struct cfg_cluster *cluster,
-                const struct source *from, const struct backup_about *about, const char *folder,
-                struct snapshot_info *info)
+                const struct backup_source *from, const struct backup_about *about,
+                const char *folder, struct snapshot_info *info)
 {
     char last[TS_WHY_MAX] = "";
     uint64_t begun = lab_now_ns();
@@ -189,7 +247,7 @@ static void print_done(const struct backup_args *a, const struct backup_about *a
 static int back_up(const struct backup_args *a)
 {
     struct cfg_cluster cluster;
-    struct source from;
+    struct backup_source from;
     struct snapshot_info info;
     char folder[TS_PATH_MAX];
     struct ts_why why = {0};
@@ -208,7 +266,7 @@ static int back_up(const struct backup_args *a)
     json_t *answers = cli_ask_all(a->dir, &cluster, NULL, request, CLI_ASK_MS);
     json_t *merged = cli_merge(&cluster, answers);
     status = cli_answered(answers) > 0
-                 ? choose(a, merged, &from)
+                 ? backup_choose(a->cli, merged, a->group, a->nic, &from)
                  : cli_fail(a->cli, CLI_UNREACHABLE,
                             "no node of %s answers; a backup is of a running group", a->dir);
     json_decref(merged);
