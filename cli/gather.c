@@ -471,6 +471,16 @@ static json_t *address_of(const struct cfg_group *g)
                                  : json_pack("{s:s,s:[],s:[]}", "address", text, "at", "nics");
 }
 
+/* Who was not asked may have it. */
+static void complete_address(json_t *group, const struct cfg_group *g)
+{
+    json_t *address = json_object_get(group, "service_address");
+    if (json_is_object(address)) {
+        size_t told = json_array_size(json_object_get(address, "nics"));
+        (void)json_object_set_new(address, "complete", json_boolean(told == g->nic_count));
+    }
+}
+
 json_t *cli_merge(const struct cfg_cluster *cluster, const json_t *answers)
 {
     json_t *merged =
@@ -491,6 +501,7 @@ json_t *cli_merge(const struct cfg_cluster *cluster, const json_t *answers)
     json_array_foreach(json_object_get(merged, "groups"), i, entry)
     {
         complete_group(entry);
+        complete_address(entry, &cluster->groups[i]);
         complete_primary(merged, cluster, entry);
         compare_digests(merged, entry);
     }

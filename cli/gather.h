@@ -44,8 +44,8 @@ const char *cli_last_line(const char *run, const char *node, const char *program
  *      "in_sync", "required", "members", "disks": {a member: its incarnation},
  *      "replicas": [{"node", "role", "applied", "committed", "last", "lag", "digest", "waiting",
  *      "why"}]}],
- *      and "service_address": null, or {"address", "at": [who has it], "nics": [{"node", "here",
- *      "interface", "why"}]} (cluster-cfg/io/admin.h)
+ *      and "service_address": null, or {"address", "at": [who has it], "complete": whether all of
+ *      its NICs answered, "nics": [{"node", "here", "interface", "why"}]} (cluster-cfg/io/admin.h)
  *    "alarms": [{"code", "text", "group", "nodes": [who says so]}],
  *      a group also has "recorded": {"primary", "epoch", "by"}, the newest value that a voter which
  *      answered has stored; missing without one

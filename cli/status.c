@@ -87,7 +87,9 @@ static void print_address(const struct cli *cli, const json_t *group)
             found = true;
         }
     }
-    if (!found) {
+    if (!found && !cli_bool(address, "complete")) {
+        (void)fputs("not at the NICs that answer here", cli->out);
+    } else if (!found) {
         bool serves = json_is_string(json_object_get(group, "primary"));
         (void)fprintf(cli->out, "%snowhere%s%s", cli_style(cli, CLI_BAD), cli_style(cli, CLI_PLAIN),
                       serves ? "" : ", since no replica serves");

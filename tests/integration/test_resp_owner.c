@@ -25,6 +25,9 @@ struct owner {
     bool lose_role_in_submit;
     bool answer_in_submit;
     bool closed;
+    /* who came by the address that may go */
+    char elsewhere[32];
+    uint16_t visitors[4]; /* by place: the port, 0 = nobody */
 };
 
 static void set_role(struct owner *o, enum resp_role role)
@@ -84,6 +87,14 @@ static enum ts_err on_round(void *ctx, uint64_t round)
     return o->read_result;
 }
 
+static void on_visitor(void *ctx, uint32_t place, const struct sockaddr *client)
+{
+    struct owner *o = ctx;
+    assert_true(place < 4);
+    assert_true((client != NULL) == (o->visitors[place] == 0));
+    o->visitors[place] = client == NULL ? 0 : ntohs(((const struct sockaddr_in *)client)->sin_port);
+}
+
 static int open_owner(void **state)
 {
     struct owner *o = calloc(1, sizeof(*o));
@@ -91,7 +102,8 @@ static int open_owner(void **state)
     signal(SIGPIPE, SIG_IGN);
     assert_int_equal(uv_loop_init(&o->loop), 0);
     o->state = kv_with_sessions.create(NULL);
-    struct resp_server_ops ops = {.ctx = o, .submit = on_submit, .read = on_round};
+    struct resp_server_ops ops = {
+        .ctx = o, .submit = on_submit, .read = on_round, .visitor = on_visitor};
     o->server = resp_server_create(&o->loop, &ops, session_inner(o->state), NULL);
     assert_non_null(o->server);
     kv_address(o->address, 2);
@@ -102,6 +114,10 @@ static int open_owner(void **state)
         resp_server_listen(o->server, o->address, resp_server_port(o->server), false, &uv_error),
         TS_ERR_SYSTEM);
     assert_int_equal(uv_error, UV_EADDRINUSE);
+    kv_address(o->elsewhere, 3);
+    assert_int_equal(
+        resp_server_listen(o->server, o->elsewhere, resp_server_port(o->server), true, NULL),
+        TS_OK);
     set_role(o, RESP_ROLE_PRIMARY);
     *state = o;
     return 0;
@@ -484,6 +500,42 @@ static void test_wait_ends_with_the_role_and_the_client(void **state)
     close(fd);
 }
 
+static uint16_t port_of(int fd)
+{
+    struct sockaddr_in a;
+    socklen_t len = sizeof(a);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
+    return ntohs(a.sin_port);
+}
+
+/* Goal: the owner knows at each time who is connected by the address that may go, whoever closes.
+ * These are not carried on after a handoff, and closing them leaves the others alone. */
+static void test_visitors_are_told_and_closed(void **state)
+{
+    struct owner *o = *state;
+    uint16_t port = resp_server_port(o->server);
+    int resident = client(o);
+    int left = kv_connect(o->elsewhere, port);
+    UNTIL(o, o->visitors[1] == port_of(left));
+    int stays = kv_connect(o->elsewhere, port);
+    UNTIL(o, o->visitors[2] == port_of(stays));
+    close(left);
+    UNTIL(o, o->visitors[1] == 0);
+    struct resp_server_status st = {.role = RESP_ROLE_SECONDARY, .relays = true};
+    snprintf(st.primary, sizeof(st.primary), "127.0.0.1:1");
+    resp_server_set_status(o->server, &st);
+    say(stays, "SET a 1\r\n");
+    expect(o, stays, "-READONLY primary is 127.0.0.1:1\r\n");
+    resp_server_close_visitors(o->server);
+    assert_int_equal(o->visitors[2], 0);
+    expect_closed(o, stays);
+    assert_int_equal(stats_of(o).relayed, 0);
+    say(resident, "PING\r\n");
+    expect(o, resident, "+PONG\r\n");
+    assert_int_equal(o->visitors[0], 0);
+    close(resident);
+}
+
 #define OWNER_TEST(f) cmocka_unit_test_setup_teardown(f, open_owner, close_owner)
 
 int main(void)
@@ -500,6 +552,7 @@ int main(void)
         OWNER_TEST(test_switch_of_primary_is_published),
         OWNER_TEST(test_wait_holds_its_connection_only),
         OWNER_TEST(test_wait_ends_with_the_role_and_the_client),
+        OWNER_TEST(test_visitors_are_told_and_closed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

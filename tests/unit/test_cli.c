@@ -134,6 +134,8 @@ static void test_status_print_tells_the_service_address(void **state)
                                                                         "") "]",
          "  service address 192.0.2.9/24: nowhere, since no replica serves\n"
          "    not at nic1: no right\n  replica"},
+        {"[" ADDRESS_AT("nic1", "false", "", "") "]",
+         "  service address 192.0.2.9/24: not at the NICs that answer here\n  replica"},
     };
     (void)state;
     memcpy(cluster.groups[0].address, "192.0.2.9", sizeof("192.0.2.9"));
