@@ -51,6 +51,7 @@ struct outage {
     struct lab_pair pair;
     struct lab_load *load; /* the closed-loop client; none in handoffs */
     double ms[ROUNDS_MAX];
+    double quiet_ms[ROUNDS_MAX]; /* in a handoff: over another command of the operator's */
     double ready_ms[ROUNDS_MAX]; /* from the kill until the new primary answers */
     unsigned ready;
     unsigned rounds;
@@ -203,19 +204,31 @@ static double measure(struct outage *o)
     return ms;
 }
 
-static void hand_over(struct outage *o)
+/* `twinstep COMMAND … [MORE]`; `more` may be NULL. */
+static void twinstep(struct outage *o, const char *command, const char *more)
 {
     char program[TS_PATH_MAX];
     struct ts_why why = {{0}};
-    char out[1024] = "";
+    char out[4096] = "";
     if (ts_path(program, &why, o->pair.run.bin, "twinstep") != TS_OK) {
         fail(o, why.text);
     }
-    const char *argv[] = {program,     "handoff", "--dir",        o->pair.run.run,
-                          "--timeout", "30",      LAB_PAIR_GROUP, NULL};
+    const char *argv[] = {program, command, "--dir", o->pair.run.run, more, NULL};
     if (lab_exec(argv, NULL, out, sizeof out, &why) != TS_OK) {
         fail(o, why.text);
     }
+}
+
+/* The client's longest pause while the operator's command runs, and for 200 answers more. */
+static double pause_over(struct outage *o, struct lab_counter *c, const char *command,
+                         const char *more)
+{
+    lab_counter_reset_gap(c);
+    twinstep(o, command, more);
+    if (!lab_counter_wait(c, 200, WAIT_MS)) {
+        fail(o, "the client is not served, or its connection was closed");
+    }
+    return (double)lab_counter_gap(c) / 1e6;
 }
 
 /* One handoff and a client that stays connected to who was the primary. (Back again it would be
@@ -233,19 +246,20 @@ static double measure_handoff(struct outage *o)
     if (lab_counter_start(&c, &addrs.a[primary], key, PIPELINE, &why) != TS_OK) {
         fail(o, why.text);
     }
-    bool served = lab_counter_wait(c, 500, WAIT_MS);
-    lab_counter_reset_gap(c);
-    hand_over(o);
-    served = served && lab_counter_wait(c, 200, WAIT_MS);
-    double ms = (double)lab_counter_gap(c) / 1e6;
+    if (!lab_counter_wait(c, 500, WAIT_MS)) {
+        fail(o, "the client is not served");
+    }
+    o->quiet_ms[o->rounds] = pause_over(o, c, "status", NULL);
+    double ms = pause_over(o, c, "handoff", LAB_PAIR_GROUP);
     lab_counter_stop(c, &r);
-    if (!served || r.closed || r.wrong[0] != '\0' || r.answered != r.sent) {
+    if (r.closed || r.wrong[0] != '\0' || r.answered != r.sent) {
         fprintf(stderr, "%" PRIu64 " of %" PRIu64 " requests answered%s %s\n", r.answered, r.sent,
                 r.closed ? ", closed" : "", r.wrong);
         fail(o, "the client saw an error");
     }
     (void)wait_newer(o, epoch);
-    printf("round %2u: %6.2f ms\n", o->rounds + 1, ms);
+    printf("round %2u: %6.2f ms; without a handoff %.2f ms\n", o->rounds + 1, ms,
+           o->quiet_ms[o->rounds]);
     return ms;
 }
 
@@ -295,6 +309,9 @@ static void print_summary(struct outage *o)
     }
     print_spread(o, "", "longest pause of the client", o->ms, o->rounds);
     print_spread(o, "ready_", "until the new primary answers", o->ready_ms, o->ready);
+    if (o->fault == HANDOFF) {
+        print_spread(o, "quiet_", "without a handoff", o->quiet_ms, o->rounds);
+    }
     double median = spread_of(o->ms, o->rounds).p50 / o->pair.config.failure_timeout_ms;
     if (o->as_json) {
         printf(",\"p50_failure_timeouts\":%.2f}\n", median);

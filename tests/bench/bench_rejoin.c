@@ -295,7 +295,7 @@ static void start(struct bench *b)
 
 static double median(const struct figures *f, unsigned n, size_t offset)
 {
-    double v[REPETITIONS_MAX];
+    double v[REPETITIONS_MAX] = {0};
     for (unsigned i = 0; i < n; i++) {
         memcpy(&v[i], (const uint8_t *)&f[i] + offset, sizeof v[i]);
     }

@@ -46,7 +46,11 @@ set_tests_properties(integration/pair_handoff PROPERTIES TIMEOUT 300 LABELS inte
                                                          RUN_SERIAL TRUE)
 
 ts_pair_program(soak soak.c soak_options.c soak_step.c soak_faults.c soak_disk.c soak_probe.c)
-if(NOT TS_SANITIZE AND NOT TS_COVERAGE)
+# What stands in front of all others is in ThreadSanitizer's way, and there 64 MiB of writes for a
+# snapshot take minutes.
+set(soak_disks damage-journal,handoff,blank-disk)
+if(NOT TS_SANITIZE MATCHES "thread" AND NOT TS_COVERAGE)
+    set(soak_disks hang-disk,fill-disk,fail-sync,damage-journal,kill-in-snapshot,handoff)
     target_compile_definitions(soak PRIVATE LOSTWRITES_LIBRARY="$<TARGET_FILE:lostwrites>")
     add_dependencies(soak lostwrites)
 endif()
@@ -67,7 +71,7 @@ set_tests_properties(integration/soak-linearizable PROPERTIES TIMEOUT 120 LABELS
 set(soak_disks_history ${CMAKE_CURRENT_BINARY_DIR}/soak-disks.jsonl)
 add_test(NAME integration/soak-disks
     COMMAND soak --rounds 1 --seed 237 --clients 4 --history ${soak_disks_history}
-            --faults hang-disk,fill-disk,fail-sync,damage-journal,kill-in-snapshot,handoff)
+            --faults ${soak_disks})
 set_tests_properties(integration/soak-disks PROPERTIES TIMEOUT 300 LABELS integration RUN_SERIAL TRUE
                                                        FIXTURES_SETUP soak_disks_history)
 add_test(NAME integration/soak-disks-linearizable COMMAND lincheck ${soak_disks_history})

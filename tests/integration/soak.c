@@ -21,7 +21,7 @@
 #define READ_BACK_MS 60000
 #define FAULTS_MAX 100 /* of a round */
 #define NET 77
-/* The disks that fail on demand; a sanitizer does not have them stand in front of it. */
+/* The disks that fail on demand, where they can be had. */
 #ifdef LOSTWRITES_LIBRARY
 #define FAILING_DISKS LOSTWRITES_LIBRARY
 #else

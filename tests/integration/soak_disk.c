@@ -278,7 +278,7 @@ static bool is_mended(const struct damage *d)
 /* The scrubber finds it, and a replica that has it gives it back. */
 static bool damage_journal(struct soak_step *st, unsigned nic)
 {
-    struct damage d;
+    struct damage d = {0};
     if (!damage(st, nic, &d)) {
         return false;
     }
@@ -309,7 +309,7 @@ static bool is_out_or_back(const struct soak_step *st, const struct lab_state *n
 static bool damage_and_start(struct soak_step *st, unsigned nic)
 {
     struct lab_fault f;
-    struct damage d;
+    struct damage d = {0};
     lab_fault_nic(&f, &st->s->pair.run, soak_node(st, nic));
     if (!soak_strike(st, &f) || !soak_carried_on(st, "nobody noticed that the NIC died") ||
         !damage(st, nic, &d) || !soak_heal(st, &f)) {
