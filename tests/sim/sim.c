@@ -1,5 +1,6 @@
 /* The command line of the simulator; sim.h says what is simulated. */
 #include <errno.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "tests/sim/sim_summary.h"
 
 #define SHRINK_RUNS 400
+#define KEPT_BYTES (64 * 1024 * 1024)
 /* With --forever: a line so often, and the whole summary, for which the coverage takes a second. */
 #define LINE_SECONDS 5.0
 #define ALL_SECONDS 60.0
@@ -208,6 +210,9 @@ int main(int argc, char **argv)
     struct sim_args a;
     static struct sim_plan plan;
     static struct sim_totals totals;
+    /* Journals and logs come and go with each start: their memory is kept, not asked for anew. */
+    (void)mallopt(M_MMAP_THRESHOLD, KEPT_BYTES);
+    (void)mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
     sim_args_parse(&a, argc, argv);
     char directory[SIM_COVERAGE_DIRECTORY_BYTES];
     const char *coverage = a.coverage ? directory : NULL;

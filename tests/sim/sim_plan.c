@@ -187,7 +187,7 @@ void sim_plan_draw(struct sim_plan *plan, uint64_t seed, bool beyond)
     plan->client_us = between(&clients, 0, 1) == 0 ? 0 : scaled(&clients, 20, 1000);
     struct ts_prng snapshots = ts_prng_init(seed ^ 0x5a9540ULL);
     plan->snapshot_bytes = scaled(&snapshots, 4000, 200000);
-    plan->scrub_ms = scaled(&snapshots, 300, 6000);
+    plan->scrub_ms = scaled(&snapshots, 900, 9000);
     struct ts_prng sessions = ts_prng_init(seed ^ 0x5e5512ULL);
     plan->session_idle_ms = scaled(&sessions, 300, 20000);
     if (ts_prng_next(&p) % 8 == 0 && !beyond) {
