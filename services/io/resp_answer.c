@@ -74,7 +74,8 @@ void resp_answer_error(struct resp_conn *c, const char *text)
     struct svc_out *out = resp_answer_local_begin(c);
     size_t before = out->len;
     struct resp_writer w = resp_writer_init(out, c->version, SIZE_MAX / 4);
-    resp_put_error(&w, text);
+    char marked[RESP_ERROR_MAX];
+    resp_put_error(&w, c->session.counts ? resp_session_refused(c, text, marked) : text);
     (void)!resp_writer_finish(&w);
     resp_answer_local_end(c, before);
 }
@@ -317,10 +318,9 @@ void resp_answer_refuse_rounds(struct resp_server *s)
 void resp_answer_refuse_pending(struct resp_server *s)
 {
     char text[RESP_ADDR_MAX + RESP_REASON_MAX + 64];
-    char line[sizeof(text) + 4];
+    char marked[RESP_ERROR_MAX];
+    char line[RESP_ERROR_MAX + 4];
     resp_answer_refusal(s, text, sizeof(text));
-    int n = snprintf(line, sizeof(line), "-%s\r\n", text);
-    ts_assert(n > 0 && (size_t)n < sizeof(line));
     uint64_t mask = s->config.unanswered_max - 1;
     for (uint64_t token = s->submitted_to; token < s->next_token; token++) {
         struct resp_owner o = s->owners[token & mask];
@@ -339,6 +339,10 @@ void resp_answer_refuse_pending(struct resp_server *s)
         c->pending--;
         s->stats.refused++;
         resp_session_unordered(c, o.kind);
+        bool counts = o.kind == RESP_OWNER_REQUEST;
+        int n = snprintf(line, sizeof(line), "-%s\r\n",
+                         counts ? resp_session_refused(c, text, marked) : text);
+        ts_assert(n > 0 && (size_t)n < sizeof(line));
         o.kind = o.kind <= RESP_OWNER_EXEC ? o.kind : RESP_OWNER_PLAIN;
         answer_ordered(c, o, (struct ts_bytes){(const uint8_t *)line, (size_t)n});
     }

@@ -108,6 +108,9 @@ struct resp_multi {
     uint32_t watches_awaited; /* WATCH commands that are not answered yet */
 };
 
+/* The longest error for a client, with its NUL. */
+#define RESP_ERROR_MAX 640
+
 enum resp_session_state {
     RESP_SESSION_NONE = 0,
     RESP_SESSION_ASKED, /* OPEN, RESUME or CLOSE is not answered yet: writes wait */
@@ -121,6 +124,8 @@ struct resp_session {
     uint64_t id;
     uint64_t connection;
     uint64_t next;            /* number of the next write */
+    bool counts;              /* the request that is looked at would use a number */
+    bool gap;                 /* one that would was refused: so is what follows, until NEXT */
     char name[RESP_NAME_MAX]; /* of one that was opened here, for the answer */
 };
 
@@ -439,6 +444,8 @@ void resp_late_answer(struct resp_conn *c, struct ts_bytes reply);
 
 /* ---- sessions (resp_session.c) ---- */
 
+/* Takes note whether the request (NULL: an unknown one) would use a number of a session. */
+void resp_session_look(struct resp_conn *c, const struct kv_command *command);
 /* Whether the request is this part's: a SESSION.* command, or a write that cannot be ordered now.
  */
 bool resp_session_concerns(const struct resp_conn *c, const struct kv_command *command);
@@ -453,6 +460,10 @@ size_t resp_session_head(struct resp_conn *c, struct svc_out *arena);
 /* Collects a write: its payload, and the head before it. */
 void resp_session_order(struct resp_conn *c, size_t head, struct resp_span payload,
                         struct kv_reply_size size);
+/* A write is refused before it is ordered: those that follow it are, too, until the client says
+ * with which number it goes on. Returns the text for its client, in `out` or as it was: an error to
+ * a write that used no number says so at its end. */
+const char *resp_session_refused(struct resp_conn *c, const char *text, char out[RESP_ERROR_MAX]);
 /* Takes the answer to an ordered command of such a kind, and writes the client's reply. */
 void resp_session_answer(struct resp_conn *c, enum resp_owner_kind kind, struct ts_bytes answer,
                          struct svc_out *out);

@@ -199,10 +199,10 @@ static enum resp_intake refuse_unauthorized(struct resp_conn *c, const char *tex
     return RESP_INTAKE_TAKEN;
 }
 
-static enum resp_intake dispatch(struct resp_conn *c, const struct resp_request *req)
+static enum resp_intake dispatch(struct resp_conn *c, const struct kv_command *command,
+                                 const struct resp_request *req)
 {
     struct resp_server *s = c->server;
-    const struct kv_command *command = kv_command_find(req->args[0]);
     char text[RESP_ADDR_MAX + RESP_REASON_MAX + 64];
     if (c->multi.runs) {
         return RESP_INTAKE_WAIT; /* goes on when that is answered */
@@ -270,11 +270,25 @@ static enum resp_intake dispatch(struct resp_conn *c, const struct resp_request 
     return RESP_INTAKE_TAKEN;
 }
 
+static enum resp_intake take(struct resp_conn *c, const struct resp_request *req)
+{
+    const struct kv_command *command = kv_command_find(req->args[0]);
+    resp_session_look(c, command);
+    if (c->session.counts && c->session.state == RESP_SESSION_ASKED) {
+        c->session.counts = false;
+        return RESP_INTAKE_WAIT; /* whether it has a number is not known yet */
+    }
+    enum resp_intake how = dispatch(c, command, req);
+    c->session.counts = false; /* errors from now on are no answers to it */
+    return how;
+}
+
 static void protocol_error(struct resp_conn *c, const struct resp_request *req)
 {
     char text[sizeof(req->error) + 8];
     c->server->stats.protocol_errors++;
     snprintf(text, sizeof(text), "ERR %s", req->error);
+    resp_session_look(c, NULL);
     resp_answer_error(c, text);
     c->finishing = true;
 }
@@ -319,7 +333,7 @@ size_t resp_intake(struct resp_conn *c, uint8_t *data, size_t len)
             return len;
         }
         s->request_bytes = r == RESP_REQUEST ? req.consumed : 0;
-        if (r == RESP_REQUEST && dispatch(c, &req) == RESP_INTAKE_WAIT) {
+        if (r == RESP_REQUEST && take(c, &req) == RESP_INTAKE_WAIT) {
             memcpy(data + at, s->line, line);
             c->paused = true;
             break;

@@ -9,8 +9,11 @@
  *   SESSION.NEXT n        the next write has this number: what was executed is answered again
  *   SESSION.CLOSE         ends the session; the connection goes on without one
  *
- * A write that was refused has not used up its number. When OPEN or RESUME fails, writes are
- * refused until one of them succeeds (or RESET): they would be executed outside of any session. */
+ * A write that was refused has not used up its number, whoever refused it: its error says so at the
+ * end. What follows on the connection is refused until NEXT or RESUME: it may have been sent before
+ * its client knew, and would be executed under the number that the client counted for the refused
+ * one. When OPEN or RESUME fails, writes are refused until one of them succeeds (or RESET): they
+ * would be executed outside of any session. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,17 +31,31 @@
 #define LOST_TEXT \
     "NOSESSION SESSION.OPEN or SESSION.RESUME has failed on this connection; not executed. " \
     "Give one of them again, or RESET to go on without a session"
+#define GAP_TEXT \
+    "SESSIONGAP an earlier write was refused; this one was not executed either. SESSION.NEXT n, " \
+    "then send both again"
+/* At the end of an error to a write that used no number. */
+#define NO_NUMBER " [no number]"
 
 static bool is_session_command(const struct kv_command *command)
 {
     return command->id >= KV_SESSION_OPEN && command->id <= KV_SESSION_NEXT;
 }
 
+/* What is not known here may be a write to its client. Of a transaction, EXEC counts. */
+void resp_session_look(struct resp_conn *c, const struct kv_command *command)
+{
+    bool exec = command != NULL && command->id == KV_EXEC;
+    bool write = command == NULL || (command->flags & KV_CMD_WRITE) != 0;
+    c->session.counts = c->session.state != RESP_SESSION_NONE && (exec || (write && !c->multi.on));
+}
+
 bool resp_session_concerns(const struct resp_conn *c, const struct kv_command *command)
 {
-    bool counts = (command->flags & KV_CMD_WRITE) != 0;
-    bool settled = c->session.state == RESP_SESSION_NONE || c->session.state == RESP_SESSION_IN;
-    return is_session_command(command) || (counts && !settled);
+    bool write = (command->flags & KV_CMD_WRITE) != 0;
+    bool settled = c->session.state == RESP_SESSION_NONE ||
+                   (c->session.state == RESP_SESSION_IN && !c->session.gap);
+    return is_session_command(command) || (write && !settled);
 }
 
 void resp_session_leave(struct resp_conn *c)
@@ -51,15 +68,24 @@ void resp_session_leave(struct resp_conn *c)
 bool resp_session_admits(struct resp_conn *c, enum resp_intake *how)
 {
     bool lost = c->session.state == RESP_SESSION_LOST;
-    if (c->session.state == RESP_SESSION_ASKED || (lost && c->reads > 0)) {
+    bool refused = lost || c->session.gap;
+    if (c->session.state == RESP_SESSION_ASKED || (refused && c->reads > 0)) {
         *how = RESP_INTAKE_WAIT; /* goes on when that is answered */
         return false;
     }
-    if (lost) {
-        resp_answer_error(c, LOST_TEXT);
+    if (refused) {
+        resp_answer_error(c, lost ? LOST_TEXT : GAP_TEXT);
         *how = RESP_INTAKE_TAKEN;
     }
-    return !lost;
+    return !refused;
+}
+
+const char *resp_session_refused(struct resp_conn *c, const char *text, char out[RESP_ERROR_MAX])
+{
+    c->session.gap = c->session.state == RESP_SESSION_IN;
+    (void)snprintf(out, RESP_ERROR_MAX, "%.*s" NO_NUMBER, (int)(RESP_ERROR_MAX - sizeof(NO_NUMBER)),
+                   text);
+    return out;
 }
 
 size_t resp_session_head(struct resp_conn *c, struct svc_out *arena)
@@ -216,6 +242,7 @@ static void take_next(struct resp_conn *c, uint64_t number)
         return;
     }
     c->session.next = number;
+    c->session.gap = false;
     answer_ok(c);
 }
 
@@ -230,7 +257,8 @@ static enum resp_intake take_within(struct resp_conn *c, const struct kv_command
         resp_answer_error(c, "NOSESSION this connection is in no session: SESSION.OPEN name");
         return RESP_INTAKE_TAKEN;
     }
-    if (!resp_session_admits(c, &how)) {
+    if (c->session.state != RESP_SESSION_IN) {
+        (void)resp_session_admits(c, &how);
         return how;
     }
     if (command->id == KV_SESSION_CLOSE) {
@@ -282,7 +310,8 @@ enum resp_intake resp_session_take(struct resp_conn *c, const struct kv_command 
 
 /* ---- answers ---- */
 
-static void put_refusal(struct resp_writer *w, const struct session_answer *a)
+static void refusal(enum resp_owner_kind kind, const struct session_answer *a,
+                    char out[RESP_ERROR_MAX])
 {
     static const char *const texts[] = {
         [SESSION_MALFORMED] = "ERR this is no request of a session",
@@ -293,33 +322,35 @@ static void put_refusal(struct resp_writer *w, const struct session_answer *a)
         [SESSION_OLD] = "OLDCONNECTION this session was resumed on another connection; not "
                         "executed",
         [SESSION_GAP] = "SESSIONGAP request %llu of this session was not executed, and so this one "
-                        "was not either",
+                        "was not either. SESSION.NEXT n, then send both again",
         [SESSION_FULL] = "SESSIONFULL too many replies after number %llu are not acknowledged; not "
-                         "executed. SESSION.ACK n, then send it again",
+                         "executed. SESSION.ACK n and SESSION.NEXT n, then send it again",
         [SESSION_FULL_BYTES] = "SESSIONFULL the replies after number %llu that are not "
-                               "acknowledged are too long; not executed. SESSION.ACK n, then send "
-                               "it again",
+                               "acknowledged are too long; not executed. SESSION.ACK n and "
+                               "SESSION.NEXT n, then send it again",
         [SESSION_FULL_TOTAL] = "SESSIONFULL all sessions together keep too many replies; not "
-                               "executed. SESSION.ACK n, then send it again",
+                               "executed. SESSION.ACK n and SESSION.NEXT n, then send it again",
         [SESSION_FULL_TABLE] = "SESSIONFULL there are %llu sessions, and no more can be opened "
                                "now; try again later",
         [SESSION_ACKNOWLEDGED] = "SESSIONACKED the replies up to number %llu were acknowledged and "
                                  "are not kept",
         [SESSION_AHEAD] = "SESSIONAHEAD the newest reply of this session is number %llu",
-        [SESSION_CHANGED] = "SESSIONCHANGED number %llu was another request of this session; not "
-                            "executed",
+        [SESSION_CHANGED] = "SESSIONCHANGED this one was not executed; the first one under number "
+                            "%llu, which was another, was",
     };
-    char text[256];
     ts_assert((size_t)a->result < sizeof(texts) / sizeof(texts[0]) && texts[a->result] != NULL);
     const char *format = texts[a->result];
+    if (a->result == SESSION_ACKNOWLEDGED && kind == RESP_OWNER_REQUEST) {
+        format = "SESSIONACKED what has this number was executed; the replies up to number %llu "
+                 "were acknowledged and are not kept";
+    }
     const char *at = strstr(format, "%llu");
     if (at == NULL) {
-        resp_put_error(w, format);
+        (void)snprintf(out, RESP_ERROR_MAX, "%s", format);
         return;
     }
-    (void)snprintf(text, sizeof(text), "%.*s%llu%s", (int)(at - format), format,
+    (void)snprintf(out, RESP_ERROR_MAX, "%.*s%llu%s", (int)(at - format), format,
                    (unsigned long long)a->figure, at + strlen("%llu"));
-    resp_put_error(w, text);
 }
 
 /* Whether a refused request's number is still the next one. */
@@ -327,6 +358,20 @@ static bool number_unused(enum session_result result)
 {
     return session_is_refusal(result) && result != SESSION_ACKNOWLEDGED &&
            result != SESSION_CHANGED;
+}
+
+static void put_refusal(struct resp_conn *c, enum resp_owner_kind kind,
+                        const struct session_answer *a, struct resp_writer *w)
+{
+    char text[RESP_ERROR_MAX];
+    char marked[RESP_ERROR_MAX];
+    refusal(kind, a, text);
+    bool refused = kind == RESP_OWNER_REQUEST && number_unused(a->result);
+    resp_put_error(w, refused ? resp_session_refused(c, text, marked) : text);
+    /* These refuse all that follows, too, and say it better. */
+    bool for_good = a->result == SESSION_OLD || a->result == SESSION_GONE ||
+                    a->result == SESSION_UNKNOWN || a->result == SESSION_MALFORMED;
+    c->session.gap = c->session.gap && !for_good;
 }
 
 /* What the answer says of the connection. */
@@ -341,17 +386,20 @@ static void take_answer(struct resp_conn *c, enum resp_owner_kind kind,
         break;
     case RESP_OWNER_SESSION_OPEN:
         s->state = done ? RESP_SESSION_IN : RESP_SESSION_LOST;
+        s->gap = false;
         s->id = a->session;
         s->connection = a->connection;
         s->next = 1;
         break;
     case RESP_OWNER_SESSION_RESUME:
         s->state = done ? RESP_SESSION_IN : RESP_SESSION_LOST;
+        s->gap = false;
         s->connection = a->connection;
         s->next = a->first + a->count;
         break;
     case RESP_OWNER_SESSION_CLOSE:
         s->state = done ? RESP_SESSION_NONE : RESP_SESSION_IN;
+        s->gap = s->gap && !done;
         break;
     case RESP_OWNER_SESSION_ACK:
     case RESP_OWNER_PLAIN:
@@ -381,7 +429,7 @@ void resp_session_answer(struct resp_conn *c, enum resp_owner_kind kind, struct 
     take_answer(c, kind, &a);
     struct resp_writer w = resp_writer_init(out, c->version, SIZE_MAX / 4);
     if (session_is_refusal(a.result)) {
-        put_refusal(&w, &a);
+        put_refusal(c, kind, &a, &w);
     } else if (kind == RESP_OWNER_SESSION_OPEN) {
         (void)snprintf(id, sizeof(id), "%s%c%llu", c->session.name, ID_SEPARATOR,
                        (unsigned long long)a.session);

@@ -5,6 +5,11 @@ static char address[32];
 static struct kv_process process;
 static uint16_t port;
 
+/* What follows a refused write of a session is told. */
+#define GAP \
+    "-SESSIONGAP an earlier write was refused; this one was not executed either. SESSION.NEXT n, " \
+    "then send both again [no number]\r\n"
+
 static int set_up(void **state)
 {
     (void)state;
@@ -49,20 +54,75 @@ static void test_resume_gives_what_was_missed(void **state)
     int old = kv_connect(address, port);
     int new = kv_connect(address, port);
     open_session(old, id);
-    kv_expect(old, "SET r 5\r\nINCR r\r\nGET r\r\nTTL r\r\nNONSENSE\r\nINCR\r\nINCR r\r\n",
+    kv_expect(old, "SET r 5\r\nINCR r\r\nGET r\r\nTTL r\r\nGET\r\nINCR r\r\n",
               "+OK\r\n:6\r\n$1\r\n6\r\n:-1\r\n"
-              "-ERR unknown command 'NONSENSE', with args beginning with: \r\n"
-              "-ERR wrong number of arguments for 'incr' command\r\n:7\r\n");
+              "-ERR wrong number of arguments for 'get' command\r\n:7\r\n");
     expect_resume(new, id, 1, "*2\r\n:6\r\n:7\r\n");
     kv_expect(new, "INCR r\r\n", ":8\r\n");
     kv_expect(old, "INCR r\r\nGET r\r\nSESSION.ACK 1\r\n",
-              "-OLDCONNECTION this session was resumed on another connection; not executed\r\n"
+              "-OLDCONNECTION this session was resumed on another connection; not executed [no "
+              "number]\r\n"
               "$1\r\n8\r\n"
               "-OLDCONNECTION this session was resumed on another connection; not executed\r\n");
     expect_resume(old, id, 4, "*0\r\n");
     expect_resume(old, id, 5, "-SESSIONAHEAD the newest reply of this session is number 4\r\n");
     close(old);
     close(new);
+}
+
+/* Goal: a write that is refused before it is ordered leaves a gap: what was pipelined behind it is
+ * refused, too, until the client says which number comes next, or resumes. An error to a write that
+ * used no number says so, and no other does. */
+static void test_refused_write_leaves_a_gap(void **state)
+{
+    (void)state;
+    char id[128];
+    int fd = kv_connect(address, port);
+    open_session(fd, id);
+    kv_expect(fd, "SESSION.CLOSE\r\nSET g\r\nSET g 0\r\n",
+              "+OK\r\n-ERR wrong number of arguments for 'set' command\r\n+OK\r\n");
+    open_session(fd, id);
+    kv_expect(fd,
+              "SET g 1\r\nSET g\r\nINCR g\r\nGET\r\nGET g\r\nSESSION.ACK 1\r\nINCR\r\nINCR g\r\n"
+              "SESSION.NEXT 3\r\nINCR g\r\nSESSION.NEXT 2\r\nINCR g\r\n",
+              "+OK\r\n-ERR wrong number of arguments for 'set' command [no number]\r\n" GAP
+              "-ERR wrong number of arguments for 'get' command\r\n$1\r\n1\r\n+OK\r\n"
+              "-ERR wrong number of arguments for 'incr' command [no number]\r\n" GAP
+              "-ERR the next write can have a number from 1 to 2\r\n" GAP "+OK\r\n:2\r\n");
+    /* To its client an unknown command may be a write. What apply refuses has used its number. */
+    kv_expect(fd, "SET g 1 NONSENSE\r\nLPOP g\r\nGETDEL g\r\n",
+              "-ERR syntax error\r\n"
+              "-ERR unknown command 'LPOP', with args beginning with: 'g'  [no number]\r\n" GAP);
+    /* Within a transaction only EXEC counts. */
+    kv_expect(fd,
+              "SESSION.NEXT 4\r\nMULTI\r\nSET g\r\nEXEC\r\nINCR g\r\nMULTI\r\nINCR g\r\nEXEC\r\n",
+              "+OK\r\n+OK\r\n-ERR wrong number of arguments for 'set' command\r\n"
+              "-EXECABORT Transaction discarded because of previous errors. [no number]\r\n" GAP
+              "+OK\r\n+QUEUED\r\n" GAP);
+    expect_resume(fd, id, 1, "*2\r\n:2\r\n-ERR syntax error\r\n");
+    kv_expect(fd, "INCR g\r\n", ":3\r\n");
+    /* Outside of a session nothing of that. */
+    kv_expect(fd, "INCR\r\nSESSION.CLOSE\r\nSET g\r\nINCR g\r\n",
+              "-ERR wrong number of arguments for 'incr' command [no number]\r\n+OK\r\n"
+              "-ERR wrong number of arguments for 'set' command\r\n:4\r\n");
+    close(fd);
+}
+
+/* Goal: the same when there is no room: what needs none does not go in the refused one's place. */
+static void test_full_disk_leaves_a_gap(void **state)
+{
+    (void)state;
+    uint16_t at = 0;
+    char id[128];
+    struct kv_process full =
+        kv_start_loopback(address, &at, (const char *const[]){"--full", "no room", NULL});
+    int fd = kv_connect(address, at);
+    open_session(fd, id);
+    kv_expect(fd, "SET out v\r\nGETDEL q\r\n", "-OOM no room [no number]\r\n" GAP);
+    expect_resume(fd, id, 0, "*0\r\n");
+    kv_expect(fd, "GETDEL q\r\n", "$-1\r\n");
+    close(fd);
+    assert_int_equal(kv_stop(&full), 0);
 }
 
 /* Goal: NEXT has the same writes sent again answered as they were; others under their numbers are
@@ -77,7 +137,8 @@ static void test_next_answers_again(void **state)
               "+OK\r\n:2\r\n+OK\r\n+OK\r\n:2\r\n:3\r\n");
     kv_expect(
         fd, "SESSION.NEXT 2\r\nDECR n\r\nINCR n\r\nGET n\r\nSESSION.NEXT 5\r\n",
-        "+OK\r\n-SESSIONCHANGED number 2 was another request of this session; not executed\r\n"
+        "+OK\r\n-SESSIONCHANGED this one was not executed; the first one under number 2, which was "
+        "another, was\r\n"
         ":3\r\n$1\r\n3\r\n-ERR the next write can have a number from 1 to 4\r\n");
     close(fd);
 }
@@ -88,26 +149,29 @@ static void test_full_window_refuses_until_ack(void **state)
 {
     (void)state;
     static const char full[] = "-SESSIONFULL too many replies after number 0 are not acknowledged; "
-                               "not executed. SESSION.ACK n, then send it again\r\n";
+                               "not executed. SESSION.ACK n and SESSION.NEXT n, then send it "
+                               "again [no number]\r\n";
     char id[128];
-    char want[1024];
     int fd = kv_connect(address, port);
     open_session(fd, id);
     kv_expect(fd, "SET f 0\r\nINCR f\r\nINCR f\r\nINCR f\r\nINCR f\r\n",
               "+OK\r\n:1\r\n:2\r\n:3\r\n:4\r\n");
-    snprintf(want, sizeof(want),
-             "%s-SESSIONGAP request 6 of this session was not executed, and so this one was not "
-             "either\r\n:4\r\n",
-             full);
     /* Two in one turn; how they are refused is told by the table, since both are in the log. */
     kv_send(fd, "INCR f\r\nINCR f\r\n", 16);
     struct kv_replies r = {0};
     assert_true(kv_receive_replies(fd, &r, 2));
     assert_int_equal(strncmp(r.data, full, strlen(full)), 0);
     free(r.data);
-    kv_expect(fd, "SESSION.ACK 3\r\nINCR f\r\nGET f\r\nSESSION.ACK 9\r\n",
+    kv_expect(fd,
+              "SESSION.ACK 3\r\nINCR f\r\nSESSION.NEXT 6\r\nINCR f\r\nGET f\r\nSESSION.ACK 9\r\n",
+              "+OK\r\n" GAP
               "+OK\r\n:5\r\n$1\r\n5\r\n-SESSIONAHEAD the newest reply of this session is number "
               "6\r\n");
+    /* What was acknowledged cannot be answered again. */
+    kv_expect(
+        fd, "SESSION.NEXT 3\r\nINCR f\r\n",
+        "+OK\r\n-SESSIONACKED what has this number was executed; the replies up to number 3 were "
+        "acknowledged and are not kept\r\n");
     expect_resume(
         fd, id, 2,
         "-SESSIONACKED the replies up to number 3 were acknowledged and are not kept\r\n");
@@ -125,7 +189,7 @@ static void test_transaction_is_one_write(void **state)
               "+OK\r\n+OK\r\n+QUEUED\r\n+QUEUED\r\n*2\r\n+OK\r\n:2\r\n:3\r\n");
     kv_expect(fd, "MULTI\r\nSESSION.CLOSE\r\nEXEC\r\n",
               "+OK\r\n-ERR Command not allowed inside a transaction\r\n"
-              "-EXECABORT Transaction discarded because of previous errors.\r\n");
+              "-EXECABORT Transaction discarded because of previous errors. [no number]\r\n");
     expect_resume(fd, id, 0, "*2\r\n*2\r\n+OK\r\n:2\r\n:3\r\n");
     close(fd);
 }
@@ -136,7 +200,7 @@ static void test_failed_resume_refuses_writes(void **state)
     (void)state;
     static const char lost[] = "-NOSESSION SESSION.OPEN or SESSION.RESUME has failed on this "
                                "connection; not executed. Give one of them again, or RESET to go "
-                               "on without a session\r\n";
+                               "on without a session [no number]\r\n";
     char id[128];
     char want[2048];
     int fd = kv_connect(address, port);
@@ -166,6 +230,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_resume_gives_what_was_missed),
+        cmocka_unit_test(test_refused_write_leaves_a_gap),
+        cmocka_unit_test(test_full_disk_leaves_a_gap),
         cmocka_unit_test(test_next_answers_again),
         cmocka_unit_test(test_full_window_refuses_until_ack),
         cmocka_unit_test(test_transaction_is_one_write),

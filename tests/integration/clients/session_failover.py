@@ -16,6 +16,7 @@ from redis.connection import Connection
 
 END_S = 60  # ends a test that hangs
 WRITES = 600
+NO_NUMBER = "[no number]"  # at the end of an error to a write that was not executed, nor counted
 BURST = 20  # writes that are sent before their replies are read
 KILL_AT = 300
 
@@ -61,6 +62,26 @@ class Session:
         assert self.received not in self.replies
         self.replies[self.received] = reply
 
+    def reply(self):
+        """The reply to a write, which may be an error; raises it if it used no number."""
+        try:
+            return self.connection.read_response(disable_decoding=True)
+        except redis.ResponseError as error:
+            if str(error).endswith(NO_NUMBER):
+                raise
+            return error
+
+    def refused(self, *words):
+        """Sends a write that is refused, and one behind it that would be executed."""
+        self.connection.send_command(*words)
+        self.connection.send_command("GETDEL", "python:text")
+        for _ in range(2):
+            try:
+                raise AssertionError(self.reply())
+            except redis.ResponseError as error:
+                print("as it should be:", error)
+        assert self.word("SESSION.NEXT", self.received + 1) == b"OK"
+
     def run(self, commands):
         """Has all of them executed, in order, each once."""
         first = self.received
@@ -70,10 +91,9 @@ class Session:
                 for words in left:
                     self.connection.send_command(*words)
                 for _ in left:
-                    reply = self.connection.read_response(disable_decoding=True)
-                    self.note(reply)
-            except redis.ResponseError as error:  # not executed, nor what follows: nothing else is
-                print("meanwhile:", error)        # told before a write of a session is in the log
+                    self.note(self.reply())
+            except redis.ResponseError as error:  # not executed, nor what follows
+                print("meanwhile:", error)
                 self.connection.disconnect()
                 for reply in self.connect():
                     self.note(reply)
@@ -109,6 +129,10 @@ def main():
         session.run(burst)
         sent += BURST
     assert session.resumed >= 1, "the primary was killed, and nobody noticed"
+    session.refused("SET", "python:text")
+    session.refused("LPOP", "python:text")
+    session.run([("SET", "python:other", "1", "NONSENSE"), ("SET", "python:other", "1")])
+    assert isinstance(session.replies[WRITES + 3], redis.ResponseError), "executed, and an error"
     count, whole = session.word("GET", "python:count"), session.word("GET", "python:text")
     assert count == b"%d" % (WRITES // 2), count
     assert whole.decode() == text, "not each write once, and in order"
