@@ -49,6 +49,9 @@ static enum ts_err on_submit(void *ctx, const struct ts_bytes *payloads, size_t 
     if (err != TS_OK) {
         r->waiting_count--;
         r->submit_busy = err == TS_ERR_BUSY;
+        if (err == TS_ERR_NOSPACE) {
+            replica_service_publish_status(r, net_now()); /* the refusal gives its reason */
+        }
         return err;
     }
     ts_assert(ts_seq_eq(first, r->waiting[at].first));

@@ -315,12 +315,16 @@ void resp_answer_refuse_rounds(struct resp_server *s)
     answer_round(s, resp_round_open(s), text);
 }
 
-void resp_answer_refuse_pending(struct resp_server *s)
+void resp_answer_refuse_pending(struct resp_server *s, enum ts_err err)
 {
     char text[RESP_ADDR_MAX + RESP_REASON_MAX + 64];
     char marked[RESP_ERROR_MAX];
     char line[RESP_ERROR_MAX + 4];
-    resp_answer_refusal(s, text, sizeof(text));
+    if (err == TS_ERR_NOSPACE && s->status.role == RESP_ROLE_PRIMARY && s->status.full[0] == '\0') {
+        (void)snprintf(text, sizeof(text), "OOM there is no room on the disk now; remove keys");
+    } else {
+        resp_answer_refusal(s, text, sizeof(text));
+    }
     uint64_t mask = s->config.unanswered_max - 1;
     for (uint64_t token = s->submitted_to; token < s->next_token; token++) {
         struct resp_owner o = s->owners[token & mask];
@@ -354,7 +358,7 @@ void resp_answer_refuse_pending(struct resp_server *s)
 
 void resp_answer_refuse_all(struct resp_server *s)
 {
-    resp_answer_refuse_pending(s);
+    resp_answer_refuse_pending(s, TS_ERR_REFUSED);
     resp_answer_refuse_rounds(s);
 }
 

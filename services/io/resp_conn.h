@@ -535,7 +535,8 @@ void resp_answer_error(struct resp_conn *c, const char *text);
 void resp_answer_refusal(const struct resp_server *s, char *text, size_t cap);
 /* Answers everything collected but not submitted, and every waiting read, with the refusal. */
 void resp_answer_refuse_all(struct resp_server *s);
-void resp_answer_refuse_pending(struct resp_server *s);
+/* … what is collected only; `err` is what the owner said to it. */
+void resp_answer_refuse_pending(struct resp_server *s, enum ts_err err);
 void resp_answer_refuse_rounds(struct resp_server *s);
 /* The round that takes new reads: it is asked for at the end of a turn. */
 struct resp_round *resp_round_open(struct resp_server *s);

@@ -427,7 +427,7 @@ static size_t submit_batch(struct resp_server *s)
     if (refused || s->refuse_due) {
         bool lost = s->refuse_due || err != TS_ERR_NOSPACE;
         s->refuse_due = false;
-        resp_answer_refuse_pending(s);
+        resp_answer_refuse_pending(s, err);
         if (lost) {
             resp_answer_refuse_rounds(s);
         }

@@ -59,8 +59,8 @@ struct resp_server_ops {
      * resp_server_reply later, in token order, or resp_server_close_unanswered comes.
      * TS_OK takes all. TS_ERR_BUSY takes none: they are kept, and offered again in the next
      * turn: the loop is not kept awake for that before resp_server_resume. Any other error takes
-     * none, for ever: they are answered with the error of the present status; reads, too, but after
-     * TS_ERR_NOSPACE. */
+     * none, for ever: they are answered with the error of the present status, which may be set
+     * within the call; reads, too, but after TS_ERR_NOSPACE. */
     enum ts_err (*submit)(void *ctx, const struct ts_bytes *payloads, size_t n,
                           uint64_t first_token);
 

@@ -24,6 +24,7 @@ struct owner {
     enum ts_err read_result;
     bool lose_role_in_submit;
     bool answer_in_submit;
+    const char *full_in_submit; /* the room that it finds to be gone */
     bool closed;
     /* who came by the address that may go */
     char elsewhere[32];
@@ -60,6 +61,11 @@ static enum ts_err on_submit(void *ctx, const struct ts_bytes *payloads, size_t 
     struct owner *o = ctx;
     if (o->lose_role_in_submit) {
         set_role(o, RESP_ROLE_SECONDARY);
+    }
+    if (o->full_in_submit != NULL) {
+        struct resp_server_status st = {.role = RESP_ROLE_PRIMARY, .epoch = {1}};
+        snprintf(st.full, sizeof(st.full), "%s", o->full_in_submit);
+        resp_server_set_status(o->server, &st);
     }
     if (o->submit_result != TS_OK) {
         return o->submit_result;
@@ -339,6 +345,27 @@ static void test_owner_may_refuse_or_answer_within_submit(void **state)
     close(fd);
 }
 
+/* Goal: an owner that finds its disk full is not told to clients as one that is down, whether it
+ * says more of that within the call or only later; reads go on. */
+static void test_want_of_room_is_told_as_such(void **state)
+{
+    struct owner *o = *state;
+    int fd = client(o);
+    o->submit_result = TS_ERR_NOSPACE;
+    say(fd, "SET n 1\r\n");
+    expect(o, fd, "-OOM there is no room on the disk now; remove keys\r\n");
+    o->full_in_submit = "the disk of nic1 has 2 MiB left";
+    say(fd, "SET n 1\r\n");
+    expect(o, fd, "-OOM the disk of nic1 has 2 MiB left\r\n");
+    say(fd, "DEL n\r\n");
+    expect(o, fd, "-OOM the disk of nic1 has 2 MiB left\r\n");
+    say(fd, "GET n\r\n");
+    UNTIL(o, o->rounds == 1);
+    resp_server_read_ready(o->server, 1);
+    expect(o, fd, "$-1\r\n");
+    close(fd);
+}
+
 /* Goal: a session's write that was refused before it was ordered has not used up its number, and
  * none follows it before the client says so; one that is sent behind an OPEN waits for the number.
  */
@@ -551,6 +578,7 @@ int main(void)
         OWNER_TEST(test_busy_submission_is_kept),
         OWNER_TEST(test_taking_over_holds_commands),
         OWNER_TEST(test_owner_may_refuse_or_answer_within_submit),
+        OWNER_TEST(test_want_of_room_is_told_as_such),
         OWNER_TEST(test_refused_write_keeps_its_number),
         OWNER_TEST(test_left_client_is_answered_into_the_void),
         OWNER_TEST(test_reads_keep_program_order),
