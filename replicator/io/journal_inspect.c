@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "base/io/disk.h"
@@ -18,8 +19,9 @@
 #define SEGMENTS_MAX 65536U
 /* Of a record file: more than journal_format ever makes. */
 #define RECORD_BYTES_MAX ((size_t)1 << 20)
-/* A running replica may drop a segment between the listing and the look at it. */
-#define ATTEMPTS 3
+/* A running replica may drop a segment between the listing and the look at it, or go on in one
+ * that was not listed, or take snapshots of what was read. */
+#define ATTEMPTS 5
 
 _Static_assert(JOURNAL_INSPECT_SNAPSHOTS_MAX == SNAPSHOT_NAMES_MAX, "there is room for each");
 
@@ -254,8 +256,22 @@ struct walk {
     struct journal_note note; /* the newest of all; counter 0: there is none */
     struct journal_position end;
     bool durable_seen;
+    const struct snapshot_info *from; /* where a start would begin; NULL: at the log's beginning */
+    bool from_seen;
     bool ended;
+    bool behind; /* the log goes on in a segment that was made after the listing */
 };
+
+/* The log goes through this place. */
+static void pass_by(struct walk *w)
+{
+    if (w->end.seq.v == w->note.durable.v) {
+        w->durable_seen = ts_hash_eq(w->end.hash, w->note.durable_hash);
+    }
+    if (w->from != NULL && w->end.seq.v == w->from->header.mark.pos.seq.v) {
+        w->from_seen = ts_hash_eq(w->end.hash, w->from->header.mark.pos.hash);
+    }
+}
 
 static void take_batch(struct walk *w, struct journal_inspect_segment *s,
                        const struct journal_record *r)
@@ -267,9 +283,7 @@ static void take_batch(struct walk *w, struct journal_inspect_segment *s,
     w->end.hash = r->batch.hash;
     w->end.epoch = r->batch.epoch;
     w->n->commit = ts_seq_max(w->n->commit, r->commit);
-    if (w->end.seq.v == w->note.durable.v) {
-        w->durable_seen = ts_hash_eq(w->end.hash, w->note.durable_hash);
-    }
+    pass_by(w);
 }
 
 /* Gives whether the log goes on in the next segment. */
@@ -320,9 +334,19 @@ static void begin_at(struct walk *w, const struct journal_inspect_segment *s,
                                        .segment = s->number,
                                        .offset = JOURNAL_DATA_START};
     w->n->base = b.place.seq;
-    w->durable_seen =
-        w->note.durable.v < b.place.seq.v ||
-        (w->note.durable.v == b.place.seq.v && ts_hash_eq(w->note.durable_hash, b.place.hash));
+    w->durable_seen = w->note.durable.v < b.place.seq.v;
+    pass_by(w);
+}
+
+/* The log goes on in a segment that is not among those that were listed. */
+static void miss_segment(struct walk *w, uint64_t number, const char *text)
+{
+    char path[TS_PATH_MAX];
+    if (journal_segment_path(path, w->dir, number, NULL) == TS_OK && access(path, F_OK) == 0) {
+        w->behind = true;
+    } else {
+        damage(w->n, w->end.seq.v + 1, number, 0, text);
+    }
 }
 
 static enum journal_segment_state look_behind(const struct content *c)
@@ -347,7 +371,7 @@ static void walk_segment(struct walk *w, size_t i, const struct content *c)
         if (i == 0) {
             begin_at(w, s, c);
         } else if (s->number != w->end.segment + 1) {
-            damage(w->n, lost, w->end.segment + 1, 0, "this segment is missing");
+            miss_segment(w, w->end.segment + 1, "this segment is missing");
         }
         w->end.segment = s->number;
         w->end.offset = JOURNAL_DATA_START;
@@ -355,8 +379,8 @@ static void walk_segment(struct walk *w, size_t i, const struct content *c)
         bool more = walk_records(w, s, c);
         s->state = more ? JOURNAL_SEGMENT_LEFT : JOURNAL_SEGMENT_LAST;
         if (more && i + 1 == w->n->segment_count) {
-            damage(w->n, w->end.seq.v + 1, s->number + 1, 0,
-                   "this segment is missing: the one before says that the log goes on there");
+            miss_segment(w, s->number + 1,
+                         "this segment is missing: the one before says that the log goes on there");
         }
         if (!more) {
             w->ended = true;
@@ -370,7 +394,7 @@ static void check_durable(struct walk *w)
 {
     struct journal_inspection *n = w->n;
     bool later = w->note.counter > 0 && w->note.segment > w->end.segment;
-    if (n->damaged || (w->durable_seen && !later)) {
+    if (n->damaged || w->behind || (w->durable_seen && !later)) {
         return;
     }
     if (!later && w->end.seq.v >= w->note.durable.v) {
@@ -385,6 +409,19 @@ static void check_durable(struct walk *w)
             n->segments[i].state = JOURNAL_SEGMENT_DAMAGED;
         }
     }
+}
+
+/* As at a start: the log has what its newest snapshot holds. */
+static void check_from(struct walk *w)
+{
+    struct journal_inspection *n = w->n;
+    if (w->from == NULL || w->from_seen || w->behind) {
+        return;
+    }
+    uint64_t held = w->from->header.mark.pos.seq.v;
+    damage(n, w->end.seq.v < held ? w->end.seq.v + 1 : held, w->end.segment, 0,
+           "the log does not fit its newest snapshot, which holds entries that are not in it, or "
+           "others: the files of two disks or times were mixed");
 }
 
 static enum ts_err read_log(struct walk *w, struct ts_why *why)
@@ -411,6 +448,7 @@ static enum ts_err read_log(struct walk *w, struct ts_why *why)
         return TS_OK;
     }
     check_durable(w);
+    check_from(w);
     n->last = w->end.seq;
     n->epoch = w->end.epoch;
     n->hash = w->end.hash;
@@ -424,7 +462,7 @@ static enum ts_err read_snapshots(struct journal_inspection *n, const char *dir,
 {
     struct snapshot_names names = {0};
     enum ts_err err = snapshot_names(dir, &names, why);
-    bool any = false;
+    n->snapshot_count = 0;
     for (size_t i = 0; err == TS_OK && i < names.count; i++) {
         struct journal_inspect_snapshot *s = &n->snapshots[n->snapshot_count];
         *s = (struct journal_inspect_snapshot){.seq = names.seq[i]};
@@ -434,31 +472,52 @@ static enum ts_err read_snapshots(struct journal_inspection *n, const char *dir,
             return ts_why(why, read, "%s", s->why.text);
         }
         s->whole = read == TS_OK;
-        any = any || (s->whole && s->seq.v >= n->base.v);
         n->snapshot_count += read == TS_ERR_NOT_FOUND ? 0 : 1; /* dropped meanwhile */
     }
-    if (err == TS_OK && n->base.v > 0 && !any) {
+    return err;
+}
+
+/* The newest that is whole: a start begins with it. NULL: there is none. */
+static const struct snapshot_info *newest_whole(const struct journal_inspection *n)
+{
+    for (size_t i = 0; i < n->snapshot_count; i++) {
+        if (n->snapshots[i].whole) {
+            return &n->snapshots[i].info;
+        }
+    }
+    return NULL;
+}
+
+static enum ts_err look_once(struct journal_inspection *n, const char *dir, bool *behind,
+                             struct ts_why *why)
+{
+    struct walk w = {.n = n, .dir = dir};
+    n->damaged = false;
+    n->torn_bytes = 0;
+    n->commit.v = 0;
+    enum ts_err err = read_snapshots(n, dir, why); /* before the log, which may go on meanwhile */
+    const struct snapshot_info *newest = newest_whole(n);
+    /* One that came from a peer replaces a log that does not go through it. */
+    w.from = newest != NULL && !newest->header.installed ? newest : NULL;
+    err = err != TS_OK ? err : list_segments(n, dir, why);
+    err = err != TS_OK ? err : read_log(&w, why);
+    if (err == TS_OK && n->base.v > 0 &&
+        (newest == NULL || newest->header.mark.pos.seq.v < n->base.v)) {
         damage(n, 1, 0, 0,
                "no whole snapshot reaches to where the log begins: what comes before is lost here");
     }
+    *behind = w.behind || err == TS_ERR_NOT_FOUND || (n->damaged && n->holder != 0);
     return err;
 }
 
 static enum ts_err inspect(struct journal_inspection *n, const char *dir, struct ts_why *why)
 {
     enum ts_err err = TS_OK;
-    for (int i = 0; i < ATTEMPTS; i++) {
-        struct walk w = {.n = n, .dir = dir};
-        n->damaged = false;
-        n->torn_bytes = 0;
-        n->commit.v = 0;
-        err = list_segments(n, dir, why);
-        err = err != TS_OK ? err : read_log(&w, why);
-        if (err != TS_ERR_NOT_FOUND) {
-            break; /* not: a segment was dropped meanwhile */
-        }
+    bool behind = true;
+    for (int i = 0; i < ATTEMPTS && behind; i++) {
+        err = look_once(n, dir, &behind, why);
     }
-    return err != TS_OK ? err : read_snapshots(n, dir, why);
+    return err;
 }
 
 enum ts_err journal_inspect(const char *dir, struct journal_inspection **out, struct ts_why *why)

@@ -6,6 +6,9 @@
 
 #include <cmocka.h>
 
+#include <pthread.h>
+#include <stdatomic.h>
+
 #include "cli/journal.h"
 #include "replicator/io/journal_inspect.h"
 #include "replicator/io/journal_internal.h"
@@ -177,6 +180,91 @@ static void test_other_wrongs_are_told(void **state)
     assert_non_null(strstr(f->why.text, "is no replica's directory"));
 }
 
+static void write_snapshot(const struct fix *f, uint64_t seq, struct ts_hash hash, bool installed)
+{
+    struct snapshot_writer *w;
+    struct ts_seq oldest;
+    struct snapshot_header h = {
+        .incarnation = {77},
+        .group = {3},
+        .installed = installed,
+        .mark = {.pos = {{seq}, hash}, .epoch = {1}, .time = {1}, .digest = {1, 1}}};
+    assert_int_equal(snapshot_write_begin(&w, f->path, &h, NULL), TS_OK);
+    assert_int_equal(snapshot_write_piece(w, (struct ts_bytes){(const uint8_t *)"x", 1}, NULL),
+                     TS_OK);
+    assert_int_equal(snapshot_write_end(w, &oldest, NULL), TS_OK);
+}
+
+/* Goal: a log that does not go through its newest snapshot is told as damaged: a start refuses it.
+ * One that came from a peer replaces the log instead. */
+static void test_log_beside_its_snapshot_is_told(void **state)
+{
+    struct fix *f = *state;
+    append_closed(f, 30);
+    struct ts_hash other = f->hash;
+    write_snapshot(f, 60, f->hash, false);
+    struct journal_inspection *n = look(f);
+    assert_false(n->damaged);
+    journal_inspection_free(n);
+    other.lo++;
+    write_snapshot(f, 60, other, false);
+    n = look(f);
+    assert_true(n->damaged);
+    assert_int_equal(n->damage_seq.v, 60);
+    journal_inspection_free(n);
+    write_snapshot(f, 5000, f->hash, false);
+    n = look(f);
+    assert_true(n->damaged);
+    assert_int_equal(n->damage_seq.v, 61);
+    assert_non_null(strstr(n->damage_why.text, "does not fit its newest snapshot"));
+    journal_inspection_free(n);
+    write_snapshot(f, 5000, f->hash, true);
+    n = look(f);
+    assert_false(n->damaged);
+    assert_int_equal(n->last.v, 60);
+    journal_inspection_free(n);
+}
+
+struct busy {
+    struct fix *f;
+    atomic_bool stop;
+};
+
+static void *append_until_stopped(void *arg)
+{
+    struct busy *b = arg;
+    while (!atomic_load(&b->stop)) {
+        (void)fix_append(b->f, 1, 60000, 7);
+        fix_wait(b->f);
+    }
+    return NULL;
+}
+
+/* Goal: a healthy replica that goes on from segment to segment meanwhile is not told as damaged. */
+static void test_busy_journal_is_not_told_as_damaged(void **state)
+{
+    struct fix *f = *state;
+    struct busy b = {.f = f};
+    pthread_t thread;
+    struct ts_why why;
+    char path[TS_PATH_MAX];
+    part(path, f, "");
+    assert_int_equal(pthread_create(&thread, NULL, append_until_stopped, &b), 0);
+    size_t most = 0;
+    unsigned damaged = 0;
+    while (most < 40 && damaged == 0) {
+        struct journal_inspection *n = NULL;
+        enum ts_err err = journal_inspect(path, &n, &why);
+        damaged += err != TS_OK || n->damaged;
+        most = err == TS_OK ? n->segment_count : 0;
+        journal_inspection_free(n);
+    }
+    atomic_store(&b.stop, true);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_int_equal(damaged, 0);
+    fix_close(f);
+}
+
 /* Goal: the command's text and JSON have the same, and its status tells damage. */
 static void test_command_prints_text_and_json(void **state)
 {
@@ -213,6 +301,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_open_journal_is_told_with_its_holder, setup, teardown),
         cmocka_unit_test_setup_teardown(test_damaged_record_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(test_other_wrongs_are_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_log_beside_its_snapshot_is_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_busy_journal_is_not_told_as_damaged, setup, teardown),
         cmocka_unit_test_setup_teardown(test_command_prints_text_and_json, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
