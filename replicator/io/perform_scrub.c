@@ -71,7 +71,7 @@ static void look_at_snapshot(struct perform_scrub_job *job)
         job->err = snapshot_scrub_step(job->snapshot, STEP_BYTES, &goes_on, &job->why);
     }
     job->broken = is_damage(job->err) ? job->seq : job->broken;
-    job->whole = job->whole || !goes_on;
+    job->whole = job->whole || (job->err == TS_OK && !goes_on); /* its trailer, too */
     if (job->snapshot != NULL && (!goes_on || job->err != TS_OK)) {
         job->bytes += snapshot_scrub_bytes(job->snapshot);
         snapshot_scrub_end(job->snapshot);

@@ -162,6 +162,8 @@ void sim_scrub_begins(void *ctx);
 void sim_scrub_found(void *ctx, const char *text);
 void sim_scrub_ended(void *ctx);
 void sim_scrub_repaired(void *ctx);
+/* A name is about to be removed. */
+void sim_scrub_removes(const struct sim_volume *v, const char *name);
 
 /* ---- sim_disk.c, sim_disk_start.c ---------------------------------------------------------- */
 

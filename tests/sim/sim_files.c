@@ -388,6 +388,7 @@ int ts_disk_unlink(const char *path)
     if (sim_names_find(&v->names, name) == NULL) {
         return failed(ENOENT);
     }
+    sim_scrub_removes(v, name);
     sim_volume_change(v, name, "", NULL);
     return 0;
 }

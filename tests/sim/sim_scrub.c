@@ -1,5 +1,35 @@
 /* The scrubber, watched: it finds what the device has spoiled, and nothing else. */
+#include <string.h>
+
 #include "tests/sim/sim.h"
+
+static bool is_snapshot(const char *name)
+{
+    return strstr(name, "/snapshot-") != NULL && strchr(name, '.') == NULL;
+}
+
+/* A damaged snapshot is better than none. */
+void sim_scrub_removes(const struct sim_volume *v, const char *name)
+{
+    bool whole = false;
+    bool damaged = false;
+    if (!is_snapshot(name) || v->dead) {
+        return;
+    }
+    for (size_t i = 0; i < v->names.count; i++) {
+        const struct sim_name *n = &v->names.n[i];
+        if (is_snapshot(n->name)) {
+            bool is = n->file->wrong.count + n->file->lies.count > 0;
+            bool itself = strcmp(n->name, name) == 0;
+            damaged = itself ? is : damaged;
+            whole = whole || (!itself && !is);
+        }
+    }
+    if (damaged && !whole) {
+        sim_fail(v->sim, SIM_CHECK_SCRUB, "%s removes %s, which is damaged, and has no whole one",
+                 sim_node_name(v->sim, v->node), name);
+    }
+}
 
 /* The loop hears of what is durable within this. */
 #define TOLD_NS (500 * SIM_MS)

@@ -595,23 +595,38 @@ static const struct sim_name *some_file(struct sim_volume *v)
     return NULL;
 }
 
-static void damage_bytes(struct sim_volume *v, struct sim_file *f, uint32_t number, uint64_t most)
+/* The sector is to be changed by the caller. */
+static struct sim_sector *damage_sector(struct sim_volume *v, struct sim_file *f, uint32_t number)
 {
     v->spared = false;
     v->snapshots = 0;
-    struct sim *s = v->sim;
+    v->latent = true;
     spoil(v, f, number);
-    struct sim_sector *lie = sectors_add(&f->lies, number, sector_of(f, number));
+    return sectors_add(&f->lies, number, sector_of(f, number));
+}
+
+static void damage_bytes(struct sim_volume *v, struct sim_file *f, uint32_t number, uint64_t most)
+{
+    struct sim *s = v->sim;
+    struct sim_sector *lie = damage_sector(v, f, number);
     lie->unreadable = sim_chance_pm(s, 200);
     for (uint64_t flips = sim_rand(s, 1, most); flips > 0; flips--) {
         lie->bytes[sim_rand(s, 0, SIM_SECTOR - 1)] ^= (uint8_t)sim_rand(s, 1, 255);
     }
-    v->latent = true;
 }
 
 static void damage(struct sim_volume *v, struct sim_file *f, uint32_t number)
 {
     damage_bytes(v, f, number, 20);
+}
+
+/* One byte of its trailer, which is looked at last. */
+static void damage_trailer(struct sim_volume *v, struct sim_file *f)
+{
+    size_t at = f->size - 1 - (size_t)sim_rand(v->sim, 0, SNAPSHOT_TRAILER_BYTES - 1);
+    uint32_t number = (uint32_t)(at / SIM_SECTOR);
+    struct sim_sector *lie = damage_sector(v, f, number);
+    lie->bytes[at % SIM_SECTOR] ^= (uint8_t)sim_rand(v->sim, 1, 255);
 }
 
 const char *sim_volume_corrupt_snapshot(struct sim_volume *v)
@@ -630,8 +645,12 @@ const char *sim_volume_corrupt_snapshot(struct sim_volume *v)
     }
     uint32_t sectors = sim_sectors_in(newest->file->size);
     bool only = !v->latent && v->snapshots > 1;
-    damage_bytes(v, newest->file, (uint32_t)sim_rand(v->sim, 0, sectors - 1),
-                 sim_chance_pm(v->sim, 700) ? 1 : 20);
+    if (sim_chance_pm(v->sim, 300) && newest->file->size >= SNAPSHOT_TRAILER_BYTES) {
+        damage_trailer(v, newest->file);
+    } else {
+        damage_bytes(v, newest->file, (uint32_t)sim_rand(v->sim, 0, sectors - 1),
+                     sim_chance_pm(v->sim, 700) ? 1 : 20);
+    }
     v->spared = only;
     return newest->name;
 }

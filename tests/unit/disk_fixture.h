@@ -16,6 +16,7 @@
 #include "base/io/files.h"
 #include "lab/scratch.h"
 #include "replicator/io/journal.h"
+#include "replicator/io/snapshot_file.h"
 
 /* ---- a directory ---- */
 
@@ -227,6 +228,29 @@ static inline void fix_wait(struct fix *f)
     while (f->persisted.v < f->seq.v && f->failed_calls == 0) {
         (void)uv_run(&f->loop, UV_RUN_ONCE);
     }
+}
+
+/* A snapshot of this entry in the journal's directory. Gives what snapshot_write_end says. */
+static inline struct ts_seq fix_snapshot(const struct fix *f, uint64_t seq)
+{
+    uint8_t piece[3000];
+    struct ts_why why;
+    struct ts_seq oldest = {0};
+    struct snapshot_writer *w = NULL;
+    struct snapshot_header h = {.incarnation = journal_info(f->journal)->incarnation,
+                                .group = journal_info(f->journal)->group};
+    h.mark.pos.seq.v = seq;
+    h.mark.epoch.v = 1;
+    enum ts_err err = snapshot_write_begin(&w, f->path, &h, &why);
+    for (unsigned i = 0; i < 20 && err == TS_OK; i++) {
+        for (unsigned k = 0; k < sizeof(piece); k++) {
+            piece[k] = (uint8_t)(k * k * (i + 1) >> 3);
+        }
+        err = snapshot_write_piece(w, (struct ts_bytes){piece, sizeof(piece)}, &why);
+    }
+    err = err == TS_OK ? snapshot_write_end(w, &oldest, &why) : err;
+    ts_assert(err == TS_OK);
+    return oldest;
 }
 
 #endif

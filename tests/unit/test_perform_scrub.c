@@ -1,0 +1,138 @@
+/* What follows from what the scrubber finds (adr/0020), with a real journal, real snapshots and a
+ * real core. */
+#include "replicator/io/perform_replica.h"
+#include "tests/unit/disk_fixture.h"
+#include "tests/unit/repl_fixture.h"
+
+struct replica {
+    struct world *w;
+    struct fix journal;
+    struct perform_replica r;
+    unsigned found;
+};
+
+static struct replica *it; /* the tables' context is the core's world */
+
+static void on_found(void *ctx, const char *text)
+{
+    (void)ctx;
+    assert_non_null(strstr(text, "damaged"));
+    it->found++;
+}
+
+static void on_pass(void *ctx)
+{
+    (void)ctx;
+}
+
+static const struct perform_ops OPS = {
+    .scrub_begins = on_pass, .scrub_found = on_found, .scrub_ended = on_pass};
+
+static int setup_replica(void **state)
+{
+    it = calloc(1, sizeof(*it));
+    assert_non_null(it);
+    void *world;
+    assert_int_equal(setup(&world), 0);
+    it->w = world;
+    fix_init(&it->journal);
+    assert_int_equal(fix_format(&it->journal), TS_OK);
+    assert_int_equal(fix_open(&it->journal), TS_OK);
+    fix_confirm(&it->journal);
+    with_secondary(it->w);
+    perform_open(&it->r, it->w->p.core, &table, &OPS, it->w);
+    it->r.journal = it->journal.journal;
+    it->r.started = true;
+    it->r.scrub.pause_ns = 1;
+    *state = it;
+    return 0;
+}
+
+static int teardown_replica(void **state)
+{
+    struct replica *x = *state;
+    void *world = x->w;
+    perform_scrub_close(&x->r);
+    fix_free(&x->journal);
+    (void)teardown(&world);
+    free(x);
+    return 0;
+}
+
+/* Until a pass that begins now has ended. */
+static void scrub(struct replica *x)
+{
+    uint64_t before = x->r.scrub.passes;
+    perform_scrub_again(&x->r);
+    while (x->r.scrub.passes == before) {
+        x->w->now.ns += TS_NS_PER_MS;
+        perform_scrub_turn(&x->r, x->w->now);
+        (void)uv_run(&x->journal.loop, x->r.scrub.runs ? UV_RUN_ONCE : UV_RUN_NOWAIT);
+    }
+}
+
+static void path_of(const struct replica *x, uint64_t seq, char path[TS_PATH_MAX])
+{
+    assert_int_equal(
+        ts_path(path, NULL, x->journal.path, "snapshot-%020llu", (unsigned long long)seq), TS_OK);
+}
+
+static bool is_there(const struct replica *x, uint64_t seq)
+{
+    char path[TS_PATH_MAX];
+    path_of(x, seq, path);
+    return access(path, F_OK) == 0;
+}
+
+/* So many bytes before its end. */
+static void damage(const struct replica *x, uint64_t seq, long before)
+{
+    char path[TS_PATH_MAX];
+    struct stat st;
+    path_of(x, seq, path);
+    assert_int_equal(stat(path, &st), 0);
+    disk_flip(path, (long)st.st_size - before);
+}
+
+/* Goal: the only snapshot stays, wherever it is damaged; its trailer is looked at last, when all
+ * the rest was whole. */
+static void test_scrub_only_snapshot_stays(void **state)
+{
+    struct replica *x = *state;
+    static const long PLACES[] = {1, 5, (long)SNAPSHOT_TRAILER_BYTES, 2000};
+    (void)fix_snapshot(&x->journal, 20);
+    for (size_t i = 0; i < sizeof(PLACES) / sizeof(PLACES[0]); i++) {
+        damage(x, 20, PLACES[i]);
+        scrub(x);
+        assert_int_equal(x->r.scrub.found, 1);
+        assert_true(is_there(x, 20));
+        damage(x, 20, PLACES[i]); /* as it was */
+    }
+    assert_int_equal(x->found, 4);
+    scrub(x);
+    assert_int_equal(x->r.scrub.found, 0);
+}
+
+/* Goal: a damaged one is removed when another one is whole. */
+static void test_scrub_damaged_snapshot_goes_when_another_is_whole(void **state)
+{
+    struct replica *x = *state;
+    (void)fix_snapshot(&x->journal, 20);
+    (void)fix_snapshot(&x->journal, 40);
+    damage(x, 40, 5);
+    scrub(x);
+    assert_int_equal(x->r.scrub.found, 1);
+    assert_false(is_there(x, 40));
+    assert_true(is_there(x, 20));
+}
+
+#define T(name) cmocka_unit_test_setup_teardown(name, setup_replica, teardown_replica)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(test_scrub_only_snapshot_stays),
+        T(test_scrub_damaged_snapshot_goes_when_another_is_whole),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
