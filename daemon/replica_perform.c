@@ -156,8 +156,10 @@ static void on_journal_failed(void *ctx, enum ts_err err, const char *text)
 static void on_fetch_failed(void *ctx, enum ts_err err, const char *text)
 {
     struct replica *r = ctx;
+    bool damaged = err == TS_ERR_CORRUPT || err == TS_ERR_IO;
     net_log_limited(&r->start->log, text == NULL ? NET_LOG_WARNING : NET_LOG_ERROR, "catch-up",
-                    "catch-up of a learner: %s", text == NULL ? ts_err_text(err) : text);
+                    "catch-up of a learner: %s%s", text == NULL ? ts_err_text(err) : text,
+                    damaged ? "; the disk is looked through now, and mended" : "");
 }
 
 static void on_snapshot_begins(void *ctx, const struct repl_mark *mark)
@@ -215,7 +217,7 @@ static void on_scrub_found(void *ctx, const char *text)
 {
     struct replica *r = ctx;
     net_log_limited(&r->start->log, NET_LOG_ERROR, "scrub",
-                    "found while looking through the disk: %s", text);
+                    "found while looking through the disk: %s; it is being mended", text);
 }
 
 static void on_scrub_ended(void *ctx)

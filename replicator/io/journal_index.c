@@ -186,8 +186,7 @@ static enum ts_err look(struct journal_cursor *c, struct journal_record *r, stru
         err = decode_here(c, r, why);
         if (err == TS_ERR_CORRUPT) {
             err = ts_why(why, TS_ERR_CORRUPT,
-                         "a batch at byte %" PRIu32 " of segment %" PRIu64
-                         " in %s is damaged; let this replica be rebuilt from its peer",
+                         "a batch at byte %" PRIu32 " of segment %" PRIu64 " in %s is damaged",
                          c->offset, c->segment, c->dir);
         }
     }

@@ -73,7 +73,7 @@ static enum ts_err check_chain(struct read_req *q, const struct journal_batch *b
     }
     return ts_why(&q->why, TS_ERR_CORRUPT,
                   "the journal in %s is damaged behind entry %" PRIu64
-                  ": what follows does not continue it; let this replica be rebuilt from its peer",
+                  ": what follows does not continue it",
                   q->j->dir, prev->last.v);
 }
 

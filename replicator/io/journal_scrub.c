@@ -74,6 +74,9 @@ static enum ts_err look_at_beginning(struct journal_scrub *s, struct ts_why *why
     ts_disk_forget(fd);
     (void)ts_disk_close(fd);
     err = journal_segment_open(s->j->dir, &want, &fd, &size, why);
+    if (err == TS_ERR_CORRUPT) { /* what a start advises then would be too much here */
+        return ts_why(why, err, "the beginning of %s is damaged", path);
+    }
     if (err != TS_OK) {
         return err;
     }

@@ -399,6 +399,10 @@ static enum ts_err find_cut(struct journal *j, const struct journal_op *op,
         }
     }
     journal_cursor_close(&c);
+    if (err == TS_ERR_CORRUPT) { /* it cannot be cut there, nor go on */
+        struct ts_why what = *why;
+        return ts_why(why, err, "%s; let this replica be rebuilt from its peer", what.text);
+    }
     if (err == TS_OK && (cut->seq.v != op->seq.v || !ts_hash_eq(cut->hash, op->hash))) {
         err = ts_why(why, TS_ERR_MALFORMED,
                      "the journal in %s cannot be cut after entry %" PRIu64

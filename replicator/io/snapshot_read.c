@@ -8,9 +8,6 @@
 #include "base/io/disk.h"
 #include "replicator/io/snapshot_internal.h"
 
-#define REBUILD \
-    "; put the right file back, or let this replica be rebuilt from its peer, on a new disk"
-
 struct reader {
     const char *path; /* borrowed */
     int fd;
@@ -25,8 +22,8 @@ struct reader {
 
 static enum ts_err damaged(const struct reader *r, struct ts_why *why)
 {
-    return ts_why(why, TS_ERR_CORRUPT, "the snapshot %s is damaged at byte %" PRIu64 REBUILD,
-                  r->path, r->at);
+    return ts_why(why, TS_ERR_CORRUPT, "the snapshot %s is damaged at byte %" PRIu64, r->path,
+                  r->at);
 }
 
 static enum ts_err make_room(uint8_t **data, size_t *cap, size_t len, const struct reader *r,
@@ -78,7 +75,7 @@ static enum ts_err read_header(struct reader *r, struct ts_incarnation incarnati
         return ts_why(why, TS_ERR_CORRUPT,
                       "%s holds entries up to %" PRIu64 " of group %u for incarnation %016" PRIx64
                       ", and should be of group %u for %016" PRIx64
-                      ": it was copied from another disk, or renamed" REBUILD,
+                      ": it was copied from another disk, or renamed",
                       r->path, h->mark.pos.seq.v, h->group.v, h->incarnation.v, group.v,
                       incarnation.v);
     }

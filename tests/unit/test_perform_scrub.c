@@ -17,6 +17,7 @@ static void on_found(void *ctx, const char *text)
 {
     (void)ctx;
     assert_non_null(strstr(text, "damaged"));
+    assert_null(strstr(text, "rebuilt")); /* it is mended */
     it->found++;
 }
 

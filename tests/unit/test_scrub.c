@@ -89,6 +89,7 @@ static void test_scrub_flipped_bit_is_found(void **state)
     assert_int_equal(flaw.segment, 1);
     assert_int_equal(flaw.offset, JOURNAL_DATA_START + 10 * 5120);
     assert_non_null(strstr(flaw.why.text, "is damaged"));
+    assert_null(strstr(flaw.why.text, "rebuilt")); /* whoever obeyed gave up redundancy for it */
 }
 
 /* Goal: so is one of a segment's header, and of what says where the log stands before it. */
@@ -106,6 +107,7 @@ static void test_scrub_flipped_beginning_is_found(void **state)
     (void)pass(f, 20000, &flaw, &err);
     assert_int_equal(err, TS_ERR_CORRUPT);
     assert_int_equal(flaw.segment, 2);
+    assert_null(strstr(flaw.why.text, "rebuilt"));
 }
 
 static void drop_up_to(struct fix *f, uint64_t seq)
