@@ -205,7 +205,7 @@ enum ts_err journal_confirm_start(struct journal *j, uint64_t token) TS_MUST_USE
 
 /* Batches read for a learner, in order, whole, byte-identical to what was appended. `batches` and
  * their bytes are borrowed for the call. With err other than TS_OK count is 0 and `text` says why:
- * TS_ERR_BUSY: a truncation came in between, ask again. TS_ERR_GONE: dropped meanwhile.
+ * TS_ERR_BUSY: a truncation or a repair came in between, ask again. TS_ERR_GONE: dropped meanwhile.
  * TS_ERR_CORRUPT, TS_ERR_IO: the disk. */
 typedef void journal_read_fn(void *arg, enum ts_err err, const struct journal_batch *batches,
                              size_t count, const char *text);

@@ -35,6 +35,23 @@ void journal_index_add(struct journal_index *x, struct ts_seq first, uint64_t se
         (struct journal_index_entry){.first = first, .segment = segment, .offset = offset};
 }
 
+void journal_index_move(struct journal_index *x, struct ts_seq first, uint32_t offset)
+{
+    size_t low = 0;
+    size_t high = x->count;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (x->entries[mid].first.v < first.v) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    if (low < x->count && x->entries[low].first.v == first.v) {
+        x->entries[low].offset = offset;
+    }
+}
+
 void journal_index_cut(struct journal_index *x, struct ts_seq after)
 {
     while (x->count > 0 && x->entries[x->count - 1].first.v > after.v) {

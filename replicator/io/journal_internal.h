@@ -96,6 +96,8 @@ struct journal_index {
  * only makes reads slower. */
 void journal_index_add(struct journal_index *x, struct ts_seq first, uint64_t segment,
                        uint32_t offset);
+/* The record beginning with `first` stands there now, in the same segment. */
+void journal_index_move(struct journal_index *x, struct ts_seq first, uint32_t offset);
 /* Forgets everything after `after`. */
 void journal_index_cut(struct journal_index *x, struct ts_seq after);
 /* The log begins with this segment, behind `base`: forgets what stands before it. */
@@ -233,6 +235,7 @@ struct journal {
     enum ts_err failed_err;
     struct ts_why failed_why;
     struct journal_index index;
+    uint64_t moves; /* of records by a repair, begun and ended: odd while one is under way */
     struct journal_place base; /* the log begins behind this */
     struct journal_spare spare;
 

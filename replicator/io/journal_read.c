@@ -19,6 +19,7 @@ struct read_req {
     struct ts_seq to; /* the persisted end when it was asked for */
     size_t bytes_max;
     uint64_t cuts;
+    uint64_t moves;
     struct journal_index_entry start;
     /* what was found */
     enum ts_err err;
@@ -116,6 +117,15 @@ static void work_read(void *arg)
     journal_cursor_close(&c);
 }
 
+/* Whether records moved since it was asked for. What was read before is right. */
+static bool has_moved(struct read_req *q)
+{
+    journal_lock(q->j);
+    bool moved = q->moves != q->j->moves || q->moves % 2 != 0;
+    journal_unlock(q->j);
+    return moved;
+}
+
 /* Whether it was dropped. */
 static bool is_gone(struct journal *j, struct ts_seq from)
 {
@@ -131,6 +141,8 @@ static void read_done(void *arg)
     struct journal *j = q->j;
     if (q->cuts != j->cuts) {
         q->err = ts_why(&q->why, TS_ERR_BUSY, "the journal was cut while it was read; read again");
+    } else if (q->err != TS_OK && has_moved(q)) {
+        q->err = ts_why(&q->why, TS_ERR_BUSY, "the journal was mended meanwhile; read again");
     }
     if (q->err != TS_OK && is_gone(j, q->from)) {
         q->err = ts_why(&q->why, TS_ERR_GONE, "entry %" PRIu64 " is in the snapshot only by now",
@@ -177,6 +189,7 @@ enum ts_err journal_read(struct journal *j, struct ts_seq from, size_t bytes_max
     q->cuts = j->cuts;
     journal_lock(j);
     q->start = journal_index_find(&j->index, q->from);
+    q->moves = j->moves;
     journal_unlock(j);
     j->reads++;
     net_work_queue(j->threads.loop, &q->work, work_read, read_done, q);

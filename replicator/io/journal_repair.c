@@ -254,6 +254,34 @@ static enum ts_err write_hole(struct repair *v, struct ts_why *why)
     return err == TS_OK ? ts_fd_sync(v->fd, v->path, why) : err;
 }
 
+/* Where the records stand now: they begin elsewhere than they did when what was left over lay
+ * between others of them. */
+static void move_in_index(struct repair *v)
+{
+    uint32_t at = v->from;
+    for (size_t i = 0; i < v->count; i++) {
+        journal_index_move(&v->j->index, batches_of(v->op)[i].first, at);
+        at += (uint32_t)journal_record_need(v->data + at, v->size - at);
+    }
+}
+
+/* Who reads meanwhile may find neither the old records nor the new ones. */
+static enum ts_err replace_hole(struct repair *v, struct ts_why *why)
+{
+    struct journal *j = v->j;
+    journal_lock(j);
+    j->moves++;
+    journal_unlock(j);
+    enum ts_err err = write_hole(v, why);
+    journal_lock(j);
+    if (err == TS_OK) {
+        move_in_index(v);
+    }
+    j->moves++;
+    journal_unlock(j);
+    return err;
+}
+
 /* A segment's beginning says what comes before it, which is what is good before the damage. */
 static enum ts_err mend_beginning(struct repair *v, struct ts_why *why)
 {
@@ -279,7 +307,7 @@ enum ts_err journal_do_repair(struct journal *j, struct journal_op *op, struct t
     bool found = there && err == TS_OK && read_segment(&v, &what) == TS_OK && find_hole(&v);
     if (found) {
         fill_hole(&v);
-        err = write_hole(&v, why);
+        err = replace_hole(&v, why);
     }
     op->mended = (found || v.begins) && err == TS_OK;
     if (v.fd >= 0) {

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "base/hash.h"
-#include "replicator/io/journal_format.h"
+#include "replicator/io/journal_internal.h"
 #include "tests/unit/disk_fixture.h"
 
 #define ENTRY_BYTES 5000
@@ -87,11 +87,12 @@ static void append(struct repair *x, uint64_t seq)
     }
 }
 
-static int setup_repair(void **state)
+static int setup(void **state, uint32_t segment_bytes)
 {
     struct repair *x = calloc(1, sizeof(*x));
     assert_non_null(x);
     fix_init(&x->f);
+    x->f.segment_bytes = segment_bytes;
     assert_int_equal(fix_format(&x->f), TS_OK);
     assert_int_equal(open_journal(x), TS_OK);
     fix_confirm(&x->f);
@@ -100,6 +101,17 @@ static int setup_repair(void **state)
     }
     *state = x;
     return 0;
+}
+
+static int setup_repair(void **state)
+{
+    return setup(state, FIX_SEGMENT);
+}
+
+/* All in one segment, of which the index has several places. */
+static int setup_large(void **state)
+{
+    return setup(state, 1U << 20);
 }
 
 static int teardown_repair(void **state)
@@ -342,7 +354,84 @@ static void test_repair_after_a_cut_is_refused(void **state)
     }
 }
 
+struct answer {
+    bool came;
+    enum ts_err err;
+    struct ts_seq first; /* of the batches, … */
+    size_t count;
+};
+
+static void on_read(void *arg, enum ts_err err, const struct journal_batch *b, size_t count,
+                    const char *text)
+{
+    (void)text;
+    *(struct answer *)arg =
+        (struct answer){true, err, count > 0 ? b[0].first : (struct ts_seq){0}, count};
+}
+
+static struct answer read_from(struct repair *x, uint64_t from)
+{
+    struct answer a = {.came = false};
+    assert_int_equal(journal_read(x->j, (struct ts_seq){from}, 1U << 20, on_read, &a), TS_OK);
+    while (!a.came) {
+        (void)uv_run(&x->f.loop, UV_RUN_ONCE);
+    }
+    return a;
+}
+
+/* Goal: what was written again is found by readers, and the log can be cut behind it: its records
+ * begin elsewhere than they did. Of entry 14 the index has a place. */
+static void test_repair_leaves_a_log_that_is_read_and_cut(void **state)
+{
+    struct repair *x = *state;
+    struct journal_flaw flaw;
+    overwrite(x, 1, place_of(13) + 200, 2 * RECORD_BYTES);
+    assert_int_equal(scrub(x, &flaw), TS_ERR_CORRUPT);
+    assert_int_equal(flaw.after.seq.v, 12);
+    assert_true(repair(x, &flaw, 10));
+    assert_int_equal(scrub(x, &flaw), TS_OK);
+    for (uint64_t from = 1; from <= ENTRIES; from++) {
+        struct answer a = read_from(x, from);
+        assert_int_equal(a.err, TS_OK);
+        assert_int_equal(a.first.v, from);
+        assert_int_equal(a.count, ENTRIES - from + 1);
+    }
+    for (uint64_t after = 20; after >= 13; after -= 7) {
+        unsigned before = x->f.truncated_calls;
+        assert_int_equal(journal_truncate(x->j, (struct ts_seq){after}, x->log[after].b.hash),
+                         TS_OK);
+        while (x->f.truncated_calls == before) {
+            assert_int_equal(x->f.failed_calls, 0);
+            (void)uv_run(&x->f.loop, UV_RUN_ONCE);
+        }
+    }
+    check_whole(x, 13);
+}
+
+/* Goal: a read that met the damage while it was mended is told to read again. */
+static void test_read_during_a_repair_is_asked_again(void **state)
+{
+    struct repair *x = *state;
+    struct answer a = {.came = false};
+    overwrite(x, 1, place_of(13) + 200, 1);
+    assert_int_equal(read_from(x, 13).err, TS_ERR_CORRUPT);
+    assert_int_equal(journal_read(x->j, (struct ts_seq){13}, 1U << 20, on_read, &a), TS_OK);
+    journal_lock(x->j); /* as one does that begins, and one that ends */
+    x->j->moves++;
+    journal_unlock(x->j);
+    while (!a.came) {
+        (void)uv_run(&x->f.loop, UV_RUN_ONCE);
+    }
+    assert_int_equal(a.err, TS_ERR_BUSY);
+    assert_int_equal(read_from(x, 13).err, TS_ERR_BUSY);
+    journal_lock(x->j);
+    x->j->moves++;
+    journal_unlock(x->j);
+    assert_int_equal(read_from(x, 13).err, TS_ERR_CORRUPT);
+}
+
 #define WITH_JOURNAL(t) cmocka_unit_test_setup_teardown(t, setup_repair, teardown_repair)
+#define WITH_LARGE_SEGMENT(t) cmocka_unit_test_setup_teardown(t, setup_large, teardown_repair)
 
 int main(void)
 {
@@ -354,6 +443,8 @@ int main(void)
         WITH_JOURNAL(test_repair_does_not_rename_another_segment),
         WITH_JOURNAL(test_repair_other_batches_change_nothing),
         WITH_JOURNAL(test_repair_after_a_cut_is_refused),
+        WITH_LARGE_SEGMENT(test_repair_leaves_a_log_that_is_read_and_cut),
+        WITH_LARGE_SEGMENT(test_read_during_a_repair_is_asked_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
