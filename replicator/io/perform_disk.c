@@ -103,13 +103,15 @@ static void feed_batches(const struct fetch *f, const struct journal_batch *batc
 }
 
 /* Nobody could be fed from a damaged journal: a successor takes over and feeds the learner
- * (adr/0012). Without one it is better to go on: what is in memory is whole. But not for longer:
- * when the last good replica is lost, this one does not survive its next start. Nor may it be the
- * one that drops that: a primary that was replaced before its journal answered leaves, too. What
- * could be mended meanwhile, or is not needed any more, is no reason. */
+ * (adr/0012), when nobody who is asked can help to mend it: the damaged one does not survive its
+ * next start, which costs the group its redundancy. Without a successor it is better to go on: what
+ * is in memory is whole. But not for longer: when the last good replica is lost, nothing is left.
+ * Nor may it be the one that drops that: a primary that was replaced before its journal answered
+ * leaves, too. What was mended meanwhile, or is not needed any more, is no reason. */
 void perform_disk_look(struct perform_replica *r)
 {
-    if (r->unreadable && !r->disk_failed && repl_may_leave(r->perform.core)) {
+    if (r->unreadable && !r->disk_failed && perform_repair_is_hopeless(r) &&
+        repl_may_leave(r->perform.core)) {
         check(r, TS_ERR_CORRUPT, "it cannot be read any more");
     }
 }
@@ -120,10 +122,10 @@ static void fetch_failed(const struct fetch *f, enum ts_err err, const char *tex
     bool damaged = err == TS_ERR_CORRUPT || err == TS_ERR_IO;
     r->ops->fetch_failed(r->perform.ctx, err, err == TS_ERR_GONE ? NULL : text);
     if (damaged) {
+        r->repair.gave_up = r->repair.gave_up && r->unreadable; /* a new pass looks for it */
         r->unreadable = true; /* until it was mended, and looked through */
         perform_scrub_again(r);
     }
-    perform_disk_look(r);
     feed_fetched(r, f->peer, f->after, (struct ts_bytes){NULL, 0});
 }
 

@@ -46,7 +46,9 @@ void perform_repair_found(struct perform_replica *r, const struct journal_flaw *
     if (p->writing) {
         return;
     }
+    bool same = p->flaw.segment == flaw->segment && p->flaw.offset == flaw->offset;
     p->wanted = true;
+    p->gave_up = p->gave_up && same;
     p->flaw = *flaw;
     p->asked = 0;
     p->from.v = 0;
@@ -68,6 +70,11 @@ static struct ts_nic_id next_peer(const struct perform_replica *r)
     return (struct ts_nic_id){0};
 }
 
+bool perform_repair_is_hopeless(const struct perform_replica *r)
+{
+    return r->repair.gave_up && next_peer(r).v == 0;
+}
+
 static void tell(struct perform_replica *r, struct ts_nic_id to, const struct disk_msg *m)
 {
     uint8_t head[DISK_HEAD_MAX];
@@ -81,6 +88,7 @@ static void tell(struct perform_replica *r, struct ts_nic_id to, const struct di
 void perform_repair_turn(struct perform_replica *r, struct ts_mono now)
 {
     struct perform_repair *p = &r->repair;
+    p->wanted = p->wanted || (p->gave_up && next_peer(r).v != 0); /* one more has come */
     if (!r->started || r->disk_failed || !p->wanted || p->writing || ts_mono_lt(now, p->ask_at)) {
         return;
     }
@@ -92,7 +100,9 @@ void perform_repair_turn(struct perform_replica *r, struct ts_mono now)
     }
     p->from = next_peer(r);
     if (p->from.v == 0) {
+        p->gave_up = true;
         give_up(r);
+        perform_disk_look(r);
         return;
     }
     p->asked |= 1ULL << p->from.v;
@@ -147,6 +157,7 @@ void perform_disk_repaired(void *arg, bool mended)
                          .a = p->from.v,
                          .b = p->flaw.segment};
     p->wanted = false;
+    p->gave_up = false;
     p->mended++;
     perform_scrub_again(r); /* is there more? */
     r->perform.table->trace(r->perform.ctx, &t);

@@ -177,6 +177,7 @@ struct perform_repair {
     struct journal_flaw flaw;
     bool writing;   /* … the journal is at it */
     bool own_tried; /* … it cannot be mended without a peer */
+    bool gave_up;   /* … nor with those that were asked */
     uint64_t asked; /* peers that were asked */
     struct ts_mono ask_at;
     struct ts_nic_id from; /* asked last */
@@ -198,7 +199,8 @@ struct perform_replica {
     bool judged;                    /* … and compared with what a replay gives */
     bool told_replaced;             /* the user heard that the disk is out for good */
     bool disk_failed;               /* the next turn ends the replica */
-    bool unreadable;                /* … as does the first one in which another could take over */
+    bool unreadable;                /* … as does, when it cannot be mended, … */
+                                    /* … the first one in which another could take over */
     struct perform_refused_fetch refused[TS_MEMBERS_MAX];
 
     /* perform_snapshot.c */
@@ -347,6 +349,8 @@ struct ts_mono perform_scrub_deadline(const struct perform_replica *r);
 
 /* The journal is damaged there. */
 void perform_repair_found(struct perform_replica *r, const struct journal_flaw *flaw);
+/* Whether the damage that was found last stays: whoever is connected was asked. */
+bool perform_repair_is_hopeless(const struct perform_replica *r);
 /* Asks the next peer, when it is time to. */
 void perform_repair_turn(struct perform_replica *r, struct ts_mono now);
 struct ts_mono perform_repair_deadline(const struct perform_replica *r);

@@ -157,10 +157,13 @@ static bool drops_the_last(const struct sim *s, const struct cfg_config *from,
 void sim_budget_proposed(struct sim *s, int node)
 {
     const struct repl *core = s->node[node].replica.core;
-    if (!s->options.beyond && s->node[node].replica.disk.told_bad &&
-        drops_the_last(s, &core->config, &core->proposal)) {
+    /* While it asks others to help it mend its journal nobody knows what comes of it. */
+    bool hopeless =
+        s->node[node].replica.disk.told_bad && perform_repair_is_hopeless(&s->node[node].replica.p);
+    if (!s->options.beyond && hopeless && drops_the_last(s, &core->config, &core->proposal)) {
         sim_fail(s, SIM_CHECK_LIVE,
-                 "%s knows that its disk is damaged, and drops the last replica with a good one",
+                 "%s knows that its disk is damaged for good, and drops the last replica with a "
+                 "good one",
                  sim_node_name(s, node));
     }
 }

@@ -91,7 +91,8 @@ struct sim_disk {
     bool contested; /* a voter may know a copy by the number of this start */
     bool lost;      /* refused from now on, or on its way to that */
     bool out;       /* another was enrolled in its place, and it was told so */
-    bool told_bad;  /* the process was told that its journal cannot be read any more */
+    bool told_bad;  /* the process was told that its journal cannot be read any more, … */
+    bool asked;     /* … and has asked another replica since for what is damaged */
     bool full_to_write;
     struct ts_seq segment_after;    /* the entry that the present segment follows; 0 = not known */
     bool switched;                  /* the last turn went on to the next segment */

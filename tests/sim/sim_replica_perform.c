@@ -62,6 +62,9 @@ static void on_send(void *ctx, struct ts_nic_id to, uint8_t type, struct ts_byte
     if (type == REPL_MSG_TAKE_OVER && sim_gave_up_loses(sim_of(ctx), node_of(ctx), to.v)) {
         return;
     }
+    if (type == DISK_MSG_ASK) {
+        ((struct sim_replica *)ctx)->disk.asked = true;
+    }
     if (!crashed(ctx)) {
         sim_said_sent(sim_of(ctx), node_of(ctx), to.v, type, head);
         sim_link_send(sim_of(ctx), node_of(ctx), to.v, type, head, body);
@@ -312,7 +315,13 @@ static void on_release(void *ctx, const struct svc_entry *entry, struct ts_epoch
 /* Nothing is refused but a journal that cannot be read (adr/0012): its queues hold all there is. */
 static void on_journal_refuses(void *ctx, const char *what, enum ts_err err)
 {
+    const struct sim_replica *r = ctx;
     sim_note(sim_of(ctx), node_of(ctx), "journal: %s", what);
+    if (r->disk.told_bad && !r->disk.asked) {
+        sim_fail(sim_of(ctx), SIM_CHECK_SCRUB,
+                 "%s ends, since its journal is damaged, and has asked nobody to help it mend that",
+                 sim_node_name(sim_of(ctx), node_of(ctx)));
+    }
     if (err != TS_ERR_CORRUPT && err != TS_ERR_IO) {
         sim_fail(sim_of(ctx), SIM_CHECK_DISK, "%s: the journal refuses a call: %s",
                  sim_node_name(sim_of(ctx), node_of(ctx)), what);
@@ -328,7 +337,10 @@ static void on_journal_failed(void *ctx, enum ts_err err, const char *text)
 static void on_fetch_failed(void *ctx, enum ts_err err, const char *text)
 {
     struct sim_replica *r = ctx;
-    r->disk.told_bad = r->disk.told_bad || err == TS_ERR_CORRUPT || err == TS_ERR_IO;
+    bool damaged = err == TS_ERR_CORRUPT || err == TS_ERR_IO;
+    bool asks = r->p.repair.wanted && r->p.repair.asked != 0; /* what it found before */
+    r->disk.asked = r->disk.asked && (r->disk.told_bad || asks);
+    r->disk.told_bad = r->disk.told_bad || damaged;
     sim_note(r->sim, r->node, "catch-up of a learner: %s", text == NULL ? ts_err_text(err) : text);
     if (text != NULL && !r->disk.volume.latent && !r->disk.lost) {
         sim_fail(r->sim, SIM_CHECK_DISK, "%s cannot read its good disk: %s",

@@ -78,6 +78,8 @@ struct fix {
     unsigned failed_calls;
     enum ts_err failed_err;
     bool closed;
+    void (*repaired)(void *arg, bool mended); /* the test's own */
+    void *repaired_arg;
     /* what replay told */
     struct ts_seq replayed;
     struct ts_hash replayed_hash;
@@ -110,6 +112,12 @@ static inline void fix_failed(void *arg, enum ts_err err, const char *text)
     f->failed_calls++;
     f->failed_err = err;
     (void)snprintf(f->why.text, sizeof(f->why.text), "%s", text);
+}
+
+static inline void fix_repaired(void *arg, bool mended)
+{
+    struct fix *f = arg;
+    f->repaired(f->repaired_arg, mended);
 }
 
 static inline void fix_closed(void *arg)
@@ -157,6 +165,7 @@ static inline enum ts_err fix_open(struct fix *f)
     struct journal_callbacks cb = {.persisted = fix_persisted,
                                    .truncated = fix_truncated,
                                    .record_persisted = fix_record,
+                                   .repaired = fix_repaired,
                                    .failed = fix_failed,
                                    .arg = f};
     f->replayed.v = 0;

@@ -5,7 +5,6 @@
 #include "tests/unit/repl_fixture.h"
 
 #define ENTRY_BYTES 3000
-#define FILL 0xab
 
 struct learner {
     struct world *w;
@@ -16,6 +15,9 @@ struct learner {
     unsigned told_core;
     unsigned refuses;
     unsigned ended;
+    unsigned asked; /* the peer, for what is damaged here */
+    uint8_t entry[ENTRY_BYTES + 200];
+    size_t entry_len;
 };
 
 static struct learner *it; /* the tables' context is the core's world */
@@ -55,8 +57,58 @@ static void on_end(void *ctx, bool again)
     it->ended++;
 }
 
-static const struct perform_ops OPS = {
-    .feed = on_feed, .journal_refuses = on_refuses, .fetch_failed = on_fetch_failed, .end = on_end};
+static void on_scrub(void *ctx)
+{
+    (void)ctx;
+}
+
+static void on_scrub_found(void *ctx, const char *text)
+{
+    (void)ctx;
+    assert_non_null(text);
+}
+
+static const struct perform_ops OPS = {.feed = on_feed,
+                                       .journal_refuses = on_refuses,
+                                       .fetch_failed = on_fetch_failed,
+                                       .scrub_begins = on_scrub,
+                                       .scrub_found = on_scrub_found,
+                                       .scrub_ended = on_scrub,
+                                       .repaired = on_scrub,
+                                       .end = on_end};
+
+static void on_send(void *ctx, struct ts_nic_id to, uint8_t type, struct ts_bytes head,
+                    struct ts_bytes body)
+{
+    (void)ctx;
+    (void)head;
+    assert_int_equal(to.v, PEER);
+    assert_int_equal(type, DISK_MSG_ASK);
+    assert_int_equal(body.len, 0);
+    it->asked++;
+}
+
+static struct perform_table aside; /* of what is around the core */
+
+/* One batch, as a core writes it. */
+static void append_entry(struct learner *l)
+{
+    uint8_t payload[ENTRY_BYTES] = {1, 2, 3};
+    struct ts_writer w = ts_writer_init(l->entry, sizeof(l->entry));
+    struct repl_request request = {SVC_ENTRY_COMMAND, 0, 1, {payload, sizeof(payload)}};
+    repl_batch_encode(&w, (struct ts_epoch){1}, (struct ts_seq){1}, (struct ts_ltime){2000},
+                      (struct ts_hash){0, 0}, &request, 1);
+    assert_int_equal(ts_writer_status(&w), TS_OK);
+    l->entry_len = w.len;
+    struct journal_batch b = {.epoch = {1},
+                              .first = {1},
+                              .last = {1},
+                              .hash = ts_hash_bytes(l->entry, w.len),
+                              .bytes = {l->entry, w.len}};
+    assert_int_equal(journal_append(l->journal.journal, &b, (struct ts_seq){0}), TS_OK);
+    l->journal.seq.v = 1;
+    fix_wait(&l->journal);
+}
 
 static int setup_learner(void **state)
 {
@@ -69,9 +121,13 @@ static int setup_learner(void **state)
     assert_int_equal(fix_format(&it->journal), TS_OK);
     assert_int_equal(fix_open(&it->journal), TS_OK);
     fix_confirm(&it->journal);
-    assert_int_equal(fix_append(&it->journal, 1, ENTRY_BYTES, FILL), TS_OK);
-    fix_wait(&it->journal);
-    perform_open(&it->r, it->w->p.core, &table, &OPS, it->w);
+    append_entry(it);
+    aside = table;
+    aside.send = on_send;
+    perform_open(&it->r, it->w->p.core, &aside, &OPS, it->w);
+    it->journal.repaired = perform_disk_repaired;
+    it->journal.repaired_arg = &it->r;
+    it->r.scrub.pause_ns = 1;
     it->r.journal = it->journal.journal;
     *state = it;
     return 0;
@@ -81,6 +137,7 @@ static int teardown_learner(void **state)
 {
     struct learner *l = *state;
     void *world = l->w;
+    perform_scrub_close(&l->r);
     fix_free(&l->journal);
     (void)teardown(&world);
     free(l);
@@ -91,13 +148,11 @@ static int teardown_learner(void **state)
 static void damage(const struct learner *l)
 {
     char path[TS_PATH_MAX];
-    uint8_t entry[ENTRY_BYTES];
     uint8_t *bytes;
     size_t len;
-    memset(entry, FILL, sizeof(entry));
     assert_int_equal(ts_path(path, NULL, l->journal.path, "segment-000001"), TS_OK);
     assert_int_equal(ts_file_read(path, 64U << 20, &bytes, &len, NULL), TS_OK);
-    const uint8_t *at = memmem(bytes, len, entry, sizeof(entry));
+    const uint8_t *at = memmem(bytes, len, l->entry, l->entry_len);
     assert_non_null(at);
     disk_flip(path, at - bytes + ENTRY_BYTES / 2);
     free(bytes);
@@ -112,18 +167,74 @@ static void read_for_learner(struct learner *l)
     }
 }
 
+/* So long that a peer which does not answer is given up, or until one is asked. */
+static void look_and_mend(struct learner *l, bool until_asked)
+{
+    uint64_t before = l->r.scrub.passes;
+    l->r.started = true; /* of these parts' turns alone */
+    while (l->r.scrub.passes == before || (l->r.repair.wanted && !until_asked)) {
+        l->w->now.ns += 100 * TS_NS_PER_MS;
+        perform_scrub_turn(&l->r, l->w->now);
+        perform_repair_turn(&l->r, l->w->now);
+        bool waits = l->r.scrub.runs || l->r.repair.writing;
+        (void)uv_run(&l->journal.loop, waits ? UV_RUN_ONCE : UV_RUN_NOWAIT);
+        if (until_asked && l->asked > 0) {
+            break;
+        }
+    }
+    l->r.started = false;
+}
+
+/* The peer has what is damaged here. */
+static void answer(struct learner *l)
+{
+    struct disk_msg m = {.type = DISK_MSG_GIVE, .batches = {l->entry, l->entry_len}};
+    uint64_t before = l->r.repair.mended;
+    perform_repair_message(&l->r, (struct ts_nic_id){PEER}, &m);
+    while (l->r.repair.mended == before) {
+        (void)uv_run(&l->journal.loop, UV_RUN_ONCE);
+    }
+}
+
 /* Goal: what the journal holds comes to the core as it is. */
 static void test_fetch_good_journal_is_fed(void **state)
 {
     struct learner *l = *state;
     with_secondary(l->w);
     read_for_learner(l);
-    assert_int_equal(l->len, ENTRY_BYTES);
+    assert_int_equal(l->len, l->entry_len);
     assert_false(l->r.disk_failed);
 }
 
-/* Goal: with a successor, a primary that cannot read its journal ends, having told its core once.
- */
+/* Goal: a primary whose peer helps it to mend its journal stays, and reads what it could not: it
+ * used to end at once, and the damage cost the group its redundancy. */
+static void test_fetch_damaged_journal_that_is_mended_stays(void **state)
+{
+    struct learner *l = *state;
+    with_secondary(l->w);
+    struct repl_msg_ack m = true_ack(l->w);
+    give_ack(l->w, &m);
+    damage(l);
+    read_for_learner(l);
+    assert_int_equal(l->len, 0);
+    assert_true(repl_may_leave(l->w->p.core));
+    perform_turn(&l->r, l->w->now, false);
+    assert_int_equal(l->ended, 0);
+    look_and_mend(l, true);
+    perform_turn(&l->r, l->w->now, false);
+    assert_int_equal(l->ended, 0);
+    answer(l);
+    look_and_mend(l, false);
+    assert_false(l->r.unreadable);
+    perform_turn(&l->r, l->w->now, false);
+    assert_int_equal(l->refuses, 0);
+    assert_int_equal(l->ended, 0);
+    read_for_learner(l);
+    assert_int_equal(l->len, l->entry_len);
+}
+
+/* Goal: with a successor, a primary that can neither read its journal nor mend it ends, having told
+ * its core once. */
 static void test_fetch_damaged_journal_ends_a_primary_with_a_successor(void **state)
 {
     struct learner *l = *state;
@@ -134,9 +245,12 @@ static void test_fetch_damaged_journal_ends_a_primary_with_a_successor(void **st
     damage(l);
     read_for_learner(l);
     assert_int_equal(l->len, 0);
+    assert_false(l->r.disk_failed);
+    look_and_mend(l, false);
+    assert_int_equal(l->asked, 1);
     assert_true(l->r.disk_failed);
     assert_int_equal(l->refuses, 1);
-    assert_int_equal(l->ended, 0); /* not within what the journal told */
+    assert_int_equal(l->ended, 0); /* the next turn does it */
     perform_turn(&l->r, l->w->now, false);
     assert_int_equal(l->told_core, 1);
     assert_int_equal(l->ended, 1);
@@ -150,6 +264,7 @@ static void test_turn_damaged_journal_ends_when_a_successor_comes(void **state)
     with_secondary(l->w);
     damage(l);
     read_for_learner(l);
+    look_and_mend(l, false);
     assert_false(l->r.disk_failed);
     struct repl_msg_ack m = true_ack(l->w);
     give_ack(l->w, &m);
@@ -172,6 +287,7 @@ static void test_turn_damaged_journal_ends_a_secondary_that_is_led(void **state)
     reg_answer(l->w, REPL_EV_REG_LOST, &c);
     damage(l);
     read_for_learner(l);
+    look_and_mend(l, false);
     perform_turn(&l->r, l->w->now, false);
     assert_int_equal(l->ended, 0);
     repl_msg_append_encode(&m, &wr);
@@ -190,6 +306,7 @@ static void test_fetch_damaged_journal_without_successor_goes_on(void **state)
     become_primary(l->w, false);
     damage(l);
     read_for_learner(l);
+    look_and_mend(l, false);
     assert_int_equal(l->len, 0);
     assert_false(l->r.disk_failed);
     assert_int_equal(l->refuses, 0);
@@ -218,6 +335,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup_learner, teardown_learner)
     const struct CMUnitTest tests[] = {
         T(test_fetch_good_journal_is_fed),
+        T(test_fetch_damaged_journal_that_is_mended_stays),
         T(test_fetch_damaged_journal_ends_a_primary_with_a_successor),
         T(test_turn_damaged_journal_ends_when_a_successor_comes),
         T(test_turn_damaged_journal_ends_a_secondary_that_is_led),
