@@ -169,6 +169,7 @@ struct perform_scrub {
     uint64_t passes;
     uint64_t bytes;      /* of the last one */
     struct ts_seq renew; /* snapshots behind this are wanted; 0: they are not */
+    struct snapshot_broken broken;
 };
 
 /* perform_repair.c */

@@ -143,6 +143,9 @@ static void found(struct perform_replica *r, const struct perform_scrub_job *job
     }
     s->found++;
     s->found_all++;
+    if (job->log == NULL) {
+        snapshot_broken_add(&s->broken, seq);
+    }
     /* What lies before the older snapshot goes by itself. */
     s->renew = ts_seq_lt(seq, r->snapshot.may_drop) ? s->renew : ts_seq_add(seq, 1);
     r->ops->scrub_found(r->perform.ctx, job->why.text);

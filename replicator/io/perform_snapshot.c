@@ -43,8 +43,9 @@ struct perform_snapshot_job {
     enum ts_err err;
     struct ts_why why;
     struct snapshot_trailer trailer;
-    struct ts_seq oldest;   /* as snapshot_write_end gave it */
-    uint64_t applied_bytes; /* when it began */
+    struct snapshot_broken broken; /* as far as is known when the last piece is written */
+    struct ts_seq oldest;          /* as snapshot_write_end gave it */
+    uint64_t applied_bytes;        /* when it began */
 };
 
 /* ---- on a worker ------------------------------------------------------------------------ */
@@ -64,6 +65,7 @@ static enum ts_err write_piece(struct perform_snapshot_job *job)
     if (err == TS_OK && job->last) {
         struct snapshot_writer *w = job->writer;
         job->writer = NULL;
+        snapshot_write_besides(w, &job->broken);
         err = snapshot_write_end(w, &job->oldest, &job->why);
     }
     return err;
@@ -109,7 +111,9 @@ static void taken(struct perform_replica *r, const struct perform_snapshot_job *
     s->taken_at = job->applied_bytes;
     s->retry_at.ns = 0;
     s->retry_ns = 0;
-    s->may_drop = job->oldest;
+    if (!snapshot_broken_has(&r->scrub.broken, job->oldest)) { /* found meanwhile */
+        s->may_drop = job->oldest;
+    }
     r->ops->snapshot_taken(r->perform.ctx, &job->header.mark, &job->trailer);
 }
 
@@ -146,6 +150,7 @@ static void hand_over(struct perform_replica *r)
     if (job->last) {
         end_walk(r);
     }
+    job->broken = r->scrub.broken;
     job->runs = true;
     net_work_queue(journal_uv_loop(r->journal), &job->work, on_worker, worker_done, job);
 }

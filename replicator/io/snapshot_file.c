@@ -24,7 +24,28 @@ struct snapshot_writer {
     uint64_t at; /* where the next bytes go */
     uint64_t unsynced;
     struct snapshot_trailer trailer;
+    struct snapshot_broken broken;
 };
+
+/* ---- damaged ones ---- */
+
+bool snapshot_broken_has(const struct snapshot_broken *b, struct ts_seq seq)
+{
+    for (size_t i = 0; i < SNAPSHOT_KEPT; i++) {
+        if (b->seq[i].v != 0 && ts_seq_eq(b->seq[i], seq)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void snapshot_broken_add(struct snapshot_broken *b, struct ts_seq seq)
+{
+    if (!snapshot_broken_has(b, seq)) {
+        memmove(&b->seq[1], &b->seq[0], (SNAPSHOT_KEPT - 1) * sizeof(b->seq[0]));
+        b->seq[0] = seq;
+    }
+}
 
 /* ---- names ---- */
 
@@ -200,19 +221,28 @@ void snapshot_write_abort(struct snapshot_writer *w)
     writer_free(w);
 }
 
-/* Only when the new one is durable. */
-static enum ts_err remove_old(const char *dir, struct ts_seq *oldest, struct ts_why *why)
+void snapshot_write_besides(struct snapshot_writer *w, const struct snapshot_broken *broken)
+{
+    w->broken = *broken;
+}
+
+/* Only when the new one is durable. A damaged one between those that are kept stays: the scrubber
+ * removes it when it knows another one to be whole. */
+static enum ts_err remove_old(const struct snapshot_writer *w, struct ts_seq *oldest,
+                              struct ts_why *why)
 {
     struct snapshot_names l;
-    enum ts_err err = snapshot_names(dir, &l, why);
-    for (size_t i = SNAPSHOT_KEPT; i < l.count && err == TS_OK; i++) {
-        char path[TS_PATH_MAX];
-        err = snapshot_path(path, dir, l.seq[i], why);
-        if (err == TS_OK) {
-            err = ts_file_remove(path, why);
+    size_t kept = 0;
+    oldest->v = 0;
+    enum ts_err err = snapshot_names(w->dir, &l, why);
+    for (size_t i = 0; i < l.count && err == TS_OK; i++) {
+        if (kept == SNAPSHOT_KEPT) {
+            err = snapshot_remove(w->dir, l.seq[i], why);
+        } else if (ts_seq_eq(l.seq[i], w->seq) || !snapshot_broken_has(&w->broken, l.seq[i])) {
+            kept++;
+            *oldest = kept == SNAPSHOT_KEPT ? l.seq[i] : *oldest;
         }
     }
-    *oldest = l.count >= SNAPSHOT_KEPT ? l.seq[SNAPSHOT_KEPT - 1] : (struct ts_seq){0};
     return err;
 }
 
@@ -242,7 +272,7 @@ enum ts_err snapshot_write_end(struct snapshot_writer *w, struct ts_seq *oldest,
     }
     err = ts_dir_sync(w->dir, why);
     if (err == TS_OK) {
-        err = remove_old(w->dir, oldest, why);
+        err = remove_old(w, oldest, why);
     }
     writer_free(w);
     return err;

@@ -18,6 +18,14 @@
 /* How many are kept. */
 #define SNAPSHOT_KEPT 2U
 
+/* Snapshots that were found to be damaged lately. */
+struct snapshot_broken {
+    struct ts_seq seq[SNAPSHOT_KEPT]; /* the newest find first; 0: none */
+};
+
+void snapshot_broken_add(struct snapshot_broken *b, struct ts_seq seq);
+bool snapshot_broken_has(const struct snapshot_broken *b, struct ts_seq seq);
+
 /* ---- writing ---- */
 
 struct snapshot_writer;
@@ -30,6 +38,8 @@ enum ts_err snapshot_write_begin(struct snapshot_writer **out, const char *dir,
 /* Packs and appends the next piece. Errors as above; only snapshot_write_abort may follow. */
 enum ts_err snapshot_write_piece(struct snapshot_writer *w, struct ts_bytes plain,
                                  struct ts_why *why) TS_MUST_USE;
+/* Before snapshot_write_end: these are not counted among those that are kept. */
+void snapshot_write_besides(struct snapshot_writer *w, const struct snapshot_broken *broken);
 /* All pieces are there: makes the snapshot durable under its name, then removes the oldest ones but
  * SNAPSHOT_KEPT. Frees `w`. Gives in *oldest the entry up to which the oldest kept one goes, 0 when
  * there are fewer than SNAPSHOT_KEPT: what the journal has up to there may be dropped.

@@ -86,6 +86,9 @@ struct sim_disk {
     /* sim_scrub.c */
     uint64_t scrub_at;     /* a pass of this process began, … */
     uint64_t scrub_before; /* … and the one before; 0 = there was none */
+    /* sim_snapshot.c */
+    struct ts_seq could_drop;  /* of its journal, when the snapshot under way began */
+    struct ts_seq told_broken; /* the snapshot that was found to be damaged last */
     /* faults */
     bool old;       /* an old image lies there */
     bool contested; /* a voter may know a copy by the number of this start */

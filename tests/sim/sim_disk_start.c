@@ -151,6 +151,7 @@ bool sim_disk_open(struct sim *s, int node)
     d->told.snapshot = d->loaded;
     v->latent = v->latent && sim_volume_lies(v); /* all of it was read, and is whole */
     d->told_bad = false;
+    d->told_broken.v = 0;
     d->segment_after.v = 0;
     d->told.seq = journal_info(j)->last;
     d->told.hash = journal_info(j)->hash;

@@ -1,4 +1,5 @@
 /* The scrubber, watched: it finds what the device has spoiled, and nothing else. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/sim/sim.h"
@@ -43,8 +44,12 @@ void sim_scrub_begins(void *ctx)
 
 void sim_scrub_found(void *ctx, const char *text)
 {
-    const struct sim_replica *r = ctx;
-    const struct sim_disk *d = &r->disk;
+    struct sim_replica *r = ctx;
+    struct sim_disk *d = &r->disk;
+    const char *snapshot = strstr(text, "/snapshot-");
+    if (snapshot != NULL) {
+        d->told_broken.v = strtoull(snapshot + strlen("/snapshot-"), NULL, 10);
+    }
     sim_note(r->sim, r->node, "found while looking through the disk: %s", text);
     r->sim->stats.scrub_found++;
     if (!d->lost && !d->volume.latent && !d->volume.dead) {

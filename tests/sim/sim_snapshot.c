@@ -89,6 +89,7 @@ void sim_snapshot_begins(void *ctx, const struct repl_mark *mark)
                  sim_node_name(s, r->node), (unsigned long long)seq,
                  (unsigned long long)r->applied_to);
     }
+    r->disk.could_drop = r->p.snapshot.may_drop;
     if (walk_at(s, seq) == NULL) {
         c->walk[c->walk_next++ % SIM_WALKS_MAX] = (struct sim_walk){.seq = seq};
         c->walk_newest = seq > c->walk_newest ? seq : c->walk_newest;
@@ -109,6 +110,12 @@ void sim_snapshot_taken(void *ctx, const struct repl_mark *mark, const struct sn
     struct sim_replica *r = ctx;
     if (is_over(r)) {
         return;
+    }
+    struct ts_seq drops = r->p.snapshot.may_drop;
+    if (ts_seq_lt(r->disk.could_drop, drops) && ts_seq_eq(drops, r->disk.told_broken)) {
+        sim_fail(r->sim, SIM_CHECK_SNAPSHOT,
+                 "%s needs its journal no more up to its snapshot at seq %llu, which is damaged",
+                 sim_node_name(r->sim, r->node), (unsigned long long)drops.v);
     }
     r->sim->stats.snapshots++;
     r->disk.told.snapshot = mark->pos.seq;

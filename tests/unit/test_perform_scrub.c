@@ -26,8 +26,48 @@ static void on_pass(void *ctx)
     (void)ctx;
 }
 
-static const struct perform_ops OPS = {
-    .scrub_begins = on_pass, .scrub_found = on_found, .scrub_ended = on_pass};
+static void on_begins(void *ctx, const struct repl_mark *mark)
+{
+    (void)ctx;
+    assert_non_null(mark);
+}
+
+static void on_taken(void *ctx, const struct repl_mark *mark, const struct snapshot_trailer *t)
+{
+    (void)ctx;
+    assert_non_null(mark);
+    assert_int_equal(t->pieces, 1);
+}
+
+static const struct perform_ops OPS = {.scrub_begins = on_pass,
+                                       .scrub_found = on_found,
+                                       .scrub_ended = on_pass,
+                                       .snapshot_begins = on_begins,
+                                       .snapshot_taken = on_taken};
+
+/* ---- a service whose state is one byte ---- */
+
+static struct svc_walk *begin_walk(void *state)
+{
+    return state;
+}
+
+static bool next_piece(struct svc_walk *walk, struct svc_out *out)
+{
+    assert_non_null(walk);
+    assert_int_equal(svc_out_put(out, "x", 1), TS_OK);
+    return false;
+}
+
+static void end_walk(struct svc_walk *walk)
+{
+    assert_non_null(walk);
+}
+
+static const struct svc SERVICE = {
+    .walk_begin = begin_walk, .walk_next = next_piece, .walk_end = end_walk};
+
+/* ---- the replica ---- */
 
 static int setup_replica(void **state)
 {
@@ -45,6 +85,8 @@ static int setup_replica(void **state)
     it->r.journal = it->journal.journal;
     it->r.started = true;
     it->r.scrub.pause_ns = 1;
+    it->r.svc = &SERVICE;
+    it->r.state = it;
     *state = it;
     return 0;
 }
@@ -60,15 +102,22 @@ static int teardown_replica(void **state)
     return 0;
 }
 
+static void scrub_more(struct replica *x)
+{
+    x->w->now.ns += TS_NS_PER_MS;
+    perform_scrub_turn(&x->r, x->w->now);
+    while (x->r.scrub.runs) {
+        (void)uv_run(&x->journal.loop, UV_RUN_ONCE);
+    }
+}
+
 /* Until a pass that begins now has ended. */
 static void scrub(struct replica *x)
 {
     uint64_t before = x->r.scrub.passes;
     perform_scrub_again(&x->r);
     while (x->r.scrub.passes == before) {
-        x->w->now.ns += TS_NS_PER_MS;
-        perform_scrub_turn(&x->r, x->w->now);
-        (void)uv_run(&x->journal.loop, x->r.scrub.runs ? UV_RUN_ONCE : UV_RUN_NOWAIT);
+        scrub_more(x);
     }
 }
 
@@ -127,6 +176,70 @@ static void test_scrub_damaged_snapshot_goes_when_another_is_whole(void **state)
     assert_true(is_there(x, 20));
 }
 
+/* Of all that the core has applied. */
+static void take_snapshot(struct replica *x)
+{
+    struct ts_seq applied = repl_applied(x->w->p.core);
+    x->r.snapshot.wanted = applied;
+    perform_snapshot_turn(&x->r, x->w->now);
+    while (x->r.snapshot.job != NULL) {
+        (void)uv_run(&x->journal.loop, UV_RUN_ONCE);
+    }
+    assert_int_equal(x->r.snapshot.newest.v, applied.v);
+}
+
+static void order(struct replica *x, size_t count)
+{
+    submit(x->w, count);
+    persisted(x->w);
+    struct repl_msg_ack m = true_ack(x->w);
+    give_ack(x->w, &m);
+}
+
+/* Goal: a damaged snapshot is not counted among those that are kept, from when it is found on: the
+ * whole one before it stays, and what the journal has behind that. */
+static void test_snapshot_does_not_count_a_damaged_one(void **state)
+{
+    struct replica *x = *state;
+    (void)fix_snapshot(&x->journal, 1);
+    (void)fix_snapshot(&x->journal, 2);
+    x->r.snapshot.newest.v = 2;
+    order(x, 3);
+    damage(x, 2, 5);
+    perform_scrub_again(&x->r);
+    while (x->found == 0) { /* in the middle of the pass: the older one comes next */
+        scrub_more(x);
+    }
+    take_snapshot(x);
+    assert_true(is_there(x, 1));
+    assert_int_equal(x->r.snapshot.may_drop.v, 1);
+    while (x->r.scrub.passes == 0) {
+        scrub_more(x);
+    }
+    assert_true(is_there(x, 1));
+    assert_false(is_there(x, 2));
+    order(x, 1); /* then all is as ever */
+    uint64_t before = x->r.snapshot.newest.v;
+    take_snapshot(x);
+    assert_false(is_there(x, 1));
+    assert_int_equal(x->r.snapshot.may_drop.v, before);
+}
+
+/* Goal: with a damaged one alone, the journal is needed up to where the log begins. */
+static void test_snapshot_beside_a_damaged_one_drops_nothing(void **state)
+{
+    struct replica *x = *state;
+    (void)fix_snapshot(&x->journal, 1);
+    x->r.snapshot.newest.v = 1;
+    order(x, 3);
+    damage(x, 1, 5);
+    scrub(x);
+    take_snapshot(x);
+    assert_int_equal(x->r.snapshot.may_drop.v, 0);
+    scrub(x);
+    assert_false(is_there(x, 1));
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup_replica, teardown_replica)
 
 int main(void)
@@ -134,6 +247,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_scrub_only_snapshot_stays),
         T(test_scrub_damaged_snapshot_goes_when_another_is_whole),
+        T(test_snapshot_does_not_count_a_damaged_one),
+        T(test_snapshot_beside_a_damaged_one_drops_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
