@@ -25,6 +25,7 @@ struct kept_address {
     struct netlink_address address;
     const struct cfg_group *group; /* borrowed */
     unsigned index;                /* interface that has it; 0: none */
+    uint32_t told;                 /* clients of the former owner, since the log told of some */
     struct ts_why refused;         /* why it cannot be moved, as the kernel said; "": it can */
     struct ts_why why;             /* why it cannot be here; "": it can */
 };
@@ -152,6 +153,19 @@ static void look(struct service_address_io *s, int i)
     k->why = found ? k->refused : why;
 }
 
+/* Once for all that came in many parts. */
+static void log_told(struct service_address_io *s, int i)
+{
+    struct kept_address *k = &s->kept[i];
+    if (k->told > 0) {
+        net_log(s->log, NET_LOG_INFO,
+                "told %u clients of group %s that their connections to the service address's "
+                "former owner are gone",
+                k->told, k->group->name);
+        k->told = 0;
+    }
+}
+
 static void on_timer(uv_timer_t *handle)
 {
     struct service_address_io *s = handle->data;
@@ -165,6 +179,7 @@ static void on_timer(uv_timer_t *handle)
                 look(s, i);
             }
             report(s, i);
+            log_told(s, i);
         }
     }
     arm(s);
@@ -215,12 +230,7 @@ static void send_probes(struct service_address_io *s, int i, const struct report
                               "are gone: %s; those learn it when they send something",
                               r->count - sent, (unsigned)r->count, k->group->name, strerror(err));
     }
-    if (sent > 0 && r->round == 0) {
-        net_log(s->log, NET_LOG_INFO,
-                "told %u clients of group %s that their connections to the service address's "
-                "former owner are gone",
-                sent, k->group->name);
-    }
+    s->kept[i].told += r->round == 0 ? sent : 0;
 }
 
 /* ---- the replicas ---- */
