@@ -178,6 +178,11 @@ static void on_visitor(void *ctx, uint32_t place, const struct sockaddr *client)
     replica_clients_visitor(ctx, place, client);
 }
 
+static void on_sessions(void *ctx, struct session_figures *out)
+{
+    session_figures(((struct replica *)ctx)->p.state, out);
+}
+
 /* Whether clients' commands wait for the takeover that runs, here or (a handoff) elsewhere, which
  * takes a few milliseconds: an error would have each of them wander between two NICs meanwhile. A
  * takeover that takes longer than a failure-timeout lacks something: then they are told. */
@@ -308,7 +313,8 @@ enum ts_err replica_service_open(struct replica *r, struct ts_why *why)
                                   .read = on_read,
                                   .position = on_position,
                                   .describe = on_describe,
-                                  .visitor = on_visitor};
+                                  .visitor = on_visitor,
+                                  .sessions = on_sessions};
     struct resp_server_config config = {
         .submit_count_max = SUBMIT_COUNT_MAX,
         .failure_timeout_ms = (uint32_t)(r->start->cluster.timing.failure_timeout / TS_NS_PER_MS),

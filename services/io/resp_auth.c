@@ -54,6 +54,7 @@ enum net_role resp_auth_needed(const struct kv_command *command, const struct re
     case KV_SESSION_ACK:
     case KV_SESSION_CLOSE:
     case KV_SESSION_NEXT:
+    case KV_SESSION_CARRY:
         return NET_ROLE_WRITE;
     case KV_EXEC: /* what is in it was judged when it was queued */
         return NET_ROLE_READ;

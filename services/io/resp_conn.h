@@ -446,6 +446,8 @@ void resp_late_answer(struct resp_conn *c, struct ts_bytes reply);
 
 /* Takes note whether the request (NULL: an unknown one) would use a number of a session. */
 void resp_session_look(struct resp_conn *c, const struct kv_command *command);
+/* Whether it is a SESSION.* command. */
+bool resp_session_is(const struct kv_command *command);
 /* Whether the request is this part's: a SESSION.* command, or a write that cannot be ordered now.
  */
 bool resp_session_concerns(const struct resp_conn *c, const struct kv_command *command);

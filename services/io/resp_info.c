@@ -8,6 +8,7 @@
 
 #include "services/io/resp_conn.h"
 #include "services/kv/kv.h"
+#include "services/session.h"
 
 #define INFO_MAX 8192
 
@@ -154,6 +155,26 @@ static void add_stats(const struct resp_server *s, struct info_text *t)
         (unsigned long long)(st->closed_slow - old->closed_slow));
 }
 
+/* Of all sessions of the group, as of the applied state; and what was done with some here. */
+static void add_sessions(const struct resp_server *s, struct info_text *t)
+{
+    const struct resp_server_stats *st = &s->stats;
+    const struct resp_server_stats *old = &s->stats_before;
+    struct session_figures f = {0};
+    if (s->ops.sessions != NULL) {
+        s->ops.sessions(s->ops.ctx, &f);
+    }
+    add(t, "twinstep_sessions:%llu\r\n", (unsigned long long)f.sessions);
+    add(t, "twinstep_sessions_max:%llu\r\n", (unsigned long long)f.sessions_max);
+    add(t, "twinstep_session_reply_bytes:%llu\r\n", (unsigned long long)f.bytes);
+    add(t, "twinstep_sessions_evicted:%llu\r\n", (unsigned long long)f.evicted);
+    add(t, "twinstep_sessions_opened:%llu\r\n",
+        (unsigned long long)(st->sessions_opened - old->sessions_opened));
+    add(t, "twinstep_sessions_resumed:%llu\r\n",
+        (unsigned long long)(st->sessions_resumed - old->sessions_resumed));
+    add(t, "carried_on_connections:%llu\r\n", (unsigned long long)(st->relayed - old->relayed));
+}
+
 static void add_cpu(const struct resp_server *s, struct info_text *t)
 {
     static const struct {
@@ -298,6 +319,7 @@ static const struct section {
     {"memory", "# Memory\r\n", false, add_memory},
     {"persistence", "# Persistence\r\n", false, add_persistence},
     {"stats", "# Stats\r\n", false, add_stats},
+    {"sessions", "# Sessions\r\n", false, add_sessions},
     {"replication", "# Replication\r\n", false, add_replication},
     {"cpu", "# CPU\r\n", false, add_cpu},
     {"modules", "# Modules\r\n", false, add_modules},

@@ -182,8 +182,7 @@ static bool is_forbidden(const struct resp_conn *c, const struct kv_command *com
     bool late =
         command->id == KV_CLIENT || (command->id >= KV_SUBSCRIBE && command->id <= KV_PUBLISH);
     return command->id == KV_HELLO || command->id == KV_AUTH ||
-           (late && c->session.state != RESP_SESSION_NONE) ||
-           (command->id >= KV_SESSION_OPEN && command->id <= KV_SESSION_NEXT);
+           (late && c->session.state != RESP_SESSION_NONE) || resp_session_is(command);
 }
 
 /* Within a transaction: kept, or refused, which EXEC remembers. */

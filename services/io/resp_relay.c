@@ -9,6 +9,8 @@
 
 /* Bytes on their way to the other one before its client is not read any more. */
 #define QUEUED_MAX (1024U * 1024)
+#define HEARD_MAX (64U * 1024) /* answers to what is said first */
+#define WORDS_MAX 4
 
 struct resp_relay {
     uv_tcp_t tcp;
@@ -16,6 +18,8 @@ struct resp_relay {
     uv_shutdown_t shutdown;
     struct resp_server *server;
     struct resp_conn *conn; /* NULL: it has closed */
+    struct svc_out heard;   /* of the answers to what was said first; owned */
+    unsigned swallow;       /* so many of these are still to come */
     size_t queued;          /* bytes given to the socket and not taken by it */
     bool up;
     bool reading;
@@ -34,11 +38,13 @@ bool resp_relay_wants(const struct resp_conn *c, const struct kv_command *comman
 {
     const struct resp_server *s = c->server;
     bool of_state = command != NULL &&
-                    ((command->flags & KV_CMD_LOCAL) == 0 || resp_multi_concerns(c, command));
+                    ((command->flags & KV_CMD_LOCAL) == 0 || resp_multi_concerns(c, command) ||
+                     resp_session_is(command) || command->id == KV_WAIT);
+    bool session = c->session.state == RESP_SESSION_NONE ||
+                   (c->session.state == RESP_SESSION_IN && !c->session.gap);
     return of_state && c->id < s->relay_below && !c->visitor &&
-           s->status.role == RESP_ROLE_SECONDARY && s->status.primary[0] != '\0' &&
-           c->version == RESP_V2 && !c->multi.on && c->multi.watched.len == 0 &&
-           c->session.state == RESP_SESSION_NONE && resp_pubsub_count(c) == 0 &&
+           s->status.role == RESP_ROLE_SECONDARY && s->status.primary[0] != '\0' && !c->multi.on &&
+           c->multi.watched.len == 0 && session && resp_pubsub_count(c) == 0 &&
            s->users.count == 0 && s->config.tls == NULL;
 }
 
@@ -48,6 +54,7 @@ static void on_closed(uv_handle_t *handle)
 {
     struct resp_relay *r = handle->data;
     struct resp_server *s = r->server;
+    svc_out_free(&r->heard);
     free(r);
     ts_assert(s->handles > 0);
     s->handles--;
@@ -98,6 +105,40 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 
 static void set_reading(struct resp_relay *r);
 
+/* Takes the answers to what was said first, and leaves in *bytes what is behind them. False: the
+ * other one does not agree. */
+static bool swallow(struct resp_relay *r, struct ts_bytes *bytes)
+{
+    size_t at = 0;
+    size_t before = r->heard.len;
+    r->heard.max = HEARD_MAX + RESP_READ_CHUNK;
+    if (before > HEARD_MAX || svc_out_put(&r->heard, bytes->data, bytes->len) != TS_OK) {
+        return false;
+    }
+    while (r->swallow > 0) {
+        struct ts_bytes rest = {r->heard.data + at, r->heard.len - at};
+        size_t n = resp_reply_len(rest);
+        if (n == 0) {
+            break;
+        }
+        if (rest.data[0] == '-') {
+            return false;
+        }
+        at += n;
+        r->swallow--;
+    }
+    /* The last of them ends in these bytes: it was not whole before. */
+    size_t used = r->swallow > 0 ? bytes->len : at - before;
+    *bytes = (struct ts_bytes){bytes->data + used, bytes->len - used};
+    if (r->swallow == 0) {
+        svc_out_free(&r->heard);
+    } else {
+        r->heard.len -= at;
+        memmove(r->heard.data, r->heard.data + at, r->heard.len);
+    }
+    return true;
+}
+
 static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
     struct resp_relay *r = stream->data;
@@ -109,11 +150,19 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         lose(r);
         return;
     }
-    if (c->out.cap - c->out.len < (size_t)n) {
-        resp_arena_grow(&c->out, (size_t)n);
+    struct ts_bytes bytes = {(const uint8_t *)buf->base, (size_t)n};
+    if (r->swallow > 0 && !swallow(r, &bytes)) {
+        lose(r);
+        return;
     }
-    memcpy(c->out.data + c->out.len, buf->base, (size_t)n);
-    c->out.len += (size_t)n;
+    if (bytes.len == 0) {
+        return;
+    }
+    if (c->out.cap - c->out.len < bytes.len) {
+        resp_arena_grow(&c->out, bytes.len);
+    }
+    memcpy(c->out.data + c->out.len, bytes.data, bytes.len);
+    c->out.len += bytes.len;
     resp_conn_output_changed(c);
     if (!c->closing) {
         set_reading(r);
@@ -153,17 +202,14 @@ static void on_written(uv_write_t *write, int status)
     }
 }
 
-size_t resp_relay_take(struct resp_conn *c, const uint8_t *data, size_t len)
+/* False: the connection was closed, since nothing would wake it when there is memory again. */
+static bool pass_on(struct resp_conn *c, const uint8_t *data, size_t len)
 {
     struct resp_relay *r = c->relay;
-    c->paused = r->queued >= QUEUED_MAX;
-    if (c->paused) {
-        return 0; /* it is the other one's turn */
-    }
     struct piece *p = malloc(sizeof(*p) + len);
     if (p == NULL) {
-        resp_conn_close(c); /* unanswered: nothing would wake it when there is memory again */
-        return 0;
+        resp_conn_close(c);
+        return false;
     }
     p->relay = r;
     p->len = len;
@@ -173,10 +219,19 @@ size_t resp_relay_take(struct resp_conn *c, const uint8_t *data, size_t len)
     if (uv_write(&p->write, (uv_stream_t *)&r->tcp, &buf, 1, on_written) != 0) {
         free(p);
         resp_conn_close(c);
-        return 0;
+        return false;
     }
     r->queued += len;
-    return len;
+    return true;
+}
+
+size_t resp_relay_take(struct resp_conn *c, const uint8_t *data, size_t len)
+{
+    c->paused = c->relay->queued >= QUEUED_MAX;
+    if (c->paused) {
+        return 0; /* it is the other one's turn */
+    }
+    return pass_on(c, data, len) ? len : 0;
 }
 
 static void on_shutdown(uv_shutdown_t *shutdown, int status)
@@ -198,6 +253,55 @@ void resp_relay_resume(struct resp_conn *c)
 }
 
 /* ---- the beginning ---- */
+
+/* One request of what is said first. */
+static void say(struct resp_relay *r, struct svc_out *out, const char *const words[WORDS_MAX])
+{
+    size_t n = 0;
+    while (n < WORDS_MAX && words[n] != NULL) {
+        n++;
+    }
+    struct resp_writer w = resp_writer_init(out, RESP_V2, SIZE_MAX / 4);
+    resp_put_array(&w, n);
+    for (size_t i = 0; i < n; i++) {
+        resp_put_bulk_text(&w, words[i]);
+    }
+    ts_assert(resp_writer_finish(&w) == TS_OK);
+    r->swallow++;
+}
+
+/* Tells the other one what the connection is. */
+static void introduce(struct resp_conn *c)
+{
+    const struct resp_session *session = &c->session;
+    struct svc_out out = resp_pool_take(c->server);
+    char v[3][24];
+    if (c->version == RESP_V3) {
+        say(c->relay, &out, (const char *const[WORDS_MAX]){"HELLO", "3"});
+    }
+    if (c->name[0] != '\0') {
+        say(c->relay, &out, (const char *const[WORDS_MAX]){"CLIENT", "SETNAME", c->name});
+    }
+    if (c->lib_name[0] != '\0') {
+        say(c->relay, &out,
+            (const char *const[WORDS_MAX]){"CLIENT", "SETINFO", "LIB-NAME", c->lib_name});
+    }
+    if (c->lib_ver[0] != '\0') {
+        say(c->relay, &out,
+            (const char *const[WORDS_MAX]){"CLIENT", "SETINFO", "LIB-VER", c->lib_ver});
+    }
+    if (session->state == RESP_SESSION_IN) {
+        const uint64_t numbers[3] = {session->id, session->connection, session->next};
+        for (size_t i = 0; i < 3; i++) {
+            (void)snprintf(v[i], sizeof(v[i]), "%llu", (unsigned long long)numbers[i]);
+        }
+        say(c->relay, &out, (const char *const[WORDS_MAX]){"SESSION.CARRY", v[0], v[1], v[2]});
+    }
+    if (out.len > 0) {
+        (void)pass_on(c, out.data, out.len);
+    }
+    resp_pool_give(c->server, &out);
+}
 
 static void on_connect(uv_connect_t *connect, int status)
 {
@@ -249,5 +353,8 @@ void resp_relay_begin(struct resp_conn *c)
         resp_conn_close(c);
         return;
     }
-    resp_list_add(c, RESP_LINK_RESUME);
+    introduce(c);
+    if (!c->closing) {
+        resp_list_add(c, RESP_LINK_RESUME);
+    }
 }

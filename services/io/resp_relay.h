@@ -3,11 +3,22 @@
  * in order, whatever they are. Only bytes that nobody here has taken up are passed on: what was
  * ordered has been answered before (R2.8).
  *
+ * The new primary is told first what the connection is: its protocol, what the client calls itself,
+ * and its place in a session (SESSION.CARRY: the connection's own number in it, so that a write
+ * that is late is refused there when the session was resumed on another connection meanwhile). Its
+ * answers to that are not the client's; an error closes the connection.
+ *
  * It lasts as long as the connection, or until this NIC is the primary again: then it is closed,
- * since nobody knows which of its requests the other one has carried out. A connection with a
- * transaction, a subscription, RESP3 or a user has a state that the other one does not know, and
- * nobody keeps passwords: it is told -READONLY as all that come later. So is one that came by an
- * address that may go (resp_server.h): what its client sends next goes elsewhere by itself. */
+ * since nobody knows which of its requests the other one has carried out. Not carried on, and told
+ * -READONLY as all that come later, is a connection
+ *   - within a transaction, or that watches keys, or listens to channels: the other one does not
+ *     know these, and what was promised of them here cannot be promised there;
+ *   - whose SESSION.OPEN or RESUME has failed, or of which a write was refused and SESSION.NEXT or
+ *     RESUME has not followed yet;
+ *   - with users: nobody keeps passwords, so this NIC cannot say who the client is;
+ *   - that came by an address that may go (resp_server.h): what its client sends next goes
+ *     elsewhere by itself;
+ *   - with TLS: this NIC's front-end speaks for clients to nobody but in clear. */
 #ifndef SERVICES_IO_RESP_RELAY_H
 #define SERVICES_IO_RESP_RELAY_H
 

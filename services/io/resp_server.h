@@ -48,6 +48,7 @@
 #include "services/svc.h"
 
 struct resp_server_status;
+struct session_figures;
 
 /* What the server asks of its owner. submit and read are called from resp_server_turn only, the
  * others may not call back. */
@@ -80,6 +81,9 @@ struct resp_server_ops {
     /* Who came by an address that may go (`ahead`): `client` has this place, below clients_max, or
      * NULL: nobody has it any more. Called at once, whoever closes the connection. May be NULL. */
     void (*visitor)(void *ctx, uint32_t place, const struct sockaddr *client);
+
+    /* The figures of the sessions (services/session.h), for INFO. May be NULL. */
+    void (*sessions)(void *ctx, struct session_figures *out);
 };
 
 /* Every bound and its default; 0 in a field means the default. */
@@ -153,6 +157,8 @@ struct resp_server_stats {
     uint64_t protocol_errors;
     uint64_t refused;           /* state commands answered READONLY or CLUSTERDOWN */
     uint64_t unauthorized;      /* refused: wrong password, no or too low a role */
+    uint64_t sessions_opened;   /* by clients of this NIC, … */
+    uint64_t sessions_resumed;  /* … and gone on with */
     uint64_t relayed;           /* connections that were carried on after a handoff */
     uint64_t closed_unanswered; /* connections closed with requests in the log */
     uint64_t closed_slow;       /* connections closed for not reading their replies */

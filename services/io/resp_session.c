@@ -8,6 +8,7 @@
  *   SESSION.ACK n         the client has the replies up to n: they need not be kept
  *   SESSION.NEXT n        the next write has this number: what was executed is answered again
  *   SESSION.CLOSE         ends the session; the connection goes on without one
+ *   SESSION.CARRY s c n   said by another NIC that passes a connection on (resp_relay.c)
  *
  * A write that was refused has not used up its number, whoever refused it: its error says so at the
  * end. What follows on the connection is refused until NEXT or RESUME: it may have been sent before
@@ -37,9 +38,10 @@
 /* At the end of an error to a write that used no number. */
 #define NO_NUMBER " [no number]"
 
-static bool is_session_command(const struct kv_command *command)
+bool resp_session_is(const struct kv_command *command)
 {
-    return command->id >= KV_SESSION_OPEN && command->id <= KV_SESSION_NEXT;
+    return (command->id >= KV_SESSION_OPEN && command->id <= KV_SESSION_NEXT) ||
+           command->id == KV_SESSION_CARRY;
 }
 
 /* What is not known here may be a write to its client. Of a transaction, EXEC counts. */
@@ -55,7 +57,7 @@ bool resp_session_concerns(const struct resp_conn *c, const struct kv_command *c
     bool write = (command->flags & KV_CMD_WRITE) != 0;
     bool settled = c->session.state == RESP_SESSION_NONE ||
                    (c->session.state == RESP_SESSION_IN && !c->session.gap);
-    return is_session_command(command) || (write && !settled);
+    return resp_session_is(command) || (write && !settled);
 }
 
 void resp_session_leave(struct resp_conn *c)
@@ -246,6 +248,30 @@ static void take_next(struct resp_conn *c, uint64_t number)
     answer_ok(c);
 }
 
+/* SESSION.CARRY session connection next: another NIC passes a connection on, which is in that
+ * session. It is the same connection: if the session was resumed elsewhere meanwhile, or has ended,
+ * its writes are refused as ever. Nobody but who may everything anyway can say it. */
+static void take_carry(struct resp_conn *c, const struct resp_request *req)
+{
+    int64_t v[3] = {0};
+    for (size_t i = 0; i < 3; i++) {
+        if (!resp_parse_i64(req->args[i + 1], &v[i]) || v[i] <= 0) {
+            resp_answer_error(c, "ERR value is not an integer or out of range");
+            return;
+        }
+    }
+    if (c->server->users.count > 0 || c->session.state != RESP_SESSION_NONE) {
+        resp_answer_error(c, "ERR SESSION.CARRY is for a NIC that passes a connection on: give "
+                             "SESSION.RESUME");
+        return;
+    }
+    c->session = (struct resp_session){.state = RESP_SESSION_IN,
+                                       .id = (uint64_t)v[0],
+                                       .connection = (uint64_t)v[1],
+                                       .next = (uint64_t)v[2]};
+    answer_ok(c);
+}
+
 /* ACK, CLOSE, NEXT: on a connection that is in a session. */
 static enum resp_intake take_within(struct resp_conn *c, const struct kv_command *command,
                                     const struct resp_request *req)
@@ -282,7 +308,7 @@ enum resp_intake resp_session_take(struct resp_conn *c, const struct kv_command 
                                    const struct resp_request *req)
 {
     enum resp_intake how = RESP_INTAKE_TAKEN;
-    bool own = is_session_command(command);
+    bool own = resp_session_is(command);
     if (c->reads > 0 || c->session.state == RESP_SESSION_ASKED) {
         return RESP_INTAKE_WAIT;
     }
@@ -295,6 +321,10 @@ enum resp_intake resp_session_take(struct resp_conn *c, const struct kv_command 
         return RESP_INTAKE_WAIT;
     }
     c->last_command = command->name;
+    if (command->id == KV_SESSION_CARRY) {
+        take_carry(c, req);
+        return RESP_INTAKE_TAKEN;
+    }
     bool begins = command->id == KV_SESSION_OPEN || command->id == KV_SESSION_RESUME;
     if (!resp_intake_serves(c, &how)) {
         if (begins && how == RESP_INTAKE_TAKEN) {
@@ -387,6 +417,7 @@ static void take_answer(struct resp_conn *c, enum resp_owner_kind kind,
     case RESP_OWNER_SESSION_OPEN:
         s->state = done ? RESP_SESSION_IN : RESP_SESSION_LOST;
         s->gap = false;
+        c->server->stats.sessions_opened += done;
         s->id = a->session;
         s->connection = a->connection;
         s->next = 1;
@@ -394,6 +425,7 @@ static void take_answer(struct resp_conn *c, enum resp_owner_kind kind,
     case RESP_OWNER_SESSION_RESUME:
         s->state = done ? RESP_SESSION_IN : RESP_SESSION_LOST;
         s->gap = false;
+        c->server->stats.sessions_resumed += done;
         s->connection = a->connection;
         s->next = a->first + a->count;
         break;

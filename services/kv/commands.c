@@ -137,6 +137,8 @@ static const struct kv_command table[] = {
     {"session.next", KV_SESSION_NEXT, 2, L | FAST, 0, 0, 0, NULL,
      "Set the number of the next write of the session"},
     {"session.close", KV_SESSION_CLOSE, 1, L | FAST, 0, 0, 0, NULL, "End the session"},
+    {"session.carry", KV_SESSION_CARRY, 4, L | FAST, 0, 0, 0, NULL,
+     "Go on with a connection of a session that another NIC hands over"},
     {"auth", KV_AUTH, -2, L | FAST, 0, 0, 0, NULL, "Tell who the connection is"},
     {"function", KV_FUNCTION, -2, L, 0, 0, 0, NULL, "There are no functions"},
     {"script", KV_SCRIPT, -2, L, 0, 0, 0, NULL, "There are no scripts"},

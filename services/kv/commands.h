@@ -115,6 +115,7 @@ enum kv_command_id {
     KV_READONLY = 163,
     KV_READWRITE = 164,
     KV_ACL = 165,
+    KV_SESSION_CARRY = 166,
 };
 
 struct kv_call;

@@ -83,6 +83,11 @@ static uint64_t on_position(void *ctx)
     return ((struct loopback *)ctx)->seq;
 }
 
+static void on_sessions(void *ctx, struct session_figures *out)
+{
+    session_figures(((struct loopback *)ctx)->state[0], out);
+}
+
 static struct ts_ltime wall(void)
 {
     struct timespec t;
@@ -297,8 +302,11 @@ int main(int argc, char **argv)
         fprintf(stderr, "kv_loopback: %s\n", why.text);
         return 1;
     }
-    struct resp_server_ops ops = {
-        .ctx = l, .submit = on_submit, .read = on_round, .position = on_position};
+    struct resp_server_ops ops = {.ctx = l,
+                                  .submit = on_submit,
+                                  .read = on_round,
+                                  .position = on_position,
+                                  .sessions = on_sessions};
     l->server = resp_server_create(&l->loop, &ops, session_inner(l->state[0]), &o.config);
     int uv_error = 0;
     if (l->server == NULL ||

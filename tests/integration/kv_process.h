@@ -91,6 +91,8 @@ static inline struct kv_process kv_start_redis(const char *address)
     return p;
 }
 
+#ifdef KV_LOOPBACK
+
 #define KV_ARGS_MAX 16
 
 /* Starts kv_loopback with these options (NULL ends); gives its port. */
@@ -109,6 +111,8 @@ static inline struct kv_process kv_start_loopback(const char *address, uint16_t 
     *port = (uint16_t)strtoul(line + 5, NULL, 10);
     return p;
 }
+
+#endif
 
 static inline int kv_connect(const char *address, uint16_t port)
 {

@@ -15,6 +15,7 @@
 #include "lab/counter.h"
 #include "lab/exec.h"
 #include "tests/integration/fixture.h"
+#include "tests/integration/kv_process.h"
 
 #define WAIT_MS 30000
 #define GRACE_MS 5000
@@ -197,12 +198,101 @@ static void test_carried_on_client_is_closed_with_the_primary(void **state)
     wait_redundant();
 }
 
+/* ---- clients that are more than a plain connection ---- */
+
+static struct kv_replies ask(int fd, const char *line, size_t replies)
+{
+    struct kv_replies r = {0};
+    kv_send(fd, line, strlen(line));
+    assert_true(kv_receive_replies(fd, &r, replies));
+    return r;
+}
+
+static void expect_in(int fd, const char *line, size_t replies, const char *text)
+{
+    struct kv_replies r = ask(fd, line, replies);
+    if (strstr(r.data, text) == NULL) {
+        fail_msg("\"%s\" is missing in the answer to %s%s", text, line, r.data);
+    }
+    free(r.data);
+}
+
+static int connect_to_nic(unsigned nic)
+{
+    struct lab_addrs addrs = lab_pair_addrs(&fixture.pair);
+    char host[INET_ADDRSTRLEN];
+    assert_non_null(inet_ntop(AF_INET, &addrs.a[nic].sin_addr, host, sizeof host));
+    return kv_connect(host, ntohs(addrs.a[nic].sin_port));
+}
+
+/* The session's id from SESSION.OPEN's answer. */
+static void open_session(int fd, const char *session, char id[64])
+{
+    char line[64];
+    snprintf(line, sizeof line, "SESSION.OPEN %s\r\n", session);
+    struct kv_replies r = ask(fd, line, 1);
+    const char *at = strchr(r.data, '\n');
+    assert_non_null(at);
+    snprintf(id, 64, "%.*s", (int)strcspn(at + 1, "\r"), at + 1);
+    free(r.data);
+}
+
+/* Goal: RESP3, names and sessions hold at the other end. A session that was resumed elsewhere takes
+ * nothing more from the connection that is carried on, and one that goes on counts as before. */
+static void test_protocol_and_session_are_carried_on(void **state)
+{
+    (void)state;
+    char id[2][64];
+    char line[128];
+    wait_redundant();
+    unsigned primary = fixture_primary(&fixture);
+    int resp3 = connect_to_nic(primary);
+    int writer = connect_to_nic(primary);
+    int late = connect_to_nic(primary);
+    int within = connect_to_nic(primary);
+    expect_in(resp3, "HELLO 3 SETNAME three\r\n", 1, "proto");
+    expect_in(resp3, "CLIENT SETINFO LIB-NAME lib\r\n", 1, "+OK");
+    open_session(writer, "carried", id[0]);
+    open_session(late, "late", id[1]);
+    expect_in(writer, "HELLO 3\r\nSET carried 0\r\nINCR carried\r\nSESSION.ACK 1\r\n", 4, ":1\r\n");
+    expect_in(late, "SET late 0\r\n", 1, "+OK");
+    expect_in(within, "MULTI\r\nSET within 1\r\n", 2, "+QUEUED");
+    if (!handoff("kv", name(1 - primary), NULL)) {
+        print_error("%s\n", said);
+        fail();
+    }
+    expect_in(resp3, "GET nosuch\r\nCLIENT INFO\r\n", 2, "_\r\n=");
+    expect_in(resp3, "CLIENT INFO\r\n", 1, " name=three ");
+    expect_in(resp3, "CLIENT INFO\r\n", 1, " resp=3 lib-name=lib ");
+    expect_in(writer, "INCR carried\r\nGET nosuch\r\n", 2, ":2\r\n_\r\n");
+    expect_in(writer, "SESSION.NEXT 2\r\nINCR carried\r\nINCR carried\r\nINCR carried\r\n", 4,
+              "+OK\r\n:1\r\n:2\r\n:3\r\n");
+    /* Nothing of it was acknowledged by the way: who resumes gets all after what it acknowledged.
+     */
+    int again = connect_to_nic(1 - primary);
+    snprintf(line, sizeof line, "SESSION.RESUME %s 1\r\n", id[0]);
+    expect_in(again, line, 1, "*3\r\n:1\r\n:2\r\n:3\r\n");
+    expect_in(writer, "INCR carried\r\n", 1, "-OLDCONNECTION");
+    snprintf(line, sizeof line, "SESSION.RESUME %s 1\r\n", id[1]);
+    expect_in(again, line, 1, "*0\r\n");
+    expect_in(late, "SET late 1\r\n", 1, "-OLDCONNECTION"); /* it is carried on from here */
+    expect_in(again, "GET late\r\n", 1, "$1\r\n0\r\n");
+    expect_in(within, "GET within\r\n", 1, "-READONLY"); /* what began here cannot end there */
+    expect_in(within, "EXEC\r\nGET within\r\n", 2, "-EXECABORT");
+    close(resp3);
+    close(writer);
+    close(late);
+    close(within);
+    close(again);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_handoff_that_cannot_be_is_refused),
         cmocka_unit_test(test_handoffs_under_load_lose_nothing),
         cmocka_unit_test(test_connected_client_sees_no_error),
+        cmocka_unit_test(test_protocol_and_session_are_carried_on),
         cmocka_unit_test(test_carried_on_client_is_closed_with_the_primary),
     };
     return fixture_run(tests);

@@ -226,6 +226,66 @@ static void test_failed_resume_refuses_writes(void **state)
     close(fd);
 }
 
+/* Goal: what another NIC says of a connection that it passes on is believed no further than the log
+ * does; a connection that is in a session stays in its own. */
+static void test_carried_connection_is_judged_by_the_log(void **state)
+{
+    (void)state;
+    char id[128];
+    int fd = kv_connect(address, port);
+    kv_expect(
+        fd,
+        "SESSION.CARRY x 1 1\r\nSESSION.CARRY 0 1 1\r\nMULTI\r\nSESSION.CARRY 5 1 1\r\n"
+        "DISCARD\r\nSESSION.CARRY 5 1 1\r\nSET c 1\r\nGET c\r\nSESSION.CARRY 6 1 1\r\nRESET\r\n",
+        "-ERR value is not an integer or out of range\r\n"
+        "-ERR value is not an integer or out of range\r\n+OK\r\n"
+        "-ERR Command not allowed inside a transaction\r\n+OK\r\n+OK\r\n"
+        "-NOSESSION this session has ended: it was closed, or not used for too long; not "
+        "executed. SESSION.OPEN name makes another one [no number]\r\n$-1\r\n"
+        "-ERR SESSION.CARRY is for a NIC that passes a connection on: give SESSION.RESUME\r\n"
+        "+RESET\r\n");
+    open_session(fd, id);
+    kv_expect(fd, "SET c 1\r\n", "+OK\r\n");
+    close(fd);
+}
+
+/* Goal: INFO tells the sessions that there are, and what is kept for them. */
+static void test_info_tells_the_sessions(void **state)
+{
+    (void)state;
+    static const char *const fields[] = {
+        "# Sessions",
+        "twinstep_sessions:1\r\n",
+        "twinstep_sessions_max:8192\r\n",
+        "twinstep_sessions_evicted:0\r\n",
+        "twinstep_sessions_opened:2\r\n",
+        "twinstep_sessions_resumed:1\r\n",
+    };
+    uint16_t own_port = 0;
+    char own_address[32];
+    char id[128];
+    kv_address(own_address, 14);
+    struct kv_process kv = kv_start_loopback(own_address, &own_port, NULL);
+    int fd = kv_connect(own_address, own_port);
+    open_session(fd, id);
+    kv_expect(fd, "SESSION.CLOSE\r\n", "+OK\r\n");
+    open_session(fd, id);
+    kv_expect(fd, "SET a 1\r\n", "+OK\r\n");
+    expect_resume(fd, id, 0, "*1\r\n+OK\r\n");
+    struct kv_replies r = {0};
+    kv_send(fd, "INFO sessions\r\n", 15);
+    assert_true(kv_receive_replies(fd, &r, 1));
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        if (strstr(r.data, fields[i]) == NULL) {
+            fail_msg("%s is missing in %s", fields[i], r.data);
+        }
+    }
+    assert_null(strstr(r.data, "twinstep_session_reply_bytes:0\r\n"));
+    free(r.data);
+    close(fd);
+    assert_int_equal(kv_stop(&kv), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -236,6 +296,8 @@ int main(void)
         cmocka_unit_test(test_full_window_refuses_until_ack),
         cmocka_unit_test(test_transaction_is_one_write),
         cmocka_unit_test(test_failed_resume_refuses_writes),
+        cmocka_unit_test(test_carried_connection_is_judged_by_the_log),
+        cmocka_unit_test(test_info_tells_the_sessions),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
