@@ -534,7 +534,7 @@ static void test_wait_ends_with_the_role_and_the_client(void **state)
 
 static uint16_t port_of(int fd)
 {
-    struct sockaddr_in a;
+    struct sockaddr_in a = {0};
     socklen_t len = sizeof(a);
     assert_int_equal(getsockname(fd, (struct sockaddr *)&a, &len), 0);
     return ntohs(a.sin_port);
