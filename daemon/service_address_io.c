@@ -74,10 +74,6 @@ static void take(struct service_address_io *s, int i, bool is_new)
     if (err == TS_OK) {
         err = netlink_add(s->netlink, &k->address, k->index, seconds, &why);
     }
-    if (err == TS_OK) {
-        err = netlink_announce(&k->address, k->index, &why);
-    }
-    k->why = why;
     if (err != TS_OK) {
         k->index = 0;
         (void)net_log_limited(s->log, NET_LOG_WARNING, "address",
@@ -87,6 +83,14 @@ static void take(struct service_address_io *s, int i, bool is_new)
     } else {
         k->refused.text[0] = '\0';
     }
+    /* Here it is, told or not: it must be removed again. */
+    if (err == TS_OK && netlink_announce(&k->address, k->index, &why) != TS_OK) {
+        (void)net_log_limited(s->log, NET_LOG_WARNING, "announce",
+                              "the service address of group %s is here, and the network is not "
+                              "told: %s; clients that knew the former owner reach it late",
+                              k->group->name, why.text);
+    }
+    k->why = why;
     if (err == TS_OK && is_new) {
         net_log(s->log, NET_LOG_INFO, "the service address %s of group %s is here",
                 k->group->address, k->group->name);
@@ -332,8 +336,13 @@ enum ts_err service_address_io_open(struct service_address_io **out, uv_loop_t *
         int n = snprintf(s->to_cfgd, sizeof(s->to_cfgd), "%s/run/cfgd.sock", dir);
         ts_assert(n > 0);
     }
-    if (err == TS_OK) {
-        err = netlink_open(&s->netlink, why);
+    if (err == TS_OK && netlink_open(&s->netlink, why) != TS_OK) {
+        net_log(log, NET_LOG_WARNING,
+                "this node takes no service address: %s; clients reach its groups at the NICs' own "
+                "addresses only",
+                why->text);
+        service_address_io_free(s);
+        return TS_OK; /* a convenience: voter and replicas do without */
     }
     if (err == TS_OK) {
         err = net_dgram_open(&s->dgram, loop, path, on_datagram, s);

@@ -15,7 +15,8 @@
 struct service_address_io;
 
 /* Takes away what a nicd before this one has left. All is borrowed. *out is NULL when no group of
- * this NIC has an address. TS_ERR_SYSTEM, TS_ERR_LIMIT, TS_ERR_NOMEM. */
+ * this NIC has an address, or the kernel cannot be asked, which is logged. TS_ERR_SYSTEM,
+ * TS_ERR_LIMIT, TS_ERR_NOMEM. */
 enum ts_err service_address_io_open(struct service_address_io **out, uv_loop_t *loop,
                                     struct net_log *log, const struct cfg_cluster *cluster,
                                     struct ts_nic_id self, const char *dir,

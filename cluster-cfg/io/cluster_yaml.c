@@ -330,7 +330,8 @@ static void read_service_address(struct yaml_doc *y, const yaml_node_t *node, st
         ip[len] = '\0';
     }
     unsigned most = strchr(ip, ':') != NULL ? 128 : 32;
-    if (i == 0 || slash[1 + i] != '\0' || prefix == 0 || prefix > most ||
+    /* A network of one address has no interface that it could come to. */
+    if (i == 0 || slash[1 + i] != '\0' || prefix == 0 || prefix >= most ||
         read_ip(ip, g->address) != NULL) {
         yaml_doc_fail(y, node,
                       "address is \"%.60s\"; write the IP address of one machine and the bits of "

@@ -262,8 +262,8 @@ static const struct bad BAD[] = {
      "its "
      "network, like 192.0.2.10/24 or 2001:db8::10/64"},
     {"cluster: demo\n" NICS ARBITER
-     "groups:\n  - {name: kv, service: kv, port: 1, address: 10.0.0.9/33}\n",
-     "c.yaml:8:47: address is \"10.0.0.9/33\"; write the IP address of one machine and the bits of "
+     "groups:\n  - {name: kv, service: kv, port: 1, address: 10.0.0.9/32}\n",
+     "c.yaml:8:47: address is \"10.0.0.9/32\"; write the IP address of one machine and the bits of "
      "its network, like 192.0.2.10/24 or 2001:db8::10/64"},
     {"cluster: demo\n" NICS ARBITER
      "groups:\n  - {name: kv, service: kv, port: 1, address: 10.0.0.9/24}\n"
