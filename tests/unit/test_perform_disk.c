@@ -167,20 +167,23 @@ static void read_for_learner(struct learner *l)
     }
 }
 
-/* So long that a peer which does not answer is given up, or until one is asked. */
+static bool is_looked_through(const struct learner *l, uint64_t before)
+{
+    const struct perform_scrub *s = &l->r.scrub;
+    return s->passes != before && s->job == NULL && !s->again && !l->r.repair.wanted;
+}
+
+/* Until a peer is asked; or so long that one which does not answer is given up. */
 static void look_and_mend(struct learner *l, bool until_asked)
 {
     uint64_t before = l->r.scrub.passes;
     l->r.started = true; /* of these parts' turns alone */
-    while (l->r.scrub.passes == before || (l->r.repair.wanted && !until_asked)) {
+    while (until_asked ? l->asked == 0 : !is_looked_through(l, before)) {
         l->w->now.ns += 100 * TS_NS_PER_MS;
         perform_scrub_turn(&l->r, l->w->now);
         perform_repair_turn(&l->r, l->w->now);
         bool waits = l->r.scrub.runs || l->r.repair.writing;
         (void)uv_run(&l->journal.loop, waits ? UV_RUN_ONCE : UV_RUN_NOWAIT);
-        if (until_asked && l->asked > 0) {
-            break;
-        }
     }
     l->r.started = false;
 }
