@@ -1,5 +1,7 @@
 #include "replicator/io/journal_format.h"
 
+#include <string.h>
+
 #include "base/assert.h"
 #include "base/hash.h"
 
@@ -217,6 +219,40 @@ enum ts_err journal_record_decode(struct journal_record *r, const void *data, si
     }
     r->kind = (enum journal_record_kind)kind;
     return TS_OK;
+}
+
+size_t journal_record_search(const uint8_t *data, size_t from, size_t len)
+{
+    uint8_t magic[4];
+    struct ts_writer w = ts_writer_init(magic, sizeof(magic));
+    ts_put_u32(&w, RECORD_MAGIC);
+    while (len >= JOURNAL_RECORD_HEADER && from <= len - JOURNAL_RECORD_HEADER) {
+        const uint8_t *at = memchr(data + from, magic[0], len - JOURNAL_RECORD_HEADER + 1 - from);
+        if (at == NULL) {
+            return len;
+        }
+        from = (size_t)(at - data);
+        if (memcmp(at, magic, sizeof(magic)) == 0) {
+            return from;
+        }
+        from++;
+    }
+    return len;
+}
+
+void journal_record_peek(struct journal_record *r, const uint8_t *data)
+{
+    struct ts_reader rd = ts_reader_init(data, JOURNAL_RECORD_HEADER);
+    (void)ts_get_u64(&rd); /* magic, checksum */
+    (void)ts_get_u32(&rd); /* length */
+    uint16_t kind = ts_get_u16(&rd);
+    (void)ts_get_u16(&rd); /* pad */
+    (void)ts_get_u64(&rd); /* epoch */
+    r->kind = kind == JOURNAL_KIND_END ? JOURNAL_KIND_END : JOURNAL_KIND_BATCH;
+    r->batch.first.v = ts_get_u64(&rd);
+    (void)ts_get_u64(&rd); /* last */
+    (void)ts_get_u64(&rd); /* commit */
+    r->batch.prev = ts_get_hash(&rd);
 }
 
 size_t journal_record_need(const void *data, size_t max)

@@ -120,6 +120,11 @@ void journal_record_seal(struct journal_record *r, uint8_t *room);
  * that no writer writes. */
 enum ts_err journal_record_decode(struct journal_record *r, const void *data,
                                   size_t len) TS_MUST_USE;
+/* Where the next record may begin at or behind `from`; `len` when nowhere. Its header is whole. */
+size_t journal_record_search(const uint8_t *data, size_t from, size_t len);
+/* What the header there says of the record's place in the log: kind, first and prev. Nothing of it
+ * is checked. */
+void journal_record_peek(struct journal_record *r, const uint8_t *data);
 /* How many bytes the record takes whose first JOURNAL_RECORD_HEADER are at `data`, as it says
  * itself; at most `max`. */
 size_t journal_record_need(const void *data, size_t max);

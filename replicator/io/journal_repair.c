@@ -17,6 +17,7 @@
 #include "replicator/io/journal_internal.h"
 
 #define PAD_MAX (JOURNAL_SECTOR - 1)
+#define LOOK_BYTES (64U * 1024U)
 
 /* The segment as it is, and what is to stand in it. */
 struct repair {
@@ -24,7 +25,8 @@ struct repair {
     const struct journal_op *op;
     int fd;
     char path[TS_PATH_MAX];
-    uint8_t *data; /* the whole segment; zeros where it cannot be read */
+    uint8_t *data; /* of the segment, from the damage up to `have`; zeros where it cannot be read */
+    uint32_t have;
     uint32_t size;
     uint32_t from;  /* where the damage begins */
     uint32_t until; /* where it ends, at most: what is good begins there */
@@ -114,7 +116,21 @@ static enum ts_err read_sectors(struct repair *v, uint32_t at, uint32_t len, str
     return err;
 }
 
-static enum ts_err read_segment(struct repair *v, struct ts_why *why)
+/* Whole blocks. */
+static enum ts_err read_up_to(struct repair *v, uint32_t until, struct ts_why *why)
+{
+    enum ts_err err = TS_OK;
+    while (err == TS_OK && v->have < until) {
+        err = ts_fd_read_at(v->fd, v->path, v->data + v->have, JOURNAL_BLOCK, v->have, why);
+        if (err == TS_ERR_IO) {
+            err = read_sectors(v, v->have, JOURNAL_BLOCK, why);
+        }
+        v->have += JOURNAL_BLOCK;
+    }
+    return err;
+}
+
+static enum ts_err open_segment(struct repair *v, struct ts_why *why)
 {
     struct journal_header want = {
         .incarnation = v->j->info.incarnation, .group = v->j->info.group, .number = v->op->segment};
@@ -126,35 +142,13 @@ static enum ts_err read_segment(struct repair *v, struct ts_why *why)
     if (err == TS_OK && v->data == NULL) {
         err = ts_why(why, TS_ERR_NOMEM, "no memory to mend %s", v->path);
     }
-    for (uint32_t at = JOURNAL_DATA_START; err == TS_OK && at < v->size; at += JOURNAL_BLOCK) {
-        err = ts_fd_read_at(v->fd, v->path, v->data + at, JOURNAL_BLOCK, at, why);
-        if (err == TS_ERR_IO) {
-            err = read_sectors(v, at, JOURNAL_BLOCK, why);
-        }
-    }
+    v->have = v->from / JOURNAL_BLOCK * JOURNAL_BLOCK;
     return err;
 }
 
-/* A record that goes on from here, where the first `count` batches leave room for it. */
-static bool find_record(struct repair *v, const struct journal_position *pos)
+/* What the next segment says that it follows. */
+static bool base_of_next(const struct repair *v, struct journal_place *base)
 {
-    uint64_t first = (uint64_t)v->from + v->bytes;
-    uint64_t last = first + v->count * PAD_MAX;
-    for (uint64_t at = first; at <= last && at + JOURNAL_RECORD_HEADER <= v->size; at++) {
-        struct journal_record r;
-        if (journal_record_decode(&r, v->data + at, v->size - (size_t)at) == TS_OK &&
-            journal_record_continues(&r, pos)) {
-            v->until = (uint32_t)at;
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The segment's end record is damaged, too: what the next segment follows is known. */
-static bool is_end_of_segment(struct repair *v, const struct journal_position *pos)
-{
-    struct journal_place base;
     char path[TS_PATH_MAX];
     uint64_t next = v->op->segment + 1;
     if (journal_segment_path(path, v->j->dir, next, NULL) != TS_OK) {
@@ -164,45 +158,147 @@ static bool is_end_of_segment(struct repair *v, const struct journal_position *p
     if (fd < 0) {
         return false;
     }
-    enum ts_err err = journal_base_read(fd, path, v->j->info.incarnation, next, &base, NULL);
+    enum ts_err err = journal_base_read(fd, path, v->j->info.incarnation, next, base, NULL);
     (void)ts_disk_close(fd);
-    v->until = v->from + (uint32_t)v->bytes + JOURNAL_RECORD_HEADER;
-    v->to_end = err == TS_OK && base.seq.v == pos->seq.v && ts_hash_eq(base.hash, pos->hash) &&
-                v->until <= v->size;
-    return v->to_end;
+    return err == TS_OK;
 }
 
-/* What is good behind the first `count` batches, if there is anything. */
-static bool find_end(struct repair *v, const struct journal_position *pos)
-{
-    const struct journal_position *end = &v->j->end.pos;
-    uint64_t least = (uint64_t)v->from + v->bytes;
-    if (least > v->size) {
-        return false;
-    }
-    if (v->op->segment == end->segment && pos->seq.v == end->seq.v) {
-        v->until = end->offset;
-        return ts_hash_eq(pos->hash, end->hash) && least <= end->offset &&
-               end->offset - least <= v->count * PAD_MAX;
-    }
-    return find_record(v, pos) || (v->op->segment < end->segment && is_end_of_segment(v, pos));
-}
-
-static bool find_hole(struct repair *v)
+/* The log behind the first `count` batches. */
+static struct journal_position behind(const struct repair *v, size_t count)
 {
     const struct journal_batch *b = batches_of(v->op);
-    struct journal_position pos = {.seq = v->op->seq, .hash = v->op->hash};
-    while (!find_end(v, &pos)) {
-        if (v->count == v->op->count) {
+    if (count == 0) {
+        return (struct journal_position){.seq = v->op->seq, .hash = v->op->hash};
+    }
+    return (struct journal_position){.seq = b[count - 1].last, .hash = b[count - 1].hash};
+}
+
+/* After how many of the batches the log is at this entry; false: after none of them. */
+static bool count_up_to(const struct repair *v, struct ts_seq seq, size_t *count)
+{
+    size_t low = 0;
+    size_t high = v->op->count;
+    while (low < high) {
+        size_t mid = low + (high - low) / 2;
+        if (ts_seq_lt(behind(v, mid).seq, seq)) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    *count = low;
+    return ts_seq_eq(behind(v, low).seq, seq);
+}
+
+static size_t bytes_of(const struct repair *v, size_t count)
+{
+    const struct journal_batch *b = batches_of(v->op);
+    size_t bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        bytes += JOURNAL_RECORD_HEADER + b[i].bytes.len;
+    }
+    return bytes;
+}
+
+/* Whether the first `count` batches, with what may lie between them, end at `at`. */
+static bool ends_at(const struct repair *v, size_t count, uint64_t at)
+{
+    uint64_t least = (uint64_t)v->from + bytes_of(v, count);
+    return at >= least && at - least <= count * PAD_MAX;
+}
+
+static void set_end(struct repair *v, size_t count, uint64_t until, bool to_end)
+{
+    v->count = count;
+    v->bytes = bytes_of(v, count);
+    v->until = (uint32_t)until;
+    v->to_end = to_end;
+}
+
+/* What is known without a look at what is behind the damage: the end of the log; or, in a segment
+ * before that, what the next one says that it follows, should the end record be damaged, too. */
+static bool find_known_end(struct repair *v)
+{
+    struct journal_position end = v->j->end.pos;
+    struct journal_place base;
+    size_t count = 0;
+    if (v->op->segment == end.segment) {
+        bool is = count_up_to(v, end.seq, &count) && ts_hash_eq(behind(v, count).hash, end.hash) &&
+                  ends_at(v, count, end.offset);
+        if (is) {
+            set_end(v, count, end.offset, false);
+        }
+        return is;
+    }
+    if (!base_of_next(v, &base) || !count_up_to(v, base.seq, &count) ||
+        !ts_hash_eq(behind(v, count).hash, base.hash)) {
+        return false;
+    }
+    uint64_t until = (uint64_t)v->from + bytes_of(v, count) + JOURNAL_RECORD_HEADER;
+    if (until <= v->size) {
+        set_end(v, count, until, true);
+    }
+    return until <= v->size;
+}
+
+/* Whether the record here continues what is good before the damage, or one of the batches, where it
+ * should. Its checksum is looked at last: clients may have written what looks like many records. */
+static bool is_good_record(struct repair *v, uint32_t at, size_t *count, struct ts_why *why)
+{
+    struct journal_record r;
+    journal_record_peek(&r, v->data + at);
+    struct ts_seq before = {r.batch.first.v - (r.kind == JOURNAL_KIND_END ? 0 : 1)};
+    if (!count_up_to(v, before, count)) {
+        return false;
+    }
+    struct journal_position pos = behind(v, *count);
+    return journal_record_continues(&r, &pos) && ends_at(v, *count, at) &&
+           read_up_to(v, at + (uint32_t)journal_record_need(v->data + at, v->size - at), why) ==
+               TS_OK &&
+           journal_record_decode(&r, v->data + at, v->size - at) == TS_OK;
+}
+
+/* The first good record behind the damage, not further than the batches reach. */
+static bool find_record(struct repair *v, uint32_t limit, size_t *count, uint32_t *until,
+                        struct ts_why *why)
+{
+    uint32_t at = v->from;
+    while (at < limit) {
+        uint32_t ahead = limit - at < LOOK_BYTES ? limit : at + LOOK_BYTES;
+        if (read_up_to(v, ahead, why) != TS_OK) {
             return false;
         }
-        pos.seq = b[v->count].last;
-        pos.hash = b[v->count].hash;
-        pos.epoch = b[v->count].epoch;
-        v->bytes += JOURNAL_RECORD_HEADER + b[v->count].bytes.len;
-        v->count++;
+        uint32_t end = v->have < limit ? v->have : limit;
+        size_t next = journal_record_search(v->data, at, end);
+        if (next < end) {
+            *until = (uint32_t)next;
+            if (is_good_record(v, *until, count, why)) {
+                return true;
+            }
+            at = *until + 1;
+        } else if (end == limit) {
+            break;
+        } else {
+            at = end - JOURNAL_RECORD_HEADER + 1;
+        }
     }
-    return v->until > v->from;
+    return false;
+}
+
+/* One look over what the batches reach, whatever their number: it is the writing thread's time. */
+static bool find_hole(struct repair *v, struct ts_why *why)
+{
+    bool known = find_known_end(v);
+    size_t most = known ? v->count : v->op->count;
+    uint64_t reach = (uint64_t)v->from + bytes_of(v, most) + most * PAD_MAX + JOURNAL_RECORD_HEADER;
+    uint32_t limit = reach < v->size ? (uint32_t)reach : v->size;
+    size_t count = 0;
+    uint32_t until = 0;
+    if (find_record(v, limit, &count, &until, why) && count <= most) {
+        set_end(v, count, until, false);
+        known = true;
+    }
+    return known && v->until > v->from && read_up_to(v, v->until, why) == TS_OK;
 }
 
 /* The records, one behind the other; what is left over lies between them, as it did. */
@@ -244,13 +340,18 @@ static enum ts_err write_hole(struct repair *v, struct ts_why *why)
 {
     uint32_t first = v->from / JOURNAL_BLOCK * JOURNAL_BLOCK;
     uint32_t until = v->until;
+    enum ts_err err = TS_OK;
     if (v->to_end) { /* the old end record may have been a little further on: nothing is there */
         uint64_t most = (uint64_t)until + v->count * PAD_MAX + JOURNAL_RECORD_HEADER;
         until = most < v->size ? (uint32_t)most : v->size;
+        err = read_up_to(v, until, why);
         memset(v->data + v->until, 0, until - v->until);
     }
+    if (err != TS_OK) {
+        return err;
+    }
     uint32_t last = (until + JOURNAL_BLOCK - 1) / JOURNAL_BLOCK * JOURNAL_BLOCK;
-    enum ts_err err = ts_fd_write_at(v->fd, v->path, v->data + first, last - first, first, why);
+    err = ts_fd_write_at(v->fd, v->path, v->data + first, last - first, first, why);
     return err == TS_OK ? ts_fd_sync(v->fd, v->path, why) : err;
 }
 
@@ -304,7 +405,7 @@ enum ts_err journal_do_repair(struct journal *j, struct journal_op *op, struct t
     bool there = op->segment >= j->index.start.segment && op->segment <= j->end.pos.segment;
     journal_unlock(j);
     enum ts_err err = there ? mend_beginning(&v, why) : TS_OK;
-    bool found = there && err == TS_OK && read_segment(&v, &what) == TS_OK && find_hole(&v);
+    bool found = there && err == TS_OK && open_segment(&v, &what) == TS_OK && find_hole(&v, &what);
     if (found) {
         fill_hole(&v);
         err = replace_hole(&v, why);

@@ -204,7 +204,7 @@ static void test_repair_batches_as_they_were(void **state)
 }
 
 /* Where the bytes of an entry are, and in which segment. */
-static long find(const struct repair *x, uint64_t entry, unsigned *segment)
+static long find_bytes(const struct repair *x, struct ts_bytes what, unsigned *segment)
 {
     for (unsigned n = 1; n <= SEGMENTS_MAX; n++) {
         char path[TS_PATH_MAX];
@@ -214,7 +214,7 @@ static long find(const struct repair *x, uint64_t entry, unsigned *segment)
         if (ts_file_read(path, 64U << 20, &bytes, &len, NULL) != TS_OK) {
             break;
         }
-        const uint8_t *at = memmem(bytes, len, x->log[entry].bytes, ENTRY_BYTES);
+        const uint8_t *at = memmem(bytes, len, what.data, what.len);
         long offset = at == NULL ? 0 : (long)(at - bytes);
         free(bytes);
         if (offset > 0) {
@@ -224,6 +224,11 @@ static long find(const struct repair *x, uint64_t entry, unsigned *segment)
     }
     fail();
     return 0;
+}
+
+static long find(const struct repair *x, uint64_t entry, unsigned *segment)
+{
+    return find_bytes(x, x->log[entry].b.bytes, segment);
 }
 
 /* Goal: the last batch of the log has nothing behind it but the end. */
@@ -354,6 +359,58 @@ static void test_repair_after_a_cut_is_refused(void **state)
     }
 }
 
+#define SMALL_BATCHES 4096U /* as many as one GIVE has at most */
+#define SMALL_BYTES 40U
+
+/* Goal: however many batches are damaged, one look is enough: a look for each number of them took a
+ * minute and a half of the writing thread's time, and more than a failure-timeout for some hundred.
+ * What clients wrote looks like records here, and every one of these is passed over. */
+static void test_repair_many_small_batches(void **state)
+{
+    struct repair *x = *state;
+    struct journal_flaw flaw;
+    struct journal_batch *log = calloc(SMALL_BATCHES, sizeof(*log));
+    uint8_t *bytes = calloc(SMALL_BATCHES, SMALL_BYTES);
+    struct ts_hash prev = x->log[ENTRIES].b.hash;
+    assert_true(log != NULL && bytes != NULL);
+    for (uint64_t i = 0; i < SMALL_BATCHES; i++) {
+        uint8_t *at = bytes + i * SMALL_BYTES;
+        memcpy(at, &i, sizeof(i));
+        memcpy(at + sizeof(i), "TWSRTWSRTWSR", 12);
+        log[i] = (struct journal_batch){.epoch = {1},
+                                        .first = {ENTRIES + 1 + i},
+                                        .last = {ENTRIES + 1 + i},
+                                        .prev = prev,
+                                        .hash = ts_hash_bytes(at, SMALL_BYTES),
+                                        .bytes = {at, SMALL_BYTES}};
+        prev = log[i].hash;
+        assert_int_equal(journal_append(x->j, &log[i], (struct ts_seq){0}), TS_OK);
+        while (i % 1024 == 1023 && x->f.persisted.v < log[i].last.v) {
+            (void)uv_run(&x->f.loop, UV_RUN_ONCE);
+        }
+    }
+    for (size_t good = 1; good < SMALL_BATCHES; good += SMALL_BATCHES - 2) { /* behind: all, none */
+        size_t last = good == 1 ? SMALL_BATCHES - 2 : SMALL_BATCHES - 1;
+        unsigned segment;
+        long from = find_bytes(x, log[1].bytes, &segment);
+        long until = find_bytes(x, log[last].bytes, &segment) + 10;
+        assert_int_equal(segment, 1);
+        overwrite(x, 1, from, (size_t)(until - from));
+        assert_int_equal(scrub(x, &flaw), TS_ERR_CORRUPT);
+        assert_int_equal(flaw.after.seq.v, ENTRIES + 1);
+        unsigned before = x->told;
+        assert_int_equal(journal_repair(x->j, &flaw, log + 1, SMALL_BATCHES - 1), TS_OK);
+        while (x->told == before) {
+            (void)uv_run(&x->f.loop, UV_RUN_ONCE);
+        }
+        assert_true(x->mended);
+        assert_int_equal(scrub(x, &flaw), TS_OK);
+    }
+    check_whole(x, ENTRIES + SMALL_BATCHES);
+    free(log);
+    free(bytes);
+}
+
 struct answer {
     bool came;
     enum ts_err err;
@@ -444,6 +501,7 @@ int main(void)
         WITH_JOURNAL(test_repair_other_batches_change_nothing),
         WITH_JOURNAL(test_repair_after_a_cut_is_refused),
         WITH_LARGE_SEGMENT(test_repair_leaves_a_log_that_is_read_and_cut),
+        WITH_LARGE_SEGMENT(test_repair_many_small_batches),
         WITH_LARGE_SEGMENT(test_read_during_a_repair_is_asked_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
