@@ -34,6 +34,7 @@
     X(TS_TRACE_ALARM_REPLAYS, "alarm-replays", "peer", "") \
     X(TS_TRACE_ENROLLED, "enrolled", "peer", "replaced") \
     X(TS_TRACE_REPLACED, "replaced", "by", "") \
+    X(TS_TRACE_VOTER_STEP, "voter-step", "disk", "phase") \
     X(TS_TRACE_HANDOFF, "handoff", "peer", "") \
     X(TS_TRACE_HANDOFF_FAILED, "handoff-failed", "peer", "") \
     /* alarms */ \

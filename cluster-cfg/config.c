@@ -3,7 +3,8 @@
 #include "base/assert.h"
 
 /* Raised when the layout changes; an older program refuses a newer record (R7). */
-#define CONFIG_FORMAT 1
+#define CONFIG_FORMAT_BARE 1 /* without voters */
+#define CONFIG_FORMAT 2
 
 const struct cfg_replica *cfg_set_find(const struct cfg_set *s, struct ts_nic_id nic)
 {
@@ -74,13 +75,72 @@ bool cfg_set_eq(const struct cfg_set *a, const struct cfg_set *b)
     return true;
 }
 
+bool cfg_voters_eq(const struct cfg_voters *a, const struct cfg_voters *b)
+{
+    if (a->count != b->count) {
+        return false;
+    }
+    for (size_t i = 0; i < a->count; i++) {
+        if (!ts_incarnation_eq(a->v[i].incarnation, b->v[i].incarnation) ||
+            a->v[i].phase != b->v[i].phase) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool cfg_voters_count(const struct cfg_voters *s, uint8_t index, struct ts_incarnation disk)
+{
+    ts_assert(s->count <= TS_VOTERS_MAX);
+    return s->count == 0 || (index < s->count && s->v[index].phase == CFG_VOTER_VOTES &&
+                             ts_incarnation_eq(s->v[index].incarnation, disk));
+}
+
+uint8_t cfg_voters_joining(const struct cfg_voters *s)
+{
+    uint8_t i = 0;
+    while (i < s->count && s->v[i].phase == CFG_VOTER_VOTES) {
+        i++;
+    }
+    return i;
+}
+
+static bool voter_follows(const struct cfg_voter *from, const struct cfg_voter *to)
+{
+    if (!ts_incarnation_eq(from->incarnation, to->incarnation)) {
+        return to->phase == CFG_VOTER_JOINS;
+    }
+    return to->phase == from->phase ||
+           (from->phase == CFG_VOTER_JOINS && to->phase == CFG_VOTER_REWRITTEN) ||
+           (from->phase == CFG_VOTER_REWRITTEN && to->phase == CFG_VOTER_VOTES);
+}
+
+bool cfg_voters_follow(const struct cfg_voters *from, const struct cfg_voters *to)
+{
+    size_t changed = 0;
+    if (from->count != to->count) {
+        return false;
+    }
+    uint8_t joining = cfg_voters_joining(from);
+    for (uint8_t i = 0; i < from->count; i++) {
+        bool same = ts_incarnation_eq(from->v[i].incarnation, to->v[i].incarnation) &&
+                    from->v[i].phase == to->v[i].phase;
+        if (!voter_follows(&from->v[i], &to->v[i]) ||
+            (!same && joining != from->count && joining != i)) {
+            return false;
+        }
+        changed += !same;
+    }
+    return changed <= 1;
+}
+
 bool cfg_config_eq(const struct cfg_config *a, const struct cfg_config *b)
 {
     return ts_epoch_eq(a->epoch, b->epoch) && ts_nic_eq(a->primary, b->primary) &&
            cfg_set_eq(&a->in_sync, &b->in_sync) && cfg_set_eq(&a->members, &b->members) &&
            a->durability == b->durability && a->min_version == b->min_version &&
            ts_seq_eq(a->suspect, b->suspect) && ts_instance_eq(a->proposer, b->proposer) &&
-           a->nonce == b->nonce;
+           a->nonce == b->nonce && cfg_voters_eq(&a->voters, &b->voters);
 }
 
 /* Ids in range and strictly rising: one form a set, and at most one entry a NIC. */
@@ -99,9 +159,30 @@ static bool set_valid(const struct cfg_set *s)
     return true;
 }
 
+static bool voters_valid(const struct cfg_voters *s)
+{
+    if (s->count > TS_VOTERS_MAX) {
+        return false;
+    }
+    size_t joining = 0;
+    for (size_t i = 0; i < s->count; i++) {
+        if (s->v[i].incarnation.v == 0 || s->v[i].phase > CFG_VOTER_REWRITTEN) {
+            return false;
+        }
+        for (size_t k = 0; k < i; k++) {
+            if (ts_incarnation_eq(s->v[i].incarnation, s->v[k].incarnation)) {
+                return false;
+            }
+        }
+        joining += s->v[i].phase != CFG_VOTER_VOTES;
+    }
+    return joining <= 1;
+}
+
 bool cfg_config_valid(const struct cfg_config *c)
 {
-    if (c->epoch.v == 0 || !set_valid(&c->in_sync) || !set_valid(&c->members)) {
+    if (c->epoch.v == 0 || !set_valid(&c->in_sync) || !set_valid(&c->members) ||
+        !voters_valid(&c->voters)) {
         return false;
     }
     if (c->durability != CFG_DURABILITY_DISK && c->durability != CFG_DURABILITY_MEMORY) {
@@ -140,10 +221,34 @@ static void set_decode(struct cfg_set *s, struct ts_reader *r)
     }
 }
 
+static void voters_encode(const struct cfg_voters *s, struct ts_writer *w)
+{
+    ts_put_u8(w, s->count);
+    for (size_t i = 0; i < s->count; i++) {
+        ts_put_u64(w, s->v[i].incarnation.v);
+        ts_put_u8(w, (uint8_t)s->v[i].phase);
+    }
+}
+
+/* No voters have a format of their own: one form a value. */
+static void voters_decode(struct cfg_voters *s, struct ts_reader *r)
+{
+    uint8_t count = ts_get_u8(r);
+    if (count == 0 || count > TS_VOTERS_MAX) {
+        ts_reader_fail(r);
+        return;
+    }
+    s->count = count;
+    for (size_t i = 0; i < count; i++) {
+        s->v[i].incarnation.v = ts_get_u64(r);
+        s->v[i].phase = (enum cfg_voter_phase)ts_get_u8(r);
+    }
+}
+
 void cfg_config_encode(const struct cfg_config *c, struct ts_writer *w)
 {
     ts_assert(cfg_config_valid(c));
-    ts_put_u8(w, CONFIG_FORMAT);
+    ts_put_u8(w, c->voters.count == 0 ? CONFIG_FORMAT_BARE : CONFIG_FORMAT);
     ts_put_u64(w, c->epoch.v);
     ts_put_u16(w, c->primary.v);
     set_encode(&c->in_sync, w);
@@ -151,6 +256,9 @@ void cfg_config_encode(const struct cfg_config *c, struct ts_writer *w)
     ts_put_u8(w, (uint8_t)c->durability);
     ts_put_u32(w, c->min_version);
     ts_put_u64(w, c->suspect.v);
+    if (c->voters.count > 0) {
+        voters_encode(&c->voters, w);
+    }
     ts_put_u64(w, c->proposer.v);
     ts_put_u64(w, c->nonce);
 }
@@ -158,7 +266,8 @@ void cfg_config_encode(const struct cfg_config *c, struct ts_writer *w)
 void cfg_config_decode(struct cfg_config *c, struct ts_reader *r)
 {
     *c = (struct cfg_config){0};
-    if (ts_get_u8(r) != CONFIG_FORMAT) {
+    uint8_t format = ts_get_u8(r);
+    if (format != CONFIG_FORMAT && format != CONFIG_FORMAT_BARE) {
         ts_reader_fail(r);
     }
     c->epoch.v = ts_get_u64(r);
@@ -168,6 +277,9 @@ void cfg_config_decode(struct cfg_config *c, struct ts_reader *r)
     c->durability = (enum cfg_durability)ts_get_u8(r);
     c->min_version = ts_get_u32(r);
     c->suspect.v = ts_get_u64(r);
+    if (format == CONFIG_FORMAT) {
+        voters_decode(&c->voters, r);
+    }
     c->proposer.v = ts_get_u64(r);
     c->nonce = ts_get_u64(r);
     if (r->failed || !cfg_config_valid(c)) {

@@ -47,6 +47,21 @@ static unsigned count_answers(const struct proposer *p, enum proposer_answer ans
     return n;
 }
 
+/* Whether what this voter grants helps to a majority, by what the round has seen. */
+static bool counts(const struct proposer *p, uint8_t voter)
+{
+    return !p->has_seen || cfg_voters_count(&p->seen.voters, voter, p->voter[voter].disk);
+}
+
+static unsigned count_granted(const struct proposer *p)
+{
+    unsigned n = 0;
+    for (uint8_t v = 0; v < p->cfg.voters; v++) {
+        n += p->voter[v].answer == PROPOSER_GRANTED && counts(p, v);
+    }
+    return n;
+}
+
 void proposer_init(struct proposer *p, const struct proposer_config *cfg)
 {
     ts_assert(cfg->self.v >= 1 && cfg->self.v <= TS_NODES_MAX);
@@ -142,9 +157,17 @@ static void begin_round(struct proposer *p, struct proposer_effects *fx, struct 
     ask_all(p, fx, PROPOSER_PREPARING, now);
 }
 
+/* What was only shown may be replaced by another value with the voters as they were: only from a
+ * decided value a step is taken. */
+static bool voters_may_follow(const struct proposer *p)
+{
+    return cfg_voters_eq(&p->seen.voters, &p->proposal.voters) ||
+           (!p->pinned && cfg_voters_follow(&p->seen.voters, &p->proposal.voters));
+}
+
 static bool is_expected(const struct proposer *p)
 {
-    if (!ts_epoch_eq(p->seen.epoch, p->expected)) {
+    if (!ts_epoch_eq(p->seen.epoch, p->expected) || !voters_may_follow(p)) {
         return false;
     }
     return !p->pinned || (p->seen.nonce == p->pinned_nonce &&
@@ -227,14 +250,16 @@ static void lose_round(struct proposer *p, struct proposer_effects *fx,
  * are down or unable stay so while a new ballot could be asked of a majority now. */
 static bool round_is_lost(const struct proposer *p)
 {
-    unsigned outbid = count_answers(p, PROPOSER_OUTBID);
-    unsigned possible = count_answers(p, PROPOSER_GRANTED);
+    unsigned outbid = 0;
+    unsigned possible = count_granted(p);
     unsigned up = 0;
-    for (size_t i = 0; i < p->cfg.voters; i++) {
+    for (uint8_t i = 0; i < p->cfg.voters; i++) {
         const struct proposer_voter *v = &p->voter[i];
         bool undecided = v->answer == PROPOSER_NO_ANSWER || v->answer == PROPOSER_GRANT_LOST;
-        up += v->up;
-        possible += v->up && undecided;
+        bool helps = counts(p, i);
+        outbid += v->answer == PROPOSER_OUTBID && helps;
+        up += v->up && helps;
+        possible += v->up && undecided && helps;
     }
     if (outbid > p->cfg.voters - proposer_majority(p)) {
         return true;
@@ -276,7 +301,8 @@ static bool take_promise(struct proposer *p, const struct proposer_event *ev,
     struct cfg_config value;
     struct ts_reader r = ts_reader_init(m->value.data, m->value.len);
     cfg_config_decode(&value, &r);
-    if (ts_reader_finish(&r) != TS_OK) {
+    if (ts_reader_finish(&r) != TS_OK ||
+        (value.voters.count != 0 && value.voters.count != p->cfg.voters)) {
         distrust(p, ev, fx, TS_TRACE_REJECTED_INPUT, ev->voter, p->ignored + 1);
         return false;
     }
@@ -308,7 +334,7 @@ static void on_promise(struct proposer *p, const struct proposer_event *ev,
         return;
     }
     v->answer = PROPOSER_GRANTED;
-    if (count_answers(p, PROPOSER_GRANTED) < proposer_majority(p)) {
+    if (count_granted(p) < proposer_majority(p)) {
         return;
     }
     p->prepared = true;
@@ -322,13 +348,16 @@ static void on_promise(struct proposer *p, const struct proposer_event *ev,
 static void on_accepted(struct proposer *p, const struct proposer_event *ev,
                         struct proposer_effects *fx)
 {
+    if (p->sent.len > 0 && reg_ballot_cmp(ev->msg->accepted.ballot, p->ballot) == 0) {
+        p->voter[ev->voter].holds = p->seen.epoch; /* also when it comes after the majority's */
+    }
     if (p->phase != PROPOSER_ACCEPTING ||
         reg_ballot_cmp(ev->msg->accepted.ballot, p->ballot) != 0) {
         p->ignored++;
         return;
     }
     p->voter[ev->voter].answer = PROPOSER_GRANTED;
-    if (count_answers(p, PROPOSER_GRANTED) >= proposer_majority(p)) {
+    if (count_granted(p) >= proposer_majority(p)) {
         finish(p, fx, p->pending);
     }
 }
@@ -378,6 +407,21 @@ static void on_nack(struct proposer *p, const struct proposer_event *ev,
     }
 }
 
+/* Its disk is no part of the register yet, and says for whose place it is meant. */
+static void on_blank(struct proposer *p, const struct proposer_event *ev)
+{
+    const struct reg_blank *m = &ev->msg->blank;
+    struct proposer_voter *v = &p->voter[ev->voter];
+    if (!ts_incarnation_eq(m->disk, v->disk)) {
+        p->ignored++;
+        return;
+    }
+    v->place = m->replaces;
+    if (is_asking(p) && reg_ballot_cmp(m->ballot, p->ballot) == 0) {
+        v->answer = PROPOSER_REFUSED;
+    }
+}
+
 static void on_message(struct proposer *p, const struct proposer_event *ev,
                        struct proposer_effects *fx)
 {
@@ -398,11 +442,18 @@ static void on_message(struct proposer *p, const struct proposer_event *ev,
             on_nack(p, ev, fx);
         }
         return;
+    case REG_MSG_BLANK:
+        if (ev->msg->blank.reg == p->cfg.reg) {
+            on_blank(p, ev);
+        }
+        return;
     case REG_MSG_PREPARE:
     case REG_MSG_ACCEPT:
     case REG_MSG_START:
     case REG_MSG_START_OK:
     case REG_MSG_START_REFUSED:
+    case REG_MSG_STARTS_ASK:
+    case REG_MSG_STARTS_TELL:
         p->ignored++;
         return;
     }
@@ -473,6 +524,13 @@ static void on_voter_up(struct proposer *p, const struct proposer_event *ev,
     struct proposer_voter *v = &p->voter[ev->voter];
     v->up = true;
     v->asked_at = TS_MONO_NEVER;
+    if (!ts_incarnation_eq(v->disk, ev->disk)) {
+        v->disk = ev->disk; /* another voter: it has granted nothing yet */
+        v->place.v = 0;
+        v->holds.v = 0;
+        v->asked = false;
+        v->answer = PROPOSER_NO_ANSWER;
+    }
     if (!is_asking(p) || v->answer == PROPOSER_GRANTED || v->answer == PROPOSER_OUTBID) {
         return;
     }
@@ -563,9 +621,41 @@ unsigned proposer_answering(const struct proposer *p, struct ts_mono now)
         bool silent = ts_mono_since(pv->asked_at, now) >= SILENT_RETRIES * p->cfg.retry_ns;
         /* A refusal is news only while somebody asks: nobody would hear that it is over. */
         bool unable = p->phase != PROPOSER_IDLE && pv->answer == PROPOSER_REFUSED;
-        n += pv->up && !silent && !unable;
+        n += pv->up && !silent && !unable && counts(p, (uint8_t)v);
     }
     return n;
+}
+
+bool proposer_next_voters(const struct proposer *p, const struct cfg_config *config,
+                          struct cfg_voters *next, bool *ask)
+{
+    uint8_t joining = cfg_voters_joining(&config->voters);
+    *next = config->voters;
+    *ask = false;
+    for (uint8_t i = 0; i < config->voters.count; i++) {
+        const struct proposer_voter *v = &p->voter[i];
+        struct cfg_voter *n = &next->v[i];
+        if (!v->up || (joining != config->voters.count && joining != i)) {
+            continue; /* one at a time */
+        }
+        if (!ts_incarnation_eq(v->disk, n->incarnation)) {
+            *ask = *ask || v->place.v == 0;
+            if (v->place.v != 0 && ts_incarnation_eq(v->place, n->incarnation)) {
+                *n = (struct cfg_voter){v->disk, CFG_VOTER_JOINS};
+                return true;
+            }
+        } else if (joining == i) {
+            bool holds = !ts_epoch_lt(v->holds, config->epoch);
+            *ask = *ask || !holds;
+            if (holds) {
+                n->phase = n->phase == CFG_VOTER_JOINS ? CFG_VOTER_REWRITTEN : CFG_VOTER_VOTES;
+                return true;
+            }
+        } else if (v->holds.v != 0 && ts_epoch_lt(v->holds, config->epoch)) {
+            *ask = true; /* it has missed this one: the last step may be news to it */
+        }
+    }
+    return false;
 }
 
 void proposer_check_invariants(const struct proposer *p)
@@ -576,8 +666,7 @@ void proposer_check_invariants(const struct proposer *p)
     ts_assert(!p->prepared || (p->has_seen && p->sent.len == 0 && idle));
     ts_assert(p->phase != PROPOSER_ACCEPTING || p->sent.len > 0);
     ts_assert(p->phase != PROPOSER_PREPARING || p->sent.len == 0);
-    ts_assert(p->phase != PROPOSER_PREPARING ||
-              count_answers(p, PROPOSER_GRANTED) < proposer_majority(p));
+    ts_assert(p->phase != PROPOSER_PREPARING || count_granted(p) < proposer_majority(p));
     ts_assert(p->rounds == 0 || p->ballot.counter >= p->rounds);
     ts_assert(p->retry_ns <= p->cfg.retry_ns * PROPOSER_RETRY_FACTOR_MAX);
 }

@@ -22,6 +22,12 @@
  *                value. (If `value` has a higher epoch than the proposal, then the proposal may
  * have been current in between and been replaced.)
  *
+ * Whose promises count stands in the value itself (config.h, `voters`): a round takes the newest
+ * value that any voter shows, and goes on once a majority promised whose disks count by that value.
+ * What it has accepted counts by the value that is sent. A proposal may change the voters by one
+ * step (cfg_voters_follow) if it is derived from a decided value; otherwise it loses. Why this is
+ * sound: adr/0029.
+ *
  * Abandoning an operation takes nothing back: an abandoned proposal may still be decided by
  * messages under way. It is defeated, or decided, only when a later READ or CAS has ended:
  * until then it belongs to the required set (R2.5). */
@@ -84,7 +90,7 @@ enum proposer_event_kind {
      * proposer_abandon was called. CAS asserts: config valid, config.epoch > expected,
      * config.proposer = this instance, config.nonce not 0. */
     PROPOSER_EVENT_OP,
-    PROPOSER_EVENT_MESSAGE, /* PROMISE, ACCEPTED or NACK of `voter`; others are ignored */
+    PROPOSER_EVENT_MESSAGE, /* PROMISE, ACCEPTED, NACK or BLANK of `voter`; others are ignored */
     /* The link to `voter` was made (again): what is outstanding is sent to it. All voters begin
      * as down, and nothing is sent to a voter that is down. */
     PROPOSER_EVENT_VOTER_UP,
@@ -100,6 +106,7 @@ struct proposer_event {
                                       * before showed */
     const struct cfg_config *config; /* OP CAS: the new value; copied */
     uint8_t voter;                   /* MESSAGE, VOTER_UP, VOTER_DOWN */
+    struct ts_incarnation disk;      /* VOTER_UP: of the voter at the other end */
     const struct reg_msg *msg;       /* MESSAGE: borrowed for the step */
 };
 
@@ -153,6 +160,10 @@ struct proposer_voter {
     bool asked_before_up;        /* in this round, over an earlier connection */
     enum proposer_answer answer; /* in this round */
     struct ts_mono asked_at;     /* oldest request without an answer; NEVER = none */
+    struct ts_incarnation disk;  /* at the other end of the newest link, … */
+    struct ts_incarnation
+        place;             /* … and whose place it is for: it says so as long as it is blank */
+    struct ts_epoch holds; /* newest epoch of a value that this disk is known to store */
 };
 
 /* Allocated by the caller; no pointers inside: a copy is a second proposer. */
@@ -213,6 +224,11 @@ unsigned proposer_connected(const struct proposer *p);
  * majority". */
 unsigned proposer_answering(const struct proposer *p, struct ts_mono now);
 unsigned proposer_majority(const struct proposer *p);
+/* Whether `config`, which is decided, leaves a step to take for a disk that enrols: *next is then
+ * what may be proposed. `*ask`: a voter has a disk that is not listed, or one that is listed is not
+ * known to store `config`; a READ tells more. */
+bool proposer_next_voters(const struct proposer *p, const struct cfg_config *config,
+                          struct cfg_voters *next, bool *ask);
 void proposer_check_invariants(const struct proposer *p);
 
 const char *proposer_op_name(enum proposer_op op);

@@ -263,6 +263,63 @@ static void start_refused_decode(struct reg_start_refused *m, struct ts_reader *
     }
 }
 
+static void blank_encode(const struct reg_blank *m, struct ts_writer *w)
+{
+    ts_put_u32(w, m->reg);
+    reg_ballot_encode(m->ballot, w);
+    ts_put_u64(w, m->disk.v);
+    ts_put_u64(w, m->replaces.v);
+}
+
+static void blank_decode(struct reg_blank *m, struct ts_reader *r)
+{
+    m->reg = ts_get_u32(r);
+    request_ballot_decode(&m->ballot, r);
+    m->disk.v = ts_get_u64(r);
+    m->replaces.v = ts_get_u64(r);
+    if (m->disk.v == 0 || m->replaces.v == 0 || m->disk.v == m->replaces.v) {
+        ts_reader_fail(r);
+    }
+}
+
+static void starts_ask_encode(const struct reg_starts_ask *m, struct ts_writer *w)
+{
+    ts_put_u64(w, m->session);
+    ts_put_u16(w, m->index);
+}
+
+static void starts_ask_decode(struct reg_starts_ask *m, struct ts_reader *r)
+{
+    m->session = ts_get_u64(r);
+    m->index = ts_get_u16(r);
+    if (m->session == 0) {
+        ts_reader_fail(r);
+    }
+}
+
+static void starts_tell_encode(const struct reg_starts_tell *m, struct ts_writer *w)
+{
+    ts_put_u64(w, m->session);
+    ts_put_u16(w, m->index);
+    ts_put_u8(w, m->has);
+    if (m->has) {
+        reg_start_encode(&m->start, w);
+    }
+}
+
+static void starts_tell_decode(struct reg_starts_tell *m, struct ts_reader *r)
+{
+    m->session = ts_get_u64(r);
+    m->index = ts_get_u16(r);
+    m->has = ts_get_bool(r);
+    if (m->has) {
+        reg_start_decode(&m->start, r);
+    }
+    if (m->session == 0) {
+        ts_reader_fail(r);
+    }
+}
+
 void reg_msg_encode(const struct reg_msg *msg, struct ts_writer *w)
 {
     switch (msg->type) {
@@ -289,6 +346,15 @@ void reg_msg_encode(const struct reg_msg *msg, struct ts_writer *w)
         return;
     case REG_MSG_START_REFUSED:
         start_refused_encode(&msg->refused, w);
+        return;
+    case REG_MSG_BLANK:
+        blank_encode(&msg->blank, w);
+        return;
+    case REG_MSG_STARTS_ASK:
+        starts_ask_encode(&msg->starts_ask, w);
+        return;
+    case REG_MSG_STARTS_TELL:
+        starts_tell_encode(&msg->starts_tell, w);
         return;
     }
     ts_unreachable();
@@ -323,6 +389,15 @@ enum ts_err reg_msg_decode(struct reg_msg *msg, uint8_t type, struct ts_bytes pa
         break;
     case REG_MSG_START_REFUSED:
         start_refused_decode(&msg->refused, &r);
+        break;
+    case REG_MSG_BLANK:
+        blank_decode(&msg->blank, &r);
+        break;
+    case REG_MSG_STARTS_ASK:
+        starts_ask_decode(&msg->starts_ask, &r);
+        break;
+    case REG_MSG_STARTS_TELL:
+        starts_tell_decode(&msg->starts_tell, &r);
         break;
     default:
         return TS_ERR_MALFORMED;

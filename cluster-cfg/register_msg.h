@@ -24,7 +24,10 @@
     X(REG_MSG_NACK, 20, "nack") \
     X(REG_MSG_START, 21, "start") \
     X(REG_MSG_START_OK, 22, "start-ok") \
-    X(REG_MSG_START_REFUSED, 23, "start-refused")
+    X(REG_MSG_START_REFUSED, 23, "start-refused") \
+    X(REG_MSG_BLANK, 24, "blank") \
+    X(REG_MSG_STARTS_ASK, 25, "starts-ask") \
+    X(REG_MSG_STARTS_TELL, 26, "starts-tell")
 
 enum reg_msg_type {
 #define REG_MSG_ENUM(sym, value, name) sym = value,
@@ -130,6 +133,28 @@ struct reg_start_refused {
     struct ts_instance registered_instance;
 };
 
+/* Instead of a promise or an acceptance: this voter's disk is blank, and was formatted for the
+ * place of a lost one (adr/0029). */
+struct reg_blank {
+    uint32_t reg;
+    struct reg_ballot ballot; /* of the request */
+    struct ts_incarnation disk;
+    struct ts_incarnation replaces;
+};
+
+/* A disk that enrols asks for the starts that another voter knows, one by one. */
+struct reg_starts_ask {
+    uint64_t session; /* of this copy; not 0 */
+    uint16_t index;   /* 0.. */
+};
+
+struct reg_starts_tell {
+    uint64_t session; /* of the request, … */
+    uint16_t index;
+    bool has; /* false: there is none at or behind the index */
+    struct reg_start start;
+};
+
 struct reg_msg {
     enum reg_msg_type type;
     union {
@@ -141,6 +166,9 @@ struct reg_msg {
         struct reg_start start;    /* START */
         struct reg_start start_ok; /* START_OK: repeats the request */
         struct reg_start_refused refused;
+        struct reg_blank blank;
+        struct reg_starts_ask starts_ask;
+        struct reg_starts_tell starts_tell;
     };
 };
 

@@ -26,6 +26,15 @@ unsigned start_confirmed(const struct start *s)
     return n;
 }
 
+bool start_counts(const struct start *s, const struct cfg_voters *voters)
+{
+    unsigned n = 0;
+    for (uint8_t v = 0; v < s->cfg.voters; v++) {
+        n += (s->confirmed_mask & bit(v)) != 0 && cfg_voters_count(voters, v, s->disk[v]);
+    }
+    return n >= majority(s);
+}
+
 void start_init(struct start *s, const struct start_config *cfg)
 {
     ts_assert(cfg->voters >= 1 && cfg->voters <= TS_VOTERS_MAX);
@@ -119,6 +128,21 @@ static void on_tick(struct start *s, const struct start_event *ev, struct start_
     send_all(s, fx);
 }
 
+static void on_voter_up(struct start *s, const struct start_event *ev, struct start_effects *fx)
+{
+    uint8_t bits = bit(ev->voter);
+    if (!ts_incarnation_eq(s->disk[ev->voter], ev->disk)) {
+        bool confirmed = (s->confirmed_mask & bits) != 0 && ev->voter != s->cfg.self;
+        s->disk[ev->voter] = ev->disk;
+        if (confirmed) { /* the former disk's word */
+            s->confirmed_mask = (uint8_t)(s->confirmed_mask & ~bits);
+            s->retry_at = ts_mono_add(ev->now, s->retry_ns);
+        }
+    }
+    s->up_mask |= bits;
+    send(s, fx, ev->voter);
+}
+
 void start_step(struct start *s, const struct start_event *ev, struct start_effects *fx)
 {
     fx->count = 0;
@@ -131,8 +155,7 @@ void start_step(struct start *s, const struct start_event *ev, struct start_effe
         return;
     case START_EVENT_VOTER_UP:
         ts_assert(ev->voter < s->cfg.voters);
-        s->up_mask |= bit(ev->voter);
-        send(s, fx, ev->voter);
+        on_voter_up(s, ev, fx);
         return;
     case START_EVENT_VOTER_DOWN:
         ts_assert(ev->voter < s->cfg.voters);

@@ -10,6 +10,10 @@
  * core goes on until every voter confirmed, since a later majority must know the start also
  * when the first one was the bare minimum. A refusal at any time is final: CLONE.
  *
+ * A voter whose disk was replaced is asked anew. Whether a confirmation counts is for the
+ * register's decided value to say, which a replica reads after it (start_counts; adr/0029): the new
+ * disk knows what a majority of the others knew after the lost one was out.
+ *
  * A voter counts itself: its own disk holds the start number, and without that two
  * voters of three could not start each other. What this cannot see: a voter's own image is
  * rolled back and every other voter that confirmed the lost start is away. */
@@ -22,6 +26,7 @@
 
 #include "base/ids.h"
 #include "base/trace.h"
+#include "cluster-cfg/config.h"
 #include "cluster-cfg/register_msg.h"
 
 #define START_NO_SELF UINT8_MAX
@@ -43,9 +48,9 @@ enum start_state {
 };
 
 enum start_event_kind {
-    START_EVENT_BEGIN, /* the first event: sends to the voters that are up; with one voter that
-                        * is this process, REGISTERED comes at once */
-    START_EVENT_VOTER_UP,
+    START_EVENT_BEGIN,    /* the first event: sends to the voters that are up; with one voter that
+                           * is this process, REGISTERED comes at once */
+    START_EVENT_VOTER_UP, /* with which disk */
     START_EVENT_VOTER_DOWN,
     START_EVENT_MESSAGE, /* START_OK or START_REFUSED of `voter`; others are ignored */
     START_EVENT_TICK,
@@ -55,7 +60,8 @@ struct start_event {
     enum start_event_kind kind;
     struct ts_mono now;
     uint8_t voter;
-    const struct reg_msg *msg; /* MESSAGE: borrowed for the step */
+    struct ts_incarnation disk; /* VOTER_UP */
+    const struct reg_msg *msg;  /* MESSAGE: borrowed for the step */
 };
 
 enum start_effect_kind {
@@ -80,9 +86,10 @@ struct start_effects {
 struct start {
     struct start_config cfg;
     enum start_state state;
-    uint8_t up_mask;        /* bit = voter index */
-    uint8_t confirmed_mask; /* bit = voter index */
-    uint64_t retry_ns;      /* the present interval */
+    uint8_t up_mask;                           /* bit = voter index */
+    uint8_t confirmed_mask;                    /* bit = voter index */
+    struct ts_incarnation disk[TS_VOTERS_MAX]; /* of each voter, as its newest link told */
+    uint64_t retry_ns;                         /* the present interval */
     struct ts_mono retry_at;
 };
 
@@ -93,6 +100,8 @@ void start_step(struct start *s, const struct start_event *ev, struct start_effe
 struct ts_mono start_deadline(const struct start *s);
 /* How many voters confirmed. */
 unsigned start_confirmed(const struct start *s);
+/* Whether a majority of those voters confirmed whose disk counts. */
+bool start_counts(const struct start *s, const struct cfg_voters *voters);
 void start_check_invariants(const struct start *s);
 
 #endif

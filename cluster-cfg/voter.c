@@ -68,6 +68,43 @@ enum ts_err voter_list_register(struct voter *v, uint32_t reg)
     return TS_OK;
 }
 
+static bool enrols(const struct voter *v)
+{
+    return v->disk.v != 0;
+}
+
+/* What a value says of this disk; false when it does not list it. */
+static bool lists_this(const struct voter *v, const struct reg_value *value,
+                       struct cfg_voters *voters, enum cfg_voter_phase *phase)
+{
+    struct cfg_config c;
+    struct ts_reader r = ts_reader_init(value->data, value->len);
+    cfg_config_decode(&c, &r);
+    *voters = c.voters;
+    for (size_t i = 0; i < c.voters.count && ts_reader_finish(&r) == TS_OK; i++) {
+        if (ts_incarnation_eq(c.voters.v[i].incarnation, v->disk)) {
+            *phase = c.voters.v[i].phase;
+            return true;
+        }
+    }
+    return false;
+}
+
+void voter_enrol(struct voter *v, struct ts_incarnation disk, struct ts_incarnation replaces)
+{
+    ts_assert(!v->stepped && disk.v != 0 && replaces.v != 0);
+    v->disk = disk;
+    v->replaces = replaces;
+    for (size_t i = 0; i < v->slot_count; i++) {
+        struct voter_slot *s = &voter_slots(v)[i];
+        struct cfg_voters voters;
+        enum cfg_voter_phase phase = CFG_VOTER_JOINS;
+        bool listed = s->rec.value.len > 0 && lists_this(v, &s->rec.value, &voters, &phase);
+        /* The starts were written before the value that says so. */
+        s->copy = listed && phase != CFG_VOTER_JOINS ? VOTER_COPY_DONE : VOTER_COPY_NONE;
+    }
+}
+
 static enum ts_err restore_register(struct voter *v, const struct voter_register *rec)
 {
     struct voter_slot *s = find_slot(v, rec->reg);
@@ -186,6 +223,41 @@ static void nack(const struct voter_event *ev, struct voter_effects *fx, uint32_
     }
 }
 
+static void tell_blank(const struct voter *v, const struct voter_event *ev,
+                       struct voter_effects *fx, uint32_t reg, struct reg_ballot ballot)
+{
+    struct reg_msg msg = {
+        .type = REG_MSG_BLANK,
+        .blank = {.reg = reg, .ballot = ballot, .disk = v->disk, .replaces = v->replaces},
+    };
+    reply_now(fx, ev->handle, &msg);
+}
+
+/* Whether a blank register may take this accept, or one that is filled may take the next step. */
+static bool may_fill(struct voter *v, const struct voter_event *ev, struct voter_effects *fx,
+                     struct voter_slot *s)
+{
+    const struct reg_accept *m = &ev->msg->accept;
+    struct cfg_voters voters;
+    enum cfg_voter_phase phase = CFG_VOTER_JOINS;
+    if (!lists_this(v, &m->value, &voters, &phase)) {
+        if (s->rec.value.len > 0) {
+            return true; /* another disk is in its place by now: what it says does not count */
+        }
+        tell_blank(v, ev, fx, m->reg, m->ballot);
+        return false;
+    }
+    if (phase == CFG_VOTER_JOINS || s->copy == VOTER_COPY_DONE) {
+        return true;
+    }
+    if (s->copy == VOTER_COPY_NONE || !cfg_voters_eq(&voters, &s->voters)) {
+        s->copy = VOTER_COPY_WANTED;
+        s->voters = voters;
+    }
+    nack(ev, fx, m->reg, m->ballot, s->rec.promised, REG_NACK_NOT_READY);
+    return false;
+}
+
 /* The register that may be changed now; NULL after refusing. */
 static struct voter_slot *admit(struct voter *v, const struct voter_event *ev,
                                 struct voter_effects *fx, uint32_t reg, struct reg_ballot ballot)
@@ -200,7 +272,7 @@ static struct voter_slot *admit(struct voter *v, const struct voter_event *ev,
         nack(ev, fx, reg, ballot, promised, REG_NACK_UNKNOWN);
         return NULL;
     }
-    if (s->rec.value.len == 0) {
+    if (s->rec.value.len == 0 && !enrols(v)) {
         nack(ev, fx, reg, ballot, promised, REG_NACK_EMPTY);
         return NULL;
     }
@@ -224,6 +296,10 @@ static void on_prepare(struct voter *v, const struct voter_event *ev, struct vot
     if (s == NULL) {
         return;
     }
+    if (s->rec.value.len == 0) {
+        tell_blank(v, ev, fx, m->reg, m->ballot);
+        return;
+    }
     if (reg_ballot_cmp(m->ballot, s->rec.promised) <= 0) {
         nack(ev, fx, m->reg, m->ballot, s->rec.promised, REG_NACK_BALLOT);
         return;
@@ -245,7 +321,7 @@ static void on_accept(struct voter *v, const struct voter_event *ev, struct vote
 {
     const struct reg_accept *m = &ev->msg->accept;
     struct voter_slot *s = admit(v, ev, fx, m->reg, m->ballot);
-    if (s == NULL) {
+    if (s == NULL || (enrols(v) && !may_fill(v, ev, fx, s))) {
         return;
     }
     struct voter_register *rec = &s->rec;
@@ -290,6 +366,18 @@ static void refuse_start(const struct voter_event *ev, struct voter_effects *fx,
     trace(ev, fx, TS_TRACE_START_REFUSED, ev->msg->start.start, registered->start);
 }
 
+/* A blank disk has forgotten what the lost one knew, until it has a copy. */
+static bool knows_starts(const struct voter *v, const struct reg_owner *owner)
+{
+    bool any = !enrols(v);
+    for (size_t i = 0; i < v->slot_count && !any; i++) {
+        const struct voter_slot *s = &voter_slots(v)[i];
+        bool about = owner->kind == REG_OWNER_VOTER || s->rec.reg == owner->group.v;
+        any = about && s->copy == VOTER_COPY_DONE;
+    }
+    return any;
+}
+
 /* R1.8: above what is registered, or the very same start again. */
 static void on_start(struct voter *v, const struct voter_event *ev, struct voter_effects *fx)
 {
@@ -306,7 +394,7 @@ static void on_start(struct voter *v, const struct voter_event *ev, struct voter
         refuse_start(ev, fx, &s->rec);
         return;
     }
-    if (!v->ready && m->owner.kind == REG_OWNER_REPLICA) {
+    if ((!v->ready && m->owner.kind == REG_OWNER_REPLICA) || !knows_starts(v, &m->owner)) {
         /* Its own disk may be an old image that has forgotten a later start. Voters it must answer,
          * or none of them could begin; a replica asks again. */
         return;
@@ -329,6 +417,54 @@ static void on_start(struct voter *v, const struct voter_event *ev, struct voter
     reply_after(v, fx, s->n, ev->handle, &msg);
 }
 
+bool voter_learn_start(struct voter *v, const struct reg_start *start, struct voter_effects *fx)
+{
+    fx->count = 0;
+    v->stepped = true;
+    struct voter_start *s = find_start(v, start->incarnation);
+    if (v->failed || (s != NULL && s->rec.start >= start->start)) {
+        return !v->failed;
+    }
+    if (s == NULL && v->start_count == v->limits.starts_max) {
+        return false;
+    }
+    if (s == NULL) {
+        s = &voter_starts(v)[v->start_count++];
+    }
+    s->rec = *start;
+    persist_start(v, fx, s);
+    return true;
+}
+
+/* The n-th start that is known here, its own first; NULL behind the last. */
+static const struct reg_start *start_at(const struct voter *v, size_t n)
+{
+    size_t own = v->own.incarnation.v != 0;
+    if (n < own) {
+        return &v->own;
+    }
+    return n - own < v->start_count ? &voter_starts(v)[n - own].rec : NULL;
+}
+
+/* One start of the table; behind the last the answer has none. What is not durable here yet may be
+ * told: whoever knows more refuses more. */
+static void on_starts_ask(struct voter *v, const struct voter_event *ev, struct voter_effects *fx)
+{
+    const struct reg_start *start = start_at(v, ev->msg->starts_ask.index);
+    if (!v->ready ||
+        (enrols(v) && !knows_starts(v, &(struct reg_owner){.kind = REG_OWNER_VOTER}))) {
+        return; /* it may be an old image, or blank itself: it is asked again */
+    }
+    struct reg_msg msg = {.type = REG_MSG_STARTS_TELL,
+                          .starts_tell = {.session = ev->msg->starts_ask.session,
+                                          .index = ev->msg->starts_ask.index,
+                                          .has = start != NULL}};
+    if (start != NULL) {
+        msg.starts_tell.start = *start;
+    }
+    reply_now(fx, ev->handle, &msg);
+}
+
 static void on_message(struct voter *v, const struct voter_event *ev, struct voter_effects *fx)
 {
     switch (ev->msg->type) {
@@ -341,6 +477,11 @@ static void on_message(struct voter *v, const struct voter_event *ev, struct vot
     case REG_MSG_START:
         on_start(v, ev, fx);
         return;
+    case REG_MSG_STARTS_ASK:
+        on_starts_ask(v, ev, fx);
+        return;
+    case REG_MSG_BLANK:
+    case REG_MSG_STARTS_TELL:
     case REG_MSG_PROMISE:
     case REG_MSG_ACCEPTED:
     case REG_MSG_NACK:
@@ -368,6 +509,29 @@ static void on_persisted(struct voter *v, uint64_t n, struct voter_effects *fx)
     memset(held + v->held_count, 0, due * sizeof(*held));
 }
 
+static void on_copy_begun(struct voter *v)
+{
+    for (size_t i = 0; i < v->slot_count; i++) {
+        struct voter_slot *s = &voter_slots(v)[i];
+        s->copy = s->copy == VOTER_COPY_WANTED ? VOTER_COPY_BEGINS : s->copy;
+    }
+}
+
+/* Done where those are a majority by the value that it was wanted for. */
+static void on_copied(struct voter *v, const struct voter_event *ev)
+{
+    for (size_t i = 0; i < v->slot_count; i++) {
+        struct voter_slot *s = &voter_slots(v)[i];
+        unsigned n = 0;
+        for (uint8_t k = 0; k < s->voters.count; k++) {
+            n += cfg_voters_count(&s->voters, k, ev->disks[k]);
+        }
+        if (s->copy == VOTER_COPY_BEGINS) {
+            s->copy = n > s->voters.count / 2U ? VOTER_COPY_DONE : VOTER_COPY_WANTED;
+        }
+    }
+}
+
 void voter_step(struct voter *v, const struct voter_event *ev, struct voter_effects *fx)
 {
     fx->count = 0;
@@ -389,6 +553,13 @@ void voter_step(struct voter *v, const struct voter_event *ev, struct voter_effe
         return;
     case VOTER_READY:
         v->ready = true;
+        v->own = ev->own == NULL ? v->own : *ev->own;
+        return;
+    case VOTER_COPY_BEGUN:
+        on_copy_begun(v);
+        return;
+    case VOTER_COPIED:
+        on_copied(v, ev);
         return;
     }
     ts_unreachable();
@@ -397,6 +568,28 @@ void voter_step(struct voter *v, const struct voter_event *ev, struct voter_effe
 bool voter_is_ready(const struct voter *v)
 {
     return v->ready && !v->failed;
+}
+
+bool voter_is_joining(const struct voter *v)
+{
+    bool joining = false;
+    for (size_t i = 0; i < v->slot_count && enrols(v); i++) {
+        const struct voter_slot *s = &voter_slots(v)[i];
+        struct cfg_voters voters;
+        enum cfg_voter_phase phase = CFG_VOTER_JOINS;
+        bool listed = lists_this(v, &s->rec.value, &voters, &phase);
+        joining = joining || !listed || phase != CFG_VOTER_VOTES;
+    }
+    return joining;
+}
+
+bool voter_wants_copy(const struct voter *v)
+{
+    bool wants = false;
+    for (size_t i = 0; i < v->slot_count; i++) {
+        wants = wants || voter_slots(v)[i].copy == VOTER_COPY_WANTED;
+    }
+    return wants;
 }
 
 bool voter_has_failed(const struct voter *v)

@@ -13,7 +13,13 @@
  * of one register only the newest, as long as it confirms in order.
  *
  * The registers are those that were formatted: a listed register without a record is an
- * alarm, never an initial value. */
+ * alarm, never an initial value.
+ *
+ * A disk that was formatted blank for the place of a lost one (adr/0029) has registers without a
+ * record, too. It answers BLANK for them, which says whose place it is for, until an accept fills
+ * them whose value lists it. That value may say that it is rewritten only when the disk has the
+ * starts that a majority of the other voters know: it asks for a copy (voter_wants_copy), and
+ * refuses meanwhile. Until then it confirms no starts either. */
 #ifndef CLUSTER_CFG_VOTER_H
 #define CLUSTER_CFG_VOTER_H
 
@@ -24,6 +30,7 @@
 #include "base/buf.h"
 #include "base/ids.h"
 #include "base/trace.h"
+#include "cluster-cfg/config.h"
 #include "cluster-cfg/register_msg.h"
 
 #define VOTER_REGISTERS_MAX (TS_GROUPS_MAX + 1)
@@ -78,15 +85,21 @@ enum voter_event_kind {
      * PREPARE and ACCEPT are refused (not-ready), START is answered to voters, and to a replica
      * only when it is refused: this disk may be an old image that has forgotten a later start. */
     VOTER_READY,
+    /* Of a disk that enrols: the copy that it wants begins now; `disks` have told all their starts
+     * since, and voter_learn_start was given them. */
+    VOTER_COPY_BEGUN,
+    VOTER_COPIED,
 };
 
 struct voter_event {
     enum voter_event_kind kind;
     struct ts_mono now;
-    struct ts_nic_id from;     /* MESSAGE */
-    uint64_t handle;           /* MESSAGE: the connection that the reply goes to */
-    const struct reg_msg *msg; /* MESSAGE: borrowed for the step */
-    uint64_t n;                /* PERSISTED */
+    struct ts_nic_id from;              /* MESSAGE */
+    uint64_t handle;                    /* MESSAGE: the connection that the reply goes to */
+    const struct reg_msg *msg;          /* MESSAGE: borrowed for the step */
+    uint64_t n;                         /* PERSISTED */
+    const struct reg_start *own;        /* READY: this start; NULL in models without */
+    const struct ts_incarnation *disks; /* COPIED: by voter, TS_VOTERS_MAX; 0: has not told */
 };
 
 enum voter_effect_kind {
@@ -134,12 +147,24 @@ enum ts_err voter_list_register(struct voter *v, uint32_t reg) TS_MUST_USE;
  * as listed. TS_ERR_EXISTS: a second record of one key. TS_ERR_LIMIT: too many. */
 enum ts_err voter_restore(struct voter *v, const struct voter_record *record) TS_MUST_USE;
 
+/* After what it holds was restored, before the first step: this is disk `disk`, which was formatted
+ * blank for the place of `replaces`. */
+void voter_enrol(struct voter *v, struct ts_incarnation disk, struct ts_incarnation replaces);
+
+/* A start that another voter knows: kept if it is above what is known here. It is written with the
+ * effects of this call. False: no room. */
+bool voter_learn_start(struct voter *v, const struct reg_start *start, struct voter_effects *fx);
+
 /* The one entry point. */
 void voter_step(struct voter *v, const struct voter_event *ev, struct voter_effects *fx);
 
 /* Queries. */
 bool voter_is_ready(const struct voter *v);
 bool voter_has_failed(const struct voter *v);
+/* Whether this disk enrols and there is a register whose newest value here does not let it vote. */
+bool voter_is_joining(const struct voter *v);
+/* Whether a copy of the other voters' starts is wanted that was not begun yet. */
+bool voter_wants_copy(const struct voter *v);
 /* NULL when the register has no record. Borrowed until the next step. It may be ahead of the
  * disk. */
 const struct voter_register *voter_find(const struct voter *v, uint32_t reg);

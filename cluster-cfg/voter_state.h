@@ -4,9 +4,20 @@
 
 #include "cluster-cfg/voter.h"
 
+/* How far a disk that enrols is with the starts that it must know before this register may call it
+ * rewritten. */
+enum voter_copy {
+    VOTER_COPY_NONE = 0,
+    VOTER_COPY_WANTED,
+    VOTER_COPY_BEGINS, /* it was wanted before the copy was begun that is under way */
+    VOTER_COPY_DONE,
+};
+
 struct voter_slot {
     struct voter_register rec; /* ahead of the disk until persist `n` */
     uint64_t n;                /* newest persist of this record, 0 = it is as restored */
+    enum voter_copy copy;
+    struct cfg_voters voters; /* by the value that it was wanted for */
 };
 
 struct voter_start {
@@ -24,10 +35,15 @@ struct voter_held {
 struct voter {
     /* config */
     struct voter_limits limits;
+    struct ts_incarnation disk;     /* of a disk that enrols, … */
+    struct ts_incarnation replaces; /* … and whose place it is for; 0: it was formatted with values
+                                     */
 
     /* volatile */
     bool ready;
     bool failed;
+    struct reg_start
+        own;            /* of this voter's process, once ready; without an incarnation: not told */
     bool stepped;       /* restore is over */
     uint64_t issued;    /* number of the newest persist */
     uint64_t persisted; /* all up to this one are durable */

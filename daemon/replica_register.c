@@ -66,9 +66,8 @@ static void on_voter_up(void *arg, struct ts_nic_id voter, const struct net_hell
 {
     struct replica *r = arg;
     uint8_t i;
-    (void)hello;
     if (voter_index(r, voter, &i)) {
-        perform_register_voter(&r->p, i, true, net_now());
+        perform_register_voter(&r->p, i, true, hello->incarnation, net_now());
     }
 }
 
@@ -77,7 +76,7 @@ static void on_voter_down(void *arg, struct ts_nic_id voter)
     struct replica *r = arg;
     uint8_t i;
     if (voter_index(r, voter, &i)) {
-        perform_register_voter(&r->p, i, false, net_now());
+        perform_register_voter(&r->p, i, false, (struct ts_incarnation){0}, net_now());
     }
 }
 

@@ -87,6 +87,8 @@ static void leave_primary(struct repl *c, struct repl_effects *fx)
     c->doubt.v = 0;
     c->bump = false;
     c->joining.v = 0;
+    c->voters_epoch.v = 0;
+    c->voters_ask = false;
     c->read_ready = c->read_token;
     c->round_running = false;
     c->commit_lazy_at = TS_MONO_NEVER;
@@ -275,6 +277,7 @@ void repl_config_tick(struct repl *c, struct repl_effects *fx)
     }
     if (c->role == REPL_ROLE_PRIMARY) {
         ask_positions(c, fx);
+        c->config_asked_for = c->config_asked_for || c->voters_ask;
         return;
     }
     if (connected && !led) {

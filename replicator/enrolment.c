@@ -98,6 +98,38 @@ bool repl_enrolment_propose(struct repl *c, struct cfg_config *next, struct repl
     return any;
 }
 
+/* ---- a voter's disk (adr/0029) ---------------------------------------------------------------
+ */
+
+void repl_enrolment_on_voters(struct repl *c, const struct repl_event *ev)
+{
+    bool now = c->role == REPL_ROLE_PRIMARY && ts_epoch_eq(ev->u.voters.epoch, c->config.epoch);
+    if (!now) {
+        return;
+    }
+    c->voters_epoch.v = ev->u.voters.steps ? c->config.epoch.v : 0;
+    c->voters_next = ev->u.voters.next;
+    c->config_asked_for = c->config_asked_for || (ev->u.voters.ask && !c->voters_ask);
+    c->voters_ask = ev->u.voters.ask;
+}
+
+bool repl_enrolment_propose_voters(struct repl *c, struct cfg_config *next, struct repl_effects *fx)
+{
+    if (c->voters_epoch.v == 0 || !ts_epoch_eq(c->voters_epoch, c->config.epoch)) {
+        return false;
+    }
+    for (size_t i = 0; i < c->voters_next.count; i++) {
+        const struct cfg_voter *to = &c->voters_next.v[i];
+        const struct cfg_voter *from = &c->config.voters.v[i];
+        if (to->phase != from->phase || !ts_incarnation_eq(to->incarnation, from->incarnation)) {
+            repl_trace(c, fx, TS_TRACE_VOTER_STEP, c->committed.seq, to->incarnation.v, to->phase);
+        }
+    }
+    next->voters = c->voters_next;
+    c->voters_epoch.v = 0;
+    return true;
+}
+
 bool repl_is_required_disk(const struct repl *c, const struct repl_peer *p)
 {
     const struct cfg_replica *r = cfg_set_find(&c->config.in_sync, p->nic);

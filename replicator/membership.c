@@ -144,6 +144,7 @@ void repl_membership_advance(struct repl *c, struct repl_effects *fx)
         cfg_set_add(&next.in_sync, (struct cfg_replica){p->nic, p->incarnation});
     }
     bool enrols = repl_enrolment_propose(c, &next, fx);
+    enrols = repl_enrolment_propose_voters(c, &next, fx) || enrols;
     if (c->bump || enrols || !cfg_set_eq(&next.in_sync, &c->config.in_sync)) {
         propose(c, &next, fx);
     } else if (c->joining.v == 0 && !c->blocked && c->abdication == REPL_ABDICATION_NONE) {

@@ -106,6 +106,7 @@ enum repl_event_kind {
     REPL_EV_HANDOFF, /* the operator wants another primary (R4.5); result in effects->handoff */
     REPL_EV_APPLIED, /* by perform, after each batch: the rolling digest */
     REPL_EV_FETCHED, /* answers a FETCH effect */
+    REPL_EV_VOTERS,  /* what there is to do about a voter's disk (adr/0029) */
     REPL_EV_REG_PREPARED,
     REPL_EV_REG_WON,
     REPL_EV_REG_LOST,
@@ -151,6 +152,12 @@ struct repl_event {
             struct ts_bytes batches;
             struct repl_pos base; /* not zero: they were dropped; the journal begins behind this */
         } fetched;
+        struct {
+            struct ts_epoch epoch; /* of the config that this is about */
+            bool steps;            /* `next` may be proposed */
+            struct cfg_voters next;
+            bool ask; /* a read of the register may tell more, now and then */
+        } voters;
         struct {
             uint64_t op; /* of the REG_* effect it answers */
             struct cfg_config config;
@@ -273,6 +280,8 @@ struct repl_peer_status {
 /* What is asked at every batch, of all that repl_status tells. */
 enum repl_role repl_role(const struct repl *c);
 struct ts_epoch repl_epoch(const struct repl *c); /* of the config that it follows */
+/* The decided config of a primary; NULL when it is none. Borrowed until the next step. */
+const struct cfg_config *repl_led_config(const struct repl *c);
 struct ts_seq repl_applied(const struct repl *c);
 /* Where a snapshot of the state stands that is taken now, between two steps; its position is 0 when
  * nothing was applied. */

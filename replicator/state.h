@@ -115,6 +115,10 @@ struct repl {
     enum repl_effect_kind op_kind;
     struct cfg_config proposal; /* valid while a CAS runs */
     struct ts_mono poll_at;
+    struct ts_epoch
+        voters_epoch; /* primary: in this one a step for a voter's disk is to be taken, … */
+    struct cfg_voters voters_next; /* … this; … */
+    bool voters_ask;               /* … or more may be learnt by reading the register */
 
     /* role */
     enum repl_role role;
@@ -293,6 +297,9 @@ void repl_enrolment_advance(struct repl *c, struct repl_effects *fx);
 void repl_enrolment_on_enrol(struct repl *c, struct repl_peer *p, const struct repl_msg_enrol *m);
 /* Puts the disks of all that ask into `next`; true when there is one. */
 bool repl_enrolment_propose(struct repl *c, struct cfg_config *next, struct repl_effects *fx);
+void repl_enrolment_on_voters(struct repl *c, const struct repl_event *ev);
+bool repl_enrolment_propose_voters(struct repl *c, struct cfg_config *next,
+                                   struct repl_effects *fx);
 struct ts_mono repl_enrolment_deadline(const struct repl *c);
 /* Whether what this peer says counts for the disk that the required set means (R2.3): the NIC may
  * have another one by now. */

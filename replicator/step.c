@@ -342,6 +342,9 @@ static void dispatch(struct repl *c, const struct repl_event *ev, struct repl_ef
             repl_primary_on_fetched(c, p, ev, fx);
         }
         break;
+    case REPL_EV_VOTERS:
+        repl_enrolment_on_voters(c, ev);
+        break;
     case REPL_EV_REG_PREPARED:
     case REPL_EV_REG_WON:
     case REPL_EV_REG_LOST:
@@ -450,6 +453,11 @@ struct ts_ltime repl_logical_now(const struct repl *c, struct ts_mono now)
 enum repl_role repl_role(const struct repl *c)
 {
     return c->role;
+}
+
+const struct cfg_config *repl_led_config(const struct repl *c)
+{
+    return c->role == REPL_ROLE_PRIMARY ? &c->config : NULL;
 }
 
 struct ts_epoch repl_epoch(const struct repl *c)

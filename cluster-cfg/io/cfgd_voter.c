@@ -5,7 +5,6 @@
 
 #include "base/assert.h"
 #include "cluster-cfg/io/cfgd_internal.h"
-#include "cluster-cfg/io/format.h"
 
 static void fail(struct cfgd *d, const char *text)
 {
@@ -149,6 +148,20 @@ static void on_store_failed(void *arg, enum ts_err err, const char *text)
     }
 }
 
+static void on_timer(uv_timer_t *timer);
+
+static void arm_timer(struct cfgd_voter *v)
+{
+    struct ts_mono due = voter_perform_deadline(&v->p);
+    if (due.ns == UINT64_MAX) {
+        (void)uv_timer_stop(&v->timer);
+        return;
+    }
+    uint64_t wait = ts_mono_since(net_now(), due);
+    uv_update_time(v->timer.loop);
+    (void)uv_timer_start(&v->timer, on_timer, wait / TS_NS_PER_MS + 1, 0);
+}
+
 static void on_request(void *arg, uint64_t handle, const struct net_hello *hello, uint8_t type,
                        struct ts_bytes payload)
 {
@@ -158,20 +171,7 @@ static void on_request(void *arg, uint64_t handle, const struct net_hello *hello
                               "refused a malformed register message from %s",
                               admin_node_name(v->d->o.cluster, hello->node));
     }
-}
-
-static void on_timer(uv_timer_t *timer);
-
-static void arm_timer(struct cfgd_voter *v)
-{
-    struct ts_mono due = start_deadline(&v->p.start);
-    if (due.ns == UINT64_MAX) {
-        (void)uv_timer_stop(&v->timer);
-        return;
-    }
-    uint64_t wait = ts_mono_since(net_now(), due);
-    uv_update_time(v->timer.loop);
-    (void)uv_timer_start(&v->timer, on_timer, wait / TS_NS_PER_MS + 1, 0);
+    arm_timer(v); /* it may have to ask the others for their starts */
 }
 
 /* The registration of the start may have gone on. */
@@ -198,24 +198,24 @@ static uint8_t index_of(const struct cfgd_voter *v, struct ts_nic_id id)
     return i;
 }
 
-static void voter_told(struct cfgd_voter *v, struct ts_nic_id voter, bool up)
+static void voter_told(struct cfgd_voter *v, struct ts_nic_id voter, bool up,
+                       struct ts_incarnation disk)
 {
     uint8_t index = index_of(v, voter);
     if (index < v->voter_count) {
-        voter_perform_voter(&v->p, index, up, net_now());
+        voter_perform_voter(&v->p, index, up, disk, net_now());
         follow_start(v);
     }
 }
 
 static void on_voter_up(void *arg, struct ts_nic_id voter, const struct net_hello *hello)
 {
-    (void)hello;
-    voter_told(arg, voter, true);
+    voter_told(arg, voter, true, hello->incarnation);
 }
 
 static void on_voter_down(void *arg, struct ts_nic_id voter)
 {
-    voter_told(arg, voter, false);
+    voter_told(arg, voter, false, (struct ts_incarnation){0});
 }
 
 static void on_voter_frame(void *arg, struct ts_nic_id voter, uint8_t type, struct ts_bytes payload)
@@ -245,21 +245,8 @@ static enum ts_err restore(struct cfgd_voter *v)
     for (size_t i = 0; i < c->group_count && err == TS_OK; i++) {
         err = voter_perform_list(&v->p, c->groups[i].id.v);
     }
+    voter_perform_enrol(&v->p, voter_store_incarnation(v->store), voter_store_replaces(v->store));
     return err;
-}
-
-/* The node's disk was replaced: a blank voter would not know what it promised, so there is none
- * (adr/0022). */
-static bool went_with_its_disk(struct cfgd *d)
-{
-    char mark[TS_PATH_MAX];
-    if (ts_path(mark, NULL, d->o.dir, FORMAT_VOTER_LOST) != TS_OK || access(mark, F_OK) != 0) {
-        return false;
-    }
-    fail(d, "it was lost with the disk that was replaced, and a blank one must not vote in its "
-            "place: the other voters decide without it");
-    d->state.voter.state = ADMIN_VOTER_LOST;
-    return true;
 }
 
 /* Opens the disk and fills the core; *usable is false when this voter cannot vote, and state.voter
@@ -275,9 +262,6 @@ static enum ts_err open_disk(struct cfgd *d, bool *usable, struct ts_why *why)
     }
     if (may_pass(err)) {
         return err;
-    }
-    if (err == TS_ERR_NOT_FOUND && went_with_its_disk(d)) {
-        return TS_OK;
     }
     if (err != TS_OK) {
         fail(d, why->text);

@@ -44,11 +44,8 @@ static void persist(struct voter_perform *v, const struct voter_record *record)
     write_bytes(v, record, VOTER_STORE_STARTS, &w);
 }
 
-static void step_once(struct voter_perform *v, const struct voter_event *ev)
+static void carry_out(struct voter_perform *v)
 {
-    ts_assert(!v->stepping); /* completions and frames come from the loop, never from within */
-    v->stepping = true;
-    voter_step(v->core, ev, &v->effects);
     for (size_t i = 0; i < v->effects.count; i++) {
         const struct voter_effect *e = &v->effects.e[i];
         switch (e->kind) {
@@ -63,6 +60,14 @@ static void step_once(struct voter_perform *v, const struct voter_event *ev)
             break;
         }
     }
+}
+
+static void step_once(struct voter_perform *v, const struct voter_event *ev)
+{
+    ts_assert(!v->stepping); /* completions and frames come from the loop, never from within */
+    v->stepping = true;
+    voter_step(v->core, ev, &v->effects);
+    carry_out(v);
     v->stepping = false;
 }
 
@@ -80,13 +85,90 @@ static void tell_failed(struct voter_perform *v, const char *text)
     }
 }
 
+static void end_when_failed(struct voter_perform *v, struct ts_mono now)
+{
+    if (v->persist_failed && !voter_has_failed(v->core)) {
+        tell_failed(v, "its disk takes no more writes; see the line before");
+        end_voting(v, now);
+    }
+}
+
 static void step(struct voter_perform *v, const struct voter_event *ev)
 {
     step_once(v, ev);
-    if (v->persist_failed && !voter_has_failed(v->core)) {
-        tell_failed(v, "its disk takes no more writes; see the line before");
-        end_voting(v, ev->now);
+    end_when_failed(v, ev->now);
+}
+
+/* ---- the copy of the others' starts (adr/0029) ------------------------------------------------
+ */
+
+static void ask_starts(struct voter_perform *v, uint8_t voter)
+{
+    struct reg_msg msg = {
+        .type = REG_MSG_STARTS_ASK,
+        .starts_ask = {.session = v->copy.session, .index = v->copy.next[voter]},
+    };
+    bool up = (v->start.up_mask >> voter & 1) != 0;
+    if (up && voter != v->start.cfg.self && !v->copy.told[voter]) {
+        v->ops->send(v->ctx, voter, &msg);
     }
+}
+
+static void ask_all_starts(struct voter_perform *v, struct ts_mono now)
+{
+    v->copy.ask_at = ts_mono_add(now, v->start.cfg.retry_ns);
+    for (uint8_t i = 0; i < v->start.cfg.voters; i++) {
+        ask_starts(v, i);
+    }
+}
+
+static void begin_copy(struct voter_perform *v, struct ts_mono now)
+{
+    if (v->copy.session == 0 && voter_wants_copy(v->core) && !voter_has_failed(v->core)) {
+        step(v, &(struct voter_event){.kind = VOTER_COPY_BEGUN, .now = now});
+        /* No other run of this process, or of an earlier one, has this number. */
+        v->copy = (struct voter_copy_run){.session = now.ns + ++v->sessions};
+        ask_all_starts(v, now);
+    }
+}
+
+/* Whoever has told all counts as far as the value says that its disk does: the core knows. It ends
+ * with a majority of them at the latest; with fewer it begins again. */
+static void end_copy(struct voter_perform *v, struct ts_mono now)
+{
+    struct ts_incarnation disks[TS_VOTERS_MAX] = {{0}};
+    unsigned told = 0;
+    for (uint8_t i = 0; i < v->start.cfg.voters; i++) {
+        told += v->copy.told[i];
+        disks[i].v = v->copy.told[i] ? v->start.disk[i].v : 0;
+    }
+    if (told > v->start.cfg.voters / 2U) {
+        v->copy.session = 0;
+        step(v, &(struct voter_event){.kind = VOTER_COPIED, .now = now, .disks = disks});
+        begin_copy(v, now);
+    }
+}
+
+static void on_tell(struct voter_perform *v, uint8_t voter, const struct reg_starts_tell *m,
+                    struct ts_mono now)
+{
+    struct voter_copy_run *c = &v->copy;
+    if (m->session != c->session || m->index != c->next[voter] || c->told[voter]) {
+        return; /* of an earlier copy, or twice */
+    }
+    c->told[voter] = !m->has;
+    if (m->has) {
+        v->stepping = true;
+        bool room = voter_learn_start(v->core, &m->start, &v->effects);
+        carry_out(v);
+        v->stepping = false;
+        end_when_failed(v, now);
+        c->next[voter] = (uint16_t)(c->next[voter] + room); /* without room it waits for ever */
+        if (room) {
+            ask_starts(v, voter);
+        }
+    }
+    end_copy(v, now);
 }
 
 /* ---- the registration of the start ---------------------------------------------------------- */
@@ -130,14 +212,20 @@ void voter_perform_begin(struct voter_perform *v, const struct start_config *sta
     start_event(v, &(struct start_event){.kind = START_EVENT_BEGIN, .now = now});
 }
 
-void voter_perform_voter(struct voter_perform *v, uint8_t voter, bool up, struct ts_mono now)
+void voter_perform_voter(struct voter_perform *v, uint8_t voter, bool up,
+                         struct ts_incarnation disk, struct ts_mono now)
 {
-    if (voter != v->start.cfg.self) {
-        start_event(
-            v, &(struct start_event){.kind = up ? START_EVENT_VOTER_UP : START_EVENT_VOTER_DOWN,
-                                     .now = now,
-                                     .voter = voter});
+    if (voter == v->start.cfg.self) {
+        return;
     }
+    if (up && !ts_incarnation_eq(v->start.disk[voter], disk)) {
+        v->copy.next[voter] = 0; /* another table */
+        v->copy.told[voter] = false;
+    }
+    start_event(v, &(struct start_event){.kind = up ? START_EVENT_VOTER_UP : START_EVENT_VOTER_DOWN,
+                                         .now = now,
+                                         .voter = voter,
+                                         .disk = disk});
 }
 
 enum ts_err voter_perform_frame(struct voter_perform *v, uint8_t voter, uint8_t type,
@@ -145,7 +233,9 @@ enum ts_err voter_perform_frame(struct voter_perform *v, uint8_t voter, uint8_t 
 {
     struct reg_msg msg;
     enum ts_err err = reg_msg_decode(&msg, type, payload);
-    if (err == TS_OK && voter != v->start.cfg.self) {
+    if (err == TS_OK && msg.type == REG_MSG_STARTS_TELL && voter != v->start.cfg.self) {
+        on_tell(v, voter, &msg.starts_tell, now);
+    } else if (err == TS_OK && voter != v->start.cfg.self) {
         start_event(v, &(struct start_event){
                            .kind = START_EVENT_MESSAGE, .now = now, .voter = voter, .msg = &msg});
     }
@@ -155,6 +245,15 @@ enum ts_err voter_perform_frame(struct voter_perform *v, uint8_t voter, uint8_t 
 void voter_perform_tick(struct voter_perform *v, struct ts_mono now)
 {
     start_event(v, &(struct start_event){.kind = START_EVENT_TICK, .now = now});
+    if (v->copy.session != 0 && !ts_mono_lt(now, v->copy.ask_at)) {
+        ask_all_starts(v, now);
+    }
+}
+
+struct ts_mono voter_perform_deadline(const struct voter_perform *v)
+{
+    struct ts_mono due = start_deadline(&v->start);
+    return v->copy.session != 0 && ts_mono_lt(v->copy.ask_at, due) ? v->copy.ask_at : due;
 }
 
 /* ---- requests, and what the disk tells ------------------------------------------------------ */
@@ -168,6 +267,7 @@ enum ts_err voter_perform_request(struct voter_perform *v, struct ts_nic_id from
         step(v,
              &(struct voter_event){
                  .kind = VOTER_MESSAGE, .now = now, .from = from, .handle = handle, .msg = &msg});
+        begin_copy(v, now);
     }
     return err;
 }
@@ -183,7 +283,7 @@ void voter_perform_confirmed(struct voter_perform *v, struct ts_mono now)
 {
     if (!v->refused && !voter_has_failed(v->core)) {
         v->ops->ready(v->ctx);
-        step(v, &(struct voter_event){.kind = VOTER_READY, .now = now});
+        step(v, &(struct voter_event){.kind = VOTER_READY, .now = now, .own = &v->start.cfg.start});
     }
 }
 
@@ -206,6 +306,16 @@ void voter_perform_open(struct voter_perform *v, struct voter *core,
     v->refused = false;
     v->stepping = false;
     v->starts_count = 0;
+    v->sessions = 0;
+    v->copy = (struct voter_copy_run){0};
+}
+
+void voter_perform_enrol(struct voter_perform *v, struct ts_incarnation disk,
+                         struct ts_incarnation replaces)
+{
+    if (replaces.v != 0) {
+        voter_enrol(v->core, disk, replaces);
+    }
 }
 
 enum ts_err voter_perform_restore_starts(struct voter_perform *v, struct ts_bytes bytes)
@@ -221,6 +331,9 @@ enum ts_err voter_perform_restore_starts(struct voter_perform *v, struct ts_byte
 enum ts_err voter_perform_restore(struct voter_perform *v, uint32_t id, struct ts_bytes bytes)
 {
     struct voter_record record;
+    if (bytes.len == 0) {
+        return voter_perform_list(v, id); /* blank */
+    }
     enum ts_err err = voter_record_decode(&record, bytes);
     if (err == TS_OK && (record.kind != VOTER_RECORD_REGISTER || record.reg.reg != id)) {
         err = TS_ERR_CORRUPT;

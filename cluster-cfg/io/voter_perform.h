@@ -5,9 +5,13 @@
  * PREPARE and ACCEPT are answered only after this start is registered at a majority and the disk
  * remembers that.
  *
+ * A disk that was formatted for the place of a lost one (adr/0029) copies what the other voters
+ * know of starts when a register is about to count it: one start a message, from each voter in
+ * turn.
+ *
  * No I/O and no clock: disk, links and people are behind voter_perform_ops, `now` is given. Not
  * re-entrant: the functions of the table call none of these. The user owns the struct and its core,
- * and ticks at start_deadline(&v->start). */
+ * and ticks at voter_perform_deadline. */
 #ifndef CLUSTER_CFG_IO_VOTER_PERFORM_H
 #define CLUSTER_CFG_IO_VOTER_PERFORM_H
 
@@ -37,6 +41,14 @@ struct voter_perform_ops {
     void (*trace)(void *ctx, const struct ts_trace *t);
 };
 
+/* A copy of the other voters' starts. */
+struct voter_copy_run {
+    uint64_t session; /* 0: none is under way */
+    struct ts_mono ask_at;
+    uint16_t next[TS_VOTERS_MAX]; /* which start each is asked for */
+    bool told[TS_VOTERS_MAX];     /* all that it knows */
+};
+
 struct voter_perform {
     const struct voter_perform_ops *ops;
     void *ctx;
@@ -46,6 +58,8 @@ struct voter_perform {
     bool persist_failed; /* a write was refused within a step */
     bool refused;        /* its disk is a clone or an old image: final */
     bool stepping;
+    uint64_t sessions;
+    struct voter_copy_run copy;
     size_t starts_count; /* the start registrations as the disk has them, or will */
     struct reg_start starts[VOTER_STARTS_MAX];
     struct voter_effects effects;
@@ -63,6 +77,9 @@ enum ts_err voter_perform_restore(struct voter_perform *v, uint32_t id,
                                   struct ts_bytes bytes) TS_MUST_USE;
 /* A register that there ought to be: an alarm when it was not restored (R1.6). */
 enum ts_err voter_perform_list(struct voter_perform *v, uint32_t id) TS_MUST_USE;
+/* After all that: the disk was formatted for the place of `replaces`; 0: it was not. */
+void voter_perform_enrol(struct voter_perform *v, struct ts_incarnation disk,
+                         struct ts_incarnation replaces);
 /* Begins the registration of this start. */
 void voter_perform_begin(struct voter_perform *v, const struct start_config *start,
                          struct ts_mono now);
@@ -74,10 +91,12 @@ enum ts_err voter_perform_request(struct voter_perform *v, struct ts_nic_id from
                                   struct ts_mono now) TS_MUST_USE;
 /* The link to another voter is up, or down; a frame on it. The own voter needs no link: it
  * confirmed by raising its start number. */
-void voter_perform_voter(struct voter_perform *v, uint8_t voter, bool up, struct ts_mono now);
+void voter_perform_voter(struct voter_perform *v, uint8_t voter, bool up,
+                         struct ts_incarnation disk, struct ts_mono now);
 enum ts_err voter_perform_frame(struct voter_perform *v, uint8_t voter, uint8_t type,
                                 struct ts_bytes payload, struct ts_mono now) TS_MUST_USE;
 void voter_perform_tick(struct voter_perform *v, struct ts_mono now);
+struct ts_mono voter_perform_deadline(const struct voter_perform *v);
 
 /* What the disk tells. */
 void voter_perform_persisted(struct voter_perform *v, struct ts_mono now);

@@ -8,14 +8,15 @@
 #include "base/io/slot_file.h"
 #include "net/work.h"
 
-#define IDENTITY_VERSION 2U
-#define IDENTITY_MAX (4U + 8U + 8U + 1U + 4U + 4U * VOTER_STORE_REGISTERS_MAX)
+#define IDENTITY_VERSION 3U
+#define IDENTITY_MAX (4U + 8U + 8U + 1U + 8U + 4U + 4U * VOTER_STORE_REGISTERS_MAX)
 
 /* The voter's own part: which registers must be there, and how often it started. */
 struct identity {
     uint64_t start_number;
     struct ts_instance start_instance; /* minted with the number; 0 before the first start */
     bool start_registered;             /* that start is known to a majority of voters */
+    struct ts_incarnation replaces;    /* whose place it is for; 0: nobody's */
     uint32_t count;
     uint32_t ids[VOTER_STORE_REGISTERS_MAX];
 };
@@ -90,6 +91,7 @@ static void identity_encode(const struct identity *id, struct ts_writer *w)
     ts_put_u64(w, id->start_number);
     ts_put_u64(w, id->start_instance.v);
     ts_put_u8(w, id->start_registered ? 1 : 0);
+    ts_put_u64(w, id->replaces.v);
     ts_put_u32(w, id->count);
     for (uint32_t i = 0; i < id->count; i++) {
         ts_put_u32(w, id->ids[i]);
@@ -107,6 +109,7 @@ static enum ts_err identity_decode(struct identity *id, struct ts_bytes bytes)
     id->start_instance.v = ts_get_u64(&r);
     uint8_t registered = ts_get_u8(&r);
     id->start_registered = registered == 1;
+    id->replaces.v = ts_get_u64(&r);
     id->count = ts_get_u32(&r);
     bool begun = id->start_registered || id->start_instance.v != 0;
     if (registered > 1 || !begun || id->count > VOTER_STORE_REGISTERS_MAX) {
@@ -155,28 +158,27 @@ static enum ts_err format_identity(const char *dir, struct ts_incarnation incarn
     return ts_slot_format(path, incarnation, IDENTITY_MAX, (struct ts_bytes){mem, w.len}, why);
 }
 
-enum ts_err voter_store_format(const char *dir, struct ts_incarnation incarnation,
-                               const struct voter_store_record *initial, size_t count,
-                               struct ts_why *why)
+static enum ts_err format_disk(const char *dir, struct ts_incarnation incarnation,
+                               struct identity *id, const struct voter_store_record *initial,
+                               size_t count, struct ts_why *why)
 {
-    struct identity id = {.start_registered = true};
     struct ts_bytes starts = {NULL, 0};
     for (size_t i = 0; i < count; i++) {
         if (initial[i].id == VOTER_STORE_STARTS) {
             starts = initial[i].bytes;
             continue;
         }
-        if (id.count == VOTER_STORE_REGISTERS_MAX) {
+        if (id->count == VOTER_STORE_REGISTERS_MAX) {
             return ts_why(why, TS_ERR_LIMIT,
                           "cannot format the voter in %s: more than %d registers; use fewer groups",
                           dir, VOTER_STORE_REGISTERS_MAX);
         }
-        id.ids[id.count++] = initial[i].id;
+        id->ids[id->count++] = initial[i].id;
     }
     char staging[TS_PATH_MAX];
     enum ts_err err = ts_dir_stage_begin(dir, staging, why);
     if (err == TS_OK) {
-        err = format_identity(staging, incarnation, &id, why);
+        err = format_identity(staging, incarnation, id, why);
     }
     if (err == TS_OK) {
         err = format_part(staging, incarnation, VOTER_STORE_STARTS, starts, why);
@@ -190,6 +192,31 @@ enum ts_err voter_store_format(const char *dir, struct ts_incarnation incarnatio
         err = ts_dir_reserve_mark(staging, why);
     }
     return err != TS_OK ? err : ts_dir_stage_finish(dir, why);
+}
+
+enum ts_err voter_store_format(const char *dir, struct ts_incarnation incarnation,
+                               const struct voter_store_record *initial, size_t count,
+                               struct ts_why *why)
+{
+    struct identity id = {.start_registered = true};
+    return format_disk(dir, incarnation, &id, initial, count, why);
+}
+
+enum ts_err voter_store_format_blank(const char *dir, struct ts_incarnation incarnation,
+                                     struct ts_incarnation replaces, const uint32_t *ids,
+                                     size_t count, struct ts_why *why)
+{
+    struct identity id = {.start_registered = true, .replaces = replaces};
+    struct voter_store_record blank[VOTER_STORE_REGISTERS_MAX];
+    for (size_t i = 0; i < count && i < VOTER_STORE_REGISTERS_MAX; i++) {
+        blank[i] = (struct voter_store_record){.id = ids[i], .bytes = {NULL, 0}};
+    }
+    if (count > VOTER_STORE_REGISTERS_MAX) {
+        return ts_why(why, TS_ERR_LIMIT,
+                      "cannot format the voter in %s: more than %d registers; use fewer groups",
+                      dir, VOTER_STORE_REGISTERS_MAX);
+    }
+    return format_disk(dir, incarnation, &id, blank, count, why);
 }
 
 /* ---- open ---- */
@@ -336,6 +363,11 @@ enum ts_err voter_store_open(struct voter_store **out, uv_loop_t *loop, const ch
 struct ts_incarnation voter_store_incarnation(const struct voter_store *s)
 {
     return s->incarnation;
+}
+
+struct ts_incarnation voter_store_replaces(const struct voter_store *s)
+{
+    return s->identity.replaces;
 }
 
 uint64_t voter_store_start_number(const struct voter_store *s)

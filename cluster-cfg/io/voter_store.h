@@ -2,7 +2,8 @@
  * for the voter's own identity. The store sees bytes only; what they mean is
  * cluster-cfg/voter.h's.
  *
- *   DIR/identity        {start number and instance, list of registers}
+ *   DIR/identity        {start number and instance, the disk whose place it is for, list of
+ *                       registers}
  *   DIR/register-<id>   the record of one register (R1.3)
  *   DIR/starts          the start registrations (R1.8), one record for all
  *   DIR/unmarked        room for one of the markers
@@ -59,6 +60,12 @@ enum ts_err voter_store_format(const char *dir, struct ts_incarnation incarnatio
                                const struct voter_store_record *initial, size_t count,
                                struct ts_why *why) TS_MUST_USE;
 
+/* The same for a disk that is to take the place of `replaces` (adr/0029): its registers are blank
+ * until the voters that are left have them filled. */
+enum ts_err voter_store_format_blank(const char *dir, struct ts_incarnation incarnation,
+                                     struct ts_incarnation replaces, const uint32_t *ids,
+                                     size_t count, struct ts_why *why) TS_MUST_USE;
+
 /* Opens the disk, checks that every part is there and of one incarnation, and begins a start
  * durably (R1.8): the next one when the last was confirmed, otherwise the last one again. Gives
  * `*out`; voter_store_close frees it. TS_ERR_BUSY: another process has it open. TS_ERR_NOT_FOUND:
@@ -70,12 +77,15 @@ enum ts_err voter_store_open(struct voter_store **out, uv_loop_t *loop, const ch
                              struct ts_why *why) TS_MUST_USE;
 
 struct ts_incarnation voter_store_incarnation(const struct voter_store *s);
+/* The disk whose place it was formatted for; 0: none. */
+struct ts_incarnation voter_store_replaces(const struct voter_store *s);
 /* The number of this start; the first is 1. */
 uint64_t voter_store_start_number(const struct voter_store *s);
 /* The random instance that was minted with that number. */
 struct ts_instance voter_store_start_instance(const struct voter_store *s);
 size_t voter_store_register_count(const struct voter_store *s);
-/* The i-th register as it was on the disk at open; borrowed until close. */
+/* The i-th register as it was on the disk at open, without bytes while it is blank; borrowed until
+ * close. */
 struct voter_store_record voter_store_register(const struct voter_store *s, size_t i);
 /* The start registrations as they were at open; borrowed until close; may be empty. */
 struct ts_bytes voter_store_starts(const struct voter_store *s);

@@ -3,9 +3,23 @@
 #include "base/assert.h"
 #include "replicator/io/perform_replica.h"
 
+/* A disk that was replaced since may have confirmed the start, and what it knew may be lost with
+ * it: what counts is a majority by a decided value that was read after they confirmed (adr/0029).
+ * The core reads the register before all else. */
+static bool start_counts_by(struct perform_replica *r, const struct proposer_result *result)
+{
+    bool first = !r->start_counts && result->outcome == PROPOSER_DECIDED;
+    r->start_waits = first && !start_counts(&r->registration, &result->value.voters);
+    r->start_counts = !r->start_waits;
+    return !r->start_waits;
+}
+
 static void on_done(struct perform_replica *r, const struct proposer_result *result)
 {
     struct repl_event ev = {0};
+    if (!start_counts_by(r, result)) {
+        return;
+    }
     switch (result->outcome) {
     case PROPOSER_PREPARED:
         ev.kind = REPL_EV_REG_PREPARED;
@@ -49,7 +63,13 @@ static void proposer_event(struct perform_replica *r, const struct proposer_even
 static void start_event(struct perform_replica *r, const struct start_event *ev)
 {
     struct start_effects fx;
+    uint8_t confirmed = r->registration.confirmed_mask;
     start_step(&r->registration, ev, &fx);
+    if (r->start_waits && (r->registration.confirmed_mask & ~confirmed) != 0) {
+        r->start_waits = false;
+        proposer_event(r, &(struct proposer_event){
+                              .kind = PROPOSER_EVENT_OP, .now = ev->now, .op = PROPOSER_OP_READ});
+    }
     for (size_t i = 0; i < fx.count && !r->ended; i++) {
         const struct start_effect *e = &fx.e[i];
         switch (e->kind) {
@@ -72,6 +92,9 @@ static void start_event(struct perform_replica *r, const struct start_event *ev)
 void perform_register_open(struct perform_replica *r, const struct start_config *start,
                            const struct proposer_config *proposer, struct ts_mono now)
 {
+    r->start_counts = false;
+    r->start_waits = false;
+    r->voters_told.v = 0;
     start_init(&r->registration, start);
     proposer_init(&r->proposer, proposer);
     start_event(r, &(struct start_event){.kind = START_EVENT_BEGIN, .now = now});
@@ -86,6 +109,7 @@ void perform_register_op(struct perform_replica *r, enum repl_effect_kind kind, 
                                 .op = PROPOSER_OP_CAS,
                                 .expected = expected,
                                 .config = config};
+    r->start_waits = false;
     if (kind == REPL_EF_REG_ABANDON) {
         proposer_abandon(&r->proposer);
         return;
@@ -99,18 +123,42 @@ void perform_register_op(struct perform_replica *r, enum repl_effect_kind kind, 
     proposer_event(r, &ev);
 }
 
-void perform_register_voter(struct perform_replica *r, uint8_t voter, bool up, struct ts_mono now)
+/* Tells the core of a primary what there is to do about a voter's disk, when that changes. */
+static void look_at_voters(struct perform_replica *r)
 {
-    struct start_event start = {
-        .kind = up ? START_EVENT_VOTER_UP : START_EVENT_VOTER_DOWN, .now = now, .voter = voter};
+    const struct cfg_config *c = r->ended || !r->started ? NULL : repl_led_config(r->perform.core);
+    if (c == NULL || c->voters.count == 0) {
+        return;
+    }
+    struct repl_event ev = {.kind = REPL_EV_VOTERS, .u.voters.epoch = c->epoch};
+    ev.u.voters.steps = proposer_next_voters(&r->proposer, c, &ev.u.voters.next, &ev.u.voters.ask);
+    if (!ts_epoch_eq(r->voters_told, c->epoch) || r->voters_step != ev.u.voters.steps ||
+        r->voters_ask != ev.u.voters.ask || !cfg_voters_eq(&r->voters_next, &ev.u.voters.next)) {
+        r->voters_told = c->epoch;
+        r->voters_step = ev.u.voters.steps;
+        r->voters_ask = ev.u.voters.ask;
+        r->voters_next = ev.u.voters.next;
+        r->ops->feed(r->perform.ctx, &ev);
+    }
+}
+
+void perform_register_voter(struct perform_replica *r, uint8_t voter, bool up,
+                            struct ts_incarnation disk, struct ts_mono now)
+{
+    struct start_event start = {.kind = up ? START_EVENT_VOTER_UP : START_EVENT_VOTER_DOWN,
+                                .now = now,
+                                .voter = voter,
+                                .disk = disk};
     struct proposer_event proposer = {.kind =
                                           up ? PROPOSER_EVENT_VOTER_UP : PROPOSER_EVENT_VOTER_DOWN,
                                       .now = now,
-                                      .voter = voter};
+                                      .voter = voter,
+                                      .disk = disk};
     start_event(r, &start);
     if (!r->ended) {
         proposer_event(r, &proposer);
     }
+    look_at_voters(r);
 }
 
 enum ts_err perform_register_frame(struct perform_replica *r, uint8_t voter, uint8_t type,
@@ -129,6 +177,7 @@ enum ts_err perform_register_frame(struct perform_replica *r, uint8_t voter, uin
     if (!r->ended) {
         proposer_event(r, &proposer);
     }
+    look_at_voters(r);
     return TS_OK;
 }
 

@@ -220,7 +220,12 @@ struct perform_replica {
     /* perform_register.c */
     struct start registration;
     struct proposer proposer;
-    uint64_t op; /* the core's number of the running operation */
+    uint64_t op;       /* the core's number of the running operation */
+    bool start_counts; /* the start is registered with voters whose disks count; … */
+    bool start_waits;  /* … until it is, what the register has told first is kept back */
+    struct ts_epoch voters_told; /* the core knows what to do about the voters in this epoch, … */
+    struct cfg_voters voters_next; /* … this, … */
+    bool voters_step, voters_ask;  /* … or that */
 
     /* perform_service.c */
     const struct svc *svc; /* borrowed, with its state */
@@ -369,7 +374,8 @@ void perform_register_op(struct perform_replica *r, enum repl_effect_kind kind, 
                          struct ts_epoch expected, const struct cfg_config *config,
                          struct ts_mono now);
 /* The link to a voter is up, or down. */
-void perform_register_voter(struct perform_replica *r, uint8_t voter, bool up, struct ts_mono now);
+void perform_register_voter(struct perform_replica *r, uint8_t voter, bool up,
+                            struct ts_incarnation disk, struct ts_mono now);
 /* A frame of a voter. One that is malformed is left alone: what reg_msg_decode says of it. */
 enum ts_err perform_register_frame(struct perform_replica *r, uint8_t voter, uint8_t type,
                                    struct ts_bytes payload, struct ts_mono now) TS_MUST_USE;

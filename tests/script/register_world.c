@@ -78,6 +78,20 @@ void world_print_msg(struct script_text *out, const struct reg_msg *m)
     case REG_MSG_START_OK:
         print_start(out, &m->start);
         return;
+    case REG_MSG_BLANK:
+        world_print_ballot(out, m->blank.ballot);
+        script_printf(out, " disk %" PRIu64 " for the place of %" PRIu64, m->blank.disk.v,
+                      m->blank.replaces.v);
+        return;
+    case REG_MSG_STARTS_ASK:
+        script_printf(out, "%u", (unsigned)m->starts_ask.index);
+        return;
+    case REG_MSG_STARTS_TELL:
+        script_printf(out, "%u ", (unsigned)m->starts_tell.index);
+        if (m->starts_tell.has) {
+            print_start(out, &m->starts_tell.start);
+        }
+        return;
     case REG_MSG_START_REFUSED:
         print_start(out, &m->refused.asked);
         script_printf(out, " registered start %" PRIu64 " instance %" PRIu64,

@@ -13,11 +13,11 @@ static bool descends(const struct model_state *s, uint8_t value, uint8_t ancesto
     return value == ancestor;
 }
 
-bool model_by_majority(const struct model_chosen *c)
+bool model_by_majority(const struct model_state *s, const struct model_chosen *c)
 {
     unsigned n = 0;
-    for (unsigned v = 0; v < MODEL_VOTERS; v++) {
-        n += (c->voters >> v) & 1U;
+    for (unsigned v = 0; v < MODEL_DISKS; v++) {
+        n += ((c->voters >> v) & 1U) != 0 && model_counts(s, c->value, v);
     }
     return n > MODEL_VOTERS / 2;
 }
@@ -42,7 +42,7 @@ static void check_pair(struct model_state *s, const struct model_chosen *a,
 static void check_chain(struct model_state *s, const struct model_chosen *c)
 {
     for (size_t i = 0; i < s->chosen_count; i++) {
-        if (&s->chosen[i] != c && model_by_majority(&s->chosen[i])) {
+        if (&s->chosen[i] != c && model_by_majority(s, &s->chosen[i])) {
             check_pair(s, &s->chosen[i], c);
         }
     }
@@ -64,9 +64,9 @@ void model_note_durable(struct model_state *s, size_t voter, const struct model_
         c = &s->chosen[s->chosen_count++];
         *c = (struct model_chosen){.ballot = rec->accepted, .value = rec->value};
     }
-    bool before = model_by_majority(c);
+    bool before = model_by_majority(s, c);
     c->voters = (uint8_t)(c->voters | 1U << voter);
-    if (!before && model_by_majority(c)) {
+    if (!before && model_by_majority(s, c)) {
         check_chain(s, c);
     }
 }
@@ -74,7 +74,7 @@ void model_note_durable(struct model_state *s, size_t voter, const struct model_
 bool model_is_chosen(const struct model_state *s, uint8_t value)
 {
     for (size_t i = 0; i < s->chosen_count; i++) {
-        if (s->chosen[i].value == value && model_by_majority(&s->chosen[i])) {
+        if (s->chosen[i].value == value && model_by_majority(s, &s->chosen[i])) {
             return true;
         }
     }

@@ -33,8 +33,9 @@ static void put_record(struct ts_writer *w, const struct model_record *r)
 static bool can_be_chosen(const struct model_state *s, const struct model_chosen *c)
 {
     unsigned n = 0;
-    for (size_t v = 0; v < MODEL_VOTERS; v++) {
-        n += ((c->voters >> v) & 1) != 0 || s->disk[v].promised <= c->ballot;
+    for (size_t v = 0; v < MODEL_DISKS; v++) {
+        bool stored = ((c->voters >> v) & 1) != 0 || s->disk[v].promised <= c->ballot;
+        n += stored && (v != MODEL_NEW || s->replaces) && model_counts(s, c->value, v);
     }
     return n > MODEL_VOTERS / 2;
 }
@@ -53,7 +54,7 @@ static void put_stored(struct ts_writer *w, const struct model_state *s, size_t 
     size_t n = 0;
     for (size_t i = 0; i < s->chosen_count; i++) {
         const struct model_chosen *c = &s->chosen[i];
-        if (((c->voters >> voter) & 1) != 0 && !model_by_majority(c) && can_be_chosen(s, c)) {
+        if (((c->voters >> voter) & 1) != 0 && !model_by_majority(s, c) && can_be_chosen(s, c)) {
             stored[n++] = (uint64_t)c->ballot << 8 | c->value;
         }
     }
@@ -66,7 +67,7 @@ static void put_chosen(struct ts_writer *w, const struct model_state *s)
     uint64_t chosen[MODEL_CHOSEN_MAX];
     size_t n = 0;
     for (size_t i = 0; i < s->chosen_count; i++) {
-        if (model_by_majority(&s->chosen[i])) {
+        if (model_by_majority(s, &s->chosen[i])) {
             chosen[n++] = (uint64_t)s->chosen[i].ballot << 8 | s->chosen[i].value;
         }
     }
@@ -94,9 +95,11 @@ static uint64_t hash_voter(const struct model_state *s, size_t voter)
         ts_put_u64(&w, v->issued - h->n);
     }
     for (size_t a = 0; a < MODEL_ACTORS; a++) {
-        const struct proposer_voter *pv = &s->actor[a].core.voter[voter];
-        ts_put_u8(&w, (uint8_t)pv->answer);
-        ts_put_u8(&w, pv->asked);
+        bool linked = voter < MODEL_OLD || voter == s->actor[a].disk;
+        const struct proposer_voter *pv =
+            &s->actor[a].core.voter[voter < MODEL_OLD ? voter : MODEL_OLD];
+        ts_put_u8(&w, linked ? (uint8_t)pv->answer : UINT8_MAX);
+        ts_put_u8(&w, linked && pv->asked);
     }
     struct model_msg net[MODEL_NET_MAX];
     size_t n = 0;
@@ -110,6 +113,10 @@ static uint64_t hash_voter(const struct model_state *s, size_t voter)
     ts_put_u8(&w, (uint8_t)n);
     ts_put_bytes(&w, net, n * sizeof(net[0]));
     put_stored(&w, s, voter);
+    if (s->replaces && voter >= MODEL_OLD) { /* these two are not like the others */
+        ts_put_u8(&w, (uint8_t)voter);
+        ts_put_u8(&w, (uint8_t)voter_slots(v)->copy);
+    }
     ts_assert(ts_writer_status(&w) == TS_OK);
     return ts_hash_bytes(blob, w.len).lo;
 }
@@ -139,6 +146,8 @@ static void put_actor(struct ts_writer *w, const struct model_actor *a)
         (uint8_t)p->pending,
         (uint8_t)(p->outbid < 2 ? p->outbid : 2),
         (uint8_t)above,
+        a->disk,
+        a->switches,
     };
     ts_put_bytes(w, bytes, sizeof(bytes));
     ts_put_u32(w, model_pack_ballot(p->ballot));
@@ -149,12 +158,13 @@ uint64_t model_hash(const struct model_state *s)
 {
     uint8_t blob[BLOB_MAX];
     struct ts_writer w = ts_writer_init(blob, sizeof(blob));
-    uint64_t voters[MODEL_VOTERS];
-    for (size_t v = 0; v < MODEL_VOTERS; v++) {
+    uint64_t voters[MODEL_DISKS];
+    size_t disks = s->replaces ? MODEL_DISKS : MODEL_VOTERS;
+    for (size_t v = 0; v < disks; v++) {
         voters[v] = hash_voter(s, v);
     }
-    qsort(voters, MODEL_VOTERS, sizeof(voters[0]), compare_u64);
-    ts_put_bytes(&w, voters, sizeof(voters));
+    qsort(voters, disks, sizeof(voters[0]), compare_u64);
+    ts_put_bytes(&w, voters, disks * sizeof(voters[0]));
     for (size_t a = 0; a < MODEL_ACTORS; a++) {
         put_actor(&w, &s->actor[a]);
     }

@@ -224,6 +224,12 @@ static const struct model_scope SHORT_SCOPES[] = {
     {.name = "swap against swap, one round", .program = {"c", "c"}, .rounds = {1, 1}},
     {.name = "swap against swap, two and one", .program = {"c", "c"}, .rounds = {2, 1}},
     {.name = "takeover: prepare, then swap", .program = {"pc", "c"}, .rounds = {2, 1}},
+    /* Both disks answer all the while; each proposer's link changes between them. */
+    {.name = "a voter's disk joins",
+     .program = {"v", "c"},
+     .rounds = {1, 1},
+     .replaces = true,
+     .switches = {1, 1}},
 };
 
 static const struct model_scope SCOPES[] = {
@@ -263,6 +269,26 @@ static const struct model_scope WALKS[] = {
      .rounds = {6, 6},
      .ticks = {1, 1},
      .restarts = 1},
+    {.name = "walk: a voter is replaced",
+     .program = {"vvvcc", "pcrcc"},
+     .rounds = {40, 40},
+     .ticks = {8, 8},
+     .restarts = 1,
+     .abandons = 1,
+     .crashes = 3,
+     .duplicates = 4,
+     .replaces = true,
+     .switches = {6, 6}},
+    {.name = "walk: two replace it",
+     .program = {"vvvcc", "vpvvc"},
+     .rounds = {40, 40},
+     .ticks = {8, 8},
+     .restarts = 2,
+     .abandons = 1,
+     .crashes = 2,
+     .duplicates = 2,
+     .replaces = true,
+     .switches = {6, 6}},
     {.name = "walk: no crashes",
      .program = {"ccccc", "ccccc"},
      .rounds = {40, 40},
@@ -279,11 +305,33 @@ static const struct model_scope MUTANT_SCOPE = {
     .duplicates = 1,
 };
 
+/* Of the mutants that only a replacement shows. */
+static const struct model_scope ALIKE_SCOPE = {
+    .name = "mutant",
+    .program = {"vvvc", "pvcr"},
+    .rounds = {40, 40},
+    .ticks = {2, 2},
+    .replaces = true,
+    .switches = {4, 4},
+};
+
+static const struct model_scope SHOWN_SCOPE = {
+    .name = "mutant",
+    .program = {"vpvpvc", "cc"},
+    .rounds = {40, 40},
+    .ticks = {2, 2},
+    .abandons = 3,
+    .replaces = true,
+    .switches = {1, 1},
+};
+
 static bool run_mutants(void)
 {
     bool ok = true;
     for (int m = MUTANT_NONE + 1; m < MODEL_MUTANTS; m++) {
-        struct model_scope scope = MUTANT_SCOPE;
+        struct model_scope scope = m == MUTANT_DISKS_ALIKE       ? ALIKE_SCOPE
+                                   : m == MUTANT_STEP_FROM_SHOWN ? SHOWN_SCOPE
+                                                                 : MUTANT_SCOPE;
         scope.mutant = (enum model_mutant)m;
         struct search se = open_search(&scope);
         const char *violation = NULL;

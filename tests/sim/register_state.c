@@ -51,6 +51,30 @@ struct reg_ballot model_unpack_ballot(uint32_t packed)
     };
 }
 
+/* Who counts by a value of this step: r0, JOINS, REWRITTEN, VOTES. */
+static struct cfg_voters voters_of(uint8_t step)
+{
+    static const enum cfg_voter_phase PHASES[] = {CFG_VOTER_VOTES, CFG_VOTER_JOINS,
+                                                  CFG_VOTER_REWRITTEN, CFG_VOTER_VOTES};
+    struct cfg_voters voters = {.count = MODEL_VOTERS};
+    for (uint8_t i = 0; i < MODEL_VOTERS; i++) {
+        voters.v[i].incarnation.v = i + 1U;
+    }
+    voters.v[MODEL_OLD] =
+        (struct cfg_voter){{step == 0 ? MODEL_OLD + 1 : MODEL_NEW + 1}, PHASES[step]};
+    return voters;
+}
+
+bool model_counts(const struct model_state *s, uint8_t value, size_t disk)
+{
+    if (!s->replaces) {
+        return true;
+    }
+    struct cfg_voters voters = voters_of(s->values[value].step);
+    uint8_t index = disk == MODEL_NEW ? MODEL_OLD : (uint8_t)disk;
+    return cfg_voters_count(&voters, index, (struct ts_incarnation){disk + 1});
+}
+
 static struct cfg_config config_of(const struct model_state *s, uint8_t value)
 {
     const struct model_value *v = &s->values[value];
@@ -59,6 +83,9 @@ static struct cfg_config config_of(const struct model_state *s, uint8_t value)
     c.in_sync = c.members;
     if (value != 0) {
         c.proposer = instance_of(v->actor, v->life);
+    }
+    if (s->replaces) {
+        c.voters = voters_of(v->step);
     }
     return c;
 }
@@ -77,6 +104,9 @@ static struct reg_value bytes_of(const struct model_state *s, uint8_t value)
 /* A config ends with its nonce, which is the value's index here. */
 static uint8_t value_of(const struct reg_value *bytes)
 {
+    if (bytes->len == 0) {
+        return MODEL_NO_VALUE;
+    }
     ts_assert(bytes->len > 8);
     return bytes->data[bytes->len - 8];
 }
@@ -114,9 +144,14 @@ struct model_msg model_pack_msg(const struct reg_msg *m, uint8_t actor, uint8_t 
         p.other = model_pack_ballot(m->nack.promised);
         p.reason = (uint32_t)m->nack.reason;
         break;
+    case REG_MSG_BLANK:
+        p.ballot = model_pack_ballot(m->blank.ballot);
+        break;
     case REG_MSG_START:
     case REG_MSG_START_OK:
     case REG_MSG_START_REFUSED:
+    case REG_MSG_STARTS_ASK:
+    case REG_MSG_STARTS_TELL:
         ts_unreachable();
     }
     return p;
@@ -149,9 +184,17 @@ static struct reg_msg unpack_msg(const struct model_state *s, const struct model
                                    .promised = model_unpack_ballot(p->other),
                                    .reason = (enum reg_nack_reason)p->reason};
         break;
+    case REG_MSG_BLANK:
+        m.blank = (struct reg_blank){.reg = MODEL_REG,
+                                     .ballot = ballot,
+                                     .disk = {MODEL_NEW + 1},
+                                     .replaces = {MODEL_OLD + 1}};
+        break;
     case REG_MSG_START:
     case REG_MSG_START_OK:
     case REG_MSG_START_REFUSED:
+    case REG_MSG_STARTS_ASK:
+    case REG_MSG_STARTS_TELL:
         ts_unreachable();
     }
     return m;
@@ -173,16 +216,23 @@ static void boot_voter(struct model_state *s, size_t voter)
     struct voter *v = voter_new(&LIMITS);
     ts_assert(v != NULL && voter_bytes(&LIMITS) <= MODEL_CORE_BYTES);
     const struct model_record *d = &s->disk[voter];
-    struct voter_record rec = {
-        .kind = VOTER_RECORD_REGISTER,
-        .reg = {.reg = MODEL_REG,
-                .promised = model_unpack_ballot(d->promised),
-                .accepted = model_unpack_ballot(d->accepted),
-                .value = bytes_of(s, d->value),
-                .generation = 1},
-    };
-    enum ts_err err = voter_restore(v, &rec);
+    enum ts_err err = voter_list_register(v, MODEL_REG);
+    if (d->value != MODEL_NO_VALUE) {
+        struct voter_record rec = {
+            .kind = VOTER_RECORD_REGISTER,
+            .reg = {.reg = MODEL_REG,
+                    .promised = model_unpack_ballot(d->promised),
+                    .accepted = model_unpack_ballot(d->accepted),
+                    .value = bytes_of(s, d->value),
+                    .generation = 1},
+        };
+        err = voter_restore(v, &rec);
+    }
     ts_assert(err == TS_OK);
+    if (voter == MODEL_NEW) {
+        voter_enrol(v, (struct ts_incarnation){MODEL_NEW + 1},
+                    (struct ts_incarnation){MODEL_OLD + 1});
+    }
     memcpy(s->core[voter], v, voter_bytes(&LIMITS));
     voter_free(v);
     struct voter_effects fx;
@@ -256,7 +306,7 @@ static void persist(struct model_state *s, const struct model_scope *scope, size
 /* Without a crash to come, a write that waits differs from a reply that does only in name. */
 static void persist_all(struct model_state *s, const struct model_scope *scope)
 {
-    for (size_t v = 0; v < MODEL_VOTERS && s->crashes == 0; v++) {
+    for (size_t v = 0; v < MODEL_DISKS && s->crashes == 0; v++) {
         while (s->pending_count[v] > 0) {
             persist(s, scope, v);
         }
@@ -281,6 +331,12 @@ static void deliver_to_voter(struct model_state *s, const struct model_scope *sc
     struct voter_effects fx;
     voter_step(v, &ev, &fx);
     take_voter_effects(s, p->voter, &fx);
+    if (voter_wants_copy(v)) {
+        /* Starts are not modelled: it has them by the next time it is asked. */
+        struct ts_incarnation disks[TS_VOTERS_MAX] = {{1}, {2}};
+        voter_step(v, &(struct voter_event){.kind = VOTER_COPY_BEGUN}, &fx);
+        voter_step(v, &(struct voter_event){.kind = VOTER_COPIED, .disks = disks}, &fx);
+    }
     if (scope->mutant == MUTANT_REPLY_BEFORE_PERSIST) {
         confirm(s, p->voter, v->issued);
     }
@@ -301,7 +357,14 @@ static void crash(struct model_state *s, const struct model_scope *scope, size_t
 
 /* ---- proposers --------------------------------------------------------------------- */
 
-static void boot_actor(struct model_state *s, uint8_t actor)
+/* What the link tells of the disk at its other end. */
+static struct ts_incarnation told_disk(const struct model_scope *scope, size_t disk)
+{
+    bool alike = scope->mutant == MUTANT_DISKS_ALIKE && disk == MODEL_OLD;
+    return (struct ts_incarnation){scope->replaces ? (alike ? MODEL_NEW : disk) + 1 : 0};
+}
+
+static void boot_actor(struct model_state *s, const struct model_scope *scope, uint8_t actor)
 {
     struct model_actor *a = &s->actor[actor];
     struct proposer_config cfg = {
@@ -316,18 +379,25 @@ static void boot_actor(struct model_state *s, uint8_t actor)
     proposer_init(&a->core, &cfg);
     struct proposer_effects fx;
     for (uint8_t v = 0; v < MODEL_VOTERS; v++) {
-        struct proposer_event ev = {.kind = PROPOSER_EVENT_VOTER_UP, .voter = v};
+        struct proposer_event ev = {.kind = PROPOSER_EVENT_VOTER_UP,
+                                    .voter = v,
+                                    .disk = told_disk(scope, v == MODEL_OLD ? a->disk : v)};
         proposer_step(&a->core, &ev, &fx);
     }
 }
 
-static void finish_op(struct model_state *s, uint8_t actor, const struct proposer_result *r)
+static void finish_op(struct model_state *s, const struct model_scope *scope, uint8_t actor,
+                      const struct proposer_result *r)
 {
     struct model_actor *a = &s->actor[actor];
     uint8_t value = (uint8_t)r->value.nonce;
     model_check_result(s, a, r->outcome, value);
     if (r->outcome == PROPOSER_PREPARED) {
         a->shown = value;
+        if (scope->mutant == MUTANT_STEP_FROM_SHOWN) {
+            a->base = value;
+            proposer_abandon(&a->core);
+        }
         return;
     }
     a->base = value;
@@ -353,7 +423,8 @@ static void normalize(struct proposer *p)
     }
 }
 
-static void step_actor(struct model_state *s, uint8_t actor, const struct proposer_event *ev)
+static void step_actor(struct model_state *s, const struct model_scope *scope, uint8_t actor,
+                       const struct proposer_event *ev)
 {
     struct proposer *p = &s->actor[actor].core;
     uint32_t ballot = model_pack_ballot(p->ballot);
@@ -368,10 +439,11 @@ static void step_actor(struct model_state *s, uint8_t actor, const struct propos
     for (size_t i = 0; i < fx.count; i++) {
         const struct proposer_effect *e = &fx.e[i];
         if (e->kind == PROPOSER_EFFECT_SEND) {
-            struct model_msg m = model_pack_msg(&e->msg, actor, e->voter);
+            uint8_t disk = e->voter == MODEL_OLD ? s->actor[actor].disk : e->voter;
+            struct model_msg m = model_pack_msg(&e->msg, actor, disk);
             send(s, &m);
         } else if (e->kind == PROPOSER_EFFECT_DONE) {
-            finish_op(s, actor, &e->result);
+            finish_op(s, scope, actor, &e->result);
         }
     }
 }
@@ -385,22 +457,29 @@ static void deliver_to_actor(struct model_state *s, const struct model_scope *sc
         seen.ballot = model_pack_ballot(core->ballot);
     }
     struct reg_msg m = unpack_msg(s, &seen);
-    struct proposer_event ev = {.kind = PROPOSER_EVENT_MESSAGE, .voter = p->voter, .msg = &m};
-    step_actor(s, p->actor, &ev);
+    if (p->voter >= MODEL_OLD && p->voter != s->actor[p->actor].disk) {
+        return; /* over a link that is closed */
+    }
+    struct proposer_event ev = {.kind = PROPOSER_EVENT_MESSAGE,
+                                .voter = p->voter < MODEL_OLD ? p->voter : MODEL_OLD,
+                                .msg = &m};
+    step_actor(s, scope, p->actor, &ev);
 }
 
 /* The swap derives its value from what the kept PREPARE showed, or from the newest decided value
  * that the process knows. */
-static uint8_t propose(struct model_state *s, uint8_t actor)
+static uint8_t propose(struct model_state *s, uint8_t actor, bool step)
 {
     struct model_actor *a = &s->actor[actor];
     uint8_t parent = proposer_is_prepared(&a->core) ? a->shown : a->base;
     ts_assert(s->value_count < MODEL_VALUES_MAX);
     uint8_t id = s->value_count++;
-    s->values[id] = (struct model_value){.epoch = (uint8_t)(s->values[parent].epoch + 1),
-                                         .parent = parent,
-                                         .actor = actor,
-                                         .life = a->life};
+    s->values[id] = (struct model_value){
+        .epoch = (uint8_t)(s->values[parent].epoch + 1),
+        .parent = parent,
+        .actor = actor,
+        .life = a->life,
+        .step = (uint8_t)(s->values[parent].step + (step && s->values[parent].step < 3))};
     a->proposal = id;
     return id;
 }
@@ -413,17 +492,17 @@ static void begin_op(struct model_state *s, const struct model_scope *scope, uin
     struct cfg_config c;
     if (op == 'p') {
         ev.op = PROPOSER_OP_PREPARE;
-    } else if (op == 'c') {
-        uint8_t id = propose(s, actor);
+    } else if (op == 'c' || op == 'v') {
+        uint8_t id = propose(s, actor, op == 'v');
         c = config_of(s, id);
         ev.op = PROPOSER_OP_CAS;
         ev.expected.v = c.epoch.v - 1;
         ev.config = &c;
     }
-    step_actor(s, actor, &ev);
+    step_actor(s, scope, actor, &ev);
 }
 
-static void restart(struct model_state *s, uint8_t actor)
+static void restart(struct model_state *s, const struct model_scope *scope, uint8_t actor)
 {
     struct model_actor *a = &s->actor[actor];
     s->restarts--;
@@ -431,7 +510,7 @@ static void restart(struct model_state *s, uint8_t actor)
     a->base = 0;
     a->proposal = 0;
     a->shown = 0;
-    boot_actor(s, actor);
+    boot_actor(s, scope, actor);
     size_t kept = 0;
     for (size_t i = 0; i < s->net_count; i++) {
         bool to_actor = s->net[i].type != REG_MSG_PREPARE && s->net[i].type != REG_MSG_ACCEPT;
@@ -453,14 +532,20 @@ void model_init(struct model_state *s, const struct model_scope *scope)
     s->abandons = scope->abandons;
     s->crashes = scope->crashes;
     s->duplicates = scope->duplicates;
-    for (size_t v = 0; v < MODEL_VOTERS; v++) {
+    s->replaces = scope->replaces;
+    s->disk[MODEL_NEW].value = MODEL_NO_VALUE;
+    for (size_t v = 0; v < MODEL_DISKS; v++) {
         boot_voter(s, v);
-        model_note_durable(s, v, &s->disk[v]);
+        if (v != MODEL_NEW) {
+            model_note_durable(s, v, &s->disk[v]);
+        }
     }
     for (uint8_t a = 0; a < MODEL_ACTORS; a++) {
         s->actor[a].ticks = scope->ticks[a];
         s->actor[a].rounds = scope->rounds[a];
-        boot_actor(s, a);
+        s->actor[a].switches = scope->switches[a];
+        s->actor[a].disk = MODEL_OLD;
+        boot_actor(s, scope, a);
     }
 }
 
@@ -494,6 +579,9 @@ static size_t actor_actions(const struct model_state *s, size_t actor, struct mo
     if (s->abandons > 0 && busy) {
         n = add(out, n, ACTION_ABANDON, actor);
     }
+    if (a->switches > 0) {
+        n = add(out, n, ACTION_SWITCH, actor);
+    }
     return n;
 }
 
@@ -514,7 +602,7 @@ size_t model_actions(const struct model_state *s, const struct model_scope *scop
             n = add(out, n, ACTION_DUPLICATE, i);
         }
     }
-    for (size_t v = 0; v < MODEL_VOTERS; v++) {
+    for (size_t v = 0; v < MODEL_DISKS; v++) {
         if (s->pending_count[v] > 0) {
             n = add(out, n, ACTION_PERSIST, v);
         }
@@ -547,7 +635,8 @@ static bool dead_reply(const struct model_state *s, const struct model_scope *sc
                        const struct model_msg *m)
 {
     const struct model_actor *a = &s->actor[m->actor];
-    if (m->ballot != model_pack_ballot(a->core.ballot)) {
+    bool closed = m->voter >= MODEL_OLD && m->voter != a->disk && a->switches == 0;
+    if (closed || m->ballot != model_pack_ballot(a->core.ballot)) {
         return true;
     }
     if (a->core.phase == PROPOSER_IDLE && scope->program[m->actor][a->pc] == '\0') {
@@ -581,6 +670,18 @@ static void prune(struct model_state *s, const struct model_scope *scope)
     s->net_count = (uint8_t)kept;
 }
 
+static void switch_disk(struct model_state *s, const struct model_scope *scope, uint8_t actor)
+{
+    struct model_actor *a = &s->actor[actor];
+    a->switches--;
+    a->disk = a->disk == MODEL_OLD ? MODEL_NEW : MODEL_OLD;
+    struct proposer_event down = {.kind = PROPOSER_EVENT_VOTER_DOWN, .voter = MODEL_OLD};
+    struct proposer_event up = {
+        .kind = PROPOSER_EVENT_VOTER_UP, .voter = MODEL_OLD, .disk = told_disk(scope, a->disk)};
+    step_actor(s, scope, actor, &down);
+    step_actor(s, scope, actor, &up);
+}
+
 static void apply(struct model_state *s, const struct model_scope *scope, struct model_action a)
 {
     switch (a.kind) {
@@ -604,11 +705,14 @@ static void apply(struct model_state *s, const struct model_scope *scope, struct
         s->actor[a.index].ticks--;
         struct proposer_event ev = {.kind = PROPOSER_EVENT_TICK,
                                     .now = proposer_deadline(&s->actor[a.index].core)};
-        step_actor(s, a.index, &ev);
+        step_actor(s, scope, a.index, &ev);
         return;
     }
     case ACTION_RESTART:
-        restart(s, a.index);
+        restart(s, scope, a.index);
+        return;
+    case ACTION_SWITCH:
+        switch_disk(s, scope, a.index);
         return;
     case ACTION_ABANDON:
         s->abandons--;
@@ -628,8 +732,9 @@ void model_apply(struct model_state *s, const struct model_scope *scope, struct 
 
 void model_print_action(const struct model_state *s, struct model_action a)
 {
-    static const char *const NAMES[] = {"deliver", "deliver a copy of", "persist", "crash", "begin",
-                                        "tick",    "restart",           "abandon"};
+    static const char *const NAMES[] = {
+        "deliver", "deliver a copy of", "persist",           "crash", "begin", "tick",
+        "restart", "abandon",           "switch the disk of"};
     if (a.kind != ACTION_DELIVER && a.kind != ACTION_DUPLICATE) {
         bool voter = a.kind == ACTION_PERSIST || a.kind == ACTION_CRASH;
         printf("  %s %c%d\n", NAMES[a.kind], voter ? 'v' : 'A', a.index + (voter ? 1 : 0));

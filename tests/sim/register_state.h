@@ -11,6 +11,12 @@
 #include "cluster-cfg/voter.h"
 
 #define MODEL_VOTERS 3
+/* Disks of voters: the last one is for the place of the one before it (adr/0029). Either may answer
+ * for that voter: which one an actor's link leads to changes as often as the scope lets it. */
+#define MODEL_DISKS 4
+#define MODEL_OLD 2
+#define MODEL_NEW 3
+#define MODEL_NO_VALUE 255
 #define MODEL_ACTORS 2
 #define MODEL_NET_MAX 96
 #define MODEL_PENDING_MAX 8
@@ -27,7 +33,9 @@
     X(MUTANT_RECORD_WITHOUT_VALUE, "record-without-value") \
     X(MUTANT_RECORD_WITHOUT_PROMISE, "record-without-promise") \
     X(MUTANT_NO_COMPARISON, "no-comparison") \
-    X(MUTANT_REPLIES_UNMATCHED, "replies-unmatched")
+    X(MUTANT_REPLIES_UNMATCHED, "replies-unmatched") \
+    X(MUTANT_DISKS_ALIKE, "disks-alike") \
+    X(MUTANT_STEP_FROM_SHOWN, "step-from-shown")
 
 enum model_mutant {
 #define MODEL_MUTANT_ENUM(sym, name) sym,
@@ -39,10 +47,13 @@ enum model_mutant {
 /* What may happen how often. Messages are lost by not being delivered. */
 struct model_scope {
     const char *name;
-    const char *program[MODEL_ACTORS]; /* operations in turn: p prepare, r read, c swap */
+    const char *program[MODEL_ACTORS]; /* operations in turn: p prepare, r read, c swap; v: a swap
+                                        * that takes a step to replace the voter's disk */
     uint8_t rounds[MODEL_ACTORS];      /* ballots; a history that needs more is not followed */
     uint8_t ticks[MODEL_ACTORS];       /* time-outs: re-sends, and rounds after a back-off */
     uint8_t restarts;                  /* of a proposer, then with another instance */
+    bool replaces;                     /* the new disk is there; otherwise no disk has a name */
+    uint8_t switches[MODEL_ACTORS];    /* of the actor's link between the old disk and the new */
     uint8_t abandons;
     uint8_t crashes;    /* of a voter: what is not durable is lost */
     uint8_t duplicates; /* deliveries that leave the message under way */
@@ -54,7 +65,7 @@ struct model_scope {
 struct model_msg {
     uint8_t type; /* enum reg_msg_type */
     uint8_t actor;
-    uint8_t voter;
+    uint8_t voter; /* its disk */
     uint8_t value;
     uint32_t ballot;
     uint32_t other; /* promise: accepted ballot; nack: promised ballot */
@@ -78,6 +89,7 @@ struct model_value {
     uint8_t parent;
     uint8_t actor; /* and in which of its lives: together the instance */
     uint8_t life;
+    uint8_t step; /* of the voter's replacement: 0, then 1 + enum cfg_voter_phase in their order */
 };
 
 /* Which voters ever stored this value durably at this ballot. */
@@ -96,13 +108,15 @@ struct model_actor {
     uint8_t base;     /* the newest value it knows to be decided */
     uint8_t shown;    /* of the PREPARE whose ballot is kept */
     uint8_t proposal; /* of the swap under way */
+    uint8_t disk;     /* MODEL_OLD or MODEL_NEW: where its link to that voter leads */
+    uint8_t switches; /* left */
 };
 
 struct model_state {
     struct model_actor actor[MODEL_ACTORS];
-    struct model_record disk[MODEL_VOTERS];
-    uint8_t pending_count[MODEL_VOTERS];
-    struct model_write pending[MODEL_VOTERS][MODEL_PENDING_MAX];
+    struct model_record disk[MODEL_DISKS];
+    uint8_t pending_count[MODEL_DISKS];
+    struct model_write pending[MODEL_DISKS][MODEL_PENDING_MAX];
     uint8_t net_count;
     struct model_msg net[MODEL_NET_MAX];
     uint8_t value_count;
@@ -110,10 +124,11 @@ struct model_state {
     uint8_t chosen_count;
     struct model_chosen chosen[MODEL_CHOSEN_MAX];
     uint8_t restarts, abandons, crashes, duplicates; /* left */
-    uint8_t won, lost, decided;                      /* results so far, for the statistics */
-    bool beyond;                                     /* a ballot more than the scope has */
-    const char *violation;                           /* NULL while all is well */
-    _Alignas(16) unsigned char core[MODEL_VOTERS][MODEL_CORE_BYTES]; /* struct voter */
+    bool replaces;
+    uint8_t won, lost, decided; /* results so far, for the statistics */
+    bool beyond;                /* a ballot more than the scope has */
+    const char *violation;      /* NULL while all is well */
+    _Alignas(16) unsigned char core[MODEL_DISKS][MODEL_CORE_BYTES]; /* struct voter */
 };
 
 enum model_action_kind {
@@ -125,6 +140,7 @@ enum model_action_kind {
     ACTION_TICK,      /* actor `index`: its deadline is reached */
     ACTION_RESTART,   /* actor `index` */
     ACTION_ABANDON,   /* actor `index` */
+    ACTION_SWITCH,    /* actor `index`: its link leads to the other disk */
 };
 
 struct model_action {
@@ -147,7 +163,9 @@ void model_print_action(const struct model_state *s, struct model_action a);
 /* register_check.c: the properties. */
 /* Voter `voter` holds the record durably: note what is chosen by it, and check the chain. */
 void model_note_durable(struct model_state *s, size_t voter, const struct model_record *rec);
-bool model_by_majority(const struct model_chosen *c);
+bool model_by_majority(const struct model_state *s, const struct model_chosen *c);
+/* Whether this disk counts by this value. */
+bool model_counts(const struct model_state *s, uint8_t value, size_t disk);
 bool model_is_chosen(const struct model_state *s, uint8_t value);
 /* What the operation's end claims. `value` is the result's. */
 void model_check_result(struct model_state *s, const struct model_actor *a,

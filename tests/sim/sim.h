@@ -85,9 +85,11 @@
  * A copy of a replica's or a voter's disk, of an earlier start, may be started beside the running
  * original, and is refused; one that is started as another replica's gets no answer. That costs
  * nothing. A voter's copy runs only while all others know of the original's present start, and none
- * of them gets an old image meanwhile. A voter that lost its disk never comes back here.
- * A replica that did may get a blank one, which the primary enrols (sim_replace.c): from then on it
- * counts as any other, and the group must become redundant with it.
+ * of them gets an old image meanwhile.
+ * A replica that lost its disk may get a blank one, which the primary enrols (sim_replace.c): from
+ * then on it counts as any other, and the group must become redundant with it. So may a voter
+ * (sim_replace_voter.c): it counts from the moment on in which a config is decided that lets it
+ * vote, and must come to that.
  *
  * A damaged disk is not the only fault of its seed, though: nobody notices it before it is read, so
  * its replica may drop the other one for a reason of its own, a pause say, and be refused at its
@@ -331,6 +333,18 @@ void sim_replace_look(struct sim *s, int node);
 void sim_replace_check(struct sim *s, const struct cfg_config *from, const struct cfg_config *to);
 /* Whether any disk was put in. */
 bool sim_replace_any(const struct sim *s);
+/* The same for the voters' disks (sim_replace_voter.c). */
+bool sim_replace_voter_begin(struct sim *s, const struct sim_fault *f);
+void sim_replace_voter_end(struct sim *s, const struct sim_fault *f);
+void sim_replace_voter_look(struct sim *s, int node);
+void sim_replace_voter_free(struct sim *s, int node);
+/* Whether no voter's disk waits for its place any more; and whether any had to. */
+bool sim_replace_voter_done(const struct sim *s);
+bool sim_replace_voter_any(const struct sim *s);
+/* Whether what the voter's disk says counts by the newest decided config. */
+bool sim_replace_voter_counts(const struct sim *s, int node);
+void sim_replace_voter_check(struct sim *s, const struct cfg_config *from,
+                             const struct cfg_config *to);
 void sim_replace_free(struct sim *s, int node);
 
 /* For both. */

@@ -114,7 +114,7 @@ bool sim_budget_allows_replica_loss(const struct sim *s, int node)
 bool sim_budget_allows_voter_loss(const struct sim *s, int node, bool old_image)
 {
     int lost = 1;
-    if (s->node[node].cfgd.disk.lost || (old_image && sim_clone_votes(s))) {
+    if (!sim_replace_voter_counts(s, node) || (old_image && sim_clone_votes(s))) {
         return false; /* two disks that forgot would make each other a majority (adr/0010) */
     }
     for (int v = 1; v <= s->nodes; v++) {
@@ -123,13 +123,13 @@ bool sim_budget_allows_voter_loss(const struct sim *s, int node, bool old_image)
         if (v == node) {
             continue;
         }
-        lost += s->node[v].cfgd.disk.lost;
+        lost += !sim_replace_voter_counts(s, v);
         for (size_t i = 0; i < d->start_count; i++) {
             knows = knows || (d->starts[i].owner.kind == REG_OWNER_VOTER &&
                               d->starts[i].owner.node.v == node &&
                               d->starts[i].start >= s->node[node].cfgd.disk.durable.start.number);
         }
-        if (old_image && !knows && !s->node[v].cfgd.disk.lost) {
+        if (old_image && !knows && sim_replace_voter_counts(s, v)) {
             return false;
         }
     }
@@ -140,7 +140,7 @@ bool sim_budget_group_can_serve(const struct sim *s)
 {
     int voters = 0;
     for (int v = 1; v <= s->nodes; v++) {
-        voters += !s->node[v].cfgd.disk.lost;
+        voters += sim_replace_voter_counts(s, v);
     }
     const struct cfg_config *cfg = &s->checks.decided;
     int needed = cfg->suspect.v != 0 && cfg->in_sync.count > 1 ? 2 : 1;

@@ -384,6 +384,7 @@ static void decided(struct sim *s, struct reg_ballot ballot, const struct cfg_co
     if (newest) {
         sim_replace_check(s, &c->decided, cfg);
         check_suspected(s, &c->decided, cfg);
+        sim_replace_voter_check(s, &c->decided, cfg);
         check_cleared(s, &c->decided, cfg);
         sim_budget_decided(s, cfg);
         c->top = ballot;
@@ -409,7 +410,7 @@ static struct sim_ballot *ballot_of(struct sim_checks *c, struct reg_ballot ball
 void sim_check_voted(struct sim *s, int voter, const struct voter_register *rec)
 {
     struct cfg_config cfg;
-    if (reg_ballot_is_zero(rec->accepted)) {
+    if (rec->value.len == 0 || reg_ballot_is_zero(rec->accepted)) {
         return;
     }
     struct ts_reader r = ts_reader_init(rec->value.data, rec->value.len);
@@ -423,7 +424,9 @@ void sim_check_voted(struct sim *s, int voter, const struct voter_register *rec)
         sim_fail(s, SIM_CHECK_REGISTER, "a ballot carries two values, of epochs %llu and %llu",
                  (unsigned long long)b->epoch.v, (unsigned long long)cfg.epoch.v);
     }
-    b->voters |= 1ULL << voter;
+    bool counts =
+        cfg_voters_count(&cfg.voters, (uint8_t)(voter - 1), s->node[voter].cfgd.disk.incarnation);
+    b->voters |= (uint64_t)counts << voter;
     if (__builtin_popcountll(b->voters) > s->nodes / 2) {
         decided(s, rec->accepted, &cfg);
     }
@@ -483,6 +486,9 @@ bool sim_check_well(const struct sim *s)
         const struct repl *core = s->node[n].replica.core;
         if (s->node[n].replica.disk.lost || s->node[n].replica.disk.out) {
             continue;
+        }
+        if (!sim_replace_voter_done(s)) {
+            return false;
         }
         if (core == NULL || !s->node[n].replica.p.started) {
             return false;

@@ -566,8 +566,9 @@ static void begin(struct sim *s, const struct sim_event *ev)
         on_network_fault(s, ev, f);
     } else if (f->kind <= SIM_FAULT_OLD_TOGETHER) {
         done = on_disk_fault(s, ev, f);
-    } else if (f->kind == SIM_FAULT_REPLACE) {
-        done = sim_replace_begin(s, f);
+    } else if (f->kind == SIM_FAULT_REPLACE || f->kind == SIM_FAULT_REPLACE_VOTER) {
+        done =
+            f->kind == SIM_FAULT_REPLACE ? sim_replace_begin(s, f) : sim_replace_voter_begin(s, f);
         if (done) {
             plan_end(s, ev, f);
         }
@@ -624,6 +625,8 @@ static void end(struct sim *s, const struct sim_fault *f)
         done = sim_rollback_voter(s, f->node);
     } else if (f->kind == SIM_FAULT_REPLACE) {
         (void)sim_replace_end(s, f);
+    } else if (f->kind == SIM_FAULT_REPLACE_VOTER) {
+        sim_replace_voter_end(s, f);
     } else if (f->kind == SIM_FAULT_FALSE) {
         sim_lies_end(s, f);
     } else if (f->kind == SIM_FAULT_FULL_VOTER) {
@@ -648,6 +651,7 @@ static void heal(struct sim *s)
         if (n <= s->nics) {
             sim_replace_look(s, n);
         }
+        sim_replace_voter_look(s, n);
         d->slow = 1;
         s->node[n].cfgd.disk.slow = 1;
         d->volume.syncs_left = 0;

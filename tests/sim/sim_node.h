@@ -41,6 +41,8 @@ struct sim_cfgd {
     bool registered;        /* the start's registration was checked */
     bool refused;           /* another voter has told it that its start is */
     struct sim_voter_disk disk;
+    struct sim_voter_disk *aside; /* the one that was there before; NULL: none */
+    uint64_t disks;               /* put in after the first */
 };
 
 #define SIM_WAITING_MAX 64

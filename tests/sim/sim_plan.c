@@ -69,18 +69,19 @@ static void draw_cluster(struct sim_plan *plan, struct ts_prng *p)
 static void draw_fault(const struct sim_plan *plan, struct ts_prng *p, struct sim_fault *f)
 {
     uint64_t nodes = (uint64_t)plan->nics + (uint64_t)plan->arbiters;
-    bool about_nics =
-        f->kind != SIM_FAULT_KILL_CFGD && f->kind != SIM_FAULT_KILL_HEARTBEATD &&
-        f->kind != SIM_FAULT_KILL_NICD && f->kind != SIM_FAULT_STOP &&
-        f->kind != SIM_FAULT_CRASH_POINT_HEART && f->kind != SIM_FAULT_CRASH_POINT_VOTER &&
-        f->kind != SIM_FAULT_POWER_NODE && f->kind != SIM_FAULT_PAUSE_PROCESS &&
-        f->kind != SIM_FAULT_PAUSE_NODE && f->kind != SIM_FAULT_ISOLATE &&
-        f->kind != SIM_FAULT_STALL_VOTER && f->kind != SIM_FAULT_SLOW_VOTER &&
-        f->kind != SIM_FAULT_FULL_VOTER && f->kind != SIM_FAULT_VOTER_CORRUPT &&
-        f->kind != SIM_FAULT_VOTER_LOST_WRITE && f->kind != SIM_FAULT_VOTER_MISDIRECTED &&
-        f->kind != SIM_FAULT_CRASH_OPERATION_VOTER && f->kind != SIM_FAULT_VOTER_FSYNC &&
-        f->kind != SIM_FAULT_VOTER_BLANK && f->kind != SIM_FAULT_VOTER_OLD &&
-        f->kind != SIM_FAULT_CLONE_VOTER && f->kind != SIM_FAULT_OLD_TOGETHER;
+    bool about_nics = f->kind != SIM_FAULT_KILL_CFGD && f->kind != SIM_FAULT_KILL_HEARTBEATD &&
+                      f->kind != SIM_FAULT_KILL_NICD && f->kind != SIM_FAULT_STOP &&
+                      f->kind != SIM_FAULT_CRASH_POINT_HEART &&
+                      f->kind != SIM_FAULT_CRASH_POINT_VOTER && f->kind != SIM_FAULT_POWER_NODE &&
+                      f->kind != SIM_FAULT_PAUSE_PROCESS && f->kind != SIM_FAULT_PAUSE_NODE &&
+                      f->kind != SIM_FAULT_ISOLATE && f->kind != SIM_FAULT_STALL_VOTER &&
+                      f->kind != SIM_FAULT_SLOW_VOTER && f->kind != SIM_FAULT_FULL_VOTER &&
+                      f->kind != SIM_FAULT_VOTER_CORRUPT && f->kind != SIM_FAULT_VOTER_LOST_WRITE &&
+                      f->kind != SIM_FAULT_VOTER_MISDIRECTED &&
+                      f->kind != SIM_FAULT_CRASH_OPERATION_VOTER &&
+                      f->kind != SIM_FAULT_VOTER_FSYNC && f->kind != SIM_FAULT_VOTER_BLANK &&
+                      f->kind != SIM_FAULT_VOTER_OLD && f->kind != SIM_FAULT_REPLACE_VOTER &&
+                      f->kind != SIM_FAULT_CLONE_VOTER && f->kind != SIM_FAULT_OLD_TOGETHER;
     bool link = f->kind == SIM_FAULT_RESET_LINK || f->kind == SIM_FAULT_EVIDENCE ||
                 f->kind == SIM_FAULT_LIE || f->kind == SIM_FAULT_GARBAGE ||
                 f->kind == SIM_FAULT_STRAY || f->kind == SIM_FAULT_FALSE;
@@ -177,6 +178,23 @@ static void draw_replacements(struct sim_plan *plan)
     }
 }
 
+/* In half of the seeds he looks after the voters' disks, too. */
+static void draw_voter_replacements(struct sim_plan *plan)
+{
+    struct ts_prng p = ts_prng_init(plan->seed ^ 0x70732e11ULL);
+    if (sim_plan_is_gentle(plan) || plan->arbiters + plan->nics < 3 || between(&p, 0, 1) == 0) {
+        return;
+    }
+    plan->kinds |= 1ULL << SIM_FAULT_REPLACE_VOTER;
+    uint64_t count = between(&p, 0, 6);
+    for (; count > 0 && plan->fault_count < SIM_FAULTS_MAX; count--) {
+        struct sim_fault *f = &plan->fault[plan->fault_count++];
+        f->at = between(&p, 200 * MS, plan->faults_until);
+        f->kind = SIM_FAULT_REPLACE_VOTER;
+        draw_fault(plan, &p, f);
+    }
+}
+
 void sim_plan_draw(struct sim_plan *plan, uint64_t seed, bool beyond)
 {
     struct ts_prng p = ts_prng_init(seed);
@@ -231,4 +249,5 @@ void sim_plan_draw(struct sim_plan *plan, uint64_t seed, bool beyond)
         draw_fault(plan, &p, f);
     }
     draw_replacements(plan);
+    draw_voter_replacements(plan);
 }

@@ -76,6 +76,7 @@
     X(SIM_FAULT_OTHER_RESULT, "other-result", 2) \
     X(SIM_FAULT_HANDOFF, "planned-handoff", 3) \
     X(SIM_FAULT_REPLACE, "disk-replaced", 0) \
+    X(SIM_FAULT_REPLACE_VOTER, "voter-disk-replaced", 0) \
     X(SIM_FAULT_ONE, "one-at-a-time", 0)
 
 /* What happens in a run that has one fault at a time (sim_available.c): to whom, and what the

@@ -51,7 +51,8 @@ void sim_feed(struct sim *s, int node, struct repl_event *ev)
 
 static void voter_link_told(struct sim *s, int node, int voter, bool up)
 {
-    perform_register_voter(&replica_of(s, node)->p, (uint8_t)(voter - 1), up, sim_local(s, node));
+    perform_register_voter(&replica_of(s, node)->p, (uint8_t)(voter - 1), up,
+                           s->node[voter].cfgd.disk.incarnation, sim_local(s, node));
 }
 
 static void on_voter_message(struct sim *s, const struct sim_event *ev)

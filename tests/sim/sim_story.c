@@ -182,6 +182,10 @@ static bool tell_rare(const struct sim *s, int node, const struct ts_trace *t)
         sim_story_line(s, node, "enrols another disk of %s in the place of disk %llu", peer,
                        (unsigned long long)t->b);
         return true;
+    case TS_TRACE_VOTER_STEP:
+        sim_story_line(s, node, "has the voter's disk %llu go on to phase %llu",
+                       (unsigned long long)t->a, (unsigned long long)t->b);
+        return true;
     case TS_TRACE_REPLACED:
         sim_story_line(s, node, "ends for good: disk %llu was enrolled in its place",
                        (unsigned long long)t->a);

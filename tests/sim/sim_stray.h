@@ -12,7 +12,7 @@
 /* Of each type so many are kept: the newest, and each of the others twice as old as the next. */
 #define SIM_STRAY_KEPT 12
 #define SIM_STRAY_FRAME_TYPES 10
-#define SIM_STRAY_REG_TYPES 8
+#define SIM_STRAY_REG_TYPES 11
 #define SIM_STRAY_FRAME_BYTES_MAX 4096
 #define SIM_STRAY 1 /* an event's `b`: a message that need not decode */
 

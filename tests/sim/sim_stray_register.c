@@ -16,7 +16,8 @@ static const struct sim_stray_reg *kept(struct sim *s, int node)
 
 static bool is_reply(enum reg_msg_type type)
 {
-    return type != REG_MSG_PREPARE && type != REG_MSG_ACCEPT && type != REG_MSG_START;
+    return type != REG_MSG_PREPARE && type != REG_MSG_ACCEPT && type != REG_MSG_START &&
+           type != REG_MSG_STARTS_ASK;
 }
 
 /* False: nobody is there to hear it. */
@@ -124,6 +125,10 @@ static bool change_request(struct sim *s, int voter, struct reg_msg *m)
             return false;
         }
         m->start.instance.v += n == 2;
+        return true;
+    }
+    if (m->type == REG_MSG_STARTS_ASK) {
+        m->starts_ask.index = (uint16_t)(m->starts_ask.index + n);
         return true;
     }
     /* A ballot stands at the same place in both. */

@@ -102,7 +102,8 @@ static void link_told(struct sim *s, int node, int voter, bool up)
 {
     struct sim_cfgd *c = cfgd_of(s, node);
     if (c->core != NULL) {
-        voter_perform_voter(&c->p, (uint8_t)(voter - 1), up, sim_local(s, node));
+        voter_perform_voter(&c->p, (uint8_t)(voter - 1), up, cfgd_of(s, voter)->disk.incarnation,
+                            sim_local(s, node));
     }
 }
 
@@ -171,12 +172,14 @@ static bool open_disk(struct sim *s, int node)
     for (uint32_t reg = SIM_GROUP; reg <= SIM_GROUP_EMPTY && err == TS_OK; reg++) {
         err = voter_perform_list(&c->p, reg);
     }
+    voter_perform_enrol(&c->p, voter_store_incarnation(d->store), voter_store_replaces(d->store));
     if (d->damaged) {
         refuse_damaged(s, node, err);
         return false;
     }
     ts_assert(err == TS_OK);
-    ts_assert(voter_empty_registers(c->core) == 1 && voter_find(c->core, SIM_GROUP_EMPTY) == NULL);
+    ts_assert(voter_empty_registers(c->core) == (d->durable.reg.value.len > 0 ? 1 : 2) &&
+              voter_find(c->core, SIM_GROUP_EMPTY) == NULL);
     return true;
 }
 
@@ -256,7 +259,7 @@ static void follow(struct sim *s, int node)
     if (s->options.invariants) {
         voter_check_invariants(c->core);
     }
-    sim_proc_tick_at(s, node, SIM_CFGD, start_deadline(&c->p.start));
+    sim_proc_tick_at(s, node, SIM_CFGD, voter_perform_deadline(&c->p));
 }
 
 void sim_voter_event(struct sim *s, struct sim_event *ev)
@@ -281,7 +284,7 @@ void sim_voter_event(struct sim *s, struct sim_event *ev)
     case SIM_EV_TICK:
         if (p->tick_at == ev->a) {
             p->tick_at = 0;
-            if (c->core != NULL && start_deadline(&c->p.start).ns <= sim_local(s, ev->node).ns) {
+            if (c->core != NULL && voter_perform_deadline(&c->p).ns <= sim_local(s, ev->node).ns) {
                 voter_perform_tick(&c->p, sim_local(s, ev->node));
             }
         }

@@ -285,9 +285,13 @@ static void read_store(const struct sim_voter_disk *d, struct sim_voter_image *f
     const struct voter_store_record reg = voter_store_register(d->store, 0);
     *found = (struct sim_voter_image){.start.number = voter_store_start_number(d->store),
                                       .start.instance = voter_store_start_instance(d->store)};
-    enum ts_err err = voter_record_decode(&record, reg.bytes);
-    ts_assert(err == TS_OK && record.kind == VOTER_RECORD_REGISTER);
-    found->reg = record.reg;
+    enum ts_err err = TS_OK;
+    found->reg = (struct voter_register){.reg = SIM_GROUP, .generation = 1};
+    if (reg.bytes.len > 0) { /* otherwise it is blank */
+        err = voter_record_decode(&record, reg.bytes);
+        ts_assert(err == TS_OK && record.kind == VOTER_RECORD_REGISTER);
+        found->reg = record.reg;
+    }
     err = voter_starts_decode(found->starts, SIM_STARTS_MAX, &found->start_count,
                               voter_store_starts(d->store));
     ts_assert(err == TS_OK);
@@ -385,6 +389,34 @@ void sim_voter_disk_blank(struct sim *s, int node)
     d->op_count = 0;
 }
 
+void sim_voter_disk_format_blank(struct sim *s, int node, struct ts_incarnation disk,
+                                 struct ts_incarnation replaces)
+{
+    struct sim_voter_disk *d = disk_of(s, node);
+    uint32_t id = SIM_GROUP;
+    char dir[8];
+    struct ts_why why;
+    sim_disk_dir(dir, node, 'v');
+    *d = (struct sim_voter_disk){.slow = 1,
+                                 .busy_until = d->busy_until,
+                                 .incarnation = disk,
+                                 .enrols = true,
+                                 .replaces = replaces};
+    d->volume.sim = s;
+    d->volume.node = node;
+    d->kept_volume.sim = s;
+    d->kept_volume.node = node;
+    d->durable.start.confirmed = true;
+    d->durable.reg = (struct voter_register){.reg = SIM_GROUP, .generation = 1};
+    enum ts_err err = voter_store_format_blank(dir, disk, replaces, &id, 1, &why);
+    ts_assert(err == TS_OK);
+}
+
+struct ts_incarnation sim_voter_first_disk(int node)
+{
+    return (struct ts_incarnation){2000U + (uint64_t)node};
+}
+
 void sim_voter_disk_format(struct sim *s, int node, const struct reg_value *value)
 {
     struct sim_voter_disk *d = disk_of(s, node);
@@ -399,7 +431,7 @@ void sim_voter_disk_format(struct sim *s, int node, const struct reg_value *valu
     d->volume.node = node;
     d->kept_volume.sim = s;
     d->kept_volume.node = node;
-    d->incarnation.v = 2000U + (uint64_t)node;
+    d->incarnation = sim_voter_first_disk(node);
     d->durable.start.confirmed = true;
     d->durable.reg = record.reg;
     struct voter_store_record initial = {.id = SIM_GROUP, .bytes = {bytes, w.len}};

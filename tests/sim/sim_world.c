@@ -261,6 +261,7 @@ static void form_cluster(struct sim *s, const struct sim_plan *plan)
             cfg_set_add(&s->genesis.in_sync, r);
             cfg_set_add(&s->genesis.members, r);
         }
+        s->genesis.voters.v[s->genesis.voters.count++].incarnation = sim_voter_first_disk(n);
     }
 }
 
@@ -330,6 +331,7 @@ static void teardown(struct sim *s)
         sim_disk_free(s, n);
         sim_replace_free(s, n);
         sim_voter_disk_free(s, n);
+        sim_replace_voter_free(s, n);
         memset(s->node[n].proc, 0, sizeof(s->node[n].proc));
     }
     /* Last: what ends may still plan something. */
@@ -374,7 +376,9 @@ static uint64_t heal_bound(const struct sim *s)
     uint64_t joined = poll + 3 * t->failure_timeout;
     /* A blank disk gets all there is, a piece of the journal at a time. */
     uint64_t blank = sim_replace_any(s) ? s->checks.entries * SIM_MS : 0;
-    return start + registered + takeover + joined + blank;
+    /* Each step for a voter's disk may wait for a poll, and they are taken one after the other. */
+    uint64_t voters = sim_replace_voter_any(s) ? 4 * (uint64_t)s->nodes * poll : 0;
+    return start + registered + takeover + joined + blank + voters;
 }
 
 static void note_well(struct sim *s, uint64_t since)

@@ -88,6 +88,10 @@ static void test_msg_round_trip_of_each_type(void **state)
         {.type = REG_MSG_START_OK, .start_ok = start},
         {.type = REG_MSG_START_REFUSED, .refused = {start, 4, {6}}},
         {.type = REG_MSG_START_REFUSED, .refused = {start, 3, {6}}},
+        {.type = REG_MSG_BLANK, .blank = {1, BALLOT, {33}, {23}}},
+        {.type = REG_MSG_STARTS_ASK, .starts_ask = {4, 3}},
+        {.type = REG_MSG_STARTS_TELL, .starts_tell = {4, 3, true, start}},
+        {.type = REG_MSG_STARTS_TELL, .starts_tell = {.session = 4, .index = 9}},
     };
     for (size_t i = 0; i < sizeof(msgs) / sizeof(msgs[0]); i++) {
         check_round_trip(&msgs[i]);
@@ -145,6 +149,14 @@ static void test_msg_decode_impossible_request_fails(void **state)
     s.start = start_of();
     s.start.start = 0;
     assert_true(refused(&s));
+    m = (struct reg_msg){.type = REG_MSG_BLANK, .blank = {1, BALLOT, {33}, {33}}};
+    assert_true(refused(&m));
+    m.blank = (struct reg_blank){1, BALLOT, {0}, {33}};
+    assert_true(refused(&m));
+    m = (struct reg_msg){.type = REG_MSG_STARTS_ASK};
+    assert_true(refused(&m));
+    m = (struct reg_msg){.type = REG_MSG_STARTS_TELL};
+    assert_true(refused(&m));
 }
 
 /* Goal: types outside the register's are malformed, whatever the payload. */
@@ -153,9 +165,9 @@ static void test_msg_decode_unknown_type_fails(void **state)
     (void)state;
     struct reg_msg m;
     const uint8_t none = 0;
-    assert_int_equal(reg_msg_decode(&m, 24, (struct ts_bytes){&none, 0}), TS_ERR_MALFORMED);
+    assert_int_equal(reg_msg_decode(&m, 27, (struct ts_bytes){&none, 0}), TS_ERR_MALFORMED);
     assert_int_equal(reg_msg_decode(&m, 0, (struct ts_bytes){&none, 1}), TS_ERR_MALFORMED);
-    assert_string_equal(reg_msg_name((enum reg_msg_type)24), "?");
+    assert_string_equal(reg_msg_name((enum reg_msg_type)27), "?");
     assert_string_equal(reg_msg_name(REG_MSG_NACK), "nack");
     assert_string_equal(reg_nack_name(REG_NACK_NOT_READY), "not-ready");
     assert_string_equal(reg_nack_name(REG_NACK_REASONS), "?");
