@@ -210,8 +210,7 @@ static enum ts_err check_certificate(const struct cli_form *f, const struct cfg_
 }
 
 enum ts_err cli_form_replace(const struct cli_form *f, const struct cfg_node *node,
-                             const struct ts_incarnation listed[TS_GROUPS_MAX], bool dry,
-                             struct ts_why *why)
+                             const struct format_listed *listed, bool dry, struct ts_why *why)
 {
     static const struct format_env ENV = {.replica = format_replica};
     char ca[TS_PATH_MAX];

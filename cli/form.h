@@ -10,6 +10,7 @@
 #include "base/ids.h"
 #include "base/io/files.h"
 #include "cluster-cfg/cluster.h"
+#include "cluster-cfg/io/format.h"
 
 struct cli_form {
     const struct cfg_cluster *cluster;
@@ -30,7 +31,7 @@ enum ts_err cli_form(const struct cli_form *f, bool *first, struct ts_why *why) 
  * the lab's authority when it has none. `listed` as there. With `dry` it only checks. Errors of
  * format.h and net/ca.h. */
 enum ts_err cli_form_replace(const struct cli_form *f, const struct cfg_node *node,
-                             const struct ts_incarnation listed[TS_GROUPS_MAX], bool dry,
+                             const struct format_listed *listed, bool dry,
                              struct ts_why *why) TS_MUST_USE;
 
 #endif

@@ -200,7 +200,8 @@ static void merge_address(json_t *group, const char *node, const json_t *own)
 
 static void merge_group(json_t *groups, const char *node, const json_t *own)
 {
-    static const char *const CONFIG[] = {"epoch", "in_sync", "members", "required", "disks"};
+    static const char *const CONFIG[] = {"epoch",    "in_sync", "members",
+                                         "required", "disks",   "voters"};
     static const char *const REPLICA[] = {
         "role", "epoch",    "applied",  "committed", "last",    "digest",       "waiting",
         "why",  "requests", "rejected", "age_ms",    "serving", "no_primary_ms"};
@@ -273,6 +274,7 @@ static void complete_group(json_t *group)
         (void)json_object_set_new(group, "members", json_array());
         (void)json_object_set_new(group, "required", json_array());
         (void)json_object_set_new(group, "disks", json_object());
+        (void)json_object_set_new(group, "voters", json_object());
     }
     json_array_foreach(replicas, i, r)
     {

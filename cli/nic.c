@@ -1,4 +1,5 @@
-/* twinstep nic replace: a blank disk in the place of a NIC's lost one (adr/0022). */
+/* twinstep nic replace: a blank disk in the place of a lost one, of a NIC or an arbiter (adr/0022,
+ * adr/0029). */
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -22,11 +23,12 @@ static void print_help(FILE *out)
         "usage: twinstep nic replace NIC --yes [--dir RUN] [--timeout S] [--json]\n"
         "       twinstep nic replace NIC --dry-run [--dir RUN]\n"
         "\n"
-        "For a NIC whose disk is lost for good, with all that RUN/NIC held. Formats a blank\n"
-        "directory with new identities, starts the NIC, has the groups' primaries enrol its\n"
-        "replicas in the place of the lost ones, and waits until they are in sync. The lost disk\n"
-        "is refused for ever from then on. The NIC's voter does not come back. Run it on the\n"
-        "machine of the NIC.\n"
+        "For a NIC, or an arbiter, whose disk is lost for good, with all that RUN/NIC held.\n"
+        "Formats a blank directory with new identities, starts the node, has the groups' "
+        "primaries\n"
+        "enrol its replicas and its voter in the place of the lost ones, and waits until they are\n"
+        "in sync and the voter votes. The lost disk is refused for ever from then on. Run it on\n"
+        "the machine of the NIC; it is safe to run again.\n"
         "\n"
         "  --yes                   do it; without it nothing is done\n"
         "  --dry-run               tell what would be done, and what speaks against it\n"
@@ -34,11 +36,12 @@ static void print_help(FILE *out)
         "                          twinstep status --json tells on the primary's machine; needed\n"
         "                          only if RUN/genesis.json is older than the NIC's last\n"
         "                          replacement. May be repeated\n"
+        "  --lost-voter DISK       the same for the NIC's voter, as \"voters\" tells\n"
         "  --dir RUN               where the nodes keep their data (default ./run)\n"
         "  --timeout S             how long to wait until all is in sync, seconds (default 600)\n"
         "  --json                  for programs\n"
         "\n"
-        "Exit status: 0 all replicas of the NIC are in sync, 1 refused or not yet, 2 wrong usage,\n"
+        "Exit status: 0 all is in sync and the voter votes, 1 refused or not yet, 2 wrong usage,\n"
         "3 no cluster is there.\n",
         out);
 }
@@ -56,7 +59,8 @@ struct nic {
     struct cfg_cluster cluster;
     struct nodes_run run;
     const struct cfg_node *node;
-    struct ts_incarnation listed[TS_GROUPS_MAX]; /* by group; 0: not known */
+    const char *lost_voter;      /* DISK */
+    struct format_listed listed; /* 0: not known */
 };
 
 static bool has_replica(const struct nic *n, size_t group)
@@ -135,11 +139,21 @@ static int check_group(struct nic *n, const json_t *merged, size_t index)
                         n->name, name);
     }
     struct ts_incarnation disk;
-    if (n->listed[index].v == 0 &&
+    if (n->listed.replica[index].v == 0 &&
         read_disk(cli_string(json_object_get(g, "disks"), n->name, NULL), &disk)) {
-        n->listed[index] = disk;
+        n->listed.replica[index] = disk;
     }
     return CLI_OK;
+}
+
+/* Which disk a group lists for the node's voter; 0: nobody here knows. */
+static struct ts_incarnation listed_voter(const struct nic *n, const json_t *merged, size_t group)
+{
+    const json_t *g = group_of(merged, n->cluster.groups[group].name);
+    const json_t *v = json_object_get(json_object_get(g, "voters"), n->name);
+    struct ts_incarnation disk = {0};
+    (void)read_disk(cli_string(v, "disk", NULL), &disk);
+    return disk;
 }
 
 static int check_others(struct nic *n)
@@ -151,6 +165,9 @@ static int check_others(struct nic *n)
         if (has_replica(n, i)) {
             status = check_group(n, merged, i);
         }
+    }
+    for (size_t i = 0; i < n->cluster.group_count && n->listed.voter.v == 0; i++) {
+        n->listed.voter = listed_voter(n, merged, i);
     }
     if (status == CLI_OK && answered == 0 && !n->as_json) {
         (void)fprintf(n->cli->out, "no other node of this machine runs, so nobody here knows how "
@@ -178,7 +195,11 @@ static int take_lost(struct nic *n)
                             "--lost %s: give a group of %s and a disk, 16 hexadecimal digits",
                             n->lost[i], n->name);
         }
-        n->listed[g - n->cluster.groups] = disk;
+        n->listed.replica[g - n->cluster.groups] = disk;
+    }
+    if (n->lost_voter != NULL && !read_disk(n->lost_voter, &n->listed.voter)) {
+        return cli_fail(n->cli, CLI_USAGE, "--lost-voter %s: give a disk, 16 hexadecimal digits",
+                        n->lost_voter);
     }
     return CLI_OK;
 }
@@ -196,7 +217,8 @@ static int prepare(struct nic *n)
     }
     n->node = cfg_cluster_node_by_name(&n->cluster, n->name);
     if (n->node == NULL) {
-        return cli_fail(n->cli, CLI_USAGE, "the cluster of %s has no NIC \"%s\"", n->dir, n->name);
+        return cli_fail(n->cli, CLI_USAGE, "the cluster of %s has no NIC or arbiter \"%s\"", n->dir,
+                        n->name);
     }
     if (nodes_is_running(&n->run, n->name, &pid)) {
         return cli_fail(n->cli, CLI_FAILED,
@@ -223,7 +245,7 @@ static int format_and_start(const struct nic *n)
     }
     enum ts_err err = ts_dir_lock(&lock, n->run.run, &why);
     if (err == TS_OK) {
-        err = cli_form_replace(&form, n->node, n->listed, n->dry, &why);
+        err = cli_form_replace(&form, n->node, &n->listed, n->dry, &why);
         if (err == TS_OK && !n->dry) {
             err = nodes_start(&n->run, n->name, &pid, &why);
         }
@@ -273,6 +295,33 @@ static bool look_at(const struct nic *n, const json_t *merged, size_t index, cha
     return false;
 }
 
+/* What its voter still lacks, by its own word: there may be no replica on this machine. */
+static bool look_at_voter(const struct nic *n, const json_t *merged, char text[TEXT_MAX])
+{
+    size_t i;
+    json_t *node;
+    const char *state = "starts";
+    json_array_foreach(json_object_get(merged, "nodes"), i, node)
+    {
+        if (strcmp(cli_string(node, "node", ""), n->name) == 0) {
+            state = cli_string(json_object_get(node, "voter"), "state", state);
+        }
+    }
+    bool votes = !n->node->voter || strcmp(state, "ready") == 0;
+    (void)snprintf(text, TEXT_MAX, "the voter of %s %s%s", n->name, votes ? "votes" : "is ",
+                   votes ? "" : state);
+    return votes;
+}
+
+static void say(const struct nic *n, const char *text, char said[TEXT_MAX])
+{
+    if (strcmp(text, said) != 0 && !n->as_json) {
+        (void)fprintf(n->cli->out, "  %s\n", text);
+        (void)fflush(n->cli->out);
+        memcpy(said, text, TEXT_MAX);
+    }
+}
+
 static int refused(const struct nic *n)
 {
     return cli_fail(n->cli, CLI_FAILED,
@@ -285,10 +334,8 @@ static int refused(const struct nic *n)
 static void print_done(const struct nic *n, uint64_t ms)
 {
     if (!n->as_json) {
-        (void)fprintf(n->cli->out,
-                      "%s is in sync in all its groups after %.1f s. Its voter is gone: the other "
-                      "voters decide without it\n",
-                      n->name, (double)ms / 1000);
+        (void)fprintf(n->cli->out, "%s is in sync in all its groups%s after %.1f s\n", n->name,
+                      n->node->voter ? ", and its voter votes" : "", (double)ms / 1000);
         return;
     }
     json_t *o = json_pack("{s:s,s:b,s:I}", "nic", n->name, "in_sync", 1, "took_ms", (json_int_t)ms);
@@ -300,7 +347,7 @@ static void print_done(const struct nic *n, uint64_t ms)
 /* Shows how far it is until all its replicas are in sync. */
 static int await(const struct nic *n)
 {
-    char said[TS_GROUPS_MAX][TEXT_MAX] = {{0}};
+    char said[TS_GROUPS_MAX + 1][TEXT_MAX] = {{0}};
     uint64_t begun = lab_now_ns();
     for (;;) {
         size_t answered;
@@ -308,16 +355,17 @@ static int await(const struct nic *n)
         bool out = false;
         json_t *merged = ask(n, &answered);
         for (size_t i = 0; i < n->cluster.group_count; i++) {
-            char text[TEXT_MAX];
+            char text[TEXT_MAX] = "";
             if (!has_replica(n, i)) {
                 continue;
             }
             all = look_at(n, merged, i, text, &out) && all;
-            if (strcmp(text, said[i]) != 0 && !n->as_json) {
-                (void)fprintf(n->cli->out, "  %s\n", text);
-                (void)fflush(n->cli->out);
-                memcpy(said[i], text, sizeof(text));
-            }
+            say(n, text, said[i]);
+        }
+        if (n->node->voter) {
+            char text[TEXT_MAX] = "";
+            all = look_at_voter(n, merged, text) && all;
+            say(n, text, said[TS_GROUPS_MAX]);
         }
         json_decref(merged);
         uint64_t ms = (lab_now_ns() - begun) / TS_NS_PER_MS;
@@ -354,7 +402,7 @@ static int replace(struct nic *n)
     if (status == CLI_OK && n->dry) {
         (void)fprintf(n->cli->out,
                       "nothing speaks against it: with --yes %s/%s is formatted with new "
-                      "identities, started, and enrolled; its voter does not come back\n",
+                      "identities, started, and enrolled, its voter, too\n",
                       n->dir, n->name);
     }
     return status != CLI_OK || n->dry ? status : await(n);
@@ -364,10 +412,15 @@ static int replace(struct nic *n)
 static int parse(struct nic *n, int argc, char **argv)
 {
     static const struct option OPTIONS[] = {
-        {"dir", required_argument, NULL, 'd'},  {"timeout", required_argument, NULL, 't'},
-        {"lost", required_argument, NULL, 'l'}, {"yes", no_argument, NULL, 'y'},
-        {"dry-run", no_argument, NULL, 'n'},    {"json", no_argument, NULL, 'j'},
-        {"help", no_argument, NULL, 'h'},       {NULL, 0, NULL, 0},
+        {"dir", required_argument, NULL, 'd'},
+        {"timeout", required_argument, NULL, 't'},
+        {"lost", required_argument, NULL, 'l'},
+        {"yes", no_argument, NULL, 'y'},
+        {"lost-voter", required_argument, NULL, 'v'},
+        {"dry-run", no_argument, NULL, 'n'},
+        {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     int c;
     optind = 0; /* GNU: from the beginning, whatever was parsed before */
@@ -388,6 +441,9 @@ static int parse(struct nic *n, int argc, char **argv)
                                 TS_GROUPS_MAX);
             }
             n->lost[n->lost_count++] = optarg;
+            break;
+        case 'v':
+            n->lost_voter = optarg;
             break;
         case 'y':
             n->yes = true;

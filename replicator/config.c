@@ -226,6 +226,10 @@ static void learn(struct repl *c, const struct cfg_config *cfg, struct repl_effe
 
 void repl_config_on_reg(struct repl *c, const struct repl_event *ev, struct repl_effects *fx)
 {
+    if (ev->kind == REPL_EV_VOTERS) {
+        repl_enrolment_on_voters(c, ev);
+        return;
+    }
     if (!c->op_running || ev->u.reg.op != c->op) {
         return; /* of an abandoned operation */
     }

@@ -343,8 +343,6 @@ static void dispatch(struct repl *c, const struct repl_event *ev, struct repl_ef
         }
         break;
     case REPL_EV_VOTERS:
-        repl_enrolment_on_voters(c, ev);
-        break;
     case REPL_EV_REG_PREPARED:
     case REPL_EV_REG_WON:
     case REPL_EV_REG_LOST:

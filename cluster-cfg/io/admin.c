@@ -80,11 +80,18 @@ static json_t *registers_json(const struct admin_state *s)
     return list;
 }
 
+enum admin_voter_state admin_voter_state(const struct admin_voter *v)
+{
+    bool joining = v->state == ADMIN_VOTER_READY && v->core != NULL && voter_is_joining(v->core);
+    return joining ? ADMIN_VOTER_JOINING : v->state;
+}
+
 static json_t *voter_json(const struct admin_state *s)
 {
-    json_t *v = json_pack("{s:s,s:I,s:i,s:i,s:s}", "state", VOTER_STATES[s->voter.state], "start",
-                          (json_int_t)s->voter.start, "confirmed", (int)s->voter.confirmed,
-                          "voters", (int)s->voter.voters, "why", s->voter.why);
+    json_t *v =
+        json_pack("{s:s,s:I,s:i,s:i,s:s}", "state", VOTER_STATES[admin_voter_state(&s->voter)],
+                  "start", (json_int_t)s->voter.start, "confirmed", (int)s->voter.confirmed,
+                  "voters", (int)s->voter.voters, "why", s->voter.why);
     set(v, "incarnation", hex64(s->voter.incarnation.v));
     set(v, "rejected", number(s->voter.rejected));
     set(v, "registers", registers_json(s));
@@ -198,6 +205,20 @@ static json_t *address_json(const struct admin_state *s, const struct cfg_group 
     return o;
 }
 
+/* The disk that the config lists for each voter, and whether it votes. */
+static json_t *voters_json(const struct cfg_cluster *c, const struct cfg_voters *voters)
+{
+    static const char *const PHASES[] = {"votes", "joins", "rewritten"};
+    struct ts_nic_id ids[TS_VOTERS_MAX];
+    json_t *o = json_object();
+    for (size_t i = 0; i < voters->count && voters->count == cfg_cluster_voters(c, ids); i++) {
+        (void)json_object_set_new(o, admin_node_name(c, ids[i]),
+                                  json_pack("{s:o,s:s}", "disk", hex64(voters->v[i].incarnation.v),
+                                            "phase", PHASES[voters->v[i].phase]));
+    }
+    return o;
+}
+
 static json_t *group_json(const struct admin_state *s, const struct cfg_group *g,
                           struct ts_mono now)
 {
@@ -218,6 +239,7 @@ static json_t *group_json(const struct admin_state *s, const struct cfg_group *g
     set(o, "members", names_of_mask(s->cluster, cfg_set_mask(&r->config.members)));
     set(o, "required", names_of_mask(s->cluster, r->required_mask));
     set(o, "disks", disks_json(s->cluster, &r->config.members));
+    set(o, "voters", voters_json(s->cluster, &r->config.voters));
     set(o, "instance", hex64(r->instance.v));
     set(o, "digest", digest_json(r->digest));
     set(o, "age_ms", age_ms(kept->has, kept->at, now));

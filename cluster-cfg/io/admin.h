@@ -89,9 +89,9 @@
     X(ADMIN_VOTER_NONE, "none")               /* this node does not vote */ \
     X(ADMIN_VOTER_REGISTERING, "registering") /* its start is not confirmed by a majority */ \
     X(ADMIN_VOTER_READY, "ready") \
-    X(ADMIN_VOTER_FAILED, "failed") /* its disk failed or is not usable: see why */ \
-    X(ADMIN_VOTER_CLONE, "clone")   /* its disk is a clone or a rolled-back image */ \
-    X(ADMIN_VOTER_LOST, "lost")     /* it went with the disk that was replaced */
+    X(ADMIN_VOTER_FAILED, "failed")   /* its disk failed or is not usable: see why */ \
+    X(ADMIN_VOTER_CLONE, "clone")     /* its disk is a clone or a rolled-back image */ \
+    X(ADMIN_VOTER_JOINING, "joining") /* its new disk is not counted yet */
 
 enum admin_voter_state {
 #define ADMIN_VOTER_ENUM(sym, name) sym,
@@ -109,6 +109,9 @@ struct admin_voter {
     uint64_t rejected;        /* connections refused: net_counters_rejected */
     const struct voter *core; /* borrowed; NULL without one */
 };
+
+/* What to tell of the voter's state: a core that is ready may be joining. */
+enum admin_voter_state admin_voter_state(const struct admin_voter *v);
 
 /* The dates of the node's certificate, seconds since the Unix epoch; `until_s` 0: not known. */
 struct admin_certificate {

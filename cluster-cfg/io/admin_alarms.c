@@ -27,7 +27,7 @@ static void add(json_t *alarms, const char *code, const char *group, const char 
 static void add_voter(const struct admin_state *s, json_t *alarms)
 {
     char text[TS_WHY_MAX + 64];
-    switch (s->voter.state) {
+    switch (admin_voter_state(&s->voter)) {
     case ADMIN_VOTER_NONE:
     case ADMIN_VOTER_READY:
         break;
@@ -41,15 +41,17 @@ static void add_voter(const struct admin_state *s, json_t *alarms)
         (void)snprintf(text, sizeof(text), "the voter is lost: %s", s->voter.why);
         add(alarms, "voter-failed", NULL, text);
         break;
-    case ADMIN_VOTER_LOST:
-        (void)snprintf(text, sizeof(text), "the voter is gone: %s", s->voter.why);
-        add(alarms, "voter-gone", NULL, text);
+    case ADMIN_VOTER_JOINING:
+        add(alarms, "voter-joining", NULL,
+            "the voter's new disk does not vote yet: each group's primary has to take it in, and "
+            "a majority of the voters to agree");
         break;
     case ADMIN_VOTER_CLONE:
         add(alarms, "voter-clone", NULL, s->voter.why);
         break;
     }
-    if (s->voter.core != NULL && voter_empty_registers(s->voter.core) > 0) {
+    if (s->voter.core != NULL && !voter_is_joining(s->voter.core) &&
+        voter_empty_registers(s->voter.core) > 0) {
         (void)snprintf(text, sizeof(text),
                        "the voter has no value for %zu registers that must have one; its disk "
                        "lost data",

@@ -150,6 +150,12 @@ struct cfg_config format_first_config(const struct cfg_cluster *cluster,
         cfg_set_add(&c.members, r);
     }
     c.in_sync = c.members;
+    for (size_t i = 0; i < cluster->node_count; i++) {
+        if (cluster->nodes[i].voter) {
+            ts_assert(c.voters.count < TS_VOTERS_MAX);
+            c.voters.v[c.voters.count++].incarnation = genesis->voter[i];
+        }
+    }
     ts_assert(cfg_config_valid(&c));
     return c;
 }
@@ -160,8 +166,7 @@ static enum ts_err marker_text(const struct cfg_cluster *c, const struct format_
                                struct ts_why *why)
 {
     size_t index = (size_t)(node - c->nodes);
-    /* The lost voter of a disk that was replaced is none of its parts. */
-    uint64_t voter = g->voter_lost[index] ? 0 : g->voter[index].v;
+    uint64_t voter = g->voter[index].v;
     int n = snprintf(out, MARKER_BYTES_MAX, "cluster %s\nnode %s id %u\nvoter %016" PRIx64 "\n",
                      c->name, node->name, node->id.v, voter);
     for (size_t i = 0; i < c->group_count && n > 0 && n < MARKER_BYTES_MAX; i++) {
@@ -303,26 +308,34 @@ static enum ts_err format_voter(const char *dir, const struct cfg_cluster *c,
     return err;
 }
 
+/* Its registers are for the others to fill. */
+static enum ts_err format_blank_voter(const char *dir, const struct cfg_cluster *c,
+                                      const struct format_genesis *g, size_t index,
+                                      struct ts_why *why)
+{
+    uint32_t ids[TS_GROUPS_MAX];
+    for (size_t i = 0; i < c->group_count; i++) {
+        ids[i] = c->groups[i].id.v;
+    }
+    return voter_store_format_blank(dir, g->voter[index], g->voter_replaces[index], ids,
+                                    c->group_count, why);
+}
+
 static enum ts_err make_voter(const char *node_dir, const struct cfg_cluster *c,
                               const struct format_genesis *g, size_t index,
                               const struct format_env *env, struct ts_why *why)
 {
-    static const char LOST[] = "lost with the disk that was replaced\n";
     if (!c->nodes[index].voter) {
         return TS_OK;
     }
     char dir[TS_PATH_MAX];
-    bool lost = g->voter_lost[index];
-    enum ts_err err = ts_path(dir, why, node_dir, "%s", lost ? FORMAT_VOTER_LOST : "voter");
-    if (err == TS_OK && lost) {
-        step(env, "note that the voter is lost");
-        return ts_file_replace(dir, LOST, sizeof(LOST) - 1, FILE_MODE, why);
-    }
+    enum ts_err err = ts_path(dir, why, node_dir, "voter");
     if (err != TS_OK) {
         return err;
     }
     step(env, "format the voter");
-    err = format_voter(dir, c, g, g->voter[index], why);
+    err = g->voter_replaces[index].v != 0 ? format_blank_voter(dir, c, g, index, why)
+                                          : format_voter(dir, c, g, g->voter[index], why);
     return err == TS_ERR_EXISTS ? check_incarnation(dir, "identity", g->voter[index], why) : err;
 }
 
@@ -462,7 +475,7 @@ enum ts_err format_node(const char *run, const struct cfg_cluster *cluster,
     if (err != TS_ERR_NOT_FOUND) {
         return err;
     }
-    if (!genesis->voter_lost[node - cluster->nodes]) {
+    if (!genesis->replacing[node - cluster->nodes]) {
         err = check_not_formed(run, node, why);
         if (err != TS_OK) {
             return err;
@@ -518,38 +531,46 @@ enum ts_err format_finish(const char *run, const struct cfg_cluster *cluster,
     return ts_file_replace(path, text, used, FILE_MODE, why);
 }
 
-/* What the replicas of the node replace: the disks that the registers list, as far as that is
- * known.
- */
+/* What the replicas and the voter of the node replace: the disks that the registers list, as far as
+ * that is known. */
 static void mint_replacements(const struct cfg_cluster *c, struct format_genesis *g,
-                              const struct cfg_node *node,
-                              const struct ts_incarnation listed[TS_GROUPS_MAX])
+                              const struct cfg_node *node, const struct format_listed *listed)
 {
-    g->voter_lost[node - c->nodes] = true;
-    g->replacing[node - c->nodes] = true;
+    size_t n = (size_t)(node - c->nodes);
+    g->replacing[n] = true;
+    if (node->voter) {
+        g->voter_replaces[n] = listed->voter.v != 0 ? listed->voter : g->voter[n];
+        g->voter[n].v = ts_random_id();
+    }
     for (size_t i = 0; i < c->group_count; i++) {
         for (size_t m = 0; m < c->groups[i].nic_count; m++) {
             if (ts_nic_eq(c->groups[i].nics[m], node->id)) {
-                g->replaces[i][m] = listed[i].v != 0 ? listed[i] : g->replica[i][m];
+                g->replaces[i][m] =
+                    listed->replica[i].v != 0 ? listed->replica[i] : g->replica[i][m];
                 g->replica[i][m].v = ts_random_id();
             }
         }
     }
 }
 
+static bool is_other(struct ts_incarnation listed, struct ts_incarnation replaces)
+{
+    return listed.v != 0 && !ts_incarnation_eq(listed, replaces);
+}
+
 /* Whether one that was begun is for the right places still. Nothing of it was ever started. */
 static bool goes_on(const struct cfg_cluster *c, const struct format_genesis *g,
-                    const struct cfg_node *node, const struct ts_incarnation listed[TS_GROUPS_MAX])
+                    const struct cfg_node *node, const struct format_listed *listed)
 {
+    size_t n = (size_t)(node - c->nodes);
+    bool other = node->voter && is_other(listed->voter, g->voter_replaces[n]);
     for (size_t i = 0; i < c->group_count; i++) {
         for (size_t m = 0; m < c->groups[i].nic_count; m++) {
             bool own = ts_nic_eq(c->groups[i].nics[m], node->id);
-            if (own && listed[i].v != 0 && !ts_incarnation_eq(listed[i], g->replaces[i][m])) {
-                return false;
-            }
+            other = other || (own && is_other(listed->replica[i], g->replaces[i][m]));
         }
     }
-    return g->replacing[node - c->nodes];
+    return g->replacing[n] && !other;
 }
 
 static enum ts_err keep_genesis(const char *run, const struct cfg_cluster *cluster,
@@ -567,18 +588,15 @@ static enum ts_err keep_genesis(const char *run, const struct cfg_cluster *clust
 
 enum ts_err format_replace(const char *run, const struct cfg_cluster *cluster,
                            struct format_genesis *genesis, const struct cfg_node *node,
-                           const struct ts_incarnation listed[TS_GROUPS_MAX], bool dry,
+                           const struct format_listed *listed, bool dry,
                            const struct format_env *env, struct ts_why *why)
 {
     char path[TS_PATH_MAX];
     bool formed = false;
     bool data = false;
     enum ts_err err = format_is_noted(run, node, &formed, why);
-    if (err == TS_OK && (node->arbiter || !formed)) {
-        return ts_why(why, TS_ERR_REFUSED,
-                      node->arbiter ? "%s is an arbiter: it has no replica that could be replaced, "
-                                      "and its voter cannot be yet"
-                                    : "%s was never formed here: twinstep up forms it",
+    if (err == TS_OK && !formed) {
+        return ts_why(why, TS_ERR_REFUSED, "%s was never formed here: twinstep up forms it",
                       node->name);
     }
     if (err == TS_OK && goes_on(cluster, genesis, node, listed)) {

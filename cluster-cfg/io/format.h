@@ -7,8 +7,8 @@
  * directories) NODE/formatted     the marker of a completed node, written last
  *
  * A NIC whose disk was lost gets new incarnations for its replicas (adr/0022): the genesis notes
- * them, with those that they replace, before anything is formatted. Its voter does not come back: a
- * blank one would not know what it promised.
+ * them, with those that they replace, before anything is formatted. So it is with its voter, or an
+ * arbiter's: that disk's registers are blank until the other voters have them filled (adr/0029).
  *
  * What a crash leaves is completed by the next call with the same incarnations. What must not
  * happen is refused with a sentence: data of nodes without a genesis (minting a second one could
@@ -26,16 +26,14 @@
 #include "cluster-cfg/voter.h"
 
 #define FORMAT_GENESIS_VERSION 1
-/* In a node's directory: its voter is gone for good. */
-#define FORMAT_VOTER_LOST "voter-lost"
 
 /* The disks of a cluster at its formation. All fields of members that exist are non-zero. */
 struct format_genesis {
     struct ts_incarnation voter[TS_NODES_MAX];                    /* by index in cluster.nodes */
     struct ts_incarnation replica[TS_GROUPS_MAX][TS_MEMBERS_MAX]; /* by group, index in its nics */
-    /* Of nodes whose disk was replaced, else 0 and false. */
+    /* Of nodes whose disk was replaced, by the newest one, else 0 and false. */
     struct ts_incarnation replaces[TS_GROUPS_MAX][TS_MEMBERS_MAX];
-    bool voter_lost[TS_NODES_MAX];
+    struct ts_incarnation voter_replaces[TS_NODES_MAX];
     bool replacing[TS_NODES_MAX]; /* begun, and not complete */
     /* By group: the epoch that it begins with. 1, or above all that a group whose state was
      * restored may have had (format_epoch_restored). */
@@ -106,18 +104,23 @@ enum ts_err format_node(const char *run, const struct cfg_cluster *cluster,
                         const struct format_genesis *genesis, const struct cfg_node *node,
                         const struct format_env *env, struct ts_why *why) TS_MUST_USE;
 
-/* Prepares the replacement of the lost disk of a NIC: mints new incarnations for its replicas,
- * notes them in RUN/genesis.json and in `genesis`, and that its voter is lost. format_node makes
- * the directory then. `listed` (by group) are the disks that the groups' registers list, where they
- * are known; 0: what the genesis has is taken for that. Called again before that is complete it
+/* What the groups' registers list of a node, where that is known; 0: it is what the genesis has. */
+struct format_listed {
+    struct ts_incarnation replica[TS_GROUPS_MAX];
+    struct ts_incarnation voter;
+};
+
+/* Prepares the replacement of the lost disk of a NIC or an arbiter: mints new incarnations for its
+ * replicas and its voter, and notes them in RUN/genesis.json and in `genesis`. format_node makes
+ * the directory then. Called again before that is complete it
  * goes on with what was minted. With `dry` nothing is written. format_replace_finish notes that the
  * directory is complete, before the node is started.
  *
- * TS_ERR_EXISTS: the NIC's directory holds data. TS_ERR_REFUSED: it was not formed, or is an
- * arbiter. TS_ERR_IO, TS_ERR_NOMEM. */
+ * TS_ERR_EXISTS: the NIC's directory holds data. TS_ERR_REFUSED: it was not formed.
+ * TS_ERR_IO, TS_ERR_NOMEM. */
 enum ts_err format_replace(const char *run, const struct cfg_cluster *cluster,
                            struct format_genesis *genesis, const struct cfg_node *node,
-                           const struct ts_incarnation listed[TS_GROUPS_MAX], bool dry,
+                           const struct format_listed *listed, bool dry,
                            const struct format_env *env, struct ts_why *why) TS_MUST_USE;
 
 enum ts_err format_replace_finish(const char *run, const struct cfg_cluster *cluster,

@@ -34,8 +34,8 @@ static json_t *nodes_json(const struct cfg_cluster *c, const struct format_genes
         if (c->nodes[i].voter) {
             (void)json_object_set_new(node, "voter", hex(g->voter[i]));
         }
-        if (g->voter_lost[i]) {
-            (void)json_object_set_new(node, "voter_lost", json_true());
+        if (g->voter_replaces[i].v != 0) {
+            (void)json_object_set_new(node, "voter_replaces", hex(g->voter_replaces[i]));
         }
         if (g->replacing[i]) {
             (void)json_object_set_new(node, "replacing", json_true());
@@ -115,10 +115,11 @@ static enum ts_err read_nodes(const char *path, const json_t *nodes, const struc
             (voter != NULL) != c->nodes[i].voter) {
             return changed(path, why, "node", c->nodes[i].name);
         }
-        if (voter != NULL && !unhex(voter, &g->voter[i])) {
+        const json_t *replaces = json_object_get(entry, "voter_replaces");
+        if ((voter != NULL && !unhex(voter, &g->voter[i])) ||
+            (replaces != NULL && !unhex(replaces, &g->voter_replaces[i]))) {
             return damaged(path, why);
         }
-        g->voter_lost[i] = json_is_true(json_object_get(entry, "voter_lost"));
         g->replacing[i] = json_is_true(json_object_get(entry, "replacing"));
     }
     if (json_array_size(nodes) != c->node_count) {

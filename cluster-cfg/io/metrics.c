@@ -85,7 +85,7 @@ static void put_voter(const struct sheet *m)
 {
     const struct admin_voter *v = &m->s->voter;
     family(m, "voter_ready", "gauge", "Whether this node's voter votes.");
-    put_plain(m, "voter_ready", v->state == ADMIN_VOTER_READY ? 1 : 0);
+    put_plain(m, "voter_ready", admin_voter_state(v) == ADMIN_VOTER_READY ? 1 : 0);
     family(m, "voter_confirmed", "gauge", "Voters that have confirmed this one's start.");
     put_plain(m, "voter_confirmed", v->confirmed);
     family(m, "voter_rejected_packets_total", "counter",

@@ -1,6 +1,7 @@
 /* Goal: a NIC's disk is lost for good while clients write; twinstep nic replace puts a blank one in
  * its place, which comes in sync, and takes over with all that was acknowledged; the lost one, when
- * it is found again, is refused. */
+ * it is found again, is refused. So it is with an arbiter's. Their voters vote again: the group
+ * goes on when another one fails then. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -92,7 +93,7 @@ static void test_what_is_not_lost_is_not_replaced(void **state)
     assert_false(twinstep("nic replace %s --yes", name_of(lost)));
     expect_said("runs here");
     assert_false(twinstep("nic replace nic9 --yes"));
-    expect_said("has no NIC \"nic9\"");
+    expect_said("has no NIC or arbiter \"nic9\"");
     fixture_kill_node(lost);
     struct lab_state s;
     do {
@@ -117,10 +118,10 @@ static void test_a_blank_disk_comes_in_sync(void **state)
         print_error("%s\n", said);
         fail();
     }
-    expect_said("is in sync in all its groups");
+    expect_said("is in sync in all its groups, and its voter votes");
     wait_for(NULL);
     (void)twinstep("status");
-    expect_said("voter-gone");
+    assert_null(strstr(said, "voter-joining"));
     (void)twinstep("events");
     expect_said("enrolled");
 }
@@ -135,6 +136,37 @@ static void test_it_takes_over(void **state)
     assert_true(nodes_signal(&fixture.pair.run, name_of(primary), &proc, SIGKILL));
     wait_for(&lost);
     wait_for(NULL);
+}
+
+/* With its voter, and the arbiter's, it goes on when the other NIC fails. */
+static void test_its_voter_makes_a_majority(void **state)
+{
+    (void)state;
+    unsigned other = LAB_NICS - 1 - lost;
+    fixture_kill_node(other);
+    wait_for(&lost);
+    struct nodes_proc proc;
+    assert_true(nodes_find(&fixture.pair.run, name_of(lost), "replica", "kv", &proc));
+    assert_true(nodes_signal(&fixture.pair.run, name_of(lost), &proc, SIGKILL));
+    wait_for(&lost); /* it starts again, which two voters have to confirm */
+    fixture_start_node(other);
+    wait_for(NULL);
+}
+
+static void test_an_arbiter_is_replaced(void **state)
+{
+    (void)state;
+    unsigned nic = lost;
+    lost = LAB_NICS;
+    fixture_kill_node(lost);
+    move("", ".lost");
+    if (!twinstep("nic replace %s --yes", name_of(lost))) {
+        print_error("%s\n", said);
+        fail();
+    }
+    expect_said("its voter votes");
+    lost = nic;
+    test_its_voter_makes_a_majority(state);
 }
 
 static void test_the_lost_disk_is_refused(void **state)
@@ -168,6 +200,8 @@ int main(void)
         cmocka_unit_test(test_what_is_not_lost_is_not_replaced),
         cmocka_unit_test(test_a_blank_disk_comes_in_sync),
         cmocka_unit_test(test_it_takes_over),
+        cmocka_unit_test(test_its_voter_makes_a_majority),
+        cmocka_unit_test(test_an_arbiter_is_replaced),
         cmocka_unit_test(test_the_lost_disk_is_refused),
     };
     return fixture_run(tests);

@@ -239,7 +239,7 @@ static void test_format_blank_disk_of_formed_node_is_refused(void **state)
 }
 
 /* What `twinstep nic replace nic2` does. */
-static enum ts_err replace(struct fixture *f, const struct ts_incarnation *listed)
+static enum ts_err replace(struct fixture *f, const struct format_listed *listed)
 {
     struct format_env env = {.replica = fake_replica, .step = count_step, .arg = f};
     const struct cfg_node *node = &f->cluster.nodes[1];
@@ -252,42 +252,36 @@ static enum ts_err replace(struct fixture *f, const struct ts_incarnation *liste
     return err != TS_OK ? err : format_replace_finish(f->run, &f->cluster, &g, node, &env, &f->why);
 }
 
-/* Goal: a lost disk gets new incarnations that remember which they replace, and no voter; other
- * nodes keep theirs; a disk with data, and an arbiter's, is refused. */
-static void test_format_replace_gives_new_incarnations_and_no_voter(void **state)
+/* Goal: a lost disk gets new incarnations that remember which they replace; other nodes keep
+ * theirs; a disk with data is refused. */
+static void test_format_replace_gives_new_incarnations(void **state)
 {
     struct fixture *f = *state;
-    struct ts_incarnation listed[TS_GROUPS_MAX] = {{0}};
+    struct format_listed listed = {0};
     struct format_genesis before;
     struct format_genesis after;
-    char path[TS_PATH_MAX];
-    struct format_env env = {.replica = fake_replica, .step = count_step, .arg = f};
     assert_int_equal(form(f, &before), TS_OK);
-    assert_int_equal(replace(f, listed), TS_ERR_EXISTS);
+    assert_int_equal(replace(f, &listed), TS_ERR_EXISTS);
     assert_non_null(strstr(f->why.text, "not blank"));
-    assert_int_equal(format_replace(f->run, &f->cluster, &before, &f->cluster.nodes[2], listed,
-                                    false, &env, &f->why),
-                     TS_ERR_REFUSED);
     remove_in(f, "nic2");
-    listed[1].v = 77; /* that group's register lists another one by now */
-    assert_int_equal(replace(f, listed), TS_OK);
+    listed.replica[1].v = 77; /* that group's register lists another one by now */
+    assert_int_equal(replace(f, &listed), TS_OK);
     assert_int_equal(format_genesis_load(f->run, &f->cluster, &after, &f->why), TS_OK);
     assert_int_equal(after.replaces[0][1].v, before.replica[0][1].v);
     assert_int_equal(after.replaces[1][1].v, 77);
     assert_int_not_equal(after.replica[0][1].v, before.replica[0][1].v);
     assert_int_equal(after.replica[0][0].v, before.replica[0][0].v);
-    assert_true(after.voter_lost[1] && !after.voter_lost[0] && !after.replacing[1]);
+    assert_true(after.voter_replaces[0].v == 0 && !after.replacing[1]);
+    assert_int_equal(after.voter_replaces[1].v, before.voter[1].v);
+    assert_int_not_equal(after.voter[1].v, before.voter[1].v);
+    assert_incarnation(f, "nic2/voter/identity", after.voter[1]);
     assert_incarnation(f, "nic2/groups/kv/record", after.replica[0][1]);
-    assert_int_equal(ts_path(path, NULL, f->run, "nic2/voter"), TS_OK);
-    assert_int_equal(access(path, F_OK), -1);
-    assert_int_equal(ts_path(path, NULL, f->run, "nic2/%s", FORMAT_VOTER_LOST), TS_OK);
-    assert_int_equal(access(path, F_OK), 0);
     assert_int_equal(form(f, &after), TS_OK); /* `up` finds it complete */
 
     /* It is lost, too. */
     remove_in(f, "nic2");
-    listed[1].v = 0;
-    assert_int_equal(replace(f, listed), TS_OK);
+    listed.replica[1].v = 0;
+    assert_int_equal(replace(f, &listed), TS_OK);
     struct format_genesis third;
     assert_int_equal(format_genesis_load(f->run, &f->cluster, &third, &f->why), TS_OK);
     assert_int_equal(third.replaces[1][1].v, after.replica[1][1].v);
@@ -298,7 +292,7 @@ static void test_format_replace_gives_new_incarnations_and_no_voter(void **state
 static void test_format_replace_killed_at_every_step_is_completed(void **state)
 {
     struct fixture *f = *state;
-    const struct ts_incarnation listed[TS_GROUPS_MAX] = {{0}};
+    const struct format_listed listed = {0};
     struct format_genesis first;
     for (unsigned k = 1;; k++) {
         remove_tree(f->run);
@@ -308,7 +302,7 @@ static void test_format_replace_killed_at_every_step_is_completed(void **state)
         pid_t pid = fork();
         if (pid == 0) {
             f->die_at = k;
-            (void)replace(f, listed);
+            (void)replace(f, &listed);
             _exit(0);
         }
         int status = 0;
@@ -320,7 +314,7 @@ static void test_format_replace_killed_at_every_step_is_completed(void **state)
         }
         struct format_genesis begun;
         assert_int_equal(format_genesis_load(f->run, &f->cluster, &begun, &f->why), TS_OK);
-        assert_int_equal(replace(f, listed), TS_OK);
+        assert_int_equal(replace(f, &listed), TS_OK);
         struct format_genesis g;
         assert_int_equal(format_genesis_load(f->run, &f->cluster, &g, &f->why), TS_OK);
         assert_int_equal(g.replaces[0][1].v, first.replica[0][1].v);
@@ -458,7 +452,7 @@ int main(void)
         TEST(test_format_killed_at_every_step_is_completed),
         TEST(test_format_lost_genesis_is_refused),
         TEST(test_format_blank_disk_of_formed_node_is_refused),
-        TEST(test_format_replace_gives_new_incarnations_and_no_voter),
+        TEST(test_format_replace_gives_new_incarnations),
         TEST(test_format_replace_killed_at_every_step_is_completed),
         TEST(test_format_parts_of_other_genesis_are_refused),
         TEST(test_genesis_load_changed_cluster_is_refused),
