@@ -125,11 +125,13 @@ bool sim_budget_allows_voter_loss(const struct sim *s, int node, bool old_image)
         }
         lost += !sim_replace_voter_counts(s, v);
         for (size_t i = 0; i < d->start_count; i++) {
-            knows = knows || (d->starts[i].owner.kind == REG_OWNER_VOTER &&
-                              d->starts[i].owner.node.v == node &&
-                              d->starts[i].start >= s->node[node].cfgd.disk.durable.start.number);
+            const struct sim_voter_disk *of = &s->node[node].cfgd.disk;
+            knows = knows || (ts_incarnation_eq(d->starts[i].incarnation, of->incarnation) &&
+                              d->starts[i].start >= of->durable.start.number);
         }
-        if (old_image && !knows && sim_replace_voter_counts(s, v)) {
+        /* One that was taken out may be put back, and know less. */
+        if (old_image &&
+            ((!knows && !s->node[v].cfgd.disk.lost) || s->node[v].cfgd.aside != NULL)) {
             return false;
         }
     }

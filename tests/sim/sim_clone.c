@@ -257,10 +257,11 @@ static bool all_know(const struct sim *s, int node)
         bool knows = v == node;
         for (size_t i = 0; i < d->durable.start_count && !d->lost; i++) {
             const struct reg_start *known = &d->durable.starts[i];
-            knows = knows || (known->owner.kind == REG_OWNER_VOTER && known->owner.node.v == node &&
-                              known->start >= s->node[node].cfgd.disk.durable.start.number);
+            const struct sim_voter_disk *of = &s->node[node].cfgd.disk;
+            knows = knows || (ts_incarnation_eq(known->incarnation, of->incarnation) &&
+                              known->start >= of->durable.start.number);
         }
-        if (!knows) {
+        if (!knows || s->node[v].cfgd.aside != NULL) {
             return false;
         }
     }

@@ -36,6 +36,9 @@ static void take_out(struct sim *s, int node)
 {
     struct sim_cfgd *c = cfgd_of(s, node);
     sim_proc_end(s, node, SIM_CFGD, -SIGKILL);
+    if (s->clone.kind == SIM_FAULT_CLONE_VOTER) {
+        sim_clone_end(s); /* what the voters know of the original may change */
+    }
     if (c->aside == NULL) {
         c->aside = malloc(sizeof(*c->aside));
         ts_assert(c->aside != NULL);
@@ -63,6 +66,9 @@ static void put_back(struct sim *s, int node)
 {
     struct sim_cfgd *c = cfgd_of(s, node);
     sim_proc_end(s, node, SIM_CFGD, -SIGKILL);
+    if (s->clone.kind == SIM_FAULT_CLONE_VOTER) {
+        sim_clone_end(s);
+    }
     struct sim_voter_disk former = *c->aside;
     *c->aside = c->disk;
     c->disk = former;
