@@ -75,18 +75,19 @@ bool cfg_set_eq(const struct cfg_set *a, const struct cfg_set *b)
     return true;
 }
 
+/* The comparisons below are made all, whatever the first ones give: there are few. */
+static bool voter_eq(const struct cfg_voter *a, const struct cfg_voter *b)
+{
+    return (a->incarnation.v == b->incarnation.v) & (a->phase == b->phase);
+}
+
 bool cfg_voters_eq(const struct cfg_voters *a, const struct cfg_voters *b)
 {
-    if (a->count != b->count) {
-        return false;
+    bool same = a->count == b->count;
+    for (size_t i = 0; i < TS_VOTERS_MAX; i++) { /* those behind the last are all zero */
+        same &= voter_eq(&a->v[i], &b->v[i]);
     }
-    for (size_t i = 0; i < a->count; i++) {
-        if (!ts_incarnation_eq(a->v[i].incarnation, b->v[i].incarnation) ||
-            a->v[i].phase != b->v[i].phase) {
-            return false;
-        }
-    }
-    return true;
+    return same;
 }
 
 bool cfg_voters_count(const struct cfg_voters *s, uint8_t index, struct ts_incarnation disk)
@@ -107,31 +108,24 @@ uint8_t cfg_voters_joining(const struct cfg_voters *s)
 
 static bool voter_follows(const struct cfg_voter *from, const struct cfg_voter *to)
 {
-    if (!ts_incarnation_eq(from->incarnation, to->incarnation)) {
-        return to->phase == CFG_VOTER_JOINS;
-    }
-    return to->phase == from->phase ||
-           (from->phase == CFG_VOTER_JOINS && to->phase == CFG_VOTER_REWRITTEN) ||
-           (from->phase == CFG_VOTER_REWRITTEN && to->phase == CFG_VOTER_VOTES);
+    bool same = from->incarnation.v == to->incarnation.v;
+    bool next = (from->phase + 1) % (CFG_VOTER_REWRITTEN + 1) == to->phase;
+    bool joins = to->phase == CFG_VOTER_JOINS;
+    return same ? next & !joins : joins;
 }
 
 bool cfg_voters_follow(const struct cfg_voters *from, const struct cfg_voters *to)
 {
-    size_t changed = 0;
-    if (from->count != to->count) {
-        return false;
-    }
     uint8_t joining = cfg_voters_joining(from);
+    size_t changed = 0;
+    bool follow = from->count == to->count;
     for (uint8_t i = 0; i < from->count; i++) {
-        bool same = ts_incarnation_eq(from->v[i].incarnation, to->v[i].incarnation) &&
-                    from->v[i].phase == to->v[i].phase;
-        if (!voter_follows(&from->v[i], &to->v[i]) ||
-            (!same && joining != from->count && joining != i)) {
-            return false;
-        }
+        bool same = voter_eq(&from->v[i], &to->v[i]);
+        bool may = (joining == from->count) | (joining == i);
+        follow &= same | (may & voter_follows(&from->v[i], &to->v[i]));
         changed += !same;
     }
-    return changed <= 1;
+    return follow & (changed <= 1);
 }
 
 bool cfg_config_eq(const struct cfg_config *a, const struct cfg_config *b)
@@ -161,22 +155,19 @@ static bool set_valid(const struct cfg_set *s)
 
 static bool voters_valid(const struct cfg_voters *s)
 {
-    if (s->count > TS_VOTERS_MAX) {
-        return false;
-    }
+    bool valid = s->count <= TS_VOTERS_MAX;
     size_t joining = 0;
-    for (size_t i = 0; i < s->count; i++) {
-        if (s->v[i].incarnation.v == 0 || s->v[i].phase > CFG_VOTER_REWRITTEN) {
-            return false;
-        }
+    for (size_t i = 0; i < TS_VOTERS_MAX; i++) {
+        const struct cfg_voter *v = &s->v[i];
+        bool listed = i < s->count;
+        valid &= (listed == (v->incarnation.v != 0)) & (v->phase <= CFG_VOTER_REWRITTEN);
+        valid &= listed | (v->phase == CFG_VOTER_VOTES);
         for (size_t k = 0; k < i; k++) {
-            if (ts_incarnation_eq(s->v[i].incarnation, s->v[k].incarnation)) {
-                return false;
-            }
+            valid &= !listed | (v->incarnation.v != s->v[k].incarnation.v);
         }
-        joining += s->v[i].phase != CFG_VOTER_VOTES;
+        joining += v->phase != CFG_VOTER_VOTES;
     }
-    return joining <= 1;
+    return valid & (joining <= 1);
 }
 
 bool cfg_config_valid(const struct cfg_config *c)

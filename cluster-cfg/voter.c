@@ -451,8 +451,7 @@ static const struct reg_start *start_at(const struct voter *v, size_t n)
 static void on_starts_ask(struct voter *v, const struct voter_event *ev, struct voter_effects *fx)
 {
     const struct reg_start *start = start_at(v, ev->msg->starts_ask.index);
-    if (!v->ready ||
-        (enrols(v) && !knows_starts(v, &(struct reg_owner){.kind = REG_OWNER_VOTER}))) {
+    if (!v->ready || !knows_starts(v, &(struct reg_owner){.kind = REG_OWNER_VOTER})) {
         return; /* it may be an old image, or blank itself: it is asked again */
     }
     struct reg_msg msg = {.type = REG_MSG_STARTS_TELL,
@@ -573,14 +572,14 @@ bool voter_is_ready(const struct voter *v)
 bool voter_is_joining(const struct voter *v)
 {
     bool joining = false;
-    for (size_t i = 0; i < v->slot_count && enrols(v); i++) {
+    for (size_t i = 0; i < v->slot_count; i++) {
         const struct voter_slot *s = &voter_slots(v)[i];
         struct cfg_voters voters;
         enum cfg_voter_phase phase = CFG_VOTER_JOINS;
         bool listed = lists_this(v, &s->rec.value, &voters, &phase);
-        joining = joining || !listed || phase != CFG_VOTER_VOTES;
+        joining |= !listed | (phase != CFG_VOTER_VOTES);
     }
-    return joining;
+    return enrols(v) & joining;
 }
 
 bool voter_wants_copy(const struct voter *v)

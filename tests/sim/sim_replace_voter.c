@@ -126,7 +126,14 @@ bool sim_replace_voter_any(const struct sim *s)
 void sim_replace_voter_look(struct sim *s, int node)
 {
     struct sim_cfgd *c = cfgd_of(s, node);
-    if ((s->plan.kinds >> SIM_FAULT_REPLACE_VOTER & 1) == 0 || fits(s, &c->disk, node)) {
+    if ((s->plan.kinds >> SIM_FAULT_REPLACE_VOTER & 1) == 0) {
+        return;
+    }
+    if (c->core != NULL && voter_has_failed(c->core) && !c->disk.lost) {
+        sim_proc_end(s, node, SIM_CFGD,
+                     -SIGKILL); /* a blank disk elsewhere may wait for its vote */
+    }
+    if (fits(s, &c->disk, node)) {
         return;
     }
     if (c->aside != NULL && !c->aside->lost &&
