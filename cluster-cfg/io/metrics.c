@@ -211,6 +211,12 @@ static const struct report_replica *replica_of(const struct sheet *m, const stru
     return kept->has && admin_replica_runs(m->s, g->id) ? &kept->report : NULL;
 }
 
+/* … and its counters, as long as it runs. */
+static const struct report_figures *figures_of(const struct sheet *m, const struct cfg_group *g)
+{
+    return admin_replica_runs(m->s, g->id) ? m->s->figures[g->id.v].report : NULL;
+}
+
 static void put_roles(const struct sheet *m)
 {
     static const char *const ROLES[] = {
@@ -356,7 +362,7 @@ static void put_counter(const struct sheet *m, enum report_counter counter)
     (void)snprintf(name, sizeof(name), "%s_total", report_counter_name(counter));
     family(m, name, "counter", report_counter_text(counter));
     while ((g = next_group(m, &at)) != NULL) {
-        const struct report_figures *f = m->s->figures[g->id.v].report;
+        const struct report_figures *f = figures_of(m, g);
         if (f != NULL) {
             (void)fprintf(m->out, "twinstep_%s{group=\"%s\"} %" PRIu64 "\n", name, g->name,
                           f->counter[counter]);
@@ -400,7 +406,7 @@ static void put_stages(const struct sheet *m)
     family(m, "command_stage_seconds", "histogram",
            "How long clients' commands took at the primary, by stage.");
     while ((g = next_group(m, &at)) != NULL) {
-        const struct report_figures *f = m->s->figures[g->id.v].report;
+        const struct report_figures *f = figures_of(m, g);
         for (unsigned i = 0; f != NULL && i < REPORT_STAGES; i++) {
             put_stage(m, g->name, (enum report_stage)i, &f->stage[i]);
         }

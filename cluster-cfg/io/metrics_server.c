@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <microhttpd.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -15,12 +16,16 @@
 #define CLIENTS_MAX 16U
 #define CLIENT_BYTES_MAX ((size_t)16 << 10) /* of a request, and for its head of an answer */
 #define BACKLOG 16
+/* So long nobody is let in after that has failed. */
+#define STUCK_MS 200
 
 struct metrics_server {
     struct MHD_Daemon *daemon;
     metrics_render_fn *render;
     void *arg;
     uint16_t port;
+    int epoll; /* the library's descriptor */
+    bool stuck;
     uv_poll_t poll;
     uv_timer_t timer;
     unsigned handles; /* not closed yet */
@@ -89,11 +94,32 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *c, const cha
 /* ---- on the loop ---------------------------------------------------------------------------- */
 
 static void on_timer(uv_timer_t *timer);
+static void on_poll(uv_poll_t *poll, int status, int events);
+
+/* Somebody waits to be let in, and the library could not: it has no connection whose end it could
+ * wait for, and leaves its descriptor readable. The loop would call it again and again. */
+static bool is_stuck(const struct metrics_server *s)
+{
+    const union MHD_DaemonInfo *info =
+        MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+    struct pollfd p = {.fd = s->epoll, .events = POLLIN};
+    return info != NULL && info->num_connections == 0 && poll(&p, 1, 0) > 0;
+}
 
 static void run(struct metrics_server *s)
 {
     MHD_UNSIGNED_LONG_LONG ms = 0;
     (void)MHD_run(s->daemon);
+    bool was = s->stuck;
+    s->stuck = is_stuck(s);
+    if (s->stuck) {
+        (void)uv_poll_stop(&s->poll);
+        (void)uv_timer_start(&s->timer, on_timer, STUCK_MS, 0);
+        return;
+    }
+    if (was) {
+        (void)uv_poll_start(&s->poll, UV_READABLE, on_poll);
+    }
     if (MHD_get_timeout(s->daemon, &ms) == MHD_YES) {
         (void)uv_timer_start(&s->timer, on_timer, ms, 0);
     } else {
@@ -173,7 +199,8 @@ static int watch(struct metrics_server *s, uv_loop_t *loop)
     }
     s->timer.data = s;
     s->handles = 1;
-    err = uv_poll_init(loop, &s->poll, info->epoll_fd);
+    s->epoll = info->epoll_fd;
+    err = uv_poll_init(loop, &s->poll, s->epoll);
     if (err == 0) {
         s->poll.data = s;
         s->handles = 2;

@@ -2,8 +2,8 @@
  *
  * The library has no thread here: its one epoll descriptor is watched by the loop, which lets it
  * run when there is something to do. It takes few clients at a time, little from each, and waits
- * for them a few seconds: what a stranger sends is refused or let go without harm to the voter that
- * shares the loop.
+ * for them METRICS_IDLE_S: what a stranger sends is refused or let go without harm to the voter
+ * that shares the loop. When no client can be let in, for want of descriptors, they wait.
  *
  * Not libwebsockets, though a later service may use it: its way into a foreign libuv loop (Debian's
  * 4.1.6) ended the process within minutes, since it closes descriptors that the loop still

@@ -252,6 +252,17 @@ static void test_latency_tells_stages_and_counters(void **state)
     assert_int_equal(json_array_size(buckets), 2);
     assert_true(json_is_null(json_array_get(json_array_get(buckets, 1), 0)));
     json_decref(o);
+    /* In the metrics they end with the replica, as its gauges do. */
+    fill(f);
+    f->state.figures[1] = (struct admin_figures){{NOW_NS - TS_NS_PER_MS}, &figures};
+    for (int runs = 1; runs >= 0; runs--) {
+        f->state.procs.p[1].running = runs == 1;
+        char *text = metrics_text(&f->state, (struct ts_mono){NOW_NS}, 0);
+        assert_non_null(text);
+        assert_int_equal(strstr(text, "_takeovers_total{group=\"kv\"} 2\n") != NULL, runs);
+        assert_int_equal(strstr(text, "_stage_seconds_count{group=\"kv\",") != NULL, runs);
+        free(text);
+    }
 }
 
 /* Goal: each thing that is wrong is told in words. */

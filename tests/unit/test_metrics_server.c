@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -163,6 +164,49 @@ static void test_rude_clients_do_no_harm(void **state)
     free(long_head);
 }
 
+static void count_turn(uv_prepare_t *prepare)
+{
+    ++*(unsigned *)prepare->data;
+}
+
+static void stop_loop(uv_timer_t *timer)
+{
+    uv_stop(timer->loop);
+}
+
+/* Goal: when the process has no descriptor left, who wants to be let in waits, and the loop does
+ * not turn for that all the time. */
+static void test_want_of_descriptors_does_not_spin(void **state)
+{
+    struct fixture *f = *state;
+    struct rlimit before;
+    unsigned turns = 0;
+    uv_prepare_t prepare;
+    uv_timer_t timer;
+    int fd = client(f);
+    int next = dup(fd);
+    assert_true(next >= 0);
+    (void)close(next);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    struct rlimit none = {.rlim_cur = (rlim_t)next, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    prepare.data = &turns;
+    assert_int_equal(uv_prepare_init(&f->loop, &prepare), 0);
+    assert_int_equal(uv_timer_init(&f->loop, &timer), 0);
+    assert_int_equal(uv_prepare_start(&prepare, count_turn), 0);
+    assert_int_equal(uv_timer_start(&timer, stop_loop, 500, 0), 0);
+    (void)uv_run(&f->loop, UV_RUN_DEFAULT);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    uv_close((uv_handle_t *)&prepare, NULL);
+    uv_close((uv_handle_t *)&timer, NULL);
+    (void)uv_run(&f->loop, UV_RUN_NOWAIT);
+    assert_true(turns < 50);
+    static const char GET[] = "GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n";
+    ask(f, fd, GET, sizeof(GET) - 1, BODY);
+    assert_got(f, "200 OK");
+    (void)close(fd);
+}
+
 /* Goal: a port that is taken, and an address that is none, are told with what to do. */
 static void test_open_refused_says_why(void **state)
 {
@@ -184,6 +228,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_get_gives_the_text, setup, teardown),
         cmocka_unit_test_setup_teardown(test_other_requests_are_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rude_clients_do_no_harm, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_want_of_descriptors_does_not_spin, setup, teardown),
         cmocka_unit_test_setup_teardown(test_open_refused_says_why, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
