@@ -191,22 +191,25 @@ static void add_machine(struct bundle *b)
 {
     static const char *const FILES[] = {"/etc/os-release", "/proc/version", "/proc/loadavg",
                                         "/proc/meminfo",   "/proc/uptime",  "/proc/pressure/io"};
-    static const char COMMAND[] = "uname -a; nproc; df -h \"$1\"; df -i \"$1\"; ip -br address; "
-                                  "ls -laR \"$1\" | grep -v ' users$'";
-    char out[64 * 1024];
+    /* Written by the commands themselves, whatever they say and with what status they end. */
+    static const char COMMAND[] =
+        "exec >>\"$2\" 2>&1; uname -a; nproc; df -h \"$1\"; df -i \"$1\"; ip -br address; "
+        "ls -laR \"$1\" | grep -v ' users$'; exit 0";
+    char path[TS_PATH_MAX];
+    char said[256];
     struct ts_why why;
-    const char *argv[] = {"sh", "-c", COMMAND, "sh", b->run, NULL};
+    const char *argv[] = {"sh", "-c", COMMAND, "sh", b->run, path, NULL};
     for (size_t i = 0; i < sizeof(FILES) / sizeof(FILES[0]); i++) {
         char name[NAME_MAX_BYTES];
         (void)snprintf(name, sizeof(name), "machine-%s", strrchr(FILES[i], '/') + 1);
         add_file(b, FILES[i], name, FILES[i]);
     }
     FILE *f = add(b, "uname, disks, addresses, names and sizes of the nodes' files", "machine.txt");
-    if (f != NULL) {
-        enum ts_err err = lab_exec(argv, NULL, out, sizeof(out), &why);
-        (void)fprintf(f, "%s%s", out, err == TS_OK ? "" : "(cut short)\n");
-    }
     finish(b, f);
+    if (f != NULL && (ts_path(path, NULL, b->root, "machine.txt") != TS_OK ||
+                      lab_exec(argv, NULL, said, sizeof(said), &why) != TS_OK)) {
+        b->missing++;
+    }
 }
 
 /* ---- the bundle ---------------------------------------------------------------------------------

@@ -247,7 +247,9 @@ static void test_support_bundle_has_no_secrets(void **state)
     unsigned primary = fixture_primary(&fixture);
     expect(primary, "redis-cli -h $H SET tell-nobody 123454321", "OK");
     expect(primary,
-           "umask 022; $T user add app --role write --dir $RUN >/dev/null && "
+           "umask 022; mkdir $RUN/many && (cd $RUN/many && seq -f 'a-name-of-fifty-bytes-in-a-long-"
+           "list-of-them-%06.0f' 1500 | xargs touch) && $T user add app --role write --dir $RUN "
+           ">/dev/null && "
            "$T support-bundle $NEW.tar.gz --dir $RUN && stat -c %a $NEW.tar.gz",
            "600");
     expect(primary, "tar -xzOf $NEW.tar.gz --wildcards '*/MANIFEST'", "nic2/journal-kv.txt");
@@ -262,6 +264,11 @@ static void test_support_bundle_has_no_secrets(void **state)
         assert_true(strtol(said, NULL, 10) > 0);
     }
     expect(primary, "tar -xzOf $NEW.tar.gz --wildcards '*/nic1/metrics.txt'", "# TYPE twinstep_");
+    expect(primary,
+           "tar -xzOf $NEW.tar.gz --wildcards '*/machine.txt' | grep -c -e a-name-of-fifty -e "
+           "'/arb1/voter:$'; "
+           "rm -r $RUN/many",
+           "1501");
     expect(primary,
            "! tar -xzOf $NEW.tar.gz | grep -a -e 'PRIVATE KEY' -e 123454321 -e BEGIN && "
            "! tar -xzOf $NEW.tar.gz | grep -a -F \"$(cut -d' ' -f5 $RUN/users | tail -1)\" "
