@@ -20,10 +20,15 @@ struct batch {
     uint8_t bytes[ENTRY_BYTES];
 };
 
+#define SMALL_BATCHES 4096U /* as many as one GIVE has at most */
+#define SMALL_BYTES 40U
+
 struct repair {
     struct fix f;
     struct journal *j;
     struct batch log[ENTRIES + 1]; /* by seq */
+    struct journal_batch small[SMALL_BATCHES];
+    uint8_t small_bytes[SMALL_BATCHES][SMALL_BYTES];
     unsigned told;
     bool mended;
 };
@@ -359,9 +364,6 @@ static void test_repair_after_a_cut_is_refused(void **state)
     }
 }
 
-#define SMALL_BATCHES 4096U /* as many as one GIVE has at most */
-#define SMALL_BYTES 40U
-
 /* Goal: however many batches are damaged, one look is enough: a look for each number of them took a
  * minute and a half of the writing thread's time, and more than a failure-timeout for some hundred.
  * What clients wrote looks like records here, and every one of these is passed over. */
@@ -369,12 +371,10 @@ static void test_repair_many_small_batches(void **state)
 {
     struct repair *x = *state;
     struct journal_flaw flaw;
-    struct journal_batch *log = calloc(SMALL_BATCHES, sizeof(*log));
-    uint8_t *bytes = calloc(SMALL_BATCHES, SMALL_BYTES);
+    struct journal_batch *log = x->small;
     struct ts_hash prev = x->log[ENTRIES].b.hash;
-    assert_true(log != NULL && bytes != NULL);
     for (uint64_t i = 0; i < SMALL_BATCHES; i++) {
-        uint8_t *at = bytes + i * SMALL_BYTES;
+        uint8_t *at = x->small_bytes[i];
         memcpy(at, &i, sizeof(i));
         memcpy(at + sizeof(i), "TWSRTWSRTWSR", 12);
         log[i] = (struct journal_batch){.epoch = {1},
@@ -407,8 +407,6 @@ static void test_repair_many_small_batches(void **state)
         assert_int_equal(scrub(x, &flaw), TS_OK);
     }
     check_whole(x, ENTRIES + SMALL_BATCHES);
-    free(log);
-    free(bytes);
 }
 
 struct answer {
