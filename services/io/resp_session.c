@@ -359,7 +359,8 @@ static void refusal(enum resp_owner_kind kind, const struct session_answer *a,
                                "acknowledged are too long; not executed. SESSION.ACK n and "
                                "SESSION.NEXT n, then send it again",
         [SESSION_FULL_TOTAL] = "SESSIONFULL all sessions together keep too many replies; not "
-                               "executed. SESSION.ACK n and SESSION.NEXT n, then send it again",
+                               "executed. SESSION.ACK n, or wait for others to do so when all of "
+                               "this one's are acknowledged; then SESSION.NEXT n and send it again",
         [SESSION_FULL_TABLE] = "SESSIONFULL there are %llu sessions, and no more can be opened "
                                "now; try again later",
         [SESSION_ACKNOWLEDGED] = "SESSIONACKED the replies up to number %llu were acknowledged and "

@@ -125,6 +125,30 @@ static void test_full_disk_leaves_a_gap(void **state)
     assert_int_equal(kv_stop(&full), 0);
 }
 
+/* Goal: a session that has nothing to acknowledge is told that it must wait for others. */
+static void test_full_by_others_says_so(void **state)
+{
+    (void)state;
+    uint16_t at = 0;
+    char id[128];
+    struct kv_process kv = kv_start_loopback(
+        address, &at, (const char *const[]){"--limits", "session-total-bytes=30", NULL});
+    int a = kv_connect(address, at);
+    int b = kv_connect(address, at);
+    open_session(a, id);
+    open_session(b, id);
+    kv_expect(a, "SET t 1\r\n", "+OK\r\n");
+    kv_expect(b, "INCR t\r\n",
+              "-SESSIONFULL all sessions together keep too many replies; not executed. SESSION.ACK "
+              "n, or wait for others to do so when all of this one's are acknowledged; then "
+              "SESSION.NEXT n and send it again [no number]\r\n");
+    kv_expect(a, "SESSION.ACK 1\r\n", "+OK\r\n");
+    kv_expect(b, "SESSION.NEXT 1\r\nINCR t\r\n", "+OK\r\n:2\r\n");
+    close(a);
+    close(b);
+    assert_int_equal(kv_stop(&kv), 0);
+}
+
 /* Goal: NEXT has the same writes sent again answered as they were; others under their numbers are
  * refused. */
 static void test_next_answers_again(void **state)
@@ -292,6 +316,7 @@ int main(void)
         cmocka_unit_test(test_resume_gives_what_was_missed),
         cmocka_unit_test(test_refused_write_leaves_a_gap),
         cmocka_unit_test(test_full_disk_leaves_a_gap),
+        cmocka_unit_test(test_full_by_others_says_so),
         cmocka_unit_test(test_next_answers_again),
         cmocka_unit_test(test_full_window_refuses_until_ack),
         cmocka_unit_test(test_transaction_is_one_write),
