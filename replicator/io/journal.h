@@ -184,9 +184,9 @@ struct journal_place journal_base(struct journal *j);
 uint64_t journal_disk_bytes(struct journal *j);
 uint32_t journal_segment_bytes(const struct journal *j);
 
-/* R2.11: another file of the directory could not be written. When that casts doubt on the disk, it
- * is abandoned and the journal fails, as after an error of its own; otherwise nothing happens. By
- * any thread. */
+/* R2.11: something could not be done with another file of the directory. When that casts doubt on
+ * the disk (TS_ERR_IO, TS_ERR_SYSTEM, TS_ERR_CORRUPT, TS_ERR_SHORT), it is abandoned and the
+ * journal fails, as after an error of its own; otherwise nothing happens. By any thread. */
 void journal_doubt(struct journal *j, enum ts_err err, const struct ts_why *why);
 
 /* The loop that it runs on, and its directory; borrowed. For those who write beside it. */

@@ -596,16 +596,18 @@ static enum ts_err do_some(struct journal *j, struct journal_ops *ops, struct jo
     ts_unreachable();
 }
 
-/* Whether an error casts doubt on the disk. One that is merely full does not: what was reported is
- * safe; nor does a call that the program should not have made. */
+/* Whether an error casts doubt on the disk: these do, and no others. One that is merely full does
+ * not, since what was reported is safe; nor does a call that could not be done for another reason.
+ */
 static bool is_disk_failure(enum ts_err err)
 {
-    return err != TS_ERR_NOSPACE && err != TS_ERR_NOMEM && err != TS_ERR_MALFORMED;
+    return err == TS_ERR_IO || err == TS_ERR_SYSTEM || err == TS_ERR_CORRUPT || err == TS_ERR_SHORT;
 }
 
 enum ts_err journal_distrust(const struct journal *j, enum ts_err err, const struct ts_why *why)
 {
-    if (err != TS_OK && is_disk_failure(err)) {
+    /* A file of the journal that is not there, or is another one, was there before. */
+    if (is_disk_failure(err) || err == TS_ERR_NOT_FOUND || err == TS_ERR_VERSION) {
         ts_dir_abandon(j->dir, why != NULL ? why->text : ts_err_text(err));
     }
     return err;

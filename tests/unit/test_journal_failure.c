@@ -252,6 +252,31 @@ static void test_spare_on_full_disk_does_not_fail(void **state)
     assert_true(f->persisted.v == 1);
 }
 
+/* Goal: what is no failure of the disk does not end trust in it, whatever it is called: a replay
+ * that cannot be, a part of a snapshot that is not there, another release's format. What is, does.
+ */
+static void test_doubt_is_cast_by_disk_failures_only(void **state)
+{
+    struct fix *f = *state;
+    struct ts_why why = {"something else"};
+#define ERR(name, text) name,
+    static const enum ts_err ALL[] = {TS_ERR_LIST(ERR)};
+#undef ERR
+    for (size_t i = 0; i < sizeof(ALL) / sizeof(ALL[0]); i++) {
+        if (ALL[i] != TS_ERR_IO && ALL[i] != TS_ERR_SYSTEM && ALL[i] != TS_ERR_CORRUPT &&
+            ALL[i] != TS_ERR_SHORT) {
+            journal_doubt(f->journal, ALL[i], &why);
+        }
+    }
+    assert_int_equal(fix_append(f, 1, BATCH, 1), TS_OK);
+    fix_wait(f);
+    assert_int_equal(f->failed_calls, 0);
+    assert_int_equal(ts_dir_check_marks(f->path, &why), TS_OK);
+    journal_doubt(f->journal, TS_ERR_SYSTEM, &why);
+    await_failure(f);
+    expect_abandoned(f, "something else");
+}
+
 /* Closes the journal with its spare there, and watches the syncs of the spare and its directory. */
 static void close_and_watch(struct fix *f)
 {
@@ -327,6 +352,7 @@ int main(void)
         T(test_sync_after_failure_is_not_told),
         T(test_nothing_is_taken_after_failure),
         T(test_spare_sync_failure_abandons_the_disk),
+        T(test_doubt_is_cast_by_disk_failures_only),
         T(test_spare_on_full_disk_does_not_fail),
         T(test_open_syncs_found_spare),
         T(test_open_failed_directory_sync_abandons),
