@@ -186,6 +186,22 @@ static void on_snapshot_failed(void *ctx, enum ts_err err, const char *text)
                     "no snapshot was taken, and the journal grows: %s", text);
 }
 
+static void on_transfer_failed(void *ctx, struct ts_nic_id from, enum ts_err err, const char *text)
+{
+    struct replica *r = ctx;
+    const struct cfg_node *n = cfg_cluster_node(&r->start->cluster, from);
+    const char *name = n == NULL ? "?" : n->name;
+    if (err == TS_ERR_CORRUPT) {
+        net_log_limited(&r->start->log, NET_LOG_ERROR, "transfer",
+                        "what %s sent is damaged: %s. Look at the disk of %s, which was asked to "
+                        "look through it; this replica waits for another one",
+                        name, text, name);
+    } else {
+        net_log_limited(&r->start->log, NET_LOG_ERROR, "transfer",
+                        "no snapshot can be had from %s now: %s", name, text);
+    }
+}
+
 static void on_snapshot_broken(void *ctx, const char *text)
 {
     struct replica *r = ctx;
@@ -256,6 +272,7 @@ const struct perform_ops replica_perform_ops = {
     .snapshot_begins = on_snapshot_begins,
     .snapshot_taken = on_snapshot_taken,
     .snapshot_failed = on_snapshot_failed,
+    .transfer_failed = on_transfer_failed,
     .snapshot_broken = on_snapshot_broken,
     .snapshot_loaded = on_snapshot_loaded,
     .snapshot_installed = on_snapshot_installed,

@@ -64,6 +64,9 @@ struct perform_ops {
     void (*snapshot_taken)(void *ctx, const struct repl_mark *mark,
                            const struct snapshot_trailer *t);
     void (*snapshot_failed)(void *ctx, enum ts_err err, const char *text);
+    /* For people: a snapshot that `from` sends can not be had now. TS_ERR_CORRUPT: what it sent is
+     * damaged; TS_ERR_VERSION: it is of a release that this one does not know. */
+    void (*transfer_failed)(void *ctx, struct ts_nic_id from, enum ts_err err, const char *text);
     /* At the start: one is broken, and the one before is tried; the state is this one's. */
     void (*snapshot_broken)(void *ctx, const char *text);
     void (*snapshot_loaded)(void *ctx, const struct snapshot_info *info);
@@ -114,6 +117,8 @@ struct perform_transfer {
     uint64_t giving;           /* bit = NIC: a piece for it is being read */
     struct ts_mono hold_until; /* no newer snapshot is begun before; … */
     struct ts_mono asked_at; /* … asked for last, which is all that counts when there is no room */
+    struct ts_seq gave;      /* the newest that was asked for */
+    struct ts_mono looks_at; /* a look at it that somebody asked for may begin, not before */
     /* … or to this one */
     struct ts_nic_id from;
     struct ts_seq seq;

@@ -4,6 +4,8 @@
  *   OFFER  ─────────────────────→          its journal begins behind what the learner has
  *          ←───────────────────── ASK      from where it stopped, also after a start
  *   PIECE  ─────────────────────→          written aside, synced; then the next ASK
+ *          ←───────────────────── BAD      all of it was there, and damaged: whoever gave it looks
+ *                                          through its disk, and takes another one
  *
  * When all of it is there, and every byte is checked, it is installed under this disk's name,
  * durably, and the process ends: its next start loads it, and begins the journal anew behind it.
@@ -27,6 +29,9 @@
 
 /* A snapshot that is being given is not replaced by newer ones so soon. */
 #define HOLD_NS (10 * TS_NS_PER_S)
+/* From one pass of the scrubber that a transfer asks for to the next: a peer's word costs no more.
+ */
+#define LOOK_AGAIN_NS (60 * TS_NS_PER_S)
 
 enum transfer_work { TRANSFER_GIVE, TRANSFER_LOOK, TRANSFER_WRITE, TRANSFER_CHECK };
 
@@ -66,7 +71,7 @@ static void on_worker(void *arg)
     case TRANSFER_GIVE:
         job->err = snapshot_part_read(dir, job->seq, job->offset, job->data, TRANSFER_PIECE_BYTES,
                                       &job->len, &job->size, &job->why);
-        return; /* it is told, and read again, or another one; a start would find the damage */
+        return; /* no reason to give up the disk: the scrubber looks at it */
     case TRANSFER_LOOK:
         job->err = snapshot_part_size(dir, job->seq, &job->offset, &job->why);
         /* Each was synced before the next was asked for: a crash tore the last one at most. */
@@ -97,10 +102,33 @@ static void ask(struct perform_replica *r)
 static bool begin_job(struct perform_replica *r, enum transfer_work kind, struct ts_nic_id peer,
                       const struct transfer_msg *m);
 
+static bool is_damage(enum ts_err err)
+{
+    return err == TS_ERR_CORRUPT || err == TS_ERR_IO || err == TS_ERR_SHORT;
+}
+
+/* What this replica gives may be damaged: the scrubber says, and gets rid of it. */
+static void look_at_own(struct perform_replica *r)
+{
+    struct perform_transfer *t = &r->transfer;
+    struct ts_mono now = r->scrub.now;
+    if (!ts_mono_lt(now, t->looks_at)) {
+        t->looks_at = ts_mono_add(now, LOOK_AGAIN_NS);
+        perform_scrub_again(r);
+    }
+}
+
 static void given(struct perform_replica *r, const struct transfer_job *job)
 {
     r->transfer.giving &= ~(1ULL << job->peer.v);
+    if (job->err == TS_ERR_NOT_FOUND) {
+        return; /* a newer one has replaced it, which is offered next */
+    }
     if (job->err != TS_OK) {
+        r->ops->scrub_found(r->perform.ctx, job->why.text);
+        if (is_damage(job->err)) {
+            look_at_own(r);
+        }
         return;
     }
     struct transfer_msg m = {.type = TRANSFER_MSG_PIECE,
@@ -126,7 +154,7 @@ static void install(struct perform_replica *r, struct ts_seq seq)
     if (err != TS_OK) {
         r->transfer.known = false;
         journal_doubt(r->journal, err, &why);
-        r->ops->snapshot_failed(r->perform.ctx, err, why.text);
+        r->ops->transfer_failed(r->perform.ctx, r->transfer.from, err, why.text);
         return;
     }
     r->ops->snapshot_installed(r->perform.ctx, seq);
@@ -140,7 +168,11 @@ static void taken(struct perform_replica *r, const struct transfer_job *job)
     t->busy = false;
     t->known = job->err == TS_OK;
     if (job->err != TS_OK) {
-        r->ops->snapshot_failed(r->perform.ctx, job->err, job->why.text);
+        r->ops->transfer_failed(r->perform.ctx, job->peer, job->err, job->why.text);
+        if (job->kind == TRANSFER_CHECK && job->err == TS_ERR_CORRUPT) {
+            struct transfer_msg m = {.type = TRANSFER_MSG_BAD, .snapshot = job->seq};
+            tell(r, job->peer, &m);
+        }
         return; /* the next offer begins with what is there then */
     }
     if (!is_lacked(r)) {
@@ -233,7 +265,16 @@ static void on_ask(struct perform_replica *r, struct ts_nic_id peer, const struc
     if ((t->giving & bit) == 0 && repl_role(r->perform.core) == REPL_ROLE_PRIMARY) {
         t->hold_until = ts_mono_add(now, HOLD_NS);
         t->asked_at = now;
+        t->gave = m->snapshot;
         t->giving |= begin_job(r, TRANSFER_GIVE, peer, m) ? bit : 0;
+    }
+}
+
+/* Believed no further than that a look is worth it: the scrubber finds out. */
+static void on_bad(struct perform_replica *r, const struct transfer_msg *m)
+{
+    if (ts_seq_eq(m->snapshot, r->transfer.gave)) {
+        look_at_own(r);
     }
 }
 
@@ -243,9 +284,14 @@ static void on_piece(struct perform_replica *r, struct ts_nic_id peer, const str
     bool expected = t->known && !t->busy && ts_nic_eq(t->from, peer) &&
                     ts_seq_eq(t->seq, m->snapshot) && is_lacked(r);
     if (expected && m->bytes.len == 0) {
-        /* All of it was here, and the process ended before it was installed; or what is here is not
-         * a part of that, which the installing finds out. */
-        t->busy = begin_job(r, TRANSFER_CHECK, peer, m);
+        /* What is here is longer than that snapshot: a part of another one, which is no use. */
+        bool longer = t->offset > 0 && t->offset != m->offset;
+        t->offset = longer ? 0 : t->offset;
+        if (longer) {
+            ask(r);
+        } else if (t->offset > 0) {
+            t->busy = begin_job(r, TRANSFER_CHECK, peer, m);
+        }
     } else if (expected && t->offset == m->offset) {
         t->busy = begin_job(r, TRANSFER_WRITE, peer, m);
     }
@@ -268,6 +314,9 @@ enum ts_err perform_transfer_frame(struct perform_replica *r, struct ts_nic_id p
         break;
     case TRANSFER_MSG_PIECE:
         on_piece(r, peer, &m);
+        break;
+    case TRANSFER_MSG_BAD:
+        on_bad(r, &m);
         break;
     }
     return TS_OK;

@@ -90,6 +90,12 @@ static enum ts_err adopt(int fd, const char *path, struct ts_seq seq,
         return err;
     }
     err = snapshot_header_decode(&h, mem, sizeof(mem));
+    if (err == TS_ERR_VERSION) {
+        return ts_why(why, err,
+                      "%s has a format that this release does not know; use the release of the "
+                      "replica that sent it, or a newer one",
+                      path);
+    }
     if (err != TS_OK || h.group.v != group.v || !ts_seq_eq(h.mark.pos.seq, seq)) {
         return ts_why(why, TS_ERR_CORRUPT, "%s is not the snapshot that was offered", path);
     }
@@ -123,6 +129,7 @@ enum ts_err snapshot_part_check(const char *dir, struct ts_seq seq,
     }
     if (err == TS_ERR_CORRUPT || err == TS_ERR_SHORT) {
         (void)ts_disk_unlink(part);
+        return ts_why(why, TS_ERR_CORRUPT, "the snapshot at entry %" PRIu64 " is not whole", seq.v);
     }
     return err;
 }

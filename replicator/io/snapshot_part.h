@@ -17,7 +17,8 @@ enum ts_err snapshot_part_write(const char *dir, struct ts_seq seq, uint64_t off
 enum ts_err snapshot_part_size(const char *dir, struct ts_seq seq, uint64_t *bytes,
                                struct ts_why *why) TS_MUST_USE;
 /* All is there: writes this disk's header and makes it durable, checks every byte. It is removed
- * when it is not whole (TS_ERR_CORRUPT): it comes again. TS_ERR_IO of a sync ends trust. Blocks. */
+ * when it is not whole (TS_ERR_CORRUPT): it comes again. TS_ERR_VERSION: of a release that this one
+ * does not know; it stays. TS_ERR_IO of a sync ends trust. Blocks. */
 enum ts_err snapshot_part_check(const char *dir, struct ts_seq seq,
                                 struct ts_incarnation incarnation, struct ts_group_id group,
                                 struct ts_why *why) TS_MUST_USE;

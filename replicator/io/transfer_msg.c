@@ -8,6 +8,9 @@ void transfer_msg_encode(const struct transfer_msg *m, struct ts_writer *w)
         ts_put_hash(w, m->base.hash);
         return;
     }
+    if (m->type == TRANSFER_MSG_BAD) {
+        return;
+    }
     ts_put_u64(w, m->offset);
     if (m->type == TRANSFER_MSG_PIECE) {
         ts_put_u64(w, m->size);
@@ -25,7 +28,7 @@ enum ts_err transfer_msg_decode(struct transfer_msg *m, uint8_t type, struct ts_
     if (m->type == TRANSFER_MSG_OFFER) {
         m->base.seq.v = ts_get_u64(&r);
         m->base.hash = ts_get_hash(&r);
-    } else {
+    } else if (m->type != TRANSFER_MSG_BAD) {
         m->offset = ts_get_u64(&r);
     }
     if (m->type == TRANSFER_MSG_PIECE) {

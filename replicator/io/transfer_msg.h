@@ -10,6 +10,7 @@ enum transfer_msg_type {
     TRANSFER_MSG_OFFER = 60, /* what you lack is in my snapshot only */
     TRANSFER_MSG_ASK = 61,   /* give me your snapshot from here on */
     TRANSFER_MSG_PIECE = 62, /* … here it is */
+    TRANSFER_MSG_BAD = 63,   /* what you gave is damaged: look at your disk */
 };
 
 /* Bytes of a snapshot file in one PIECE. */
@@ -33,7 +34,7 @@ enum ts_err transfer_msg_decode(struct transfer_msg *m, uint8_t type,
                                 struct ts_bytes frame) TS_MUST_USE;
 static inline bool transfer_msg_is(uint8_t type)
 {
-    return type >= TRANSFER_MSG_OFFER && type <= TRANSFER_MSG_PIECE;
+    return type >= TRANSFER_MSG_OFFER && type <= TRANSFER_MSG_BAD;
 }
 
 #endif

@@ -8,7 +8,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    for (unsigned t = TRANSFER_MSG_OFFER; t <= TRANSFER_MSG_PIECE; t++) {
+    for (unsigned t = TRANSFER_MSG_OFFER; t <= TRANSFER_MSG_BAD; t++) {
         uint8_t type = (uint8_t)t;
         struct transfer_msg m;
         if (transfer_msg_decode(&m, type, (struct ts_bytes){data, size}) != TS_OK) {

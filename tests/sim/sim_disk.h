@@ -145,6 +145,7 @@ void sim_snapshot_check_found(struct sim *s, int node);
 void sim_snapshot_begins(void *ctx, const struct repl_mark *mark);
 void sim_snapshot_taken(void *ctx, const struct repl_mark *mark, const struct snapshot_trailer *t);
 void sim_snapshot_failed(void *ctx, enum ts_err err, const char *text);
+void sim_transfer_failed(void *ctx, struct ts_nic_id from, enum ts_err err, const char *text);
 void sim_snapshot_broken(void *ctx, const char *text);
 void sim_snapshot_loaded(void *ctx, const struct snapshot_info *info);
 void sim_snapshot_installed(void *ctx, struct ts_seq seq);

@@ -367,6 +367,7 @@ const struct perform_ops sim_replica_ops = {
     .snapshot_begins = sim_snapshot_begins,
     .snapshot_taken = sim_snapshot_taken,
     .snapshot_failed = sim_snapshot_failed,
+    .transfer_failed = sim_transfer_failed,
     .snapshot_broken = sim_snapshot_broken,
     .snapshot_loaded = sim_snapshot_loaded,
     .snapshot_installed = sim_snapshot_installed,

@@ -124,14 +124,34 @@ void sim_snapshot_taken(void *ctx, const struct repl_mark *mark, const struct sn
     sim_note(r->sim, r->node, "has a snapshot at seq %llu", (unsigned long long)mark->pos.seq.v);
 }
 
+static bool is_good(const struct sim_disk *d)
+{
+    return !d->lost && !d->volume.latent && !d->volume.dead;
+}
+
 void sim_snapshot_failed(void *ctx, enum ts_err err, const char *text)
 {
     const struct sim_replica *r = ctx;
     const struct sim_disk *d = &r->disk;
     sim_note(r->sim, r->node, "takes no snapshot: %s", text);
     bool full = err == TS_ERR_NOSPACE && d->volume.found_full;
-    if (!full && !d->lost && !d->volume.latent && !d->volume.dead) {
+    if (!full && is_good(d)) {
         sim_fail(r->sim, SIM_CHECK_DISK, "%s cannot write a snapshot to a good disk: %s",
+                 sim_node_name(r->sim, r->node), text);
+    }
+}
+
+/* What was sent is as good as the disk that it is of. */
+void sim_transfer_failed(void *ctx, struct ts_nic_id from, enum ts_err err, const char *text)
+{
+    const struct sim_replica *r = ctx;
+    const struct sim_disk *d = &r->disk;
+    bool full = err == TS_ERR_NOSPACE && d->volume.found_full;
+    bool sent_bad = err == TS_ERR_CORRUPT && !is_good(&r->sim->node[from.v - 1].replica.disk);
+    sim_note(r->sim, r->node, "gets no snapshot from %s: %s",
+             sim_node_name(r->sim, (int)from.v - 1), text);
+    if (!full && !sent_bad && is_good(d)) {
+        sim_fail(r->sim, SIM_CHECK_DISK, "%s cannot keep a snapshot on a good disk: %s",
                  sim_node_name(r->sim, r->node), text);
     }
 }
