@@ -185,6 +185,12 @@ void replica_full(const struct replica *r, char out[REPLICA_WHY_MAX])
         unsigned long long limit = perform_room_limit(&r->p) >> 20;
         unsigned long long use = room->use >> 20;
         unsigned long long left = room->free >> 20;
+        char kept[80] = "";
+        unsigned long long kept_mib = (room->look.kept >> 20) + 1;
+        if (room->look.kept > 0) {
+            (void)snprintf(kept, sizeof(kept), "remove diverged-* and suspect-* (%llu MiB), ",
+                           kept_mib);
+        }
         if (whose.v != 0) {
             (void)snprintf(text, sizeof(text),
                            "group %s has no room on the disk of %s: free space there, raise "
@@ -192,14 +198,14 @@ void replica_full(const struct replica *r, char out[REPLICA_WHY_MAX])
                            group, name);
         } else if (use + left < limit) {
             (void)snprintf(text, sizeof(text),
-                           "the disk of %s has %llu MiB left, too little for group %s: free "
+                           "the disk of %s has %llu MiB left, too little for group %s: %sfree "
                            "space, or remove keys",
-                           name, left, group);
+                           name, left, group, kept);
         } else {
             (void)snprintf(text, sizeof(text),
-                           "group %s takes %llu of %llu MiB on %s: raise disk-limit, or remove "
+                           "group %s takes %llu of %llu MiB on %s: %sraise disk-limit, or remove "
                            "keys",
-                           group, use, limit, name);
+                           group, use, limit, name, kept);
         }
     }
     (void)snprintf(out, REPLICA_WHY_MAX, "%.159s", text);

@@ -134,6 +134,7 @@ struct perform_room_look {
     uint64_t free;      /* … and what is left of it */
     uint64_t snapshots; /* but one that is being written */
     uint64_t newest;    /* of these */
+    uint64_t kept;      /* for people, since results differed */
     uint64_t journal;   /* when the look began */
 };
 

@@ -4,6 +4,8 @@
  * which make room.
  *
  *   use     = segments of the journal + snapshots + what comes from another replica in parts
+ *             + what was kept for people when results differed (perform_divergence.c), until they
+ *             remove it
  *   needed  = use + the next snapshot, about as long as the newest
  *
  *             0            80 %        - 4 segments   limit
@@ -68,6 +70,10 @@ static int on_name(void *arg, const char *name)
 {
     struct perform_room_job *job = arg;
     size_t len = strlen(name);
+    if (strncmp(name, "diverged-", 9) == 0 || strncmp(name, "suspect-", 8) == 0) {
+        job->look.kept += size_of(journal_dir(job->journal), name);
+        return 0;
+    }
     bool unfinished = len > 4 && strcmp(name + len - 4, ".new") == 0; /* it is the next snapshot */
     if (strncmp(name, "snapshot-", 9) != 0 || unfinished) {
         return 0;
@@ -120,7 +126,7 @@ static enum disk_room judge_own(struct perform_replica *r)
     uint64_t grown = journal > look->journal ? journal - look->journal : 0;
     uint64_t next = look->newest + look->newest / 4;
     uint64_t kept = (uint64_t)KEPT_SEGMENTS * journal_segment_bytes(r->journal);
-    room->use = journal + look->snapshots;
+    room->use = journal + look->snapshots + look->kept;
     room->free = look->free > grown ? look->free - grown : 0;
     enum disk_room own = judge(room->use + next, perform_room_limit(r), kept);
     /* What is left is to be more than the next snapshot; twice as much, and four segments, is well.

@@ -121,22 +121,47 @@ static void test_limit_by_steps(void **state)
     assert_int_equal(x->said.room, DISK_ROOM_NONE);
 }
 
+static void make_file(const struct replica *x, const char *name, uint64_t bytes)
+{
+    char path[TS_PATH_MAX];
+    assert_int_equal(ts_path(path, NULL, x->journal.path, "%s", name), TS_OK);
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    assert_int_equal(ftruncate(fileno(f), (off_t)bytes), 0);
+    assert_int_equal(fclose(f), 0);
+}
+
 /* Goal: people are told before, when the kept segments are little beside the limit. */
 static void test_limit_is_told_before(void **state)
 {
     struct replica *x = *state;
     x->r.room.limit = SEGMENTS(40);
     x->r.room.look.snapshots = 0;
-    char path[TS_PATH_MAX];
-    assert_int_equal(ts_path(path, NULL, x->journal.path, "snapshot-00000000000000000009"), TS_OK);
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    assert_int_equal(ftruncate(fileno(f), (off_t)SEGMENTS(15)), 0);
-    assert_int_equal(fclose(f), 0);
+    make_file(x, "snapshot-00000000000000000009", SEGMENTS(15));
     look(x);
     assert_int_equal(x->r.room.look.newest, SEGMENTS(15));
     assert_int_equal(room_of(x), DISK_ROOM_SHORT); /* 2 + 15, and the next one: 18.75 */
     assert_true(perform_room_takes(&x->r, true));
+}
+
+/* Goal: what is kept for people when results differed takes room like everything else, and is no
+ * snapshot, by which the next one is judged. */
+static void test_what_is_kept_counts(void **state)
+{
+    struct replica *x = *state;
+    x->r.room.limit = SEGMENTS(40);
+    look(x);
+    assert_int_equal(room_of(x), DISK_ROOM_WELL);
+    uint64_t use = x->r.room.use;
+    make_file(x, "diverged-00000000000000000009", SEGMENTS(20));
+    make_file(x, "suspect-00000000000000000008", SEGMENTS(14));
+    make_file(x, "suspect", 64);
+    look(x);
+    assert_int_equal(x->r.room.use, use + SEGMENTS(34));
+    assert_int_equal(x->r.room.look.kept, SEGMENTS(34));
+    assert_int_equal(x->r.room.look.newest, 0);
+    assert_int_equal(room_of(x), DISK_ROOM_FULL); /* 36 of 40, of which 4 are kept free */
+    assert_false(perform_room_takes(&x->r, true));
 }
 
 /* Goal: without a limit of its own a group takes half of the file system. */
@@ -220,6 +245,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_limit_by_steps, setup_replica, teardown_replica),
         cmocka_unit_test_setup_teardown(test_limit_is_told_before, setup_replica, teardown_replica),
+        cmocka_unit_test_setup_teardown(test_what_is_kept_counts, setup_replica, teardown_replica),
         cmocka_unit_test_setup_teardown(test_limit_is_half_of_the_file_system, setup_replica,
                                         teardown_replica),
         cmocka_unit_test_setup_teardown(test_order_without_room_is_refused, setup_replica,
