@@ -118,7 +118,9 @@ struct perform_transfer {
     struct ts_mono hold_until; /* no newer snapshot is begun before; … */
     struct ts_mono asked_at; /* … asked for last, which is all that counts when there is no room */
     struct ts_seq gave;      /* the newest that was asked for */
-    struct ts_mono looks_at; /* a look at it that somebody asked for may begin, not before */
+    struct ts_mono looks_at;  /* a look at it that somebody asked for may begin, not before */
+    struct ts_seq bad;        /* somebody says that this one is damaged, … */
+    struct ts_mono bad_until; /* … and it is not offered before */
     /* … or to this one */
     struct ts_nic_id from;
     struct ts_seq seq;

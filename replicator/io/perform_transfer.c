@@ -33,6 +33,9 @@
  */
 #define LOOK_AGAIN_NS (60 * TS_NS_PER_S)
 
+/* One that is said to be damaged is not offered again before: the scrubber is at it. */
+#define BAD_NS (10 * TS_NS_PER_S)
+
 enum transfer_work { TRANSFER_GIVE, TRANSFER_LOOK, TRANSFER_WRITE, TRANSFER_CHECK };
 
 struct transfer_job {
@@ -235,7 +238,9 @@ void perform_transfer_offer(struct perform_replica *r, struct ts_nic_id peer)
     struct journal_place base = journal_base(r->journal);
     struct transfer_msg m = {
         .type = TRANSFER_MSG_OFFER, .snapshot = r->snapshot.newest, .base = {base.seq, base.hash}};
-    if (!ts_seq_lt(m.snapshot, base.seq)) {
+    bool bad =
+        ts_seq_eq(m.snapshot, r->transfer.bad) && ts_mono_lt(r->scrub.now, r->transfer.bad_until);
+    if (!ts_seq_lt(m.snapshot, base.seq) && !bad) {
         tell(r, peer, &m);
     }
 }
@@ -273,7 +278,10 @@ static void on_ask(struct perform_replica *r, struct ts_nic_id peer, const struc
 /* Believed no further than that a look is worth it: the scrubber finds out. */
 static void on_bad(struct perform_replica *r, const struct transfer_msg *m)
 {
-    if (ts_seq_eq(m->snapshot, r->transfer.gave)) {
+    struct perform_transfer *t = &r->transfer;
+    if (ts_seq_eq(m->snapshot, t->gave)) {
+        t->bad = m->snapshot;
+        t->bad_until = ts_mono_add(r->scrub.now, BAD_NS);
         look_at_own(r);
     }
 }

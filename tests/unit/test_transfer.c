@@ -334,6 +334,30 @@ static void test_word_of_damage_begins_a_look(void **state)
     assert_true(x->r.scrub.again);
 }
 
+/* Goal: one that is said to be damaged is not offered again and again while it is looked at. */
+static void test_bad_snapshot_is_not_offered_at_once(void **state)
+{
+    struct replica *x = *state;
+    struct ts_nic_id peer = {PEER};
+    struct transfer_msg bad = {.type = TRANSFER_MSG_BAD, .snapshot = {SEQ}};
+    become_primary(x->w, false);
+    x->r.scrub.now = x->w->now;
+    x->r.snapshot.newest.v = SEQ;
+    perform_transfer_offer(&x->r, peer);
+    assert_int_equal(x->sent, 1);
+    ask_for(x, SEQ);
+    hear(x, &bad);
+    perform_transfer_offer(&x->r, peer);
+    assert_int_equal(x->sent, 1);
+    x->r.snapshot.newest.v = SEQ + 1; /* a new one is */
+    perform_transfer_offer(&x->r, peer);
+    assert_int_equal(x->sent, 2);
+    x->r.snapshot.newest.v = SEQ; /* and that one, in case it was not so */
+    x->r.scrub.now = ts_mono_add(x->w->now, 11 * TS_NS_PER_S);
+    perform_transfer_offer(&x->r, peer);
+    assert_int_equal(x->sent, 3);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup_replica, teardown_replica)
@@ -345,6 +369,7 @@ int main(void)
         T(test_end_before_the_parts_begins_anew),
         T(test_unreadable_snapshot_is_told_by_the_giver),
         T(test_word_of_damage_begins_a_look),
+        T(test_bad_snapshot_is_not_offered_at_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
