@@ -96,20 +96,36 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *c, const cha
 static void on_timer(uv_timer_t *timer);
 static void on_poll(uv_poll_t *poll, int status, int events);
 
+static unsigned clients(const struct metrics_server *s)
+{
+    const union MHD_DaemonInfo *info =
+        MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
+    return info == NULL ? 0 : info->num_connections;
+}
+
 /* Somebody waits to be let in, and the library could not: it has no connection whose end it could
  * wait for, and leaves its descriptor readable. The loop would call it again and again. */
 static bool is_stuck(const struct metrics_server *s)
 {
-    const union MHD_DaemonInfo *info =
-        MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS);
     struct pollfd p = {.fd = s->epoll, .events = POLLIN};
-    return info != NULL && info->num_connections == 0 && poll(&p, 1, 0) > 0;
+    return clients(s) == 0 && poll(&p, 1, 0) > 0;
+}
+
+/* At its limit the library listens no more, and begins again in the run after one in which a
+ * connection ended: nothing else would call that. */
+static void serve(struct metrics_server *s)
+{
+    unsigned before;
+    do {
+        before = clients(s);
+        (void)MHD_run(s->daemon);
+    } while (clients(s) < before);
 }
 
 static void run(struct metrics_server *s)
 {
     MHD_UNSIGNED_LONG_LONG ms = 0;
-    (void)MHD_run(s->daemon);
+    serve(s);
     bool was = s->stuck;
     s->stuck = is_stuck(s);
     if (s->stuck) {
