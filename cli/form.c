@@ -182,6 +182,12 @@ enum ts_err cli_form(const struct cli_form *f, bool *first, struct ts_why *why)
         }
     }
     err = err != TS_OK ? err : make_certificates(f, why);
+    for (size_t i = 0; i < f->cluster->node_count && err == TS_OK; i++) {
+        /* A replacement that was broken off ends here: what starts now is never made again. */
+        if (f->chosen[i] && g.replacing[i]) {
+            err = format_replace_finish(f->run, f->cluster, &g, &f->cluster->nodes[i], &ENV, why);
+        }
+    }
     err = err != TS_OK ? err : copy_config(f, why);
     return err != TS_OK ? err : format_finish(f->run, f->cluster, f->chosen, &ENV, why);
 }

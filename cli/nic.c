@@ -270,6 +270,7 @@ static bool look_at(const struct nic *n, const json_t *merged, size_t index, cha
     const char *why = "";
     int64_t own = -1;
     int64_t newest = 0;
+    bool leads_or_follows = false;
     size_t i;
     json_t *r;
     json_array_foreach(json_object_get(g, "replicas"), i, r)
@@ -277,11 +278,14 @@ static bool look_at(const struct nic *n, const json_t *merged, size_t index, cha
         int64_t committed = cli_number(r, "committed");
         newest = committed > newest ? committed : newest;
         if (strcmp(cli_string(r, "node", ""), n->name) == 0) {
+            const char *role = cli_string(r, "role", "");
             own = committed;
             why = cli_string(r, "why", "");
+            leads_or_follows = strcmp(role, "secondary") == 0 || strcmp(role, "primary") == 0;
         }
     }
-    if (names_it(n, json_object_get(g, "in_sync"))) {
+    /* Its name alone says nothing: the lost disk may be listed under it. */
+    if (names_it(n, json_object_get(g, "in_sync")) && leads_or_follows && *why == '\0') {
         (void)snprintf(text, TEXT_MAX, "%s: %s is in sync", name, n->name);
         return true;
     }
@@ -400,10 +404,11 @@ static int replace(struct nic *n)
     }
     status = format_and_start(n);
     if (status == CLI_OK && n->dry) {
-        (void)fprintf(n->cli->out,
-                      "nothing speaks against it: with --yes %s/%s is formatted with new "
-                      "identities, started, and enrolled, its voter, too\n",
-                      n->dir, n->name);
+        (void)fprintf(
+            n->cli->out,
+            "nothing that is known here speaks against it: with --yes %s/%s is formatted with new "
+            "identities, started, and enrolled, its voter, too\n",
+            n->dir, n->name);
     }
     return status != CLI_OK || n->dry ? status : await(n);
 }

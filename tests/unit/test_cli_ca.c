@@ -7,6 +7,7 @@
 
 #include "cli/form.h"
 #include "cluster-cfg/io/cluster_yaml.h"
+#include "cluster-cfg/io/format.h"
 #include "lab/scratch.h"
 
 /* Runs `ca` and gives its status; `s->text` is what it said, for the caller to free. */
@@ -189,12 +190,48 @@ static void test_form_lost_certificate_is_not_replaced(void **state)
     lab_scratch_remove(p.dir);
 }
 
+/* Goal: a replacement that was broken off, and that `up` completes, is over: the next lost disk
+ * gets identities of its own. */
+static void test_form_ends_a_replacement(void **state)
+{
+    static const struct format_env ENV = {0};
+    struct ca_place p;
+    struct cfg_cluster cluster;
+    struct format_genesis g;
+    struct format_listed listed = {0};
+    char error[CLUSTER_YAML_ERROR_MAX];
+    char ca[TS_PATH_MAX];
+    char lost[TS_PATH_MAX];
+    char away[TS_PATH_MAX];
+    (void)state;
+    ca_place_make(&p);
+    expect_formed(&p);
+    assert_int_equal(cluster_yaml_load(p.config, &cluster, error), TS_OK);
+    assert_int_equal(ts_path(lost, NULL, p.run, "nic1"), TS_OK);
+    assert_int_equal(ts_path(away, NULL, p.run, "away"), TS_OK);
+    assert_int_equal(rename(lost, away), 0);
+    assert_int_equal(format_genesis_load(p.run, &cluster, &g, NULL), TS_OK);
+    assert_int_equal(
+        format_replace(p.run, &cluster, &g, &cluster.nodes[0], &listed, false, &ENV, NULL), TS_OK);
+    assert_true(g.replacing[0]);
+    expect_not_formed(&p, "its certificate or keys");
+    assert_int_equal(ts_path(ca, NULL, p.run, "ca"), TS_OK);
+    const char *const issue[] = {"ca",   "issue", "--dir", ca,        "--node",
+                                 "nic1", "--out", p.tls,   "--force", NULL};
+    expect_run(issue, CLI_OK, "nic1");
+    expect_formed(&p);
+    assert_int_equal(format_genesis_load(p.run, &cluster, &g, NULL), TS_OK);
+    assert_false(g.replacing[0]);
+    lab_scratch_remove(p.dir);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ca_odd_names_are_refused),
         cmocka_unit_test(test_ca_issue_replaces_only_by_force),
         cmocka_unit_test(test_form_lost_certificate_is_not_replaced),
+        cmocka_unit_test(test_form_ends_a_replacement),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
