@@ -85,7 +85,7 @@ enum ts_err perform_frame(struct perform_replica *r, struct ts_nic_id peer, uint
                           struct ts_bytes frame, struct ts_mono now)
 {
     return disk_msg_is(type) ? perform_room_frame(r, peer, type, frame, now)
-                             : perform_transfer_frame(r, peer, type, frame, now);
+                             : perform_transfer_frame(r, peer, type, frame);
 }
 
 struct ts_mono perform_deadline(const struct perform_replica *r)

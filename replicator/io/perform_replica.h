@@ -332,7 +332,7 @@ void perform_transfer_offer(struct perform_replica *r, struct ts_nic_id peer);
 /* A frame of these types (transfer_msg_is). One that is malformed is left alone: what
  * transfer_msg_decode says of it. */
 enum ts_err perform_transfer_frame(struct perform_replica *r, struct ts_nic_id peer, uint8_t type,
-                                   struct ts_bytes frame, struct ts_mono now) TS_MUST_USE;
+                                   struct ts_bytes frame) TS_MUST_USE;
 
 /* ---- perform_room.c ------------------------------------------------------------------ */
 

@@ -134,6 +134,9 @@ static void given(struct perform_replica *r, const struct transfer_job *job)
         }
         return;
     }
+    /* Only now: one that cannot be read must not keep the next one away. */
+    r->transfer.asked_at = r->scrub.now;
+    r->transfer.hold_until = ts_mono_add(r->scrub.now, HOLD_NS);
     struct transfer_msg m = {.type = TRANSFER_MSG_PIECE,
                              .snapshot = job->seq,
                              .offset = job->len > 0 ? job->offset : job->size,
@@ -262,14 +265,11 @@ static void on_offer(struct perform_replica *r, struct ts_nic_id peer, const str
     }
 }
 
-static void on_ask(struct perform_replica *r, struct ts_nic_id peer, const struct transfer_msg *m,
-                   struct ts_mono now)
+static void on_ask(struct perform_replica *r, struct ts_nic_id peer, const struct transfer_msg *m)
 {
     struct perform_transfer *t = &r->transfer;
     uint64_t bit = 1ULL << peer.v;
     if ((t->giving & bit) == 0 && repl_role(r->perform.core) == REPL_ROLE_PRIMARY) {
-        t->hold_until = ts_mono_add(now, HOLD_NS);
-        t->asked_at = now;
         t->gave = m->snapshot;
         t->giving |= begin_job(r, TRANSFER_GIVE, peer, m) ? bit : 0;
     }
@@ -282,6 +282,8 @@ static void on_bad(struct perform_replica *r, const struct transfer_msg *m)
     if (ts_seq_eq(m->snapshot, t->gave)) {
         t->bad = m->snapshot;
         t->bad_until = ts_mono_add(r->scrub.now, BAD_NS);
+        t->hold_until.ns = 0; /* what is waited for is another one */
+        t->asked_at.ns = 0;
         look_at_own(r);
     }
 }
@@ -306,7 +308,7 @@ static void on_piece(struct perform_replica *r, struct ts_nic_id peer, const str
 }
 
 enum ts_err perform_transfer_frame(struct perform_replica *r, struct ts_nic_id peer, uint8_t type,
-                                   struct ts_bytes frame, struct ts_mono now)
+                                   struct ts_bytes frame)
 {
     struct transfer_msg m;
     enum ts_err err = transfer_msg_decode(&m, type, frame);
@@ -318,7 +320,7 @@ enum ts_err perform_transfer_frame(struct perform_replica *r, struct ts_nic_id p
         on_offer(r, peer, &m);
         break;
     case TRANSFER_MSG_ASK:
-        on_ask(r, peer, &m, now);
+        on_ask(r, peer, &m);
         break;
     case TRANSFER_MSG_PIECE:
         on_piece(r, peer, &m);

@@ -72,6 +72,10 @@ static void look_at_segment(struct sim_file *f)
            r.kind == JOURNAL_KIND_BATCH) {
         at += journal_record_extent(&r);
     }
+    if (at < f->size && journal_record_decode(&r, bytes + at, f->size - at) == TS_OK &&
+        r.kind == JOURNAL_KIND_END) {
+        at = f->size; /* behind it nobody reads */
+    }
     for (size_t k = f->wrong.count; k-- > 0;) {
         struct sim_sector *was = &f->wrong.s[k];
         uint64_t from = (uint64_t)was->number * SIM_SECTOR;

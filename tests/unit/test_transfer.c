@@ -129,7 +129,7 @@ static void hear(struct replica *x, const struct transfer_msg *m)
         ts_put_bytes(&w, m->bytes.data, m->bytes.len);
     }
     assert_int_equal(perform_transfer_frame(&x->r, (struct ts_nic_id){PEER}, (uint8_t)m->type,
-                                            (struct ts_bytes){frame, w.len}, x->w->now),
+                                            (struct ts_bytes){frame, w.len}),
                      TS_OK);
 }
 
@@ -303,12 +303,14 @@ static void test_unreadable_snapshot_is_told_by_the_giver(void **state)
     become_primary(x->w, false);
     ask_for(x, SEQ);
     assert_int_equal(x->told, 0);
+    assert_int_equal(x->r.transfer.hold_until.ns, 0);
     assert_int_equal(snapshot_path(path, x->journal.path, (struct ts_seq){SEQ}, NULL), TS_OK);
     assert_int_equal(mkdir(path, 0700), 0); /* it opens, and does not read */
     ask_for(x, SEQ);
     assert_int_equal(x->told, 1);
     assert_non_null(strstr(x->text, "snapshot-"));
     assert_int_equal(x->sent, 0);
+    assert_int_equal(x->r.transfer.hold_until.ns, 0); /* nor does it keep the next one away */
     expect_trust(x);
     assert_int_equal(rmdir(path), 0);
 }
