@@ -105,8 +105,8 @@ static void test_quorum_is_that_of_the_voters(void **state)
 {
     (void)state;
     static const char *const said[] = {
-        "-NOQUORUM 1 usable Sentinels. Not enough available Sentinels to reach the majority and "
-        "authorize a failover\r\n",
+        ("-NOQUORUM 1 usable Sentinels. Not enough available Sentinels to reach the majority and "
+         "authorize a failover\r\n"),
         "+OK 2 usable Sentinels. Quorum and failover authorization can be reached\r\n",
         "+OK 3 usable Sentinels. Quorum and failover authorization can be reached\r\n",
     };
