@@ -29,6 +29,10 @@ foreach(name pair_clients pair_large pair_snapshot pair_flip pair_hostile pair_o
     set_tests_properties(integration/${name} PROPERTIES TIMEOUT 300 LABELS integration RUN_SERIAL TRUE)
 endforeach()
 
+# These are about commands and their words: the threads behind them run in the other tests, too, and
+# ThreadSanitizer makes a minute of each.
+set_tests_properties(integration/pair_operate integration/pair_operator integration/pair_replace
+                     PROPERTIES LABELS "integration;no-tsan")
 target_compile_definitions(pair_operate PRIVATE CLIENTS_DIR="${CMAKE_CURRENT_SOURCE_DIR}/clients")
 
 # Redis' clients for Python, of Debian; 77 = they are not installed.
@@ -41,6 +45,11 @@ foreach(name pair_python pair_tls)
 endforeach()
 
 ts_pair_program(pair_handoff pair_handoff.c)
+if(TS_SANITIZE OR TS_COVERAGE)
+    target_compile_definitions(pair_handoff PRIVATE HANDOFFS=8)
+else()
+    target_compile_definitions(pair_handoff PRIVATE HANDOFFS=30)
+endif()
 add_test(NAME integration/pair_handoff COMMAND pair_handoff)
 set_tests_properties(integration/pair_handoff PROPERTIES TIMEOUT 300 LABELS integration
                                                          RUN_SERIAL TRUE)

@@ -19,7 +19,6 @@
 
 #define WAIT_MS 30000
 #define GRACE_MS 5000
-#define HANDOFFS 30
 
 /* A failover that nobody asked for would close the connections that must stay. */
 struct fixture fixture = {.name = "handoff", .calm = true};
