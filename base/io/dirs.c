@@ -254,6 +254,24 @@ static long holder_of(int fd)
     return n > 0 ? strtol(text, NULL, 10) : 0;
 }
 
+/* Whether the process has ended, or is at it: its memory goes before its files. */
+static bool is_ending(long pid)
+{
+    char path[48];
+    char byte;
+    if (kill((pid_t)pid, 0) != 0) {
+        return errno == ESRCH;
+    }
+    (void)snprintf(path, sizeof(path), "/proc/%ld/cmdline", pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return errno == ENOENT;
+    }
+    ssize_t n = read(fd, &byte, 1);
+    (void)close(fd);
+    return n == 0;
+}
+
 /* A process that was killed while it started another one leaves the lock to that one, until it
  * becomes another program or ends as well: soon. With `patient` a holder that is there is waited
  * for, too: it may be about to end. */
@@ -268,7 +286,7 @@ static bool lock_or_wait(int fd, bool patient)
             return false;
         }
         long holder = holder_of(fd);
-        bool gone = holder > 0 && kill((pid_t)holder, 0) != 0 && errno == ESRCH;
+        bool gone = holder > 0 && is_ending(holder);
         if ((!gone && !patient) || waited >= LOCK_WAIT_MS) {
             errno = EWOULDBLOCK;
             return false;
