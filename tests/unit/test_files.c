@@ -143,17 +143,17 @@ static void test_dir_lock_held_elsewhere_names_pid(void **state)
     (void)close(to_child[0]);
 }
 
-/* Goal: a lock that a killed process has left to what it had just forked is waited for: that one
- * lets it go soon, by ending or by becoming another program. */
-static void test_dir_lock_of_a_killed_process_is_waited_for(void **state)
+/* The lock's holder ends; what it had just forked keeps the lock for a second. With `reaped` the
+ * holder is gone, else it is there yet and has no memory any more, as one that is being killed. */
+static void expect_waits_for_lock(struct dir_fix *x, bool reaped)
 {
-    struct dir_fix *x = *state;
     int ends[2];
     char c;
+    siginfo_t ended;
+    struct ts_dir_lock lock;
     assert_int_equal(pipe(ends), 0);
     pid_t child = fork();
     if (child == 0) {
-        struct ts_dir_lock lock;
         if (ts_dir_lock(&lock, x->dir, NULL) == TS_OK && fork() == 0) {
             (void)close(ends[0]);
             (void)!write(ends[1], "", 1);
@@ -162,13 +162,26 @@ static void test_dir_lock_of_a_killed_process_is_waited_for(void **state)
         }
         _exit(0);
     }
-    assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_int_equal(waitid(P_PID, (id_t)child, &ended, reaped ? WEXITED : WEXITED | WNOWAIT), 0);
     assert_int_equal(read(ends[0], &c, 1), 1);
-    struct ts_dir_lock lock;
     assert_int_equal(ts_dir_lock(&lock, x->dir, &x->why), TS_OK);
     ts_dir_unlock(&lock);
+    assert_int_equal(waitpid(child, NULL, 0), reaped ? -1 : child);
     (void)close(ends[0]);
     (void)close(ends[1]);
+}
+
+/* Goal: a lock that a killed process has left to what it had just forked is waited for: that one
+ * lets it go soon, by ending or by becoming another program. */
+static void test_dir_lock_of_a_killed_process_is_waited_for(void **state)
+{
+    expect_waits_for_lock(*state, true);
+}
+
+/* Goal: so is the lock of a process that is about to be gone: its memory goes before its files. */
+static void test_dir_lock_of_an_ending_process_is_waited_for(void **state)
+{
+    expect_waits_for_lock(*state, false);
 }
 
 /* Goal: the marker is found again, with its reason (R2.11). */
@@ -250,6 +263,7 @@ int main(void)
         T(test_dir_stage_finish_is_all_or_nothing),
         T(test_dir_lock_held_elsewhere_names_pid),
         T(test_dir_lock_of_a_killed_process_is_waited_for),
+        T(test_dir_lock_of_an_ending_process_is_waited_for),
         T(test_dir_lock_program_is_one_each),
         T(test_dir_abandon_is_remembered),
         T(test_dir_refuse_is_remembered),
