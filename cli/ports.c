@@ -6,9 +6,20 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "lab/clock.h"
 #include "net/link.h"
 
 #define NAMES_MAX 512
+/* How long a port may still be with a process that is about to be gone: one that was just killed
+ * gives its memory back first. */
+#define PORT_WAIT_MS 1000U
+#define PORT_RETRY_MS 10U
+
+struct port {
+    uint16_t number;
+    int type;
+    const char *whose;
+};
 
 /* Gives 0 or the errno of a program that would listen there. What cannot be tried is left to the
  * daemons. */
@@ -35,6 +46,16 @@ static int try_port(const char *address, uint16_t port, int type)
     return error;
 }
 
+static int await_port(const char *address, const struct port *port)
+{
+    int error = try_port(address, port->number, port->type);
+    for (unsigned ms = 0; error == EADDRINUSE && ms < PORT_WAIT_MS; ms += PORT_RETRY_MS) {
+        lab_pause_ms(PORT_RETRY_MS);
+        error = try_port(address, port->number, port->type);
+    }
+    return error;
+}
+
 /* " --nic nic1": the nodes whose addresses this machine has. */
 static void own_nodes(const struct cfg_cluster *c, char out[NAMES_MAX])
 {
@@ -52,17 +73,11 @@ static void own_nodes(const struct cfg_cluster *c, char out[NAMES_MAX])
     }
 }
 
-struct port {
-    uint16_t number;
-    int type;
-    const char *whose;
-};
-
 static int check(const struct cli *cli, const struct cfg_cluster *c, const struct cfg_node *node,
                  const struct port *port, const char *config)
 {
     for (unsigned p = 0; p < node->path_count; p++) {
-        int error = try_port(node->paths[p], port->number, port->type);
+        int error = await_port(node->paths[p], port);
         bool udp = port->type == SOCK_DGRAM;
         if (error == EADDRNOTAVAIL) {
             char own[NAMES_MAX];
