@@ -473,6 +473,7 @@ struct talk {
     unsigned answers;
     json_t *event;
     bool rude;
+    bool away; /* the socket is taken away before each request; the loop puts it back */
 };
 
 static char *on_request(void *arg, struct ts_bytes request)
@@ -499,6 +500,33 @@ static void be_rude(const struct fixture *f)
     }
 }
 
+static void aside(const struct fixture *f, char from[TS_PATH_MAX], char to[TS_PATH_MAX])
+{
+    assert_int_equal(ts_path(from, NULL, f->dir, ADMIN_SOCKET), TS_OK);
+    assert_int_equal(ts_path(to, NULL, f->dir, ADMIN_SOCKET "-aside"), TS_OK);
+}
+
+/* As a node that runs and makes its socket anew. */
+static void take_away(const struct fixture *f)
+{
+    char path[TS_PATH_MAX];
+    char other[TS_PATH_MAX];
+    char pid[16];
+    aside(f, path, other);
+    assert_int_equal(rename(path, other), 0);
+    assert_int_equal(ts_path(path, NULL, f->dir, "lock"), TS_OK);
+    int n = snprintf(pid, sizeof(pid), "%d", (int)getpid());
+    assert_int_equal(ts_file_replace(path, pid, (size_t)n, 0600, NULL), TS_OK);
+}
+
+static void put_back(const struct fixture *f)
+{
+    char path[TS_PATH_MAX];
+    char other[TS_PATH_MAX];
+    aside(f, path, other);
+    (void)rename(other, path); /* when it is away */
+}
+
 static void *client(void *arg)
 {
     struct talk *t = arg;
@@ -509,6 +537,9 @@ static void *client(void *arg)
     if (admin_stream_open(t->f->dir, &stream, NULL) == TS_OK) {
         for (int i = 0; i < 3; i++) {
             json_t *reply = NULL;
+            if (t->away) {
+                take_away(t->f);
+            }
             if (admin_client_get(t->f->dir, "version", ASK_MS, &reply, NULL) == TS_OK) {
                 t->answers++;
             }
@@ -526,6 +557,7 @@ static void *client(void *arg)
 static void publish(uv_timer_t *timer)
 {
     struct talk *t = timer->data;
+    put_back(t->f);
     admin_server_publish(t->server, "{\"seq\": 1}");
 }
 
@@ -569,6 +601,16 @@ static void test_server_after_rude_clients_still_answers(void **state)
     json_decref(t.event);
 }
 
+/* Goal: a node that runs is waited for while its socket is away, as it is for a moment when the
+ * listener is replaced. */
+static void test_client_waits_for_the_socket_of_a_running_node(void **state)
+{
+    struct talk t = {.away = true};
+    talk(*state, &t);
+    assert_int_equal(t.answers, 3);
+    json_decref(t.event);
+}
+
 /* Goal: where nobody listens is told at once, in words. */
 static void test_client_without_server_is_not_found(void **state)
 {
@@ -594,6 +636,7 @@ int main(void)
         TEST(test_events_are_paged),
         TEST(test_server_answers_and_publishes),
         TEST(test_server_after_rude_clients_still_answers),
+        TEST(test_client_waits_for_the_socket_of_a_running_node),
         TEST(test_client_without_server_is_not_found),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
