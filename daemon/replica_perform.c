@@ -45,6 +45,11 @@ static void on_reg(void *ctx, enum repl_effect_kind kind, uint64_t op, struct ts
     perform_register_op(shared(ctx), kind, op, expected, config, net_now());
 }
 
+static void on_expect(void *ctx, const struct svc_entry *entries, size_t count)
+{
+    perform_service_expect(shared(ctx), entries, count);
+}
+
 static struct ts_hash on_apply(void *ctx, const struct svc_entry *entry, struct ts_epoch epoch,
                                bool release)
 {
@@ -90,6 +95,7 @@ const struct perform_table replica_perform_table = {
     .send = on_send,
     .fetch = on_fetch,
     .reg = on_reg,
+    .expect = on_expect,
     .apply = on_apply,
     .reads_ready = on_reads_ready,
     .close_pending = on_close_pending,

@@ -427,6 +427,15 @@ void session_apply(void *state, const struct svc_entry *entry, struct svc_out *o
     }
 }
 
+/* A session's own request is not looked into. */
+void session_expect(const void *state, const struct svc_entry *entries, size_t count)
+{
+    const struct session_state *st = state;
+    if (st->svc->expect != NULL) {
+        st->svc->expect(st->inner, entries, count);
+    }
+}
+
 void session_read(const void *state, struct ts_bytes command, struct svc_out *out)
 {
     const struct session_state *st = state;

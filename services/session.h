@@ -29,9 +29,10 @@
 #define SESSION_SERVICE(name_, create_) \
     { \
         .name = (name_), .create = (create_), .destroy = session_destroy, .apply = session_apply, \
-        .read = session_read, .next_tick = session_next_tick, .walk_begin = session_walk_begin, \
-        .walk_next = session_walk_next, .walk_end = session_walk_end, \
-        .load_piece = session_load_piece, .load_end = session_load_end \
+        .expect = session_expect, .read = session_read, .next_tick = session_next_tick, \
+        .walk_begin = session_walk_begin, .walk_next = session_walk_next, \
+        .walk_end = session_walk_end, .load_piece = session_load_piece, \
+        .load_end = session_load_end \
     }
 
 /* Limits, among those of the service behind, which gets the others. All but session-piece-bytes
@@ -59,6 +60,7 @@
 void *session_create(const struct svc *inner, const char *limits);
 void session_destroy(void *state);
 void session_apply(void *state, const struct svc_entry *entry, struct svc_out *out);
+void session_expect(const void *state, const struct svc_entry *entries, size_t count);
 void session_read(const void *state, struct ts_bytes command, struct svc_out *out);
 struct ts_ltime session_next_tick(const void *state);
 struct svc_walk *session_walk_begin(void *state);

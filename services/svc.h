@@ -54,6 +54,9 @@ struct svc_out {
 enum ts_err svc_out_put(struct svc_out *out, const void *data, size_t n) TS_MUST_USE;
 void svc_out_free(struct svc_out *out);
 
+/* Entries that a service is told of at once, before they are applied. */
+#define SVC_EXPECT_MAX 16
+
 /* A walk under way; what is in it is the service's own. */
 struct svc_walk;
 
@@ -76,6 +79,11 @@ struct svc {
      * Never fails: a command that cannot be carried out answers with an error reply, the
      * same on every replica. */
     void (*apply)(void *state, const struct svc_entry *entry, struct svc_out *out);
+
+    /* Entries that are applied next, in this order, at most SVC_EXPECT_MAX: what they will touch
+     * may be brought nearer to the processor meanwhile, all of it at once. Changes nothing, and
+     * trusts no payload. NULL: the service does without. */
+    void (*expect)(const void *state, const struct svc_entry *entries, size_t count);
 
     /* Answers a read-only command from the applied state, without changing it. */
     void (*read)(const void *state, struct ts_bytes command, struct svc_out *out);

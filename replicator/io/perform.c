@@ -38,16 +38,30 @@ static void send_now(struct perform *p, const struct repl_effect *e)
     }
 }
 
+static size_t next_entries(struct repl_batch_iter *it, struct svc_entry out[SVC_EXPECT_MAX])
+{
+    size_t n = 0;
+    while (n < SVC_EXPECT_MAX && repl_batch_next(it, &out[n])) {
+        n++;
+    }
+    return n;
+}
+
 static struct ts_hash apply_batch(struct perform *p, const struct repl_batch *b,
                                   struct ts_epoch epoch, bool release)
 {
     struct repl_batch_iter it = repl_batch_iter_init(b);
-    struct svc_entry entry;
+    struct svc_entry entry[SVC_EXPECT_MAX];
     struct ts_hash digest = p->digest;
-    while (repl_batch_next(&it, &entry)) {
-        struct ts_hash out = p->table->apply(p->ctx, &entry, epoch, release);
-        uint64_t parts[4] = {entry.seq.v, (uint64_t)entry.kind, out.lo, out.hi};
-        digest = ts_hash_chain(digest, parts, sizeof(parts));
+    for (size_t n; (n = next_entries(&it, entry)) > 0;) {
+        if (p->table->expect != NULL) {
+            p->table->expect(p->ctx, entry, n);
+        }
+        for (size_t i = 0; i < n; i++) {
+            struct ts_hash out = p->table->apply(p->ctx, &entry[i], epoch, release);
+            uint64_t parts[4] = {entry[i].seq.v, (uint64_t)entry[i].kind, out.lo, out.hi};
+            digest = ts_hash_chain(digest, parts, sizeof(parts));
+        }
     }
     return digest;
 }

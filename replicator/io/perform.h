@@ -25,6 +25,8 @@ struct perform_table {
     /* kind is REG_PREPARE, REG_READ, REG_CAS or REG_ABANDON. */
     void (*reg)(void *ctx, enum repl_effect_kind kind, uint64_t op, struct ts_epoch expected,
                 const struct cfg_config *config);
+    /* These committed entries are applied next, at most SVC_EXPECT_MAX. NULL: nobody cares. */
+    void (*expect)(void *ctx, const struct svc_entry *entries, size_t count);
     /* Applies one committed entry and gives the hash of its output. With `release` the output
      * may go to whoever waits for it, tagged with `epoch`; without, it is dropped. */
     struct ts_hash (*apply)(void *ctx, const struct svc_entry *entry, struct ts_epoch epoch,

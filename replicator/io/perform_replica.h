@@ -392,6 +392,9 @@ struct ts_mono perform_register_deadline(const struct perform_replica *r);
 
 /* ---- perform_service.c --------------------------------------------------------------- */
 
+/* For perform_table. */
+void perform_service_expect(struct perform_replica *r, const struct svc_entry *entries,
+                            size_t count);
 /* For perform_table: every committed entry goes to the service, also those without a client, since
  * time moves with each (R2.2). */
 struct ts_hash perform_service_apply(struct perform_replica *r, const struct svc_entry *entry,

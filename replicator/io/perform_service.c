@@ -9,6 +9,14 @@
 /* An own entry that found the log window full waits this long: commits make room. */
 #define OWN_RETRY_NS (5 * TS_NS_PER_MS)
 
+void perform_service_expect(struct perform_replica *r, const struct svc_entry *entries,
+                            size_t count)
+{
+    if (r->svc->expect != NULL) {
+        r->svc->expect(r->state, entries, count);
+    }
+}
+
 struct ts_hash perform_service_apply(struct perform_replica *r, const struct svc_entry *entry,
                                      struct ts_epoch epoch, bool release)
 {

@@ -140,6 +140,27 @@ static void kv_apply(void *state, const struct svc_entry *entry, struct svc_out 
     }
 }
 
+/* The first key of each command: nearly all have no other. */
+static void kv_expect(const void *state, const struct svc_entry *entries, size_t count)
+{
+    const struct kv_state *kv = state;
+    struct ts_bytes keys[SVC_EXPECT_MAX];
+    size_t known = 0;
+    ts_assert(count <= SVC_EXPECT_MAX);
+    for (size_t i = 0; i < count; i++) {
+        struct ts_bytes payload = entries[i].payload;
+        const struct kv_command *command = kv_command_by_id(kv_payload_command(payload));
+        if (entries[i].kind != SVC_ENTRY_COMMAND || command == NULL || command->first_key != 1) {
+            continue;
+        }
+        struct ts_reader r =
+            ts_reader_init(payload.data + KV_PAYLOAD_HEAD, payload.len - KV_PAYLOAD_HEAD);
+        keys[known] = kv_payload_get_word(&r);
+        known += !r.failed;
+    }
+    kv_store_expect(&kv->store, keys, known);
+}
+
 static void kv_read(const void *state, struct ts_bytes command, struct svc_out *out)
 {
     const struct kv_state *kv = state;
@@ -162,6 +183,7 @@ const struct svc kv_service = {
     .create = kv_create,
     .destroy = kv_destroy,
     .apply = kv_apply,
+    .expect = kv_expect,
     .read = kv_read,
     .next_tick = kv_next_tick,
     .walk_begin = kv_walk_begin,

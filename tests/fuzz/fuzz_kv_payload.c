@@ -20,6 +20,7 @@ static void run(void *const state[2], struct svc_out out[2], struct ts_reader *r
         e.time.ns += (uint64_t)(head >> 2) * TS_NS_PER_MS;
         e.kind = (enum svc_entry_kind)(head & 3);
         e.payload = payload;
+        kv_service.expect(state[1], &e, 1);
         for (int i = 0; i < 2; i++) {
             out[i].len = 0;
             kv_service.apply(state[i], &e, &out[i]);

@@ -50,6 +50,17 @@ static void read_writes(const void *state, struct ts_bytes command, struct svc_o
     lock_service.apply((void *)(uintptr_t)state, &e, out);
 }
 
+/* Executes what only is to come. */
+static void expect_applies(const void *state, const struct svc_entry *entries, size_t count)
+{
+    struct svc_out out = {.max = SIZE_MAX};
+    struct svc_entry late = entries[0];
+    assert_in_range(count, 1, SVC_EXPECT_MAX);
+    late.time.ns += 1000 * TS_NS_PER_S;
+    lock_service.apply((void *)(uintptr_t)state, &late, &out);
+    svc_out_free(&out);
+}
+
 /* The last lock is not in the walk. */
 static bool walk_without_last_lock(struct svc_walk *walk, struct svc_out *out)
 {
@@ -120,6 +131,7 @@ static void test_check_broken_service_is_caught(void **state)
         {"batch", "answers differ", lock_service},
         {"clock", "answers differ", lock_service},
         {"read", "differ", lock_service},
+        {"expect", "differ", lock_service},
         {"walk forgets", "after a load", lock_service},
         {"walk late", "a walk has other bytes", lock_service},
         {"walk by sink", "a walk has other bytes", lock_service},
@@ -129,11 +141,12 @@ static void test_check_broken_service_is_caught(void **state)
     broken[1].svc.apply = apply_batch;
     broken[2].svc.apply = apply_clock;
     broken[3].svc.read = read_writes;
-    broken[4].svc.walk_next = walk_without_last_lock;
-    broken[5].svc.walk_next = walk_late;
-    broken[6].svc.walk_next = walk_by_sink;
-    broken[7].svc.load_piece = load_nothing;
-    broken[7].svc.load_end = load_end_always;
+    broken[4].svc.expect = expect_applies;
+    broken[5].svc.walk_next = walk_without_last_lock;
+    broken[6].svc.walk_next = walk_late;
+    broken[7].svc.walk_next = walk_by_sink;
+    broken[8].svc.load_piece = load_nothing;
+    broken[8].svc.load_end = load_end_always;
     for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
         struct svc_check_result r = run(&broken[i].svc);
         print_message("%s: %s\n", broken[i].what, r.text);

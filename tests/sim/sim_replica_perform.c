@@ -108,6 +108,12 @@ static void note_applied(struct sim_replica *r, const struct svc_entry *entry)
     sim_check_applied(r->sim, r->node, entry);
 }
 
+static void on_expect(void *ctx, const struct svc_entry *entries, size_t count)
+{
+    struct sim_replica *r = ctx;
+    perform_service_expect(&r->p, entries, count);
+}
+
 static struct ts_hash on_apply(void *ctx, const struct svc_entry *entry, struct ts_epoch epoch,
                                bool release)
 {
@@ -180,6 +186,7 @@ const struct perform_table sim_replica_table = {
     .send = on_send,
     .fetch = on_fetch,
     .reg = on_reg,
+    .expect = on_expect,
     .apply = on_apply,
     .reads_ready = on_reads_ready,
     .close_pending = on_close_pending,
