@@ -215,6 +215,7 @@ static void twinstep(struct outage *o, const char *command, const char *more)
     }
     const char *argv[] = {program, command, "--dir", o->pair.run.run, more, NULL};
     if (lab_exec(argv, NULL, out, sizeof out, &why) != TS_OK) {
+        fprintf(stderr, "%s\n", out);
         fail(o, why.text);
     }
 }
