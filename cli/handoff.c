@@ -10,7 +10,8 @@
 #define TIMEOUT_S_MAX 600
 /* The wish is said again so often: the in-sync set may change just when it comes. */
 #define AGAIN_MS 300
-#define LOOK_MS 5
+/* A look costs the nodes time that they need just then; a handoff takes a few milliseconds. */
+#define LOOK_MS 20
 
 static void print_help(FILE *out)
 {
@@ -165,6 +166,7 @@ static int await(const struct handoff_args *a, const struct cfg_cluster *cluster
             wish(a, cluster, before, last, sizeof(last));
             said = now;
         }
+        lab_pause_ms(LOOK_MS);
         int status = look(a, cluster, &p);
         if (status != CLI_OK) {
             return status;
@@ -193,7 +195,6 @@ static int await(const struct handoff_args *a, const struct cfg_cluster *cluster
                             before->primary, a->group, a->timeout_s, last[0] == '\0' ? "" : ": ",
                             last);
         }
-        lab_pause_ms(LOOK_MS);
     }
 }
 
