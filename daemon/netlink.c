@@ -23,6 +23,8 @@
 /* How long an IPv6 address that was added is waited for, at most. */
 #define LOCAL_TRIES 100
 #define LOCAL_PAUSE_NS 200000
+/* How often the addresses are listed, when others change theirs meanwhile. */
+#define TORN_TRIES 5
 
 struct netlink {
     struct mnl_socket *socket;
@@ -81,21 +83,44 @@ static struct nlmsghdr *begin(struct netlink *n, uint16_t type, uint16_t flags)
     return h;
 }
 
-/* Sends what begin() began and reads all answers. Gives an errno, or 0. */
+/* One message: 0 = it was an acknowledgement or the end, an errno = a refusal, -1 = there are more
+ * to come. *torn: what was listed has changed meanwhile, and something may be missing. */
+static int take(const struct nlmsghdr *h, mnl_cb_t told, void *arg, bool *torn)
+{
+    *torn = *torn || (h->nlmsg_flags & NLM_F_DUMP_INTR) != 0;
+    if (h->nlmsg_type == NLMSG_ERROR) {
+        const struct nlmsgerr *e = mnl_nlmsg_get_payload(h);
+        return mnl_nlmsg_get_payload_len(h) < sizeof(*e) ? EBADMSG : -e->error;
+    }
+    if (h->nlmsg_type == NLMSG_DONE) {
+        return 0;
+    }
+    return told != NULL && told(h, arg) == MNL_CB_STOP ? 0 : -1;
+}
+
+/* Sends what begin() began and reads all answers. Those to an earlier question, which was given up
+ * before its end, are passed over. Gives an errno, or 0; EINTR: the answers are torn. (libmnl's own
+ * loop passes over the rest of a torn part, and knows nothing of earlier questions.) */
 static int talk(struct netlink *n, const struct nlmsghdr *h, mnl_cb_t told, void *arg)
 {
     unsigned port = mnl_socket_get_portid(n->socket);
+    bool torn = false;
     if (mnl_socket_sendto(n->socket, h, h->nlmsg_len) < 0) {
         return errno;
     }
     for (;;) {
         ssize_t len = mnl_socket_recvfrom(n->socket, n->buffer, sizeof(n->buffer));
-        int more = len < 0 ? -1 : mnl_cb_run(n->buffer, (size_t)len, n->seq, port, told, arg);
-        if (more < 0 && errno == EINTR) {
-            continue;
+        if (len < 0 && errno != EINTR) {
+            return errno;
         }
-        if (more <= MNL_CB_STOP) {
-            return more < 0 ? errno : 0;
+        int left = len < 0 ? 0 : (int)len;
+        const struct nlmsghdr *m = (const struct nlmsghdr *)n->buffer;
+        for (; mnl_nlmsg_ok(m, left); m = mnl_nlmsg_next(m, &left)) {
+            bool ours = m->nlmsg_seq == n->seq && m->nlmsg_pid == port;
+            int result = ours ? take(m, told, arg, &torn) : -1;
+            if (result >= 0) {
+                return result == 0 && torn ? EINTR : result;
+            }
         }
     }
 }
@@ -104,8 +129,9 @@ static int talk(struct netlink *n, const struct nlmsghdr *h, mnl_cb_t told, void
 
 struct search {
     const struct netlink_address *wanted;
-    unsigned here;  /* the interface that is being looked at */
-    unsigned index; /* 0: not found */
+    unsigned preferred; /* interface */
+    unsigned here;      /* the one that is being looked at */
+    unsigned index;     /* 0: not found */
 };
 
 static bool same_network(const struct netlink_address *a, const uint8_t *other)
@@ -137,18 +163,22 @@ static int on_address(const struct nlmsghdr *h, void *arg)
     struct search *s = arg;
     const struct ifaddrmsg *m = mnl_nlmsg_get_payload(h);
     s->here = m->ifa_index;
-    bool looks = m->ifa_family == s->wanted->family && s->index == 0;
+    bool looks = m->ifa_family == s->wanted->family && (s->index == 0 || s->here == s->preferred);
     return looks ? mnl_attr_parse(h, sizeof(*m), on_attribute, s) : MNL_CB_OK;
 }
 
 enum ts_err netlink_find(struct netlink *n, const struct netlink_address *a, unsigned *index,
                          struct ts_why *why)
 {
-    struct search s = {.wanted = a};
-    struct nlmsghdr *h = begin(n, RTM_GETADDR, NLM_F_DUMP);
-    struct ifaddrmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
-    m->ifa_family = (uint8_t)a->family;
-    int err = talk(n, h, on_address, &s);
+    struct search s = {.wanted = a, .preferred = *index};
+    int err = EINTR;
+    for (int i = 0; i < TORN_TRIES && err == EINTR; i++) {
+        struct nlmsghdr *h = begin(n, RTM_GETADDR, NLM_F_DUMP);
+        struct ifaddrmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
+        m->ifa_family = (uint8_t)a->family;
+        err = talk(n, h, on_address, &s);
+        err = s.index != 0 ? 0 : err;
+    }
     if (err != 0) {
         return ts_why_sys(why, err, "cannot list the interfaces' addresses");
     }

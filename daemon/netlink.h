@@ -27,7 +27,8 @@ struct netlink;
 /* TS_ERR_SYSTEM, TS_ERR_NOMEM. The caller closes it. */
 enum ts_err netlink_open(struct netlink **out, struct ts_why *why) TS_MUST_USE;
 void netlink_close(struct netlink *n);
-/* The interface that has another address of the same network. TS_ERR_NOT_FOUND: none has. */
+/* The interface that has another address of the same network; of several the one that *index is
+ * already, or else the first. TS_ERR_NOT_FOUND: none has; *index is as it was then. */
 enum ts_err netlink_find(struct netlink *n, const struct netlink_address *a, unsigned *index,
                          struct ts_why *why) TS_MUST_USE;
 /* Gives the address to the interface for so many seconds, or again. TS_ERR_REFUSED: no right. */

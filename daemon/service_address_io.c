@@ -60,18 +60,34 @@ static void report(struct service_address_io *s, int i)
     (void)net_dgram_send(&s->dgram, s->to_cfgd, (struct ts_bytes){bytes, w.len});
 }
 
-/* Once more each time: the interface may have come, or got its own address, since. */
+/* Looks where it belongs, once more each time: the interface may have come, or got its own address,
+ * since; or have lost that. Then it must not keep this one: its own would come back as a secondary
+ * address behind it, which Linux takes away together with it. */
+static enum ts_err settle(struct service_address_io *s, struct kept_address *k, struct ts_why *why)
+{
+    unsigned before = k->index;
+    unsigned index = before;
+    struct ts_why ignored;
+    enum ts_err err = netlink_find(s->netlink, &k->address, &index, why);
+    if (err != TS_OK && err != TS_ERR_NOT_FOUND && before != 0) {
+        return TS_OK; /* not known: it stays */
+    }
+    k->index = err == TS_OK ? index : 0;
+    if (before != 0 && before != k->index) {
+        (void)!netlink_remove(s->netlink, &k->address, before, &ignored);
+    }
+    return err;
+}
+
 static void take(struct service_address_io *s, int i, bool is_new)
 {
     struct kept_address *k = &s->kept[i];
     struct ts_why why = {{0}};
     uint32_t seconds = LIFE_S + (uint32_t)(SERVICE_ADDRESS_KEEP_NS / TS_NS_PER_S);
-    enum ts_err err = TS_OK;
     unsigned before = k->index;
-    if (k->index == 0) {
-        err = netlink_find(s->netlink, &k->address, &k->index, &why);
-    }
+    enum ts_err err = settle(s, k, &why);
     if (err == TS_OK) {
+        why.text[0] = '\0';
         err = netlink_add(s->netlink, &k->address, k->index, seconds, &why);
     }
     if (err != TS_OK) {
@@ -91,7 +107,7 @@ static void take(struct service_address_io *s, int i, bool is_new)
                               k->group->name, why.text);
     }
     k->why = why;
-    if (err == TS_OK && is_new) {
+    if (err == TS_OK && before == 0) {
         net_log(s->log, NET_LOG_INFO, "the service address %s of group %s is here",
                 k->group->address, k->group->name);
     }

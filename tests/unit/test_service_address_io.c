@@ -1,0 +1,250 @@
+/* The service address in a real kernel, in a network namespace of this test: what nicd does when
+ * other programs change addresses at the same time. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cluster-cfg/report.h"
+#include "daemon/netlink.h"
+#include "daemon/service_address_io.h"
+#include "net/loop.h"
+#include "net/unix_dgram.h"
+
+#define LOOPBACK 1U
+#define FOR_EVER UINT32_MAX
+#define ADDRESSES 1200 /* so many that a list of them has several parts */
+#define FINDS 3000
+
+static bool inside; /* this process has a network of its own */
+
+/* As root of it, or as whoever may make a user namespace. */
+static void enter(void)
+{
+    char map[64];
+    uid_t uid = getuid();
+    gid_t gid = getgid();
+    if (unshare(CLONE_NEWNET) != 0) {
+        if (unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) {
+            return;
+        }
+        int fd = open("/proc/self/setgroups", O_WRONLY);
+        (void)!write(fd, "deny", 4);
+        close(fd);
+        fd = open("/proc/self/uid_map", O_WRONLY);
+        (void)!write(fd, map, (size_t)snprintf(map, sizeof(map), "0 %u 1", (unsigned)uid));
+        close(fd);
+        fd = open("/proc/self/gid_map", O_WRONLY);
+        (void)!write(fd, map, (size_t)snprintf(map, sizeof(map), "0 %u 1", (unsigned)gid));
+        close(fd);
+    }
+    struct ifreq r = {.ifr_name = "lo", .ifr_flags = IFF_UP};
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    inside = ioctl(fd, SIOCSIFFLAGS, &r) == 0;
+    close(fd);
+}
+
+static struct netlink *netlink(void)
+{
+    struct netlink *n = NULL;
+    struct ts_why why;
+    assert_int_equal(netlink_open(&n, &why), TS_OK);
+    return n;
+}
+
+static void add(struct netlink *n, const char *text, uint8_t prefix)
+{
+    struct netlink_address a = netlink_address_of(text, prefix);
+    struct ts_why why;
+    assert_int_equal(netlink_add(n, &a, LOOPBACK, FOR_EVER, &why), TS_OK);
+}
+
+static void take_away(struct netlink *n, const char *text, uint8_t prefix)
+{
+    struct netlink_address a = netlink_address_of(text, prefix);
+    struct ts_why why;
+    assert_int_equal(netlink_remove(n, &a, LOOPBACK, &why), TS_OK);
+}
+
+/* Whether an interface has the address. */
+static bool is_here(const char *text)
+{
+    struct in_addr wanted;
+    struct ifaddrs *list = NULL;
+    bool here = false;
+    assert_int_equal(inet_pton(AF_INET, text, &wanted), 1);
+    assert_int_equal(getifaddrs(&list), 0);
+    for (const struct ifaddrs *i = list; i != NULL; i = i->ifa_next) {
+        const struct sockaddr_in *a = (const struct sockaddr_in *)i->ifa_addr;
+        here =
+            here || (a != NULL && a->sin_family == AF_INET && a->sin_addr.s_addr == wanted.s_addr);
+    }
+    freeifaddrs(list);
+    return here;
+}
+
+/* ---- others change addresses ---- */
+
+static atomic_bool over;
+
+static void *change_addresses(void *arg)
+{
+    struct netlink *n = arg;
+    struct ts_why why;
+    for (unsigned i = 0; !atomic_load(&over); i++) {
+        struct netlink_address a = netlink_address_of("10.200.0.1", 16);
+        a.bytes[3] = (uint8_t)(i % 200 + 1);
+        (void)!netlink_add(n, &a, LOOPBACK, FOR_EVER, &why);
+        (void)!netlink_remove(n, &a, LOOPBACK, &why);
+    }
+    return NULL;
+}
+
+/* Goal: a list of addresses that is torn, since other programs change theirs meanwhile, is read to
+ * its end, and asked for again when what is looked for is not in it. */
+static void test_find_while_addresses_change(void **state)
+{
+    (void)state;
+    if (!inside) {
+        skip();
+    }
+    struct netlink *n = netlink();
+    struct netlink *others = netlink();
+    struct netlink_address wanted = netlink_address_of("10.1.0.100", 16);
+    struct netlink_address nowhere = netlink_address_of("10.77.0.100", 16);
+    pthread_t thread;
+    struct ts_why why;
+    char text[32];
+    for (unsigned i = 0; i < ADDRESSES; i++) {
+        snprintf(text, sizeof(text), "10.2.%u.%u", i / 200, 1 + i % 200);
+        add(n, text, 32);
+    }
+    add(n, "10.1.0.1", 16);
+    assert_int_equal(pthread_create(&thread, NULL, change_addresses, others), 0);
+    for (int i = 0; i < FINDS; i++) {
+        unsigned index = 0;
+        assert_int_equal(netlink_find(n, &wanted, &index, &why), TS_OK);
+        assert_int_equal(index, LOOPBACK);
+        assert_int_not_equal(netlink_find(n, &nowhere, &index, &why), TS_OK);
+    }
+    atomic_store(&over, true);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    take_away(n, "10.1.0.1", 16);
+    for (unsigned i = 0; i < ADDRESSES; i++) {
+        snprintf(text, sizeof(text), "10.2.%u.%u", i / 200, 1 + i % 200);
+        take_away(n, text, 32);
+    }
+    netlink_close(others);
+    netlink_close(n);
+}
+
+/* ---- the interface's own address comes and goes ---- */
+
+static void on_timer(uv_timer_t *timer)
+{
+    uv_stop(timer->loop);
+}
+
+static void run_for(uv_loop_t *loop, uint64_t ms)
+{
+    uv_timer_t timer;
+    assert_int_equal(uv_timer_init(loop, &timer), 0);
+    assert_int_equal(uv_timer_start(&timer, on_timer, ms, 0), 0);
+    (void)uv_run(loop, UV_RUN_DEFAULT);
+    uv_close((uv_handle_t *)&timer, NULL);
+    (void)uv_run(loop, UV_RUN_NOWAIT);
+}
+
+static void say(struct net_dgram *d, const char *to, bool serves)
+{
+    struct report_serves said = {
+        .group = {1}, .epoch = {3}, .serves = serves, .confirmed = {serves ? net_now().ns : 0}};
+    uint8_t bytes[64];
+    struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
+    assert_int_equal(report_serves_encode(&said, &w), TS_OK);
+    assert_true(net_dgram_send(d, to, (struct ts_bytes){bytes, w.len}));
+}
+
+/* Goal: a service address goes with the interface's own one, and comes back behind it. In front of
+ * it, as the first of its network, it would take that along when it is given up. */
+static void test_own_address_survives_the_service_address(void **state)
+{
+    (void)state;
+    static struct cfg_cluster c;
+    static struct net_log log;
+    char dir[] = "/tmp/ts-address-XXXXXX";
+    char path[64];
+    char socket_path[64];
+    struct service_address_io *io = NULL;
+    struct net_dgram d;
+    struct ts_why why;
+    uv_loop_t loop;
+    if (!inside) {
+        skip();
+    }
+    assert_non_null(mkdtemp(dir));
+    snprintf(path, sizeof(path), "%s/run", dir);
+    snprintf(socket_path, sizeof(socket_path), "%s/run/nicd.sock", dir);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(uv_loop_init(&loop), 0);
+    net_log_init(&log, "test", "nic1");
+    c.timing = cfg_timing_derive(60 * TS_NS_PER_S);
+    c.group_count = 1;
+    c.groups[0] = (struct cfg_group){.id = {1}, .address_prefix = 16, .nic_count = 1};
+    c.groups[0].nics[0].v = 1;
+    snprintf(c.groups[0].name, sizeof(c.groups[0].name), "kv");
+    snprintf(c.groups[0].address, sizeof(c.groups[0].address), "10.1.0.100");
+    struct netlink *n = netlink();
+    add(n, "10.1.0.1", 16);
+    assert_int_equal(
+        service_address_io_open(&io, &loop, &log, &c, (struct ts_nic_id){1}, dir, &why), TS_OK);
+    assert_int_equal(net_dgram_open(&d, NULL, NULL, NULL, NULL), TS_OK);
+    say(&d, socket_path, true);
+    run_for(&loop, 100);
+    assert_true(is_here("10.1.0.100"));
+    take_away(n, "10.1.0.1", 16);
+    run_for(&loop, 2500);
+    assert_false(is_here("10.1.0.100"));
+    add(n, "10.1.0.1", 16);
+    run_for(&loop, 2500);
+    assert_true(is_here("10.1.0.100"));
+    say(&d, socket_path, false);
+    run_for(&loop, 100);
+    assert_false(is_here("10.1.0.100"));
+    assert_true(is_here("10.1.0.1"));
+    take_away(n, "10.1.0.1", 16);
+    net_dgram_close(&d);
+    service_address_io_close(io);
+    (void)uv_run(&loop, UV_RUN_DEFAULT);
+    service_address_io_free(io);
+    assert_int_equal(uv_loop_close(&loop), 0);
+    netlink_close(n);
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(rmdir(dir), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_find_while_addresses_change),
+        cmocka_unit_test(test_own_address_survives_the_service_address),
+    };
+    enter();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
