@@ -29,9 +29,11 @@ void address_clients_clear(struct address_clients *t)
     t->top = 0;
 }
 
-void address_clients_take(struct address_clients *t, const struct address_clients_msg *msg)
+void address_clients_take(struct address_clients *t, struct address_clients *former,
+                          const struct address_clients_msg *msg)
 {
-    if (msg->anew) {
+    if (msg->anew && t->top > 0) {
+        *former = *t;
         address_clients_clear(t);
     }
     for (uint16_t i = 0; i < msg->count; i++) {

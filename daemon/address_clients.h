@@ -74,8 +74,11 @@ struct address_resets {
 void address_clients_set(struct address_clients *t, uint32_t place,
                          const struct report_client *client);
 void address_clients_clear(struct address_clients *t);
-/* Does what the message says. */
-void address_clients_take(struct address_clients *t, const struct address_clients_msg *msg);
+/* Does what the message says. Who was in a table that is told anew is in `former` afterwards: a
+ * replica that ended and was started again knows nobody, perhaps before those are told of whom the
+ * one before it had spoken. */
+void address_clients_take(struct address_clients *t, struct address_clients *former,
+                          const struct address_clients_msg *msg);
 
 /* ---- telling a peer ---- */
 

@@ -57,9 +57,10 @@ struct replica_clients {
         struct ts_nic_id nic;
         struct address_spread spread; /* of `own` */
     } peers[TS_MEMBERS_MAX];
-    struct address_clients *told[TS_MEMBERS_MAX]; /* by the peers of the same index */
-    uint8_t count;
-    struct address_clients tables[]; /* what they told */
+    /* What the peer of index i told: 2 * i, and on a link before: 2 * i + 1. */
+    struct address_clients *told[2 * TS_MEMBERS_MAX];
+    uint8_t count;                   /* of peers */
+    struct address_clients tables[]; /* those of `told` */
 };
 
 struct replica {

@@ -19,7 +19,7 @@ enum ts_err replica_clients_open(struct replica *r, struct ts_why *why)
         return TS_OK;
     }
     struct replica_clients *c =
-        calloc(1, sizeof(*c) + TS_MEMBERS_MAX * sizeof(struct address_clients));
+        calloc(1, sizeof(*c) + 2 * TS_MEMBERS_MAX * sizeof(struct address_clients));
     if (c == NULL) {
         return ts_why(why, TS_ERR_NOMEM, "out of memory at start");
     }
@@ -28,7 +28,8 @@ enum ts_err replica_clients_open(struct replica *r, struct ts_why *why)
     for (uint8_t i = 0; i < group->nic_count; i++) {
         if (!ts_nic_eq(group->nics[i], r->start->node->id)) {
             c->peers[c->count].nic = group->nics[i];
-            c->told[c->count] = &c->tables[c->count];
+            c->told[2 * c->count] = &c->tables[2 * c->count];
+            c->told[2 * c->count + 1] = &c->tables[2 * c->count + 1];
             c->count++;
         }
     }
@@ -97,7 +98,7 @@ bool replica_clients_frame(struct replica *r, struct ts_nic_id peer, struct ts_b
     if (i < 0 || address_clients_decode(&msg, r->clients->v6, payload) != TS_OK) {
         return false;
     }
-    address_clients_take(r->clients->told[i], &msg);
+    address_clients_take(r->clients->told[2 * i], r->clients->told[2 * i + 1], &msg);
     return true;
 }
 
@@ -163,7 +164,8 @@ static void tell_nicd(struct replica *r, struct ts_mono now)
     struct replica_clients *c = r->clients;
     struct report_reset reset;
     uint8_t bytes[REPORT_BYTES_MAX];
-    for (int n = 0; address_resets_next(&c->resets, c->told, c->count, now, &reset); n++) {
+    uint8_t tables = (uint8_t)(2 * c->count);
+    for (int n = 0; address_resets_next(&c->resets, c->told, tables, now, &reset); n++) {
         reset.group = r->start->group->id;
         reset.v6 = c->v6;
         struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));

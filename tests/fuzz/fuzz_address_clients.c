@@ -9,6 +9,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct address_clients_msg msg;
 static struct address_clients table;
+static struct address_clients former;
 
 static void check_table(void)
 {
@@ -26,7 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (address_clients_decode(&msg, v6 != 0, (struct ts_bytes){data, size}) != TS_OK) {
             continue;
         }
-        address_clients_take(&table, &msg);
+        address_clients_take(&table, &former, &msg);
         check_table();
         struct ts_writer w = ts_writer_init(again, sizeof(again));
         enum ts_err err = address_clients_encode(&msg, &w);

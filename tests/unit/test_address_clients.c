@@ -52,7 +52,7 @@ static int tell_all(void)
         memset(&msg, 0, sizeof(msg));
         assert_int_equal(address_clients_decode(&msg, false, (struct ts_bytes){bytes, w.len}),
                          TS_OK);
-        address_clients_take(&copy, &msg);
+        address_clients_take(&copy, &other, &msg);
         n++;
     }
     return n;
@@ -98,6 +98,27 @@ static void test_anew_replaces_what_the_peer_knew(void **state)
     assert_int_equal(tell_all(), 1);
     assert_int_equal(copy.top, 0);
     assert_memory_equal(&own, &copy, sizeof(own));
+}
+
+/* Goal: who a replica spoke of before it ended is still told when the next one on its NIC, which
+ * knows nobody, speaks first, be it on several links. */
+static void test_clients_of_a_replica_that_came_back_are_told(void **state)
+{
+    (void)state;
+    struct address_clients *tables[] = {&copy, &other};
+    struct address_resets a;
+    put(&own, 4, 1000);
+    address_spread_anew(&spread, &own);
+    assert_int_equal(tell_all(), 1);
+    address_clients_clear(&own);
+    for (int link = 0; link < 2; link++) {
+        address_spread_anew(&spread, &own);
+        assert_int_equal(tell_all(), 1);
+    }
+    address_resets_begin(&a, ms(10));
+    assert_true(address_resets_next(&a, tables, 2, ms(10), &reset));
+    assert_int_equal(reset.count, 1);
+    assert_int_equal(reset.c[0].port, 1000);
 }
 
 /* Goal: a message of the other family, of another version, with a place beyond the table, cut or
@@ -247,10 +268,14 @@ static void test_probe_v6_is_well_formed(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_changes_reach_the_peer),          T(test_anew_replaces_what_the_peer_knew),
-        T(test_decode_of_malformed_is_refused),  T(test_resets_tell_all_in_each_round),
-        T(test_resets_stopped_keep_the_clients), T(test_probe_v4_is_well_formed),
+        T(test_changes_reach_the_peer),
+        T(test_anew_replaces_what_the_peer_knew),
+        T(test_decode_of_malformed_is_refused),
+        T(test_resets_tell_all_in_each_round),
+        T(test_resets_stopped_keep_the_clients),
+        T(test_probe_v4_is_well_formed),
         T(test_probe_v6_is_well_formed),
+        T(test_clients_of_a_replica_that_came_back_are_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
