@@ -530,9 +530,14 @@ static void tell_visitor(struct resp_conn *c, const uv_stream_t *listener)
     }
 }
 
+bool resp_conn_may_open(const struct resp_server *s)
+{
+    return s->clients + s->relays < s->sockets_max;
+}
+
 void resp_conn_accept(struct resp_server *s, uv_stream_t *listener)
 {
-    if (s->free_slot == UINT32_MAX) {
+    if (s->free_slot == UINT32_MAX || !resp_conn_may_open(s)) {
         refuse(s, listener);
         return;
     }

@@ -282,6 +282,8 @@ struct resp_server {
     struct resp_slot *slots; /* clients_max, owned */
     uint32_t free_slot;      /* UINT32_MAX = none */
     uint32_t clients;
+    uint32_t relays;      /* of them, or of what they left: sockets to another NIC */
+    uint32_t sockets_max; /* … and theirs, as RLIMIT_NOFILE allows: the rest is not for clients */
     uint64_t next_id;
     uint64_t relay_below; /* connections with lower ids are carried on elsewhere */
     struct resp_list lists[RESP_LINKS];
@@ -360,6 +362,8 @@ void resp_conn_close(struct resp_conn *c);
 void resp_conn_finish(struct resp_conn *c);
 /* Takes in as much of the connection's own input as can be. */
 void resp_conn_parse_input(struct resp_conn *c);
+/* Whether there may be one more socket, of a client or on its behalf. */
+bool resp_conn_may_open(const struct resp_server *s);
 /* Starts or stops reading as the connection's input allows. */
 void resp_conn_set_reading(struct resp_conn *c);
 /* Writes what its socket takes of at most `most` bytes; returns how many that were. What is left

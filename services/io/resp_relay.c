@@ -1,5 +1,7 @@
 #include "services/io/resp_relay.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +13,11 @@
 #define QUEUED_MAX (1024U * 1024)
 #define HEARD_MAX (64U * 1024) /* answers to what is said first */
 #define WORDS_MAX 4
+/* Who acknowledges nothing for so long, or for twice a failure-timeout, has died with its NIC; so
+ * has who does not say that it lives, after so many seconds without anything to say. This NIC is
+ * not always the one that takes over, and closes all that it carries on. */
+#define SILENT_MS 5000U
+#define QUIET_S 3
 
 struct resp_relay {
     uv_tcp_t tcp;
@@ -45,7 +52,7 @@ bool resp_relay_wants(const struct resp_conn *c, const struct kv_command *comman
     return of_state && c->id < s->relay_below && !c->visitor &&
            s->status.role == RESP_ROLE_SECONDARY && s->status.primary[0] != '\0' && !c->multi.on &&
            c->multi.watched.len == 0 && session && resp_pubsub_count(c) == 0 &&
-           s->users.count == 0 && s->config.tls == NULL;
+           s->users.count == 0 && s->config.tls == NULL && resp_conn_may_open(s);
 }
 
 /* ---- the end ---- */
@@ -56,8 +63,9 @@ static void on_closed(uv_handle_t *handle)
     struct resp_server *s = r->server;
     svc_out_free(&r->heard);
     free(r);
-    ts_assert(s->handles > 0);
+    ts_assert(s->handles > 0 && s->relays > 0);
     s->handles--;
+    s->relays--;
     resp_server_wake(s);
 }
 
@@ -328,6 +336,22 @@ static bool address_of(const char *text, struct sockaddr_storage *out)
            uv_ip6_addr(host, number, (struct sockaddr_in6 *)out) == 0;
 }
 
+/* Linux. */
+static void watch_silence(const struct resp_relay *r)
+{
+    const unsigned silent_ms = 2 * r->server->config.failure_timeout_ms;
+    const int on = 1;
+    const int quiet_s = QUIET_S;
+    const unsigned timeout_ms = silent_ms > SILENT_MS ? silent_ms : SILENT_MS;
+    uv_os_fd_t fd;
+    int err = uv_fileno((const uv_handle_t *)&r->tcp, &fd);
+    ts_assert(err == 0);
+    (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &quiet_s, sizeof(quiet_s));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &on, sizeof(on));
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout_ms, sizeof(timeout_ms));
+}
+
 void resp_relay_begin(struct resp_conn *c)
 {
     struct resp_server *s = c->server;
@@ -335,7 +359,7 @@ void resp_relay_begin(struct resp_conn *c)
     bool owed = c->answered < c->ordered || c->reads > 0 || c->deferred_len > 0;
     struct resp_relay *r =
         owed || !address_of(s->status.primary, &where) ? NULL : calloc(1, sizeof(*r));
-    if (r == NULL || uv_tcp_init(s->loop, &r->tcp) != 0) {
+    if (r == NULL || uv_tcp_init_ex(s->loop, &r->tcp, where.ss_family) != 0) {
         free(r);
         s->stats.closed_unanswered++;
         resp_conn_close(c);
@@ -346,7 +370,9 @@ void resp_relay_begin(struct resp_conn *c)
     r->tcp.data = r;
     r->connect.data = r;
     s->handles++;
+    s->relays++;
     c->relay = r;
+    watch_silence(r);
     s->stats.relayed++;
     (void)uv_tcp_nodelay(&r->tcp, 1);
     if (uv_tcp_connect(&r->connect, &r->tcp, (const struct sockaddr *)&where, on_connect) != 0) {

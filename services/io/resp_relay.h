@@ -18,7 +18,12 @@
  *   - with users: nobody keeps passwords, so this NIC cannot say who the client is;
  *   - that came by an address that may go (resp_server.h): what its client sends next goes
  *     elsewhere by itself;
- *   - with TLS: this NIC's front-end speaks for clients to nobody but in clear. */
+ *   - with TLS: this NIC's front-end speaks for clients to nobody but in clear;
+ *   - for which there is no second socket within RLIMIT_NOFILE: the journal and the replicas' links
+ *     need theirs.
+ *
+ * When the other NIC dies, and this one does not take over, nobody says so: what acknowledges
+ * nothing for some seconds is closed (resp_relay.c). */
 #ifndef SERVICES_IO_RESP_RELAY_H
 #define SERVICES_IO_RESP_RELAY_H
 

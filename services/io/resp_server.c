@@ -19,15 +19,15 @@ static void or_default(uint32_t *field, uint32_t value)
     }
 }
 
-static uint32_t clients_that_fit(uint32_t wanted)
+static uint32_t sockets_that_fit(void)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
-        return wanted;
+        return UINT32_MAX;
     }
     uint64_t room =
         limit.rlim_cur > 2 * FDS_RESERVED ? limit.rlim_cur - FDS_RESERVED : FDS_RESERVED;
-    return room < wanted ? (uint32_t)room : wanted;
+    return room < UINT32_MAX ? (uint32_t)room : UINT32_MAX;
 }
 
 static uint32_t power_of_two(uint32_t n)
@@ -39,7 +39,8 @@ static uint32_t power_of_two(uint32_t n)
     return p;
 }
 
-static struct resp_server_config complete(const struct resp_server_config *given)
+static struct resp_server_config complete(const struct resp_server_config *given,
+                                          uint32_t sockets_max)
 {
     struct resp_server_config c = {0};
     if (given != NULL) {
@@ -51,7 +52,7 @@ static struct resp_server_config complete(const struct resp_server_config *given
     or_default(&c.limits.inline_max, limits.inline_max);
     or_default(&c.limits.request_max, limits.request_max);
     or_default(&c.clients_max, 10000);
-    c.clients_max = clients_that_fit(c.clients_max);
+    c.clients_max = c.clients_max < sockets_max ? c.clients_max : sockets_max;
     or_default(&c.client_unanswered_max, 4096);
     or_default(&c.client_output_soft, 1024U * 1024);
     or_default(&c.client_output_hard, 64U * 1024 * 1024);
@@ -143,7 +144,8 @@ struct resp_server *resp_server_create(uv_loop_t *loop, const struct resp_server
     s->loop = loop;
     s->ops = *ops;
     s->state = state;
-    s->config = complete(config);
+    s->sockets_max = sockets_that_fit();
+    s->config = complete(config, s->sockets_max);
     s->next_id = 1;
     s->answered_to = s->submitted_to = s->next_token = 1;
     begin_turn(s);

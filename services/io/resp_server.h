@@ -99,7 +99,7 @@ struct resp_server_config {
     uint32_t submit_bytes_max;      /* payload bytes of one submit call, 1 MiB; one payload that is
                                        longer goes alone */
     uint32_t rounds_max;            /* read rounds under way, 8 */
-    uint32_t failure_timeout_ms;    /* of the cluster, for SENTINEL; it has no effect here */
+    uint32_t failure_timeout_ms;    /* of the cluster, for SENTINEL and what is carried on */
     struct net_tls_server *tls;     /* clients speak TLS when it is given; borrowed, as below */
     const char *version;            /* "0.1.0", for INFO; borrowed for the server's life */
 };

@@ -2,6 +2,9 @@
  * submission is refused or comes back busy, and when clients leave in between (R2.8). */
 #include "tests/integration/kv_process.h"
 
+#include <sys/resource.h>
+#include <time.h>
+
 #include "services/io/resp_server.h"
 #include "services/kv/sessions.h"
 #include "services/session.h"
@@ -568,6 +571,88 @@ static void test_visitors_are_told_and_closed(void **state)
     close(resident);
 }
 
+static void hand_over(struct owner *o, const char *to)
+{
+    struct resp_server_status st = {.role = RESP_ROLE_SECONDARY, .relays = true};
+    snprintf(st.primary, sizeof(st.primary), "%s", to);
+    resp_server_set_status(o->server, &st);
+}
+
+/* Goal: what is carried on takes no descriptors that are not the clients': those that are too many
+ * stay here, and are told where to go. */
+static void test_relays_leave_descriptors_for_others(void **state)
+{
+    struct rlimit before;
+    char to[64];
+    int fds[45];
+    const uint32_t most = 64; /* a limit of 128, of which 64 are reserved */
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    struct rlimit low = {.rlim_cur = 128, .rlim_max = before.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &low), 0);
+    assert_int_equal(open_owner(state), 0);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    struct owner *o = *state;
+    int other = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in where = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    assert_int_equal(bind(other, (struct sockaddr *)&where, sizeof(where)), 0);
+    assert_int_equal(listen(other, 64), 0);
+    for (size_t i = 0; i < 45; i++) {
+        fds[i] = client(o);
+    }
+    snprintf(to, sizeof(to), "127.0.0.1:%u", port_of(other));
+    hand_over(o, to);
+    for (size_t i = 0; i < 45; i++) {
+        say(fds[i], "SET a 1\r\n");
+    }
+    UNTIL(o, stats_of(o).relayed + stats_of(o).refused == 45);
+    assert_int_equal(stats_of(o).relayed, most - 45);
+    int late = kv_connect(o->address, resp_server_port(o->server));
+    expect(o, late, "-ERR max number of clients reached\r\n");
+    close(late);
+    close(other);
+    for (size_t i = 0; i < 45; i++) {
+        close(fds[i]);
+    }
+    UNTIL(o, stats_of(o).clients == 0);
+    assert_int_equal(close_owner(state), 0);
+}
+
+/* Goal: who is carried on to a NIC that is dead learns it, although nobody takes over here. */
+static void test_relay_to_a_dead_nic_ends(void **state)
+{
+    struct owner *o = *state;
+    char to[64];
+    char byte;
+    int fill[2];
+    int fd = client(o);
+    int other = socket(AF_INET, SOCK_STREAM, 0);
+    struct sockaddr_in where = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(where);
+    assert_int_equal(bind(other, (struct sockaddr *)&where, len), 0);
+    assert_int_equal(listen(other, 0), 0);
+    assert_int_equal(getsockname(other, (struct sockaddr *)&where, &len), 0);
+    for (size_t i = 0; i < 2; i++) { /* who comes after these hears nothing, as from a dead NIC */
+        fill[i] = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+        (void)connect(fill[i], (struct sockaddr *)&where, len);
+    }
+    snprintf(to, sizeof(to), "127.0.0.1:%u", ntohs(where.sin_port));
+    hand_over(o, to);
+    say(fd, "SET a 1\r\n");
+    UNTIL(o, stats_of(o).relayed == 1);
+    time_t end = time(NULL) + 20;
+    ssize_t n = -1;
+    while (n < 0 && time(NULL) < end) {
+        turn(o);
+        (void)poll(NULL, 0, 5);
+        n = recv(fd, &byte, 1, MSG_DONTWAIT);
+    }
+    assert_int_equal(n, 0);
+    close(fd);
+    close(fill[0]);
+    close(fill[1]);
+    close(other);
+}
+
 #define OWNER_TEST(f) cmocka_unit_test_setup_teardown(f, open_owner, close_owner)
 
 int main(void)
@@ -586,6 +671,8 @@ int main(void)
         OWNER_TEST(test_wait_holds_its_connection_only),
         OWNER_TEST(test_wait_ends_with_the_role_and_the_client),
         OWNER_TEST(test_visitors_are_told_and_closed),
+        cmocka_unit_test(test_relays_leave_descriptors_for_others),
+        OWNER_TEST(test_relay_to_a_dead_nic_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
