@@ -14,6 +14,8 @@
 #define CHECKPOINT_SLOTS 256
 #define CHECKPOINT_BYTES (256U * 1024)
 #define WORD_BITS 64
+/* Of an epoch that an operator made up; clients take ids for signed numbers. */
+#define RESTORED_MAX (SESSION_CREATION_MAX / 4)
 
 /* ---- create, destroy ---- */
 
@@ -175,6 +177,18 @@ static void apply_inner(struct session_state *st, const struct svc_entry *entry,
 
 /* ---- the ops: each writes its answer ---- */
 
+/* By the time, and always higher than the last one. A group that was restored from a backup goes on
+ * in the backup's time, in which its clients may have had ids already; but in an epoch that is the
+ * time of the restore in microseconds (adr/0021), above any that was given before. */
+static uint64_t next_creation(const struct session_state *st, const struct svc_entry *entry)
+{
+    uint64_t time = entry->time.ns / TS_NS_PER_MS;
+    uint64_t restored = entry->epoch.v / 1000U;
+    restored = restored < RESTORED_MAX ? restored : RESTORED_MAX;
+    time = time > restored ? time : restored;
+    return time > st->newest ? time : st->newest + 1;
+}
+
 static void run_open(struct session_state *st, const struct svc_entry *entry,
                      const struct session_msg *m, struct svc_out *out)
 {
@@ -183,10 +197,7 @@ static void run_open(struct session_state *st, const struct svc_entry *entry,
         refuse(out, SESSION_FULL_TABLE, st->limits.max);
         return;
     }
-    /* By the time, so that not even a state that was put back from an old copy gives an id again
-     * that its clients may still have; and always higher than the last one. */
-    uint64_t creation = entry->time.ns / TS_NS_PER_MS;
-    creation = creation > st->newest ? creation : st->newest + 1;
+    uint64_t creation = next_creation(st, entry);
     ts_assert(creation <= SESSION_CREATION_MAX);
     st->newest = creation;
     struct session *s = session_add(st, creation << SESSION_SLOT_BITS | slot);
