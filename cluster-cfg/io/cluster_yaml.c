@@ -86,6 +86,10 @@ static const char *read_ip(const char *text, char out[CFG_ADDR_MAX])
         uint32_t a = ntohl(v4.s_addr);
         one = a != 0 && a < 0xe0000000U;
         (void)inet_ntop(AF_INET, &v4, out, CFG_ADDR_MAX);
+    } else if (inet_pton(AF_INET6, text, &v6) == 1 && IN6_IS_ADDR_LINKLOCAL(&v6)) {
+        return "a link's own address, which means nothing elsewhere";
+    } else if (inet_pton(AF_INET6, text, &v6) == 1 && IN6_IS_ADDR_V4MAPPED(&v6)) {
+        return "an IPv4 address within an IPv6 one";
     } else if (inet_pton(AF_INET6, text, &v6) == 1) {
         one = memcmp(&v6, &in6addr_any, sizeof(v6)) != 0 && v6.s6_addr[0] != 0xff;
         (void)inet_ntop(AF_INET6, &v6, out, CFG_ADDR_MAX);
@@ -310,6 +314,25 @@ static uint64_t read_scrub_every(struct yaml_doc *y, const yaml_node_t *node)
     return y->failed ? 0 : v * unit * TS_NS_PER_S;
 }
 
+/* Whether it is the network's own address, or of IPv4 its broadcast address: no machine's. With two
+ * addresses in a network (RFC 3021, RFC 6164) both are machines'. */
+static bool is_of_network(const char *ip, unsigned prefix)
+{
+    uint8_t a[16] = {0};
+    bool v6 = strchr(ip, ':') != NULL;
+    unsigned bits = v6 ? 128 : 32;
+    bool first = true;
+    bool last = !v6;
+    int good = inet_pton(v6 ? AF_INET6 : AF_INET, ip, a);
+    ts_assert(good == 1);
+    for (unsigned i = prefix; i < bits; i++) {
+        bool set = (a[i / 8] >> (7 - i % 8) & 1) != 0;
+        first = first && !set;
+        last = last && set;
+    }
+    return prefix + 1 < bits && (first || last);
+}
+
 /* "192.0.2.10/24", "2001:db8::10/64". */
 static void read_service_address(struct yaml_doc *y, const yaml_node_t *node, struct cfg_group *g)
 {
@@ -337,6 +360,10 @@ static void read_service_address(struct yaml_doc *y, const yaml_node_t *node, st
                       "address is \"%.60s\"; write the IP address of one machine and the bits of "
                       "its network, like 192.0.2.10/24 or 2001:db8::10/64",
                       text);
+    } else if (is_of_network(g->address, prefix)) {
+        yaml_doc_fail(
+            y, node, "%s is the first or the last of its network, no machine's; choose another one",
+            g->address);
     }
     g->address_prefix = (uint8_t)prefix;
 }

@@ -187,6 +187,14 @@ static const struct bad BAD[] = {
      "c.yaml:3:23: \"0.0.0.0\" is no address of one machine; write one like 10.0.1.1 or fd00::1"},
     {"cluster: demo\nnics:\n  - {name: a, paths: [\"ff02::1\"]}\n",
      "c.yaml:3:23: \"ff02::1\" is no address of one machine; write one like 10.0.1.1 or fd00::1"},
+    {"cluster: demo\nnics:\n  - {name: a, paths: [\"fe80::1\"]}\n",
+     "c.yaml:3:23: \"fe80::1\" is a link's own address, which means nothing elsewhere; write one "
+     "like "
+     "10.0.1.1 or fd00::1"},
+    {"cluster: demo\nnics:\n  - {name: a, paths: [\"::ffff:10.0.0.1\"]}\n",
+     "c.yaml:3:23: \"::ffff:10.0.0.1\" is an IPv4 address within an IPv6 one; write one like "
+     "10.0.1.1 "
+     "or fd00::1"},
     {"cluster: demo\nnics:\n  - {name: a, paths: [10.0.0.1], voter: maybe}\n",
      "c.yaml:3:41: voter is \"maybe\"; write true or false"},
     {"cluster: demo\nnics:\n  - {name: a, paths: [10.0.0.1]}\n  - {name: a, paths: [10.0.0.2]}\n",
@@ -265,6 +273,23 @@ static const struct bad BAD[] = {
      "groups:\n  - {name: kv, service: kv, port: 1, address: 10.0.0.9/32}\n",
      "c.yaml:8:47: address is \"10.0.0.9/32\"; write the IP address of one machine and the bits of "
      "its network, like 192.0.2.10/24 or 2001:db8::10/64"},
+    {"cluster: demo\n" NICS ARBITER
+     "groups:\n  - {name: kv, service: kv, port: 1, address: \"fe80::9/64\"}\n",
+     "c.yaml:8:47: address is \"fe80::9/64\"; write the IP address of one machine and the bits of "
+     "its network, like 192.0.2.10/24 or 2001:db8::10/64"},
+    {"cluster: demo\n" NICS ARBITER
+     "groups:\n  - {name: kv, service: kv, port: 1, address: 10.0.1.0/24}\n",
+     "c.yaml:8:47: 10.0.1.0 is the first or the last of its network, no machine's; choose another "
+     "one"},
+    {"cluster: demo\n" NICS ARBITER
+     "groups:\n  - {name: kv, service: kv, port: 1, address: 10.0.1.191/26}\n",
+     "c.yaml:8:47: 10.0.1.191 is the first or the last of its network, no machine's; choose "
+     "another "
+     "one"},
+    {"cluster: demo\n" NICS ARBITER
+     "groups:\n  - {name: kv, service: kv, port: 1, address: \"fd00:1::/64\"}\n",
+     "c.yaml:8:47: fd00:1:: is the first or the last of its network, no machine's; choose another "
+     "one"},
     {"cluster: demo\n" NICS ARBITER
      "groups:\n  - {name: kv, service: kv, port: 1, address: 10.0.0.9/24}\n"
      "  - {name: k2, service: kv, port: 2, address: 10.0.0.9/25}\n",
