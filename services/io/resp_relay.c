@@ -163,6 +163,10 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         lose(r);
         return;
     }
+    if (r->swallow == 0 && c->paused) {
+        resp_list_add(c, RESP_LINK_RESUME);
+        resp_server_wake(r->server);
+    }
     if (bytes.len == 0) {
         return;
     }
@@ -235,7 +239,9 @@ static bool pass_on(struct resp_conn *c, const uint8_t *data, size_t len)
 
 size_t resp_relay_take(struct resp_conn *c, const uint8_t *data, size_t len)
 {
-    c->paused = c->relay->queued >= QUEUED_MAX;
+    /* Before the other one has taken the connection for what it is, it would carry requests out for
+     * somebody else: outside of the session, and once more when the client resumes that. */
+    c->paused = c->relay->queued >= QUEUED_MAX || c->relay->swallow > 0;
     if (c->paused) {
         return 0; /* it is the other one's turn */
     }

@@ -6,7 +6,8 @@
  * The new primary is told first what the connection is: its protocol, what the client calls itself,
  * and its place in a session (SESSION.CARRY: the connection's own number in it, so that a write
  * that is late is refused there when the session was resumed on another connection meanwhile). Its
- * answers to that are not the client's; an error closes the connection.
+ * answers to that are not the client's; an error closes the connection. What the client sends waits
+ * for them.
  *
  * It lasts as long as the connection, or until this NIC is the primary again: then it is closed,
  * since nobody knows which of its requests the other one has carried out. Not carried on, and told

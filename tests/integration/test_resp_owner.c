@@ -617,6 +617,77 @@ static void test_relays_leave_descriptors_for_others(void **state)
     assert_int_equal(close_owner(state), 0);
 }
 
+/* Accepts the connection that is carried on, and turns until so many bytes came; they are looked
+ * at, not taken, so that what is behind them is seen, too. */
+static int other_hears(struct owner *o, int other, const char *text)
+{
+    char got[256];
+    size_t want = strlen(text);
+    int fd = -1;
+    ssize_t n = 0;
+    UNTIL(o, (fd = accept4(other, NULL, NULL, SOCK_NONBLOCK)) >= 0);
+    UNTIL(o, (n = recv(fd, got, sizeof(got), MSG_PEEK)) >= (ssize_t)want);
+    for (int i = 0; i < 20; i++) {
+        turn(o);
+    }
+    n = recv(fd, got, sizeof(got), 0);
+    assert_int_equal(n, want);
+    assert_memory_equal(got, text, want);
+    return fd;
+}
+
+/* Goal: a write of a session is passed on only when the other one has taken the connection for that
+ * session's: without that it would be executed outside of it, and again when its client resumes. */
+static void test_relay_waits_until_the_session_is_taken(void **state)
+{
+    static const char carry[] = "*4\r\n$13\r\nSESSION.CARRY\r\n";
+    struct owner *o = *state;
+    char to[64];
+    char said[128];
+    char got[64];
+    int fds[2];
+    int other = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    struct sockaddr_in where = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    assert_int_equal(bind(other, (struct sockaddr *)&where, sizeof(where)), 0);
+    assert_int_equal(listen(other, 8), 0);
+    snprintf(to, sizeof(to), "127.0.0.1:%u", port_of(other));
+    for (int i = 0; i < 2; i++) {
+        fds[i] = client(o);
+        say(fds[i], "SESSION.OPEN me\r\n");
+        UNTIL(o, o->taken == (size_t)i + 1);
+        answer_one(o);
+        ssize_t n = 0;
+        UNTIL(o, (n = recv(fds[i], got, sizeof(got) - 1, MSG_DONTWAIT)) > 0);
+        got[n] = '\0';
+        assert_non_null(strstr(got, "me#"));
+    }
+    hand_over(o, to);
+    for (int i = 0; i < 2; i++) {
+        char id[24];
+        snprintf(id, sizeof(id), "%u", (1U << 16) + (unsigned)i * ((1U << 16) + 1));
+        snprintf(said, sizeof(said), "%s$%zu\r\n%s\r\n$1\r\n1\r\n$1\r\n1\r\n", carry, strlen(id),
+                 id);
+        say(fds[i], "SET a 1\r\n");
+        int taker = other_hears(o, other, said);
+        if (i == 0) {
+            kv_send(taker, "+OK\r\n", 5);
+            UNTIL(o, recv(taker, got, sizeof(got), MSG_DONTWAIT) == 9);
+            assert_memory_equal(got, "SET a 1\r\n", 9);
+            kv_send(taker, "+OK\r\n", 5);
+            expect(o, fds[i], "+OK\r\n");
+            close(fds[i]);
+        } else {
+            kv_send(taker, "-ERR unknown command\r\n", 22);
+            expect_closed(o, fds[i]);
+            ssize_t n = 0;
+            UNTIL(o, (n = recv(taker, got, sizeof(got), MSG_DONTWAIT)) >= 0 || errno != EAGAIN);
+            assert_true(n <= 0);
+        }
+        close(taker);
+    }
+    close(other);
+}
+
 /* Goal: who is carried on to a NIC that is dead learns it, although nobody takes over here. */
 static void test_relay_to_a_dead_nic_ends(void **state)
 {
@@ -673,6 +744,7 @@ int main(void)
         OWNER_TEST(test_visitors_are_told_and_closed),
         cmocka_unit_test(test_relays_leave_descriptors_for_others),
         OWNER_TEST(test_relay_to_a_dead_nic_ends),
+        OWNER_TEST(test_relay_waits_until_the_session_is_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
