@@ -106,6 +106,9 @@ bool resp_auth_login(struct resp_conn *c, struct ts_bytes name, struct ts_bytes 
         c->server->stats.unauthorized++;
         return false;
     }
+    if (strcmp(c->user, u->name) != 0) {
+        resp_session_other_user(c);
+    }
     memcpy(c->user, u->name, sizeof(c->user));
     memcpy(c->user_hash, u->hash, sizeof(c->user_hash));
     c->role = u->role;

@@ -477,6 +477,8 @@ void resp_session_answer(struct resp_conn *c, enum resp_owner_kind kind, struct 
 void resp_session_unordered(struct resp_conn *c, enum resp_owner_kind kind);
 /* The connection goes on without a session; nothing may be owed to it. */
 void resp_session_leave(struct resp_conn *c);
+/* It has logged in as another user; nothing may be owed to it. */
+void resp_session_other_user(struct resp_conn *c);
 
 /* ---- publish and subscribe (resp_pubsub.c) ---- */
 

@@ -461,6 +461,9 @@ bool resp_pubsub_must_wait(struct resp_conn *c, const struct kv_command *command
     case KV_PUNSUBSCRIBE:
     case KV_RESET:
         return c->answered < c->ordered; /* goes on when those are answered */
+    case KV_AUTH:
+    case KV_HELLO:
+        return c->session.state != RESP_SESSION_NONE && c->answered < c->ordered;
     case KV_PUBLISH:
         if (c->server->take_left == 0) {
             resp_list_add(c, RESP_LINK_RESUME); /* in the next turn */

@@ -30,8 +30,9 @@
 #define OWNER_SEPARATOR '\n'
 #define ID_SEPARATOR '#'
 #define LOST_TEXT \
-    "NOSESSION SESSION.OPEN or SESSION.RESUME has failed on this connection; not executed. " \
-    "Give one of them again, or RESET to go on without a session"
+    "NOSESSION SESSION.OPEN or SESSION.RESUME has failed on this connection, or it has logged in " \
+    "as " \
+    "another user; not executed. Give one of them again, or RESET to go on without a session"
 #define GAP_TEXT \
     "SESSIONGAP an earlier write was refused; this one was not executed either. SESSION.NEXT n, " \
     "then send both again"
@@ -63,6 +64,15 @@ bool resp_session_concerns(const struct resp_conn *c, const struct kv_command *c
 void resp_session_leave(struct resp_conn *c)
 {
     c->session = (struct resp_session){.state = RESP_SESSION_NONE};
+}
+
+/* What it writes from here on could not be had again: a session is resumed by its user only. */
+void resp_session_other_user(struct resp_conn *c)
+{
+    if (c->session.state != RESP_SESSION_NONE) {
+        resp_session_leave(c);
+        c->session.state = RESP_SESSION_LOST;
+    }
 }
 
 /* ---- writes ---- */

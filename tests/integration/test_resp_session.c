@@ -223,8 +223,9 @@ static void test_failed_resume_refuses_writes(void **state)
 {
     (void)state;
     static const char lost[] = "-NOSESSION SESSION.OPEN or SESSION.RESUME has failed on this "
-                               "connection; not executed. Give one of them again, or RESET to go "
-                               "on without a session [no number]\r\n";
+                               "connection, or it has logged in as another user; not executed. "
+                               "Give one of them again, or RESET to go on without a session [no "
+                               "number]\r\n";
     char id[128];
     char want[2048];
     int fd = kv_connect(address, port);

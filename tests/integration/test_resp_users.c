@@ -104,6 +104,32 @@ static void test_refusals_keep_their_place(void **state)
     close(fd);
 }
 
+/* Goal: a session is its user's: who logs in as somebody else on a connection that is in one writes
+ * nothing into it, since nobody could resume it as the one who wrote. */
+static void test_session_is_left_with_its_user(void **state)
+{
+    (void)state;
+    char got[256];
+    int fd = kv_connect(address, port);
+    kv_send(fd, "AUTH w " WRITER "\r\nSESSION.OPEN me\r\n", sizeof(WRITER) + 25);
+    struct kv_replies r = {0};
+    assert_true(kv_receive_replies(fd, &r, 2));
+    assert_int_equal(sscanf(r.data, "+OK %*s %200s", got), 1);
+    free(r.data);
+    kv_expect(fd,
+              "SET own 1\r\nAUTH w " WRITER "\r\nSET own 2\r\nAUTH default " ADMIN
+              "\r\nSET own 3\r\nGET own\r\n",
+              "+OK\r\n+OK\r\n+OK\r\n+OK\r\n"
+              "-NOSESSION SESSION.OPEN or SESSION.RESUME has failed on this connection, or it has "
+              "logged in as another user; not executed. Give one of them again, or RESET to go on "
+              "without a session [no number]\r\n$1\r\n2\r\n");
+    kv_expect(fd, "HELLO 2 AUTH w nonsense\r\nAUTH w " WRITER "\r\n", WRONGPASS "+OK\r\n");
+    char resume[320];
+    snprintf(resume, sizeof(resume), "SESSION.RESUME %s 1\r\nSET own 3\r\n", got);
+    kv_expect(fd, resume, "*1\r\n+OK\r\n+OK\r\n");
+    close(fd);
+}
+
 /* Goal: ACL tells who one is to everybody, the others to an administrator, and is no way to make
  * users. */
 static void test_acl_tells_the_users(void **state)
@@ -164,6 +190,7 @@ int main(void)
         cmocka_unit_test(test_stranger_may_only_log_in),
         cmocka_unit_test(test_roles_allow_what_they_are_for),
         cmocka_unit_test(test_refusals_keep_their_place),
+        cmocka_unit_test(test_session_is_left_with_its_user),
         cmocka_unit_test(test_acl_tells_the_users),
         cmocka_unit_test(test_redis_cli_logs_in),
     };
