@@ -334,6 +334,7 @@ static void on_promise(struct proposer *p, const struct proposer_event *ev,
         return;
     }
     v->answer = PROPOSER_GRANTED;
+    v->filled = true;
     if (count_granted(p) < proposer_majority(p)) {
         return;
     }
@@ -349,7 +350,10 @@ static void on_accepted(struct proposer *p, const struct proposer_event *ev,
                         struct proposer_effects *fx)
 {
     if (p->sent.len > 0 && reg_ballot_cmp(ev->msg->accepted.ballot, p->ballot) == 0) {
-        p->voter[ev->voter].holds = p->seen.epoch; /* also when it comes after the majority's */
+        struct proposer_voter *v = &p->voter[ev->voter]; /* also after the majority's answers */
+        v->filled = true;
+        v->holds = p->seen.epoch;
+        v->votes = counts(p, ev->voter);
     }
     if (p->phase != PROPOSER_ACCEPTING ||
         reg_ballot_cmp(ev->msg->accepted.ballot, p->ballot) != 0) {
@@ -527,7 +531,9 @@ static void on_voter_up(struct proposer *p, const struct proposer_event *ev,
     if (!ts_incarnation_eq(v->disk, ev->disk)) {
         v->disk = ev->disk; /* another voter: it has granted nothing yet */
         v->place.v = 0;
+        v->filled = false;
         v->holds.v = 0;
+        v->votes = false;
         v->asked = false;
         v->answer = PROPOSER_NO_ANSWER;
     }
@@ -626,6 +632,16 @@ unsigned proposer_answering(const struct proposer *p, struct ts_mono now)
     return n;
 }
 
+/* What a voter says of its disk may be false: one that has a place already takes no other. */
+static bool has_place(const struct cfg_voters *s, struct ts_incarnation disk)
+{
+    bool has = false;
+    for (uint8_t i = 0; i < s->count; i++) {
+        has = has || ts_incarnation_eq(s->v[i].incarnation, disk);
+    }
+    return has;
+}
+
 bool proposer_next_voters(const struct proposer *p, const struct cfg_config *config,
                           struct cfg_voters *next, bool *ask)
 {
@@ -639,8 +655,10 @@ bool proposer_next_voters(const struct proposer *p, const struct cfg_config *con
             continue; /* one at a time */
         }
         if (!ts_incarnation_eq(v->disk, n->incarnation)) {
-            *ask = *ask || v->place.v == 0;
-            if (v->place.v != 0 && ts_incarnation_eq(v->place, n->incarnation)) {
+            bool blank = v->place.v != 0;
+            *ask = *ask || (!blank && !v->filled);
+            if (blank && ts_incarnation_eq(v->place, n->incarnation) &&
+                !has_place(&config->voters, v->disk)) {
                 *n = (struct cfg_voter){v->disk, CFG_VOTER_JOINS};
                 return true;
             }
@@ -651,8 +669,8 @@ bool proposer_next_voters(const struct proposer *p, const struct cfg_config *con
                 n->phase = n->phase == CFG_VOTER_JOINS ? CFG_VOTER_REWRITTEN : CFG_VOTER_VOTES;
                 return true;
             }
-        } else if (v->holds.v != 0 && ts_epoch_lt(v->holds, config->epoch)) {
-            *ask = true; /* it has missed this one: the last step may be news to it */
+        } else if (v->holds.v != 0 && !v->votes) {
+            *ask = true; /* it has missed the last step */
         }
     }
     return false;

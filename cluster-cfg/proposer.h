@@ -163,7 +163,9 @@ struct proposer_voter {
     struct ts_incarnation disk;  /* at the other end of the newest link, … */
     struct ts_incarnation
         place;             /* … and whose place it is for: it says so as long as it is blank */
-    struct ts_epoch holds; /* newest epoch of a value that this disk is known to store */
+    bool filled;           /* it has granted something: it is not blank */
+    struct ts_epoch holds; /* newest epoch of a value that this disk is known to store, … */
+    bool votes;            /* … by which it votes */
 };
 
 /* Allocated by the caller; no pointers inside: a copy is a second proposer. */
@@ -225,8 +227,8 @@ unsigned proposer_connected(const struct proposer *p);
 unsigned proposer_answering(const struct proposer *p, struct ts_mono now);
 unsigned proposer_majority(const struct proposer *p);
 /* Whether `config`, which is decided, leaves a step to take for a disk that enrols: *next is then
- * what may be proposed. `*ask`: a voter has a disk that is not listed, or one that is listed is not
- * known to store `config`; a READ tells more. */
+ * what may be proposed. `*ask`: a READ tells more: a voter has a disk that is not listed and may be
+ * blank, or one that is being taken in is not known to store `config`. */
 bool proposer_next_voters(const struct proposer *p, const struct cfg_config *config,
                           struct cfg_voters *next, bool *ask);
 void proposer_check_invariants(const struct proposer *p);

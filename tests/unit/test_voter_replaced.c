@@ -457,6 +457,47 @@ static void test_proposer_next_voters_in_turn(void **state)
     free(f);
 }
 
+/* Goal: a voter that says of its disk that it is blank, and bears the name of one that has a place,
+ * is not taken in: that would be no config. */
+static void test_proposer_disk_with_a_place_takes_no_other(void **state)
+{
+    (void)state;
+    struct proposing *f = proposing(21);
+    struct cfg_config c = config(4, OLD, CFG_VOTER_VOTES);
+    struct cfg_voters next;
+    bool ask;
+    struct reg_msg blank = {.type = REG_MSG_BLANK, .blank = {REG, {1, {1}, {100}}, {21}, {OLD}}};
+    hear(f, 2, &blank);
+    assert_false(proposer_next_voters(&f->p, &c, &next, &ask));
+    assert_true(cfg_voters_eq(&next, &c.voters));
+    free(f);
+}
+
+/* Goal: the register is not read again and again for a disk that was replaced and is back, nor for
+ * one that votes and missed what was decided last. */
+static void test_proposer_asks_only_for_what_it_may_learn(void **state)
+{
+    (void)state;
+    struct proposing *f = proposing(OLD);
+    struct cfg_config c = config(4, NEW, CFG_VOTER_VOTES);
+    struct cfg_voters next;
+    bool ask;
+    assert_false(proposer_next_voters(&f->p, &c, &next, &ask));
+    assert_true(ask);
+    begin(f, PROPOSER_OP_READ, 0, NULL);
+    promise(f, 2, 0, &c);
+    promise(f, 0, 0, &c);
+    promise(f, 1, 0, &c);
+    assert_false(accepted(f, 0, PROPOSER_DECIDED));
+    assert_true(accepted(f, 1, PROPOSER_DECIDED));
+    assert_false(proposer_next_voters(&f->p, &c, &next, &ask));
+    assert_false(ask);
+    c = config(5, NEW, CFG_VOTER_VOTES);
+    assert_false(proposer_next_voters(&f->p, &c, &next, &ask));
+    assert_false(ask);
+    free(f);
+}
+
 /* ---- the start ------------------------------------------------------------------------------ */
 
 /* Goal: a confirmation ends with its disk, and counts by what the register says. */
@@ -507,6 +548,8 @@ int main(void)
         cmocka_unit_test(test_proposer_other_disk_has_granted_nothing),
         cmocka_unit_test(test_proposer_steps_from_a_decided_value_only),
         cmocka_unit_test(test_proposer_next_voters_in_turn),
+        cmocka_unit_test(test_proposer_disk_with_a_place_takes_no_other),
+        cmocka_unit_test(test_proposer_asks_only_for_what_it_may_learn),
         cmocka_unit_test(test_start_other_disk_is_asked_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
