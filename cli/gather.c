@@ -566,8 +566,7 @@ bool cli_is_settled(const json_t *merged, char *what, size_t cap)
                            (long long)cli_number(json_object_get(entry, "voter"), "voters"));
             return false;
         }
-        if (strcmp(state, "ready") != 0 && strcmp(state, "none") != 0 &&
-            strcmp(state, "lost") != 0) { /* that one is not waited for: an alarm tells of it */
+        if (strcmp(state, "ready") != 0 && strcmp(state, "none") != 0) {
             (void)snprintf(what, cap, "the voter of %s is %s%s", name,
                            strcmp(state, "clone") == 0 ? "a " : "", state);
             return false;

@@ -300,7 +300,7 @@ static bool look_at(const struct nic *n, const json_t *merged, size_t index, cha
 }
 
 /* What its voter still lacks, by its own word: there may be no replica on this machine. */
-static bool look_at_voter(const struct nic *n, const json_t *merged, char text[TEXT_MAX])
+static bool look_at_voter(const struct nic *n, const json_t *merged, char text[TEXT_MAX], bool *out)
 {
     size_t i;
     json_t *node;
@@ -312,6 +312,7 @@ static bool look_at_voter(const struct nic *n, const json_t *merged, char text[T
         }
     }
     bool votes = !n->node->voter || strcmp(state, "ready") == 0;
+    *out = *out || strcmp(state, "misplaced") == 0;
     (void)snprintf(text, TEXT_MAX, "the voter of %s %s%s", n->name, votes ? "votes" : "is ",
                    votes ? "" : state);
     return votes;
@@ -329,17 +330,20 @@ static void say(const struct nic *n, const char *text, char said[TEXT_MAX])
 static int refused(const struct nic *n)
 {
     return cli_fail(n->cli, CLI_FAILED,
-                    "the group lists another disk for %s than %s/genesis.json: end it (twinstep "
-                    "down), move %s/%s away, and name that disk with --lost (twinstep status "
-                    "--json on the primary's machine tells it as \"disks\")",
+                    "a group lists another disk for %s than %s/genesis.json: end it (twinstep "
+                    "down), move %s/%s away, and name the disks that are listed: its replicas' "
+                    "with --lost (twinstep status --json on the primary's machine tells them as "
+                    "\"disks\"), its voter's with --lost-voter (\"voters\")",
                     n->name, n->dir, n->dir, n->name);
 }
 
 static void print_done(const struct nic *n, uint64_t ms)
 {
     if (!n->as_json) {
-        (void)fprintf(n->cli->out, "%s is in sync in all its groups%s after %.1f s\n", n->name,
-                      n->node->voter ? ", and its voter votes" : "", (double)ms / 1000);
+        const char *what = n->node->arbiter ? "votes"
+                           : n->node->voter ? "is in sync in all its groups, and its voter votes"
+                                            : "is in sync in all its groups";
+        (void)fprintf(n->cli->out, "%s %s after %.1f s\n", n->name, what, (double)ms / 1000);
         return;
     }
     json_t *o = json_pack("{s:s,s:b,s:I}", "nic", n->name, "in_sync", 1, "took_ms", (json_int_t)ms);
@@ -368,7 +372,7 @@ static int await(const struct nic *n)
         }
         if (n->node->voter) {
             char text[TEXT_MAX] = "";
-            all = look_at_voter(n, merged, text) && all;
+            all = look_at_voter(n, merged, text, &out) && all;
             say(n, text, said[TS_GROUPS_MAX]);
         }
         json_decref(merged);
@@ -382,8 +386,8 @@ static int await(const struct nic *n)
         }
         if (ms >= (uint64_t)n->timeout_s * 1000) {
             return cli_fail(n->cli, CLI_FAILED,
-                            "%s is not in sync after %u s; it goes on by itself, and twinstep "
-                            "status tells how far it is",
+                            "%s is not done after %u s; it goes on by itself, and twinstep status "
+                            "tells how far it is, and what it waits for",
                             n->name, n->timeout_s);
         }
         lab_pause_ms(LOOK_MS);

@@ -420,7 +420,7 @@ static void on_blank(struct proposer *p, const struct proposer_event *ev)
         p->ignored++;
         return;
     }
-    v->place = m->replaces;
+    v->places = m->places;
     if (is_asking(p) && reg_ballot_cmp(m->ballot, p->ballot) == 0) {
         v->answer = PROPOSER_REFUSED;
     }
@@ -530,7 +530,7 @@ static void on_voter_up(struct proposer *p, const struct proposer_event *ev,
     v->asked_at = TS_MONO_NEVER;
     if (!ts_incarnation_eq(v->disk, ev->disk)) {
         v->disk = ev->disk; /* another voter: it has granted nothing yet */
-        v->place.v = 0;
+        v->places.count = 0;
         v->filled = false;
         v->holds.v = 0;
         v->votes = false;
@@ -655,9 +655,8 @@ bool proposer_next_voters(const struct proposer *p, const struct cfg_config *con
             continue; /* one at a time */
         }
         if (!ts_incarnation_eq(v->disk, n->incarnation)) {
-            bool blank = v->place.v != 0;
-            *ask = *ask || (!blank && !v->filled);
-            if (blank && ts_incarnation_eq(v->place, n->incarnation) &&
+            *ask = *ask || (v->places.count == 0 && !v->filled);
+            if (reg_places_has(&v->places, n->incarnation) &&
                 !has_place(&config->voters, v->disk)) {
                 *n = (struct cfg_voter){v->disk, CFG_VOTER_JOINS};
                 return true;

@@ -161,11 +161,10 @@ struct proposer_voter {
     enum proposer_answer answer; /* in this round */
     struct ts_mono asked_at;     /* oldest request without an answer; NEVER = none */
     struct ts_incarnation disk;  /* at the other end of the newest link, … */
-    struct ts_incarnation
-        place;             /* … and whose place it is for: it says so as long as it is blank */
-    bool filled;           /* it has granted something: it is not blank */
-    struct ts_epoch holds; /* newest epoch of a value that this disk is known to store, … */
-    bool votes;            /* … by which it votes */
+    struct reg_places places; /* … and whose place it is for: it says so as long as it is blank */
+    bool filled;              /* it has granted something: it is not blank */
+    struct ts_epoch holds;    /* newest epoch of a value that this disk is known to store, … */
+    bool votes;               /* … by which it votes */
 };
 
 /* Allocated by the caller; no pointers inside: a copy is a second proposer. */

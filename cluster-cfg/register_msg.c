@@ -40,6 +40,28 @@ bool reg_start_eq(const struct reg_start *a, const struct reg_start *b)
            a->start == b->start && ts_instance_eq(a->instance, b->instance);
 }
 
+bool reg_places_has(const struct reg_places *s, struct ts_incarnation disk)
+{
+    ts_assert(s->count <= REG_PLACES_MAX);
+    for (size_t i = 0; i < s->count; i++) {
+        if (ts_incarnation_eq(s->v[i], disk)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void reg_places_add(struct reg_places *s, struct ts_incarnation disk)
+{
+    ts_assert(disk.v != 0);
+    if (reg_places_has(s, disk)) {
+        return;
+    }
+    s->count = (uint8_t)(s->count + (s->count < REG_PLACES_MAX));
+    memmove(&s->v[1], &s->v[0], (s->count - 1U) * sizeof(s->v[0]));
+    s->v[0] = disk;
+}
+
 static const char *const MSG_NAMES[REG_MSG_TYPE_MAX + 1] = {
 #define REG_MSG_NAME(sym, value, name) [value] = name,
     REG_MSG_LIST(REG_MSG_NAME)
@@ -156,6 +178,33 @@ void reg_start_decode(struct reg_start *s, struct ts_reader *r)
     }
 }
 
+void reg_places_encode(const struct reg_places *s, struct ts_writer *w)
+{
+    ts_assert(s->count <= REG_PLACES_MAX);
+    ts_put_u8(w, s->count);
+    for (size_t i = 0; i < s->count; i++) {
+        ts_put_u64(w, s->v[i].v);
+    }
+}
+
+void reg_places_decode(struct reg_places *s, struct ts_reader *r)
+{
+    *s = (struct reg_places){0};
+    uint8_t count = ts_get_u8(r);
+    if (count > REG_PLACES_MAX) {
+        ts_reader_fail(r);
+        return;
+    }
+    for (; s->count < count; s->count++) {
+        struct ts_incarnation disk = {ts_get_u64(r)};
+        if (disk.v == 0 || reg_places_has(s, disk)) {
+            ts_reader_fail(r);
+            return;
+        }
+        s->v[s->count] = disk;
+    }
+}
+
 static void prepare_encode(const struct reg_prepare *m, struct ts_writer *w)
 {
     ts_put_u32(w, m->reg);
@@ -268,7 +317,7 @@ static void blank_encode(const struct reg_blank *m, struct ts_writer *w)
     ts_put_u32(w, m->reg);
     reg_ballot_encode(m->ballot, w);
     ts_put_u64(w, m->disk.v);
-    ts_put_u64(w, m->replaces.v);
+    reg_places_encode(&m->places, w);
 }
 
 static void blank_decode(struct reg_blank *m, struct ts_reader *r)
@@ -276,8 +325,8 @@ static void blank_decode(struct reg_blank *m, struct ts_reader *r)
     m->reg = ts_get_u32(r);
     request_ballot_decode(&m->ballot, r);
     m->disk.v = ts_get_u64(r);
-    m->replaces.v = ts_get_u64(r);
-    if (m->disk.v == 0 || m->replaces.v == 0 || m->disk.v == m->replaces.v) {
+    reg_places_decode(&m->places, r);
+    if (m->disk.v == 0 || m->places.count == 0 || reg_places_has(&m->places, m->disk)) {
         ts_reader_fail(r);
     }
 }

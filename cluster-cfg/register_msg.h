@@ -133,13 +133,23 @@ struct reg_start_refused {
     struct ts_instance registered_instance;
 };
 
+/* Disks of one voter that were given up, the newest first. A blank disk takes the place of
+ * whichever of them a register lists: registers differ in that when a replacement is itself lost.
+ */
+#define REG_PLACES_MAX 8
+
+struct reg_places {
+    uint8_t count;
+    struct ts_incarnation v[REG_PLACES_MAX];
+};
+
 /* Instead of a promise or an acceptance: this voter's disk is blank, and was formatted for the
  * place of a lost one (adr/0029). */
 struct reg_blank {
     uint32_t reg;
     struct reg_ballot ballot; /* of the request */
     struct ts_incarnation disk;
-    struct ts_incarnation replaces;
+    struct reg_places places; /* at least one */
 };
 
 /* A disk that enrols asks for the starts that another voter knows, one by one. */
@@ -178,6 +188,9 @@ bool reg_ballot_is_zero(struct reg_ballot b);
 bool reg_value_eq(const struct reg_value *a, const struct reg_value *b);
 bool reg_owner_eq(struct reg_owner a, struct reg_owner b);
 bool reg_start_eq(const struct reg_start *a, const struct reg_start *b);
+bool reg_places_has(const struct reg_places *s, struct ts_incarnation disk);
+/* As the newest, unless it is there; the oldest goes when there is no room. */
+void reg_places_add(struct reg_places *s, struct ts_incarnation disk);
 
 /* Names for traces and logs; static storage. "?" for a number out of range. */
 const char *reg_msg_name(enum reg_msg_type type);
@@ -190,6 +203,9 @@ void reg_value_encode(const struct reg_value *v, struct ts_writer *w);
 void reg_value_decode(struct reg_value *v, struct ts_reader *r);
 void reg_start_encode(const struct reg_start *s, struct ts_writer *w);
 void reg_start_decode(struct reg_start *s, struct ts_reader *r);
+/* There may be none; no disk is there twice, and none is 0. */
+void reg_places_encode(const struct reg_places *s, struct ts_writer *w);
+void reg_places_decode(struct reg_places *s, struct ts_reader *r);
 
 /* Writes the payload; the frame's type byte is msg->type. At most REG_MSG_PAYLOAD_MAX bytes;
  * a writer with less room fails. */

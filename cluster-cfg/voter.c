@@ -70,7 +70,7 @@ enum ts_err voter_list_register(struct voter *v, uint32_t reg)
 
 static bool enrols(const struct voter *v)
 {
-    return v->disk.v != 0;
+    return v->places.count > 0;
 }
 
 /* What a value says of this disk; false when it does not list it. */
@@ -90,11 +90,11 @@ static bool lists_this(const struct voter *v, const struct reg_value *value,
     return false;
 }
 
-void voter_enrol(struct voter *v, struct ts_incarnation disk, struct ts_incarnation replaces)
+void voter_set_disk(struct voter *v, struct ts_incarnation disk, const struct reg_places *places)
 {
-    ts_assert(!v->stepped && disk.v != 0 && replaces.v != 0);
+    ts_assert(!v->stepped && disk.v != 0);
     v->disk = disk;
-    v->replaces = replaces;
+    v->places = *places;
     for (size_t i = 0; i < v->slot_count; i++) {
         struct voter_slot *s = &voter_slots(v)[i];
         struct cfg_voters voters;
@@ -228,9 +228,18 @@ static void tell_blank(const struct voter *v, const struct voter_event *ev,
 {
     struct reg_msg msg = {
         .type = REG_MSG_BLANK,
-        .blank = {.reg = reg, .ballot = ballot, .disk = v->disk, .replaces = v->replaces},
+        .blank = {.reg = reg, .ballot = ballot, .disk = v->disk, .places = v->places},
     };
     reply_now(fx, ev->handle, &msg);
+}
+
+static bool lists_place(const struct voter *v, const struct cfg_voters *voters)
+{
+    bool lists = false;
+    for (size_t i = 0; i < voters->count; i++) {
+        lists = lists || reg_places_has(&v->places, voters->v[i].incarnation);
+    }
+    return lists;
 }
 
 /* Whether a blank register may take this accept, or one that is filled may take the next step. */
@@ -244,9 +253,11 @@ static bool may_fill(struct voter *v, const struct voter_event *ev, struct voter
         if (s->rec.value.len > 0) {
             return true; /* another disk is in its place by now: what it says does not count */
         }
+        s->misplaced = voters.count > 0 && !lists_place(v, &voters);
         tell_blank(v, ev, fx, m->reg, m->ballot);
         return false;
     }
+    s->misplaced = false;
     if (phase == CFG_VOTER_JOINS || s->copy == VOTER_COPY_DONE) {
         return true;
     }
@@ -577,9 +588,30 @@ bool voter_is_joining(const struct voter *v)
         struct cfg_voters voters;
         enum cfg_voter_phase phase = CFG_VOTER_JOINS;
         bool listed = lists_this(v, &s->rec.value, &voters, &phase);
-        joining |= !listed | (phase != CFG_VOTER_VOTES);
+        joining |= (s->rec.value.len == 0) | (listed & (phase != CFG_VOTER_VOTES));
     }
     return enrols(v) & joining;
+}
+
+bool voter_is_replaced(const struct voter *v)
+{
+    bool replaced = false;
+    for (size_t i = 0; i < v->slot_count && v->disk.v != 0; i++) {
+        struct cfg_voters voters;
+        enum cfg_voter_phase phase = CFG_VOTER_VOTES;
+        bool listed = lists_this(v, &voter_slots(v)[i].rec.value, &voters, &phase);
+        replaced |= !listed & (voters.count > 0);
+    }
+    return replaced;
+}
+
+bool voter_is_misplaced(const struct voter *v)
+{
+    bool misplaced = false;
+    for (size_t i = 0; i < v->slot_count; i++) {
+        misplaced |= voter_slots(v)[i].misplaced;
+    }
+    return misplaced;
 }
 
 bool voter_wants_copy(const struct voter *v)

@@ -147,9 +147,9 @@ enum ts_err voter_list_register(struct voter *v, uint32_t reg) TS_MUST_USE;
  * as listed. TS_ERR_EXISTS: a second record of one key. TS_ERR_LIMIT: too many. */
 enum ts_err voter_restore(struct voter *v, const struct voter_record *record) TS_MUST_USE;
 
-/* After what it holds was restored, before the first step: this is disk `disk`, which was formatted
- * blank for the place of `replaces`. */
-void voter_enrol(struct voter *v, struct ts_incarnation disk, struct ts_incarnation replaces);
+/* After what it holds was restored, before the first step: this is disk `disk`. With `places` it
+ * was formatted blank, for the place of one of these. */
+void voter_set_disk(struct voter *v, struct ts_incarnation disk, const struct reg_places *places);
 
 /* A start that another voter knows: kept if it is above what is known here. It is written with the
  * effects of this call. False: no room. */
@@ -163,6 +163,11 @@ bool voter_is_ready(const struct voter *v);
 bool voter_has_failed(const struct voter *v);
 /* Whether this disk enrols and there is a register whose newest value here does not let it vote. */
 bool voter_is_joining(const struct voter *v);
+/* Whether another disk has this one's place in a register, as far as is known here: what it says of
+ * that one does not count, and never will. */
+bool voter_is_replaced(const struct voter *v);
+/* Of one that is joining: whether a register lists a disk whose place this one is not for. */
+bool voter_is_misplaced(const struct voter *v);
 /* Whether a copy of the other voters' starts is wanted that was not begun yet. */
 bool voter_wants_copy(const struct voter *v);
 /* NULL when the register has no record. Borrowed until the next step. It may be ahead of the

@@ -18,6 +18,7 @@ struct voter_slot {
     uint64_t n;                /* newest persist of this record, 0 = it is as restored */
     enum voter_copy copy;
     struct cfg_voters voters; /* by the value that it was wanted for */
+    bool misplaced;           /* blank, and a value lists none of the disks whose place it is for */
 };
 
 struct voter_start {
@@ -35,9 +36,8 @@ struct voter_held {
 struct voter {
     /* config */
     struct voter_limits limits;
-    struct ts_incarnation disk;     /* of a disk that enrols, … */
-    struct ts_incarnation replaces; /* … and whose place it is for; 0: it was formatted with values
-                                     */
+    struct ts_incarnation disk; /* 0: not told (models) */
+    struct reg_places places;   /* it enrols for one of these; none: it was formatted with values */
 
     /* volatile */
     bool ready;

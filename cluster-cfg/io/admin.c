@@ -82,8 +82,16 @@ static json_t *registers_json(const struct admin_state *s)
 
 enum admin_voter_state admin_voter_state(const struct admin_voter *v)
 {
-    bool joining = v->state == ADMIN_VOTER_READY && v->core != NULL && voter_is_joining(v->core);
-    return joining ? ADMIN_VOTER_JOINING : v->state;
+    if (v->state != ADMIN_VOTER_READY || v->core == NULL) {
+        return v->state;
+    }
+    if (voter_is_replaced(v->core)) {
+        return ADMIN_VOTER_REPLACED;
+    }
+    if (voter_is_misplaced(v->core)) {
+        return ADMIN_VOTER_MISPLACED;
+    }
+    return voter_is_joining(v->core) ? ADMIN_VOTER_JOINING : ADMIN_VOTER_READY;
 }
 
 static json_t *voter_json(const struct admin_state *s)

@@ -14,8 +14,8 @@
  * version:  "release", "cluster", "node", "pid"
  * status:   "release" "cluster" "node" "id" "arbiter" "pid" "uptime_ms" "wall_us"
  *   "cluster_digest": of the cluster file that cluster-cfgd began with (cfg_cluster_digest)
- *   "voter":     {"state": "none|registering|ready|failed|clone", "start", "incarnation",
- *                "confirmed", "voters", "why", "rejected",
+ *   "voter":     {"state": "none|registering|ready|failed|clone|joining|misplaced|replaced",
+ *                "start", "incarnation", "confirmed", "voters", "why", "rejected",
  *                "registers": [{"group", "epoch", "primary"}]}
  *                (a register's value at one voter is not a configuration: R1.4)
  *   "processes": [{"program", "group", "running", "pid", "starts", "last_status"}]
@@ -91,7 +91,10 @@
     X(ADMIN_VOTER_READY, "ready") \
     X(ADMIN_VOTER_FAILED, "failed")   /* its disk failed or is not usable: see why */ \
     X(ADMIN_VOTER_CLONE, "clone")     /* its disk is a clone or a rolled-back image */ \
-    X(ADMIN_VOTER_JOINING, "joining") /* its new disk is not counted yet */
+    X(ADMIN_VOTER_JOINING, "joining") /* its new disk is not counted yet, … */ \
+    X(ADMIN_VOTER_MISPLACED, \
+      "misplaced") /* … and is not for the place of the one that is listed */ \
+    X(ADMIN_VOTER_REPLACED, "replaced") /* another disk has its place in a group */
 
 enum admin_voter_state {
 #define ADMIN_VOTER_ENUM(sym, name) sym,
@@ -110,7 +113,7 @@ struct admin_voter {
     const struct voter *core; /* borrowed; NULL without one */
 };
 
-/* What to tell of the voter's state: a core that is ready may be joining. */
+/* What to tell of the voter's state: a core that is ready may be joining, or count no more. */
 enum admin_voter_state admin_voter_state(const struct admin_voter *v);
 
 /* The dates of the node's certificate, seconds since the Unix epoch; `until_s` 0: not known. */

@@ -46,6 +46,23 @@ static void add_voter(const struct admin_state *s, json_t *alarms)
             "the voter's new disk does not vote yet: each group's primary has to take it in, and "
             "a majority of the voters to agree");
         break;
+    case ADMIN_VOTER_MISPLACED:
+        (void)snprintf(text, sizeof(text),
+                       "the voter's new disk can not come to vote: a group lists a disk that it is "
+                       "not for; end this node, move its directory away, and say twinstep nic "
+                       "replace %s --lost-voter DISK --yes, as \"voters\" of twinstep status "
+                       "--json tells it on a NIC's machine",
+                       s->self->name);
+        add(alarms, "voter-misplaced", NULL, text);
+        break;
+    case ADMIN_VOTER_REPLACED:
+        (void)snprintf(text, sizeof(text),
+                       "the voter does not count: another disk has taken its place; end this node "
+                       "and put that disk's directory back, or, when it is lost, move this one "
+                       "away and say twinstep nic replace %s --yes",
+                       s->self->name);
+        add(alarms, "voter-replaced", NULL, text);
+        break;
     case ADMIN_VOTER_CLONE:
         add(alarms, "voter-clone", NULL, s->voter.why);
         break;

@@ -245,7 +245,7 @@ static enum ts_err restore(struct cfgd_voter *v)
     for (size_t i = 0; i < c->group_count && err == TS_OK; i++) {
         err = voter_perform_list(&v->p, c->groups[i].id.v);
     }
-    voter_perform_enrol(&v->p, voter_store_incarnation(v->store), voter_store_replaces(v->store));
+    voter_perform_set_disk(&v->p, voter_store_incarnation(v->store), voter_store_places(v->store));
     return err;
 }
 

@@ -317,7 +317,7 @@ static enum ts_err format_blank_voter(const char *dir, const struct cfg_cluster 
     for (size_t i = 0; i < c->group_count; i++) {
         ids[i] = c->groups[i].id.v;
     }
-    return voter_store_format_blank(dir, g->voter[index], g->voter_replaces[index], ids,
+    return voter_store_format_blank(dir, g->voter[index], &g->voter_replaces[index], ids,
                                     c->group_count, why);
 }
 
@@ -334,8 +334,8 @@ static enum ts_err make_voter(const char *node_dir, const struct cfg_cluster *c,
         return err;
     }
     step(env, "format the voter");
-    err = g->voter_replaces[index].v != 0 ? format_blank_voter(dir, c, g, index, why)
-                                          : format_voter(dir, c, g, g->voter[index], why);
+    err = g->voter_replaces[index].count > 0 ? format_blank_voter(dir, c, g, index, why)
+                                             : format_voter(dir, c, g, g->voter[index], why);
     return err == TS_ERR_EXISTS ? check_incarnation(dir, "identity", g->voter[index], why) : err;
 }
 
@@ -539,7 +539,10 @@ static void mint_replacements(const struct cfg_cluster *c, struct format_genesis
     size_t n = (size_t)(node - c->nodes);
     g->replacing[n] = true;
     if (node->voter) {
-        g->voter_replaces[n] = listed->voter.v != 0 ? listed->voter : g->voter[n];
+        reg_places_add(&g->voter_replaces[n], g->voter[n]);
+        if (listed->voter.v != 0) {
+            reg_places_add(&g->voter_replaces[n], listed->voter);
+        }
         g->voter[n].v = ts_random_id();
     }
     for (size_t i = 0; i < c->group_count; i++) {
@@ -563,7 +566,8 @@ static bool goes_on(const struct cfg_cluster *c, const struct format_genesis *g,
                     const struct cfg_node *node, const struct format_listed *listed)
 {
     size_t n = (size_t)(node - c->nodes);
-    bool other = node->voter && is_other(listed->voter, g->voter_replaces[n]);
+    bool other = node->voter && listed->voter.v != 0 &&
+                 !reg_places_has(&g->voter_replaces[n], listed->voter);
     for (size_t i = 0; i < c->group_count; i++) {
         for (size_t m = 0; m < c->groups[i].nic_count; m++) {
             bool own = ts_nic_eq(c->groups[i].nics[m], node->id);

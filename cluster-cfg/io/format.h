@@ -33,8 +33,8 @@ struct format_genesis {
     struct ts_incarnation replica[TS_GROUPS_MAX][TS_MEMBERS_MAX]; /* by group, index in its nics */
     /* Of nodes whose disk was replaced, by the newest one, else 0 and false. */
     struct ts_incarnation replaces[TS_GROUPS_MAX][TS_MEMBERS_MAX];
-    struct ts_incarnation voter_replaces[TS_NODES_MAX];
-    bool replacing[TS_NODES_MAX]; /* begun, and not complete */
+    struct reg_places voter_replaces[TS_NODES_MAX]; /* and by those before it */
+    bool replacing[TS_NODES_MAX];                   /* begun, and not complete */
     /* By group: the epoch that it begins with. 1, or above all that a group whose state was
      * restored may have had (format_epoch_restored). */
     struct ts_epoch epoch[TS_GROUPS_MAX];
@@ -104,7 +104,9 @@ enum ts_err format_node(const char *run, const struct cfg_cluster *cluster,
                         const struct format_genesis *genesis, const struct cfg_node *node,
                         const struct format_env *env, struct ts_why *why) TS_MUST_USE;
 
-/* What the groups' registers list of a node, where that is known; 0: it is what the genesis has. */
+/* What the groups' registers list of a node, where that is known; 0: it is what the genesis has.
+ * Groups may list different disks of its voter: one is told at most, and the new disk is for
+ * the place of any that the genesis knows, too. */
 struct format_listed {
     struct ts_incarnation replica[TS_GROUPS_MAX];
     struct ts_incarnation voter;

@@ -25,6 +25,30 @@ static bool unhex(const json_t *value, struct ts_incarnation *out)
     return out->v != 0;
 }
 
+static json_t *places_json(const struct reg_places *s)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < s->count; i++) {
+        (void)json_array_append_new(list, hex(s->v[i]));
+    }
+    return list;
+}
+
+/* False: not what places_json makes. */
+static bool read_places(const json_t *list, struct reg_places *out)
+{
+    size_t n = json_array_size(list);
+    bool good = json_is_array(list) && n >= 1 && n <= REG_PLACES_MAX;
+    for (size_t i = n; i-- > 0 && good;) {
+        struct ts_incarnation disk;
+        good = unhex(json_array_get(list, i), &disk) && !reg_places_has(out, disk);
+        if (good) {
+            reg_places_add(out, disk);
+        }
+    }
+    return good;
+}
+
 static json_t *nodes_json(const struct cfg_cluster *c, const struct format_genesis *g)
 {
     json_t *nodes = json_array();
@@ -34,8 +58,8 @@ static json_t *nodes_json(const struct cfg_cluster *c, const struct format_genes
         if (c->nodes[i].voter) {
             (void)json_object_set_new(node, "voter", hex(g->voter[i]));
         }
-        if (g->voter_replaces[i].v != 0) {
-            (void)json_object_set_new(node, "voter_replaces", hex(g->voter_replaces[i]));
+        if (g->voter_replaces[i].count > 0) {
+            (void)json_object_set_new(node, "voter_replaces", places_json(&g->voter_replaces[i]));
         }
         if (g->replacing[i]) {
             (void)json_object_set_new(node, "replacing", json_true());
@@ -117,7 +141,7 @@ static enum ts_err read_nodes(const char *path, const json_t *nodes, const struc
         }
         const json_t *replaces = json_object_get(entry, "voter_replaces");
         if ((voter != NULL && !unhex(voter, &g->voter[i])) ||
-            (replaces != NULL && !unhex(replaces, &g->voter_replaces[i]))) {
+            (replaces != NULL && !read_places(replaces, &g->voter_replaces[i]))) {
             return damaged(path, why);
         }
         g->replacing[i] = json_is_true(json_object_get(entry, "replacing"));

@@ -5,8 +5,8 @@
  *      "groups": [{"id": 1, "name": "kv", "service": "kv",
  *                  "replicas": [{"node": "nic1", "incarnation": "0123456789abcdef"}, …]}]}
  *
- * A node whose disk was replaced has "voter_replaces": "…", and its replicas "replaces": "…"; until
- * its new directory is complete also "replacing": true. */
+ * A node whose disk was replaced has "voter_replaces": ["…", …], the newest first, and its replicas
+ * "replaces": "…"; until its new directory is complete also "replacing": true. */
 #ifndef CLUSTER_CFG_IO_GENESIS_H
 #define CLUSTER_CFG_IO_GENESIS_H
 

@@ -310,12 +310,10 @@ void voter_perform_open(struct voter_perform *v, struct voter *core,
     v->copy = (struct voter_copy_run){0};
 }
 
-void voter_perform_enrol(struct voter_perform *v, struct ts_incarnation disk,
-                         struct ts_incarnation replaces)
+void voter_perform_set_disk(struct voter_perform *v, struct ts_incarnation disk,
+                            const struct reg_places *places)
 {
-    if (replaces.v != 0) {
-        voter_enrol(v->core, disk, replaces);
-    }
+    voter_set_disk(v->core, disk, places);
 }
 
 enum ts_err voter_perform_restore_starts(struct voter_perform *v, struct ts_bytes bytes)

@@ -77,9 +77,9 @@ enum ts_err voter_perform_restore(struct voter_perform *v, uint32_t id,
                                   struct ts_bytes bytes) TS_MUST_USE;
 /* A register that there ought to be: an alarm when it was not restored (R1.6). */
 enum ts_err voter_perform_list(struct voter_perform *v, uint32_t id) TS_MUST_USE;
-/* After all that: the disk was formatted for the place of `replaces`; 0: it was not. */
-void voter_perform_enrol(struct voter_perform *v, struct ts_incarnation disk,
-                         struct ts_incarnation replaces);
+/* After all that: voter_set_disk. */
+void voter_perform_set_disk(struct voter_perform *v, struct ts_incarnation disk,
+                            const struct reg_places *places);
 /* Begins the registration of this start. */
 void voter_perform_begin(struct voter_perform *v, const struct start_config *start,
                          struct ts_mono now);

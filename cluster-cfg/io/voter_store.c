@@ -8,15 +8,16 @@
 #include "base/io/slot_file.h"
 #include "net/work.h"
 
-#define IDENTITY_VERSION 3U
-#define IDENTITY_MAX (4U + 8U + 8U + 1U + 8U + 4U + 4U * VOTER_STORE_REGISTERS_MAX)
+#define IDENTITY_VERSION 4U
+#define IDENTITY_MAX \
+    (4U + 8U + 8U + 1U + 1U + 8U * REG_PLACES_MAX + 4U + 4U * VOTER_STORE_REGISTERS_MAX)
 
 /* The voter's own part: which registers must be there, and how often it started. */
 struct identity {
     uint64_t start_number;
     struct ts_instance start_instance; /* minted with the number; 0 before the first start */
     bool start_registered;             /* that start is known to a majority of voters */
-    struct ts_incarnation replaces;    /* whose place it is for; 0: nobody's */
+    struct reg_places places;          /* whose place it is for; none: nobody's */
     uint32_t count;
     uint32_t ids[VOTER_STORE_REGISTERS_MAX];
 };
@@ -91,7 +92,7 @@ static void identity_encode(const struct identity *id, struct ts_writer *w)
     ts_put_u64(w, id->start_number);
     ts_put_u64(w, id->start_instance.v);
     ts_put_u8(w, id->start_registered ? 1 : 0);
-    ts_put_u64(w, id->replaces.v);
+    reg_places_encode(&id->places, w);
     ts_put_u32(w, id->count);
     for (uint32_t i = 0; i < id->count; i++) {
         ts_put_u32(w, id->ids[i]);
@@ -109,7 +110,7 @@ static enum ts_err identity_decode(struct identity *id, struct ts_bytes bytes)
     id->start_instance.v = ts_get_u64(&r);
     uint8_t registered = ts_get_u8(&r);
     id->start_registered = registered == 1;
-    id->replaces.v = ts_get_u64(&r);
+    reg_places_decode(&id->places, &r);
     id->count = ts_get_u32(&r);
     bool begun = id->start_registered || id->start_instance.v != 0;
     if (registered > 1 || !begun || id->count > VOTER_STORE_REGISTERS_MAX) {
@@ -203,10 +204,11 @@ enum ts_err voter_store_format(const char *dir, struct ts_incarnation incarnatio
 }
 
 enum ts_err voter_store_format_blank(const char *dir, struct ts_incarnation incarnation,
-                                     struct ts_incarnation replaces, const uint32_t *ids,
+                                     const struct reg_places *places, const uint32_t *ids,
                                      size_t count, struct ts_why *why)
 {
-    struct identity id = {.start_registered = true, .replaces = replaces};
+    ts_assert(places->count > 0);
+    struct identity id = {.start_registered = true, .places = *places};
     struct voter_store_record blank[VOTER_STORE_REGISTERS_MAX];
     for (size_t i = 0; i < count && i < VOTER_STORE_REGISTERS_MAX; i++) {
         blank[i] = (struct voter_store_record){.id = ids[i], .bytes = {NULL, 0}};
@@ -250,7 +252,7 @@ static enum ts_err open_identity(struct voter_store *s, struct ts_why *why)
                       "it, or a newer one",
                       path);
     }
-    if (err != TS_OK) {
+    if (err != TS_OK || reg_places_has(&s->identity.places, s->incarnation)) {
         return ts_why(
             why, TS_ERR_CORRUPT,
             "%s does not hold a voter's identity; put the right file back, or enrol a new "
@@ -365,9 +367,9 @@ struct ts_incarnation voter_store_incarnation(const struct voter_store *s)
     return s->incarnation;
 }
 
-struct ts_incarnation voter_store_replaces(const struct voter_store *s)
+const struct reg_places *voter_store_places(const struct voter_store *s)
 {
-    return s->identity.replaces;
+    return &s->identity.places;
 }
 
 uint64_t voter_store_start_number(const struct voter_store *s)

@@ -2,7 +2,7 @@
  * for the voter's own identity. The store sees bytes only; what they mean is
  * cluster-cfg/voter.h's.
  *
- *   DIR/identity        {start number and instance, the disk whose place it is for, list of
+ *   DIR/identity        {start number and instance, the disks whose place it is for, list of
  *                       registers}
  *   DIR/register-<id>   the record of one register (R1.3)
  *   DIR/starts          the start registrations (R1.8), one record for all
@@ -25,6 +25,7 @@
 #include "base/err.h"
 #include "base/ids.h"
 #include "base/io/files.h"
+#include "cluster-cfg/register_msg.h"
 
 /* Longest record of a register, bytes. */
 #define VOTER_STORE_RECORD_MAX 8192U
@@ -60,10 +61,10 @@ enum ts_err voter_store_format(const char *dir, struct ts_incarnation incarnatio
                                const struct voter_store_record *initial, size_t count,
                                struct ts_why *why) TS_MUST_USE;
 
-/* The same for a disk that is to take the place of `replaces` (adr/0029): its registers are blank
- * until the voters that are left have them filled. */
+/* The same for a disk that is to take the place of one of `places` (adr/0029), at least one: its
+ * registers are blank until the voters that are left have them filled. */
 enum ts_err voter_store_format_blank(const char *dir, struct ts_incarnation incarnation,
-                                     struct ts_incarnation replaces, const uint32_t *ids,
+                                     const struct reg_places *places, const uint32_t *ids,
                                      size_t count, struct ts_why *why) TS_MUST_USE;
 
 /* Opens the disk, checks that every part is there and of one incarnation, and begins a start
@@ -77,8 +78,8 @@ enum ts_err voter_store_open(struct voter_store **out, uv_loop_t *loop, const ch
                              struct ts_why *why) TS_MUST_USE;
 
 struct ts_incarnation voter_store_incarnation(const struct voter_store *s);
-/* The disk whose place it was formatted for; 0: none. */
-struct ts_incarnation voter_store_replaces(const struct voter_store *s);
+/* The disks whose place it was formatted for; none: it was formatted with values. Borrowed. */
+const struct reg_places *voter_store_places(const struct voter_store *s);
 /* The number of this start; the first is 1. */
 uint64_t voter_store_start_number(const struct voter_store *s);
 /* The random instance that was minted with that number. */

@@ -81,7 +81,7 @@ void world_print_msg(struct script_text *out, const struct reg_msg *m)
     case REG_MSG_BLANK:
         world_print_ballot(out, m->blank.ballot);
         script_printf(out, " disk %" PRIu64 " for the place of %" PRIu64, m->blank.disk.v,
-                      m->blank.replaces.v);
+                      m->blank.places.v[0].v);
         return;
     case REG_MSG_STARTS_ASK:
         script_printf(out, "%u", (unsigned)m->starts_ask.index);

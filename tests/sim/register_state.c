@@ -188,7 +188,7 @@ static struct reg_msg unpack_msg(const struct model_state *s, const struct model
         m.blank = (struct reg_blank){.reg = MODEL_REG,
                                      .ballot = ballot,
                                      .disk = {MODEL_NEW + 1},
-                                     .replaces = {MODEL_OLD + 1}};
+                                     .places = {1, {{MODEL_OLD + 1}}}};
         break;
     case REG_MSG_START:
     case REG_MSG_START_OK:
@@ -230,8 +230,8 @@ static void boot_voter(struct model_state *s, size_t voter)
     }
     ts_assert(err == TS_OK);
     if (voter == MODEL_NEW) {
-        voter_enrol(v, (struct ts_incarnation){MODEL_NEW + 1},
-                    (struct ts_incarnation){MODEL_OLD + 1});
+        voter_set_disk(v, (struct ts_incarnation){MODEL_NEW + 1},
+                       &(struct reg_places){1, {{MODEL_OLD + 1}}});
     }
     memcpy(s->core[voter], v, voter_bytes(&LIMITS));
     voter_free(v);

@@ -172,7 +172,7 @@ static bool open_disk(struct sim *s, int node)
     for (uint32_t reg = SIM_GROUP; reg <= SIM_GROUP_EMPTY && err == TS_OK; reg++) {
         err = voter_perform_list(&c->p, reg);
     }
-    voter_perform_enrol(&c->p, voter_store_incarnation(d->store), voter_store_replaces(d->store));
+    voter_perform_set_disk(&c->p, voter_store_incarnation(d->store), voter_store_places(d->store));
     if (d->damaged) {
         refuse_damaged(s, node, err);
         return false;

@@ -408,7 +408,8 @@ void sim_voter_disk_format_blank(struct sim *s, int node, struct ts_incarnation 
     d->kept_volume.node = node;
     d->durable.start.confirmed = true;
     d->durable.reg = (struct voter_register){.reg = SIM_GROUP, .generation = 1};
-    enum ts_err err = voter_store_format_blank(dir, disk, replaces, &id, 1, &why);
+    struct reg_places places = {1, {replaces}};
+    enum ts_err err = voter_store_format_blank(dir, disk, &places, &id, 1, &why);
     ts_assert(err == TS_OK);
 }
 

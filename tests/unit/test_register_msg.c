@@ -88,7 +88,9 @@ static void test_msg_round_trip_of_each_type(void **state)
         {.type = REG_MSG_START_OK, .start_ok = start},
         {.type = REG_MSG_START_REFUSED, .refused = {start, 4, {6}}},
         {.type = REG_MSG_START_REFUSED, .refused = {start, 3, {6}}},
-        {.type = REG_MSG_BLANK, .blank = {1, BALLOT, {33}, {23}}},
+        {.type = REG_MSG_BLANK, .blank = {1, BALLOT, {33}, {1, {{23}}}}},
+        {.type = REG_MSG_BLANK,
+         .blank = {1, BALLOT, {33}, {8, {{1}, {2}, {3}, {4}, {5}, {6}, {7}, {8}}}}},
         {.type = REG_MSG_STARTS_ASK, .starts_ask = {4, 3}},
         {.type = REG_MSG_STARTS_TELL, .starts_tell = {4, 3, true, start}},
         {.type = REG_MSG_STARTS_TELL, .starts_tell = {.session = 4, .index = 9}},
@@ -149,9 +151,13 @@ static void test_msg_decode_impossible_request_fails(void **state)
     s.start = start_of();
     s.start.start = 0;
     assert_true(refused(&s));
-    m = (struct reg_msg){.type = REG_MSG_BLANK, .blank = {1, BALLOT, {33}, {33}}};
+    m = (struct reg_msg){.type = REG_MSG_BLANK, .blank = {1, BALLOT, {33}, {2, {{23}, {33}}}}};
     assert_true(refused(&m));
-    m.blank = (struct reg_blank){1, BALLOT, {0}, {33}};
+    m.blank = (struct reg_blank){1, BALLOT, {0}, {1, {{33}}}};
+    assert_true(refused(&m));
+    m.blank = (struct reg_blank){1, BALLOT, {33}, {0}};
+    assert_true(refused(&m));
+    m.blank = (struct reg_blank){1, BALLOT, {33}, {2, {{23}, {23}}}};
     assert_true(refused(&m));
     m = (struct reg_msg){.type = REG_MSG_STARTS_ASK};
     assert_true(refused(&m));

@@ -12,6 +12,7 @@
 #include "cluster-cfg/voter.h"
 
 #define REG 1
+#define OLDER 13
 #define OLD 23
 #define NEW 33
 
@@ -125,7 +126,7 @@ static int setup(void **state)
     f->v = voter_new(&limits);
     assert_non_null(f->v);
     assert_int_equal(voter_list_register(f->v, REG), TS_OK);
-    voter_enrol(f->v, (struct ts_incarnation){NEW}, (struct ts_incarnation){OLD});
+    voter_set_disk(f->v, (struct ts_incarnation){NEW}, &(struct reg_places){2, {{OLD}, {OLDER}}});
     struct reg_start own = {{REG_OWNER_VOTER, {0}, {3}}, {NEW}, 1, {9}};
     voter_step(f->v, &(struct voter_event){.kind = VOTER_READY, .own = &own}, &f->fx);
     *state = f;
@@ -185,7 +186,8 @@ static void test_voter_blank_says_whose_place_it_is_for(void **state)
     prepare(f, 3);
     assert_true(replied(f, REG_MSG_BLANK));
     assert_int_equal(f->fx.e[0].reply.msg.blank.disk.v, NEW);
-    assert_int_equal(f->fx.e[0].reply.msg.blank.replaces.v, OLD);
+    assert_int_equal(f->fx.e[0].reply.msg.blank.places.count, 2);
+    assert_int_equal(f->fx.e[0].reply.msg.blank.places.v[0].v, OLD);
     accept(f, 3, &c);
     assert_true(replied(f, REG_MSG_BLANK));
     assert_null(voter_find(f->v, REG));
@@ -275,7 +277,7 @@ static void test_voter_restored_knows_how_far_it_was(void **state)
                                    .reg = voter_genesis(REG, &stored_value)};
         assert_non_null(f.v);
         assert_int_equal(voter_restore(f.v, &rec), TS_OK);
-        voter_enrol(f.v, (struct ts_incarnation){NEW}, (struct ts_incarnation){OLD});
+        voter_set_disk(f.v, (struct ts_incarnation){NEW}, &(struct reg_places){1, {{OLD}}});
         voter_step(f.v, &(struct voter_event){.kind = VOTER_READY}, &f.fx);
         ask_start(&f, 1);
         assert_int_equal(f.fx.count > 0, rewritten);
@@ -284,6 +286,42 @@ static void test_voter_restored_knows_how_far_it_was(void **state)
         assert_int_equal(stored(&f), rewritten);
         voter_free(f.v);
     }
+}
+
+/* Goal: a blank disk knows when it is for another place than the one that is listed, and one that
+ * was listed, or formed with the group, when another one has its place. */
+static void test_voter_knows_that_its_place_is_not_its_own(void **state)
+{
+    struct fixture *f = *state;
+    struct cfg_config c = config(5, 99, CFG_VOTER_VOTES);
+    assert_true(voter_is_joining(f->v) && !voter_is_misplaced(f->v) && !voter_is_replaced(f->v));
+    accept(f, 4, &c);
+    assert_true(voter_is_misplaced(f->v));
+    c = config(6, OLDER, CFG_VOTER_VOTES);
+    accept(f, 5, &c);
+    assert_false(voter_is_misplaced(f->v));
+    c = config(7, NEW, CFG_VOTER_JOINS);
+    accept(f, 6, &c);
+    assert_true(voter_is_joining(f->v) && !voter_is_replaced(f->v));
+    c = config(8, 99, CFG_VOTER_JOINS);
+    accept(f, 7, &c);
+    assert_true(!voter_is_joining(f->v) && voter_is_replaced(f->v));
+
+    const struct reg_places none = {0};
+    struct voter_limits limits = {.self = {3}, .registers_max = 1, .starts_max = 4, .held_max = 4};
+    struct fixture old = {.v = voter_new(&limits)};
+    assert_non_null(old.v);
+    c = config(4, OLD, CFG_VOTER_VOTES);
+    struct reg_value first = value(&c);
+    struct voter_record rec = {.kind = VOTER_RECORD_REGISTER, .reg = voter_genesis(REG, &first)};
+    assert_int_equal(voter_restore(old.v, &rec), TS_OK);
+    voter_set_disk(old.v, (struct ts_incarnation){OLD}, &none);
+    voter_step(old.v, &(struct voter_event){.kind = VOTER_READY}, &old.fx);
+    assert_true(!voter_is_joining(old.v) && !voter_is_replaced(old.v));
+    c = config(5, NEW, CFG_VOTER_JOINS);
+    accept(&old, 4, &c);
+    assert_true(!voter_is_joining(old.v) && voter_is_replaced(old.v));
+    voter_free(old.v);
 }
 
 /* ---- the proposer --------------------------------------------------------------------------- */
@@ -427,13 +465,13 @@ static void test_proposer_next_voters_in_turn(void **state)
     struct cfg_voters next;
     bool ask;
     struct reg_msg blank = {.type = REG_MSG_BLANK,
-                            .blank = {REG, {1, {1}, {100}}, {NEW}, {OLD + 1}}};
+                            .blank = {REG, {1, {1}, {100}}, {NEW}, {1, {{OLD + 1}}}}};
     assert_false(proposer_next_voters(&f->p, &c, &next, &ask));
     assert_true(ask);
     hear(f, 2, &blank);
     assert_false(proposer_next_voters(&f->p, &c, &next, &ask)); /* for the place of another one */
     assert_false(ask);
-    blank.blank.replaces.v = OLD;
+    blank.blank.places = (struct reg_places){2, {{OLD + 1}, {OLD}}};
     hear(f, 2, &blank);
     assert_true(proposer_next_voters(&f->p, &c, &next, &ask));
     for (int phase = CFG_VOTER_JOINS; phase <= CFG_VOTER_REWRITTEN; phase++) {
@@ -466,7 +504,8 @@ static void test_proposer_disk_with_a_place_takes_no_other(void **state)
     struct cfg_config c = config(4, OLD, CFG_VOTER_VOTES);
     struct cfg_voters next;
     bool ask;
-    struct reg_msg blank = {.type = REG_MSG_BLANK, .blank = {REG, {1, {1}, {100}}, {21}, {OLD}}};
+    struct reg_msg blank = {.type = REG_MSG_BLANK,
+                            .blank = {REG, {1, {1}, {100}}, {21}, {1, {{OLD}}}}};
     hear(f, 2, &blank);
     assert_false(proposer_next_voters(&f->p, &c, &next, &ask));
     assert_true(cfg_voters_eq(&next, &c.voters));
@@ -544,6 +583,7 @@ int main(void)
         WITH_VOTER(test_voter_blank_joins_behind_the_starts),
         WITH_VOTER(test_voter_tells_its_starts),
         cmocka_unit_test(test_voter_restored_knows_how_far_it_was),
+        WITH_VOTER(test_voter_knows_that_its_place_is_not_its_own),
         cmocka_unit_test(test_proposer_counts_by_the_newest_value),
         cmocka_unit_test(test_proposer_other_disk_has_granted_nothing),
         cmocka_unit_test(test_proposer_steps_from_a_decided_value_only),
