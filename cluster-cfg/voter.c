@@ -433,7 +433,10 @@ bool voter_learn_start(struct voter *v, const struct reg_start *start, struct vo
     fx->count = 0;
     v->stepped = true;
     struct voter_start *s = find_start(v, start->incarnation);
-    if (v->failed || (s != NULL && s->rec.start >= start->start)) {
+    /* A disk belongs to one owner, whatever is told. */
+    bool known =
+        s != NULL && (s->rec.start >= start->start || !reg_owner_eq(s->rec.owner, start->owner));
+    if (v->failed || known) {
         return !v->failed;
     }
     if (s == NULL && v->start_count == v->limits.starts_max) {
@@ -536,8 +539,8 @@ static void on_copied(struct voter *v, const struct voter_event *ev)
         for (uint8_t k = 0; k < s->voters.count; k++) {
             n += cfg_voters_count(&s->voters, k, ev->disks[k]);
         }
-        if (s->copy == VOTER_COPY_BEGINS) {
-            s->copy = n > s->voters.count / 2U ? VOTER_COPY_DONE : VOTER_COPY_WANTED;
+        if (s->copy == VOTER_COPY_BEGINS && n > s->voters.count / 2U) {
+            s->copy = VOTER_COPY_DONE;
         }
     }
 }
@@ -614,13 +617,23 @@ bool voter_is_misplaced(const struct voter *v)
     return misplaced;
 }
 
+static bool any_copy(const struct voter *v, enum voter_copy copy)
+{
+    bool any = false;
+    for (size_t i = 0; i < v->slot_count; i++) {
+        any = any || voter_slots(v)[i].copy == copy;
+    }
+    return any;
+}
+
 bool voter_wants_copy(const struct voter *v)
 {
-    bool wants = false;
-    for (size_t i = 0; i < v->slot_count; i++) {
-        wants = wants || voter_slots(v)[i].copy == VOTER_COPY_WANTED;
-    }
-    return wants;
+    return any_copy(v, VOTER_COPY_WANTED);
+}
+
+bool voter_is_copying(const struct voter *v)
+{
+    return any_copy(v, VOTER_COPY_BEGINS);
 }
 
 bool voter_has_failed(const struct voter *v)

@@ -85,8 +85,8 @@ enum voter_event_kind {
      * PREPARE and ACCEPT are refused (not-ready), START is answered to voters, and to a replica
      * only when it is refused: this disk may be an old image that has forgotten a later start. */
     VOTER_READY,
-    /* Of a disk that enrols: the copy that it wants begins now; `disks` have told all their starts
-     * since, and voter_learn_start was given them. */
+    /* Of a disk that enrols: the copies that it wants begin now, for all that have none yet;
+     * `disks` have told all their starts since, and voter_learn_start was given them. */
     VOTER_COPY_BEGUN,
     VOTER_COPIED,
 };
@@ -168,8 +168,10 @@ bool voter_is_joining(const struct voter *v);
 bool voter_is_replaced(const struct voter *v);
 /* Of one that is joining: whether a register lists a disk whose place this one is not for. */
 bool voter_is_misplaced(const struct voter *v);
-/* Whether a copy of the other voters' starts is wanted that was not begun yet. */
+/* Whether a copy of the other voters' starts is wanted that was not begun yet; whether one that was
+ * begun waits for more voters to tell theirs. */
 bool voter_wants_copy(const struct voter *v);
+bool voter_is_copying(const struct voter *v);
 /* NULL when the register has no record. Borrowed until the next step. It may be ahead of the
  * disk. */
 const struct voter_register *voter_find(const struct voter *v, uint32_t reg);

@@ -33,6 +33,7 @@ static void keep_start(struct voter_perform *v, const struct reg_start *s)
 
 static void persist(struct voter_perform *v, const struct voter_record *record)
 {
+    v->issued++;
     struct ts_writer w = ts_writer_init(v->bytes, sizeof(v->bytes));
     if (record->kind == VOTER_RECORD_REGISTER) {
         voter_record_encode(record, &w);
@@ -102,6 +103,10 @@ static void step(struct voter_perform *v, const struct voter_event *ev)
 /* ---- the copy of the others' starts (adr/0029) ------------------------------------------------
  */
 
+/* Starts that were told and are not durable yet: the disk is slower than the network, and its queue
+ * is for proposers, too. */
+#define COPY_WRITES_MAX 8
+
 static void ask_starts(struct voter_perform *v, uint8_t voter)
 {
     struct reg_msg msg = {
@@ -109,7 +114,9 @@ static void ask_starts(struct voter_perform *v, uint8_t voter)
         .starts_ask = {.session = v->copy.session, .index = v->copy.next[voter]},
     };
     bool up = (v->start.up_mask >> voter & 1) != 0;
-    if (up && voter != v->start.cfg.self && !v->copy.told[voter]) {
+    bool asks = up && voter != v->start.cfg.self && !v->copy.told[voter];
+    v->copy.waits[voter] = asks && v->issued - v->persisted >= COPY_WRITES_MAX;
+    if (asks && !v->copy.waits[voter]) {
         v->ops->send(v->ctx, voter, &msg);
     }
 }
@@ -124,7 +131,7 @@ static void ask_all_starts(struct voter_perform *v, struct ts_mono now)
 
 static void begin_copy(struct voter_perform *v, struct ts_mono now)
 {
-    if (v->copy.session == 0 && voter_wants_copy(v->core) && !voter_has_failed(v->core)) {
+    if (voter_wants_copy(v->core) && !voter_has_failed(v->core)) {
         step(v, &(struct voter_event){.kind = VOTER_COPY_BEGUN, .now = now});
         /* No other run of this process, or of an earlier one, has this number. */
         v->copy = (struct voter_copy_run){.session = now.ns + ++v->sessions};
@@ -132,20 +139,17 @@ static void begin_copy(struct voter_perform *v, struct ts_mono now)
     }
 }
 
-/* Whoever has told all counts as far as the value says that its disk does: the core knows. It ends
- * with a majority of them at the latest; with fewer it begins again. */
-static void end_copy(struct voter_perform *v, struct ts_mono now)
+/* One more voter has told all. Whether its disk counts the core knows; the copy goes on until every
+ * register that it was begun for has a majority. */
+static void look_at_copy(struct voter_perform *v, struct ts_mono now)
 {
     struct ts_incarnation disks[TS_VOTERS_MAX] = {{0}};
-    unsigned told = 0;
     for (uint8_t i = 0; i < v->start.cfg.voters; i++) {
-        told += v->copy.told[i];
         disks[i].v = v->copy.told[i] ? v->start.disk[i].v : 0;
     }
-    if (told > v->start.cfg.voters / 2U) {
+    step(v, &(struct voter_event){.kind = VOTER_COPIED, .now = now, .disks = disks});
+    if (!voter_is_copying(v->core)) {
         v->copy.session = 0;
-        step(v, &(struct voter_event){.kind = VOTER_COPIED, .now = now, .disks = disks});
-        begin_copy(v, now);
     }
 }
 
@@ -168,7 +172,18 @@ static void on_tell(struct voter_perform *v, uint8_t voter, const struct reg_sta
             ask_starts(v, voter);
         }
     }
-    end_copy(v, now);
+    if (c->told[voter]) {
+        look_at_copy(v, now);
+    }
+}
+
+static void ask_waiting(struct voter_perform *v)
+{
+    for (uint8_t i = 0; i < v->start.cfg.voters && v->copy.session != 0; i++) {
+        if (v->copy.waits[i]) {
+            ask_starts(v, i);
+        }
+    }
 }
 
 /* ---- the registration of the start ---------------------------------------------------------- */
@@ -245,6 +260,9 @@ enum ts_err voter_perform_frame(struct voter_perform *v, uint8_t voter, uint8_t 
 void voter_perform_tick(struct voter_perform *v, struct ts_mono now)
 {
     start_event(v, &(struct start_event){.kind = START_EVENT_TICK, .now = now});
+    if (voter_has_failed(v->core)) {
+        v->copy.session = 0;
+    }
     if (v->copy.session != 0 && !ts_mono_lt(now, v->copy.ask_at)) {
         ask_all_starts(v, now);
     }
@@ -276,6 +294,7 @@ void voter_perform_persisted(struct voter_perform *v, struct ts_mono now)
 {
     v->persisted++;
     step(v, &(struct voter_event){.kind = VOTER_PERSISTED, .now = now, .n = v->persisted});
+    ask_waiting(v);
 }
 
 /* A refusal, or a failure, that came meanwhile is final. */
@@ -301,6 +320,7 @@ void voter_perform_open(struct voter_perform *v, struct voter *core,
     v->ops = ops;
     v->ctx = ctx;
     v->core = core;
+    v->issued = 0;
     v->persisted = 0;
     v->persist_failed = false;
     v->refused = false;

@@ -46,6 +46,7 @@ struct voter_copy_run {
     uint64_t session; /* 0: none is under way */
     struct ts_mono ask_at;
     uint16_t next[TS_VOTERS_MAX]; /* which start each is asked for */
+    bool waits[TS_VOTERS_MAX];    /* it is asked when the disk has written what it told */
     bool told[TS_VOTERS_MAX];     /* all that it knows */
 };
 
@@ -54,7 +55,8 @@ struct voter_perform {
     void *ctx;
     struct voter *core;  /* borrowed */
     struct start start;  /* of the voter's own start */
-    uint64_t persisted;  /* how many records of the core are durable */
+    uint64_t issued;     /* how many records the core gave, … */
+    uint64_t persisted;  /* … and how many of them are durable */
     bool persist_failed; /* a write was refused within a step */
     bool refused;        /* its disk is a clone or an old image: final */
     bool stepping;

@@ -219,13 +219,19 @@ static void test_voter_blank_joins_behind_the_starts(void **state)
     voter_step(f->v, &(struct voter_event){.kind = VOTER_COPY_BEGUN}, &f->fx);
     assert_false(voter_wants_copy(f->v));
     voter_step(f->v, &(struct voter_event){.kind = VOTER_COPIED, .disks = few}, &f->fx);
-    assert_true(voter_wants_copy(f->v));
-    voter_step(f->v, &(struct voter_event){.kind = VOTER_COPY_BEGUN}, &f->fx);
+    assert_true(voter_is_copying(f->v));
+    accept(f, 5, &c);
+    assert_true(replied(f, REG_MSG_NACK));
+    assert_false(voter_wants_copy(f->v)); /* it is under way */
     assert_true(voter_learn_start(f->v, &known, &f->fx));
     assert_true(stored(f));
     assert_true(voter_learn_start(f->v, &known, &f->fx)); /* the other one knows the same */
     assert_int_equal(f->fx.count, 0);
+    struct reg_start false_owner = {{REG_OWNER_REPLICA, {REG}, {1}}, {12}, 9, {8}};
+    assert_true(voter_learn_start(f->v, &false_owner, &f->fx));
+    assert_int_equal(f->fx.count, 0);
     voter_step(f->v, &(struct voter_event){.kind = VOTER_COPIED, .disks = enough}, &f->fx);
+    assert_false(voter_is_copying(f->v));
 
     accept(f, 5, &c);
     assert_true(stored(f));
