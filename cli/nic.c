@@ -156,11 +156,59 @@ static struct ts_incarnation listed_voter(const struct nic *n, const json_t *mer
     return disk;
 }
 
+/* Whether it is known here that this node's voter does not vote: by its own word, or since a group
+ * is taking its new disk in. */
+static bool does_not_vote(const struct nic *n, const json_t *merged, const char *name)
+{
+    size_t i;
+    json_t *entry;
+    bool out = false;
+    json_array_foreach(json_object_get(merged, "nodes"), i, entry)
+    {
+        const char *state = cli_string(json_object_get(entry, "voter"), "state", "ready");
+        bool may = strcmp(state, "ready") == 0 || strcmp(state, "registering") == 0;
+        out = out || (strcmp(cli_string(entry, "node", ""), name) == 0 && !may);
+    }
+    for (i = 0; i < n->cluster.group_count; i++) {
+        const json_t *g = group_of(merged, n->cluster.groups[i].name);
+        const json_t *v = json_object_get(json_object_get(g, "voters"), name);
+        out = out || strcmp(cli_string(v, "phase", "votes"), "votes") != 0;
+    }
+    return out;
+}
+
+/* A new voter is taken in by a majority of all voters, and does not count itself until then. */
+static int check_voters(const struct nic *n, const json_t *merged)
+{
+    unsigned voters = 0;
+    unsigned left = 0;
+    const char *out = NULL;
+    for (size_t i = 0; i < n->cluster.node_count; i++) {
+        const struct cfg_node *node = &n->cluster.nodes[i];
+        bool other = node->voter && node != n->node;
+        voters += node->voter;
+        if (other && does_not_vote(n, merged, node->name)) {
+            out = node->name;
+        } else {
+            left += other;
+        }
+    }
+    if (!n->node->voter || out == NULL || left > voters / 2) {
+        return CLI_OK;
+    }
+    return cli_fail(
+        n->cli, CLI_FAILED,
+        "the voter of %s does not vote now: without that of %s, too, no majority of the "
+        "voters would be left, and no new one could be taken in; wait for it, or mend it "
+        "first (twinstep status tells what it waits for)",
+        out, n->name);
+}
+
 static int check_others(struct nic *n)
 {
     size_t answered;
     json_t *merged = ask(n, &answered);
-    int status = CLI_OK;
+    int status = check_voters(n, merged);
     for (size_t i = 0; i < n->cluster.group_count && status == CLI_OK && answered > 0; i++) {
         if (has_replica(n, i)) {
             status = check_group(n, merged, i);

@@ -119,6 +119,8 @@ static void test_a_replacement_is_lost(void **state)
     fixture_kill_node(LAB_NICS);
     assert_false(twinstep("nic replace %s --yes --timeout 2", name_of(lost)));
     expect_said("is not done after 2 s");
+    assert_false(twinstep("nic replace %s --dry-run", name_of(LAB_NICS)));
+    expect_said("does not vote now");
     fixture_kill_node(lost);
     move("", ".first");
     fixture_start_node(LAB_NICS);
