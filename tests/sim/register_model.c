@@ -233,6 +233,14 @@ static const struct model_scope SHORT_SCOPES[] = {
 };
 
 static const struct model_scope SCOPES[] = {
+    /* All steps of one proposer, over a link to the new disk; another one's round, over a link to
+     * the old disk, comes wherever its ballot may fall. */
+    {.name = "all steps, a swap above one",
+     .program = {"vvv", "c"},
+     .rounds = {3, 1},
+     .replaces = true,
+     .begins_new = {true, false},
+     .above = {0, 1}},
     {.name = "swap against swap", .program = {"c", "c"}, .rounds = {2, 2}},
     {.name = "swap twice against swap", .program = {"cc", "c"}, .rounds = {2, 2}},
     {.name = "two voter crashes", .program = {"c", "c"}, .rounds = {1, 1}, .crashes = 2},
@@ -248,6 +256,24 @@ static const struct model_scope SCOPES[] = {
 
 /* Minutes in all. */
 static const struct model_scope LONG_SCOPES[] = {
+    {.name = "all steps, a swap above none",
+     .program = {"vvv", "c"},
+     .rounds = {3, 1},
+     .replaces = true,
+     .begins_new = {true, false}},
+    {.name = "all steps, a swap above two",
+     .program = {"vvv", "c"},
+     .rounds = {3, 1},
+     .replaces = true,
+     .begins_new = {true, false},
+     .above = {0, 2}},
+    {.name = "all steps, a link changes",
+     .program = {"vvv", "c"},
+     .rounds = {3, 1},
+     .replaces = true,
+     .begins_new = {true, false},
+     .switches = {0, 1},
+     .above = {0, 1}},
     {.name = "voter crash, second round", .program = {"c", "c"}, .rounds = {2, 1}, .crashes = 1},
     {.name = "takeover, a repeat", .program = {"pc", "c"}, .rounds = {2, 1}, .duplicates = 1},
     {.name = "time-outs, one round", .program = {"c", "c"}, .rounds = {1, 1}, .ticks = {1, 0}},

@@ -377,6 +377,7 @@ static void boot_actor(struct model_state *s, const struct model_scope *scope, u
         .seed = 1,
     };
     proposer_init(&a->core, &cfg);
+    a->core.counter_seen = scope->above[actor];
     struct proposer_effects fx;
     for (uint8_t v = 0; v < MODEL_VOTERS; v++) {
         struct proposer_event ev = {.kind = PROPOSER_EVENT_VOTER_UP,
@@ -544,7 +545,7 @@ void model_init(struct model_state *s, const struct model_scope *scope)
         s->actor[a].ticks = scope->ticks[a];
         s->actor[a].rounds = scope->rounds[a];
         s->actor[a].switches = scope->switches[a];
-        s->actor[a].disk = MODEL_OLD;
+        s->actor[a].disk = scope->begins_new[a] ? MODEL_NEW : MODEL_OLD;
         boot_actor(s, scope, a);
     }
 }

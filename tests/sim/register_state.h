@@ -54,6 +54,9 @@ struct model_scope {
     uint8_t restarts;                  /* of a proposer, then with another instance */
     bool replaces;                     /* the new disk is there; otherwise no disk has a name */
     uint8_t switches[MODEL_ACTORS];    /* of the actor's link between the old disk and the new */
+    bool begins_new[MODEL_ACTORS];     /* its link leads to the new one first */
+    uint8_t above[MODEL_ACTORS];       /* its first ballot counts from here: one round may so fall
+                                        * anywhere among those of the other */
     uint8_t abandons;
     uint8_t crashes;    /* of a voter: what is not durable is lost */
     uint8_t duplicates; /* deliveries that leave the message under way */
