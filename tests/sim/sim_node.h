@@ -33,6 +33,8 @@ struct sim_process {
     uint64_t voter_life[SIM_NODES_MAX + 1]; /* of cluster-cfgd there, as this one's link knows it */
 };
 
+#define SIM_VOTER_DISKS_MAX 40
+
 struct sim_cfgd {
     struct sim *sim;
     int node;
@@ -42,7 +44,8 @@ struct sim_cfgd {
     bool refused;           /* another voter has told it that its start is */
     struct sim_voter_disk disk;
     struct sim_voter_disk *aside; /* the one that was there before; NULL: none */
-    uint64_t disks;               /* put in after the first */
+    uint64_t disks;               /* put in after the first, … */
+    struct reg_places places[SIM_VOTER_DISKS_MAX + 1]; /* … from 1 on, for these places */
 };
 
 #define SIM_WAITING_MAX 64

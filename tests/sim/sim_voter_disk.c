@@ -390,7 +390,7 @@ void sim_voter_disk_blank(struct sim *s, int node)
 }
 
 void sim_voter_disk_format_blank(struct sim *s, int node, struct ts_incarnation disk,
-                                 struct ts_incarnation replaces)
+                                 const struct reg_places *places)
 {
     struct sim_voter_disk *d = disk_of(s, node);
     uint32_t id = SIM_GROUP;
@@ -401,15 +401,14 @@ void sim_voter_disk_format_blank(struct sim *s, int node, struct ts_incarnation 
                                  .busy_until = d->busy_until,
                                  .incarnation = disk,
                                  .enrols = true,
-                                 .replaces = replaces};
+                                 .places = *places};
     d->volume.sim = s;
     d->volume.node = node;
     d->kept_volume.sim = s;
     d->kept_volume.node = node;
     d->durable.start.confirmed = true;
     d->durable.reg = (struct voter_register){.reg = SIM_GROUP, .generation = 1};
-    struct reg_places places = {1, {replaces}};
-    enum ts_err err = voter_store_format_blank(dir, disk, &places, &id, 1, &why);
+    enum ts_err err = voter_store_format_blank(dir, disk, places, &id, 1, &why);
     ts_assert(err == TS_OK);
 }
 

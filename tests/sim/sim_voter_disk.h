@@ -43,16 +43,16 @@ struct sim_voter_disk {
     uint64_t slow;                   /* times slower */
     bool old;                        /* an old image lies there */
     bool enrols;                     /* formatted blank, for the place of … */
-    struct ts_incarnation replaces;  /* … this one */
+    struct reg_places places;        /* … one of these */
     bool lost;                       /* refused from now on, or on its way to that */
     bool refused_write;              /* of this process: no memory, say */
     const struct sim_fault *refuses; /* a write is refused like that */
     bool damaged;                    /* beyond what a slot's other copy mends */
 };
 
-/* A blank disk for the place of `replaces` instead of the present one. */
+/* A blank disk for the place of one of `places` instead of the present one. */
 void sim_voter_disk_format_blank(struct sim *s, int node, struct ts_incarnation disk,
-                                 struct ts_incarnation replaces);
+                                 const struct reg_places *places);
 /* The one that the voter of this node is formed with. */
 struct ts_incarnation sim_voter_first_disk(int node);
 void sim_voter_disk_format(struct sim *s, int node, const struct reg_value *value);
