@@ -2,10 +2,13 @@
 
 #include "base/assert.h"
 
-/* The first back-off after losing twice to a higher ballot, as a part of retry_ns: a few
- * round trips, so that the winner can finish. Doubles with every loss. */
-#define BACK_OFF_DIVISOR 16
-#define BACK_OFF_DOUBLINGS_MAX 6
+/* The first back-off after losing twice to a higher ballot: the time of two such rounds, so that
+ * the winner can finish, within these parts of retry_ns. Doubles with every loss, … */
+#define BACK_OFF_LEAST 256
+#define BACK_OFF_MOST 16
+/* … up to so many times retry_ns. */
+#define BACK_OFF_RETRIES 4
+#define BACK_OFF_DOUBLINGS_MAX 10
 /* A voter that left a request unanswered for so many retries does not count as answering. */
 #define SILENT_RETRIES 4
 
@@ -149,6 +152,7 @@ static void begin_round(struct proposer *p, struct proposer_effects *fx, struct 
     p->ballot = (struct reg_ballot){
         .counter = above + 1, .proposer = p->cfg.self, .instance = p->cfg.instance};
     p->rounds++;
+    p->round_at = now;
     p->has_seen = false;
     p->seen_ballot = (struct reg_ballot){0};
     p->seen = (struct cfg_config){0};
@@ -241,7 +245,12 @@ static void lose_round(struct proposer *p, struct proposer_effects *fx,
     if (doublings > BACK_OFF_DOUBLINGS_MAX) {
         doublings = BACK_OFF_DOUBLINGS_MAX;
     }
-    uint64_t base = (p->cfg.retry_ns / BACK_OFF_DIVISOR + 1) << doublings;
+    uint64_t base = 2 * ts_mono_since(p->round_at, ev->now);
+    uint64_t least = p->cfg.retry_ns / BACK_OFF_LEAST + 1;
+    uint64_t most = p->cfg.retry_ns / BACK_OFF_MOST + 1;
+    base = base < least ? least : base;
+    base = (base > most ? most : base) << doublings;
+    base = base > BACK_OFF_RETRIES * p->cfg.retry_ns ? BACK_OFF_RETRIES * p->cfg.retry_ns : base;
     p->phase = PROPOSER_BACKING_OFF;
     p->retry_at = ts_mono_add(ev->now, base / 2 + ts_prng_below(&p->prng, base));
 }

@@ -196,6 +196,7 @@ struct proposer {
     uint64_t retry_ns; /* present interval of silence */
     unsigned outbid;   /* rounds of this operation that a higher ballot ended */
     struct ts_mono retry_at;
+    struct ts_mono round_at; /* this round began */
 
     /* statistics and memory */
     uint64_t counter_seen; /* the highest counter seen anywhere */

@@ -12,6 +12,10 @@ void repl_reg_start(struct repl *c, struct repl_effects *fx, enum repl_effect_ki
     struct repl_effect *e = repl_fx(fx, kind);
     e->u.reg.op = c->op;
     e->u.reg.expected = expected;
+    if (kind == REPL_EF_REG_READ) {
+        c->asking_epoch = c->ask_epoch;
+        c->ask_epoch.v = 0;
+    }
     if (kind == REPL_EF_REG_CAS) {
         ts_assert(proposal->epoch.v == expected.v + 1); /* R1.5 */
         c->proposal = *proposal;
@@ -190,7 +194,18 @@ void repl_config_on_told(struct repl *c, const struct repl_peer *p, const struct
     if (next && c->config_from.v == 0) {
         adopt(c, cfg, p->nic, fx);
     } else {
+        repl_config_ask(c, cfg->epoch);
+    }
+}
+
+/* What was decided before it was spoken of is in the answer of every later question: one that runs
+ * since then is enough. */
+void repl_config_ask(struct repl *c, struct ts_epoch epoch)
+{
+    bool asks = c->op_running && c->op_kind == REPL_EF_REG_READ;
+    if (!asks || ts_epoch_lt(c->asking_epoch, epoch)) {
         c->config_asked_for = true;
+        c->ask_epoch.v = epoch.v > c->ask_epoch.v ? epoch.v : c->ask_epoch.v;
     }
 }
 

@@ -46,7 +46,7 @@ static bool accept_primary(struct repl *c, struct repl_peer *p, struct ts_epoch 
         return false;
     }
     if (ts_epoch_lt(c->config.epoch, epoch)) {
-        c->config_asked_for = true; /* its config message was lost */
+        repl_config_ask(c, epoch); /* its config message was lost */
         return false;
     }
     if (!ts_nic_eq(p->nic, c->config.primary)) {

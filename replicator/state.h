@@ -110,6 +110,8 @@ struct repl {
     struct cfg_config config;     /* the newest decided one known */
     struct ts_nic_id config_from; /* whose word that is; 0 = the register's */
     bool config_asked_for;        /* a peer speaks of a newer one: the register is to be asked */
+    struct ts_epoch ask_epoch;    /* … of this one, … */
+    struct ts_epoch asking_epoch; /* … or is asked since this one was spoken of */
     uint64_t op;                  /* number of the newest register operation, 0 = none yet */
     bool op_running;
     enum repl_effect_kind op_kind;
@@ -214,6 +216,8 @@ void repl_config_on_told(struct repl *c, const struct repl_peer *p, const struct
                          struct repl_effects *fx);
 /* Asks the register when a peer gave reason to. */
 void repl_config_advance(struct repl *c, struct repl_effects *fx);
+/* A peer has spoken of this epoch, and its word for it is not enough. */
+void repl_config_ask(struct repl *c, struct ts_epoch epoch);
 void repl_config_on_reg(struct repl *c, const struct repl_event *ev, struct repl_effects *fx);
 void repl_config_publish(struct repl *c, struct repl_effects *fx);
 void repl_config_send(struct repl *c, struct repl_peer *p, struct repl_effects *fx);

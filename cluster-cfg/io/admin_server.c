@@ -38,7 +38,8 @@ struct admin_listener {
     char path[TS_PATH_MAX];
     nng_listener listener;
     bool open;
-    uint64_t errors; /* its statistic "other" when last looked at */
+    int64_t failed; /* handshakes that had failed when last looked at, … */
+    bool suspected; /* … and there was one more then */
 };
 
 #define LISTENERS 2
@@ -179,7 +180,8 @@ static int listener_start(struct admin_listener *l)
         return rv;
     }
     l->open = true;
-    l->errors = 0;
+    l->failed = 0;
+    l->suspected = false;
     return 0;
 }
 
@@ -201,17 +203,53 @@ static enum ts_err listen_on(struct admin_listener *l, nng_socket socket, const 
     return rv == 0 ? TS_OK : nng_why(why, rv, "listen on", l->path);
 }
 
-static uint64_t listener_errors(nng_stat *stats, const struct admin_listener *l)
+static int64_t count(nng_stat *of, const char *name)
 {
-    nng_stat *own = nng_stat_find_listener(stats, l->listener);
-    nng_stat *other = own == NULL ? NULL : nng_stat_find(own, "other");
-    return other == NULL ? 0 : nng_stat_value(other);
+    for (nng_stat *each = nng_stat_child(of); each != NULL; each = nng_stat_next(each)) {
+        if (strcmp(nng_stat_name(each), name) == 0) {
+            return (int64_t)nng_stat_value(each);
+        }
+    }
+    return 0;
+}
+
+/* The listener's errors but those that tell of the end of a connection: each of these was accepted,
+ * and is no pipe any more. (nng_stat_find_listener gives the first listener, whatever is asked
+ * for.)
+ */
+static int64_t failed_handshakes(nng_stat *stats, const struct admin_listener *l)
+{
+    static const char *const errors[] = {"disconnect", "canceled", "other", "timeout",
+                                         "proto",      "auth",     "oom"};
+    for (nng_stat *each = nng_stat_child(stats); each != NULL; each = nng_stat_next(each)) {
+        if (strcmp(nng_stat_name(each), "listener") == 0 &&
+            count(each, "id") == nng_listener_id(l->listener)) {
+            int64_t n = count(each, "pipes") - count(each, "accept");
+            for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+                n += count(each, errors[i]);
+            }
+            return n;
+        }
+    }
+    return 0;
+}
+
+/* Whether a handshake failed since the last look but one: the figures of a connection that ends
+ * just now may be of different moments. */
+static bool is_deaf(nng_stat *stats, struct admin_listener *l)
+{
+    int64_t failed = failed_handshakes(stats, l);
+    bool more = failed > l->failed;
+    bool deaf = more && l->suspected;
+    l->suspected = more;
+    l->failed = more ? l->failed : failed;
+    return deaf;
 }
 
 /* NNG 1.5.2 has an error that later releases do not have (its issue 1518): a client that leaves
  * before the handshake is done, as one does that lost patience with a stopped process, makes the
- * listener accept nobody ever again. The only sign is its error statistic; a listener with a new
- * error is replaced, and clients that wait come back to the new one by themselves. */
+ * listener accept nobody ever again. The only sign is in its statistics; such a listener is
+ * replaced, and clients that wait come back to the new one by themselves. */
 static void on_watch(uv_timer_t *timer)
 {
     struct admin_server *s = timer->data;
@@ -221,7 +259,7 @@ static void on_watch(uv_timer_t *timer)
     }
     for (size_t i = 0; i < LISTENERS; i++) {
         struct admin_listener *l = &s->listeners[i];
-        if (l->open && listener_errors(stats, l) > l->errors) {
+        if (l->open && is_deaf(stats, l)) {
             (void)nng_listener_close(l->listener);
             l->open = false;
         }

@@ -15,6 +15,7 @@
 #include "cluster-cfg/io/admin_server.h"
 #include "cluster-cfg/io/cluster_yaml.h"
 #include "cluster-cfg/io/metrics.h"
+#include "lab/clock.h"
 
 #define NOW_NS (100 * TS_NS_PER_S)
 #define ASK_MS 20000
@@ -472,7 +473,9 @@ struct talk {
     pthread_t thread;
     unsigned answers;
     json_t *event;
+    ino_t inode[2]; /* of the socket, before and after the requests */
     bool rude;
+    bool slow; /* pauses between requests */
     bool away; /* the socket is taken away before each request; the loop puts it back */
 };
 
@@ -527,10 +530,19 @@ static void put_back(const struct fixture *f)
     (void)rename(other, path); /* when it is away */
 }
 
+static ino_t socket_inode(const struct fixture *f)
+{
+    char path[TS_PATH_MAX];
+    struct stat st;
+    assert_int_equal(ts_path(path, NULL, f->dir, ADMIN_SOCKET), TS_OK);
+    return stat(path, &st) == 0 ? st.st_ino : 0;
+}
+
 static void *client(void *arg)
 {
     struct talk *t = arg;
     struct admin_stream *stream = NULL;
+    t->inode[0] = socket_inode(t->f);
     if (t->rude) {
         be_rude(t->f);
     }
@@ -540,11 +552,15 @@ static void *client(void *arg)
             if (t->away) {
                 take_away(t->f);
             }
+            if (t->slow) {
+                lab_pause_ms(400);
+            }
             if (admin_client_get(t->f->dir, "version", ASK_MS, &reply, NULL) == TS_OK) {
                 t->answers++;
             }
             json_decref(reply);
         }
+        t->inode[1] = socket_inode(t->f);
         if (admin_stream_next(stream, ASK_MS, &t->event) != TS_OK) {
             t->event = NULL;
         }
@@ -611,6 +627,17 @@ static void test_client_waits_for_the_socket_of_a_running_node(void **state)
     json_decref(t.event);
 }
 
+/* Goal: clients that come and go as they should do not have the sockets made anew. */
+static void test_server_keeps_its_socket(void **state)
+{
+    struct talk t = {.slow = true};
+    talk(*state, &t);
+    assert_int_equal(t.answers, 3);
+    assert_true(t.inode[0] != 0);
+    assert_int_equal(t.inode[0], t.inode[1]);
+    json_decref(t.event);
+}
+
 /* Goal: where nobody listens is told at once, in words. */
 static void test_client_without_server_is_not_found(void **state)
 {
@@ -636,6 +663,7 @@ int main(void)
         TEST(test_events_are_paged),
         TEST(test_server_answers_and_publishes),
         TEST(test_server_after_rude_clients_still_answers),
+        TEST(test_server_keeps_its_socket),
         TEST(test_client_waits_for_the_socket_of_a_running_node),
         TEST(test_client_without_server_is_not_found),
     };

@@ -269,6 +269,28 @@ static void test_proposer_outbid_backs_off_bounded(void **state)
     }
 }
 
+/* Goal: who lost a quick round waits about as long as it took, not for a part of the patience with
+ * silent voters; who lost a slow one, not longer than that part. */
+static void test_proposer_backs_off_by_the_round(void **state)
+{
+    struct fixture *f = *state;
+    const uint64_t took[] = {TS_NS_PER_MS, 10 * RETRY};
+    for (size_t i = 0; i < 2; i++) {
+        op(f, PROPOSER_OP_READ);
+        for (int lost = 0; lost < 2; lost++) {
+            struct reg_ballot above = {f->p.ballot.counter + 10, {2}, {200}};
+            f->now = ts_mono_add(f->now, took[i]);
+            nack(f, 0, above, REG_NACK_BALLOT);
+            nack(f, 1, above, REG_NACK_BALLOT);
+        }
+        assert_int_equal(f->p.phase, PROPOSER_BACKING_OFF);
+        uint64_t wait = proposer_deadline(&f->p).ns - f->now.ns;
+        assert_in_range(wait, i == 0 ? TS_NS_PER_MS : RETRY / 32,
+                        i == 0 ? 3 * TS_NS_PER_MS : RETRY / 10);
+        proposer_abandon(&f->p);
+    }
+}
+
 /* Goal: an unreadable value, an empty one, and one that contradicts another voter's at the same
  * ballot do not count as promises. */
 static void test_proposer_promise_distrusted(void **state)
@@ -421,6 +443,7 @@ int main(void)
         WITH(setup, test_proposer_not_ready_asked_again_without_doubling),
         WITH(setup, test_proposer_abandoned_refusals_forgotten),
         WITH(setup, test_proposer_outbid_backs_off_bounded),
+        WITH(setup, test_proposer_backs_off_by_the_round),
         WITH(setup, test_proposer_promise_distrusted),
         WITH(setup, test_proposer_highest_accepted_ballot_is_seen),
         WITH(setup_five, test_proposer_majority_of_five),

@@ -439,6 +439,36 @@ static void test_config_far_ahead_asks_register(void **state)
     assert_string_equal(w->log, "ack0 ");
 }
 
+/* Goal: two changes in a row are asked for once, however often they are spoken of meanwhile: what
+ * was decided before it was spoken of is in the answer. One that is spoken of later is asked for
+ * again. */
+static void test_config_spoken_of_again_is_asked_once(void **state)
+{
+    struct world *w = *state;
+    struct repl_pos end[3];
+    follow(w, 2, end);
+    struct cfg_config next = status(w).config;
+    next.epoch.v = 2;
+    say_config(w, &next);
+    struct cfg_config last = next;
+    last.epoch.v = 3;
+    say_config(w, &last);
+    assert_string_equal(w->log, "reg:0 ");
+    say_append(w, 3, &end[2], 1, 2, 2000);
+    say_config(w, &last);
+    reg_answer(w, REPL_EV_REG_LOST, &last);
+    assert_null(strstr(w->log, "reg:"));
+    assert_int_equal(status(w).config.epoch.v, 3);
+    last.epoch.v = 5;
+    say_config(w, &last);
+    assert_non_null(strstr(w->log, "reg:0 "));
+    last.epoch.v = 6;
+    say_config(w, &last);
+    last.epoch.v = 5;
+    reg_answer(w, REPL_EV_REG_LOST, &last);
+    assert_non_null(strstr(w->log, "reg:0 "));
+}
+
 /* Goal: the next config is believed at once, and taken back when the register does not know it. The
  * primary of the decided one is followed again. */
 static void test_config_next_but_false_is_taken_back(void **state)
@@ -554,6 +584,7 @@ int main(void)
         T(test_append_never_fits_is_asked_seldom),
         T(test_position_within_old_batch_raises_alarm),
         T(test_config_far_ahead_asks_register),
+        T(test_config_spoken_of_again_is_asked_once),
         T(test_config_next_but_false_is_taken_back),
         T(test_config_next_and_true_is_confirmed_once),
         T(test_config_false_to_primary_is_taken_back),
