@@ -187,6 +187,14 @@ static int open_journal(struct replica *r)
     struct ts_why why;
     enum ts_err err = journal_open(&journal, &r->loop, r->group_dir, &options, &callbacks,
                                    replica_replay, r, &why);
+    if (err == TS_ERR_CORRUPT) {
+        char what[TS_WHY_MAX];
+        memcpy(what, why.text, sizeof(what));
+        (void)ts_why(&why, err,
+                     "%s (when another replica has all of it: move %s away, and run twinstep nic "
+                     "replace %s)",
+                     what, r->data_dir, r->start->node->name);
+    }
     if (err != TS_OK) {
         int status = fail(r, why.text);
         /* Who holds the lock ends, and room comes back, without a person. */

@@ -270,6 +270,29 @@ static void test_unknown_record_is_refused(void **state)
     expect_text("kept", "value");
 }
 
+/* Goal: a bit that flipped in what was durable is no end of the log: nothing is cut off, and the
+ * replica says what to do. The bit flips back, and it starts. */
+static void test_damaged_journal_is_refused_with_advice(void **state)
+{
+    (void)state;
+    char out[4096];
+    stop_node();
+    shell(out, sizeof(out), "LC_ALL=C grep -rla 'kept.*value' " NODE "/groups/kv/*");
+    shell(NULL, 0,
+          "LC_ALL=C sed -i 's/value/vAlue/' $(LC_ALL=C grep -rla 'kept.*value' " NODE
+          "/groups/kv/*)");
+    run_replica(out, sizeof(out));
+    assert_non_null(strstr(out, "the journal in "));
+    assert_non_null(strstr(out, "is damaged at entry "));
+    assert_non_null(strstr(out, "/" NODE " away, and run twinstep nic replace " NODE ")"));
+    assert_non_null(strstr(out, "status 78"));
+    shell(NULL, 0,
+          "LC_ALL=C sed -i 's/vAlue/value/' $(LC_ALL=C grep -rla 'kept.*vAlue' " NODE
+          "/groups/kv/*)");
+    start_node();
+    expect_text("kept", "value");
+}
+
 /* Goal: SIGHUP while cluster-cfgd's start fails is an end with its sentence, not a crash. It is
  * sent while the start waits for the authority's certificate, which then is gone. */
 static void test_hangup_while_start_fails(void **state)
@@ -331,6 +354,7 @@ int main(void)
         cmocka_unit_test(test_cloned_directory_is_refused),
         cmocka_unit_test(test_blank_directory_is_refused),
         cmocka_unit_test(test_unknown_record_is_refused),
+        cmocka_unit_test(test_damaged_journal_is_refused_with_advice),
         cmocka_unit_test(test_hangup_while_start_fails),
     };
     return cmocka_run_group_tests(tests, begin, end);
