@@ -18,6 +18,7 @@ set(TS_SANITIZE "" CACHE STRING "Sanitizers, e.g. address,undefined or thread")
 option(TS_FUZZ "Build the libFuzzer targets (clang)" OFF)
 option(TS_COVERAGE "Instrument for gcovr" OFF)
 option(TS_WERROR "Warnings are errors" ON)
+option(TS_NATIVE "All instructions of this machine's processor: for what runs nowhere else" OFF)
 
 set(TS_WARNINGS -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes
     -Wmissing-prototypes -Wvla -Wswitch-enum -Wformat=2)
@@ -25,6 +26,9 @@ if(TS_WERROR)
     list(APPEND TS_WARNINGS -Werror)
 endif()
 add_compile_options(-fno-common -fstack-protector-strong -g)
+if(TS_NATIVE)
+    add_compile_options(-march=native)
+endif()
 if(TS_SANITIZE)
     add_compile_options(-fsanitize=${TS_SANITIZE} -fno-omit-frame-pointer
                         -fno-sanitize-recover=all)
