@@ -209,14 +209,14 @@ enum ts_err voter_store_format_blank(const char *dir, struct ts_incarnation inca
 {
     ts_assert(places->count > 0);
     struct identity id = {.start_registered = true, .places = *places};
-    struct voter_store_record blank[VOTER_STORE_REGISTERS_MAX];
-    for (size_t i = 0; i < count && i < VOTER_STORE_REGISTERS_MAX; i++) {
-        blank[i] = (struct voter_store_record){.id = ids[i], .bytes = {NULL, 0}};
-    }
+    struct voter_store_record blank[VOTER_STORE_REGISTERS_MAX] = {{0}};
     if (count > VOTER_STORE_REGISTERS_MAX) {
         return ts_why(why, TS_ERR_LIMIT,
                       "cannot format the voter in %s: more than %d registers; use fewer groups",
                       dir, VOTER_STORE_REGISTERS_MAX);
+    }
+    for (size_t i = 0; i < count; i++) {
+        blank[i] = (struct voter_store_record){.id = ids[i], .bytes = {NULL, 0}};
     }
     return format_disk(dir, incarnation, &id, blank, count, why);
 }
