@@ -2,7 +2,10 @@
  * forgets an address when its lifetime ends.
  *
  *   - Whose replica has not served for a failure-timeout has it no more, if its nicd runs.
- *   - Nor has a former primary's NIC, that long after another one was decided.
+ *   - Nor has a former primary's NIC, that long after another one was decided: who took over had
+ *     sealed before, and said so; a ping that came there later is answered behind that word, after
+ *     which nothing confirms. So the newest time that confirms is before the decision, and it
+ *     counts for a failure-timeout.
  *   - When all is well again the primary's NIC has it, and no other one (sim_check_well). */
 #include <string.h>
 
@@ -135,8 +138,6 @@ void sim_address_turn(struct sim *s, int node)
                  sim_node_name(s, node), (unsigned long long)((s->now - a->served_at) / SIM_MS));
     }
     bool other = s->checks.decided.primary.v != node;
-    /* Answers of links are not in their streams here: they overtake what was sent before them. */
-    bound += s->cluster.timing.path_timeout;
     if (a->until > s->now && other && s->now > s->checks.decided_at + bound) {
         sim_fail(s, SIM_CHECK_ADDRESS,
                  "%s has the service address, and another one has been primary for %llu ms",

@@ -1,7 +1,8 @@
 /* TCP links between replicas, as replicator/io/links.c runs them: both sides dial every path,
  * the lower node chooses which link carries the session, frames of a session keep their order. A
- * process that ends closes its links, a node that loses power says nothing. Pings are not sent
- * one by one: a look proves a round trip when both ways are open and the other side runs. */
+ * process that ends closes its links, a node that loses power says nothing. Pings are no frames: a
+ * look proves a round trip when both ways are open and the other side runs. Their answers keep
+ * their place among the frames nevertheless: what was sent before one has come in before it. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,6 +85,21 @@ static void drop_frames(struct sim *s, struct sim_end *e)
     e->last = NULL;
 }
 
+/* A ping is at the other side when all that was sent there before it is, and its answer is here
+ * when all is that was sent back before. */
+static void move_ping(struct sim_conn *c, int side)
+{
+    struct sim_end *e = &c->end[side];
+    if (e->ping_at != 0 && !e->ping_there && c->end[1 - side].taken >= e->ping_behind) {
+        e->ping_there = true;
+        e->ping_behind = e->sent;
+    }
+    if (e->ping_at != 0 && e->ping_there && e->taken >= e->ping_behind) {
+        e->answered = e->ping_at;
+        e->ping_at = 0;
+    }
+}
+
 static void plan_pump(struct sim *s, const struct sim_pair *p, const struct sim_conn *c, int to)
 {
     struct sim_end *e = (struct sim_end *)&c->end[to];
@@ -128,6 +144,7 @@ static void push_frame(struct sim *s, struct sim_pair *p, struct sim_conn *c, in
         e->first = f;
     }
     e->last = f;
+    e->sent++;
     s->stats.frames++;
     plan_pump(s, p, c, to);
 }
@@ -419,6 +436,7 @@ static void connect(struct sim *s, struct sim_pair *p, int side, int path)
             c->end[e] = (struct sim_end){.open = true,
                                          .life = e == side ? mine : theirs,
                                          .heard = s->now,
+                                         .answered = s->now,
                                          .up_at = s->now,
                                          .rto = RTO_MIN};
             p->side[e].backoff[path] = BACKOFF_MIN;
@@ -634,6 +652,7 @@ static void on_stream(struct sim *s, struct sim_pair *p, int side, uint64_t id)
         }
         e->first = f->next;
         e->last = e->first == NULL ? NULL : e->last;
+        e->taken++;
         on_frame(s, p, c, side, f);
         sim_bytes_drop(s, f->bytes);
         f->next = s->free_frames;
@@ -641,6 +660,8 @@ static void on_stream(struct sim *s, struct sim_pair *p, int side, uint64_t id)
         c = conn_by_id(p, id);
     }
     if (c != NULL && c->end[side].open) {
+        move_ping(c, 0);
+        move_ping(c, 1);
         plan_pump(s, p, c, side);
     }
 }
@@ -695,6 +716,12 @@ static void ping(struct sim *s, struct sim_pair *p, int side)
         if (runs && !stuck) {
             c->end[side].heard = s->now;
         }
+        if (runs && c->end[side].ping_at == 0) {
+            c->end[side].ping_at = s->now;
+            c->end[side].ping_there = false;
+            c->end[side].ping_behind = c->end[1 - side].sent;
+            move_ping(c, side);
+        }
     }
 }
 
@@ -748,7 +775,7 @@ uint64_t sim_link_answered(const struct sim *s, int node, int peer)
     for (int i = 0; i < SIM_CONNS_MAX; i++) {
         const struct sim_conn *c = &p->conn[i];
         if (c->used && c->end[side].open && c->id == p->side[side].active) {
-            return c->end[side].heard;
+            return c->end[side].answered;
         }
     }
     return 0;

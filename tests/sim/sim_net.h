@@ -56,7 +56,13 @@ struct sim_end {
     uint64_t heard;    /* newest proven round trip, virtual time */
     uint64_t received; /* newest bytes that came in */
     uint64_t up_at;
-    uint64_t asked_at; /* when it last asked for this one to be chosen */
+    uint64_t asked_at;    /* when it last asked for this one to be chosen */
+    uint64_t sent;        /* frames in the stream to it so far, */
+    uint64_t taken;       /* and of those the ones that it has had */
+    uint64_t answered;    /* newest ping with an answer: when it was asked */
+    uint64_t ping_at;     /* of the one that is under way; 0 = none */
+    uint64_t ping_behind; /* frames before it; when it is there, before its answer */
+    bool ping_there;
     struct sim_frame *first;
     struct sim_frame *last;
     uint64_t last_due;
