@@ -3,7 +3,7 @@
 #include "base/assert.h"
 
 /* The first back-off after losing twice to a higher ballot: the time of two such rounds, so that
- * the winner can finish, within these parts of retry_ns. Doubles with every loss, … */
+ * the winner can finish, within these parts of retry_ns. Doubles with every wait, … */
 #define BACK_OFF_LEAST 256
 #define BACK_OFF_MOST 16
 /* … up to so many times retry_ns. */
@@ -229,28 +229,28 @@ static void finish(struct proposer *p, struct proposer_effects *fx, enum propose
     p->retry_at = TS_MONO_NEVER;
 }
 
-/* A higher ballot took so many voters that this one cannot get a majority. The first time the
- * answer told which ballot to beat; after that two proposers may be chasing each other, so
+/* A higher ballot took so many voters that this one cannot get a majority. The first time, and the
+ * first time after each wait, the answer told which ballot to beat: what this one knew was as old as
+ * that, and whoever raised it may be done. After that two proposers may be chasing each other, so
  * each waits a random while. */
 static void lose_round(struct proposer *p, struct proposer_effects *fx,
                        const struct proposer_event *ev)
 {
     trace(ev, fx, TS_TRACE_REGISTER_OUTBID, p->ballot.counter, p->counter_seen);
-    p->outbid++;
-    if (p->outbid == 1) {
+    if (!p->told) {
+        p->told = true;
         begin_round(p, fx, ev->now);
         return;
     }
-    unsigned doublings = p->outbid - 2;
-    if (doublings > BACK_OFF_DOUBLINGS_MAX) {
-        doublings = BACK_OFF_DOUBLINGS_MAX;
-    }
+    p->told = false;
+    unsigned doublings = p->waits < BACK_OFF_DOUBLINGS_MAX ? p->waits : BACK_OFF_DOUBLINGS_MAX;
     uint64_t base = 2 * ts_mono_since(p->round_at, ev->now);
     uint64_t least = p->cfg.retry_ns / BACK_OFF_LEAST + 1;
     uint64_t most = p->cfg.retry_ns / BACK_OFF_MOST + 1;
     base = base < least ? least : base;
     base = (base > most ? most : base) << doublings;
     base = base > BACK_OFF_RETRIES * p->cfg.retry_ns ? BACK_OFF_RETRIES * p->cfg.retry_ns : base;
+    p->waits++;
     p->phase = PROPOSER_BACKING_OFF;
     p->retry_at = ts_mono_add(ev->now, base / 2 + ts_prng_below(&p->prng, base));
 }
@@ -489,7 +489,8 @@ static void on_op(struct proposer *p, const struct proposer_event *ev, struct pr
     }
     p->op = ev->op;
     p->retry_ns = p->cfg.retry_ns;
-    p->outbid = 0;
+    p->told = false;
+    p->waits = 0;
     if (p->prepared && p->op != PROPOSER_OP_PREPARE) {
         begin_accept(p, fx, ev->now);
         return;

@@ -194,7 +194,8 @@ struct proposer {
 
     /* timers */
     uint64_t retry_ns; /* present interval of silence */
-    unsigned outbid;   /* rounds of this operation that a higher ballot ended */
+    bool told;         /* a refusal has told which ballot to beat, since the last wait */
+    unsigned waits;    /* … of this operation, for higher ballots */
     struct ts_mono retry_at;
     struct ts_mono round_at; /* this round began */
 

@@ -144,7 +144,7 @@ static void put_actor(struct ts_writer *w, const struct model_actor *a)
         p->prepared,
         p->sent.len > 0,
         (uint8_t)p->pending,
-        (uint8_t)(p->outbid < 2 ? p->outbid : 2),
+        p->told,
         (uint8_t)above,
         a->disk,
         a->switches,

@@ -291,6 +291,31 @@ static void test_proposer_backs_off_by_the_round(void **state)
     }
 }
 
+static void outbid_by(struct fixture *f, uint64_t counter)
+{
+    struct reg_ballot above = {counter, {2}, {200}};
+    nack(f, 0, above, REG_NACK_BALLOT);
+    nack(f, 1, above, REG_NACK_BALLOT);
+}
+
+/* Goal: while a proposer waits, others go on. What refuses its next ballot may be done long ago: it
+ * tells which one to beat, and is no reason for another wait, which would be twice as long. */
+static void test_proposer_outbid_after_wait_asks_at_once(void **state)
+{
+    struct fixture *f = *state;
+    op(f, PROPOSER_OP_READ);
+    outbid_by(f, 10);
+    assert_int_equal(f->p.phase, PROPOSER_PREPARING);
+    for (uint64_t i = 2; i < 20; i++) {
+        outbid_by(f, 10 * i);
+        assert_int_equal(f->p.phase, PROPOSER_BACKING_OFF); /* somebody is chasing it */
+        tick(f);
+        outbid_by(f, 10 * i + 5);
+        assert_int_equal(f->p.phase, PROPOSER_PREPARING);
+        assert_true(f->p.ballot.counter == 10 * i + 6);
+    }
+}
+
 /* Goal: an unreadable value, an empty one, and one that contradicts another voter's at the same
  * ballot do not count as promises. */
 static void test_proposer_promise_distrusted(void **state)
@@ -444,6 +469,7 @@ int main(void)
         WITH(setup, test_proposer_abandoned_refusals_forgotten),
         WITH(setup, test_proposer_outbid_backs_off_bounded),
         WITH(setup, test_proposer_backs_off_by_the_round),
+        WITH(setup, test_proposer_outbid_after_wait_asks_at_once),
         WITH(setup, test_proposer_promise_distrusted),
         WITH(setup, test_proposer_highest_accepted_ballot_is_seen),
         WITH(setup_five, test_proposer_majority_of_five),
