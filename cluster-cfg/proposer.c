@@ -230,9 +230,9 @@ static void finish(struct proposer *p, struct proposer_effects *fx, enum propose
 }
 
 /* A higher ballot took so many voters that this one cannot get a majority. The first time, and the
- * first time after each wait, the answer told which ballot to beat: what this one knew was as old as
- * that, and whoever raised it may be done. After that two proposers may be chasing each other, so
- * each waits a random while. */
+ * first time after each wait, the answer told which ballot to beat: what this one knew was as old
+ * as that, and whoever raised it may be done. After that two proposers may be chasing each other,
+ * so each waits a random while. */
 static void lose_round(struct proposer *p, struct proposer_effects *fx,
                        const struct proposer_event *ev)
 {
@@ -329,11 +329,32 @@ static bool take_promise(struct proposer *p, const struct proposer_event *ev,
     return true;
 }
 
+static bool has_place(const struct cfg_voters *s, struct ts_incarnation disk)
+{
+    bool has = false;
+    for (uint8_t i = 0; i < s->count; i++) {
+        has = has || ts_incarnation_eq(s->v[i].incarnation, disk);
+    }
+    return has;
+}
+
+/* Whether a value lists other disks only. */
+static bool passes_over(const struct reg_value *value, struct ts_incarnation disk)
+{
+    struct cfg_config c;
+    struct ts_reader r = ts_reader_init(value->data, value->len);
+    cfg_config_decode(&c, &r);
+    return ts_reader_finish(&r) == TS_OK && c.voters.count > 0 && !has_place(&c.voters, disk);
+}
+
 static void on_promise(struct proposer *p, const struct proposer_event *ev,
                        struct proposer_effects *fx)
 {
     const struct reg_promise *m = &ev->msg->promise;
     struct proposer_voter *v = &p->voter[ev->voter];
+    if (reg_ballot_cmp(m->ballot, p->ballot) == 0) {
+        v->passed_over = passes_over(&m->value, v->disk); /* also late */
+    }
     if (p->phase != PROPOSER_PREPARING || reg_ballot_cmp(m->ballot, p->ballot) != 0 ||
         v->answer == PROPOSER_GRANTED) {
         p->ignored++;
@@ -343,7 +364,6 @@ static void on_promise(struct proposer *p, const struct proposer_event *ev,
         return;
     }
     v->answer = PROPOSER_GRANTED;
-    v->filled = true;
     if (count_granted(p) < proposer_majority(p)) {
         return;
     }
@@ -360,7 +380,6 @@ static void on_accepted(struct proposer *p, const struct proposer_event *ev,
 {
     if (p->sent.len > 0 && reg_ballot_cmp(ev->msg->accepted.ballot, p->ballot) == 0) {
         struct proposer_voter *v = &p->voter[ev->voter]; /* also after the majority's answers */
-        v->filled = true;
         v->holds = p->seen.epoch;
         v->votes = counts(p, ev->voter);
     }
@@ -541,7 +560,7 @@ static void on_voter_up(struct proposer *p, const struct proposer_event *ev,
     if (!ts_incarnation_eq(v->disk, ev->disk)) {
         v->disk = ev->disk; /* another voter: it has granted nothing yet */
         v->places.count = 0;
-        v->filled = false;
+        v->passed_over = false;
         v->holds.v = 0;
         v->votes = false;
         v->asked = false;
@@ -642,16 +661,6 @@ unsigned proposer_answering(const struct proposer *p, struct ts_mono now)
     return n;
 }
 
-/* What a voter says of its disk may be false: one that has a place already takes no other. */
-static bool has_place(const struct cfg_voters *s, struct ts_incarnation disk)
-{
-    bool has = false;
-    for (uint8_t i = 0; i < s->count; i++) {
-        has = has || ts_incarnation_eq(s->v[i].incarnation, disk);
-    }
-    return has;
-}
-
 bool proposer_next_voters(const struct proposer *p, const struct cfg_config *config,
                           struct cfg_voters *next, bool *ask)
 {
@@ -665,7 +674,8 @@ bool proposer_next_voters(const struct proposer *p, const struct cfg_config *con
             continue; /* one at a time */
         }
         if (!ts_incarnation_eq(v->disk, n->incarnation)) {
-            *ask = *ask || (v->places.count == 0 && !v->filled);
+            *ask = *ask || (v->places.count == 0 && !v->passed_over);
+            /* What a voter says may be false: a disk that has a place takes no other. */
             if (reg_places_has(&v->places, n->incarnation) &&
                 !has_place(&config->voters, v->disk)) {
                 *n = (struct cfg_voter){v->disk, CFG_VOTER_JOINS};

@@ -162,7 +162,7 @@ struct proposer_voter {
     struct ts_mono asked_at;     /* oldest request without an answer; NEVER = none */
     struct ts_incarnation disk;  /* at the other end of the newest link, … */
     struct reg_places places; /* … and whose place it is for: it says so as long as it is blank */
-    bool filled;              /* it has granted something: it is not blank */
+    bool passed_over;         /* what it stores lists other disks, and it waits for no place */
     struct ts_epoch holds;    /* newest epoch of a value that this disk is known to store, … */
     bool votes;               /* … by which it votes */
 };

@@ -242,7 +242,19 @@ static bool lists_place(const struct voter *v, const struct cfg_voters *voters)
     return lists;
 }
 
-/* Whether a blank register may take this accept, or one that is filled may take the next step. */
+/* Whether this register has no place for this disk yet: it is blank; or what filled it was never
+ * decided, and what came after lists the disk whose place this one is for. */
+static bool waits(const struct voter *v, const struct voter_slot *s)
+{
+    struct cfg_voters voters = {0};
+    enum cfg_voter_phase phase = CFG_VOTER_JOINS;
+    bool blank = s->rec.value.len == 0;
+    return enrols(v) &&
+           (blank || (!lists_this(v, &s->rec.value, &voters, &phase) && lists_place(v, &voters)));
+}
+
+/* Whether a register that waits may take this accept, or one that does not may take the next step.
+ */
 static bool may_fill(struct voter *v, const struct voter_event *ev, struct voter_effects *fx,
                      struct voter_slot *s)
 {
@@ -250,8 +262,8 @@ static bool may_fill(struct voter *v, const struct voter_event *ev, struct voter
     struct cfg_voters voters;
     enum cfg_voter_phase phase = CFG_VOTER_JOINS;
     if (!lists_this(v, &m->value, &voters, &phase)) {
-        if (s->rec.value.len > 0) {
-            return true; /* another disk is in its place by now: what it says does not count */
+        if (!waits(v, s) || (s->rec.value.len > 0 && !lists_place(v, &voters))) {
+            return true; /* another disk has its place by now, or still: it does not count */
         }
         s->misplaced = voters.count > 0 && !lists_place(v, &voters);
         tell_blank(v, ev, fx, m->reg, m->ballot);
@@ -307,7 +319,7 @@ static void on_prepare(struct voter *v, const struct voter_event *ev, struct vot
     if (s == NULL) {
         return;
     }
-    if (s->rec.value.len == 0) {
+    if (waits(v, s)) {
         tell_blank(v, ev, fx, m->reg, m->ballot);
         return;
     }
@@ -591,7 +603,7 @@ bool voter_is_joining(const struct voter *v)
         struct cfg_voters voters;
         enum cfg_voter_phase phase = CFG_VOTER_JOINS;
         bool listed = lists_this(v, &s->rec.value, &voters, &phase);
-        joining |= (s->rec.value.len == 0) | (listed & (phase != CFG_VOTER_VOTES));
+        joining |= waits(v, s) | (listed & (phase != CFG_VOTER_VOTES));
     }
     return enrols(v) & joining;
 }
@@ -600,10 +612,11 @@ bool voter_is_replaced(const struct voter *v)
 {
     bool replaced = false;
     for (size_t i = 0; i < v->slot_count && v->disk.v != 0; i++) {
+        const struct voter_slot *s = &voter_slots(v)[i];
         struct cfg_voters voters;
         enum cfg_voter_phase phase = CFG_VOTER_VOTES;
-        bool listed = lists_this(v, &voter_slots(v)[i].rec.value, &voters, &phase);
-        replaced |= !listed & (voters.count > 0);
+        bool listed = lists_this(v, &s->rec.value, &voters, &phase);
+        replaced |= !listed & (voters.count > 0) & !waits(v, s);
     }
     return replaced;
 }

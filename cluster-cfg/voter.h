@@ -17,7 +17,8 @@
  *
  * A disk that was formatted blank for the place of a lost one (adr/0029) has registers without a
  * record, too. It answers BLANK for them, which says whose place it is for, until an accept fills
- * them whose value lists it. That value may say that it is rewritten only when the disk has the
+ * them whose value lists it; and again when that was never decided, and a value without it came
+ * after it. That value may say that it is rewritten only when the disk has the
  * starts that a majority of the other voters know: it asks for a copy (voter_wants_copy), and
  * refuses meanwhile. Until then it confirms no starts either. */
 #ifndef CLUSTER_CFG_VOTER_H

@@ -330,6 +330,36 @@ static void test_voter_knows_that_its_place_is_not_its_own(void **state)
     voter_free(old.v);
 }
 
+/* Goal: what filled it was never decided, and the register lists the lost disk still: it waits for
+ * its place as before, says so, and can be taken in. */
+static void test_voter_filled_in_vain_waits_again(void **state)
+{
+    struct fixture *f = *state;
+    struct cfg_config joins = config(5, NEW, CFG_VOTER_JOINS);
+    struct cfg_config old = config(5, OLD, CFG_VOTER_VOTES);
+    accept(f, 4, &joins);
+    assert_true(stored(f));
+    accept(f, 5, &old);
+    assert_true(stored(f)); /* that it was in vain, too */
+    assert_true(voter_is_joining(f->v) && !voter_is_replaced(f->v));
+    prepare(f, 6);
+    assert_true(replied(f, REG_MSG_BLANK));
+    old.epoch.v = 6;
+    accept(f, 6, &old);
+    assert_true(replied(f, REG_MSG_BLANK));
+    joins.epoch.v = 7;
+    accept(f, 7, &joins);
+    assert_true(stored(f));
+    prepare(f, 8);
+    assert_true(stored(f));
+    voter_step(f->v, &(struct voter_event){.kind = VOTER_PERSISTED, .n = 4}, &f->fx);
+    joins = config(8, 99, CFG_VOTER_JOINS);
+    accept(f, 8, &joins);
+    assert_true(!voter_is_joining(f->v) && voter_is_replaced(f->v));
+    prepare(f, 9);
+    assert_true(stored(f)); /* it waits for nothing */
+}
+
 /* ---- the proposer --------------------------------------------------------------------------- */
 
 struct proposing {
@@ -543,6 +573,33 @@ static void test_proposer_asks_only_for_what_it_may_learn(void **state)
     free(f);
 }
 
+/* Goal: a disk that has stored a value in vain answers as if it were none that waits for a place:
+ * it is asked once more, and says so then. */
+static void test_proposer_asks_who_was_filled_in_vain(void **state)
+{
+    (void)state;
+    struct proposing *f = proposing(NEW);
+    struct cfg_config joins = config(5, NEW, CFG_VOTER_JOINS);
+    struct cfg_config old = config(5, OLD, CFG_VOTER_VOTES);
+    struct cfg_voters next;
+    struct reg_msg blank = {.type = REG_MSG_BLANK,
+                            .blank = {REG, {1, {1}, {100}}, {NEW}, {1, {{OLD}}}}};
+    bool ask;
+    begin(f, PROPOSER_OP_READ, 0, NULL);
+    promise(f, 2, 3, &joins);
+    promise(f, 0, 4, &old);
+    promise(f, 1, 4, &old);
+    assert_false(accepted(f, 0, PROPOSER_DECIDED));
+    assert_false(accepted(f, 2, PROPOSER_DECIDED));
+    assert_true(accepted(f, 1, PROPOSER_DECIDED));
+    assert_false(proposer_next_voters(&f->p, &old, &next, &ask));
+    assert_true(ask);
+    hear(f, 2, &blank);
+    assert_true(proposer_next_voters(&f->p, &old, &next, &ask));
+    assert_true(cfg_voters_eq(&next, &joins.voters));
+    free(f);
+}
+
 /* ---- the start ------------------------------------------------------------------------------ */
 
 /* Goal: a confirmation ends with its disk, and counts by what the register says. */
@@ -590,10 +647,12 @@ int main(void)
         WITH_VOTER(test_voter_tells_its_starts),
         cmocka_unit_test(test_voter_restored_knows_how_far_it_was),
         WITH_VOTER(test_voter_knows_that_its_place_is_not_its_own),
+        WITH_VOTER(test_voter_filled_in_vain_waits_again),
         cmocka_unit_test(test_proposer_counts_by_the_newest_value),
         cmocka_unit_test(test_proposer_other_disk_has_granted_nothing),
         cmocka_unit_test(test_proposer_steps_from_a_decided_value_only),
         cmocka_unit_test(test_proposer_next_voters_in_turn),
+        cmocka_unit_test(test_proposer_asks_who_was_filled_in_vain),
         cmocka_unit_test(test_proposer_disk_with_a_place_takes_no_other),
         cmocka_unit_test(test_proposer_asks_only_for_what_it_may_learn),
         cmocka_unit_test(test_start_other_disk_is_asked_anew),
