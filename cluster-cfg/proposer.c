@@ -426,6 +426,7 @@ static void on_nack(struct proposer *p, const struct proposer_event *ev,
         return;
     }
     note_counter(p, m->promised.counter);
+    v->empty = v->empty || m->reason == REG_NACK_EMPTY; /* also late */
     if (!is_asking(p) || v->answer == PROPOSER_GRANTED) {
         p->ignored++;
         return;
@@ -556,6 +557,7 @@ static void on_voter_up(struct proposer *p, const struct proposer_event *ev,
 {
     struct proposer_voter *v = &p->voter[ev->voter];
     v->up = true;
+    v->empty = false;
     v->asked_at = TS_MONO_NEVER;
     if (!ts_incarnation_eq(v->disk, ev->disk)) {
         v->disk = ev->disk; /* another voter: it has granted nothing yet */
@@ -688,8 +690,8 @@ bool proposer_next_voters(const struct proposer *p, const struct cfg_config *con
                 n->phase = n->phase == CFG_VOTER_JOINS ? CFG_VOTER_REWRITTEN : CFG_VOTER_VOTES;
                 return true;
             }
-        } else if (v->holds.v != 0 && !v->votes) {
-            *ask = true; /* it has missed the last step */
+        } else if (!v->votes && !v->empty) {
+            *ask = true; /* it may have missed the last step, while nobody could reach it */
         }
     }
     return false;

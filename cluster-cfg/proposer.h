@@ -165,6 +165,7 @@ struct proposer_voter {
     bool passed_over;         /* what it stores lists other disks, and it waits for no place */
     struct ts_epoch holds;    /* newest epoch of a value that this disk is known to store, … */
     bool votes;               /* … by which it votes */
+    bool empty;               /* it has no value at all, which asking does not mend */
 };
 
 /* Allocated by the caller; no pointers inside: a copy is a second proposer. */
@@ -228,8 +229,9 @@ unsigned proposer_connected(const struct proposer *p);
 unsigned proposer_answering(const struct proposer *p, struct ts_mono now);
 unsigned proposer_majority(const struct proposer *p);
 /* Whether `config`, which is decided, leaves a step to take for a disk that enrols: *next is then
- * what may be proposed. `*ask`: a READ tells more: a voter has a disk that is not listed and may be
- * blank, or one that is being taken in is not known to store `config`. */
+ * what may be proposed. `*ask`: a READ tells more: a voter has a disk that is not listed and may
+ * wait for the place, one that is being taken in is not known to store `config`, or one that votes
+ * is not known to have stored a value by which it does. */
 bool proposer_next_voters(const struct proposer *p, const struct cfg_config *config,
                           struct cfg_voters *next, bool *ask);
 void proposer_check_invariants(const struct proposer *p);

@@ -376,6 +376,13 @@ static void up(struct proposing *f, uint8_t voter, uint64_t disk)
     proposer_check_invariants(&f->p);
 }
 
+static void down(struct proposing *f, uint8_t voter)
+{
+    proposer_step(
+        &f->p, &(struct proposer_event){.kind = PROPOSER_EVENT_VOTER_DOWN, .voter = voter}, &f->fx);
+    proposer_check_invariants(&f->p);
+}
+
 static void hear(struct proposing *f, uint8_t voter, const struct reg_msg *m)
 {
     proposer_step(
@@ -502,6 +509,11 @@ static void test_proposer_next_voters_in_turn(void **state)
     bool ask;
     struct reg_msg blank = {.type = REG_MSG_BLANK,
                             .blank = {REG, {1, {1}, {100}}, {NEW}, {1, {{OLD + 1}}}}};
+    begin(f, PROPOSER_OP_READ, 0, NULL);
+    promise(f, 0, 0, &c);
+    promise(f, 1, 0, &c);
+    assert_false(accepted(f, 0, PROPOSER_DECIDED));
+    assert_true(accepted(f, 1, PROPOSER_DECIDED));
     assert_false(proposer_next_voters(&f->p, &c, &next, &ask));
     assert_true(ask);
     hear(f, 2, &blank);
@@ -568,6 +580,46 @@ static void test_proposer_asks_only_for_what_it_may_learn(void **state)
     assert_false(proposer_next_voters(&f->p, &c, &next, &ask));
     assert_false(ask);
     c = config(5, NEW, CFG_VOTER_VOTES);
+    assert_false(proposer_next_voters(&f->p, &c, &next, &ask));
+    assert_false(ask);
+    free(f);
+}
+
+/* Goal: whose link is down when it becomes one that votes is told so by the next primary, too, once
+ * it can be reached; who has no value at all would not be told by asking. */
+static void test_proposer_tells_who_was_away_that_it_votes(void **state)
+{
+    (void)state;
+    struct proposing *f = proposing(NEW);
+    struct cfg_config c = config(6, NEW, CFG_VOTER_VOTES);
+    struct cfg_voters next;
+    bool ask;
+    struct reg_msg empty = {.type = REG_MSG_NACK, .nack = {.reg = REG, .reason = REG_NACK_EMPTY}};
+    down(f, 2);
+    begin(f, PROPOSER_OP_READ, 0, NULL);
+    promise(f, 0, 0, &c);
+    promise(f, 1, 0, &c);
+    assert_false(accepted(f, 0, PROPOSER_DECIDED));
+    assert_true(accepted(f, 1, PROPOSER_DECIDED));
+    assert_false(proposer_next_voters(&f->p, &c, &next, &ask));
+    assert_false(ask);
+    up(f, 2, NEW);
+    assert_false(proposer_next_voters(&f->p, &c, &next, &ask));
+    assert_true(ask);
+    begin(f, PROPOSER_OP_READ, 0, NULL);
+    empty.nack.ballot = f->p.ballot;
+    hear(f, 2, &empty);
+    assert_false(proposer_next_voters(&f->p, &c, &next, &ask));
+    assert_false(ask);
+    down(f, 2);
+    up(f, 2, NEW);
+    assert_false(proposer_next_voters(&f->p, &c, &next, &ask));
+    assert_true(ask);
+    promise(f, 0, 1, &c);
+    promise(f, 1, 1, &c);
+    assert_false(accepted(f, 0, PROPOSER_DECIDED));
+    assert_true(accepted(f, 1, PROPOSER_DECIDED));
+    assert_false(accepted(f, 2, PROPOSER_DECIDED));
     assert_false(proposer_next_voters(&f->p, &c, &next, &ask));
     assert_false(ask);
     free(f);
@@ -652,6 +704,7 @@ int main(void)
         cmocka_unit_test(test_proposer_other_disk_has_granted_nothing),
         cmocka_unit_test(test_proposer_steps_from_a_decided_value_only),
         cmocka_unit_test(test_proposer_next_voters_in_turn),
+        cmocka_unit_test(test_proposer_tells_who_was_away_that_it_votes),
         cmocka_unit_test(test_proposer_asks_who_was_filled_in_vain),
         cmocka_unit_test(test_proposer_disk_with_a_place_takes_no_other),
         cmocka_unit_test(test_proposer_asks_only_for_what_it_may_learn),
