@@ -424,7 +424,9 @@ static void on_start(struct voter *v, const struct voter_event *ev, struct voter
     }
     if (v->held_count == v->limits.held_max ||
         (s == NULL && v->start_count == v->limits.starts_max)) {
-        /* No answer: the process asks again, and a full table is for the operator. */
+        /* No answer: the process asks again. A full table is for the operator: which of its disks
+         * are gone for good only a decided config tells, and a value at one voter is none (R1.4).
+         */
         reject(v, ev, fx);
         return;
     }
@@ -667,6 +669,12 @@ size_t voter_empty_registers(const struct voter *v)
         n += voter_slots(v)[i].rec.value.len == 0;
     }
     return n;
+}
+
+size_t voter_starts_known(const struct voter *v, size_t *max)
+{
+    *max = v->limits.starts_max;
+    return v->start_count;
 }
 
 void voter_check_invariants(const struct voter *v)

@@ -178,6 +178,8 @@ bool voter_is_copying(const struct voter *v);
 const struct voter_register *voter_find(const struct voter *v, uint32_t reg);
 /* The number of registers listed without a record: an alarm (R1.6) when it is not 0. */
 size_t voter_empty_registers(const struct voter *v);
+/* Of how many disks it remembers starts, and of how many it could. */
+size_t voter_starts_known(const struct voter *v, size_t *max);
 /* Asserts what must hold between steps. */
 void voter_check_invariants(const struct voter *v);
 

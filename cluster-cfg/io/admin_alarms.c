@@ -24,6 +24,27 @@ static void add(json_t *alarms, const char *code, const char *group, const char 
     (void)json_array_append_new(alarms, alarm);
 }
 
+static void add_starts(const struct voter *v, json_t *alarms)
+{
+    char text[TS_WHY_MAX + 64];
+    size_t max;
+    size_t known = voter_starts_known(v, &max);
+    if (known == max) {
+        (void)snprintf(text, sizeof(text),
+                       "the voter remembers the starts of %zu disks, and has no room for another: "
+                       "no replica and no voter can start on a new disk; those that are known "
+                       "start as ever",
+                       known);
+        add(alarms, "voter-starts", NULL, text);
+    } else if (known * 10 >= max * 9) {
+        (void)snprintf(text, sizeof(text),
+                       "the voter remembers the starts of %zu disks, and has room for %zu: when "
+                       "there is none, no replica and no voter can start on a new disk",
+                       known, max);
+        add(alarms, "voter-starts", NULL, text);
+    }
+}
+
 static void add_voter(const struct admin_state *s, json_t *alarms)
 {
     char text[TS_WHY_MAX + 64];
@@ -66,6 +87,9 @@ static void add_voter(const struct admin_state *s, json_t *alarms)
     case ADMIN_VOTER_CLONE:
         add(alarms, "voter-clone", NULL, s->voter.why);
         break;
+    }
+    if (s->voter.core != NULL) {
+        add_starts(s->voter.core, alarms);
     }
     if (s->voter.core != NULL && !voter_is_joining(s->voter.core) &&
         voter_empty_registers(s->voter.core) > 0) {

@@ -299,6 +299,39 @@ static void test_alarms_tell_what_is_wrong(void **state)
     json_decref(o);
 }
 
+/* Goal: a voter's table of starts never forgets: that it will be full is told while there is room
+ * for some more disks, and that it is. */
+static void test_alarm_table_of_starts_is_nearly_full(void **state)
+{
+    struct fixture *f = *state;
+    struct voter_limits limits = {.self = {1}, .registers_max = 1, .starts_max = 20, .held_max = 1};
+    struct voter *core = voter_new(&limits);
+    assert_non_null(core);
+    f->state.voter.core = core;
+    for (uint64_t n = 1; n <= 20; n++) {
+        struct voter_record rec = {.kind = VOTER_RECORD_START,
+                                   .start = {{REG_OWNER_VOTER, {0}, {1}}, {n}, 1, {1}}};
+        assert_int_equal(voter_restore(core, &rec), TS_OK);
+        if (n == 17) {
+            json_t *alarms = admin_alarms_json(&f->state, (struct ts_mono){NOW_NS}, 0);
+            char *all = json_dumps(alarms, 0);
+            assert_null(strstr(all, "voter-starts"));
+            free(all);
+            json_decref(alarms);
+        } else if (n == 18) {
+            assert_alarm(f, "voter-starts",
+                         "the voter remembers the starts of 18 disks, and has room for 20: when "
+                         "there is none, no replica and no voter can start on a new disk");
+        }
+    }
+    assert_alarm(
+        f, "voter-starts",
+        "the voter remembers the starts of 20 disks, and has no room for another: no replica and "
+        "no voter can start on a new disk; those that are known start as ever");
+    f->state.voter.core = NULL;
+    voter_free(core);
+}
+
 /* Goal: a certificate is told of in time, and when it is too late; one that holds only for days
  * not from its first day on. */
 static void test_alarm_certificate_expiry_is_told(void **state)
@@ -656,6 +689,7 @@ int main(void)
         TEST(test_service_address_is_told),
         TEST(test_latency_tells_stages_and_counters),
         TEST(test_alarms_tell_what_is_wrong),
+        TEST(test_alarm_table_of_starts_is_nearly_full),
         TEST(test_alarm_certificate_expiry_is_told),
         TEST(test_primary_lost_link_becomes_alarm),
         TEST(test_primary_seen_from_arbiter_needs_all_down),
