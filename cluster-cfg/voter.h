@@ -35,8 +35,8 @@
 #include "cluster-cfg/register_msg.h"
 
 #define VOTER_REGISTERS_MAX (TS_GROUPS_MAX + 1)
-/* Disks whose starts are remembered: a few incarnations a node. */
-#define VOTER_STARTS_MAX (TS_NODES_MAX * 8)
+/* Disks whose starts are remembered, for ever: four for each place of a replica or a voter. */
+#define VOTER_STARTS_MAX (4 * (TS_GROUPS_MAX * TS_MEMBERS_MAX + TS_VOTERS_MAX))
 /* Replies that wait for the disk; more requests are refused as busy. */
 #define VOTER_HELD_MAX 128
 /* The most effects of one step: all held replies, and a trace. */

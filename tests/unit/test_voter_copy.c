@@ -236,12 +236,40 @@ static void test_copy_goes_on_until_those_that_count_have_told(void **state)
     assert_int_equal(f->sessions, 1);
 }
 
+/* Goal: a table has room for the disks of the largest cluster, each of which was replaced, and then
+ * it fits the disk. */
+static void test_starts_of_the_largest_cluster_have_room(void **state)
+{
+    (void)state;
+    const size_t places = TS_GROUPS_MAX * TS_MEMBERS_MAX + TS_VOTERS_MAX;
+    struct voter_limits limits = {
+        .self = {1}, .registers_max = 1, .starts_max = VOTER_STARTS_MAX, .held_max = 1};
+    struct voter *core = voter_new(&limits);
+    struct reg_start *starts = calloc(VOTER_STARTS_MAX, sizeof(*starts));
+    uint8_t *bytes = malloc(VOTER_STORE_STARTS_MAX);
+    assert_true(core != NULL && starts != NULL && bytes != NULL);
+    for (size_t i = 0; i < VOTER_STARTS_MAX; i++) {
+        starts[i] = (struct reg_start){{REG_OWNER_REPLICA, {1}, {1}}, {i + 1}, 1, {1}};
+    }
+    for (size_t i = 0; i < 2 * places; i++) {
+        struct voter_record rec = {.kind = VOTER_RECORD_START, .start = starts[i]};
+        assert_int_equal(voter_restore(core, &rec), TS_OK);
+    }
+    struct ts_writer w = ts_writer_init(bytes, VOTER_STORE_STARTS_MAX);
+    voter_starts_encode(starts, VOTER_STARTS_MAX, &w);
+    assert_int_equal(ts_writer_status(&w), TS_OK);
+    free(bytes);
+    free(starts);
+    voter_free(core);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_copy_waits_for_the_disk, setup, teardown),
         cmocka_unit_test_setup_teardown(test_copy_goes_on_until_those_that_count_have_told, setup,
                                         teardown),
+        cmocka_unit_test(test_starts_of_the_largest_cluster_have_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
