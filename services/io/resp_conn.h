@@ -497,6 +497,10 @@ void resp_pubsub_run(struct resp_conn *c, const struct kv_command *command,
                      const struct resp_request *req, struct resp_writer *w);
 /* Tells who listens that the status has another primary than `old_primary`. */
 void resp_pubsub_primary_changed(struct resp_server *s, const char *old_primary);
+/* This NIC is primary no more: who listens here is closed, behind what stands in its output, but
+ * not who awaits word of the primary only; nor who came by an address that may go (it goes, and
+ * they are told where it has gone). */
+void resp_pubsub_moved(struct resp_server *s);
 /* Closes the connections that left too much unread. */
 void resp_pubsub_drop(struct resp_server *s);
 

@@ -172,6 +172,8 @@ static void add_sessions(const struct resp_server *s, struct info_text *t)
         (unsigned long long)(st->sessions_opened - old->sessions_opened));
     add(t, "twinstep_sessions_resumed:%llu\r\n",
         (unsigned long long)(st->sessions_resumed - old->sessions_resumed));
+    add(t, "closed_subscribers:%llu\r\n",
+        (unsigned long long)(st->closed_subscribers - old->closed_subscribers));
     add(t, "carried_on_connections:%llu\r\n", (unsigned long long)(st->relayed - old->relayed));
 }
 

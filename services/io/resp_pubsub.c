@@ -1,6 +1,10 @@
 /* Publish and subscribe within this NIC. A subscription is made when nothing is owed to its
  * connection, so that no message comes before an answer that stands before it; in RESP3 messages
- * may stand between two answers from then on. */
+ * may stand between two answers from then on.
+ *
+ * When another NIC becomes primary, this one's subscribers are closed. A Redis that becomes a
+ * replica keeps its own, since a PUBLISH to the new primary is replicated to it; here it is not in
+ * the log, and who went on to listen would hear nothing more, for ever. */
 #include "services/io/resp_pubsub.h"
 
 #include <stdio.h>
@@ -234,9 +238,10 @@ void resp_pubsub_drop(struct resp_server *s)
     }
 }
 
+static const char switch_channel[] = "+switch-master";
+
 void resp_pubsub_primary_changed(struct resp_server *s, const char *old_primary)
 {
-    static const char channel[] = "+switch-master";
     const struct resp_server_status *st = &s->status;
     char text[sizeof(st->group) + 2 * RESP_ADDR_MAX + 8];
     const char *old_port = NULL;
@@ -246,8 +251,47 @@ void resp_pubsub_primary_changed(struct resp_server *s, const char *old_primary)
     int n = snprintf(text, sizeof(text), "%s %.*s %s %.*s %s", st->group, old_len, old_primary,
                      old_port, new_len, st->primary, new_port);
     ts_assert(n > 0 && (size_t)n < sizeof(text));
-    (void)publish(s, (struct ts_bytes){(const uint8_t *)channel, sizeof(channel) - 1},
+    (void)publish(s, (struct ts_bytes){(const uint8_t *)switch_channel, sizeof(switch_channel) - 1},
                   (struct ts_bytes){(const uint8_t *)text, (size_t)n});
+}
+
+/* Whether all that it listens to is what a Sentinel says ("+…", "-…"), word of a new primary among
+ * it: this NIC goes on to say that. */
+static bool awaits_primary_only(const struct resp_conn *c)
+{
+    const struct ts_bytes event = {(const uint8_t *)switch_channel, sizeof(switch_channel) - 1};
+    bool told = false;
+    for (unsigned kind = 0; kind < RESP_TOPIC_KINDS; kind++) {
+        for (const struct resp_subscription *s = c->subscribed.oldest[kind]; s != NULL;
+             s = s->newer) {
+            const struct resp_topic *t = s->topic;
+            if (t->len == 0 || (t->name[0] != '+' && t->name[0] != '-')) {
+                return false;
+            }
+            told = told || (kind == RESP_CHANNEL
+                                ? named(t, event)
+                                : kv_glob_match((struct ts_bytes){t->name, t->len}, event));
+        }
+    }
+    return told;
+}
+
+void resp_pubsub_moved(struct resp_server *s)
+{
+    for (uint32_t i = 0; i < s->config.clients_max; i++) {
+        struct resp_conn *c = s->slots[i].conn;
+        if (c == NULL || c->visitor || resp_pubsub_count(c) == 0 || awaits_primary_only(c)) {
+            continue;
+        }
+        resp_pubsub_leave(c);
+        c->finishing = true;
+        s->stats.closed_subscribers++;
+        resp_conn_set_reading(c);
+        resp_conn_output_changed(c);
+        if (!c->closing) {
+            resp_conn_finish(c);
+        }
+    }
 }
 
 /* ---- commands ---- */

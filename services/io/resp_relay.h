@@ -13,7 +13,8 @@
  * since nobody knows which of its requests the other one has carried out. Not carried on, and told
  * -READONLY as all that come later, is a connection
  *   - within a transaction, or that watches keys, or listens to channels: the other one does not
- *     know these, and what was promised of them here cannot be promised there;
+ *     know these, and what was promised of them here cannot be promised there; whose channels are
+ *     not this NIC's own is closed (resp_pubsub.c);
  *   - whose SESSION.OPEN or RESUME has failed, or of which a write was refused and SESSION.NEXT or
  *     RESUME has not followed yet;
  *   - with users: nobody keeps passwords, so this NIC cannot say who the client is;

@@ -518,6 +518,9 @@ void resp_server_set_status(struct resp_server *s, const struct resp_server_stat
         if (s->last_primary[0] != '\0') {
             resp_pubsub_primary_changed(s, s->last_primary);
         }
+        if (s->last_primary[0] != '\0' && strcmp(s->last_primary, status->self) == 0) {
+            resp_pubsub_moved(s);
+        }
         memcpy(s->last_primary, status->primary, sizeof(s->last_primary));
     }
     if (kept && !keeps) {

@@ -155,13 +155,14 @@ struct resp_server_stats {
     uint64_t reads;       /* commands answered after a round */
     uint64_t rounds;
     uint64_t protocol_errors;
-    uint64_t refused;           /* state commands answered READONLY or CLUSTERDOWN */
-    uint64_t unauthorized;      /* refused: wrong password, no or too low a role */
-    uint64_t sessions_opened;   /* by clients of this NIC, … */
-    uint64_t sessions_resumed;  /* … and gone on with */
-    uint64_t relayed;           /* connections that were carried on after a handoff */
-    uint64_t closed_unanswered; /* connections closed with requests in the log */
-    uint64_t closed_slow;       /* connections closed for not reading their replies */
+    uint64_t refused;            /* state commands answered READONLY or CLUSTERDOWN */
+    uint64_t unauthorized;       /* refused: wrong password, no or too low a role */
+    uint64_t sessions_opened;    /* by clients of this NIC, … */
+    uint64_t sessions_resumed;   /* … and gone on with */
+    uint64_t relayed;            /* connections that were carried on after a handoff */
+    uint64_t closed_unanswered;  /* connections closed with requests in the log */
+    uint64_t closed_slow;        /* connections closed for not reading their replies */
+    uint64_t closed_subscribers; /* … since another NIC is primary now */
     uint64_t bytes_in;
     uint64_t bytes_out;
     uint32_t clients;    /* connected now */

@@ -285,6 +285,36 @@ static void test_protocol_and_session_are_carried_on(void **state)
     close(again);
 }
 
+/* Goal: a subscriber hears of the new primary and is closed, since what is published is published
+ * there; who waits for that word alone gets it, and stays. */
+static void test_subscribers_are_told_and_closed(void **state)
+{
+    (void)state;
+    char got[1024];
+    size_t len = 0;
+    size_t n = 0;
+    wait_redundant();
+    unsigned primary = fixture_primary(&fixture);
+    int news = connect_to_nic(primary);
+    int watcher = connect_to_nic(primary);
+    expect_in(news, "SUBSCRIBE news +switch-master\r\n", 2, "news");
+    expect_in(watcher, "SUBSCRIBE +switch-master\r\n", 1, "+switch-master");
+    if (!handoff("kv", name(1 - primary), NULL)) {
+        print_error("%s\n", said);
+        fail();
+    }
+    while (len + 1 < sizeof got && (n = kv_receive(news, got + len, sizeof got - 1 - len)) > 0) {
+        len += n;
+    }
+    got[len] = '\0';
+    assert_non_null(strstr(got, "+switch-master\r\n"));
+    assert_int_equal(n, 0); /* closed */
+    expect_in(watcher, "PING\r\n", 2, "+switch-master\r\n");
+    expect_in(watcher, "PING\r\n", 1, "pong");
+    close(news);
+    close(watcher);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -292,6 +322,7 @@ int main(void)
         cmocka_unit_test(test_handoffs_under_load_lose_nothing),
         cmocka_unit_test(test_connected_client_sees_no_error),
         cmocka_unit_test(test_protocol_and_session_are_carried_on),
+        cmocka_unit_test(test_subscribers_are_told_and_closed),
         cmocka_unit_test(test_carried_on_client_is_closed_with_the_primary),
     };
     return fixture_run(tests);

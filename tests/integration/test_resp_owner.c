@@ -31,7 +31,7 @@ struct owner {
     bool closed;
     /* who came by the address that may go */
     char elsewhere[32];
-    uint16_t visitors[4]; /* by place: the port, 0 = nobody */
+    uint16_t visitors[8]; /* by place: the port, 0 = nobody */
 };
 
 static void set_role(struct owner *o, enum resp_role role)
@@ -99,7 +99,7 @@ static enum ts_err on_round(void *ctx, uint64_t round)
 static void on_visitor(void *ctx, uint32_t place, const struct sockaddr *client)
 {
     struct owner *o = ctx;
-    assert_true(place < 4);
+    assert_true(place < sizeof(o->visitors) / sizeof(o->visitors[0]));
     assert_true((client != NULL) == (o->visitors[place] == 0));
     o->visitors[place] = client == NULL ? 0 : ntohs(((const struct sockaddr_in *)client)->sin_port);
 }
@@ -454,25 +454,76 @@ static void test_reads_keep_program_order(void **state)
     close(fd);
 }
 
+static void set_primary(struct owner *o, enum resp_role role, const char *primary)
+{
+    struct resp_server_status st = {.role = role, .self = "10.0.0.1:6379", .group = "kv"};
+    snprintf(st.primary, sizeof(st.primary), "%s", primary);
+    resp_server_set_status(o->server, &st);
+}
+
+static int subscribe(struct owner *o, int fd, const char *name)
+{
+    char text[128];
+    snprintf(text, sizeof(text), "SUBSCRIBE %s\r\n", name);
+    say(fd, text);
+    snprintf(text, sizeof(text), "*3\r\n$9\r\nsubscribe\r\n$%zu\r\n%s\r\n:1\r\n", strlen(name),
+             name);
+    expect(o, fd, text);
+    return fd;
+}
+
+#define SWITCHED(from, to) \
+    "$14\r\n+switch-master\r\n$30\r\nkv 10.0.0." from " 6379 10.0.0." to " 6379\r\n"
+#define MESSAGE(text) "*3\r\n$7\r\nmessage\r\n" text
+
 /* Goal: subscribers learn of a new primary, once, also when none was known in between. */
 static void test_switch_of_primary_is_published(void **state)
 {
     struct owner *o = *state;
-    static const char *const primaries[] = {"10.0.0.1:6379", "10.0.0.1:6379", "", "10.0.0.2:6380",
-                                            "10.0.0.2:6380"};
-    int fd = client(o);
-    say(fd, "SUBSCRIBE +switch-master\r\n");
-    expect(o, fd, "*3\r\n$9\r\nsubscribe\r\n$14\r\n+switch-master\r\n:1\r\n");
+    static const char *const primaries[] = {"10.0.0.2:6379", "10.0.0.2:6379", "", "10.0.0.3:6379",
+                                            "10.0.0.3:6379"};
+    int fd = subscribe(o, client(o), "+switch-master");
     for (size_t i = 0; i < sizeof(primaries) / sizeof(primaries[0]); i++) {
-        struct resp_server_status st = {.role = RESP_ROLE_UNAVAILABLE, .group = "kv"};
-        snprintf(st.primary, sizeof(st.primary), "%s", primaries[i]);
-        resp_server_set_status(o->server, &st);
+        set_primary(o, RESP_ROLE_UNAVAILABLE, primaries[i]);
     }
     say(fd, "PING\r\n");
-    expect(o, fd,
-           "*3\r\n$7\r\nmessage\r\n$14\r\n+switch-master\r\n"
-           "$30\r\nkv 10.0.0.1 6379 10.0.0.2 6380\r\n*2\r\n$4\r\npong\r\n$0\r\n\r\n");
+    expect(o, fd, MESSAGE(SWITCHED("2", "3")) "*2\r\n$4\r\npong\r\n$0\r\n\r\n");
     close(fd);
+}
+
+/* Goal: what is published from a handoff on does not come here: who listens is told of it, and
+ * closed. Who only waits for word of the primary gets that, and stays; so does who came by the
+ * address that goes, until it has gone; so do those that listen to a NIC that was no primary. */
+static void test_handoff_closes_subscribers(void **state)
+{
+    struct owner *o = *state;
+    set_primary(o, RESP_ROLE_PRIMARY, "10.0.0.1:6379");
+    int plain = client(o);
+    int news = subscribe(o, client(o), "news");
+    int all = client(o);
+    say(all, "PSUBSCRIBE *\r\n");
+    expect(o, all, "*3\r\n$10\r\npsubscribe\r\n$1\r\n*\r\n:1\r\n");
+    int plus = subscribe(o, client(o), "+chat");
+    int watcher = subscribe(o, client(o), "+switch-master");
+    int visitor = subscribe(o, kv_connect(o->elsewhere, resp_server_port(o->server)), "news");
+    set_primary(o, RESP_ROLE_TAKING_OVER, "10.0.0.1:6379");
+    set_primary(o, RESP_ROLE_SECONDARY, "10.0.0.2:6379");
+    expect(o, watcher, MESSAGE(SWITCHED("1", "2")));
+    expect(o, all, "*4\r\n$8\r\npmessage\r\n$1\r\n*\r\n" SWITCHED("1", "2"));
+    expect_closed(o, news);
+    expect_closed(o, all);
+    expect_closed(o, plus);
+    int late = subscribe(o, client(o), "news");
+    set_primary(o, RESP_ROLE_PRIMARY, "10.0.0.1:6379");
+    expect(o, watcher, MESSAGE(SWITCHED("2", "1")));
+    say(plain, "PUBLISH news y\r\n");
+    expect(o, plain, ":2\r\n");
+    expect(o, late, MESSAGE("$4\r\nnews\r\n$1\r\ny\r\n"));
+    expect(o, visitor, MESSAGE("$4\r\nnews\r\n$1\r\ny\r\n"));
+    close(watcher);
+    close(plain);
+    close(visitor);
+    close(late);
 }
 
 static void set_in_sync(struct owner *o, bool in_sync)
@@ -543,6 +594,13 @@ static uint16_t port_of(int fd)
     return ntohs(a.sin_port);
 }
 
+static void hand_over(struct owner *o, const char *to)
+{
+    struct resp_server_status st = {.role = RESP_ROLE_SECONDARY, .relays = true};
+    snprintf(st.primary, sizeof(st.primary), "%s", to);
+    resp_server_set_status(o->server, &st);
+}
+
 /* Goal: the owner knows at each time who is connected by the address that may go, whoever closes.
  * These are not carried on after a handoff, and closing them leaves the others alone. */
 static void test_visitors_are_told_and_closed(void **state)
@@ -556,9 +614,7 @@ static void test_visitors_are_told_and_closed(void **state)
     UNTIL(o, o->visitors[2] == port_of(stays));
     close(left);
     UNTIL(o, o->visitors[1] == 0);
-    struct resp_server_status st = {.role = RESP_ROLE_SECONDARY, .relays = true};
-    snprintf(st.primary, sizeof(st.primary), "127.0.0.1:1");
-    resp_server_set_status(o->server, &st);
+    hand_over(o, "127.0.0.1:1");
     say(stays, "SET a 1\r\n");
     expect(o, stays, "-READONLY primary is 127.0.0.1:1\r\n");
     resp_server_close_visitors(o->server);
@@ -569,13 +625,6 @@ static void test_visitors_are_told_and_closed(void **state)
     expect(o, resident, "+PONG\r\n");
     assert_int_equal(o->visitors[0], 0);
     close(resident);
-}
-
-static void hand_over(struct owner *o, const char *to)
-{
-    struct resp_server_status st = {.role = RESP_ROLE_SECONDARY, .relays = true};
-    snprintf(st.primary, sizeof(st.primary), "%s", to);
-    resp_server_set_status(o->server, &st);
 }
 
 /* Goal: what is carried on takes no descriptors that are not the clients': those that are too many
@@ -739,6 +788,7 @@ int main(void)
         OWNER_TEST(test_left_client_is_answered_into_the_void),
         OWNER_TEST(test_reads_keep_program_order),
         OWNER_TEST(test_switch_of_primary_is_published),
+        OWNER_TEST(test_handoff_closes_subscribers),
         OWNER_TEST(test_wait_holds_its_connection_only),
         OWNER_TEST(test_wait_ends_with_the_role_and_the_client),
         OWNER_TEST(test_visitors_are_told_and_closed),
