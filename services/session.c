@@ -10,6 +10,11 @@
 /* Idle sessions that end with a command, so that a busy log keeps up with them; and with a TICK. */
 #define EVICT_PER_COMMAND 4
 #define EVICT_PER_TICK 256
+/* Where room is asked for, so many of the longest idle sessions are looked at (by default one of a
+ * user with half of the table is among them), … */
+#define YIELD_LOOKS (SESSION_COUNT_DEFAULT / 2 + 1)
+/* … and so many end, at most. */
+#define YIELD_PER_COMMAND 4
 /* A checkpoint looks at so many slots, until it has seen so many bytes. */
 #define CHECKPOINT_SLOTS 256
 #define CHECKPOINT_BYTES (256U * 1024)
@@ -33,6 +38,7 @@ static void free_table(struct session_state *st)
     free(st->slots);
     free(st->taken);
     free(st->kept);
+    free(st->owners);
 }
 
 void session_destroy(void *state)
@@ -65,9 +71,11 @@ void *session_create(const struct svc *inner, const char *limits)
     st->slots = calloc(max, sizeof(*st->slots));
     st->taken = calloc(max / WORD_BITS + 1, sizeof(*st->taken));
     st->kept = calloc(max, sizeof(*st->kept));
+    st->owners = calloc(max, sizeof(*st->owners));
     st->inner = inner->create(others);
     free(others);
-    if (st->slots == NULL || st->taken == NULL || st->kept == NULL || st->inner == NULL) {
+    if (st->slots == NULL || st->taken == NULL || st->kept == NULL || st->owners == NULL ||
+        st->inner == NULL) {
         session_destroy(st);
         return NULL;
     }
@@ -87,6 +95,7 @@ void session_figures(const void *state, struct session_figures *out)
         .sessions_max = st->limits.max,
         .bytes = st->bytes,
         .evicted = st->evicted,
+        .refused = st->refused,
     };
 }
 
@@ -129,6 +138,27 @@ static void evict_idle(struct session_state *st, struct ts_ltime now, uint32_t m
         }
         evict(st, s);
     }
+}
+
+/* Of a user's sessions (SESSION_NO_OWNER: of all) the one that is idle for longest, if it is for
+ * long enough, and keeps replies, when it has to; never `asks`. NULL: there is none. */
+static struct session *find_yielding(struct session_state *st, struct ts_ltime now, uint32_t owner,
+                                     const struct session *asks, bool with_replies)
+{
+    uint64_t enough = st->limits.yield_ms * TS_NS_PER_MS;
+    uint32_t at = st->oldest;
+    for (uint32_t n = 0; n < YIELD_LOOKS && at != SESSION_NO_SLOT; n++) {
+        struct session *s = &st->slots[at];
+        if (s->used_ns > now.ns || now.ns - s->used_ns < enough) {
+            return NULL;
+        }
+        if (s != asks && (owner == SESSION_NO_OWNER || s->owner == owner) &&
+            (s->bytes > 0 || !with_replies)) {
+            return s;
+        }
+        at = s->newer;
+    }
+    return NULL;
 }
 
 struct ts_ltime session_next_tick(const void *state)
@@ -189,21 +219,47 @@ static uint64_t next_creation(const struct session_state *st, const struct svc_e
     return time > st->newest ? time : st->newest + 1;
 }
 
+static void refuse_full(struct session_state *st, struct svc_out *out, enum session_result result,
+                        uint64_t figure)
+{
+    st->refused++;
+    refuse(out, result, figure);
+}
+
+/* Whether there may be one more session of this name; otherwise the refusal is written. Who is at
+ * the user's share has the user's own sessions yield: others' are not theirs to end. */
+static bool may_open(struct session_state *st, struct ts_ltime now, struct ts_bytes name,
+                     struct svc_out *out)
+{
+    uint32_t owner = session_owner_find(st, name);
+    uint64_t share = (st->limits.max + 1) / 2;
+    bool at_share = owner != SESSION_NO_OWNER && st->owners[owner].sessions >= share;
+    if (!at_share && st->count < st->limits.max) {
+        return true;
+    }
+    struct session *s = find_yielding(st, now, at_share ? owner : SESSION_NO_OWNER, NULL, false);
+    if (s != NULL) {
+        evict(st, s);
+        return true;
+    }
+    refuse_full(st, out, at_share ? SESSION_FULL_SHARE : SESSION_FULL_TABLE,
+                at_share ? share : st->limits.max);
+    return false;
+}
+
 static void run_open(struct session_state *st, const struct svc_entry *entry,
                      const struct session_msg *m, struct svc_out *out)
 {
-    uint32_t slot = session_free_slot(st);
-    if (slot == SESSION_NO_SLOT) {
-        refuse(out, SESSION_FULL_TABLE, st->limits.max);
+    if (!may_open(st, entry->time, m->rest, out)) {
         return;
     }
+    uint32_t slot = session_free_slot(st);
+    ts_assert(slot != SESSION_NO_SLOT);
     uint64_t creation = next_creation(st, entry);
     ts_assert(creation <= SESSION_CREATION_MAX);
     st->newest = creation;
-    struct session *s = session_add(st, creation << SESSION_SLOT_BITS | slot);
+    struct session *s = session_add(st, creation << SESSION_SLOT_BITS | slot, m->rest);
     s->connection = 1;
-    s->name_len = (uint8_t)m->rest.len;
-    memcpy(s->name, m->rest.data, m->rest.len);
     session_touch(st, s, entry);
     uint8_t bytes[16];
     struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
@@ -271,19 +327,42 @@ static void answer_again(const struct session *s, uint64_t number, uint64_t requ
     put(out, r->bytes, r->len);
 }
 
-/* Whether there is room for one more reply; otherwise the refusal is written. */
-static bool has_room(const struct session_state *st, const struct session *s, struct svc_out *out)
+/* What is in the way of one more reply; SESSION_DONE: nothing. */
+static enum session_result lacks_room(const struct session_state *st, const struct session *s)
 {
-    enum session_result result = SESSION_DONE;
     if (s->last - s->acked >= st->limits.window) {
-        result = SESSION_FULL;
-    } else if (s->bytes >= st->limits.bytes) {
-        result = SESSION_FULL_BYTES;
-    } else if (st->bytes >= st->limits.total_bytes) {
-        result = SESSION_FULL_TOTAL;
+        return SESSION_FULL;
+    }
+    if (s->bytes >= st->limits.bytes) {
+        return SESSION_FULL_BYTES;
+    }
+    uint64_t share = (st->limits.total_bytes + 1) / 2;
+    if (s->owner != SESSION_NO_OWNER && st->owners[s->owner].bytes >= share) {
+        return SESSION_FULL_SHARE_BYTES;
+    }
+    return st->bytes >= st->limits.total_bytes ? SESSION_FULL_TOTAL : SESSION_DONE;
+}
+
+/* Whether there is room for one more reply, which idle sessions may have to yield; otherwise the
+ * refusal is written. */
+static bool make_room(struct session_state *st, const struct session *s, struct ts_ltime now,
+                      struct svc_out *out)
+{
+    enum session_result result = lacks_room(st, s);
+    for (int i = 0; i < YIELD_PER_COMMAND; i++) {
+        bool shared = result == SESSION_FULL_SHARE_BYTES;
+        struct session *other = NULL;
+        if (shared || result == SESSION_FULL_TOTAL) {
+            other = find_yielding(st, now, shared ? s->owner : SESSION_NO_OWNER, s, true);
+        }
+        if (other == NULL) {
+            break;
+        }
+        evict(st, other);
+        result = lacks_room(st, s);
     }
     if (result != SESSION_DONE) {
-        refuse(out, result, s->acked);
+        refuse_full(st, out, result, s->acked);
     }
     return result == SESSION_DONE;
 }
@@ -300,7 +379,7 @@ static void run_request(struct session_state *st, struct session *s, const struc
         refuse(out, SESSION_GAP, s->last + 1);
         return;
     }
-    if (!has_room(st, s, out)) {
+    if (!make_room(st, s, entry->time, out)) {
         return;
     }
     session_keep(st, s);

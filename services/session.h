@@ -13,6 +13,9 @@
  *     one, here or at another replica, is refused.
  *   - Replies are kept until the client acknowledges them, within bounds; at a bound requests are
  *     refused, and nothing is dropped.
+ *   - Where the table, or all that it may keep, is full, those who come next are refused; but the
+ *     session that was not used for longest, and not for session-yield-ms, ends for them. One user
+ *     (the name says whose a session is) may hold half of it: then the user's own yield so.
  *   - A session ends when it is closed, or was not used for a time (an entry's: a TICK is ordered
  *     for it, next_tick). Its id never comes back: ids hold a number that rises with each session,
  *     and the newest number is remembered. Nothing makes a session but OPEN.
@@ -39,6 +42,7 @@
  * are to be equal on every replica:
  *   session-max          sessions at one time, at most SESSION_SLOTS_MAX
  *   session-idle-ms      so long a session may be unused
+ *   session-yield-ms     … where the room that it takes is asked for
  *   session-window       replies of one that are kept, at most SESSION_WINDOW_MAX
  *   session-bytes        of one's replies: no more requests from there on
  *   session-total-bytes  … of all of them
@@ -50,6 +54,7 @@
 #define SESSION_WINDOW_MAX 1024U
 #define SESSION_COUNT_DEFAULT 8192U
 #define SESSION_IDLE_MS_DEFAULT (3600ULL * 1000)
+#define SESSION_YIELD_MS_DEFAULT (60ULL * 1000)
 #define SESSION_BYTES_DEFAULT (1024ULL * 1024)
 #define SESSION_TOTAL_BYTES_DEFAULT (64ULL * 1024 * 1024)
 #define SESSION_ANSWER_MORE (64U + 4U * SESSION_WINDOW_MAX)
@@ -78,6 +83,7 @@ struct session_figures {
     uint64_t sessions_max;
     uint64_t bytes;   /* of kept replies */
     uint64_t evicted; /* ended since they were idle, so far */
+    uint64_t refused; /* this replica's alone: messages refused for want of room, since it began */
 };
 void session_figures(const void *state, struct session_figures *out);
 

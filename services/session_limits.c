@@ -8,6 +8,7 @@
 static const struct limit_word limit_words[] = {
     {"session-max", offsetof(struct session_limits, max), 1, SESSION_SLOTS_MAX},
     {"session-idle-ms", offsetof(struct session_limits, idle_ms), 1, UINT32_MAX},
+    {"session-yield-ms", offsetof(struct session_limits, yield_ms), 1, UINT32_MAX},
     {"session-window", offsetof(struct session_limits, window), 1, SESSION_WINDOW_MAX},
     {"session-bytes", offsetof(struct session_limits, bytes), 1, UINT32_MAX},
     {"session-total-bytes", offsetof(struct session_limits, total_bytes), 1, INT64_MAX},
@@ -25,6 +26,7 @@ bool session_limits_parse(const char *text, struct session_limits *out, char **o
     *out = (struct session_limits){
         .max = SESSION_COUNT_DEFAULT,
         .idle_ms = SESSION_IDLE_MS_DEFAULT,
+        .yield_ms = SESSION_YIELD_MS_DEFAULT,
         .window = SESSION_WINDOW_MAX,
         .bytes = SESSION_BYTES_DEFAULT,
         .total_bytes = SESSION_TOTAL_BYTES_DEFAULT,

@@ -58,7 +58,7 @@ enum ts_err session_answer_decode(struct session_answer *a, enum session_op op,
 {
     struct ts_reader r = ts_reader_init(answer.data, answer.len);
     uint8_t result = ts_get_u8(&r);
-    if (result > SESSION_CHANGED) {
+    if (result > SESSION_RESULT_LAST) {
         return TS_ERR_MALFORMED;
     }
     *a = (struct session_answer){.result = (enum session_result)result};

@@ -19,6 +19,8 @@
 #define SESSION_MARK 0xF5
 #define SESSION_HEAD_BYTES (2 + 3 * 8)
 #define SESSION_NAME_MAX 128
+/* In a name: behind it stands the user whose session it is, when there are users. */
+#define SESSION_OWNER_SEPARATOR '\n'
 
 enum session_op {
     SESSION_OPEN = 1,    /* rest: the name. session, connection and number are 0 */
@@ -45,6 +47,10 @@ enum session_result {
     SESSION_ACKNOWLEDGED = 11, /* the replies are no longer kept; figure: up to which */
     SESSION_AHEAD = 12,        /* there is no such reply yet; figure: the newest one */
     SESSION_CHANGED = 13,      /* the number was another request's; figure: the number */
+    SESSION_FULL_SHARE = 14,   /* its user has too many sessions; figure: how many one may have */
+    SESSION_FULL_SHARE_BYTES = 15, /* its user's replies are too long; figure: up to which number
+                                      they are acknowledged */
+    SESSION_RESULT_LAST = SESSION_FULL_SHARE_BYTES,
 };
 
 /* A decoded payload; `rest` is borrowed from it. */

@@ -5,6 +5,7 @@
 #include "services/session.h"
 
 #define SESSION_NO_SLOT UINT32_MAX
+#define SESSION_NO_OWNER UINT32_MAX
 #define SESSION_SLOT_BITS 16
 #define SESSION_CREATION_MAX (UINT64_MAX >> SESSION_SLOT_BITS)
 
@@ -28,8 +29,16 @@ struct session {
     uint64_t used_ns; /* logical time */
     uint32_t older;   /* slots, by newest use */
     uint32_t newer;
+    uint32_t owner; /* of st->owners; SESSION_NO_OWNER: no user's */
     uint8_t name_len;
     uint8_t name[SESSION_NAME_MAX];
+};
+
+/* What a user's sessions take. */
+struct session_owner {
+    uint64_t hash;     /* of the user's name: two with the same one share their part */
+    uint64_t bytes;    /* of kept replies */
+    uint32_t sessions; /* 0: the place is free */
 };
 
 /* The form that a session had when a walk began. */
@@ -42,6 +51,7 @@ struct session_kept {
 struct session_limits {
     uint64_t max;
     uint64_t idle_ms;
+    uint64_t yield_ms;
     uint64_t window;
     uint64_t bytes;
     uint64_t total_bytes;
@@ -92,6 +102,10 @@ struct session_state {
     uint32_t cursor; /* slot where the next checkpoint begins */
     uint64_t bytes;  /* of all kept replies */
     uint64_t evicted;
+    uint64_t refused; /* statistics, of this replica alone */
+    /* users with sessions: derived from the table, not in a walk */
+    struct session_owner *owners; /* limits.max, owned */
+    uint32_t owners_top;          /* no user at this place or above */
     /* within an entry: what the service behind was given last */
     uint64_t inner_seq;
     /* walk, load, scratch */
@@ -111,8 +125,11 @@ static inline uint32_t session_slot_of(uint64_t id)
 }
 /* The session of this id, NULL when it is not there. */
 struct session *session_find(struct session_state *st, uint64_t id);
-/* Makes a session in a slot that is free; it counts as used last. */
-struct session *session_add(struct session_state *st, uint64_t id);
+/* Makes a session in a slot that is free; it counts as used last. The name is copied. */
+struct session *session_add(struct session_state *st, uint64_t id, struct ts_bytes name);
+/* The place of the user whose session would have this name; SESSION_NO_OWNER: it is no user's, or
+ * that one has no session. */
+uint32_t session_owner_find(const struct session_state *st, struct ts_bytes name);
 /* The lowest free slot, SESSION_NO_SLOT when there is none. */
 uint32_t session_free_slot(const struct session_state *st);
 /* Ends it. */

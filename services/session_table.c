@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/hash.h"
 #include "services/session_state.h"
 
 #define TIDY_SLOTS 8
@@ -45,6 +46,68 @@ void session_touch(struct session_state *st, struct session *s, const struct svc
     s->used_ns = entry->time.ns;
 }
 
+/* ---- users ---- */
+
+/* The hash of the user in a session's name; false: there is none. */
+static bool owner_hash(struct ts_bytes name, uint64_t *hash)
+{
+    const uint8_t *at = memchr(name.data, SESSION_OWNER_SEPARATOR, name.len);
+    size_t before = at == NULL ? name.len : (size_t)(at - name.data) + 1;
+    if (before == name.len) {
+        return false;
+    }
+    *hash = ts_hash_bytes(name.data + before, name.len - before).lo;
+    return true;
+}
+
+static uint32_t find_owner(const struct session_state *st, uint64_t hash)
+{
+    for (uint32_t i = 0; i < st->owners_top; i++) {
+        if (st->owners[i].sessions > 0 && st->owners[i].hash == hash) {
+            return i;
+        }
+    }
+    return SESSION_NO_OWNER;
+}
+
+uint32_t session_owner_find(const struct session_state *st, struct ts_bytes name)
+{
+    uint64_t hash = 0;
+    return owner_hash(name, &hash) ? find_owner(st, hash) : SESSION_NO_OWNER;
+}
+
+/* There is a place for each: users with sessions are no more than sessions. */
+static uint32_t add_to_owner(struct session_state *st, struct ts_bytes name)
+{
+    uint64_t hash = 0;
+    if (!owner_hash(name, &hash)) {
+        return SESSION_NO_OWNER;
+    }
+    uint32_t at = find_owner(st, hash);
+    if (at == SESSION_NO_OWNER) {
+        for (at = 0; at < st->owners_top && st->owners[at].sessions > 0;) {
+            at++;
+        }
+        ts_assert(at < st->limits.max);
+        st->owners_top = at == st->owners_top ? at + 1 : st->owners_top;
+        st->owners[at] = (struct session_owner){.hash = hash};
+    }
+    st->owners[at].sessions++;
+    return at;
+}
+
+static void remove_from_owner(struct session_state *st, uint32_t at)
+{
+    if (at == SESSION_NO_OWNER) {
+        return;
+    }
+    ts_assert(st->owners[at].sessions > 0);
+    st->owners[at].sessions--;
+    while (st->owners_top > 0 && st->owners[st->owners_top - 1].sessions == 0) {
+        st->owners_top--;
+    }
+}
+
 /* ---- slots ---- */
 
 struct session *session_find(struct session_state *st, uint64_t id)
@@ -67,12 +130,14 @@ uint32_t session_free_slot(const struct session_state *st)
     return slot;
 }
 
-struct session *session_add(struct session_state *st, uint64_t id)
+struct session *session_add(struct session_state *st, uint64_t id, struct ts_bytes name)
 {
     uint32_t slot = session_slot_of(id);
     ts_assert(slot < st->limits.max && st->slots[slot].id == 0);
     struct session *s = &st->slots[slot];
-    *s = (struct session){.id = id};
+    ts_assert(name.len > 0 && name.len <= SESSION_NAME_MAX);
+    *s = (struct session){.id = id, .owner = add_to_owner(st, name), .name_len = (uint8_t)name.len};
+    memcpy(s->name, name.data, name.len);
     st->taken[slot / WORD_BITS] |= 1ULL << (slot % WORD_BITS);
     st->count++;
     link_newest(st, s);
@@ -86,6 +151,7 @@ void session_remove(struct session_state *st, struct session *s)
     session_forget(st, s, s->last);
     free(s->ring);
     unlink_use(st, s);
+    remove_from_owner(st, s->owner);
     *s = (struct session){.id = 0};
     st->taken[slot / WORD_BITS] &= ~(1ULL << (slot % WORD_BITS));
     st->count--;
@@ -97,6 +163,28 @@ struct session_reply *session_reply_at(const struct session *s, uint64_t number)
 {
     ts_assert(number > s->acked && number <= s->last && s->ring_cap > 0);
     return &s->ring[number & (s->ring_cap - 1)];
+}
+
+/* Kept replies of the session take so much more. */
+static void count_bytes(struct session_state *st, struct session *s, uint64_t bytes)
+{
+    s->bytes += bytes;
+    st->bytes += bytes;
+    if (s->owner != SESSION_NO_OWNER) {
+        st->owners[s->owner].bytes += bytes;
+    }
+}
+
+/* … so much less. */
+static void uncount_bytes(struct session_state *st, struct session *s, uint64_t bytes)
+{
+    ts_assert(s->bytes >= bytes && st->bytes >= bytes);
+    s->bytes -= bytes;
+    st->bytes -= bytes;
+    if (s->owner != SESSION_NO_OWNER) {
+        ts_assert(st->owners[s->owner].bytes >= bytes);
+        st->owners[s->owner].bytes -= bytes;
+    }
 }
 
 static void grow_ring(struct session *s)
@@ -128,8 +216,7 @@ void session_put_reply(struct session_state *st, struct session *s, struct ts_by
     if (reply.len > 0) {
         memcpy(r->bytes, reply.data, reply.len);
     }
-    s->bytes += reply.len + SESSION_REPLY_OVERHEAD;
-    st->bytes += reply.len + SESSION_REPLY_OVERHEAD;
+    count_bytes(st, s, reply.len + SESSION_REPLY_OVERHEAD);
 }
 
 void session_forget(struct session_state *st, struct session *s, uint64_t number)
@@ -137,10 +224,7 @@ void session_forget(struct session_state *st, struct session *s, uint64_t number
     ts_assert(number <= s->last);
     while (s->acked < number) {
         struct session_reply *r = session_reply_at(s, s->acked + 1);
-        uint64_t bytes = (uint64_t)r->len + SESSION_REPLY_OVERHEAD;
-        ts_assert(s->bytes >= bytes && st->bytes >= bytes);
-        s->bytes -= bytes;
-        st->bytes -= bytes;
+        uncount_bytes(st, s, (uint64_t)r->len + SESSION_REPLY_OVERHEAD);
         free(r->bytes);
         r->bytes = NULL;
         s->acked++;
@@ -183,6 +267,26 @@ void session_tidy(struct session_state *st)
 
 /* ---- the check ---- */
 
+static void check_owners(const struct session_state *st)
+{
+    uint64_t bytes = 0;
+    uint32_t sessions = 0;
+    ts_assert(st->owners_top == 0 || st->owners[st->owners_top - 1].sessions > 0);
+    for (uint32_t i = 0; i < st->owners_top; i++) {
+        ts_assert(st->owners[i].sessions > 0 || st->owners[i].bytes == 0);
+        bytes += st->owners[i].bytes;
+        sessions += st->owners[i].sessions;
+    }
+    for (uint32_t at = st->oldest; at != SESSION_NO_SLOT; at = st->slots[at].newer) {
+        const struct session *s = &st->slots[at];
+        struct ts_bytes name = {s->name, s->name_len};
+        ts_assert(s->owner == session_owner_find(st, name));
+        bytes -= s->owner != SESSION_NO_OWNER ? s->bytes : 0;
+        sessions -= s->owner != SESSION_NO_OWNER;
+    }
+    ts_assert(bytes == 0 && sessions == 0);
+}
+
 void session_check(const struct session_state *st)
 {
     uint64_t bytes = 0;
@@ -202,4 +306,5 @@ void session_check(const struct session_state *st)
         ts_assert(n <= st->count);
     }
     ts_assert(n == st->count && bytes == st->bytes && st->newest_use == older);
+    check_owners(st);
 }

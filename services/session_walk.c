@@ -82,13 +82,11 @@ enum ts_err session_piece_take(struct session_state *st, struct ts_reader *r)
     if (!is_next(st, &in)) {
         return TS_ERR_MALFORMED;
     }
-    struct session *s = session_add(st, in.id);
+    struct session *s = session_add(st, in.id, name);
     s->connection = in.connection;
     s->last = s->acked = in.acked;
     s->used_seq = in.used_seq;
     s->used_ns = in.used_ns;
-    s->name_len = in.name_len;
-    memcpy(s->name, name.data, name.len);
     st->load.last = session_slot_of(in.id);
     st->load.count++;
     while (s->last < in.last) {

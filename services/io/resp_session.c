@@ -372,7 +372,13 @@ static void refusal(enum resp_owner_kind kind, const struct session_answer *a,
                                "executed. SESSION.ACK n, or wait for others to do so when all of "
                                "this one's are acknowledged; then SESSION.NEXT n and send it again",
         [SESSION_FULL_TABLE] = "SESSIONFULL there are %llu sessions, and no more can be opened "
-                               "now; try again later",
+                               "now; try again in a minute",
+        [SESSION_FULL_SHARE] = "SESSIONFULL this user has %llu sessions, half of all that there "
+                               "can be; SESSION.CLOSE those that are not needed, or try again in "
+                               "a minute",
+        [SESSION_FULL_SHARE_BYTES] = "SESSIONFULL this user's sessions keep half of the replies "
+                                     "that can be kept; not executed. SESSION.ACK n in each of "
+                                     "them, then SESSION.NEXT n and send it again",
         [SESSION_ACKNOWLEDGED] = "SESSIONACKED the replies up to number %llu were acknowledged and "
                                  "are not kept",
         [SESSION_AHEAD] = "SESSIONAHEAD the newest reply of this session is number %llu",

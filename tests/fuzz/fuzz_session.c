@@ -9,7 +9,8 @@
 
 #define LIMITS \
     " key-max=64 value-max=256 reply-max=1024 memory-max=4096 session-max=5 session-window=4 " \
-    "session-bytes=300 session-total-bytes=600 session-idle-ms=90"
+    "session-bytes=300 session-total-bytes=600 session-idle-ms=90 " \
+    "session-yield-ms=20"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

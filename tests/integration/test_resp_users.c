@@ -130,6 +130,37 @@ static void test_session_is_left_with_its_user(void **state)
     close(fd);
 }
 
+/* Goal: one user opens half of the sessions that there can be, and no more: the others have theirs.
+ */
+static void test_one_user_leaves_sessions_to_others(void **state)
+{
+    (void)state;
+    uint16_t at = 0;
+    struct kv_process kv = kv_start_loopback(
+        address, &at,
+        (const char *const[]){"--users", users_path, "--limits", "session-max=4", NULL});
+    struct kv_replies r = {0};
+    int fd = kv_connect(address, at);
+    static const char one[] =
+        "AUTH w " WRITER "\r\nSESSION.OPEN a\r\nSESSION.OPEN a\r\nSESSION.OPEN a\r\n";
+    static const char other[] = "AUTH default " ADMIN "\r\nSESSION.OPEN a\r\n";
+    kv_send(fd, one, strlen(one));
+    assert_true(kv_receive_replies(fd, &r, 4));
+    const char *last = strrchr(r.data, '-');
+    assert_non_null(last);
+    assert_string_equal(last, "-SESSIONFULL this user has 2 sessions, half of all that there can "
+                              "be; SESSION.CLOSE those that are not needed, or try again in a "
+                              "minute\r\n");
+    free(r.data);
+    memset(&r, 0, sizeof(r));
+    kv_send(fd, other, strlen(other));
+    assert_true(kv_receive_replies(fd, &r, 2));
+    assert_null(strchr(r.data, '-'));
+    free(r.data);
+    close(fd);
+    assert_int_equal(kv_stop(&kv), 0);
+}
+
 /* Goal: ACL tells who one is to everybody, the others to an administrator, and is no way to make
  * users. */
 static void test_acl_tells_the_users(void **state)
@@ -191,6 +222,7 @@ int main(void)
         cmocka_unit_test(test_roles_allow_what_they_are_for),
         cmocka_unit_test(test_refusals_keep_their_place),
         cmocka_unit_test(test_session_is_left_with_its_user),
+        cmocka_unit_test(test_one_user_leaves_sessions_to_others),
         cmocka_unit_test(test_acl_tells_the_users),
         cmocka_unit_test(test_redis_cli_logs_in),
     };

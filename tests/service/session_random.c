@@ -73,11 +73,12 @@ static size_t put_message(const struct session_msg *m, uint8_t *payload, size_t 
 
 size_t session_random_command(struct ts_prng *p, uint8_t *payload, size_t cap)
 {
-    static const uint8_t names[] = "abc";
+    static const char *const names[] = {"a\nuser", "b"};
     uint64_t dice = ts_prng_below(p, 100);
     struct session_msg m = {.op = SESSION_REQUEST,
                             .session = 1 + ts_prng_below(p, SESSION_RANDOM_SLOTS + 1)};
-    m.rest = (struct ts_bytes){names + ts_prng_below(p, 2), 1};
+    const char *name = names[ts_prng_below(p, 2)];
+    m.rest = (struct ts_bytes){(const uint8_t *)name, strlen(name)};
     m.number = ts_prng_below(p, 6);
     m.connection = ts_prng_below(p, 20) == 0 ? 1 + ts_prng_below(p, 4) : 1;
     if (dice < 30) {

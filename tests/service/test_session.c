@@ -77,9 +77,14 @@ static struct ts_bytes text(const char *t)
     return (struct ts_bytes){(const uint8_t *)t, strlen(t)};
 }
 
+static struct session_answer open_as(struct fixture *f, const char *name)
+{
+    return ask(f, &(struct session_msg){.op = SESSION_OPEN, .rest = text(name)});
+}
+
 static uint64_t open_session(struct fixture *f)
 {
-    struct session_answer a = ask(f, &(struct session_msg){.op = SESSION_OPEN, .rest = text("me")});
+    struct session_answer a = open_as(f, "me");
     assert_int_equal(a.result, SESSION_DONE);
     assert_int_equal(a.connection, 1);
     return a.session;
@@ -265,7 +270,7 @@ static void test_session_full_refuses_until_acknowledged(void **state)
     assert_int_equal(acknowledge(&f, id, 1, 4).result, SESSION_DONE);
     assert_int_equal(take(&f, other, 1, 3, 3).result, SESSION_DONE);
     (void)open_session(&f);
-    a = ask(&f, &(struct session_msg){.op = SESSION_OPEN, .rest = text("me")});
+    a = open_as(&f, "me");
     assert_true(a.result == SESSION_FULL_TABLE && a.figure == 3);
     close_fixture(&f);
 }
@@ -294,6 +299,104 @@ static void test_session_idle_ends(void **state)
     session_figures(f.state, &figures);
     assert_true(figures.sessions == 0 && figures.evicted == 2 && figures.bytes == 0);
     assert_true(service.next_tick(f.state).ns == UINT64_MAX);
+    close_fixture(&f);
+}
+
+/* Goal: who comes when the table is full gets the place of the session that was idle for longest,
+ * if it was for long enough; a session that is in use is nobody's to end. */
+static void test_session_full_table_yields_the_idle(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct session_figures figures;
+    open_fixture(&f, SMALL " session-yield-ms=100");
+    uint64_t a = open_session(&f);
+    uint64_t b = open_session(&f);
+    uint64_t c = open_session(&f);
+    f.ms += 99;
+    assert_int_equal(open_as(&f, "me").result, SESSION_FULL_TABLE);
+    assert_int_equal(take(&f, a, 1, 1, 1).result, SESSION_DONE);
+    f.ms += 1;
+    assert_int_equal(open_as(&f, "me").result, SESSION_DONE);
+    assert_int_equal(take(&f, b, 1, 1, 1).result, SESSION_GONE);
+    assert_int_equal(take(&f, c, 1, 1, 1).result, SESSION_DONE);
+    assert_int_equal(open_as(&f, "me").result, SESSION_FULL_TABLE);
+    assert_int_equal(take(&f, a, 1, 1, 1).result, SESSION_AGAIN);
+    session_figures(f.state, &figures);
+    assert_true(figures.sessions == 3 && figures.evicted == 1 && figures.refused == 2);
+    close_fixture(&f);
+}
+
+/* Goal: what idle sessions keep is given up for who needs the room, that of who asks least of all;
+ * those that keep nothing are left alone. */
+static void test_session_full_replies_yield_the_idle(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_fixture(&f,
+                 "session-max=9 session-total-bytes=114 session-yield-ms=100"); /* two replies */
+    uint64_t empty = open_session(&f);
+    uint64_t own = open_session(&f);
+    assert_int_equal(take(&f, own, 1, 1, 1).result, SESSION_DONE);
+    uint64_t other = open_session(&f);
+    assert_int_equal(take(&f, other, 1, 1, 2).result, SESSION_DONE);
+    assert_int_equal(take(&f, own, 1, 2, 3).result, SESSION_FULL_TOTAL);
+    f.ms += 100;
+    assert_int_equal(take(&f, own, 1, 2, 3).result, SESSION_DONE);
+    assert_int_equal(take(&f, other, 1, 2, 3).result, SESSION_GONE);
+    assert_int_equal(take(&f, own, 1, 3, 4).result, SESSION_FULL_TOTAL);
+    assert_int_equal(resume(&f, empty, 0).result, SESSION_DONE);
+    assert_int_equal(resume(&f, own, 1).count, 1);
+    close_fixture(&f);
+}
+
+/* Goal: one user has half of the table, and of what it keeps, for itself: others have the rest.
+ * It gets room by its own sessions only. A loaded table knows whose its sessions are; sessions of
+ * no user have no share. */
+static void test_session_user_has_a_share(void **state)
+{
+    (void)state;
+    static const char limits[] = "session-max=6 session-total-bytes=228 session-yield-ms=100";
+    struct fixture f;
+    struct svc_out walk;
+    size_t ends[16];
+    open_fixture(&f, limits);
+    uint64_t other = open_as(&f, "x\nother").session;
+    uint64_t id[3];
+    for (size_t i = 0; i < 3; i++) {
+        id[i] = open_as(&f, "x\nme").session;
+    }
+    struct session_answer a = open_as(&f, "y\nme");
+    assert_true(a.result == SESSION_FULL_SHARE && a.figure == 3);
+    assert_int_equal(take(&f, id[0], 1, 1, 1).result, SESSION_DONE);
+    assert_int_equal(take(&f, id[1], 1, 1, 2).result, SESSION_DONE);
+    a = take(&f, id[1], 1, 2, 3);
+    assert_true(a.result == SESSION_FULL_SHARE_BYTES && a.figure == 0);
+    assert_int_equal(take(&f, other, 1, 1, 3).result, SESSION_DONE);
+
+    size_t pieces = svc_check_walk(&service, f.state, &walk, ends, 16);
+    struct fixture g = {
+        .state = service.create(limits), .seq = f.seq, .ms = f.ms, .out = {.max = 1U << 20}};
+    assert_int_equal(svc_check_load(&service, g.state, &walk, ends, pieces), TS_OK);
+    session_check(g.state);
+    assert_int_equal(open_as(&g, "y\nme").result, SESSION_FULL_SHARE);
+    assert_int_equal(take(&g, id[1], 1, 2, 3).result, SESSION_FULL_SHARE_BYTES);
+    g.ms += 100;
+    assert_int_equal(acknowledge(&g, id[2], 1, 0).result, SESSION_DONE);
+    assert_int_equal(take(&g, id[1], 1, 2, 3).result, SESSION_DONE);
+    assert_int_equal(take(&g, id[0], 1, 2, 3).result, SESSION_GONE);
+    assert_int_equal(open_as(&g, "y\nme").result, SESSION_DONE);
+    g.ms += 100;
+    assert_int_equal(open_as(&g, "y\nme").result, SESSION_DONE);
+    assert_int_equal(take(&g, id[2], 1, 1, 4).result, SESSION_GONE);
+    assert_int_equal(take(&g, other, 1, 1, 3).result, SESSION_AGAIN);
+    svc_out_free(&walk);
+    close_fixture(&g);
+    close_fixture(&f);
+    open_fixture(&f, limits);
+    for (size_t i = 0; i < 6; i++) {
+        assert_int_equal(open_as(&f, "x\n").result, SESSION_DONE);
+    }
     close_fixture(&f);
 }
 
@@ -402,6 +505,9 @@ int main(void)
         cmocka_unit_test(test_session_ids_after_a_restore_are_new),
         cmocka_unit_test(test_session_full_refuses_until_acknowledged),
         cmocka_unit_test(test_session_idle_ends),
+        cmocka_unit_test(test_session_full_table_yields_the_idle),
+        cmocka_unit_test(test_session_full_replies_yield_the_idle),
+        cmocka_unit_test(test_session_user_has_a_share),
         cmocka_unit_test(test_session_refused_request_moves_time),
         cmocka_unit_test(test_session_walk_and_load),
         cmocka_unit_test(test_session_malformed_is_refused),

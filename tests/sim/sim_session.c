@@ -14,14 +14,15 @@
 /* Small bounds: all of them are met. */
 #define LIMITS \
     "session-max=5 session-window=8 session-bytes=240 session-total-bytes=700 " \
-    "session-idle-ms=%llu session-piece-bytes=%u"
+    "session-idle-ms=%llu session-yield-ms=%llu session-piece-bytes=%u"
 /* An id that was never given has a creation number far in the future. */
 #define NEVER_GIVEN (1ULL << 62)
 
 const char *sim_session_limits(const struct sim *s, char *out, size_t cap)
 {
-    (void)snprintf(out, cap, LIMITS, (unsigned long long)s->plan.session_idle_ms,
-                   s->seed % 4 == 0 ? 100U : 4096U);
+    uint64_t idle_ms = s->plan.session_idle_ms;
+    (void)snprintf(out, cap, LIMITS, (unsigned long long)idle_ms,
+                   (unsigned long long)(idle_ms / 4 + 1), s->seed % 4 == 0 ? 100U : 4096U);
     return out;
 }
 
@@ -124,15 +125,18 @@ void sim_session_number(struct sim *s, uint32_t record)
 size_t sim_session_encode(const struct sim_record *r, struct ts_bytes inner, uint8_t *out,
                           size_t cap)
 {
-    static const uint8_t names[] = "abcdefgh";
+    static const char *const names[] = {"a\nuser",  "b\nuser",  "c\nuser", "d\nuser",
+                                        "e\nother", "f\nother", "g",       "h\n"};
+    _Static_assert(sizeof(names) / sizeof(names[0]) >= SIM_CLIENTS_MAX, "one each");
     struct session_msg m = {.op = (enum session_op)r->op, .session = r->session};
     bool named = m.op == SESSION_OPEN || m.op == SESSION_RESUME;
     ts_assert(r->client < SIM_CLIENTS_MAX);
     m.connection = named ? 0 : r->connection;
     m.number = r->number;
     m.rest = m.op == SESSION_REQUEST ? inner
-             : named                 ? (struct ts_bytes){names + r->client, 1}
-                                     : (struct ts_bytes){NULL, 0};
+             : named
+                 ? (struct ts_bytes){(const uint8_t *)names[r->client], strlen(names[r->client])}
+                 : (struct ts_bytes){NULL, 0};
     struct ts_writer w = ts_writer_init(out, cap);
     session_msg_encode(&w, &m);
     ts_assert(!w.failed);
@@ -204,7 +208,7 @@ static void request_answered(struct sim *s, uint32_t record, const struct sessio
     if (a->result == SESSION_GONE) {
         end(s, p);
     } else if (a->result == SESSION_FULL || a->result == SESSION_FULL_BYTES ||
-               a->result == SESSION_FULL_TOTAL) {
+               a->result == SESSION_FULL_TOTAL || a->result == SESSION_FULL_SHARE_BYTES) {
         p->full = true;
     } else {
         unexpected(s, rec, a);
@@ -308,7 +312,7 @@ static void open_answered(struct sim *s, int node, uint32_t record, const struct
                                   .life = s->node[node].proc[SIM_REPLICA].life,
                                   .open = SIM_NO_RECORD};
         s->stats.sessions++;
-    } else if (a->result != SESSION_FULL_TABLE) {
+    } else if (a->result != SESSION_FULL_TABLE && a->result != SESSION_FULL_SHARE) {
         unexpected(s, &s->load.record[record], a);
     }
 }
