@@ -79,6 +79,28 @@ const char *report_counter_text(enum report_counter counter)
     return TEXTS[counter];
 }
 
+const char *report_gauge_name(enum report_gauge gauge)
+{
+    static const char *const NAMES[] = {
+#define ROW(sym, name, text) [sym] = (name),
+        REPORT_GAUGE_LIST(ROW)
+#undef ROW
+    };
+    ts_assert(gauge < REPORT_GAUGES);
+    return NAMES[gauge];
+}
+
+const char *report_gauge_text(enum report_gauge gauge)
+{
+    static const char *const TEXTS[] = {
+#define ROW(sym, name, text) [sym] = (text),
+        REPORT_GAUGE_LIST(ROW)
+#undef ROW
+    };
+    ts_assert(gauge < REPORT_GAUGES);
+    return TEXTS[gauge];
+}
+
 static void put_header(struct ts_writer *w, enum report_kind kind)
 {
     ts_put_u8(w, REPORT_VERSION);
@@ -577,7 +599,7 @@ enum ts_err report_address_decode(struct report_address *r, struct ts_bytes data
     return err;
 }
 
-_Static_assert(2 + 2 + 2 + 8 + REPORT_COUNTERS * 8 +
+_Static_assert(2 + 2 + 2 + 8 + (REPORT_COUNTERS + REPORT_GAUGES) * 8 +
                        REPORT_STAGES * (TS_HISTOGRAM_BUCKETS + 2) * 8 <=
                    REPORT_BYTES_MAX,
                "all figures fit one datagram");
@@ -590,6 +612,9 @@ enum ts_err report_figures_encode(const struct report_figures *r, struct ts_writ
     ts_put_u64(w, r->instance.v);
     for (size_t i = 0; i < REPORT_COUNTERS; i++) {
         ts_put_u64(w, r->counter[i]);
+    }
+    for (size_t i = 0; i < REPORT_GAUGES; i++) {
+        ts_put_u64(w, r->gauge[i]);
     }
     for (size_t i = 0; i < REPORT_STAGES; i++) {
         ts_put_u64(w, r->stage[i].sum_ns);
@@ -615,6 +640,9 @@ enum ts_err report_figures_decode(struct report_figures *r, struct ts_bytes data
     got.instance.v = ts_get_u64(&rd);
     for (size_t i = 0; i < REPORT_COUNTERS; i++) {
         got.counter[i] = ts_get_u64(&rd);
+    }
+    for (size_t i = 0; i < REPORT_GAUGES; i++) {
+        got.gauge[i] = ts_get_u64(&rd);
     }
     for (size_t i = 0; i < REPORT_STAGES; i++) {
         got.stage[i].sum_ns = ts_get_u64(&rd);

@@ -271,6 +271,10 @@ enum report_stage {
       "Client commands refused for a wrong password or a missing role.") \
     X(REPORT_COUNTER_CLOSED, "client_closed_unanswered", \
       "Connections closed with commands that were ordered and not answered.") \
+    X(REPORT_COUNTER_SESSIONS_EVICTED, "sessions_evicted", \
+      "Sessions that ended since they were idle, as this replica's state has it.") \
+    X(REPORT_COUNTER_SESSIONS_REFUSED, "sessions_refused", \
+      "Commands of sessions refused for want of room, as this replica executed them.") \
     X(REPORT_COUNTER_REJECTED, "rejected_packets", \
       "Hostile or malformed input refused: of clients, peers and strangers.") \
     X(REPORT_COUNTER_TAKEOVERS, "takeovers", "Takeovers that this replica finished.") \
@@ -291,11 +295,27 @@ enum report_counter {
         REPORT_COUNTERS
 };
 
+/* What a replica has. X(symbol, name, text) */
+#define REPORT_GAUGE_LIST(X) \
+    X(REPORT_GAUGE_SESSIONS, "sessions", "Sessions that are open.") \
+    X(REPORT_GAUGE_SESSIONS_MAX, "sessions_max", "Sessions that may be open at one time.") \
+    X(REPORT_GAUGE_SESSION_BYTES, "session_reply_bytes", \
+      "Bytes of replies that are kept for sessions, with what each costs besides.")
+
+enum report_gauge {
+#define REPORT_GAUGE_ENUM(sym, name, text) sym,
+    REPORT_GAUGE_LIST(REPORT_GAUGE_ENUM)
+#undef REPORT_GAUGE_ENUM
+        REPORT_GAUGES
+};
+
 /* "queue", "requests"; one sentence each. Static storage; the argument must be in range. */
 const char *report_stage_name(enum report_stage stage);
 const char *report_stage_text(enum report_stage stage);
 const char *report_counter_name(enum report_counter counter);
 const char *report_counter_text(enum report_counter counter);
+const char *report_gauge_name(enum report_gauge gauge);
+const char *report_gauge_text(enum report_gauge gauge);
 
 /* Everything since the process of `instance` started; repeated each second. */
 struct report_figures {
@@ -303,6 +323,7 @@ struct report_figures {
     struct ts_group_id group;
     struct ts_instance instance;
     uint64_t counter[REPORT_COUNTERS];
+    uint64_t gauge[REPORT_GAUGES];
     struct ts_histogram stage[REPORT_STAGES];
 };
 

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "daemon/replica.h"
+#include "services/session.h"
 
 #define REPORT_INTERVAL_NS (100 * TS_NS_PER_MS)
 #define FIGURES_INTERVAL_NS TS_NS_PER_S
@@ -142,6 +143,18 @@ static uint64_t rejected(const struct replica *r, const struct repl_status *s,
     return r->links == NULL ? n : n + net_counters_rejected(links_counters(r->links));
 }
 
+/* The state is there from the start of the loop on. */
+static void fill_sessions(const struct replica *r, struct report_figures *f)
+{
+    struct session_figures s;
+    session_figures(r->p.state, &s);
+    f->counter[REPORT_COUNTER_SESSIONS_EVICTED] = s.evicted;
+    f->counter[REPORT_COUNTER_SESSIONS_REFUSED] = s.refused;
+    f->gauge[REPORT_GAUGE_SESSIONS] = s.sessions;
+    f->gauge[REPORT_GAUGE_SESSIONS_MAX] = s.sessions_max;
+    f->gauge[REPORT_GAUGE_SESSION_BYTES] = s.bytes;
+}
+
 static void send_figures(struct replica *r)
 {
     struct report_figures f = {
@@ -166,6 +179,7 @@ static void send_figures(struct replica *r)
     f.counter[REPORT_COUNTER_SCRUB_FOUND] = r->p.scrub.found_all;
     f.counter[REPORT_COUNTER_REJECTED] = rejected(r, &s, &stats);
     f.counter[REPORT_COUNTER_TRACES_DROPPED] = r->traces.dropped;
+    fill_sessions(r, &f);
     memcpy(f.stage, r->latency.stage, sizeof(f.stage));
     if (report_figures_encode(&f, &w) == TS_OK) {
         (void)net_dgram_send(&r->dgram, r->cfgd_path, (struct ts_bytes){bytes, w.len});

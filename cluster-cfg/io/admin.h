@@ -37,18 +37,17 @@
  *   "alarms":    [{"code", "text", "group" (if of one)}]
  *   "processes_age_ms", "peers_age_ms": since the last report, null without one
  * latency:  "groups": [{"group", "age_ms" (null: nothing was told yet), "instance",
- *                "counters": {name: count}, "stages": [{"stage", "meaning", "count", "sum_ns",
- *                "max_ns", "p50_ns", "p90_ns", "p99_ns", "p999_ns", "buckets": [[most ns,
- * count]]}]}] for each group with a replica here, since that one started: counters of
- *           REPORT_COUNTER_LIST, stages of REPORT_STAGE_LIST. Of "buckets" those that are not
- *           empty; the last one's bound may be null. A quantile is at most a quarter too long.
- * metrics:  "text": as GET /metrics gives it (cluster-cfg/io/metrics.h)
- * handoff:  the wish is on its way to the replica here, which is the group's primary by its own
- *           word; what comes of it the status of the group tells (R4.5)
- * snapshot: takes "group" and "seq": the wish for a snapshot of a state in which this entry was
- *           executed is on its way to the replica here
- * events:   "events": [recorder_event_json], "newest", "more": whether others follow. An event's
- *           number that is not one above the last one's tells of a gap.
+ *                "counters": {name: count}, "gauges": {name: figure}, "stages": [{"stage",
+ * "meaning", "count", "sum_ns", "max_ns", "p50_ns", "p90_ns", "p99_ns", "p999_ns", "buckets":
+ * [[most ns, count]]}]}] for each group with a replica here, since that one started: counters of
+ *           REPORT_COUNTER_LIST, gauges of REPORT_GAUGE_LIST, stages of REPORT_STAGE_LIST. Of
+ * "buckets" those that are not empty; the last one's bound may be null. A quantile is at most a
+ * quarter too long. metrics:  "text": as GET /metrics gives it (cluster-cfg/io/metrics.h) handoff:
+ * the wish is on its way to the replica here, which is the group's primary by its own word; what
+ * comes of it the status of the group tells (R4.5) snapshot: takes "group" and "seq": the wish for
+ * a snapshot of a state in which this entry was executed is on its way to the replica here events:
+ * "events": [recorder_event_json], "newest", "more": whether others follow. An event's number that
+ * is not one above the last one's tells of a gap.
  *
  * Nodes, groups and programs are told by name, identities in hexadecimal text, times in the unit
  * that the key ends with. Unknown keys are to be ignored. */

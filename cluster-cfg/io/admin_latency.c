@@ -45,6 +45,7 @@ static json_t *group_json(const struct cfg_group *g, const struct admin_figures 
     const struct report_figures *f = kept->report;
     json_t *o = json_pack("{s:s}", "group", g->name);
     json_t *counters = json_object();
+    json_t *gauges = json_object();
     json_t *stages = json_array();
     (void)json_object_set_new(
         o, "age_ms", f == NULL ? json_null() : number(ts_mono_since(kept->at, now) / TS_NS_PER_MS));
@@ -56,11 +57,16 @@ static json_t *group_json(const struct cfg_group *g, const struct admin_figures 
             (void)json_object_set_new(counters, report_counter_name((enum report_counter)i),
                                       number(f->counter[i]));
         }
+        for (unsigned i = 0; i < REPORT_GAUGES; i++) {
+            (void)json_object_set_new(gauges, report_gauge_name((enum report_gauge)i),
+                                      number(f->gauge[i]));
+        }
         for (unsigned i = 0; i < REPORT_STAGES; i++) {
             (void)json_array_append_new(stages, stage_json((enum report_stage)i, &f->stage[i]));
         }
     }
     (void)json_object_set_new(o, "counters", counters);
+    (void)json_object_set_new(o, "gauges", gauges);
     (void)json_object_set_new(o, "stages", stages);
     return o;
 }

@@ -1,6 +1,7 @@
 #include "cluster-cfg/io/metrics.h"
 
 #include <inttypes.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -354,20 +355,35 @@ static void put_addresses(const struct sheet *m)
     }
 }
 
+/* Samples of one of the figures that the replicas here tell, at this place of them. */
+static void put_figure(const struct sheet *m, const char *name, const char *type, const char *text,
+                       size_t offset)
+{
+    size_t at = 0;
+    const struct cfg_group *g;
+    family(m, name, type, text);
+    while ((g = next_group(m, &at)) != NULL) {
+        const struct report_figures *f = figures_of(m, g);
+        uint64_t v = 0;
+        if (f != NULL) {
+            memcpy(&v, (const uint8_t *)f + offset, sizeof(v));
+            (void)fprintf(m->out, "twinstep_%s{group=\"%s\"} %" PRIu64 "\n", name, g->name, v);
+        }
+    }
+}
+
 static void put_counter(const struct sheet *m, enum report_counter counter)
 {
     char name[64];
-    size_t at = 0;
-    const struct cfg_group *g;
     (void)snprintf(name, sizeof(name), "%s_total", report_counter_name(counter));
-    family(m, name, "counter", report_counter_text(counter));
-    while ((g = next_group(m, &at)) != NULL) {
-        const struct report_figures *f = figures_of(m, g);
-        if (f != NULL) {
-            (void)fprintf(m->out, "twinstep_%s{group=\"%s\"} %" PRIu64 "\n", name, g->name,
-                          f->counter[counter]);
-        }
-    }
+    put_figure(m, name, "counter", report_counter_text(counter),
+               offsetof(struct report_figures, counter) + counter * sizeof(uint64_t));
+}
+
+static void put_replica_gauge(const struct sheet *m, enum report_gauge gauge)
+{
+    put_figure(m, report_gauge_name(gauge), "gauge", report_gauge_text(gauge),
+               offsetof(struct report_figures, gauge) + gauge * sizeof(uint64_t));
 }
 
 /* One bound for each doubling: finer ones are `twinstep status --latency`'s. */
@@ -430,6 +446,9 @@ static void put_groups(const struct sheet *m)
     put_links(m);
     for (unsigned i = 0; i < REPORT_COUNTERS; i++) {
         put_counter(m, (enum report_counter)i);
+    }
+    for (unsigned i = 0; i < REPORT_GAUGES; i++) {
+        put_replica_gauge(m, (enum report_gauge)i);
     }
     put_stages(m);
 }

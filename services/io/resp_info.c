@@ -168,6 +168,7 @@ static void add_sessions(const struct resp_server *s, struct info_text *t)
     add(t, "twinstep_sessions_max:%llu\r\n", (unsigned long long)f.sessions_max);
     add(t, "twinstep_session_reply_bytes:%llu\r\n", (unsigned long long)f.bytes);
     add(t, "twinstep_sessions_evicted:%llu\r\n", (unsigned long long)f.evicted);
+    add(t, "twinstep_sessions_refused:%llu\r\n", (unsigned long long)f.refused);
     add(t, "twinstep_sessions_opened:%llu\r\n",
         (unsigned long long)(st->sessions_opened - old->sessions_opened));
     add(t, "twinstep_sessions_resumed:%llu\r\n",

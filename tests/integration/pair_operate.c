@@ -164,6 +164,8 @@ static void test_metrics_are_scraped(void **state)
     assert_int_equal(metric(other, "epoch"), metric(primary, "epoch"));
     assert_true(metric(primary, "requests_total") > 10);
     assert_true(metric(other, "commits_total") > 10);
+    assert_int_equal(metric(other, "sessions_max"), 8192);
+    assert_int_equal(metric(primary, "session_reply_bytes"), 0);
     assert_int_equal(metric(lab_pair_node(&fixture.pair, 2), "voter_ready"), 1);
     assert_null(strstr(said, "arb1 twinstep_epoch"));
 }

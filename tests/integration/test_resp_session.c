@@ -283,6 +283,7 @@ static void test_info_tells_the_sessions(void **state)
         "twinstep_sessions:1\r\n",
         "twinstep_sessions_max:8192\r\n",
         "twinstep_sessions_evicted:0\r\n",
+        "twinstep_sessions_refused:0\r\n",
         "twinstep_sessions_opened:2\r\n",
         "twinstep_sessions_resumed:1\r\n",
     };

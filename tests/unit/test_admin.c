@@ -232,6 +232,8 @@ static void test_latency_tells_stages_and_counters(void **state)
     json_decref(o);
     static struct report_figures figures = {.nic = {1}, .group = {1}, .instance = {0xf}};
     figures.counter[REPORT_COUNTER_TAKEOVERS] = 2;
+    figures.counter[REPORT_COUNTER_SESSIONS_REFUSED] = 5;
+    figures.gauge[REPORT_GAUGE_SESSIONS] = 3;
     ts_histogram_add(&figures.stage[REPORT_STAGE_COMMIT], 50000, 9);
     ts_histogram_add(&figures.stage[REPORT_STAGE_COMMIT], 90 * TS_NS_PER_S, 1);
     f->state.figures[1] = (struct admin_figures){{NOW_NS - TS_NS_PER_MS}, &figures};
@@ -242,6 +244,8 @@ static void test_latency_tells_stages_and_counters(void **state)
     const json_t *counters = json_object_get(g, "counters");
     assert_int_equal(json_object_size(counters), REPORT_COUNTERS);
     assert_int_equal(json_integer_value(json_object_get(counters, "takeovers")), 2);
+    const json_t *gauges = json_object_get(g, "gauges");
+    assert_int_equal(json_integer_value(json_object_get(gauges, "sessions")), 3);
     assert_int_equal(json_array_size(json_object_get(g, "stages")), REPORT_STAGES);
     const json_t *stage = json_array_get(json_object_get(g, "stages"), REPORT_STAGE_COMMIT);
     assert_string_equal(text_at(stage, "stage"), "commit");
@@ -261,6 +265,8 @@ static void test_latency_tells_stages_and_counters(void **state)
         char *text = metrics_text(&f->state, (struct ts_mono){NOW_NS}, 0);
         assert_non_null(text);
         assert_int_equal(strstr(text, "_takeovers_total{group=\"kv\"} 2\n") != NULL, runs);
+        assert_int_equal(strstr(text, "_sessions_refused_total{group=\"kv\"} 5\n") != NULL, runs);
+        assert_int_equal(strstr(text, "twinstep_sessions{group=\"kv\"} 3\n") != NULL, runs);
         assert_int_equal(strstr(text, "_stage_seconds_count{group=\"kv\",") != NULL, runs);
         free(text);
     }

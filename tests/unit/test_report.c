@@ -136,6 +136,9 @@ static void test_figures_round_trip_is_same(void **state)
     for (size_t i = 0; i < REPORT_COUNTERS; i++) {
         in.counter[i] = UINT64_MAX - i;
     }
+    for (size_t i = 0; i < REPORT_GAUGES; i++) {
+        in.gauge[i] = UINT64_MAX / 2 - i;
+    }
     for (size_t i = 0; i < REPORT_STAGES; i++) {
         ts_histogram_add(&in.stage[i], 1000 * (i + 1), i + 7);
         ts_histogram_add(&in.stage[i], UINT64_MAX / 16, 1);
