@@ -182,7 +182,14 @@ void address_resets_sent(struct address_resets *a, struct ts_mono now, bool gone
     if (gone) {
         a->table = a->to_table;
         a->place = a->to_place;
-    } else {
-        a->at = ts_mono_add(now, ADDRESS_RESETS_RETRY_NS);
+        a->retries = 0;
+        return;
+    }
+    unsigned doublings =
+        a->retries < ADDRESS_RESETS_RETRY_DOUBLINGS ? a->retries : ADDRESS_RESETS_RETRY_DOUBLINGS;
+    a->at = ts_mono_add(now, ADDRESS_RESETS_RETRY_NS << doublings);
+    a->retries++;
+    if (a->retries == ADDRESS_RESETS_RETRIES) {
+        address_resets_stop(a);
     }
 }

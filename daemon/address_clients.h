@@ -32,8 +32,12 @@
  * announcement of the address may get lost. Linux answers two probes within 500 ms once. */
 #define ADDRESS_RESETS_ROUNDS 3
 #define ADDRESS_RESETS_PAUSE_NS (1 * TS_NS_PER_S)
-/* … when nicd's socket had no room. */
+/* … when nicd's socket had no room, or is not there: twice as long each time, up to a second or so,
+ * and for some minutes. Where there is no nicd nobody has the address, and whoever was to be told
+ * is when this NIC serves the next time. */
 #define ADDRESS_RESETS_RETRY_NS (2 * TS_NS_PER_MS)
+#define ADDRESS_RESETS_RETRY_DOUBLINGS 9
+#define ADDRESS_RESETS_RETRIES 300
 
 /* A table; one that is all zero is empty. */
 struct address_clients {
@@ -61,6 +65,7 @@ struct address_clients_msg {
 /* The rounds in which the clients of some tables are told. All zero: none is under way. */
 struct address_resets {
     uint8_t rounds_left;
+    uint16_t retries;  /* since the last datagram that has gone */
     struct ts_mono at; /* the next datagram is due then */
     uint8_t table;     /* where it begins: of the tables … */
     uint16_t place;    /* … and in that table */
@@ -109,7 +114,8 @@ struct ts_mono address_resets_deadline(const struct address_resets *a);
  * all in them were told. */
 bool address_resets_next(struct address_resets *a, struct address_clients *const *tables,
                          uint8_t table_count, struct ts_mono now, struct report_reset *out);
-/* What address_resets_next gave has gone, or the rest is to wait a little (`gone` false). */
+/* What address_resets_next gave has gone, or the rest is to wait a little (`gone` false); after too
+ * many of these no round is under way any more, and the tables are as they were. */
 void address_resets_sent(struct address_resets *a, struct ts_mono now, bool gone);
 
 #endif

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/assert.h"
+#include "daemon/address_clients.h"
 #include "daemon/netlink.h"
 #include "daemon/service_address.h"
 #include "daemon/tcp_probe.h"
@@ -19,6 +20,8 @@
  * counts whole seconds. */
 #define LIFE_S 2
 #define REPORT_NS TS_NS_PER_S
+/* Datagrams' worth of probes at one time: they fill a socket's buffer. */
+#define RESETS_BURST 1
 
 /* One address; what the core keeps of it has the same index. */
 struct kept_address {
@@ -26,8 +29,13 @@ struct kept_address {
     const struct cfg_group *group; /* borrowed */
     unsigned index;                /* interface that has it; 0: none */
     uint32_t told;                 /* clients of the former owner, since the log told of some */
-    struct ts_why refused;         /* why it cannot be moved, as the kernel said; "": it can */
-    struct ts_why why;             /* why it cannot be here; "": it can */
+    /* Those that were named while the address could not be here; owned, NULL until there are any.
+     * When it is here they are told, in as many rounds as the replica had. */
+    struct address_clients *untold;
+    uint8_t untold_round; /* the replica's, of which these are */
+    struct address_resets resets;
+    struct ts_why refused; /* why it cannot be moved, as the kernel said; "": it can */
+    struct ts_why why;     /* why it cannot be here; "": it can */
 };
 
 struct service_address_io {
@@ -79,6 +87,24 @@ static enum ts_err settle(struct service_address_io *s, struct kept_address *k, 
     return err;
 }
 
+static void forget_untold(struct kept_address *k)
+{
+    address_resets_stop(&k->resets);
+    if (k->untold != NULL) {
+        address_clients_clear(k->untold);
+    }
+}
+
+/* The address came, or went. */
+static void look_after_untold(struct kept_address *k)
+{
+    if (k->index == 0) {
+        address_resets_stop(&k->resets);
+    } else if (k->untold != NULL && k->untold->top > 0 && k->resets.rounds_left == 0) {
+        address_resets_begin(&k->resets, net_now());
+    }
+}
+
 static void take(struct service_address_io *s, int i, bool is_new)
 {
     struct kept_address *k = &s->kept[i];
@@ -107,6 +133,7 @@ static void take(struct service_address_io *s, int i, bool is_new)
                               k->group->name, why.text);
     }
     k->why = why;
+    look_after_untold(k);
     if (err == TS_OK && before == 0) {
         net_log(s->log, NET_LOG_INFO, "the service address %s of group %s is here",
                 k->group->address, k->group->name);
@@ -120,6 +147,7 @@ static void give(struct service_address_io *s, int i)
 {
     struct kept_address *k = &s->kept[i];
     struct ts_why why = {{0}};
+    forget_untold(k);
     if (k->index == 0) {
         return;
     }
@@ -157,6 +185,10 @@ static void arm(struct service_address_io *s)
 {
     struct ts_mono due = service_addresses_deadline(&s->core);
     due = ts_mono_lt(s->report_at, due) ? s->report_at : due;
+    for (int i = 0; i < s->core.count; i++) {
+        struct ts_mono own = address_resets_deadline(&s->kept[i].resets);
+        due = ts_mono_lt(own, due) ? own : due;
+    }
     uint64_t left = ts_mono_since(net_now(), due);
     uv_update_time(s->timer.loop);
     int err = uv_timer_start(&s->timer, on_timer, (left + TS_NS_PER_MS - 1) / TS_NS_PER_MS, 0);
@@ -184,25 +216,6 @@ static void log_told(struct service_address_io *s, int i)
                 k->told, k->group->name);
         k->told = 0;
     }
-}
-
-static void on_timer(uv_timer_t *handle)
-{
-    struct service_address_io *s = handle->data;
-    for (int i = 0; i < s->core.count; i++) {
-        perform(s, i, service_address_tick(&s->core, i, net_now()));
-    }
-    if (!ts_mono_lt(net_now(), s->report_at)) {
-        s->report_at = ts_mono_add(net_now(), REPORT_NS);
-        for (int i = 0; i < s->core.count; i++) {
-            if (!s->core.a[i].held) {
-                look(s, i);
-            }
-            report(s, i);
-            log_told(s, i);
-        }
-    }
-    arm(s);
 }
 
 /* ---- clients of the address' former owner ---- */
@@ -253,6 +266,62 @@ static void send_probes(struct service_address_io *s, int i, const struct report
     s->kept[i].told += r->round == 0 ? sent : 0;
 }
 
+/* Those that have been waiting for the address, some at a time. */
+static void tell_untold(struct service_address_io *s, int i, struct ts_mono now)
+{
+    struct kept_address *k = &s->kept[i];
+    struct address_clients *const tables[] = {k->untold};
+    struct report_reset reset = {.group = k->group->id, .v6 = k->address.family == AF_INET6};
+    for (int n = 0; address_resets_next(&k->resets, tables, 1, now, &reset); n++) {
+        if (n == RESETS_BURST) {
+            address_resets_sent(&k->resets, now, false); /* the rest in a moment */
+            return;
+        }
+        send_probes(s, i, &reset);
+        address_resets_sent(&k->resets, now, true);
+    }
+}
+
+/* The address is not here. What a later round names, it names again. */
+static void keep_untold(struct kept_address *k, const struct report_reset *r)
+{
+    if (k->untold == NULL) {
+        k->untold = calloc(1, sizeof(*k->untold));
+    }
+    if (k->untold == NULL) {
+        return; /* they learn it when they send something */
+    }
+    if (r->round != k->untold_round) {
+        address_clients_clear(k->untold);
+    }
+    k->untold_round = r->round;
+    for (uint16_t n = 0; n < r->count; n++) {
+        address_clients_set(k->untold, k->untold->top, &r->c[n]);
+    }
+}
+
+static void on_timer(uv_timer_t *handle)
+{
+    struct service_address_io *s = handle->data;
+    for (int i = 0; i < s->core.count; i++) {
+        perform(s, i, service_address_tick(&s->core, i, net_now()));
+    }
+    for (int i = 0; i < s->core.count; i++) {
+        tell_untold(s, i, net_now());
+    }
+    if (!ts_mono_lt(net_now(), s->report_at)) {
+        s->report_at = ts_mono_add(net_now(), REPORT_NS);
+        for (int i = 0; i < s->core.count; i++) {
+            if (!s->core.a[i].held) {
+                look(s, i);
+            }
+            report(s, i);
+            log_told(s, i);
+        }
+    }
+    arm(s);
+}
+
 /* ---- the replicas ---- */
 
 static bool on_serves(struct service_address_io *s, struct ts_bytes datagram)
@@ -276,8 +345,13 @@ static bool on_reset(struct service_address_io *s, struct ts_bytes datagram)
         return false;
     }
     int i = service_addresses_find(&s->core, reset.group);
-    if (i >= 0 && s->kept[i].index != 0 && (s->kept[i].address.family == AF_INET6) == reset.v6) {
+    if (i < 0 || (s->kept[i].address.family == AF_INET6) != reset.v6) {
+        return true;
+    }
+    if (s->kept[i].index != 0) {
         send_probes(s, i, &reset);
+    } else if (s->core.a[i].held) {
+        keep_untold(&s->kept[i], &reset);
     }
     return true;
 }
@@ -392,6 +466,9 @@ void service_address_io_close(struct service_address_io *s)
 void service_address_io_free(struct service_address_io *s)
 {
     if (s != NULL) {
+        for (int i = 0; i < s->core.count; i++) {
+            free(s->kept[i].untold);
+        }
         netlink_close(s->netlink);
         free(s);
     }

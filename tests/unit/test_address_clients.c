@@ -193,6 +193,42 @@ static void test_resets_tell_all_in_each_round(void **state)
     assert_int_equal(other.top, 0);
 }
 
+/* Goal: nicd that takes nothing is asked ever more seldom, and at last no more; who was not told is
+ * kept for the next time. One that takes something again is asked as at first. */
+static void test_resets_to_nobody_end(void **state)
+{
+    (void)state;
+    struct address_clients *const tables[] = {&copy};
+    struct address_resets a = {.rounds_left = 0};
+    struct ts_mono now = ms(10);
+    put(&copy, 3, 1);
+    address_resets_begin(&a, now);
+    for (int i = 0; i < 5; i++) {
+        assert_true(address_resets_next(&a, tables, 1, now, &reset));
+        address_resets_sent(&a, now, false);
+        now = address_resets_deadline(&a);
+    }
+    assert_true(address_resets_next(&a, tables, 1, now, &reset));
+    address_resets_sent(&a, now, true);
+    assert_false(address_resets_next(&a, tables, 1, now, &reset));
+    now = address_resets_deadline(&a);
+    unsigned asked = 0;
+    struct ts_mono from = now;
+    for (; address_resets_next(&a, tables, 1, now, &reset); asked++) {
+        assert_true(asked < 1000);
+        address_resets_sent(&a, now, false);
+        struct ts_mono next = address_resets_deadline(&a);
+        assert_true(asked > 0 || ts_mono_since(now, next) == ADDRESS_RESETS_RETRY_NS);
+        now = address_resets_deadline(&a).ns == TS_MONO_NEVER.ns ? now : next;
+    }
+    assert_true(ts_mono_since(from, now) > 60 * TS_NS_PER_S);
+    assert_true(address_resets_deadline(&a).ns == TS_MONO_NEVER.ns);
+    assert_int_equal(copy.top, 4);
+    address_resets_begin(&a, now);
+    assert_true(address_resets_next(&a, tables, 1, now, &reset));
+    assert_int_equal(reset.count, 1);
+}
+
 /* Goal: rounds that were stopped, since the address went, leave the tables as they are. */
 static void test_resets_stopped_keep_the_clients(void **state)
 {
@@ -272,6 +308,7 @@ int main(void)
         T(test_anew_replaces_what_the_peer_knew),
         T(test_decode_of_malformed_is_refused),
         T(test_resets_tell_all_in_each_round),
+        T(test_resets_to_nobody_end),
         T(test_resets_stopped_keep_the_clients),
         T(test_probe_v4_is_well_formed),
         T(test_probe_v6_is_well_formed),

@@ -181,62 +181,167 @@ static void say(struct net_dgram *d, const char *to, bool serves)
     assert_true(net_dgram_send(d, to, (struct ts_bytes){bytes, w.len}));
 }
 
+/* nicd's part of a node whose group has the service address 10.1.0.100/16, and its replica. */
+struct node {
+    char dir[32];
+    char socket_path[64];
+    uv_loop_t loop;
+    struct cfg_cluster cluster;
+    struct net_log log;
+    struct service_address_io *io;
+    struct net_dgram replica;
+    struct netlink *n;
+};
+
+static void open_node(struct node *o)
+{
+    struct ts_why why;
+    char path[64];
+    struct cfg_cluster *c = &o->cluster;
+    snprintf(o->dir, sizeof(o->dir), "/tmp/ts-address-XXXXXX");
+    assert_non_null(mkdtemp(o->dir));
+    snprintf(path, sizeof(path), "%s/run", o->dir);
+    snprintf(o->socket_path, sizeof(o->socket_path), "%s/run/nicd.sock", o->dir);
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(uv_loop_init(&o->loop), 0);
+    net_log_init(&o->log, "test", "nic1");
+    c->timing = cfg_timing_derive(60 * TS_NS_PER_S);
+    c->group_count = 1;
+    c->groups[0] =
+        (struct cfg_group){.id = {1}, .address_prefix = 16, .client_port = 6379, .nic_count = 1};
+    c->groups[0].nics[0].v = 1;
+    snprintf(c->groups[0].name, sizeof(c->groups[0].name), "kv");
+    snprintf(c->groups[0].address, sizeof(c->groups[0].address), "10.1.0.100");
+    o->n = netlink();
+    assert_int_equal(
+        service_address_io_open(&o->io, &o->loop, &o->log, c, (struct ts_nic_id){1}, o->dir, &why),
+        TS_OK);
+    assert_int_equal(net_dgram_open(&o->replica, NULL, NULL, NULL, NULL), TS_OK);
+}
+
+static void close_node(struct node *o)
+{
+    char path[64];
+    net_dgram_close(&o->replica);
+    service_address_io_close(o->io);
+    (void)uv_run(&o->loop, UV_RUN_DEFAULT);
+    service_address_io_free(o->io);
+    assert_int_equal(uv_loop_close(&o->loop), 0);
+    netlink_close(o->n);
+    snprintf(path, sizeof(path), "%s/run", o->dir);
+    assert_int_equal(rmdir(path), 0);
+    assert_int_equal(rmdir(o->dir), 0);
+}
+
 /* Goal: a service address goes with the interface's own one, and comes back behind it. In front of
  * it, as the first of its network, it would take that along when it is given up. */
 static void test_own_address_survives_the_service_address(void **state)
 {
     (void)state;
-    static struct cfg_cluster c;
-    static struct net_log log;
-    char dir[] = "/tmp/ts-address-XXXXXX";
-    char path[64];
-    char socket_path[64];
-    struct service_address_io *io = NULL;
-    struct net_dgram d;
-    struct ts_why why;
-    uv_loop_t loop;
+    static struct node o;
     if (!inside) {
         skip();
     }
-    assert_non_null(mkdtemp(dir));
-    snprintf(path, sizeof(path), "%s/run", dir);
-    snprintf(socket_path, sizeof(socket_path), "%s/run/nicd.sock", dir);
-    assert_int_equal(mkdir(path, 0700), 0);
-    assert_int_equal(uv_loop_init(&loop), 0);
-    net_log_init(&log, "test", "nic1");
-    c.timing = cfg_timing_derive(60 * TS_NS_PER_S);
-    c.group_count = 1;
-    c.groups[0] = (struct cfg_group){.id = {1}, .address_prefix = 16, .nic_count = 1};
-    c.groups[0].nics[0].v = 1;
-    snprintf(c.groups[0].name, sizeof(c.groups[0].name), "kv");
-    snprintf(c.groups[0].address, sizeof(c.groups[0].address), "10.1.0.100");
-    struct netlink *n = netlink();
-    add(n, "10.1.0.1", 16);
-    assert_int_equal(
-        service_address_io_open(&io, &loop, &log, &c, (struct ts_nic_id){1}, dir, &why), TS_OK);
-    assert_int_equal(net_dgram_open(&d, NULL, NULL, NULL, NULL), TS_OK);
-    say(&d, socket_path, true);
-    run_for(&loop, 100);
+    open_node(&o);
+    add(o.n, "10.1.0.1", 16);
+    say(&o.replica, o.socket_path, true);
+    run_for(&o.loop, 100);
     assert_true(is_here("10.1.0.100"));
-    take_away(n, "10.1.0.1", 16);
-    run_for(&loop, 2500);
+    take_away(o.n, "10.1.0.1", 16);
+    run_for(&o.loop, 2500);
     assert_false(is_here("10.1.0.100"));
-    add(n, "10.1.0.1", 16);
-    run_for(&loop, 2500);
+    add(o.n, "10.1.0.1", 16);
+    run_for(&o.loop, 2500);
     assert_true(is_here("10.1.0.100"));
-    say(&d, socket_path, false);
-    run_for(&loop, 100);
+    say(&o.replica, o.socket_path, false);
+    run_for(&o.loop, 100);
     assert_false(is_here("10.1.0.100"));
     assert_true(is_here("10.1.0.1"));
-    take_away(n, "10.1.0.1", 16);
-    net_dgram_close(&d);
-    service_address_io_close(io);
-    (void)uv_run(&loop, UV_RUN_DEFAULT);
-    service_address_io_free(io);
-    assert_int_equal(uv_loop_close(&loop), 0);
-    netlink_close(n);
-    assert_int_equal(rmdir(path), 0);
-    assert_int_equal(rmdir(dir), 0);
+    take_away(o.n, "10.1.0.1", 16);
+    close_node(&o);
+}
+
+/* ---- clients of the former owner ---- */
+
+#define CLIENTS 300
+
+static void say_reset(struct node *o, uint8_t round, uint16_t from, uint16_t count)
+{
+    static uint8_t bytes[REPORT_BYTES_MAX];
+    struct report_reset r = {.group = {1}, .round = round, .count = count};
+    for (uint16_t i = 0; i < count; i++) {
+        r.c[i].port = (uint16_t)(1000 + from + i);
+        assert_int_equal(inet_pton(AF_INET, "10.1.0.1", r.c[i].bytes), 1);
+    }
+    struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
+    assert_int_equal(report_reset_encode(&r, &w), TS_OK);
+    assert_true(net_dgram_send(&o->replica, o->socket_path, (struct ts_bytes){bytes, w.len}));
+}
+
+/* Counts the packets to each of the clients' ports. */
+static void count_probes(int fd, unsigned probes[CLIENTS])
+{
+    uint8_t packet[256];
+    while (recv(fd, packet, sizeof(packet), MSG_DONTWAIT) > 0) {
+        const uint8_t *tcp = packet + 4 * (packet[0] & 15);
+        unsigned from = tcp[0] * 256U + tcp[1];
+        unsigned to = tcp[2] * 256U + tcp[3];
+        if (from == 6379 && to >= 1000 && to < 1000 + CLIENTS) {
+            probes[to - 1000]++;
+        }
+    }
+}
+
+/* Goal: clients that are named while the address cannot be here are told when it is, as often as
+ * others; not when it was given up before. */
+static void test_clients_are_told_once_the_address_is_here(void **state)
+{
+    (void)state;
+    static struct node o;
+    unsigned probes[CLIENTS] = {0};
+    int room = 4 << 20;
+    if (!inside) {
+        skip();
+    }
+    int fd = socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_TCP);
+    assert_true(fd >= 0);
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
+    open_node(&o);
+    say(&o.replica, o.socket_path, true);
+    run_for(&o.loop, 50);
+    for (uint8_t round = 0; round < 3; round++) {
+        say_reset(&o, round, 0, 200);
+        run_for(&o.loop, 10);
+        say_reset(&o, round, 200, CLIENTS - 200);
+        run_for(&o.loop, 10);
+    }
+    add(o.n, "10.1.0.1", 16);
+    for (int i = 0; i < 40; i++) {
+        run_for(&o.loop, 100);
+        count_probes(fd, probes);
+    }
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        assert_int_equal(probes[i], 3);
+    }
+    say(&o.replica, o.socket_path, false);
+    run_for(&o.loop, 50);
+    take_away(o.n, "10.1.0.1", 16);
+    say(&o.replica, o.socket_path, true);
+    run_for(&o.loop, 50);
+    say_reset(&o, 0, 0, 200);
+    run_for(&o.loop, 50);
+    say(&o.replica, o.socket_path, false);
+    run_for(&o.loop, 50);
+    add(o.n, "10.1.0.1", 16);
+    say(&o.replica, o.socket_path, true);
+    run_for(&o.loop, 1200);
+    count_probes(fd, probes);
+    assert_int_equal(probes[0], 3);
+    say(&o.replica, o.socket_path, false);
+    run_for(&o.loop, 50);
+    take_away(o.n, "10.1.0.1", 16);
+    close(fd);
+    close_node(&o);
 }
 
 int main(void)
@@ -244,6 +349,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_find_while_addresses_change),
         cmocka_unit_test(test_own_address_survives_the_service_address),
+        cmocka_unit_test(test_clients_are_told_once_the_address_is_here),
     };
     enter();
     return cmocka_run_group_tests(tests, NULL, NULL);
