@@ -197,7 +197,7 @@ enum ts_err netlink_find(struct netlink *n, const struct netlink_address *a, uns
 /* ---- giving and taking it ---- */
 
 static enum ts_err told(int err, const struct netlink_address *a, unsigned index, const char *what,
-                        struct ts_why *why)
+                        const char *right, struct ts_why *why)
 {
     char text[INET6_ADDRSTRLEN];
     char name[IF_NAMESIZE] = "?";
@@ -207,9 +207,8 @@ static enum ts_err told(int err, const struct netlink_address *a, unsigned index
     (void)inet_ntop(a->family, a->bytes, text, sizeof(text));
     (void)if_indextoname(index, name);
     if (err == EPERM || err == EACCES) {
-        return ts_why(why, TS_ERR_REFUSED,
-                      "cannot %s %s on %s: nicd lacks the right (CAP_NET_ADMIN and CAP_NET_RAW)",
-                      what, text, name);
+        return ts_why(why, TS_ERR_REFUSED, "cannot %s %s on %s: nicd lacks the right (CAP_NET_%s)",
+                      what, text, name, right);
     }
     return ts_why_sys(why, err, "cannot %s %s on %s", what, text, name);
 }
@@ -270,7 +269,7 @@ enum ts_err netlink_add(struct netlink *n, const struct netlink_address *a, unsi
     if (err == 0 && a->family == AF_INET6) {
         wait_until_local(n, a);
     }
-    return told(err, a, index, "add", why);
+    return told(err, a, index, "add", "ADMIN", why);
 }
 
 enum ts_err netlink_remove(struct netlink *n, const struct netlink_address *a, unsigned index,
@@ -278,7 +277,7 @@ enum ts_err netlink_remove(struct netlink *n, const struct netlink_address *a, u
 {
     struct nlmsghdr *h = put_address(n, a, index, RTM_DELADDR, 0);
     int err = talk(n, h, NULL, NULL);
-    return told(err == EADDRNOTAVAIL ? 0 : err, a, index, "remove", why);
+    return told(err == EADDRNOTAVAIL ? 0 : err, a, index, "remove", "ADMIN", why);
 }
 
 /* ---- telling the neighbours ---- */
@@ -357,5 +356,5 @@ enum ts_err netlink_announce(const struct netlink_address *a, unsigned index, st
         const uint8_t *mac = (const uint8_t *)r.ifr_hwaddr.sa_data;
         err = a->family == AF_INET ? announce_v4(a, index, mac) : announce_v6(a, index, mac);
     }
-    return told(err, a, index, "announce", why);
+    return told(err, a, index, "announce", "RAW", why);
 }

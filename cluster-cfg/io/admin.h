@@ -30,15 +30,15 @@
  *                "serving": whether a primary serves, as far as this node can know, null when it
  *                cannot; "no_primary_ms": for how long none has been known, null otherwise.
  *                "service_address": "here" is null when nicd has said nothing lately; "interface"
- *                has it, "" when it is not here; "why" it cannot be here, "" when it can
- *   "events":    {"oldest", "newest", "unwritten", "unreadable", "reports_refused"}
- *   "heartbeats_refused": datagrams and reports that heartbeatd refused since it started
- *   "certificate": {"from_s", "until_s"}: Unix times between which the node's certificate holds
- *   "alarms":    [{"code", "text", "group" (if of one)}]
- *   "processes_age_ms", "peers_age_ms": since the last report, null without one
- * latency:  "groups": [{"group", "age_ms" (null: nothing was told yet), "instance",
- *                "counters": {name: count}, "gauges": {name: figure}, "stages": [{"stage",
- * "meaning", "count", "sum_ns", "max_ns", "p50_ns", "p90_ns", "p99_ns", "p999_ns", "buckets":
+ *                has it, "" when it is not here; "why" it cannot be here, or is not announced; ""
+ * when it can, and is "events":    {"oldest", "newest", "unwritten", "unreadable",
+ * "reports_refused"} "heartbeats_refused": datagrams and reports that heartbeatd refused since it
+ * started "certificate": {"from_s", "until_s"}: Unix times between which the node's certificate
+ * holds "alarms":    [{"code", "text", "group" (if of one)}] "processes_age_ms", "peers_age_ms":
+ * since the last report, null without one latency:  "groups": [{"group", "age_ms" (null: nothing
+ * was told yet), "instance", "counters": {name: count}, "gauges": {name: figure}, "stages":
+ * [{"stage", "meaning", "count", "sum_ns", "max_ns", "p50_ns", "p90_ns", "p99_ns", "p999_ns",
+ * "buckets":
  * [[most ns, count]]}]}] for each group with a replica here, since that one started: counters of
  *           REPORT_COUNTER_LIST, gauges of REPORT_GAUGE_LIST, stages of REPORT_STAGE_LIST. Of
  * "buckets" those that are not empty; the last one's bound may be null. A quantile is at most a

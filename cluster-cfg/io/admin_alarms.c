@@ -195,15 +195,23 @@ static void add_group(const struct admin_state *s, const struct cfg_group *g, st
 static void add_address(const struct admin_state *s, const struct cfg_group *g, struct ts_mono now,
                         json_t *alarms)
 {
-    char text[128 + 2 * CFG_NAME_MAX + sizeof(s->address[0].report.why)];
+    char text[128 + 2 * CFG_NAME_MAX + REPORT_INTERFACE_MAX + sizeof(s->address[0].report.why)];
     const struct report_address *r = admin_address_of(s, g->id, now);
-    if (r != NULL && r->why[0] != '\0') {
+    if (r == NULL || r->why[0] == '\0') {
+        return;
+    }
+    if (r->interface[0] != '\0') {
+        (void)snprintf(text, sizeof(text),
+                       "%s has the service address of %s on %s, but clients that knew its former "
+                       "owner find it late: %s",
+                       s->self->name, g->name, r->interface, r->why);
+    } else {
         (void)snprintf(text, sizeof(text),
                        "%s cannot have the service address of %s, clients reach it at its own "
                        "addresses only: %s",
                        s->self->name, g->name, r->why);
-        add(alarms, "service-address", g->name, text);
     }
+    add(alarms, "service-address", g->name, text);
 }
 
 /* The text bears no name of this node, so that what several nodes say is shown as one alarm. */

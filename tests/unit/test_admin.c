@@ -214,8 +214,11 @@ static void test_service_address_is_told(void **state)
     assert_non_null(
         strstr(text, "\ntwinstep_service_address{group=\"kv\",address=\"192.0.2.9\"} 1\n"));
     free(text);
-    f->state.address[1].report.interface[0] = '\0';
     memcpy(f->state.address[1].report.why, "no right", 9);
+    assert_alarm(f, "service-address",
+                 "nic1 has the service address of kv on eth0, but clients that knew its former "
+                 "owner find it late: no right");
+    f->state.address[1].report.interface[0] = '\0';
     assert_alarm(f, "service-address",
                  "nic1 cannot have the service address of kv, clients reach it at its own "
                  "addresses only: no right");

@@ -9,6 +9,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <ifaddrs.h>
+#include <linux/capability.h>
 #include <net/if.h>
 #include <pthread.h>
 #include <sched.h>
@@ -19,11 +20,13 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "cluster-cfg/report.h"
 #include "daemon/netlink.h"
 #include "daemon/service_address_io.h"
+#include "lab/exec.h"
 #include "net/loop.h"
 #include "net/unix_dgram.h"
 
@@ -344,12 +347,92 @@ static void test_clients_are_told_once_the_address_is_here(void **state)
     close_node(&o);
 }
 
+/* ---- what is told of it ---- */
+
+/* Takes CAP_NET_RAW away from this thread, or gives it back. */
+static void set_raw(bool allowed)
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2];
+    assert_int_equal(syscall(SYS_capget, &head, data), 0);
+    data[0].effective &= ~(1U << CAP_NET_RAW);
+    data[0].effective |= allowed ? 1U << CAP_NET_RAW : 0;
+    assert_int_equal(syscall(SYS_capset, &head, data), 0);
+}
+
+static struct report_address heard;
+
+static void on_report(void *arg, struct ts_bytes datagram)
+{
+    (void)arg;
+    assert_int_equal(report_address_decode(&heard, datagram), TS_OK);
+}
+
+/* cluster-cfgd, as far as it hears of addresses. */
+static void open_listener(struct node *o, struct net_dgram *cfgd)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "%s/run/cfgd.sock", o->dir);
+    memset(&heard, 0, sizeof(heard));
+    assert_int_equal(net_dgram_open(cfgd, &o->loop, path, on_report, NULL), TS_OK);
+}
+
+/* Runs `ip` with these words; whether it did it. */
+static bool run_ip(const char *words)
+{
+    char command[128];
+    char said[512];
+    struct ts_why why;
+    snprintf(command, sizeof(command), "ip %s", words);
+    const char *argv[] = {"sh", "-c", command, NULL};
+    return lab_exec(argv, NULL, said, sizeof(said), &why) == TS_OK;
+}
+
+static void give_up_the_address(struct node *o)
+{
+    say(&o->replica, o->socket_path, false);
+    run_for(&o->loop, 50);
+    assert_string_equal(heard.interface, "");
+}
+
+/* Goal: an address that is here and was not announced is told as both, with the right that lacks.
+ */
+static void test_address_that_is_not_announced_is_told(void **state)
+{
+    (void)state;
+    static struct node o;
+    struct net_dgram cfgd;
+    if (!inside || !run_ip("link add veth1 type veth peer name veth2")) {
+        skip();
+    }
+    assert_true(run_ip("link set veth1 up"));
+    assert_true(run_ip("link set veth2 up"));
+    assert_true(run_ip("addr add 10.1.0.1/16 dev veth1"));
+    open_node(&o);
+    open_listener(&o, &cfgd);
+    set_raw(false);
+    say(&o.replica, o.socket_path, true);
+    run_for(&o.loop, 50);
+    assert_string_equal(heard.interface, "veth1");
+    assert_non_null(strstr(heard.why, "cannot announce 10.1.0.100 on veth1: nicd lacks the right "
+                                      "(CAP_NET_RAW)"));
+    set_raw(true);
+    run_for(&o.loop, 2200);
+    assert_string_equal(heard.interface, "veth1");
+    assert_string_equal(heard.why, "");
+    give_up_the_address(&o);
+    net_dgram_close(&cfgd);
+    close_node(&o);
+    assert_true(run_ip("link del veth1"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_find_while_addresses_change),
         cmocka_unit_test(test_own_address_survives_the_service_address),
         cmocka_unit_test(test_clients_are_told_once_the_address_is_here),
+        cmocka_unit_test(test_address_that_is_not_announced_is_told),
     };
     enter();
     return cmocka_run_group_tests(tests, NULL, NULL);
