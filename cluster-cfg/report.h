@@ -379,8 +379,9 @@ struct report_address {
     struct ts_nic_id nic;
     struct ts_group_id group;
     char interface[REPORT_INTERFACE_MAX]; /* that has it; "": it is not here */
-    char why[160]; /* why it cannot be here, or, when it is, why the network was not told of
-       it; "": it can, it was. Printable ASCII */
+    /* Why it cannot be here, or, when it is, why clients may not find it there; "": it can, they
+     * do. Printable ASCII. */
+    char why[160];
 };
 
 /* The operator wants a snapshot of a state in which this entry was executed, or a later one. It is

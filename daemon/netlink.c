@@ -127,11 +127,23 @@ static int talk(struct netlink *n, const struct nlmsghdr *h, mnl_cb_t told, void
 
 /* ---- finding the interface ---- */
 
+/* How well an interface fits: what stands first counts most. */
+enum {
+    FITS = 1,
+    FITS_AS_BEFORE = 2,       /* it is the one that had it */
+    FITS_EXACTLY = 4,         /* its own address is of the very network, not of a part or more */
+    FITS_RUNNING = 8,         /* it is up, and has a link */
+    FITS_BEYOND_MACHINE = 16, /* it is not the loopback with an address for this machine alone */
+};
+
 struct search {
     const struct netlink_address *wanted;
     unsigned preferred; /* interface */
-    unsigned here;      /* the one that is being looked at */
-    unsigned index;     /* 0: not found */
+    int ioctls;         /* socket for ioctl */
+    unsigned here;      /* the one that is being looked at, … */
+    unsigned prefix;    /* … and that of its address */
+    unsigned fits;      /* of the best one; 0: not found */
+    unsigned index;     /* that one */
 };
 
 static bool same_network(const struct netlink_address *a, const uint8_t *other)
@@ -141,6 +153,20 @@ static bool same_network(const struct netlink_address *a, const uint8_t *other)
     uint8_t mask = (uint8_t)(0xff00U >> rest);
     return memcmp(a->bytes, other, whole) == 0 &&
            (rest == 0 || ((a->bytes[whole] ^ other[whole]) & mask) == 0);
+}
+
+/* How well the interface that is being looked at fits, with its address of this network. */
+static unsigned how_well(const struct search *s)
+{
+    struct ifreq r = {0};
+    bool known =
+        if_indextoname(s->here, r.ifr_name) != NULL && ioctl(s->ioctls, SIOCGIFFLAGS, &r) == 0;
+    unsigned flags = known ? (unsigned short)r.ifr_flags : 0;
+    bool runs = (flags & IFF_UP) != 0 && (flags & IFF_RUNNING) != 0;
+    bool alone = (flags & IFF_LOOPBACK) != 0 && s->prefix == 8 * size_of(s->wanted);
+    return FITS | (s->here == s->preferred ? (unsigned)FITS_AS_BEFORE : 0) |
+           (s->prefix == s->wanted->prefix ? (unsigned)FITS_EXACTLY : 0) |
+           (runs ? (unsigned)FITS_RUNNING : 0) | (alone ? 0 : (unsigned)FITS_BEYOND_MACHINE);
 }
 
 static int on_attribute(const struct nlattr *attr, void *arg)
@@ -153,7 +179,9 @@ static int on_attribute(const struct nlattr *attr, void *arg)
     if (own && mnl_attr_get_payload_len(attr) == len) {
         const uint8_t *bytes = mnl_attr_get_payload(attr);
         bool itself = memcmp(bytes, s->wanted->bytes, len) == 0;
-        s->index = !itself && same_network(s->wanted, bytes) ? s->here : s->index;
+        unsigned fits = itself || !same_network(s->wanted, bytes) ? 0 : how_well(s);
+        s->index = fits > s->fits ? s->here : s->index;
+        s->fits = fits > s->fits ? fits : s->fits;
     }
     return MNL_CB_OK;
 }
@@ -163,26 +191,54 @@ static int on_address(const struct nlmsghdr *h, void *arg)
     struct search *s = arg;
     const struct ifaddrmsg *m = mnl_nlmsg_get_payload(h);
     s->here = m->ifa_index;
-    bool looks = m->ifa_family == s->wanted->family && (s->index == 0 || s->here == s->preferred);
+    s->prefix = m->ifa_prefixlen;
+    bool looks = m->ifa_family == s->wanted->family;
     return looks ? mnl_attr_parse(h, sizeof(*m), on_attribute, s) : MNL_CB_OK;
+}
+
+/* What is wrong with the best that there is. */
+static void tell_faults(const struct search *s, struct ts_why *why)
+{
+    char text[INET6_ADDRSTRLEN];
+    char name[IF_NAMESIZE] = "?";
+    (void)if_indextoname(s->index, name);
+    (void)inet_ntop(s->wanted->family, s->wanted->bytes, text, sizeof(text));
+    if ((s->fits & FITS_BEYOND_MACHINE) == 0) {
+        (void)!ts_why(why, TS_ERR_NOT_FOUND,
+                      "%s has the only address in the network of %s/%u, and that is for this "
+                      "machine alone: give one to the interface that clients come by",
+                      name, text, (unsigned)s->wanted->prefix);
+    } else if ((s->fits & FITS_RUNNING) == 0) {
+        (void)!ts_why(why, TS_ERR_NOT_FOUND,
+                      "%s is down, or has no link, and no other interface has an address in the "
+                      "network of %s/%u",
+                      name, text, (unsigned)s->wanted->prefix);
+    }
 }
 
 enum ts_err netlink_find(struct netlink *n, const struct netlink_address *a, unsigned *index,
                          struct ts_why *why)
 {
     struct search s = {.wanted = a, .preferred = *index};
+    char text[INET6_ADDRSTRLEN];
     int err = EINTR;
+    why->text[0] = '\0';
+    s.ioctls = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (s.ioctls < 0) {
+        return ts_why_sys(why, errno, "cannot ask for the interfaces' state");
+    }
     for (int i = 0; i < TORN_TRIES && err == EINTR; i++) {
         struct nlmsghdr *h = begin(n, RTM_GETADDR, NLM_F_DUMP);
         struct ifaddrmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
         m->ifa_family = (uint8_t)a->family;
         err = talk(n, h, on_address, &s);
-        err = s.index != 0 ? 0 : err;
     }
+    (void)close(s.ioctls);
+    /* Of a torn list the one that was before may be missing, but not that one alone each time. */
+    err = err == EINTR && s.index != 0 ? 0 : err;
     if (err != 0) {
         return ts_why_sys(why, err, "cannot list the interfaces' addresses");
     }
-    char text[INET6_ADDRSTRLEN];
     if (s.index == 0) {
         (void)inet_ntop(a->family, a->bytes, text, sizeof(text));
         return ts_why(why, TS_ERR_NOT_FOUND,
@@ -191,6 +247,7 @@ enum ts_err netlink_find(struct netlink *n, const struct netlink_address *a, uns
                       text, (unsigned)a->prefix);
     }
     *index = s.index;
+    tell_faults(&s, why);
     return TS_OK;
 }
 

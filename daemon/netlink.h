@@ -27,8 +27,11 @@ struct netlink;
 /* TS_ERR_SYSTEM, TS_ERR_NOMEM. The caller closes it. */
 enum ts_err netlink_open(struct netlink **out, struct ts_why *why) TS_MUST_USE;
 void netlink_close(struct netlink *n);
-/* The interface that has another address of the same network; of several the one that *index is
- * already, or else the first. TS_ERR_NOT_FOUND: none has; *index is as it was then. */
+/* The interface that has another address of the same network. Of several one that runs, then one
+ * whose own network is that very one, then the one that *index is already, or else the first; the
+ * loopback with an address for this machine alone only when there is no other. TS_ERR_NOT_FOUND:
+ * none has; *index is as it was then. With TS_OK `why` says what is wrong with the best, "" if
+ * nothing is. */
 enum ts_err netlink_find(struct netlink *n, const struct netlink_address *a, unsigned *index,
                          struct ts_why *why) TS_MUST_USE;
 /* Gives the address to the interface for so many seconds, or again. TS_ERR_REFUSED: no right. */

@@ -78,6 +78,7 @@ static enum ts_err settle(struct service_address_io *s, struct kept_address *k, 
     struct ts_why ignored;
     enum ts_err err = netlink_find(s->netlink, &k->address, &index, why);
     if (err != TS_OK && err != TS_ERR_NOT_FOUND && before != 0) {
+        why->text[0] = '\0';
         return TS_OK; /* not known: it stays */
     }
     k->index = err == TS_OK ? index : 0;
@@ -105,6 +106,22 @@ static void look_after_untold(struct kept_address *k)
     }
 }
 
+/* Here it is, told or not: it must be removed again. `why` has what is wrong with the interface,
+ * and gets, if nothing is, why the network is not told. */
+static void announce(struct service_address_io *s, const struct kept_address *k, struct ts_why *why)
+{
+    struct ts_why failed = {{0}};
+    if (netlink_announce(&k->address, k->index, &failed) != TS_OK && why->text[0] == '\0') {
+        *why = failed;
+    }
+    if (why->text[0] != '\0') {
+        (void)net_log_limited(s->log, NET_LOG_WARNING, "announce",
+                              "the service address of group %s is here, and the network is not "
+                              "told: %s; clients that knew the former owner reach it late",
+                              k->group->name, why->text);
+    }
+}
+
 static void take(struct service_address_io *s, int i, bool is_new)
 {
     struct kept_address *k = &s->kept[i];
@@ -113,7 +130,6 @@ static void take(struct service_address_io *s, int i, bool is_new)
     unsigned before = k->index;
     enum ts_err err = settle(s, k, &why);
     if (err == TS_OK) {
-        why.text[0] = '\0';
         err = netlink_add(s->netlink, &k->address, k->index, seconds, &why);
     }
     if (err != TS_OK) {
@@ -124,13 +140,7 @@ static void take(struct service_address_io *s, int i, bool is_new)
                               k->group->name, why.text);
     } else {
         k->refused.text[0] = '\0';
-    }
-    /* Here it is, told or not: it must be removed again. */
-    if (err == TS_OK && netlink_announce(&k->address, k->index, &why) != TS_OK) {
-        (void)net_log_limited(s->log, NET_LOG_WARNING, "announce",
-                              "the service address of group %s is here, and the network is not "
-                              "told: %s; clients that knew the former owner reach it late",
-                              k->group->name, why.text);
+        announce(s, k, &why);
     }
     k->why = why;
     look_after_untold(k);
@@ -202,7 +212,7 @@ static void look(struct service_address_io *s, int i)
     struct ts_why why = {{0}};
     unsigned index = 0;
     bool found = netlink_find(s->netlink, &k->address, &index, &why) == TS_OK;
-    k->why = found ? k->refused : why;
+    k->why = found && k->refused.text[0] != '\0' ? k->refused : why;
 }
 
 /* Once for all that came in many parts. */

@@ -202,8 +202,8 @@ static void add_address(const struct admin_state *s, const struct cfg_group *g, 
     }
     if (r->interface[0] != '\0') {
         (void)snprintf(text, sizeof(text),
-                       "%s has the service address of %s on %s, but clients that knew its former "
-                       "owner find it late: %s",
+                       "%s has the service address of %s on %s, but clients may not find it there: "
+                       "%s",
                        s->self->name, g->name, r->interface, r->why);
     } else {
         (void)snprintf(text, sizeof(text),

@@ -216,8 +216,8 @@ static void test_service_address_is_told(void **state)
     free(text);
     memcpy(f->state.address[1].report.why, "no right", 9);
     assert_alarm(f, "service-address",
-                 "nic1 has the service address of kv on eth0, but clients that knew its former "
-                 "owner find it late: no right");
+                 "nic1 has the service address of kv on eth0, but clients may not find it "
+                 "there: no right");
     f->state.address[1].report.interface[0] = '\0';
     assert_alarm(f, "service-address",
                  "nic1 cannot have the service address of kv, clients reach it at its own "

@@ -426,6 +426,91 @@ static void test_address_that_is_not_announced_is_told(void **state)
     assert_true(run_ip("link del veth1"));
 }
 
+/* The interface where the service address would be; `before` is where it was. */
+static const char *found(struct netlink *n, unsigned before, struct ts_why *why)
+{
+    static char name[IF_NAMESIZE];
+    struct netlink_address a = netlink_address_of("10.1.0.100", 16);
+    unsigned index = before;
+    why->text[0] = '\0';
+    if (netlink_find(n, &a, &index, why) != TS_OK) {
+        return NULL;
+    }
+    return if_indextoname(index, name);
+}
+
+/* Goal: of several interfaces that fit, one that runs is taken, then one with the very network,
+ * then the one that it was; one that does not run, or is the loopback with a host's address, only
+ * when there is no other, and then it is told what is wrong with it. */
+static void test_interface_that_runs_is_preferred(void **state)
+{
+    (void)state;
+    struct netlink *n = netlink();
+    struct ts_why why;
+    if (!inside || !run_ip("link add veth1 type veth peer name veth2") ||
+        !run_ip("link add veth3 type veth peer name veth4")) {
+        netlink_close(n);
+        skip();
+    }
+    add(n, "10.1.0.9", 32);
+    assert_string_equal(found(n, 0, &why), "lo");
+    assert_non_null(strstr(why.text, "lo has the only address in the network of 10.1.0.100/16, and "
+                                     "that is for this machine alone"));
+    assert_true(run_ip("addr add 10.1.0.1/16 dev veth1"));
+    assert_string_equal(found(n, LOOPBACK, &why), "veth1");
+    assert_non_null(strstr(why.text, "veth1 is down"));
+    assert_true(run_ip("link set veth1 up"));
+    assert_string_equal(found(n, 0, &why), "veth1");
+    assert_non_null(strstr(why.text, "veth1 is down, or has no link"));
+    assert_true(run_ip("addr add 10.1.0.2/24 dev veth3"));
+    assert_true(run_ip("link set veth3 up"));
+    assert_true(run_ip("link set veth4 up"));
+    assert_string_equal(found(n, if_nametoindex("veth1"), &why), "veth3");
+    assert_string_equal(why.text, "");
+    assert_true(run_ip("link set veth2 up"));
+    assert_string_equal(found(n, if_nametoindex("veth3"), &why), "veth1");
+    assert_string_equal(why.text, "");
+    assert_true(run_ip("addr add 10.1.0.3/16 dev veth3"));
+    assert_string_equal(found(n, if_nametoindex("veth3"), &why), "veth3");
+    assert_string_equal(found(n, if_nametoindex("veth1"), &why), "veth1");
+    take_away(n, "10.1.0.9", 32);
+    assert_true(run_ip("link del veth1"));
+    assert_true(run_ip("link del veth3"));
+    assert_null(found(n, 0, &why));
+    netlink_close(n);
+}
+
+/* Goal: nobody is told that all is well while the interface is down; the address stays there, for
+ * the link may be gone for a moment only. */
+static void test_interface_that_is_down_is_told(void **state)
+{
+    (void)state;
+    static struct node o;
+    struct net_dgram cfgd;
+    if (!inside || !run_ip("link add veth1 type veth peer name veth2")) {
+        skip();
+    }
+    assert_true(run_ip("link set veth1 up"));
+    assert_true(run_ip("addr add 10.1.0.1/16 dev veth1"));
+    open_node(&o);
+    open_listener(&o, &cfgd);
+    run_for(&o.loop, 1200);
+    assert_string_equal(heard.interface, "");
+    assert_non_null(strstr(heard.why, "veth1 is down, or has no link"));
+    say(&o.replica, o.socket_path, true);
+    run_for(&o.loop, 50);
+    assert_string_equal(heard.interface, "veth1");
+    assert_non_null(strstr(heard.why, "veth1"));
+    assert_true(run_ip("link set veth2 up"));
+    run_for(&o.loop, 2200);
+    assert_string_equal(heard.interface, "veth1");
+    assert_string_equal(heard.why, "");
+    give_up_the_address(&o);
+    net_dgram_close(&cfgd);
+    close_node(&o);
+    assert_true(run_ip("link del veth1"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -433,6 +518,8 @@ int main(void)
         cmocka_unit_test(test_own_address_survives_the_service_address),
         cmocka_unit_test(test_clients_are_told_once_the_address_is_here),
         cmocka_unit_test(test_address_that_is_not_announced_is_told),
+        cmocka_unit_test(test_interface_that_runs_is_preferred),
+        cmocka_unit_test(test_interface_that_is_down_is_told),
     };
     enter();
     return cmocka_run_group_tests(tests, NULL, NULL);
