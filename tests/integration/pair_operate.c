@@ -204,7 +204,7 @@ static void expect_soon(unsigned nic, const char *line, const char *words)
 }
 
 /* Goal: a cluster that is restored has what the backup has and nothing else, in an epoch above; an
- * old voter with a valid certificate learns the new register, an old replica is left out. */
+ * old voter with a valid certificate does not count, and says so, an old replica is left out. */
 static void test_backup_is_restored_and_old_disks_are_left_out(void **state)
 {
     (void)state;
@@ -227,9 +227,11 @@ static void test_backup_is_restored_and_old_disks_are_left_out(void **state)
            "not an empty directory");
     expect(0, "$T down --dir $RUN", "ended");
     expect(0, "$T restore kv $NEW.kv --config $RUN/cluster.yaml --dir $NEW", "goes on in epoch 1");
-    expect(0, "rm -r $NEW/arb1/voter && cp -a $RUN/arb1/voter $NEW/arb1/voter && $T up --dir $NEW",
-           "primary nic1, in sync nic1 nic2");
-    expect(0, "redis-cli -h $H MGET keep lost; redis-cli -h $H SET new yes", "yes\n\nOK");
+    expect(0,
+           "rm -r $NEW/arb1/voter && cp -a $RUN/arb1/voter $NEW/arb1/voter && "
+           "($T up --timeout 5 --dir $NEW 2>&1 || :)",
+           "the voter of arb1 is replaced");
+    expect_soon(0, "redis-cli -h $H MGET keep lost; redis-cli -h $H SET new yes", "yes\n\nOK");
     expect(0, "$T status --dir $NEW | grep -E 'epoch [1-9][0-9]{15}'", "epoch ");
     expect(0,
            "$T down --dir $NEW --nic nic2 && mv $NEW/nic2/groups/kv $NEW/aside && "
