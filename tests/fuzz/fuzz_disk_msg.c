@@ -8,7 +8,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    for (uint8_t type = DISK_MSG_ROOM; type <= DISK_MSG_GIVE; type++) {
+    for (int each = DISK_MSG_ROOM; each <= DISK_MSG_GIVE; each++) {
+        uint8_t type = (uint8_t)each;
         struct disk_msg m;
         if (disk_msg_decode(&m, type, (struct ts_bytes){data, size}) != TS_OK) {
             continue;

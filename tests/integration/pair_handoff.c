@@ -204,6 +204,7 @@ static struct kv_replies ask(int fd, const char *line, size_t replies)
     struct kv_replies r = {0};
     kv_send(fd, line, strlen(line));
     assert_true(kv_receive_replies(fd, &r, replies));
+    assert_non_null(r.data);
     return r;
 }
 

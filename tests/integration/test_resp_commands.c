@@ -1,4 +1,5 @@
 /* COMMAND beside a real redis-server's: what is said of a command is what Redis says of its own. */
+#include "base/assert.h"
 #include "tests/integration/kv_process.h"
 
 static char address[32];
@@ -36,6 +37,7 @@ static struct kv_replies ask(int fd, const char *line)
     int n = snprintf(text, sizeof(text), "%s\r\n", line);
     kv_send(fd, text, (size_t)n);
     assert_true(kv_receive_replies(fd, &r, 1));
+    ts_assert(r.data != NULL);
     return r;
 }
 

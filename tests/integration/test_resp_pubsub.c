@@ -50,11 +50,11 @@ static const struct script scripts[] = {
       "B:PUBLISH a x", "A:SUBSCRIBE a\r\nUNSUBSCRIBE a\r\nSET k 5\r\nSUBSCRIBE a\r\nPSUBSCRIBE ?",
       "B:PUBLISH a y"}},
     /* Within a transaction they happen when EXEC does. */
-    {{"A:MULTI\r\nSUBSCRIBE a b\r\nPUBLISH a hi\r\nPING\r\nPING x\r\nSET k 1\r\nINCR k\r\n"
-      "UNSUBSCRIBE b\r\nPUBLISH b no\r\nEXEC\r\nGET k\r\nMULTI\r\nEXEC",
+    {{("A:MULTI\r\nSUBSCRIBE a b\r\nPUBLISH a hi\r\nPING\r\nPING x\r\nSET k 1\r\nINCR k\r\n"
+       "UNSUBSCRIBE b\r\nPUBLISH b no\r\nEXEC\r\nGET k\r\nMULTI\r\nEXEC"),
       "B:PUBLISH a z", "B:PUBLISH b z", "A:UNSUBSCRIBE", "A:GET k",
-      "A:MULTI\r\nPSUBSCRIBE x* y*\r\nPUBLISH xa m\r\nPUBSUB NUMPAT\r\nPUNSUBSCRIBE\r\n"
-      "GET nosuch\r\nPUBSUB CHANNELS\r\nUNSUBSCRIBE\r\nEXEC\r\nGET k",
+      ("A:MULTI\r\nPSUBSCRIBE x* y*\r\nPUBLISH xa m\r\nPUBSUB NUMPAT\r\nPUNSUBSCRIBE\r\n"
+       "GET nosuch\r\nPUBSUB CHANNELS\r\nUNSUBSCRIBE\r\nEXEC\r\nGET k"),
       "A:MULTI\r\nMGET k nosuch\r\nSUBSCRIBE z\r\nDISCARD\r\nPUBLISH z x",
       "A:MULTI\r\nSUBSCRIBE\r\nSUBSCRIBE z\r\nEXEC\r\nPUBLISH z x",
       "A:MULTI\r\nSUBSCRIBE z\r\nRESET", "A:PUBLISH z x"}},
@@ -63,8 +63,8 @@ static const struct script scripts[] = {
       "A:SET k 7\r\nMULTI\r\nPUBLISH a 1\r\nINCR k\r\nPUBLISH a 2\r\nEXEC\r\nGET k\r\nTTL k",
       "B:PING"}},
     {{"A:MULTI\r\nCLIENT SETNAME me\r\nCLIENT FOO\r\nEXEC", "A:CLIENT GETNAME",
-      "A:MULTI\r\nCLIENT SETNAME me\r\nCLIENT GETNAME\r\nCLIENT KILL ADDR 1.2.3.4:5\r\n"
-      "CLIENT UNBLOCK 99999\r\nCLIENT KILL ID\r\nCLIENT SETNAME a b\r\nEXEC",
+      ("A:MULTI\r\nCLIENT SETNAME me\r\nCLIENT GETNAME\r\nCLIENT KILL ADDR 1.2.3.4:5\r\n"
+       "CLIENT UNBLOCK 99999\r\nCLIENT KILL ID\r\nCLIENT SETNAME a b\r\nEXEC"),
       "A:MULTI\r\nCLIENT SETNAME you\r\nCLIENT KILL ID x\r\nEXEC", "A:CLIENT GETNAME"}},
 };
 

@@ -136,6 +136,7 @@ static bool is_zero(const uint8_t *data, size_t len)
 
 static const uint8_t *sector_of(const struct sim_file *f, uint32_t number)
 {
+    ts_assert(f->cell != NULL);
     return f->cell[number].filled ? f->bytes + (size_t)number * SIM_SECTOR : zeros;
 }
 
