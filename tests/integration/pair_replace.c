@@ -21,7 +21,7 @@
 #define WAIT_MS 60000
 
 struct fixture fixture = {.name = "replace"};
-static char said[16 * 1024];
+static char said[1024 * 1024]; /* all events of a few nodes, too */
 static struct lab_load *load;
 static unsigned lost; /* index of the NIC */
 

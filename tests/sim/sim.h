@@ -154,6 +154,8 @@ struct sim_stats {
     uint64_t snapshots_loaded; /* … and loaded at a start; … */
     uint64_t starts_behind;    /* … starts with a log that begins behind one */
     uint64_t installed;        /* snapshots of another replica */
+    uint64_t joining;          /* looks at a voter that told that it joins, … */
+    uint64_t replaced;         /* … or that another disk has its place */
     uint64_t scrubs;           /* passes through a disk, … */
     uint64_t scrub_found;      /* … and damaged places that they found; … */
     uint64_t repaired;         /* … of these were mended, … */

@@ -68,6 +68,8 @@ void sim_totals_add(struct sim_totals *t, const struct sim_stats *s, uint64_t se
     to->whole_again += s->whole_again;
     to->sessions += s->sessions;
     to->resumed += s->resumed;
+    to->joining += s->joining;
+    to->replaced += s->replaced;
     to->ended += s->ended;
     to->resent += s->resent;
     to->recovered += s->recovered;
@@ -318,6 +320,8 @@ static void json_counts(const struct sim_totals *t, double took)
         {"whole_again", s->whole_again},
         {"sessions", s->sessions},
         {"sessions_resumed", s->resumed},
+        {"voters_seen_joining", s->joining},
+        {"voters_seen_replaced", s->replaced},
         {"sessions_ended", s->ended},
         {"sessions_writes_resent", s->resent},
         {"sessions_writes_recovered", s->recovered},

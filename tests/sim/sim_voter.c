@@ -279,6 +279,8 @@ void sim_voter_event(struct sim *s, struct sim_event *ev)
         break;
     case SIM_EV_WATCH:
         sim_voter_links(s, ev->node, SIM_CFGD, link_told);
+        s->stats.joining += c->core != NULL && voter_is_joining(c->core);
+        s->stats.replaced += c->core != NULL && voter_is_replaced(c->core);
         plan_watch(s, ev->node);
         break;
     case SIM_EV_TICK:
