@@ -43,7 +43,7 @@ enum sim_event_kind {
     SIM_EV_FAULT_END,
     SIM_EV_FAULT_POINT, /* what a fault waited for has come */
     SIM_EV_HEAL,
-    SIM_EV_OPERATOR, /* looks after the disk of a NIC */
+    SIM_EV_OPERATOR, /* looks after the disk of a NIC; a SIM_CFGD: of its voter */
     SIM_EV_KINDS
 };
 

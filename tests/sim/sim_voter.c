@@ -262,6 +262,23 @@ static void follow(struct sim *s, int node)
     sim_proc_tick_at(s, node, SIM_CFGD, voter_perform_deadline(&c->p));
 }
 
+/* What its node tells people; after the faults somebody looks after it. */
+static void tell_operator(struct sim *s, int node)
+{
+    const struct sim_cfgd *c = cfgd_of(s, node);
+    if (c->core == NULL) {
+        return;
+    }
+    bool replaced = voter_is_replaced(c->core);
+    s->stats.joining += voter_is_joining(c->core);
+    s->stats.replaced += replaced;
+    if (s->healed && (replaced || voter_is_misplaced(c->core))) {
+        sim_push(s,
+                 &(struct sim_event){
+                     .kind = SIM_EV_OPERATOR, .at = s->now, .node = (uint8_t)node, .a = SIM_CFGD});
+    }
+}
+
 void sim_voter_event(struct sim *s, struct sim_event *ev)
 {
     struct sim_process *p = &s->node[ev->node].proc[SIM_CFGD];
@@ -279,8 +296,7 @@ void sim_voter_event(struct sim *s, struct sim_event *ev)
         break;
     case SIM_EV_WATCH:
         sim_voter_links(s, ev->node, SIM_CFGD, link_told);
-        s->stats.joining += c->core != NULL && voter_is_joining(c->core);
-        s->stats.replaced += c->core != NULL && voter_is_replaced(c->core);
+        tell_operator(s, ev->node);
         plan_watch(s, ev->node);
         break;
     case SIM_EV_TICK:

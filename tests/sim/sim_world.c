@@ -193,7 +193,7 @@ static void dispatch_world(struct sim *s, struct sim_event *ev)
     } else if (ev->kind == SIM_EV_POWER_ON) {
         sim_nic_power_on(s, ev->node);
     } else if (ev->kind == SIM_EV_OPERATOR) {
-        sim_replace_look(s, ev->node);
+        (ev->a == SIM_CFGD ? sim_replace_voter_look : sim_replace_look)(s, ev->node);
     } else {
         sim_fault_event(s, ev);
     }
