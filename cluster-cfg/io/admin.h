@@ -6,10 +6,12 @@
  * wants the cluster's asks every node and merges.
  *
  * Request:  {"version": 1, "cmd": "status" | "latency" | "metrics" | "events" | "handoff" |
- * "snapshot" | "version"} handoff also takes "group", "epoch" (of the primary there) and "nic" (to
- * whom; any without it) events also takes "since" (an event number, default 0) and "limit" (default
- * and at most 1000) Reply:    {"version": 1, "ok": true, …} or {"version": 1, "ok": false, "error":
- * "a sentence"}
+ *           "snapshot" | "version"}
+ *           handoff also takes "group", "epoch" (of the primary there) and "nic" (to whom; any
+ *           without it); events also takes "since" (an event number, default 0) and "limit"
+ *           (default and at most 1000)
+ * Reply:    {"version": 1, "ok": true, …} or
+ *           {"version": 1, "ok": false, "error": "a sentence"}
  *
  * version:  "release", "cluster", "node", "pid"
  * status:   "release" "cluster" "node" "id" "arbiter" "pid" "uptime_ms" "wall_us"
@@ -30,24 +32,28 @@
  *                "serving": whether a primary serves, as far as this node can know, null when it
  *                cannot; "no_primary_ms": for how long none has been known, null otherwise.
  *                "service_address": "here" is null when nicd has said nothing lately; "interface"
- *                has it, "" when it is not here; "why" it cannot be here, or is not announced; ""
- * when it can, and is "events":    {"oldest", "newest", "unwritten", "unreadable",
- * "reports_refused"} "heartbeats_refused": datagrams and reports that heartbeatd refused since it
- * started "certificate": {"from_s", "until_s"}: Unix times between which the node's certificate
- * holds "alarms":    [{"code", "text", "group" (if of one)}] "processes_age_ms", "peers_age_ms":
- * since the last report, null without one latency:  "groups": [{"group", "age_ms" (null: nothing
- * was told yet), "instance", "counters": {name: count}, "gauges": {name: figure}, "stages":
- * [{"stage", "meaning", "count", "sum_ns", "max_ns", "p50_ns", "p90_ns", "p99_ns", "p999_ns",
- * "buckets":
- * [[most ns, count]]}]}] for each group with a replica here, since that one started: counters of
+ *                has it, "" when it is not here; "why" it cannot be here, or is not announced;
+ *                "" when it can, and is
+ *   "events":    {"oldest", "newest", "unwritten", "unreadable", "reports_refused"}
+ *   "heartbeats_refused": datagrams and reports that heartbeatd refused since it started
+ *   "certificate": {"from_s", "until_s"}: Unix times between which the node's certificate holds
+ *   "alarms":    [{"code", "text", "group" (if of one)}]
+ *   "processes_age_ms", "peers_age_ms": since the last report, null without one
+ * latency:  "groups": [{"group", "age_ms" (null: nothing was told yet), "instance",
+ *                "counters": {name: count}, "gauges": {name: figure},
+ *                "stages": [{"stage", "meaning", "count", "sum_ns", "max_ns", "p50_ns", "p90_ns",
+ *                "p99_ns", "p999_ns", "buckets": [[most ns, count]]}]}]
+ *           for each group with a replica here, since that one started: counters of
  *           REPORT_COUNTER_LIST, gauges of REPORT_GAUGE_LIST, stages of REPORT_STAGE_LIST. Of
- * "buckets" those that are not empty; the last one's bound may be null. A quantile is at most a
- * quarter too long. metrics:  "text": as GET /metrics gives it (cluster-cfg/io/metrics.h) handoff:
- * the wish is on its way to the replica here, which is the group's primary by its own word; what
- * comes of it the status of the group tells (R4.5) snapshot: takes "group" and "seq": the wish for
- * a snapshot of a state in which this entry was executed is on its way to the replica here events:
- * "events": [recorder_event_json], "newest", "more": whether others follow. An event's number that
- * is not one above the last one's tells of a gap.
+ *           "buckets" those that are not empty; the last one's bound may be null. A quantile is
+ *           at most a quarter too long.
+ * metrics:  "text": as GET /metrics gives it (cluster-cfg/io/metrics.h)
+ * handoff:  the wish is on its way to the replica here, which is the group's primary by its own
+ *           word; what comes of it the status of the group tells (R4.5)
+ * snapshot: takes "group" and "seq": the wish for a snapshot of a state in which this entry was
+ *           executed is on its way to the replica here
+ * events:   "events": [recorder_event_json], "newest", "more": whether others follow. An event's
+ *           number that is not one above the last one's tells of a gap.
  *
  * Nodes, groups and programs are told by name, identities in hexadecimal text, times in the unit
  * that the key ends with. Unknown keys are to be ignored. */
