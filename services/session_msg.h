@@ -19,7 +19,8 @@
 #define SESSION_MARK 0xF5
 #define SESSION_HEAD_BYTES (2 + 3 * 8)
 #define SESSION_NAME_MAX 128
-/* In a name: behind it stands the user whose session it is, when there are users. */
+/* In a name: behind it stands the user whose session it is, when there are users. No name that a
+ * client gives has it. */
 #define SESSION_OWNER_SEPARATOR '\n'
 
 enum session_op {

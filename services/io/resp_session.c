@@ -26,13 +26,11 @@
 
 /* Bytes that RESUME's answer is taken for beforehand; mostly it is shorter. */
 #define RESUME_ESTIMATE 1024
-/* Between a client's name and its user's: no name has it. */
-#define OWNER_SEPARATOR '\n'
 #define ID_SEPARATOR '#'
 #define LOST_TEXT \
-    "NOSESSION SESSION.OPEN or SESSION.RESUME has failed on this connection, or it has logged in " \
-    "as " \
-    "another user; not executed. Give one of them again, or RESET to go on without a session"
+    "NOSESSION SESSION.OPEN or SESSION.RESUME has failed on this connection, or it has logged " \
+    "in as another user; not executed. Give one of them again, or RESET to go on without a " \
+    "session"
 #define GAP_TEXT \
     "SESSIONGAP an earlier write was refused; this one was not executed either. SESSION.NEXT n, " \
     "then send both again"
@@ -158,7 +156,7 @@ static struct ts_bytes owned_name(const struct resp_conn *c, struct ts_bytes nam
                                   char out[SESSION_NAME_MAX])
 {
     int n = snprintf(out, SESSION_NAME_MAX, "%.*s%c%s", (int)name.len, (const char *)name.data,
-                     OWNER_SEPARATOR, c->user);
+                     SESSION_OWNER_SEPARATOR, c->user);
     ts_assert(n > 0 && n < SESSION_NAME_MAX);
     return (struct ts_bytes){(const uint8_t *)out, (size_t)n};
 }

@@ -7,6 +7,7 @@
 #include "base/hash.h"
 #include "services/kv/expiry_heap.h"
 #include "services/kv/kv.h"
+#include "services/svc.h"
 
 #define BUCKETS_MIN 1024
 #define MOVE_PER_TIDY 32
@@ -104,9 +105,9 @@ struct kv_entry *kv_store_find(const struct kv_store *s, struct ts_bytes key)
  * Prefetching", ICDE 2004 (group prefetching). */
 void kv_store_expect(const struct kv_store *s, const struct ts_bytes *keys, size_t count)
 {
-    uint64_t hash[KV_EXPECT_MAX];
-    const struct kv_entry *e[KV_EXPECT_MAX];
-    ts_assert(count <= KV_EXPECT_MAX);
+    uint64_t hash[SVC_EXPECT_MAX];
+    const struct kv_entry *e[SVC_EXPECT_MAX];
+    ts_assert(count <= SVC_EXPECT_MAX);
     for (size_t i = 0; i < count; i++) {
         hash[i] = hash_key(s, KV_SPACE_KEYS, keys[i]);
         __builtin_prefetch(bucket_of(s, hash[i]));

@@ -45,9 +45,6 @@ struct kv_entry {
     uint8_t key[];
 };
 
-/* Keys that are looked up together at most. */
-#define KV_EXPECT_MAX 16
-
 struct kv_buckets {
     struct kv_entry **slots; /* owned, `count` of them, NULL when count is 0 */
     size_t count;            /* a power of two, or 0 */
@@ -99,7 +96,7 @@ void kv_store_free(struct kv_store *s);
 struct kv_entry *kv_store_find_in(const struct kv_store *s, enum kv_space space,
                                   struct ts_bytes key);
 struct kv_entry *kv_store_find(const struct kv_store *s, struct ts_bytes key);
-/* Brings what will be looked up soon nearer to the processor; at most KV_EXPECT_MAX keys. */
+/* Brings what will be looked up soon nearer to the processor; at most SVC_EXPECT_MAX keys. */
 void kv_store_expect(const struct kv_store *s, const struct ts_bytes *keys, size_t count);
 /* Creates the key, which must not exist, with an empty value and no expiry. */
 struct kv_entry *kv_store_add_in(struct kv_store *s, enum kv_space space, struct ts_bytes key);
