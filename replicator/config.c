@@ -136,6 +136,13 @@ static bool goes_on(const struct repl *c, const struct cfg_config *next, const s
            ts_instance_eq(next->proposer, c->config.proposer);
 }
 
+/* Whether the register is being asked for a later epoch than this config's. */
+static bool asks_for_later(const struct repl *c, const struct cfg_config *cfg)
+{
+    return c->op_running && c->op_kind == REPL_EF_REG_READ &&
+           ts_epoch_lt(cfg->epoch, c->asking_epoch);
+}
+
 /* Follows `cfg` from now on, whatever this replica was. */
 static void adopt(struct repl *c, const struct cfg_config *cfg, struct ts_nic_id from,
                   struct repl_effects *fx)
@@ -145,7 +152,11 @@ static void adopt(struct repl *c, const struct cfg_config *cfg, struct ts_nic_id
      * not primary any more, and has the register asked before it can be that again. */
     struct repl_peer *p = repl_peer(c, cfg->primary);
     bool tell_position = p != NULL && p->connected && !goes_on(c, cfg, p, from);
+    bool ask_again = asks_for_later(c, cfg);
     repl_reg_abandon(c, fx);
+    if (ask_again) {
+        repl_config_ask(c, c->asking_epoch);
+    }
     if (!c->config_known) {
         c->replay_of = cfg->suspect; /* what it has by now is from its disk */
     }

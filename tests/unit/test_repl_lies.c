@@ -469,6 +469,26 @@ static void test_config_spoken_of_again_is_asked_once(void **state)
     assert_non_null(strstr(w->log, "reg:0 "));
 }
 
+/* Goal: a question that ends since the next config is believed is asked again when it was about a
+ * later one: who told of that one does not say it twice. */
+static void test_config_believed_while_a_later_is_asked_for_asks_again(void **state)
+{
+    struct world *w = *state;
+    struct repl_pos end[3];
+    follow(w, 2, end);
+    struct cfg_config last = status(w).config;
+    last.epoch.v = 3;
+    say_config(w, &last);
+    assert_string_equal(w->log, "reg:0 ");
+    struct cfg_config next = last;
+    next.epoch.v = 2;
+    say_config(w, &next);
+    assert_int_equal(status(w).config.epoch.v, 2);
+    assert_non_null(strstr(w->log, "reg:0 "));
+    reg_answer(w, REPL_EV_REG_LOST, &last);
+    assert_int_equal(status(w).config.epoch.v, 3);
+}
+
 /* Goal: the next config is believed at once, and taken back when the register does not know it. The
  * primary of the decided one is followed again. */
 static void test_config_next_but_false_is_taken_back(void **state)
@@ -585,6 +605,7 @@ int main(void)
         T(test_position_within_old_batch_raises_alarm),
         T(test_config_far_ahead_asks_register),
         T(test_config_spoken_of_again_is_asked_once),
+        T(test_config_believed_while_a_later_is_asked_for_asks_again),
         T(test_config_next_but_false_is_taken_back),
         T(test_config_next_and_true_is_confirmed_once),
         T(test_config_false_to_primary_is_taken_back),
