@@ -267,8 +267,9 @@ static enum ts_err find_base(struct recovery *v, struct ts_why *why)
     char path[TS_PATH_MAX];
     struct journal_place base = {{0}, {0, 0}, {0}};
     enum ts_err err = journal_segment_path(path, v->j->dir, v->first_segment, why);
-    if (err == TS_OK) {
-        err = load_segment(v, v->first_segment, 0, JOURNAL_BLOCK, why);
+    if (err == TS_OK) { /* not the rest of the block, which nobody needs and nobody looks after */
+        err = load_segment(v, v->first_segment, JOURNAL_BASE_AT,
+                           JOURNAL_BASE_AT + JOURNAL_BASE_BYTES, why);
     }
     if (err == TS_OK) {
         err = journal_base_read(v->fd, path, v->j->info.incarnation, v->first_segment, &base, why);
