@@ -395,6 +395,10 @@ int ts_disk_unlink(const char *path)
 
 int ts_disk_exists(const char *path, bool *is_dir)
 {
+    if (strlen(path) == 2) { /* a node's folder, above its volumes: of none of them */
+        *is_dir = true;
+        return 0;
+    }
     char name[SIM_NAME_MAX];
     struct sim_volume *v = resolve(path, name);
     const struct sim_name *n = sim_names_find(&v->names, name);
