@@ -170,6 +170,9 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     if (bytes.len == 0) {
         return;
     }
+    if (c->out.cap == 0) {
+        c->out = resp_pool_take(r->server);
+    }
     if (c->out.cap - c->out.len < bytes.len) {
         resp_arena_grow(&c->out, bytes.len);
     }

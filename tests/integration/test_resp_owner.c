@@ -5,6 +5,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
+#include "services/io/resp_conn.h"
 #include "services/io/resp_server.h"
 #include "services/kv/sessions.h"
 #include "services/session.h"
@@ -685,6 +686,33 @@ static int other_hears(struct owner *o, int other, const char *text)
     return fd;
 }
 
+/* Goal: what is carried on uses the same buffers again: fresh ones for each answer took memory, and
+ * time to have it from the kernel, until the pool was full. */
+static void test_relay_takes_buffers_from_the_pool(void **state)
+{
+    struct owner *o = *state;
+    char to[64];
+    int other = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    struct sockaddr_in where = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    assert_int_equal(bind(other, (struct sockaddr *)&where, sizeof(where)), 0);
+    assert_int_equal(listen(other, 8), 0);
+    snprintf(to, sizeof(to), "127.0.0.1:%u", port_of(other));
+    int fd = client(o);
+    hand_over(o, to);
+    say(fd, "GET a\r\n");
+    int taker = other_hears(o, other, "GET a\r\n");
+    size_t kept = 0;
+    for (int i = 0; i < 50; i++) {
+        kv_send(taker, "$-1\r\n", 5);
+        expect(o, fd, "$-1\r\n");
+        kept = i == 0 ? o->server->pool_len : kept;
+    }
+    assert_true(o->server->pool_len <= kept);
+    close(fd);
+    close(taker);
+    close(other);
+}
+
 /* Goal: a write of a session is passed on only when the other one has taken the connection for that
  * session's: without that it would be executed outside of it, and again when its client resumes. */
 static void test_relay_waits_until_the_session_is_taken(void **state)
@@ -794,6 +822,7 @@ int main(void)
         OWNER_TEST(test_visitors_are_told_and_closed),
         cmocka_unit_test(test_relays_leave_descriptors_for_others),
         OWNER_TEST(test_relay_to_a_dead_nic_ends),
+        OWNER_TEST(test_relay_takes_buffers_from_the_pool),
         OWNER_TEST(test_relay_waits_until_the_session_is_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
