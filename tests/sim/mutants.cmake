@@ -300,6 +300,10 @@ endforeach()
 
 add_test(NAME sim/mutant-rules COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/sim_mutants --rules)
 set_tests_properties(sim/mutant-rules PROPERTIES LABELS sim)
+# All are run by ./check --long only: one that is broken by a change would be seen late.
+add_test(NAME sim/mutants-compile
+         COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/sim_mutants --compile ${CMAKE_C_COMPILER})
+set_tests_properties(sim/mutants-compile PROPERTIES LABELS "sim;tools" PROCESSORS 2)
 if(NOT TS_SANITIZE AND NOT TS_COVERAGE AND NOT CMAKE_CROSSCOMPILING)
     foreach(which mutants mutants-quick)
         add_test(NAME sim/build-${which}
