@@ -1,6 +1,7 @@
 /* twinstep: the operator's command. */
 #include <string.h>
 
+#include "base/io/files.h"
 #include "cli/cli.h"
 
 static const struct cli_command COMMANDS[] = {
@@ -39,6 +40,9 @@ static void print_help(FILE *out)
 
 int main(int argc, char **argv)
 {
+    if (!ts_std_fds_hold()) {
+        return CLI_FAILED; /* nobody could be told */
+    }
     struct cli cli = cli_standard();
     if (argc < 2) {
         print_help(cli.err);

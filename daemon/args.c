@@ -93,6 +93,9 @@ static int take_lock(struct daemon_start *s, const char *program)
 int daemon_start(struct daemon_start *s, const char *program, unsigned takes, int argc, char **argv)
 {
     *s = (struct daemon_start){0};
+    if (!ts_std_fds_hold()) {
+        return TS_EXIT_FAILURE;
+    }
     int status = parse(&s->args, program, takes, argc, argv);
     if (status != GO_ON) {
         return status;

@@ -305,3 +305,20 @@ enum ts_err ts_fd_sync(int fd, const char *path, struct ts_why *why)
     }
     return TS_OK;
 }
+
+bool ts_std_fds_hold(void)
+{
+    static const int MODES[] = {[STDIN_FILENO] = O_WRONLY, /* as good as closed: no EOF is read */
+                                [STDOUT_FILENO] = O_RDONLY,
+                                [STDERR_FILENO] = O_RDONLY};
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) >= 0) {
+            continue;
+        }
+        if (open("/dev/null", MODES[fd]) !=
+            fd) { /* the lowest that is free: those below are open */
+            return false;
+        }
+    }
+    return true;
+}

@@ -114,6 +114,12 @@ void ts_dir_unlock(struct ts_dir_lock *lock);
 enum ts_err ts_dir_lock_program(struct ts_dir_lock *lock, const char *dir, const char *program,
                                 struct ts_why *why) TS_MUST_USE;
 
+/* To be called first in a program: whichever of the descriptors 0, 1 and 2 is closed ("PROGRAM
+ * >&-") refers to /dev/null then, so that no file that is opened later gets its number and, with
+ * it, what is printed. Printing to it, or reading from it, fails as with a closed one (EBADF).
+ * False when /dev/null cannot be opened; the program must open nothing then. */
+bool ts_std_fds_hold(void) TS_MUST_USE;
+
 /* A random 64-bit number from the operating system, never 0: incarnations, instances, nonces. */
 uint64_t ts_random_id(void);
 

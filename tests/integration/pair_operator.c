@@ -217,6 +217,23 @@ static void test_down_several_nodes_ends_those(void **state)
     assert_true(up("", ""));
 }
 
+/* Goal: what `up` prints is not written to a file that it opened, when standard output is closed.
+ */
+static void test_up_closed_output_writes_to_no_file(void **state)
+{
+    char command[3 * TS_PATH_MAX];
+    struct ts_why why;
+    (void)state;
+    snprintf(command, sizeof(command),
+             "twinstep=%s/twinstep; cd %s; $twinstep down --dir . >/dev/null; "
+             "$twinstep up --dir . 2>/dev/null >&-; echo status $?; cat lock",
+             fixture.pair.run.bin, fixture.run);
+    const char *argv[] = {"sh", "-c", command, NULL};
+    assert_int_equal(lab_exec(argv, NULL, said, sizeof(said), &why), TS_OK);
+    expect_said("status 1\n");
+    assert_null(strstr(said, "cluster"));
+}
+
 /* Goal: logs may be deleted with their directory; a UDP port that is taken is told beforehand; an
  * arbiter by itself knows the primary from its voter's record. */
 static void test_up_after_odd_changes_starts_or_says_why(void **state)
@@ -453,6 +470,7 @@ int main(void)
         cmocka_unit_test(test_status_without_primary_says_so),
         cmocka_unit_test(test_up_other_cluster_file_is_refused_or_told),
         cmocka_unit_test(test_down_several_nodes_ends_those),
+        cmocka_unit_test(test_up_closed_output_writes_to_no_file),
         cmocka_unit_test(test_up_after_odd_changes_starts_or_says_why),
         cmocka_unit_test(test_renewed_certificate_is_taken_at_hangup),
         cmocka_unit_test(test_status_wrong_certificate_is_told),

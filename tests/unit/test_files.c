@@ -253,6 +253,43 @@ static void test_dir_lock_program_is_one_each(void **state)
     ts_dir_unlock(&b);
 }
 
+/* Opens a file with descriptors 0 to 2 closed; 0 when it has none of their numbers, nothing can be
+ * read from 0, and nothing printed to 1 and 2. */
+static int open_with_closed_standard(const char *path)
+{
+    char byte = 0;
+    for (int fd = 0; fd <= 2; fd++) {
+        (void)close(fd);
+    }
+    if (!ts_std_fds_hold()) {
+        return 1;
+    }
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    if (fd <= 2 || write(fd, "x", 1) != 1) {
+        return 2;
+    }
+    if (read(0, &byte, 1) != -1 || errno != EBADF) {
+        return 3;
+    }
+    return write(1, "y", 1) == -1 && write(2, "y", 1) == -1 && errno == EBADF ? 0 : 4;
+}
+
+/* Goal: what a program that was started with closed descriptors prints lands in none of its files.
+ */
+static void test_std_fds_hold_keeps_their_numbers_from_files(void **state)
+{
+    struct dir_fix *x = *state;
+    int status = -1;
+    assert_true(ts_std_fds_hold());
+    pid_t pid = fork();
+    if (pid == 0) {
+        _exit(open_with_closed_standard(x->path));
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -269,6 +306,7 @@ int main(void)
         T(test_dir_refuse_is_remembered),
         T(test_dir_reserve_mark_is_used_by_first),
         T(test_path_too_long_is_refused),
+        T(test_std_fds_hold_keeps_their_numbers_from_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
