@@ -406,8 +406,10 @@ static void on_start(struct voter *v, const struct voter_event *ev, struct voter
 {
     const struct reg_start *m = &ev->msg->start;
     struct voter_start *s = find_start(v, m->incarnation);
-    /* A disk belongs to one owner; a copy of it under another name gets no answer. */
-    if (!ts_nic_eq(m->owner.node, ev->from) ||
+    /* A disk belongs to one owner; a copy of it under another name gets no answer. Nobody else has
+     * this one: its own start is registered elsewhere. */
+    bool is_own = v->disk.v != 0 && ts_incarnation_eq(m->incarnation, v->disk);
+    if (!ts_nic_eq(m->owner.node, ev->from) || is_own ||
         (s != NULL && !reg_owner_eq(s->rec.owner, m->owner))) {
         reject(v, ev, fx);
         return;

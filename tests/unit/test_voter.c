@@ -205,6 +205,20 @@ static void test_voter_step_starts_full_gives_no_answer(void **state)
     assert_int_equal(f->fx.e[0].persist.record.start.start, 2);
 }
 
+/* Goal: a copy of this voter's disk in another place gets no answer from the original either: it is
+ * never confirmed by a majority. */
+static void test_voter_step_copy_of_own_disk_gets_no_answer(void **state)
+{
+    struct fixture *f = *state;
+    voter_set_disk(f->v, (struct ts_incarnation){21}, &(struct reg_places){.count = 0});
+    ready(f);
+    start(f, 21, 1);
+    assert_int_equal(f->fx.count, 1);
+    assert_int_equal(f->fx.e[0].kind, VOTER_TRACE);
+    start(f, 22, 1);
+    assert_int_equal(f->fx.e[0].kind, VOTER_PERSIST);
+}
+
 /* Goal: after a failed write nothing is answered, held replies included (R1.3). */
 static void test_voter_step_after_failed_persist_is_silent(void **state)
 {
@@ -272,6 +286,7 @@ int main(void)
         WITH_VOTER(test_voter_step_repeat_waits_for_first_write),
         WITH_VOTER(test_voter_step_persists_complete_record),
         WITH_VOTER(test_voter_step_starts_full_gives_no_answer),
+        WITH_VOTER(test_voter_step_copy_of_own_disk_gets_no_answer),
         WITH_VOTER(test_voter_step_after_failed_persist_is_silent),
         WITH_VOTER(test_voter_step_reply_is_rejected),
         cmocka_unit_test(test_voter_record_round_trip),
