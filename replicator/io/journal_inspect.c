@@ -477,6 +477,17 @@ static enum ts_err read_snapshots(struct journal_inspection *n, const char *dir,
     return err;
 }
 
+/* The first damaged one counts as damage when the log has none. One that was dropped while it was
+ * read is not in the list. */
+static void judge_snapshots(struct journal_inspection *n)
+{
+    for (size_t i = 0; i < n->snapshot_count && !n->damaged; i++) {
+        if (!n->snapshots[i].whole) {
+            damage(n, 0, 0, 0, n->snapshots[i].why.text);
+        }
+    }
+}
+
 /* The newest that is whole: a start begins with it. NULL: there is none. */
 static const struct snapshot_info *newest_whole(const struct journal_inspection *n)
 {
@@ -505,6 +516,9 @@ static enum ts_err look_once(struct journal_inspection *n, const char *dir, bool
         (newest == NULL || newest->header.mark.pos.seq.v < n->base.v)) {
         damage(n, 1, 0, 0,
                "no whole snapshot reaches to where the log begins: what comes before is lost here");
+    }
+    if (err == TS_OK) {
+        judge_snapshots(n);
     }
     *behind = w.behind || err == TS_ERR_NOT_FOUND || (n->damaged && n->holder != 0);
     return err;

@@ -225,6 +225,23 @@ static void test_log_beside_its_snapshot_is_told(void **state)
     journal_inspection_free(n);
 }
 
+/* Goal: a damaged snapshot is damage, also beside a whole one and a log that reaches back. */
+static void test_damaged_snapshot_is_told(void **state)
+{
+    struct fix *f = *state;
+    char path[TS_PATH_MAX];
+    append_closed(f, 30);
+    write_snapshot(f, 60, f->hash, false);
+    part(path, f, "snapshot-00000000000000000060");
+    disk_flip(path, 100);
+    struct journal_inspection *n = look(f);
+    assert_int_equal(n->snapshot_count, 1);
+    assert_false(n->snapshots[0].whole);
+    assert_true(n->damaged);
+    assert_non_null(strstr(n->damage_why.text, "is damaged at byte"));
+    journal_inspection_free(n);
+}
+
 struct busy {
     struct fix *f;
     atomic_bool stop;
@@ -302,6 +319,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_damaged_record_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(test_other_wrongs_are_told, setup, teardown),
         cmocka_unit_test_setup_teardown(test_log_beside_its_snapshot_is_told, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_damaged_snapshot_is_told, setup, teardown),
         cmocka_unit_test_setup_teardown(test_busy_journal_is_not_told_as_damaged, setup, teardown),
         cmocka_unit_test_setup_teardown(test_command_prints_text_and_json, setup, teardown),
     };
