@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,6 +54,16 @@ static void print_help(FILE *out)
         out);
 }
 
+/* The signals that end the command at a terminal wait until it has cleaned up: nothing is left in
+ * the directory for temporary files then. */
+static bool is_interrupted(void)
+{
+    sigset_t waiting;
+    return sigpending(&waiting) == 0 &&
+           (sigismember(&waiting, SIGINT) == 1 || sigismember(&waiting, SIGTERM) == 1 ||
+            sigismember(&waiting, SIGHUP) == 1);
+}
+
 /* A new file of the bundle, with its line in the manifest; NULL is told there, too. */
 static FILE *add(struct bundle *b, const char *what, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
@@ -66,7 +77,7 @@ static FILE *add(struct bundle *b, const char *what, const char *format, ...)
     va_start(args, format);
     (void)vsnprintf(name, sizeof(name), format, args);
     va_end(args);
-    if (ts_path(path, NULL, b->root, "%s", name) == TS_OK) {
+    if (!is_interrupted() && ts_path(path, NULL, b->root, "%s", name) == TS_OK) {
         f = fopen(path, "wxe");
     }
     (void)fprintf(b->manifest, "%-40s %s%s\n", name, what,
@@ -249,13 +260,19 @@ static void collect(struct bundle *b)
 static int pack(struct bundle *b, const char *folder, const char *name, const char *file)
 {
     char said[1024];
+    char archive[TS_PATH_MAX];
     struct ts_why why;
+    /* tar takes "-" for its standard output, and what is before a ":" for another machine. */
+    const char *local = file[0] == '/' ? file : archive;
+    if (ts_path(archive, &why, ".", "%s", file) != TS_OK) {
+        return cli_fail(b->cli, CLI_FAILED, "%s", why.text);
+    }
     int fd = open(file, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE);
     if (fd < 0) {
         return cli_fail(b->cli, CLI_FAILED, "cannot create %s: %s", file, strerror(errno));
     }
     (void)close(fd);
-    const char *argv[] = {"tar", "-czf", file, "-C", folder, name, NULL};
+    const char *argv[] = {"tar", "-czf", local, "-C", folder, name, NULL};
     if (lab_exec(argv, NULL, said, sizeof(said), &why) != TS_OK) {
         (void)unlink(file);
         return cli_fail(b->cli, CLI_FAILED, "tar could not write %s: %s", file, why.text);
@@ -302,7 +319,7 @@ static int make(struct bundle *b, const char *file)
     } else {
         collect(b);
         finish(b, b->manifest);
-        status = pack(b, folder, name, file);
+        status = is_interrupted() ? CLI_FAILED : pack(b, folder, name, file);
     }
     lab_scratch_remove(folder);
     return status;
@@ -339,7 +356,17 @@ int cli_bundle(const struct cli *cli, int argc, char **argv)
     b->cli = cli;
     b->run = run;
     int status = cli_open_run(cli, run, &b->cluster);
-    status = status != CLI_OK ? status : make(b, file);
+    if (status == CLI_OK) {
+        sigset_t signals;
+        sigset_t before;
+        (void)sigemptyset(&signals);
+        (void)sigaddset(&signals, SIGINT);
+        (void)sigaddset(&signals, SIGTERM);
+        (void)sigaddset(&signals, SIGHUP);
+        (void)sigprocmask(SIG_BLOCK, &signals, &before);
+        status = make(b, file);
+        (void)sigprocmask(SIG_SETMASK, &before, NULL); /* one that waited ends the process here */
+    }
     free(b);
     return status;
 }

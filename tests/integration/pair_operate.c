@@ -284,6 +284,17 @@ static void test_support_bundle_has_no_secrets(void **state)
            "never overwritten");
 }
 
+/* Goal: tar's own meanings of a file's name make no empty bundle and ask no other machine. */
+static void test_support_bundle_takes_odd_names(void **state)
+{
+    (void)state;
+    expect(0,
+           "mkdir $NEW.odd && cd $NEW.odd && for f in - host:file -x; do "
+           "$T support-bundle --dir $RUN -- $f >/dev/null && tar -tzf ./$f; done | grep -c "
+           "MANIFEST; rm -r $NEW.odd",
+           "3");
+}
+
 /* Goal: whoever starts nicd as systemd does is told when its programs are started. */
 static void test_nicd_tells_systemd_that_it_is_ready(void **state)
 {
@@ -298,6 +309,7 @@ int main(void)
         cmocka_unit_test(test_metrics_are_scraped),
         cmocka_unit_test(test_backup_is_restored_and_old_disks_are_left_out),
         cmocka_unit_test(test_support_bundle_has_no_secrets),
+        cmocka_unit_test(test_support_bundle_takes_odd_names),
         cmocka_unit_test(test_nicd_tells_systemd_that_it_is_ready),
     };
     return fixture_run(tests);
