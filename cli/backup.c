@@ -325,7 +325,7 @@ int cli_backup(const struct cli *cli, int argc, char **argv)
             return cli_usage(cli, "backup");
         }
     }
-    if (argc - optind < 2) {
+    if (argc - optind < 2 || argv[optind + 1][0] == '\0') {
         return cli_fail(cli, CLI_USAGE,
                         "which group, and to which file? \"twinstep backup --help\" tells more");
     }

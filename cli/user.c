@@ -269,7 +269,10 @@ int cli_user(const struct cli *cli, int argc, char **argv)
         print_help(cli->out);
         return CLI_OK;
     }
+    char *word = argv[1];
+    argv[1] = argv[0]; /* getopt begins its messages with it */
     int status = parse(cli, &a, argc - 1, argv + 1);
+    argv[1] = word;
     if (status >= 0) {
         return status;
     }
