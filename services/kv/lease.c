@@ -42,6 +42,19 @@ static bool is_owner(const struct kv_entry *e, struct ts_bytes owner)
     return memcmp(holder.data, owner.data, owner.len) == 0;
 }
 
+/* An entry has one token to give: a lease that was granted in it and has ended in it leaves none
+ * for the next holder. False: the error is written. */
+static bool token_is_left(struct kv_call *c)
+{
+    if (c->mut->lease_ended != c->mut->store.version) {
+        return true;
+    }
+    resp_put_error(&c->reply,
+                   "ERR not executed: a lease that this transaction granted has ended in "
+                   "it, and the next holder's token would be the same");
+    return false;
+}
+
 /* When a lease of so many milliseconds ends; false when the error is written. */
 static bool end_of(struct kv_call *c, struct ts_bytes word, uint64_t *at_ms)
 {
@@ -90,9 +103,13 @@ void kv_run_lease_grant(struct kv_call *c)
         resp_put_null_array(&c->reply);
         return;
     }
+    if (e == NULL && !token_is_left(c)) {
+        return;
+    }
     if (e == NULL) {
         e = kv_store_add_in(&c->mut->store, KV_SPACE_LEASES, name);
         make(c, e, owner);
+        c->mut->lease_granted = c->mut->store.version;
     }
     kv_store_set_expiry(&c->mut->store, e, at_ms);
     struct kv_lease l = kv_lease_of(kv_entry_value(e));
@@ -121,6 +138,8 @@ void kv_run_lease_release(struct kv_call *c)
     struct kv_entry *e = held(c, kv_word(c));
     bool is = e != NULL && is_owner(e, kv_word(c));
     if (is) {
+        uint64_t granted = kv_lease_of(kv_entry_value(e)).seq;
+        c->mut->lease_ended = granted == c->mut->store.version ? granted : c->mut->lease_ended;
         kv_delete(c, e);
     }
     resp_put_integer(&c->reply, is);

@@ -15,6 +15,7 @@ void kv_run_flush(struct kv_call *c)
         }
     }
     kv_store_clear(&c->mut->store);
+    c->mut->lease_ended = c->mut->lease_granted;
     resp_put_simple(&c->reply, "OK");
 }
 

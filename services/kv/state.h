@@ -21,6 +21,10 @@ struct kv_state {
     struct kv_store store;
     struct ts_ltime time; /* of the last applied entry */
     uint64_t expired;
+    /* within the entry being applied: the store's versions in which a lease was last granted to a
+     * new holder, and in which one that was granted in the same version has ended */
+    uint64_t lease_granted;
+    uint64_t lease_ended;
     /* statistics, replicated too */
     uint64_t hits;
     uint64_t misses;

@@ -160,6 +160,50 @@ static void test_lease_within_read_and_transaction_same(void **state)
     kv_close(&t);
 }
 
+/* A transaction of these commands, up to NULL. */
+static const char *transact(struct kv_test *t, const char *const *lines)
+{
+    uint8_t inner[8][128];
+    uint8_t payload[1024];
+    struct ts_bytes args[10] = {{(const uint8_t *)"EXEC", 4}, {NULL, 0}};
+    size_t n = 0;
+    for (; lines[n] != NULL; n++) {
+        args[n + 2] =
+            (struct ts_bytes){inner[n], kv_encode(RESP_V2, lines[n], inner[n], sizeof(inner[n]))};
+    }
+    struct ts_writer w = ts_writer_init(payload, sizeof(payload));
+    kv_payload_encode(&w, RESP_V2, KV_EXEC, args, n + 2);
+    kv_entry_apply(t, SVC_ENTRY_COMMAND, (struct ts_bytes){payload, w.len});
+    return kv_text(t);
+}
+
+#define NO_TOKEN \
+    "-ERR not executed: a lease that this transaction granted has ended in it, and the next " \
+    "holder's token would be the same\r\n"
+
+/* Goal: two holders never have the same token, also when a transaction has the lease change hands:
+ * one that was held before may, one that it granted itself may not. */
+static void test_lease_within_transaction_two_holders_have_two_tokens(void **state)
+{
+    (void)state;
+    struct kv_test t;
+    kv_open(&t, NULL);
+    KV_EXPECT(&t, "LEASE.GRANT l a 100", "*2\r\n:1\r\n:1\r\n");
+    const char *const over[] = {"LEASE.GRANT m a 100", "LEASE.RELEASE l a", "LEASE.GRANT l b 100",
+                                NULL};
+    assert_string_equal(transact(&t, over), "*3\r\n*2\r\n:1\r\n:2\r\n:1\r\n*2\r\n:1\r\n:2\r\n");
+    const char *const twice[] = {"LEASE.RELEASE l b", "LEASE.GRANT l a 100", "LEASE.RELEASE l a",
+                                 "LEASE.GRANT l b 100", NULL};
+    assert_string_equal(transact(&t, twice), "*4\r\n:1\r\n*2\r\n:1\r\n:3\r\n:1\r\n" NO_TOKEN);
+    const char *const flushed[] = {"LEASE.GRANT l b 100", "FLUSHALL", "LEASE.GRANT l a 100", NULL};
+    assert_string_equal(transact(&t, flushed), "*3\r\n*2\r\n:1\r\n:4\r\n+OK\r\n" NO_TOKEN);
+    const char *const before[] = {"FLUSHALL", "LEASE.GRANT l a 100", NULL};
+    assert_string_equal(transact(&t, before), "*2\r\n+OK\r\n*2\r\n:1\r\n:5\r\n");
+    KV_EXPECT(&t, "LEASE.RELEASE l a", ":1\r\n");
+    KV_EXPECT(&t, "LEASE.GRANT l b 100", "*2\r\n:1\r\n:7\r\n");
+    kv_close(&t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -168,6 +212,7 @@ int main(void)
         cmocka_unit_test(test_lease_many_leave_random_key_found),
         cmocka_unit_test(test_lease_walk_and_load_keep_it),
         cmocka_unit_test(test_lease_within_read_and_transaction_same),
+        cmocka_unit_test(test_lease_within_transaction_two_holders_have_two_tokens),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
