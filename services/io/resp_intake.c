@@ -270,9 +270,21 @@ static enum resp_intake dispatch(struct resp_conn *c, const struct kv_command *c
     return RESP_INTAKE_TAKEN;
 }
 
+/* A line that begins an HTTP request: a browser's, which some page in it had sent here. The lines
+ * of its body would be commands. Closed without a word, as Redis does. */
+static bool is_http(const struct resp_request *req)
+{
+    return resp_word_is(req->args[0], "post") || resp_word_is(req->args[0], "host:");
+}
+
 static enum resp_intake take(struct resp_conn *c, const struct resp_request *req)
 {
     const struct kv_command *command = kv_command_find(req->args[0]);
+    if (command == NULL && is_http(req)) {
+        c->server->stats.protocol_errors++;
+        resp_conn_close(c);
+        return RESP_INTAKE_TAKEN;
+    }
     resp_session_look(c, command);
     if (c->session.counts && c->session.state == RESP_SESSION_ASKED) {
         c->session.counts = false;

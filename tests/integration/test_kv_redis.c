@@ -550,6 +550,9 @@ static void test_protocol_errors_close_as_redis(void **state)
         "set 'a'b\n",
         "SET a 5\r\nINCR a\r\nQUIT\r\nINCR a\r\n",
         "*0\r\n*-1\r\n\r\n\r\nQUIT x\r\n",
+        "POST / HTTP/1.1\r\n\r\nSET a 6\r\nQUIT\r\n",
+        "host: a\r\n\r\nSET a 6\r\nQUIT\r\n",
+        "GET a\r\nQUIT\r\n",
     };
     uint16_t port = 0;
     struct kv_process kv = kv_start_loopback(address, &port, NULL);
