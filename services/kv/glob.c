@@ -43,8 +43,15 @@ static bool element_matches(struct ts_bytes p, size_t *at, uint8_t byte)
     return c == byte;
 }
 
+/* False: so many are not left, and now none are. */
+static bool take_steps(uint64_t *steps, size_t n)
+{
+    *steps = *steps > n ? *steps - n : 0;
+    return *steps > 0;
+}
+
 /* Only the last star needs to be tried again: what an earlier one took is settled. */
-bool kv_glob_match(struct ts_bytes pattern, struct ts_bytes text)
+bool kv_glob_match_within(struct ts_bytes pattern, struct ts_bytes text, uint64_t *steps)
 {
     size_t p = 0;
     size_t t = 0;
@@ -54,10 +61,17 @@ bool kv_glob_match(struct ts_bytes pattern, struct ts_bytes text)
         if (p < pattern.len && pattern.data[p] == '*') {
             star = ++p;
             began = t;
+            if (!take_steps(steps, 1)) {
+                return false;
+            }
             continue;
         }
         size_t next = p;
-        if (p < pattern.len && element_matches(pattern, &next, text.data[t])) {
+        bool matches = p < pattern.len && element_matches(pattern, &next, text.data[t]);
+        if (!take_steps(steps, next - p + 1)) {
+            return false;
+        }
+        if (matches) {
             p = next;
             t++;
             continue;
@@ -68,8 +82,14 @@ bool kv_glob_match(struct ts_bytes pattern, struct ts_bytes text)
         p = star;
         t = ++began;
     }
-    while (p < pattern.len && pattern.data[p] == '*') {
+    while (p < pattern.len && pattern.data[p] == '*' && take_steps(steps, 1)) {
         p++;
     }
     return p == pattern.len;
+}
+
+bool kv_glob_match(struct ts_bytes pattern, struct ts_bytes text)
+{
+    uint64_t steps = UINT64_MAX;
+    return kv_glob_match_within(pattern, text, &steps);
 }

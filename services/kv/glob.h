@@ -8,5 +8,7 @@
 
 /* Whether all of `text` matches. Bytes, not letters; takes at most pattern × text steps. */
 bool kv_glob_match(struct ts_bytes pattern, struct ts_bytes text);
+/* The same in at most *steps, which becomes what is left; at 0 the answer is not known. */
+bool kv_glob_match_within(struct ts_bytes pattern, struct ts_bytes text, uint64_t *steps);
 
 #endif

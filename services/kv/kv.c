@@ -127,7 +127,11 @@ static void kv_apply(void *state, const struct svc_entry *entry, struct svc_out 
         break;
     case SVC_ENTRY_COMMAND: {
         kv_sweep(kv, SWEEP_PER_COMMAND);
-        struct kv_call c = {.kv = kv, .mut = kv, .epoch = entry->epoch, .now_ms = now_ms(kv)};
+        struct kv_call c = {.kv = kv,
+                            .mut = kv,
+                            .epoch = entry->epoch,
+                            .now_ms = now_ms(kv),
+                            .steps = KV_STEPS_MAX};
         kv_run_payload(&c, entry->payload, out, reply_max(kv, entry->payload));
         break;
     }
@@ -163,7 +167,7 @@ static void kv_expect(const void *state, const struct svc_entry *entries, size_t
 static void kv_read(const void *state, struct ts_bytes command, struct svc_out *out)
 {
     const struct kv_state *kv = state;
-    struct kv_call c = {.kv = kv, .mut = NULL, .now_ms = now_ms(kv)};
+    struct kv_call c = {.kv = kv, .mut = NULL, .now_ms = now_ms(kv), .steps = KV_STEPS_MAX};
     kv_run_payload(&c, command, out, (size_t)kv->limits.reply_max);
 }
 

@@ -186,6 +186,12 @@ void kv_run_lcs(struct kv_call *c)
                                   "lengths must be below 1048576");
         return;
     }
+    if (cells > c->steps) {
+        resp_put_error(&c->reply, "ERR LCS would hold up everybody: this transaction has compared "
+                                  "too much already");
+        return;
+    }
+    c->steps -= cells;
     size_t most = l.a.len < l.b.len ? l.a.len : l.b.len;
     l.cell = calloc(cells * sizeof(*l.cell) + most, 1);
     ts_assert(l.cell != NULL); /* its want must not turn into an answer: replicas would differ */

@@ -37,23 +37,36 @@ struct walk {
     uint64_t max; /* entries that are looked at */
 };
 
-/* Writes the keys that match, or counts them only; gives the last entry looked at. */
-static uint64_t walk(struct kv_call *c, const struct walk *w, bool write,
-                     const struct kv_entry **last)
+/* Writes the keys that match, or counts them only; gives the last entry looked at. Ends before one
+ * for which no steps are left: w->max is then what was looked at. */
+static uint64_t walk(struct kv_call *c, struct walk *w, bool write, const struct kv_entry **last)
 {
     uint64_t found = 0;
+    uint64_t steps = c->steps;
     const struct kv_entry *e = w->from;
     for (uint64_t n = 0; e != NULL && n < w->max; n++, e = e->next) {
-        *last = e;
-        if (w->none || !is_live(c, e) || (!w->all && !kv_glob_match(w->pattern, key_of(e)))) {
-            continue;
+        steps -= steps > 0;
+        bool matches = !w->none && is_live(c, e) &&
+                       (w->all || kv_glob_match_within(w->pattern, key_of(e), &steps));
+        if (steps == 0) {
+            w->max = n;
+            break;
         }
-        found++;
-        if (write) {
+        *last = e;
+        found += matches;
+        if (matches && write) {
             resp_put_bulk(&c->reply, e->key, e->key_len);
         }
     }
+    c->steps = write ? steps : c->steps;
     return found;
+}
+
+static void put_too_many_steps(struct kv_call *c)
+{
+    c->steps = 0;
+    resp_put_error(&c->reply, "ERR comparing so many bytes of keys with this pattern would hold up "
+                              "everybody: use SCAN, or a shorter pattern");
 }
 
 static bool is_star(struct ts_bytes pattern)
@@ -76,7 +89,12 @@ void kv_run_keys(struct kv_call *c)
     struct walk w = {
         .pattern = pattern, .all = is_star(pattern), .from = c->kv->store.first, .max = UINT64_MAX};
     const struct kv_entry *last = NULL;
-    resp_put_array(&c->reply, walk(c, &w, false, &last));
+    uint64_t found = walk(c, &w, false, &last);
+    if (w.max != UINT64_MAX) {
+        put_too_many_steps(c);
+        return;
+    }
+    resp_put_array(&c->reply, found);
     (void)walk(c, &w, true, &last);
 }
 
@@ -144,6 +162,10 @@ void kv_run_scan(struct kv_call *c)
     w.from = kv_order_after(&c->kv->store.order, cursor);
     const struct kv_entry *last = NULL;
     uint64_t found = walk(c, &w, false, &last);
+    if (w.max == 0) {
+        put_too_many_steps(c);
+        return;
+    }
     char text[24];
     uint64_t next = last != NULL && last->next != NULL ? last->serial : 0;
     int len = snprintf(text, sizeof(text), "%" PRIu64, next);

@@ -40,7 +40,11 @@ struct kv_call {
     struct kv_payload payload;
     struct resp_writer reply;
     uint64_t now_ms;
+    uint64_t steps; /* that its comparisons may still take, those of a transaction together */
 };
+
+/* Some tens of milliseconds, in which nobody else is answered. */
+#define KV_STEPS_MAX (1U << 25)
 
 #define KV_MS_PER_S 1000
 

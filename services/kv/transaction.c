@@ -70,8 +70,12 @@ static bool may_stand_within(struct ts_bytes payload)
  * it may not. */
 static void run_one(struct kv_call *c, struct ts_bytes payload)
 {
-    struct kv_call one = {
-        .kv = c->kv, .mut = c->mut, .epoch = c->epoch, .now_ms = c->now_ms, .within = true};
+    struct kv_call one = {.kv = c->kv,
+                          .mut = c->mut,
+                          .epoch = c->epoch,
+                          .now_ms = c->now_ms,
+                          .steps = c->steps,
+                          .within = true};
     size_t used = c->reply.out->len - c->reply.start;
     size_t most = (size_t)c->kv->limits.reply_max;
     size_t left = used < most * KV_EXEC_REPLIES ? most * KV_EXEC_REPLIES - used : 0;
@@ -81,6 +85,7 @@ static void run_one(struct kv_call *c, struct ts_bytes payload)
         return;
     }
     kv_run_payload(&one, payload, c->reply.out, left < most ? left : most);
+    c->steps = one.steps;
 }
 
 void kv_run_exec(struct kv_call *c)

@@ -389,6 +389,58 @@ static const char *kv_exec(struct kv_test *t, struct ts_bytes watched, const cha
     return kv_text(t);
 }
 
+#define TOO_MANY_STEPS \
+    "-ERR comparing so many bytes of keys with this pattern would hold up everybody: use SCAN, " \
+    "or a shorter pattern\r\n"
+
+/* Goal: no pattern holds the loop up, however the keys are: KEYS is refused, SCAN gives the keys in
+ * shorter pages, and the commands of a transaction have together what one has. */
+static void test_patterns_that_take_long_are_bounded(void **state)
+{
+    (void)state;
+    struct kv_test t;
+    char key[3900];
+    char line[4000];
+    char pattern[1903] = "*";
+    kv_open(&t, NULL);
+    memset(key, 'a', sizeof(key));
+    for (int i = 0; i < 10; i++) {
+        (void)snprintf(line, sizeof(line), "SET %.*s%d v", (int)sizeof(key), key, i);
+        KV_EXPECT(&t, line, "+OK\r\n");
+    }
+    memset(pattern + 1, 'a', 1900);
+    pattern[1901] = 'b';
+    (void)snprintf(line, sizeof(line), "KEYS %s", pattern);
+    KV_EXPECT(&t, line, TOO_MANY_STEPS);
+    assert_string_equal(kv_ask(&t, line), TOO_MANY_STEPS);
+    KV_EXPECT(&t, "KEYS *ab*", "*0\r\n");
+    const char *cursor = "0";
+    char next[24];
+    unsigned pages = 0;
+    do {
+        (void)snprintf(line, sizeof(line), "SCAN %s MATCH %s", cursor, pattern);
+        assert_int_equal(sscanf(kv_do(&t, line), "*2\r\n$%*d\r\n%23[0-9]\r\n*0\r\n", next), 1);
+        cursor = next;
+        pages++;
+    } while (strcmp(cursor, "0") != 0);
+    assert_true(pages > 1 && pages < 10);
+    char values[2][1040] = {"SET v ", "SET w "};
+    for (int i = 0; i < 2; i++) {
+        memset(values[i] + 6, 'a', 1023);
+        values[i][1029] = '\0';
+        KV_EXPECT(&t, values[i], "+OK\r\n");
+    }
+    const char *lines[60] = {NULL};
+    for (size_t i = 0; i + 1 < 60; i++) {
+        lines[i] = "LCS v w LEN";
+    }
+    const char *reply = kv_exec(&t, (struct ts_bytes){NULL, 0}, lines);
+    assert_int_equal(strncmp(reply, "*59\r\n:1023\r\n:1023\r\n", 19), 0);
+    assert_non_null(strstr(reply, "-ERR LCS would hold up everybody: this transaction"));
+    KV_EXPECT(&t, "LCS v w LEN", ":1023\r\n");
+    kv_close(&t);
+}
+
 /* What WATCH answers, as EXEC brings it along. */
 static struct ts_bytes kv_watch(struct kv_test *t, const char *key, uint8_t out[64])
 {
@@ -730,6 +782,7 @@ int main(void)
         cmocka_unit_test(test_reply_limit_gives_error),
         cmocka_unit_test(test_payload_malformed_is_refused),
         cmocka_unit_test(test_limits_text_is_checked),
+        cmocka_unit_test(test_patterns_that_take_long_are_bounded),
         cmocka_unit_test(test_command_table_is_consistent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
