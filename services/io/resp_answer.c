@@ -5,7 +5,9 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "net/loop.h"
 #include "services/kv/kv.h"
+#include "services/kv/payload.h"
 
 void resp_arena_grow(struct svc_out *arena, size_t n)
 {
@@ -174,6 +176,20 @@ struct resp_read_item *resp_round_add(struct resp_round *round)
     return &round->items[round->len++];
 }
 
+/* Answers a read from the state. One that looks at many keys may be short, and take long: it uses
+ * the turn up like bytes do. */
+static void render(struct resp_conn *c, struct ts_bytes payload)
+{
+    struct resp_server *s = c->server;
+    const struct kv_command *command = kv_command_by_id(kv_payload_command(payload));
+    bool fast = command == NULL || (command->flags & KV_CMD_FAST) != 0;
+    uint32_t before_us = fast ? 0 : resp_now_us(net_now());
+    kv_service.read(s->state, payload, &c->out);
+    size_t took = fast ? 0 : (size_t)(resp_now_us(net_now()) - before_us) * RESP_TURN_RENDER_US;
+    s->render_left -= took < s->render_left ? took : s->render_left;
+    s->stats.reads++;
+}
+
 /* Answers one read: from the state, or with `error` when that is given. */
 static void answer_read(struct resp_conn *c, struct ts_bytes payload, const char *error)
 {
@@ -183,8 +199,7 @@ static void answer_read(struct resp_conn *c, struct ts_bytes payload, const char
     }
     size_t before = c->out.len;
     if (error == NULL) {
-        kv_service.read(s->state, payload, &c->out);
-        s->stats.reads++;
+        render(c, payload);
     } else {
         struct resp_writer w = resp_writer_init(&c->out, c->version, SIZE_MAX / 4);
         resp_put_error(&w, error);

@@ -46,6 +46,8 @@
 /* Of commands taken for submission, and of reads' replies rendered: one more may be longer. */
 #define RESP_TURN_TAKE (1024U * 1024)
 #define RESP_TURN_RENDER (1024U * 1024)
+/* … as which a microsecond counts that a read took which is not a matter of one key */
+#define RESP_TURN_RENDER_US (RESP_TURN_RENDER / 10000U)
 #define RESP_TURN_WRITE (2U * 1024 * 1024) /* bytes written to all clients */
 #define RESP_WRITE_AT_ONCE (256U * 1024)   /* … to one client, … */
 #define RESP_WRITE_WAITING (64U * 1024)    /* … and when its socket has room again */

@@ -249,6 +249,46 @@ static void test_reads_keep_program_order(void **state)
     close(fd);
 }
 
+#define SLOW_READS 256
+
+/* Goal: reads that take long are answered over several turns, however short their answers are. */
+static void test_slow_reads_end_with_their_turn(void **state)
+{
+    struct owner *o = *state;
+    int fd = client(o);
+    char line[1100] = "SET a ";
+    memset(line + 6, 'x', 1000);
+    memcpy(line + 1006, "\r\n", 3);
+    say(fd, line);
+    UNTIL(o, o->taken == 1);
+    answer_one(o);
+    expect(o, fd, "+OK\r\n");
+    char reads[SLOW_READS * 13 + 1] = "";
+    char replies[SLOW_READS * 7];
+    for (size_t i = 0; i < SLOW_READS; i++) {
+        memcpy(reads + i * 13, "LCS a a LEN\r\n", 14);
+        memcpy(replies + i * 7, ":1000\r\n", 7);
+    }
+    say(fd, reads);
+    UNTIL(o, o->rounds == 1);
+    uint64_t turns = 0;
+    do {
+        resp_server_read_ready(o->server, o->rounds);
+        turn(o);
+        turns++;
+    } while (stats_of(o).reads < SLOW_READS);
+    assert_true(turns > 2);
+    char got[sizeof(replies)];
+    size_t n = 0;
+    while (n < sizeof(got)) {
+        ssize_t more = recv(fd, got + n, sizeof(got) - n, MSG_DONTWAIT);
+        n += more > 0 ? (size_t)more : 0;
+        turn(o);
+    }
+    assert_memory_equal(got, replies, sizeof(got));
+    close(fd);
+}
+
 static void set_primary(struct owner *o, enum resp_role role, const char *primary)
 {
     struct resp_server_status st = {.role = role, .self = "10.0.0.1:6379", .group = "kv"};
@@ -393,6 +433,7 @@ int main(void)
         OWNER_TEST(test_refused_write_keeps_its_number),
         OWNER_TEST(test_left_client_is_answered_into_the_void),
         OWNER_TEST(test_reads_keep_program_order),
+        OWNER_TEST(test_slow_reads_end_with_their_turn),
         OWNER_TEST(test_switch_of_primary_is_published),
         OWNER_TEST(test_handoff_closes_subscribers),
         OWNER_TEST(test_wait_holds_its_connection_only),
