@@ -161,7 +161,7 @@ static void run_dryrun(struct resp_conn *c, const struct resp_request *req, stru
     } else if (command == NULL) {
         put_unknown(w, "ERR Command '%s' not found", req->args[3]);
     } else if (!kv_command_arity_ok(command, asked.argc)) {
-        put_unknown(w, "ERR wrong number of arguments for '%s' command", req->args[3]);
+        resp_local_arity(w, command->name);
     } else if (open || u->role >= resp_auth_needed(command, &asked)) {
         resp_put_simple(w, "OK");
     } else {

@@ -16,14 +16,14 @@ static const struct resp_limits strangers = {
     .request_max = 64U * 1024,
 };
 
-static bool is_stranger(const struct resp_conn *c)
+bool resp_auth_is_stranger(const struct resp_conn *c)
 {
     return c->server->users.count > 0 && c->role == NET_ROLE_NONE;
 }
 
 const struct resp_limits *resp_auth_limits(const struct resp_conn *c)
 {
-    return is_stranger(c) ? &strangers : &c->server->config.limits;
+    return resp_auth_is_stranger(c) ? &strangers : &c->server->config.limits;
 }
 
 /* The member of a container that the request names; NULL: none. */
@@ -81,7 +81,7 @@ bool resp_auth_refuses(const struct resp_conn *c, const struct kv_command *comma
     }
     const char *before =
         command->id == KV_EXEC ? "EXECABORT Transaction discarded because of: " : "";
-    if (is_stranger(c)) {
+    if (resp_auth_is_stranger(c)) {
         (void)snprintf(text, cap, "%s" MISSING, before);
     } else {
         (void)snprintf(text, cap, "%sNOPERM this user has no permissions to run the '%s' command",
@@ -119,11 +119,12 @@ void resp_auth_logout(struct resp_conn *c)
 {
     c->user[0] = '\0';
     c->role = NET_ROLE_NONE;
+    resp_stranger_begin(c);
 }
 
 bool resp_auth_may_hello(const struct resp_conn *c)
 {
-    return !is_stranger(c);
+    return !resp_auth_is_stranger(c);
 }
 
 void resp_local_auth(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
@@ -154,6 +155,9 @@ void resp_server_set_users(struct resp_server *s, const struct net_users *users)
     for (uint32_t i = 0; i < s->config.clients_max; i++) {
         struct resp_conn *c = s->slots[i].conn;
         if (c == NULL || c->role == NET_ROLE_NONE || users->count == 0) {
+            if (c != NULL) {
+                resp_stranger_begin(c);
+            }
             continue;
         }
         const struct net_user *u =

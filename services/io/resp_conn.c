@@ -537,7 +537,8 @@ bool resp_conn_may_open(const struct resp_server *s)
 
 void resp_conn_accept(struct resp_server *s, uv_stream_t *listener)
 {
-    if (s->free_slot == UINT32_MAX || !resp_conn_may_open(s)) {
+    bool full = s->free_slot == UINT32_MAX || !resp_conn_may_open(s);
+    if (full && !resp_stranger_yields(s)) {
         refuse(s, listener);
         return;
     }
@@ -555,5 +556,6 @@ void resp_conn_accept(struct resp_server *s, uv_stream_t *listener)
     (void)uv_tcp_nodelay(&c->tcp, 1);
     (void)uv_tcp_keepalive(&c->tcp, 1, KEEPALIVE_S);
     tell_visitor(c, listener);
+    resp_stranger_begin(c);
     resp_conn_set_reading(c);
 }

@@ -9,6 +9,7 @@
  *   resp_session.c  SESSION.*: the numbers of writes that are executed exactly once
  *   resp_pubsub.c   SUBSCRIBE, PUBLISH: what goes past the order of commands
  *   resp_auth.c     AUTH, and what a role may do
+ *   resp_stranger.c  how long a connection may be nobody's
  *   resp_wait.c     WAIT
  *   resp_relay.c    connections that are carried on after a handoff
  *   resp_answer.c   from replies to bytes in order; rounds; refusals
@@ -52,7 +53,7 @@
 #define RESP_WRITE_AT_ONCE (256U * 1024)   /* … to one client, … */
 #define RESP_WRITE_WAITING (64U * 1024)    /* … and when its socket has room again */
 #define RESP_TURN_HANDSHAKES 16U           /* steps of TLS handshakes: each costs a signature */
-#define RESP_OWED_MAX (8U * 1024 * 1024)   /* stored values in the answers of one commit */
+#define RESP_OWED_MAX (8U * 1024 * 1024)   /* stored values that one commit answers and copies */
 #define RESP_POOL_BYTES_MAX (64U * 1024 * 1024)
 #define RESP_POOL_BUFFER_MAX (256U * 1024)
 #define RESP_POOL_LEN 4096U
@@ -66,6 +67,7 @@ enum resp_link {
     RESP_LINK_STARVED,   /* waits for room in the server's own bounds */
     RESP_LINK_HELD,      /* has confirmed reads to render, and room for their replies */
     RESP_LINK_WAITING,   /* WAIT has fewer replicas in sync than it asks for */
+    RESP_LINK_STRANGER,  /* was nobody's, when it was last looked at; in the order of their times */
     RESP_LINK_DROPPED,   /* left too many messages unread: is closed before the loop blocks */
     RESP_LINKS,
 };
@@ -212,6 +214,7 @@ struct resp_conn {
     const char *last_command; /* static storage */
     uint64_t since_ms;        /* loop time of the accept, … */
     uint64_t heard_ms;        /* … and when its newest bytes were read */
+    uint64_t stranger_until;  /* … and until when it may be nobody's */
 };
 
 /* A place in the table of connections; `gen` rises with every use. */
@@ -274,8 +277,9 @@ struct resp_server {
     size_t listener_count;
     uv_timer_t wait_timer; /* for the first WAIT that is due, … */
     uint64_t wait_at;      /* … at that loop time, ms; UINT64_MAX = none is */
-    uv_idle_t idle;        /* active while there is work: keeps the loop from blocking */
-    size_t handles;        /* not closed yet */
+    uv_timer_t stranger_timer;
+    uv_idle_t idle; /* active while there is work: keeps the loop from blocking */
+    size_t handles; /* not closed yet */
     bool destroying;
     void (*closed)(void *ctx);
     void *closed_ctx;
@@ -526,6 +530,16 @@ void resp_auth_logout(struct resp_conn *c);
 /* Whether HELLO may be given without AUTH. */
 bool resp_auth_may_hello(const struct resp_conn *c);
 void resp_local_auth(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w);
+
+/* Whether it would have to say who it is before it may do anything. */
+bool resp_auth_is_stranger(const struct resp_conn *c);
+
+/* ---- connections that are nobody's (resp_stranger.c) ---- */
+
+/* From now on it has its time to become somebody's, if it is not. */
+void resp_stranger_begin(struct resp_conn *c);
+/* Closes the one that is a stranger for the longest time; false: there is none. */
+bool resp_stranger_yields(struct resp_server *s);
 
 /* ---- WAIT (resp_wait.c) ---- */
 

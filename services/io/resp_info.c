@@ -153,6 +153,8 @@ static void add_stats(const struct resp_server *s, struct info_text *t)
         (unsigned long long)(st->closed_unanswered - old->closed_unanswered));
     add(t, "closed_slow_readers:%llu\r\n",
         (unsigned long long)(st->closed_slow - old->closed_slow));
+    add(t, "closed_strangers:%llu\r\n",
+        (unsigned long long)(st->closed_strangers - old->closed_strangers));
 }
 
 /* Of all sessions of the group, as of the applied state; and what was done with some here. */

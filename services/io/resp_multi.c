@@ -190,6 +190,7 @@ static enum resp_intake take_within(struct resp_conn *c, const struct kv_command
                                     const struct resp_request *req)
 {
     enum resp_intake how = RESP_INTAKE_TAKEN;
+    char text[RESP_REASON_MAX + 64];
     if (command == NULL || !kv_command_arity_ok(command, req->argc)) {
         c->multi.failed = true;
         if (command == NULL) {
@@ -200,12 +201,14 @@ static enum resp_intake take_within(struct resp_conn *c, const struct kv_command
     } else if (is_forbidden(c, command)) {
         c->multi.failed = true;
         resp_answer_error(c, "ERR Command not allowed inside a transaction");
+    } else if (kv_object_refuses(command, req->args, req->argc, text, sizeof(text))) {
+        c->multi.failed = true;
+        resp_answer_error(c, text);
     } else if (resp_late_is(c, command, req)) {
         keep_late(c, command, req);
     } else if ((command->flags & KV_CMD_LOCAL) != 0) {
         keep_local(c, command, req);
     } else if (resp_intake_is_full(c->server, command)) {
-        char text[RESP_REASON_MAX + 64];
         resp_answer_refusal(c->server, text, sizeof(text));
         c->server->stats.refused++;
         c->multi.failed = true;
@@ -385,11 +388,17 @@ enum resp_intake resp_multi_take(struct resp_conn *c, const struct kv_command *c
         return RESP_INTAKE_WAIT; /* what follows is answered at once: not before those reads */
     }
     c->last_command = command != NULL ? command->name : c->last_command;
+    if (id == KV_EXEC && !arity_ok) {
+        resp_answer_error(c, "EXECABORT Transaction discarded because of: wrong number of "
+                             "arguments for 'exec' command");
+        end(c);
+        return RESP_INTAKE_TAKEN;
+    }
     if (!arity_ok && !m->on) {
         resp_intake_arity(c, command);
         return RESP_INTAKE_TAKEN;
     }
-    if (arity_ok && id == KV_EXEC) {
+    if (id == KV_EXEC) {
         return take_exec(c);
     }
     if (arity_ok && id == KV_WATCH && !m->on) {

@@ -204,7 +204,21 @@ static size_t push(struct resp_conn *to, const struct resp_topic *pattern, struc
     return n;
 }
 
-/* Gives the number of subscriptions that it went to. */
+/* Marks the patterns that this channel matches. False: to compare it with all of them would hold up
+ * everybody, and some are not marked. */
+static bool match_patterns(struct resp_server *s, struct ts_bytes channel)
+{
+    uint64_t steps = KV_STEPS_MAX;
+    for (struct resp_topic *t = s->pubsub.first[RESP_PATTERN]; t != NULL; t = t->next) {
+        struct ts_bytes pattern = {t->name, t->len};
+        t->matches = steps > 0 && kv_glob_match_within(pattern, channel, &steps);
+    }
+    size_t took = (size_t)(KV_STEPS_MAX - steps) / (KV_STEPS_MAX / RESP_TURN_TAKE);
+    s->take_left -= took < s->take_left ? took : s->take_left;
+    return steps > 0;
+}
+
+/* Gives the number of subscriptions that it went to: all whose channel or marked pattern it is. */
 static uint64_t publish(struct resp_server *s, struct ts_bytes channel, struct ts_bytes message)
 {
     struct resp_pubsub *p = &s->pubsub;
@@ -217,10 +231,8 @@ static uint64_t publish(struct resp_server *s, struct ts_bytes channel, struct t
         count++;
     }
     for (t = p->first[RESP_PATTERN]; t != NULL; t = t->next) {
-        if (!kv_glob_match((struct ts_bytes){t->name, t->len}, channel)) {
-            continue;
-        }
-        for (const struct resp_subscription *to = t->first; to != NULL; to = to->next) {
+        for (const struct resp_subscription *to = t->matches ? t->first : NULL; to != NULL;
+             to = to->next) {
             bytes += push(to->conn, t, channel, message);
             count++;
         }
@@ -251,8 +263,9 @@ void resp_pubsub_primary_changed(struct resp_server *s, const char *old_primary)
     int n = snprintf(text, sizeof(text), "%s %.*s %s %.*s %s", st->group, old_len, old_primary,
                      old_port, new_len, st->primary, new_port);
     ts_assert(n > 0 && (size_t)n < sizeof(text));
-    (void)publish(s, (struct ts_bytes){(const uint8_t *)switch_channel, sizeof(switch_channel) - 1},
-                  (struct ts_bytes){(const uint8_t *)text, (size_t)n});
+    struct ts_bytes channel = {(const uint8_t *)switch_channel, sizeof(switch_channel) - 1};
+    (void)match_patterns(s, channel); /* so short a channel is compared with all */
+    (void)publish(s, channel, (struct ts_bytes){(const uint8_t *)text, (size_t)n});
 }
 
 /* Whether all that it listens to is what a Sentinel says ("+…", "-…"), word of a new primary among
@@ -393,6 +406,7 @@ static void run_channels(struct resp_conn *c, const struct resp_request *req, st
 {
     struct resp_pubsub *p = &c->server->pubsub;
     size_t n = 0;
+    uint64_t steps = KV_STEPS_MAX;
     if (req->argc > 3) {
         resp_local_words(w, "PUBSUB", req->args[1]);
         return;
@@ -401,12 +415,19 @@ static void run_channels(struct resp_conn *c, const struct resp_request *req, st
         resp_put_array(w, 0); /* no name is that long: a pattern may be, but not for the loop */
         return;
     }
-    for (const struct resp_topic *t = p->first[RESP_CHANNEL]; t != NULL; t = t->next) {
-        n += req->argc == 2 || kv_glob_match(req->args[2], (struct ts_bytes){t->name, t->len});
+    for (struct resp_topic *t = p->first[RESP_CHANNEL]; t != NULL && steps > 0; t = t->next) {
+        struct ts_bytes name = {t->name, t->len};
+        t->matches = req->argc == 2 || kv_glob_match_within(req->args[2], name, &steps);
+        n += t->matches;
+    }
+    if (steps == 0) {
+        resp_put_error(w, "ERR comparing all channels with this pattern would hold up everybody: "
+                          "use a shorter one");
+        return;
     }
     resp_put_array(w, n);
     for (const struct resp_topic *t = p->first[RESP_CHANNEL]; t != NULL; t = t->next) {
-        if (req->argc == 2 || kv_glob_match(req->args[2], (struct ts_bytes){t->name, t->len})) {
+        if (t->matches) {
             resp_put_bulk(w, t->name, t->len);
         }
     }
@@ -473,6 +494,9 @@ void resp_pubsub_run(struct resp_conn *c, const struct kv_command *command,
     default: /* PUBLISH */
         if (req->args[1].len > RESP_CHANNEL_MAX) {
             resp_put_integer(w, 0); /* nobody can listen to that */
+        } else if (!match_patterns(c->server, req->args[1])) {
+            resp_put_error(w, "ERR comparing this channel with all patterns that are listened to "
+                              "would hold up everybody: use a shorter one");
         } else {
             resp_put_integer(w, (int64_t)publish(c->server, req->args[1], req->args[2]));
         }

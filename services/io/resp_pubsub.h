@@ -29,6 +29,7 @@ struct resp_topic {
     size_t count; /* of its subscriptions */
     uint64_t hash;
     size_t len;
+    bool matches; /* what it was last compared with */
     uint8_t name[];
 };
 

@@ -62,6 +62,7 @@ static struct resp_server_config complete(const struct resp_server_config *given
     or_default(&c.submit_count_max, 4096);
     or_default(&c.submit_bytes_max, 1024U * 1024);
     or_default(&c.rounds_max, 8);
+    or_default(&c.stranger_ms, 10000);
     if (c.version == NULL) {
         c.version = "0";
     }
@@ -157,12 +158,16 @@ struct resp_server *resp_server_create(uv_loop_t *loop, const struct resp_server
     }
     int err = uv_timer_init(loop, &s->wait_timer);
     ts_assert(err == 0);
+    err = uv_timer_init(loop, &s->stranger_timer);
+    ts_assert(err == 0);
     s->idle.data = s;
     s->wait_timer.data = s;
+    s->stranger_timer.data = s;
     s->wait_at = UINT64_MAX;
     uv_unref((uv_handle_t *)&s->idle);
     uv_unref((uv_handle_t *)&s->wait_timer);
-    s->handles = 2;
+    uv_unref((uv_handle_t *)&s->stranger_timer);
+    s->handles = 3;
     return s;
 }
 
@@ -198,6 +203,7 @@ void resp_server_destroy(struct resp_server *s, void (*closed)(void *ctx), void 
         }
     }
     uv_close((uv_handle_t *)&s->wait_timer, on_handle_closed);
+    uv_close((uv_handle_t *)&s->stranger_timer, on_handle_closed);
     for (size_t i = 0; i < s->listener_count; i++) {
         uv_close((uv_handle_t *)&s->listeners[i], on_handle_closed);
     }

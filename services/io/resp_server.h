@@ -99,6 +99,7 @@ struct resp_server_config {
     uint32_t submit_bytes_max;      /* payload bytes of one submit call, 1 MiB; one payload that is
                                        longer goes alone */
     uint32_t rounds_max;            /* read rounds under way, 8 */
+    uint32_t stranger_ms;           /* for which a connection may be nobody's, 10000 */
     uint32_t failure_timeout_ms;    /* of the cluster, for SENTINEL and what is carried on */
     struct net_tls_server *tls;     /* clients speak TLS when it is given; borrowed, as below */
     const char *version;            /* "0.1.0", for INFO; borrowed for the server's life */
@@ -162,6 +163,7 @@ struct resp_server_stats {
     uint64_t relayed;            /* connections that were carried on after a handoff */
     uint64_t closed_unanswered;  /* connections closed with requests in the log */
     uint64_t closed_slow;        /* connections closed for not reading their replies */
+    uint64_t closed_strangers;   /* … for not saying who they are */
     uint64_t closed_subscribers; /* … since another NIC is primary now */
     uint64_t bytes_in;
     uint64_t bytes_out;

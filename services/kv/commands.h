@@ -139,6 +139,10 @@ const struct kv_command *kv_command_find(struct ts_bytes name);
 const struct kv_command *kv_command_by_id(uint8_t id);
 /* Whether so many words, the name counted, are allowed. */
 bool kv_command_arity_ok(const struct kv_command *c, size_t argc);
+/* Whether it is OBJECT with words that it does not know, as which it is not taken into a
+ * transaction: the error is in `text`. */
+bool kv_object_refuses(const struct kv_command *c, const struct ts_bytes *args, size_t argc,
+                       char *text, size_t cap);
 /* The whole table, for COMMAND. */
 const struct kv_command *kv_command_table(size_t *count);
 

@@ -6,6 +6,9 @@
 
 #include "base/buf.h"
 
+/* Some tens of milliseconds' worth of them, in which nobody else is answered. */
+#define KV_STEPS_MAX (1U << 25)
+
 /* Whether all of `text` matches. Bytes, not letters; takes at most pattern × text steps. */
 bool kv_glob_match(struct ts_bytes pattern, struct ts_bytes text);
 /* The same in at most *steps, which becomes what is left; at 0 the answer is not known. */

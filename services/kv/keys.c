@@ -153,30 +153,42 @@ static void put_object(struct kv_call *c, struct ts_bytes what, const struct kv_
     }
 }
 
-void kv_run_object(struct kv_call *c)
+/* Whether `words` words, `what` the first of them, are nothing that OBJECT has: the error is in
+ * `text`. */
+static bool refuses(struct ts_bytes what, size_t words, char *text, size_t cap)
 {
     static const char *const of_a_key[] = {"encoding", "refcount", "freq", "idletime"};
-    struct ts_bytes what = kv_word(c);
-    char text[160];
-    if (resp_word_is(what, "help") && kv_words(c) == 1) {
-        put_object_help(c);
-        return;
+    if (resp_word_is(what, "help") && words == 1) {
+        return false;
     }
     for (size_t i = 0; i < sizeof(of_a_key) / sizeof(of_a_key[0]); i++) {
-        if (!resp_word_is(what, of_a_key[i])) {
-            continue;
+        if (resp_word_is(what, of_a_key[i])) {
+            (void)snprintf(text, cap, "ERR wrong number of arguments for 'object|%s' command",
+                           of_a_key[i]);
+            return words != 2;
         }
-        if (kv_words(c) == 2) {
-            put_object(c, what, kv_lookup(c, kv_word(c)));
-        } else {
-            (void)snprintf(text, sizeof(text),
-                           "ERR wrong number of arguments for 'object|%s' command", of_a_key[i]);
-            resp_put_error(&c->reply, text);
-        }
-        return;
     }
     size_t n = strnlen((const char *)what.data, what.len < 64 ? what.len : 64);
-    (void)snprintf(text, sizeof(text), "ERR unknown subcommand '%.*s'. Try OBJECT HELP.", (int)n,
+    (void)snprintf(text, cap, "ERR unknown subcommand '%.*s'. Try OBJECT HELP.", (int)n,
                    (const char *)what.data);
-    resp_put_error(&c->reply, text);
+    return true;
+}
+
+bool kv_object_refuses(const struct kv_command *command, const struct ts_bytes *args, size_t argc,
+                       char *text, size_t cap)
+{
+    return command->id == KV_OBJECT && refuses(args[1], argc - 1, text, cap);
+}
+
+void kv_run_object(struct kv_call *c)
+{
+    struct ts_bytes what = kv_word(c);
+    char text[160];
+    if (refuses(what, kv_words(c), text, sizeof(text))) {
+        resp_put_error(&c->reply, text);
+    } else if (kv_words(c) == 1) {
+        put_object_help(c);
+    } else {
+        put_object(c, what, kv_lookup(c, kv_word(c)));
+    }
 }

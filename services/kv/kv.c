@@ -131,7 +131,8 @@ static void kv_apply(void *state, const struct svc_entry *entry, struct svc_out 
                             .mut = kv,
                             .epoch = entry->epoch,
                             .now_ms = now_ms(kv),
-                            .steps = KV_STEPS_MAX};
+                            .steps = KV_STEPS_MAX,
+                            .bytes = KV_EXEC_BYTES_MAX};
         kv_run_payload(&c, entry->payload, out, reply_max(kv, entry->payload));
         break;
     }

@@ -34,6 +34,42 @@ static struct kv_reply_size names_in_reply(const struct kv_state *kv)
         .bound = (size_t)kv->limits.reply_max};
 }
 
+/* What a command writes of the state's values beyond the words that it came with. */
+static size_t bytes_moved(const struct kv_state *kv, const struct kv_command *command,
+                          const struct ts_bytes *args, size_t argc, size_t coming)
+{
+    int64_t at = 0;
+    switch (command->id) {
+    case KV_SETRANGE:
+    case KV_SETBIT:
+        if (!resp_parse_i64(args[2], &at) || at < 0) {
+            return 0;
+        }
+        at = command->id == KV_SETBIT ? at / 8 : at;
+        return (uint64_t)at < kv->limits.value_max ? (size_t)at : 0;
+    case KV_APPEND:
+    case KV_GETEX:
+    case KV_EXPIRE:
+    case KV_PEXPIRE:
+    case KV_EXPIREAT:
+    case KV_PEXPIREAT:
+    case KV_PERSIST:
+        if (!kv->store.keep.active) {
+            return 0; /* no walk wants it as it was */
+        }
+        break;
+    case KV_COPY:
+    case KV_RENAME:
+    case KV_RENAMENX:
+        break;
+    default:
+        return 0;
+    }
+    const struct kv_entry *e = argc > 1 ? kv_store_find(&kv->store, args[1]) : NULL;
+    size_t present = e != NULL ? e->value_len : 0;
+    return present < coming ? coming : present;
+}
+
 struct kv_reply_size kv_reply_size(const void *state, const struct kv_command *command,
                                    const struct ts_bytes *args, size_t argc, size_t coming)
 {
@@ -66,6 +102,7 @@ struct kv_reply_size kv_reply_size(const void *state, const struct kv_command *c
     if (size.estimate > size.bound) {
         size.estimate = size.bound;
     }
+    size.estimate += bytes_moved(kv, command, args, argc, coming);
     return size;
 }
 

@@ -1,5 +1,5 @@
-/* How long a command's answer may become, before it is carried out: for those who bound what
- * they render and keep. */
+/* How long a command's answer may become, and how much it copies, before it is carried out: for
+ * those who bound what they render and keep, and how long that takes. */
 #ifndef SERVICES_KV_REPLY_SIZE_H
 #define SERVICES_KV_REPLY_SIZE_H
 
@@ -7,8 +7,8 @@
 
 /* Both in bytes, and 0 for a command whose answer holds no stored value or name. */
 struct kv_reply_size {
-    size_t estimate; /* as the applied state says, and `coming` */
-    size_t bound;    /* whatever the state will be */
+    size_t estimate; /* as the applied state says, and `coming`; with what is copied in the state */
+    size_t bound;    /* of the answer, whatever the state will be */
 };
 
 /* Of a request args[0..argc) of this command (its name first, its arity checked). `state` is of

@@ -3,6 +3,7 @@
 #define SERVICES_KV_STATE_H
 
 #include "services/kv/commands.h"
+#include "services/kv/glob.h"
 #include "services/kv/kv.h"
 #include "services/kv/limits.h"
 #include "services/kv/payload.h"
@@ -41,10 +42,11 @@ struct kv_call {
     struct resp_writer reply;
     uint64_t now_ms;
     uint64_t steps; /* that its comparisons may still take, those of a transaction together */
+    uint64_t bytes; /* that a transaction may still write beyond those it came with */
 };
 
-/* Some tens of milliseconds, in which nobody else is answered. */
-#define KV_STEPS_MAX (1U << 25)
+/* These take as long as KV_STEPS_MAX steps, about. */
+#define KV_EXEC_BYTES_MAX (1U << 23)
 
 #define KV_MS_PER_S 1000
 

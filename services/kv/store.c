@@ -253,6 +253,7 @@ void kv_store_clear(struct kv_store *s)
     *s = (struct kv_store){
         .seed = s->seed,
         .version = s->version,
+        .written = s->written,
         .gone = s->gone,
         .now = {slots, BUCKETS_MIN},
         .keep = s->keep,
@@ -281,9 +282,19 @@ static void reserve(struct kv_entry *e, size_t len)
     e->value_cap = (uint32_t)cap;
 }
 
+/* Before a change that leaves some of the value: a walk that is under way wants a copy of it, once
+ * an entry of the log. Counted without a walk, too, which is each replica's own affair. */
+static void change_part(struct kv_store *s, struct kv_entry *e)
+{
+    s->written += e->version != s->version ? e->value_len : 0;
+    kv_keep_change(s, e, false);
+    e->version = s->version;
+}
+
 void kv_store_set_value(struct kv_store *s, struct kv_entry *e, struct ts_bytes value)
 {
     kv_keep_change(s, e, true);
+    s->written += value.len;
     s->memory -= e->value_len;
     e->value_len = 0;
     e->version = s->version;
@@ -298,8 +309,8 @@ void kv_store_set_value(struct kv_store *s, struct kv_entry *e, struct ts_bytes 
 
 void kv_store_append(struct kv_store *s, struct kv_entry *e, struct ts_bytes tail)
 {
-    kv_keep_change(s, e, false);
-    e->version = s->version;
+    change_part(s, e);
+    s->written += tail.len;
     if (tail.len == 0) {
         return;
     }
@@ -314,9 +325,10 @@ void kv_store_append(struct kv_store *s, struct kv_entry *e, struct ts_bytes tai
 void kv_store_overwrite(struct kv_store *s, struct kv_entry *e, size_t at, struct ts_bytes part)
 {
     size_t end = at + part.len;
-    kv_keep_change(s, e, false);
-    e->version = s->version;
+    change_part(s, e);
+    s->written += part.len;
     if (end > e->value_len) {
+        s->written += end - e->value_len;
         reserve(e, end);
         ts_assert(e->value != NULL && e->value_cap >= end);
         memset(e->value + e->value_len, 0, end - e->value_len);
@@ -333,10 +345,9 @@ void kv_store_set_expiry(struct kv_store *s, struct kv_entry *e, uint64_t expire
     if (e->expire_ms == expire_ms) {
         return;
     }
-    kv_keep_change(s, e, false);
+    change_part(s, e);
     kv_heap_remove(s, e);
     e->expire_ms = expire_ms;
-    e->version = s->version;
     if (expire_ms != KV_NO_EXPIRY) {
         kv_heap_insert(s, e);
     }

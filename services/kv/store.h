@@ -86,6 +86,10 @@ struct kv_store {
     uint64_t leases;    /* of them */
     uint64_t key_bytes; /* of their names */
     uint64_t memory;    /* logical bytes */
+    /* Bytes of values written since this store was made, and those that a walk may have had copied
+     * for it: the same on every replica that applied the same commands, and kept by no checkpoint.
+     */
+    uint64_t written;
 };
 
 /* False when memory is short. */

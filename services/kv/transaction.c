@@ -66,8 +66,15 @@ static bool may_stand_within(struct ts_bytes payload)
            command->id != KV_EXEC && command->id != KV_WATCH;
 }
 
+/* Counts what a command of `sent` bytes wrote: COPY, SETRANGE and EXPIRE make much of a few. */
+static void count_bytes(struct kv_call *c, uint64_t wrote, size_t sent)
+{
+    uint64_t more = wrote > sent ? wrote - sent : 0;
+    c->bytes = c->bytes > more ? c->bytes - more : 0;
+}
+
 /* One command; its answer must fit into what is left, short errors apart. A write is not begun when
- * it may not. */
+ * it may not, or when those before have written all that they may. */
 static void run_one(struct kv_call *c, struct ts_bytes payload)
 {
     struct kv_call one = {.kv = c->kv,
@@ -84,8 +91,15 @@ static void run_one(struct kv_call *c, struct ts_bytes payload)
         resp_put_error(&c->reply, "ERR not executed: the transaction's answers are too long");
         return;
     }
+    if ((command->flags & KV_CMD_WRITE) != 0 && c->bytes == 0) {
+        resp_put_error(&c->reply, "ERR not executed: copying so many bytes in one transaction "
+                                  "would hold up everybody: use several");
+        return;
+    }
+    uint64_t before = c->kv->store.written;
     kv_run_payload(&one, payload, c->reply.out, left < most ? left : most);
     c->steps = one.steps;
+    count_bytes(c, c->kv->store.written - before, payload.len);
 }
 
 void kv_run_exec(struct kv_call *c)

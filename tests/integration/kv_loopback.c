@@ -222,6 +222,8 @@ static void read_options(int argc, char **argv, struct options *o)
             o->limits = value;
         } else if (strcmp(argv[i - 1], "--clients") == 0) {
             o->config.clients_max = (uint32_t)strtoul(value, NULL, 10);
+        } else if (strcmp(argv[i - 1], "--stranger-ms") == 0) {
+            o->config.stranger_ms = (uint32_t)strtoul(value, NULL, 10);
         } else if (strcmp(argv[i - 1], "--unanswered") == 0) {
             o->config.unanswered_max = (uint32_t)strtoul(value, NULL, 10);
         } else if (strcmp(argv[i - 1], "--tls") == 0) {

@@ -195,6 +195,41 @@ static void test_refused_write_keeps_its_number(void **state)
     close(fd);
 }
 
+/* Goal: commands that copy much for few words are not all in one commit: none holds up everybody.
+ */
+static void test_copies_come_in_pieces(void **state)
+{
+    static const char *const commands[] = {"COPY v w REPLACE\r\n", "SETRANGE x 499999 a\r\n",
+                                           "SETBIT y 3999999 1\r\n"};
+    static const char *const answers[] = {":1\r\n", ":500000\r\n", NULL};
+    enum { COUNT = 20 };
+    struct owner *o = *state;
+    int fd = client(o);
+    o->answer_in_submit = true;
+    say(fd, "SETRANGE v 499999 a\r\n");
+    expect(o, fd, ":500000\r\n");
+    o->answer_in_submit = false;
+    for (size_t which = 0; which < 3; which++) {
+        char request[COUNT * 32] = "";
+        size_t from = o->taken;
+        for (int i = 0; i < COUNT; i++) {
+            strcat(request, commands[which]);
+        }
+        say(fd, request);
+        UNTIL(o, o->taken > from);
+        assert_true(o->taken - from > 8 && o->taken - from < COUNT);
+        for (int i = 0; i < COUNT; i++) {
+            const char *answer = answers[which] != NULL ? answers[which]
+                                 : i == 0               ? ":0\r\n"
+                                                        : ":1\r\n";
+            UNTIL(o, o->taken > o->answered);
+            answer_one(o);
+            expect(o, fd, answer);
+        }
+    }
+    close(fd);
+}
+
 /* Goal: clients that leave take nothing along: their commands are answered into the void. */
 static void test_left_client_is_answered_into_the_void(void **state)
 {
@@ -431,6 +466,7 @@ int main(void)
         OWNER_TEST(test_owner_may_refuse_or_answer_within_submit),
         OWNER_TEST(test_want_of_room_is_told_as_such),
         OWNER_TEST(test_refused_write_keeps_its_number),
+        OWNER_TEST(test_copies_come_in_pieces),
         OWNER_TEST(test_left_client_is_answered_into_the_void),
         OWNER_TEST(test_reads_keep_program_order),
         OWNER_TEST(test_slow_reads_end_with_their_turn),

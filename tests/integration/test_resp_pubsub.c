@@ -66,6 +66,10 @@ static const struct script scripts[] = {
       ("A:MULTI\r\nCLIENT SETNAME me\r\nCLIENT GETNAME\r\nCLIENT KILL ADDR 1.2.3.4:5\r\n"
        "CLIENT UNBLOCK 99999\r\nCLIENT KILL ID\r\nCLIENT SETNAME a b\r\nEXEC"),
       "A:MULTI\r\nCLIENT SETNAME you\r\nCLIENT KILL ID x\r\nEXEC", "A:CLIENT GETNAME"}},
+    {{"A:MULTI\r\nSET k 1\r\nOBJECT FOO k\r\nEXEC", "A:GET k",
+      "A:MULTI\r\nSET k 1\r\nOBJECT ENCODING\r\nEXEC",
+      "A:SET t abc\r\nMULTI\r\nOBJECT REFCOUNT t\r\nEXEC", "A:MULTI\r\nSET k 1\r\nEXEC a\r\nEXEC",
+      "A:EXEC a\r\nGET k"}},
 };
 
 static int connect_to(uint16_t port, int protocol)
@@ -209,6 +213,53 @@ static void test_subscriptions_are_bounded(void **state)
     assert_int_equal(kv_stop(&kv), 0);
 }
 
+/* Goal: no row of patterns holds everybody up: what would be compared with all of them for too long
+ * is refused, and the rest reaches its subscribers. */
+static void test_comparisons_are_bounded(void **state)
+{
+    (void)state;
+    enum { PATTERNS = 200, LEN = 1000 };
+    uint16_t port = 0;
+    struct kv_process kv = kv_start_loopback(address, &port, NULL);
+    int subscriber = connect_to(port, 2);
+    int publisher = connect_to(port, 2);
+    static char request[2 * LEN];
+    static char channel[LEN + 1];
+    memset(channel, 'a', LEN);
+    for (int i = 0; i < PATTERNS; i++) {
+        struct kv_replies r = {0};
+        int n = snprintf(request, sizeof(request), "PSUBSCRIBE *%.*sb%d\r\n", LEN / 2, channel, i);
+        kv_send(subscriber, request, (size_t)n);
+        assert_true(kv_receive_replies(subscriber, &r, 1));
+        free(r.data);
+    }
+    kv_expect(subscriber, "PSUBSCRIBE z*\r\n", "*3\r\n$10\r\npsubscribe\r\n$2\r\nz*\r\n:201\r\n");
+    snprintf(request, sizeof(request), "PUBLISH %s m\r\n", channel);
+    kv_expect(publisher, request,
+              "-ERR comparing this channel with all patterns that are listened to would hold up "
+              "everybody: use a shorter one\r\n");
+    struct kv_replies message = {0};
+    kv_expect(publisher, "PUBLISH z m\r\n", ":1\r\n");
+    assert_true(kv_receive_replies(subscriber, &message, 1));
+    assert_non_null(strstr(message.data, "pmessage"));
+    free(message.data);
+    for (int i = 0; i < PATTERNS; i++) {
+        struct kv_replies r = {0};
+        int n = snprintf(request, sizeof(request), "SUBSCRIBE %.*s%d\r\n", LEN - 4, channel, i);
+        kv_send(subscriber, request, (size_t)n);
+        assert_true(kv_receive_replies(subscriber, &r, 1));
+        free(r.data);
+    }
+    snprintf(request, sizeof(request), "PUBSUB CHANNELS *%.*sb\r\n", LEN / 2, channel);
+    kv_expect(publisher, request,
+              "-ERR comparing all channels with this pattern would hold up everybody: use a "
+              "shorter one\r\n");
+    kv_expect(publisher, "PUBSUB CHANNELS b*\r\n", "*0\r\n");
+    close(subscriber);
+    close(publisher);
+    assert_int_equal(kv_stop(&kv), 0);
+}
+
 /* Goal: a subscriber that does not read is closed when it left 8 MiB; one that reads gets all. */
 static void test_subscriber_that_does_not_read_is_closed(void **state)
 {
@@ -262,6 +313,7 @@ int main(void)
         cmocka_unit_test(test_resp3_subscriber_works_on),
         cmocka_unit_test(test_sessions_transactions_publish_nothing),
         cmocka_unit_test(test_subscriptions_are_bounded),
+        cmocka_unit_test(test_comparisons_are_bounded),
         cmocka_unit_test(test_subscriber_that_does_not_read_is_closed),
     };
     kv_address(address, 4);

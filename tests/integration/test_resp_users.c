@@ -181,14 +181,66 @@ static void test_acl_tells_the_users(void **state)
         "$9\r\nselectors\r\n*0\r\n");
     kv_expect(fd,
               "ACL DRYRUN r set a b\r\nACL DRYRUN r get a\r\nACL DRYRUN w flushall\r\n"
-              "ACL DRYRUN w acl list\r\nACL DRYRUN default acl list\r\n",
+              "ACL DRYRUN w acl list\r\nACL DRYRUN default acl list\r\nACL DRYRUN w GET\r\n",
               "$53\r\nThis user has no permissions to run the 'set' command\r\n+OK\r\n"
               "$58\r\nThis user has no permissions to run the 'flushall' command\r\n"
-              "$58\r\nThis user has no permissions to run the 'acl|list' command\r\n+OK\r\n");
+              "$58\r\nThis user has no permissions to run the 'acl|list' command\r\n+OK\r\n"
+              "-ERR wrong number of arguments for 'get' command\r\n");
     kv_expect(fd, "ACL SETUSER x on\r\n",
               "-ERR users are not made by clients: the operator says `twinstep user add NAME "
               "--role ROLE`, on the machine of a NIC\r\n");
     close(fd);
+}
+
+static bool is_closed(int fd)
+{
+    char byte;
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    return poll(&p, 1, 10000) == 1 && recv(fd, &byte, 1, 0) <= 0;
+}
+
+/* Goal: who does not say who it is has a connection for a while only, and whoever comes when all
+ * are taken has the place of the oldest of these; who said it keeps it. */
+static void test_strangers_are_sent_away(void **state)
+{
+    (void)state;
+    char own[32];
+    uint16_t own_port;
+    kv_address(own, 7);
+    struct kv_process p =
+        kv_start_loopback(own, &own_port,
+                          (const char *const[]){"--users", users_path, "--stranger-ms", "300",
+                                                "--clients", "3", NULL});
+    int known = kv_connect(own, own_port);
+    kv_expect(known, "AUTH w " WRITER "\r\n", "+OK\r\n");
+    int stranger = kv_connect(own, own_port);
+    kv_expect(stranger, "PING\r\n", NOAUTH);
+    assert_true(is_closed(stranger));
+    close(stranger);
+    int leaves = kv_connect(own, own_port);
+    kv_expect(leaves, "AUTH w " WRITER "\r\nRESET\r\n", "+OK\r\n+RESET\r\n");
+    assert_true(is_closed(leaves));
+    close(leaves);
+    int many[4];
+    for (int i = 0; i < 4; i++) {
+        many[i] = kv_connect(own, own_port);
+        kv_expect(many[i], "PING\r\n", NOAUTH);
+    }
+    assert_true(is_closed(many[0]) && is_closed(many[1]));
+    kv_expect(many[3], "AUTH w " WRITER "\r\n", "+OK\r\n");
+    assert_true(is_closed(many[2]));
+    kv_expect(known, "PING\r\n", "+PONG\r\n");
+    kv_expect(many[3], "PING\r\n", "+PONG\r\n");
+    for (int i = 0; i < 4; i++) {
+        close(many[i]);
+    }
+    struct kv_replies info = {0};
+    kv_send(known, "INFO STATS\r\n", 12);
+    assert_true(kv_receive_replies(known, &info, 1));
+    assert_non_null(strstr(info.data, "closed_strangers:5\r"));
+    free(info.data);
+    close(known);
+    assert_int_equal(kv_stop(&p), 0);
 }
 
 /* Goal: redis-cli logs in with a user's name and password, in both protocols. */
@@ -224,6 +276,7 @@ int main(void)
         cmocka_unit_test(test_session_is_left_with_its_user),
         cmocka_unit_test(test_one_user_leaves_sessions_to_others),
         cmocka_unit_test(test_acl_tells_the_users),
+        cmocka_unit_test(test_strangers_are_sent_away),
         cmocka_unit_test(test_redis_cli_logs_in),
     };
     kv_address(address, 5);

@@ -106,6 +106,23 @@ static inline const char *kv_ask(struct kv_test *t, const char *line)
     return kv_text(t);
 }
 
+/* A transaction of these commands; `watched` are bytes as EXEC's payload has them. */
+static inline const char *kv_exec(struct kv_test *t, struct ts_bytes watched,
+                                  const char *const *lines)
+{
+    uint8_t bytes[2048];
+    struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
+    struct ts_bytes args[2] = {{NULL, 0}, watched};
+    kv_payload_encode(&w, t->version, KV_EXEC, args, 2);
+    for (; *lines != NULL; lines++) {
+        uint8_t one[512];
+        size_t n = kv_encode(t->version, *lines, one, sizeof(one));
+        kv_payload_put_word(&w, (struct ts_bytes){one, n});
+    }
+    kv_entry_apply(t, SVC_ENTRY_COMMAND, (struct ts_bytes){bytes, w.len});
+    return kv_text(t);
+}
+
 #define KV_EXPECT(t, line, reply) assert_string_equal(kv_do((t), (line)), (reply))
 
 #endif

@@ -373,74 +373,6 @@ static void test_glob_matches_as_redis(void **state)
                                (struct ts_bytes){text, sizeof(text)}));
 }
 
-/* A transaction of these commands; `watched` are bytes as EXEC's payload has them. */
-static const char *kv_exec(struct kv_test *t, struct ts_bytes watched, const char *const *lines)
-{
-    uint8_t bytes[2048];
-    struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
-    struct ts_bytes args[2] = {{NULL, 0}, watched};
-    kv_payload_encode(&w, t->version, KV_EXEC, args, 2);
-    for (; *lines != NULL; lines++) {
-        uint8_t one[512];
-        size_t n = kv_encode(t->version, *lines, one, sizeof(one));
-        kv_payload_put_word(&w, (struct ts_bytes){one, n});
-    }
-    kv_entry_apply(t, SVC_ENTRY_COMMAND, (struct ts_bytes){bytes, w.len});
-    return kv_text(t);
-}
-
-#define TOO_MANY_STEPS \
-    "-ERR comparing so many bytes of keys with this pattern would hold up everybody: use SCAN, " \
-    "or a shorter pattern\r\n"
-
-/* Goal: no pattern holds the loop up, however the keys are: KEYS is refused, SCAN gives the keys in
- * shorter pages, and the commands of a transaction have together what one has. */
-static void test_patterns_that_take_long_are_bounded(void **state)
-{
-    (void)state;
-    struct kv_test t;
-    char key[3900];
-    char line[4000];
-    char pattern[1903] = "*";
-    kv_open(&t, NULL);
-    memset(key, 'a', sizeof(key));
-    for (int i = 0; i < 10; i++) {
-        (void)snprintf(line, sizeof(line), "SET %.*s%d v", (int)sizeof(key), key, i);
-        KV_EXPECT(&t, line, "+OK\r\n");
-    }
-    memset(pattern + 1, 'a', 1900);
-    pattern[1901] = 'b';
-    (void)snprintf(line, sizeof(line), "KEYS %s", pattern);
-    KV_EXPECT(&t, line, TOO_MANY_STEPS);
-    assert_string_equal(kv_ask(&t, line), TOO_MANY_STEPS);
-    KV_EXPECT(&t, "KEYS *ab*", "*0\r\n");
-    const char *cursor = "0";
-    char next[24];
-    unsigned pages = 0;
-    do {
-        (void)snprintf(line, sizeof(line), "SCAN %s MATCH %s", cursor, pattern);
-        assert_int_equal(sscanf(kv_do(&t, line), "*2\r\n$%*d\r\n%23[0-9]\r\n*0\r\n", next), 1);
-        cursor = next;
-        pages++;
-    } while (strcmp(cursor, "0") != 0);
-    assert_true(pages > 1 && pages < 10);
-    char values[2][1040] = {"SET v ", "SET w "};
-    for (int i = 0; i < 2; i++) {
-        memset(values[i] + 6, 'a', 1023);
-        values[i][1029] = '\0';
-        KV_EXPECT(&t, values[i], "+OK\r\n");
-    }
-    const char *lines[60] = {NULL};
-    for (size_t i = 0; i + 1 < 60; i++) {
-        lines[i] = "LCS v w LEN";
-    }
-    const char *reply = kv_exec(&t, (struct ts_bytes){NULL, 0}, lines);
-    assert_int_equal(strncmp(reply, "*59\r\n:1023\r\n:1023\r\n", 19), 0);
-    assert_non_null(strstr(reply, "-ERR LCS would hold up everybody: this transaction"));
-    KV_EXPECT(&t, "LCS v w LEN", ":1023\r\n");
-    kv_close(&t);
-}
-
 /* What WATCH answers, as EXEC brings it along. */
 static struct ts_bytes kv_watch(struct kv_test *t, const char *key, uint8_t out[64])
 {
@@ -536,25 +468,6 @@ static void test_exec_malformed_runs_nothing(void **state)
     kv_close(&t);
 }
 
-/* Goal: answers that are too long become errors, and what is refused so was not executed. */
-static void test_exec_answers_have_a_limit(void **state)
-{
-    (void)state;
-    struct kv_test t;
-    kv_open(&t, "value-max=512 reply-max=1024");
-    char line[600] = "SET a ";
-    memset(line + 6, 'x', 500);
-    line[506] = '\0';
-    KV_EXPECT(&t, line, "+OK\r\n");
-    const char *const lines[] = {"GET a", "GET a", "GET a", "GET a", "GET a", "SET b 1", NULL};
-    const char *reply = kv_exec(&t, (struct ts_bytes){NULL, 0}, lines);
-    assert_memory_equal(reply, "*6\r\n$500\r\n", 10);
-    assert_non_null(strstr(reply, "-ERR the reply exceeds the limit"));
-    assert_non_null(strstr(reply, "-ERR not executed: the transaction's answers are too long"));
-    KV_EXPECT(&t, "EXISTS b", ":0\r\n");
-    kv_close(&t);
-}
-
 /* Goal: EXPIRE's options, errors and rounding. */
 static void test_expire_options_follow_redis(void **state)
 {
@@ -647,41 +560,6 @@ static void test_server_commands_follow_redis(void **state)
     kv_close(&t);
 }
 
-/* Goal: commands that may grow the state are refused when it is full; others are not. */
-static void test_memory_limit_refuses_growth_only(void **state)
-{
-    (void)state;
-    struct kv_test t;
-    kv_open(&t, "memory-max=250");
-    KV_EXPECT(&t, "SET a 1", "+OK\r\n");
-    KV_EXPECT(&t, "SET b 1", "+OK\r\n");
-    const char *oom = "-OOM command not allowed when used memory > 'maxmemory'.\r\n";
-    KV_EXPECT(&t, "APPEND a 0123456789012345678901234567890123456789012345678901234567890", oom);
-    KV_EXPECT(&t, "SET c 1", "+OK\r\n");
-    KV_EXPECT(&t, "SET d 1", oom);
-    KV_EXPECT(&t, "INCR a", oom);
-    KV_EXPECT(&t, "GET a", "$1\r\n1\r\n");
-    KV_EXPECT(&t, "EXPIRE a 10", ":1\r\n");
-    KV_EXPECT(&t, "DEL a b", ":2\r\n");
-    KV_EXPECT(&t, "SET d 1", "+OK\r\n");
-    kv_close(&t);
-}
-
-/* Goal: a reply over the limit becomes one clear error, and nothing of it is left. */
-static void test_reply_limit_gives_error(void **state)
-{
-    (void)state;
-    struct kv_test t;
-    kv_open(&t, "value-max=512 reply-max=1024");
-    char line[600] = "SET a ";
-    memset(line + 6, 'x', 500);
-    line[506] = '\0';
-    KV_EXPECT(&t, line, "+OK\r\n");
-    KV_EXPECT(&t, "MGET a a a", "-ERR the reply exceeds the limit of 1024 bytes\r\n");
-    KV_EXPECT(&t, "STRLEN a", ":500\r\n");
-    kv_close(&t);
-}
-
 /* Goal: what is not a valid payload is answered, never executed; a write is not a read. */
 static void test_payload_malformed_is_refused(void **state)
 {
@@ -718,21 +596,6 @@ static void test_payload_malformed_is_refused(void **state)
     assert_memory_equal(kv_ask(&t, "SET a 1"), "-ERR ", 5);
     KV_EXPECT(&t, "DBSIZE", ":0\r\n");
     kv_close(&t);
-}
-
-/* Goal: the limits' text is checked. */
-static void test_limits_text_is_checked(void **state)
-{
-    (void)state;
-    assert_null(kv_service.create("foo=1"));
-    assert_null(kv_service.create("key-max=x"));
-    assert_null(kv_service.create("key-max=0"));
-    assert_null(kv_service.create("value-max=100000 reply-max=1024"));
-    assert_null(kv_service.create("hash-seed=18446744073709551616"));
-    assert_null(kv_service.create("hash-seed="));
-    void *s = kv_service.create("  key-max=1   hash-seed=18446744073709551615 ");
-    assert_non_null(s);
-    kv_service.destroy(s);
 }
 
 /* Goal: the table is consistent: names and ids are found, each command is of one kind. */
@@ -774,15 +637,10 @@ int main(void)
         cmocka_unit_test(test_exec_watched_change_runs_nothing),
         cmocka_unit_test(test_exec_key_that_came_and_went_is_changed),
         cmocka_unit_test(test_exec_malformed_runs_nothing),
-        cmocka_unit_test(test_exec_answers_have_a_limit),
         cmocka_unit_test(test_expire_options_follow_redis),
         cmocka_unit_test(test_expiry_is_by_entry_time),
         cmocka_unit_test(test_server_commands_follow_redis),
-        cmocka_unit_test(test_memory_limit_refuses_growth_only),
-        cmocka_unit_test(test_reply_limit_gives_error),
         cmocka_unit_test(test_payload_malformed_is_refused),
-        cmocka_unit_test(test_limits_text_is_checked),
-        cmocka_unit_test(test_patterns_that_take_long_are_bounded),
         cmocka_unit_test(test_command_table_is_consistent),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
