@@ -83,6 +83,8 @@ struct replica {
     uint8_t voter_count;
     struct ts_mono voters_away_at; /* no majority of them answers since then; 0 = one does */
     bool voters_away;              /* … for so long that people must know */
+    struct ts_mono voter_lost_at;  /* one of them has no link since then; 0 = all have */
+    bool voter_lost;               /* … for so long */
 
     /* service */
     struct resp_server *front;

@@ -94,18 +94,29 @@ static void on_voter_frame(void *arg, struct ts_nic_id voter, uint8_t type, stru
     }
 }
 
-void replica_register_watch(struct replica *r, struct ts_mono now)
+/* Whether something is not well for so long that people must know: voters that are being connected
+ * to, behind a start of this replica or of theirs, are no news. */
+static bool is_late(const struct replica *r, bool well, struct ts_mono *since, struct ts_mono now)
 {
-    bool answers = proposer_answering(&r->p.proposer, now) >= proposer_majority(&r->p.proposer);
-    if (answers) {
-        r->voters_away_at.ns = 0;
-    } else if (r->voters_away_at.ns == 0) {
-        r->voters_away_at = now;
+    if (well) {
+        since->ns = 0;
+    } else if (since->ns == 0) {
+        *since = now;
     }
     uint64_t late = VOTERS_AWAY_TIMEOUTS * r->start->cluster.timing.failure_timeout;
-    bool away = !answers && ts_mono_since(r->voters_away_at, now) >= late;
-    r->status_changed = r->status_changed || away != r->voters_away;
+    return !well && ts_mono_since(*since, now) >= late;
+}
+
+void replica_register_watch(struct replica *r, struct ts_mono now)
+{
+    const struct proposer *p = &r->p.proposer;
+    bool answers = proposer_answering(p, now) >= proposer_majority(p);
+    bool all = proposer_connected(p) >= r->voter_count;
+    bool away = is_late(r, answers, &r->voters_away_at, now);
+    bool lost = is_late(r, all, &r->voter_lost_at, now);
+    r->status_changed = r->status_changed || away != r->voters_away || lost != r->voter_lost;
     r->voters_away = away;
+    r->voter_lost = lost;
 }
 
 enum ts_err replica_register_open(struct replica *r, struct ts_why *why)

@@ -69,7 +69,7 @@ static enum report_role report_role_of(const struct repl_status *s)
 }
 
 /* How far the digest comparison, the register and the disk are from well. */
-static uint64_t alarms_of(const struct replica *r, const struct repl_status *s, struct ts_mono now)
+static uint64_t alarms_of(const struct replica *r, const struct repl_status *s)
 {
     uint64_t alarms = s->alarms;
     struct ts_nic_id whose;
@@ -82,9 +82,9 @@ static uint64_t alarms_of(const struct replica *r, const struct repl_status *s, 
     if (r->voters == NULL) {
         return alarms;
     }
-    if (proposer_answering(&r->p.proposer, now) < proposer_majority(&r->p.proposer)) {
+    if (r->voters_away) {
         alarms |= 1ULL << REPORT_ALARM_NO_MAJORITY;
-    } else if (proposer_connected(&r->p.proposer) < r->voter_count) {
+    } else if (r->voter_lost) {
         alarms |= 1ULL << REPORT_ALARM_VOTER_LOST;
     }
     return alarms;
@@ -225,7 +225,7 @@ void replica_full(const struct replica *r, char out[REPLICA_WHY_MAX])
     (void)snprintf(out, REPLICA_WHY_MAX, "%.159s", text);
 }
 
-static void send_state(struct replica *r, struct ts_mono now)
+static void send_state(struct replica *r)
 {
     struct repl_status s;
     struct report_replica out;
@@ -248,7 +248,7 @@ static void send_state(struct replica *r, struct ts_mono now)
     out.committed = s.committed;
     out.applied = s.applied;
     out.digest = s.digest;
-    out.alarms = alarms_of(r, &s, now);
+    out.alarms = alarms_of(r, &s);
     out.requests_waiting = stats.unanswered;
     out.requests_total = r->requests_total;
     out.rejected_total = rejected(r, &s, &stats);
@@ -269,7 +269,7 @@ void replica_report_flush(struct replica *r, struct ts_mono now, bool at_once)
     send_traces(r);
     if (at_once || !ts_mono_lt(now, r->report_at)) {
         r->report_at = ts_mono_add(now, REPORT_INTERVAL_NS);
-        send_state(r, now);
+        send_state(r);
     }
     if (!ts_mono_lt(now, r->figures_at)) {
         r->figures_at = ts_mono_add(now, FIGURES_INTERVAL_NS);

@@ -101,14 +101,20 @@ static void add_voter(const struct admin_state *s, json_t *alarms)
     }
 }
 
+/* Who has never reported is silent when it had the time to. */
+static bool is_silent(const struct admin_state *s, bool has, struct ts_mono at, struct ts_mono now)
+{
+    return ts_mono_since(has ? at : s->started, now) > ADMIN_SILENT_NS;
+}
+
 static void add_processes(const struct admin_state *s, struct ts_mono now, json_t *alarms)
 {
     char text[160 + REPORT_SAID_MAX];
-    if (!s->has_procs || ts_mono_since(s->procs_at, now) > ADMIN_SILENT_NS) {
+    if (is_silent(s, s->has_procs, s->procs_at, now)) {
         add(alarms, "nicd-silent", NULL, "nicd has not reported for a while: is it stopped?");
         return;
     }
-    for (size_t i = 0; i < s->procs.count; i++) {
+    for (size_t i = 0; s->has_procs && i < s->procs.count; i++) {
         const struct report_proc *p = &s->procs.p[i];
         if (p->running) {
             continue;
@@ -145,12 +151,12 @@ static void add_peer(const struct admin_state *s, const struct report_peer *p, j
 
 static void add_peers(const struct admin_state *s, struct ts_mono now, json_t *alarms)
 {
-    if (!s->has_peers || ts_mono_since(s->peers_at, now) > ADMIN_SILENT_NS) {
+    if (is_silent(s, s->has_peers, s->peers_at, now)) {
         add(alarms, "heartbeatd-silent", NULL,
             "heartbeatd has not reported for a while: is it stopped?");
         return;
     }
-    for (size_t i = 0; i < s->peers.count; i++) {
+    for (size_t i = 0; s->has_peers && i < s->peers.count; i++) {
         add_peer(s, &s->peers.p[i], alarms);
     }
 }
@@ -172,19 +178,19 @@ static void add_group(const struct admin_state *s, const struct cfg_group *g, st
     if (!admin_replica_runs(s, g->id)) {
         return; /* told as a process that is down */
     }
-    if (!r->has || ts_mono_since(r->at, now) > ADMIN_SILENT_NS) {
+    if (is_silent(s, r->has, r->at, now)) {
         (void)snprintf(text, sizeof(text), "the replica of %s has not reported for a while",
                        g->name);
         add(alarms, "replica-silent", g->name, text);
         return;
     }
-    for (unsigned i = 0; i < REPORT_ALARMS; i++) {
+    for (unsigned i = 0; r->has && i < REPORT_ALARMS; i++) {
         if ((r->report.alarms & (1ULL << i)) != 0) {
             code_of(LIST[i].symbol, code, sizeof(code));
             add(alarms, code, g->name, LIST[i].text);
         }
     }
-    if (r->report.role == REPORT_ROLE_HALTED) {
+    if (r->has && r->report.role == REPORT_ROLE_HALTED) {
         (void)snprintf(text, sizeof(text), "the replica of %s halted%s%s", g->name,
                        r->report.why[0] == '\0' ? "" : ": ", r->report.why);
         add(alarms, "halted", g->name, text);

@@ -275,6 +275,21 @@ static void test_latency_tells_stages_and_counters(void **state)
     }
 }
 
+/* Goal: a cluster-cfgd that has just started waits for the first reports; it does not miss them. */
+static void test_nobody_is_silent_at_the_start(void **state)
+{
+    struct fixture *f = *state;
+    f->state.started = (struct ts_mono){NOW_NS - TS_NS_PER_MS};
+    json_t *alarms = admin_alarms_json(&f->state, (struct ts_mono){NOW_NS}, 0);
+    size_t i;
+    json_t *a;
+    json_array_foreach(alarms, i, a)
+    {
+        assert_null(strstr(text_at(a, "code"), "silent"));
+    }
+    json_decref(alarms);
+}
+
 /* Goal: each thing that is wrong is told in words. */
 static void test_alarms_tell_what_is_wrong(void **state)
 {
@@ -697,6 +712,7 @@ int main(void)
         TEST(test_status_of_well_node_has_no_alarm),
         TEST(test_service_address_is_told),
         TEST(test_latency_tells_stages_and_counters),
+        TEST(test_nobody_is_silent_at_the_start),
         TEST(test_alarms_tell_what_is_wrong),
         TEST(test_alarm_table_of_starts_is_nearly_full),
         TEST(test_alarm_certificate_expiry_is_told),
