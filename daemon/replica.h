@@ -207,6 +207,9 @@ void replica_clients_confirmed(struct replica *r, struct ts_mono now);
 /* Tells peers and nicd what is due. */
 void replica_clients_turn(struct replica *r, struct ts_mono now);
 struct ts_mono replica_clients_deadline(const struct replica *r);
+/* Before this process ends, and its clients with it: waits, not for long, until nicd has taken the
+ * service address away. They would be told otherwise, and knock where nobody is. */
+void replica_clients_leave(struct replica *r);
 
 /* replica_report.c */
 void replica_trace(struct replica *r, const struct ts_trace *t);

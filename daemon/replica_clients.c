@@ -1,8 +1,12 @@
 /* The clients of the group's service address: peers hear who is connected here, nicd hears whose
  * connections went with the address' former owner (R4.8, adr/0026). */
+#include <arpa/inet.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include "base/assert.h"
 #include "daemon/replica.h"
@@ -11,6 +15,8 @@
 #define RESETS_BURST 4
 /* … and bytes that a link may hold back before its peer is told more. */
 #define BACKLOG_MAX (256U * 1024)
+/* nicd takes an address away within a turn of its loop. */
+#define LEAVE_NS_MAX (50 * TS_NS_PER_MS)
 
 enum ts_err replica_clients_open(struct replica *r, struct ts_why *why)
 {
@@ -148,6 +154,8 @@ void replica_clients_serves(struct replica *r, bool serves, struct ts_mono now)
     }
     if (c != NULL && !serves) {
         address_resets_stop(&c->resets);
+    } else if (c != NULL) {
+        resp_server_close_muted(r->front); /* it never left: nobody else will tell them */
     }
 }
 
@@ -211,4 +219,43 @@ struct ts_mono replica_clients_deadline(const struct replica *r)
     due = ts_mono_lt(c->close_at, due) ? c->close_at : due;
     bool earlier = anything_to_tell(r) && ts_mono_lt(c->say_at, due);
     return earlier ? c->say_at : due;
+}
+
+/* ---- the end ---- */
+
+/* Whether this machine has the address now. */
+static bool is_here(const char *address)
+{
+    struct sockaddr_storage at = {0};
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)&at;
+    struct sockaddr_in *v4 = (struct sockaddr_in *)&at;
+    bool is_v6 = inet_pton(AF_INET6, address, &v6->sin6_addr) == 1;
+    if (!is_v6 && inet_pton(AF_INET, address, &v4->sin_addr) != 1) {
+        return false;
+    }
+    at.ss_family = is_v6 ? AF_INET6 : AF_INET;
+    int fd = socket(at.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    bool here = fd >= 0 && bind(fd, (struct sockaddr *)&at, is_v6 ? sizeof(*v6) : sizeof(*v4)) == 0;
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return here;
+}
+
+void replica_clients_leave(struct replica *r)
+{
+    const char *address = r->start->group->address;
+    struct report_serves said = {.group = r->start->group->id, .epoch = repl_epoch(r->core)};
+    uint8_t bytes[REPORT_BYTES_MAX];
+    struct ts_mono until = ts_mono_add(net_now(), LEAVE_NS_MAX);
+    if (r->nicd_path[0] == '\0' || !is_here(address)) {
+        return;
+    }
+    struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
+    enum ts_err err = report_serves_encode(&said, &w);
+    ts_assert(err == TS_OK);
+    bool told = net_dgram_send(&r->dgram, r->nicd_path, (struct ts_bytes){bytes, w.len});
+    while (told && is_here(address) && ts_mono_lt(net_now(), until)) {
+        (void)poll(NULL, 0, 1);
+    }
 }

@@ -330,6 +330,14 @@ void resp_answer_refuse_rounds(struct resp_server *s)
     answer_round(s, resp_round_open(s), text);
 }
 
+/* One whose requests may or may not be executed. A visitor would knock at once, while the address
+ * is still here, or nowhere. */
+static void close_unanswered(struct resp_conn *c)
+{
+    c->server->stats.closed_unanswered++;
+    (c->visitor ? resp_conn_mute : resp_conn_close)(c);
+}
+
 void resp_answer_refuse_pending(struct resp_server *s, enum ts_err err)
 {
     char text[RESP_ADDR_MAX + RESP_REASON_MAX + 64];
@@ -351,8 +359,7 @@ void resp_answer_refuse_pending(struct resp_server *s, enum ts_err err)
         /* Which of the connection's commands this one is tells whether older ones are in the
          * log: their replies would have to come first, so it is closed instead. */
         if (c->answered + c->pending < c->ordered) {
-            s->stats.closed_unanswered++;
-            resp_conn_close(c);
+            close_unanswered(c);
             continue;
         }
         c->pending--;
@@ -385,8 +392,7 @@ void resp_server_close_unanswered(struct resp_server *s)
         struct resp_conn *c = resp_conn_find(s, o);
         s->owed -= o.owed;
         if (c != NULL) {
-            s->stats.closed_unanswered++;
-            resp_conn_close(c);
+            close_unanswered(c);
         }
     }
     resp_server_wake(s);

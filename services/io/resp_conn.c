@@ -120,11 +120,9 @@ static void on_closed(uv_handle_t *handle)
     resp_server_wake(s);
 }
 
-void resp_conn_close(struct resp_conn *c)
+/* From now on nothing is read from it, written to it or known of it; the socket is there. */
+static void forget(struct resp_conn *c)
 {
-    if (c->closing) {
-        return;
-    }
     struct resp_server *s = c->server;
     c->closing = true;
     for (unsigned link = 0; link < RESP_LINKS; link++) {
@@ -149,10 +147,42 @@ void resp_conn_close(struct resp_conn *c)
     if (!c->writing) {
         resp_pool_give(s, &c->sending);
     }
+}
+
+void resp_conn_close(struct resp_conn *c)
+{
+    struct resp_server *s = c->server;
+    if (c->closing) {
+        return;
+    }
+    forget(c);
     if (c->visitor) {
         s->ops.visitor(s->ops.ctx, c->index, NULL);
     }
     uv_close((uv_handle_t *)&c->tcp, on_closed);
+}
+
+void resp_conn_mute(struct resp_conn *c)
+{
+    struct resp_server *s = c->server;
+    if (c->closing) {
+        return;
+    }
+    forget(c);
+    uv_read_stop((uv_stream_t *)&c->tcp);
+    c->next_muted = s->muted;
+    s->muted = c;
+    s->muted_count++;
+}
+
+void resp_conn_close_muted(struct resp_server *s)
+{
+    while (s->muted != NULL) {
+        struct resp_conn *c = s->muted;
+        s->muted = c->next_muted;
+        uv_close((uv_handle_t *)&c->tcp, on_closed);
+    }
+    s->muted_count = 0;
 }
 
 /* Whether bytes wait to be written, or are being. */
@@ -532,7 +562,7 @@ static void tell_visitor(struct resp_conn *c, const uv_stream_t *listener)
 
 bool resp_conn_may_open(const struct resp_server *s)
 {
-    return s->clients + s->relays < s->sockets_max;
+    return s->clients + s->muted_count + s->relays < s->sockets_max;
 }
 
 void resp_conn_accept(struct resp_server *s, uv_stream_t *listener)

@@ -195,6 +195,7 @@ struct resp_conn {
     bool finishing; /* takes no more requests; closes when all is answered and written */
     bool closing;   /* uv_close was called */
     bool visitor;   /* came by an address that may go; the owner was told */
+    struct resp_conn *next_muted;
 
     /* WAIT: the request stands where the parsing stopped */
     bool waiting;
@@ -290,6 +291,8 @@ struct resp_server {
     uint32_t clients;
     uint32_t relays;      /* of them, or of what they left: sockets to another NIC */
     uint32_t sockets_max; /* … and theirs, as RLIMIT_NOFILE allows: the rest is not for clients */
+    struct resp_conn *muted; /* visitors that have ended, and must not hear of it from here */
+    uint32_t muted_count;
     uint64_t next_id;
     uint64_t relay_below; /* connections with lower ids are carried on elsewhere */
     struct resp_list lists[RESP_LINKS];
@@ -364,6 +367,11 @@ void resp_list_remove(struct resp_conn *c, enum resp_link link);
 void resp_conn_accept(struct resp_server *s, uv_stream_t *listener);
 /* Closes at once; unwritten bytes are lost. No effect when it is closing already. */
 void resp_conn_close(struct resp_conn *c);
+/* Ends a visitor's connection without a word to the client, who hears of it from the next owner of
+ * the address: its socket is closed by resp_conn_close_muted, when the address is elsewhere. The
+ * server's owner is not told, so that it keeps in mind who was here. */
+void resp_conn_mute(struct resp_conn *c);
+void resp_conn_close_muted(struct resp_server *s);
 /* Closes a connection that takes no more requests, once nothing is owed or unwritten. */
 void resp_conn_finish(struct resp_conn *c);
 /* Takes in as much of the connection's own input as can be. */

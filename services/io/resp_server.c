@@ -202,6 +202,7 @@ void resp_server_destroy(struct resp_server *s, void (*closed)(void *ctx), void 
             resp_conn_close(s->slots[i].conn);
         }
     }
+    resp_conn_close_muted(s);
     uv_close((uv_handle_t *)&s->wait_timer, on_handle_closed);
     uv_close((uv_handle_t *)&s->stranger_timer, on_handle_closed);
     for (size_t i = 0; i < s->listener_count; i++) {
@@ -286,6 +287,13 @@ void resp_server_close_visitors(struct resp_server *s)
             resp_conn_close(c);
         }
     }
+    resp_conn_close_muted(s);
+    resp_server_wake(s);
+}
+
+void resp_server_close_muted(struct resp_server *s)
+{
+    resp_conn_close_muted(s);
     resp_server_wake(s);
 }
 

@@ -192,6 +192,8 @@ enum ts_err resp_server_listen(struct resp_server *s, const char *address, uint1
 /* Closes the connections that came by an address that may go, `ahead`, since it has gone: what is
  * owed to them is not answered any more. */
 void resp_server_close_visitors(struct resp_server *s);
+/* The address has not gone, after all: closes those that resp_server_close_unanswered left. */
+void resp_server_close_muted(struct resp_server *s);
 /* The port that the first listener got. */
 uint16_t resp_server_port(const struct resp_server *s);
 
@@ -227,7 +229,8 @@ void resp_server_set_status(struct resp_server *s, const struct resp_server_stat
  * that are gone or have another password are closed. */
 void resp_server_set_users(struct resp_server *s, const struct net_users *users);
 /* Closes every connection that has submitted and unanswered commands, and forgets their
- * tokens: the replica lost its right to answer them (R2.8). */
+ * tokens: the replica lost its right to answer them (R2.8). Those that came by an address that may
+ * go hear nothing before resp_server_close_visitors, nor is ops.visitor called for them. */
 void resp_server_close_unanswered(struct resp_server *s);
 
 void resp_server_stats(const struct resp_server *s, struct resp_server_stats *out);

@@ -45,6 +45,49 @@ static void test_visitors_are_told_and_closed(void **state)
     close(resident);
 }
 
+/* Goal: a visitor whose request may be executed hears nothing while the address goes, and its owner
+ * keeps in mind who it was; when the address is elsewhere, or stays after all, it is closed. */
+static void test_unanswered_visitors_hear_nothing_yet(void **state)
+{
+    struct owner *o = *state;
+    uint16_t port = resp_server_port(o->server);
+    for (int again = 0; again < 2; again++) {
+        char byte;
+        size_t taken = o->taken;
+        set_role(o, RESP_ROLE_PRIMARY);
+        int resident = client(o);
+        int visitor = kv_connect(o->elsewhere, port);
+        UNTIL(o, o->visitors[0] + o->visitors[1] == port_of(visitor));
+        say(resident, "INCR n\r\n");
+        say(visitor, "INCR n\r\nINCR n\r\n");
+        UNTIL(o, o->taken == taken + 3);
+        set_role(o, RESP_ROLE_SECONDARY);
+        resp_server_close_unanswered(o->server);
+        o->answered = o->taken;
+        expect_closed(o, resident);
+        assert_int_equal(stats_of(o).clients, 0);
+        assert_int_equal(o->visitors[0] + o->visitors[1], port_of(visitor));
+        assert_int_equal(recv(visitor, &byte, 1, MSG_DONTWAIT), -1);
+        assert_int_equal(errno, EAGAIN);
+        o->visitors[0] = o->visitors[1] = 0;
+        if (again == 0) {
+            resp_server_close_visitors(o->server);
+        } else {
+            resp_server_close_muted(o->server);
+        }
+        expect_closed(o, visitor);
+    }
+    /* The last one is left to the server's end. */
+    set_role(o, RESP_ROLE_PRIMARY);
+    int visitor = kv_connect(o->elsewhere, port);
+    size_t taken = o->taken;
+    say(visitor, "INCR n\r\n");
+    UNTIL(o, o->taken == taken + 1);
+    resp_server_close_unanswered(o->server);
+    o->answered = o->taken;
+    close(visitor);
+}
+
 /* Goal: what is carried on takes no descriptors that are not the clients': those that are too many
  * stay here, and are told where to go. */
 static void test_relays_leave_descriptors_for_others(void **state)
@@ -222,6 +265,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         OWNER_TEST(test_visitors_are_told_and_closed),
+        OWNER_TEST(test_unanswered_visitors_hear_nothing_yet),
         cmocka_unit_test(test_relays_leave_descriptors_for_others),
         OWNER_TEST(test_relay_to_a_dead_nic_ends),
         OWNER_TEST(test_relay_takes_buffers_from_the_pool),
