@@ -148,7 +148,7 @@ enum report_trace_role {
     X(OTHER_DISK, 4, "the group's config lists another disk for this NIC: this one was replaced") \
     X(ACK_MISSING, 5, \
       "an in-sync replica does not acknowledge, and no majority of voters has removed it") \
-    X(DISK, 6, "the journal failed: replace the disk") \
+    X(DISK, 6, "the journal failed: free room on a full disk, replace a broken one") \
     X(DIVERGED, 7, "the applied state conflicts with the primary's log: keep both, call for help") \
     X(SUSPECT, 8, \
       "results differ between replicas: nobody serves until all in-sync ones have replayed their " \
@@ -159,7 +159,7 @@ enum report_trace_role {
       "their newest disks") \
     X(STARTING, 11, "this replica is starting: it asks the voters for the group's config") \
     X(ABDICATED, 12, \
-      "its disk hangs or has failed, so it asked another replica to take over: replace the disk") \
+      "its disk hangs or has failed, so it asked another replica to take over: look after the disk") \
     X(HANDING_OVER, 13, "it hands over to another replica, as the operator wished") \
     X(ENROLS, 14, \
       "its disk is a new one in the place of a lost one: it asks the primary to enrol it") \

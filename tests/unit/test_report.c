@@ -400,7 +400,8 @@ static void test_trace_numbers_equal_those_of_the_core(void **state)
     assert_int_equal(REPORT_TRACE_ROLE_HALTED, REPL_ROLE_HALTED);
     assert_int_equal(REPORT_WHY_TAKING_OVER, REPL_WHY_TAKING_OVER);
     assert_string_equal(report_why_text(REPL_WHY_NONE), "");
-    assert_string_equal(report_why_text(REPL_WHY_DISK), "the journal failed: replace the disk");
+    assert_string_equal(report_why_text(REPL_WHY_DISK),
+                        "the journal failed: free room on a full disk, replace a broken one");
     assert_string_equal(report_why_text(99), "?");
     assert_string_equal(report_evidence_text(99), "?");
     assert_string_equal(report_trace_role_text(99), "?");
