@@ -105,6 +105,26 @@ static void load(struct yaml_doc *y, yaml_parser_t *p, struct ts_bytes text)
     yaml_document_delete(&second);
 }
 
+/* A mark that says "UTF-8" may stand in front of the text (YAML 1.2, 5.2). libyaml would take it
+ * for the first column of the first key, which then stands deeper than the others. */
+static struct ts_bytes without_mark(struct ts_bytes text)
+{
+    bool marked =
+        text.len >= 3 && text.data[0] == 0xef && text.data[1] == 0xbb && text.data[2] == 0xbf;
+    return marked ? (struct ts_bytes){text.data + 3, text.len - 3} : text;
+}
+
+/* UTF-16 and UTF-32 begin with a mark of their own, or with the one character that a key begins
+ * with, which leaves a zero byte beside it. */
+static bool is_wide(struct ts_bytes text)
+{
+    const uint8_t *d = text.data;
+    bool marked =
+        text.len >= 2 && ((d[0] == 0xff && d[1] == 0xfe) || (d[0] == 0xfe && d[1] == 0xff));
+    return marked || (text.len >= 2 && (d[0] == 0) != (d[1] == 0)) ||
+           (text.len >= 4 && d[0] == 0 && d[1] == 0 && (d[2] != 0 || d[3] != 0));
+}
+
 void yaml_doc_open(struct yaml_doc *y, const char *file, struct ts_bytes text, char *error,
                    size_t error_cap)
 {
@@ -112,6 +132,11 @@ void yaml_doc_open(struct yaml_doc *y, const char *file, struct ts_bytes text, c
     error[0] = '\0';
     *y = (struct yaml_doc){.file = file, .error = error, .error_cap = error_cap};
     yaml_parser_t parser;
+    if (is_wide(text)) {
+        fail_mark(y, (yaml_mark_t){0}, "the file is in UTF-16 or UTF-32; save it as UTF-8");
+        return;
+    }
+    text = without_mark(text);
     if (yaml_parser_initialize(&parser) == 0) {
         fail_mark(y, (yaml_mark_t){0}, "out of memory; free some");
         return;

@@ -23,7 +23,8 @@ struct yaml_doc {
     bool failed;
 };
 
-/* Parses `text`; on an error `failed` is set. yaml_doc_close is due in either case. */
+/* Parses `text`, which is UTF-8, with or without a byte order mark in front of it; on an error
+ * `failed` is set. yaml_doc_close is due in either case. */
 void yaml_doc_open(struct yaml_doc *y, const char *file, struct ts_bytes text, char *error,
                    size_t error_cap);
 void yaml_doc_close(struct yaml_doc *y);

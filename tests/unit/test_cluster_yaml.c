@@ -311,6 +311,62 @@ static void test_parse_bad_file_says_place_and_remedy(void **state)
     }
 }
 
+#define MARK "\xef\xbb\xbf"
+
+/* Goal: editors put a mark in front of UTF-8; the file is what it is without it, and places of
+ * mistakes are those that an editor shows. */
+static void test_parse_marked_utf8_is_taken(void **state)
+{
+    (void)state;
+    struct cfg_cluster c;
+    struct cfg_cluster plain;
+    char error[CLUSTER_YAML_ERROR_MAX];
+    assert_int_equal(parse(GOOD, &plain, error), TS_OK);
+    assert_int_equal(parse(MARK GOOD, &c, error), TS_OK);
+    assert_true(cfg_cluster_digest(&c) == cfg_cluster_digest(&plain));
+    assert_int_equal(parse(MARK "cluster: \xff", &c, error), TS_ERR_CONFIG);
+    assert_string_equal(error, "c.yaml:1:10: not valid YAML: invalid leading UTF-8 octet; correct "
+                               "the syntax here");
+    assert_int_equal(parse(MARK, &c, error), TS_ERR_CONFIG);
+    assert_string_equal(error, "c.yaml:1:1: the file is empty; describe a cluster in it");
+}
+
+/* Goal: UTF-16 and UTF-32 are named, with a mark and without; bytes of zero are neither. */
+static void test_parse_wide_text_is_named(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t len;
+        bool wide;
+    } CASES[] = {
+        {"\xff\xfe"
+         "c\0l\0",
+         6, true},
+        {"\xfe\xff"
+         "\0c\0l",
+         6, true},
+        {"c\0l\0", 4, true},
+        {"\0c\0l", 4, true},
+        {"\xff\xfe\0\0c\0\0\0", 8, true},
+        {"\0\0\xfe\xff\0\0\0c", 8, true},
+        {"c\0\0\0l\0\0\0", 8, true},
+        {"\0\0\0c\0\0\0l", 8, true},
+        {"\0\0\0\0\0\0\0\0", 8, false},
+        {"\xff\xff", 2, false},
+        {"\0", 1, false},
+    };
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+        struct cfg_cluster c;
+        char error[CLUSTER_YAML_ERROR_MAX];
+        struct ts_bytes text = {(const uint8_t *)CASES[i].text, CASES[i].len};
+        assert_int_equal(cluster_yaml_parse("c.yaml", text, &c, error), TS_ERR_CONFIG);
+        assert_int_equal(strcmp(error, "c.yaml:1:1: the file is in UTF-16 or UTF-32; save it as "
+                                       "UTF-8") == 0,
+                         CASES[i].wide);
+    }
+}
+
 /* Goal: an alias that contains itself neither crashes nor hangs. */
 static void test_parse_self_alias_is_refused(void **state)
 {
@@ -340,6 +396,8 @@ int main(void)
         cmocka_unit_test(test_parse_metrics_addresses),
         cmocka_unit_test(test_parse_optional_parts_are_taken),
         cmocka_unit_test(test_parse_bad_file_says_place_and_remedy),
+        cmocka_unit_test(test_parse_marked_utf8_is_taken),
+        cmocka_unit_test(test_parse_wide_text_is_named),
         cmocka_unit_test(test_parse_self_alias_is_refused),
         cmocka_unit_test(test_load_missing_file_is_not_found),
     };
