@@ -1,29 +1,13 @@
 /* Who may use the service: RUN/users beside the cluster file, read at the start and again on
  * SIGHUP. */
-#include <stdio.h>
-#include <string.h>
-
 #include "daemon/replica.h"
 #include "net/users.h"
-
-static enum ts_err users_path(const struct replica *r, char out[TS_PATH_MAX], struct ts_why *why)
-{
-    const char *config = r->start->args.config;
-    const char *slash = strrchr(config, '/');
-    char dir[TS_PATH_MAX];
-    int n = slash == NULL ? snprintf(dir, sizeof(dir), ".")
-                          : snprintf(dir, sizeof(dir), "%.*s", (int)(slash - config) + 1, config);
-    if (n < 0 || (size_t)n >= sizeof(dir)) {
-        return ts_why(why, TS_ERR_LIMIT, "the path %s is too long", config);
-    }
-    return ts_path(out, why, dir, "%s", NET_USERS_FILE);
-}
 
 enum ts_err replica_users_open(struct replica *r, struct ts_why *why)
 {
     struct net_users users;
     char path[TS_PATH_MAX];
-    enum ts_err err = users_path(r, path, why);
+    enum ts_err err = net_users_path(r->start->args.config, path, why);
     if (err != TS_OK) {
         return err;
     }
@@ -41,7 +25,7 @@ void replica_users_renew(struct replica *r)
     struct net_users users;
     char path[TS_PATH_MAX];
     struct ts_why why = {.text = ""};
-    enum ts_err err = users_path(r, path, &why);
+    enum ts_err err = net_users_path(r->start->args.config, path, &why);
     err = err != TS_OK ? err : net_users_load(path, &users, &why);
     if (err == TS_ERR_NOT_FOUND && r->users == 0) {
         return; /* there never were any */

@@ -178,6 +178,18 @@ size_t net_users_format(const struct net_users *users, char out[NET_USERS_TEXT_M
 
 /* ---- file ---- */
 
+enum ts_err net_users_path(const char *config, char out[TS_PATH_MAX], struct ts_why *why)
+{
+    const char *slash = strrchr(config, '/');
+    char dir[TS_PATH_MAX];
+    int n = slash == NULL ? snprintf(dir, sizeof(dir), ".")
+                          : snprintf(dir, sizeof(dir), "%.*s", (int)(slash - config), config);
+    if (n < 0 || (size_t)n >= sizeof(dir)) {
+        return ts_why(why, TS_ERR_LIMIT, "the path %.200s… is too long", config);
+    }
+    return ts_path(out, why, dir, "%s", NET_USERS_FILE);
+}
+
 enum ts_err net_users_load(const char *path, struct net_users *out, struct ts_why *why)
 {
     struct ts_why detail = {.text = ""};

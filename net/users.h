@@ -65,6 +65,9 @@ enum ts_err net_users_parse(struct ts_bytes text, struct net_users *out,
 #define NET_USERS_TEXT_MAX (64 + NET_USERS_MAX * 160)
 size_t net_users_format(const struct net_users *users, char out[NET_USERS_TEXT_MAX]);
 
+/* The users' file that goes with a cluster file: beside it. TS_ERR_LIMIT: the path is too long. */
+enum ts_err net_users_path(const char *config, char out[TS_PATH_MAX],
+                           struct ts_why *why) TS_MUST_USE;
 /* TS_ERR_NOT_FOUND: there is no file, and `out` has no users. Otherwise as above and as in
  * base/io/files.h; `why` names the file. Blocks. */
 enum ts_err net_users_load(const char *path, struct net_users *out, struct ts_why *why) TS_MUST_USE;

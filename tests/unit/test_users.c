@@ -91,6 +91,27 @@ static void test_users_load_gives_what_was_saved(void **state)
     lab_scratch_remove(dir);
 }
 
+/* Goal: the file stands beside the cluster file, and is named as an operator would. */
+static void test_users_path_is_beside_the_cluster_file(void **state)
+{
+    (void)state;
+    static const char *const CASES[][2] = {
+        {"/var/run/cluster.yaml", "/var/run/users"},
+        {"run/cluster.yaml", "run/users"},
+        {"cluster.yaml", "./users"},
+        {"/cluster.yaml", "/users"},
+    };
+    char long_one[TS_PATH_MAX + 8] = {0};
+    char path[TS_PATH_MAX];
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+        assert_int_equal(net_users_path(CASES[i][0], path, NULL), TS_OK);
+        assert_string_equal(path, CASES[i][1]);
+    }
+    memset(long_one, 'd', sizeof(long_one) - 1);
+    long_one[TS_PATH_MAX + 1] = '/';
+    assert_int_equal(net_users_path(long_one, path, NULL), TS_ERR_LIMIT);
+}
+
 static void test_users_parse_refuses_what_is_none(void **state)
 {
     (void)state;
@@ -125,6 +146,7 @@ int main(void)
         cmocka_unit_test(test_user_check_takes_the_password_alone),
         cmocka_unit_test(test_password_make_gives_new_ones),
         cmocka_unit_test(test_users_load_gives_what_was_saved),
+        cmocka_unit_test(test_users_path_is_beside_the_cluster_file),
         cmocka_unit_test(test_users_parse_refuses_what_is_none),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
