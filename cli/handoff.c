@@ -147,7 +147,8 @@ static void print_done(const struct handoff_args *a, const struct picture *befor
         json_decref(o);
         return;
     }
-    (void)fprintf(a->cli->out, "%s: %s handed over to %s, epoch %lld to %lld\n", a->group,
+    /* The takeover is one epoch; that the former primary is in sync again may be a further one. */
+    (void)fprintf(a->cli->out, "%s: %s handed over to %s; epoch %lld before, %lld now\n", a->group,
                   before->primary, after->primary, (long long)before->epoch,
                   (long long)after->epoch);
 }

@@ -123,6 +123,32 @@ static void test_handoffs_under_load_lose_nothing(void **state)
     fixture_judge(load);
 }
 
+/* Goal: the command's epochs and those of `explain` are one story: the same one before, and the
+ * takeover's is not above the one that the command saw last. */
+static void test_handoff_tells_epochs_as_explain_does(void **state)
+{
+    (void)state;
+    char command[TS_PATH_MAX + 256];
+    unsigned long long told[2];
+    unsigned long long explained[2];
+    struct ts_why why = {{0}};
+    wait_redundant();
+    assert_true(handoff("kv", NULL, NULL));
+    const char *at = strstr(said, "; epoch ");
+    assert_non_null(at);
+    assert_int_equal(sscanf(at, "; epoch %llu before, %llu now", &told[0], &told[1]), 2);
+    wait_redundant();
+    snprintf(command, sizeof command, "'%s/twinstep' explain --dir '%s' 2>&1", fixture.pair.run.bin,
+             fixture.run);
+    const char *argv[] = {"sh", "-c", command, NULL};
+    assert_int_equal(lab_exec(argv, NULL, said, sizeof said, &why), TS_OK);
+    at = strstr(said, ", epoch ");
+    assert_non_null(at);
+    assert_int_equal(sscanf(at, ", epoch %llu to %llu", &explained[0], &explained[1]), 2);
+    assert_true(explained[0] == told[0] && explained[1] == told[0] + 1);
+    assert_true(explained[1] <= told[1]);
+}
+
 /* ---- a client that stays connected ---- */
 
 #define PIPELINE 16
@@ -321,6 +347,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_handoff_that_cannot_be_is_refused),
         cmocka_unit_test(test_handoffs_under_load_lose_nothing),
+        cmocka_unit_test(test_handoff_tells_epochs_as_explain_does),
         cmocka_unit_test(test_connected_client_sees_no_error),
         cmocka_unit_test(test_protocol_and_session_are_carried_on),
         cmocka_unit_test(test_subscribers_are_told_and_closed),
