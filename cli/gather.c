@@ -30,6 +30,13 @@ bool cli_is_foreign(const char *run, const char *path, struct ts_why *why)
     return true;
 }
 
+/* Whether RUN, or a part of its path, is something else than a directory. */
+static bool is_no_directory(const char *run)
+{
+    struct stat st;
+    return stat(run, &st) == 0 ? !S_ISDIR(st.st_mode) : errno == ENOTDIR;
+}
+
 enum ts_err cli_load_run(const char *run, struct cfg_cluster *cluster, struct ts_why *why)
 {
     char path[TS_PATH_MAX];
@@ -37,6 +44,12 @@ enum ts_err cli_load_run(const char *run, struct cfg_cluster *cluster, struct ts
     enum ts_err err = ts_path(path, why, run, "cluster.yaml");
     if (err != TS_OK) {
         return err;
+    }
+    if (is_no_directory(run)) {
+        return ts_why(why, TS_ERR_NOT_FOUND,
+                      "%s is no directory; name with --dir the one in which the nodes keep their "
+                      "data",
+                      run);
     }
     err = cluster_yaml_load(path, cluster, error);
     if (err != TS_OK && cli_is_foreign(run, path, why)) {

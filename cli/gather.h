@@ -8,8 +8,8 @@
 #include "cli/cli.h"
 #include "cluster-cfg/cluster.h"
 
-/* Reads RUN/cluster.yaml. TS_ERR_NOT_FOUND: nothing was ever started in RUN. TS_ERR_AUTH: it is
- * another user's. */
+/* Reads RUN/cluster.yaml. TS_ERR_NOT_FOUND: nothing was ever started in RUN, or it is no directory.
+ * TS_ERR_AUTH: it is another user's. */
 enum ts_err cli_load_run(const char *run, struct cfg_cluster *cluster,
                          struct ts_why *why) TS_MUST_USE;
 /* The same for a command: tells an error. Gives CLI_OK, CLI_UNREACHABLE when nothing was ever
