@@ -1,5 +1,7 @@
 /* twinstep down: ends the nodes of this machine. */
 #include <getopt.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "cli/cli.h"
 #include "cli/gather.h"
@@ -8,32 +10,38 @@
 /* nicd ends its children in three steps of at most 4 s each. */
 #define GRACE_MS 13000
 
+/* The nodes to be ended, by name. */
+struct down_nodes {
+    char name[2 * TS_NODES_MAX][CFG_NAME_MAX];
+    size_t count;
+};
+
 static void print_help(FILE *out)
 {
-    (void)fputs("usage: twinstep down [--dir RUN] [--nic NAME …]\n"
-                "\n"
-                "Ends this machine's nodes: SIGTERM to each nicd, which ends its children, and\n"
-                "SIGKILL to what is left of them. Data stays; \"twinstep up\" starts them again.\n"
-                "\n"
-                "  --dir RUN   where the nodes keep their data (default ./run)\n"
-                "  --nic NAME  only this NIC or arbiter; may be repeated (default: all)\n"
-                "\n"
-                "Exit status: 0 none of them runs any more, 1 failed, 2 wrong usage, 3 no cluster "
-                "there.\n",
-                out);
+    (void)fputs(
+        "usage: twinstep down [--dir RUN] [--nic NAME …]\n"
+        "\n"
+        "Ends this machine's nodes: SIGTERM to each nicd, which ends its children, and\n"
+        "SIGKILL to what is left of them. Data stays; \"twinstep up\" starts them again.\n"
+        "Nodes that run with data in RUN are found also when RUN/cluster.yaml does not name\n"
+        "them, or cannot be read.\n"
+        "\n"
+        "  --dir RUN   where the nodes keep their data (default ./run)\n"
+        "  --nic NAME  only this NIC or arbiter; may be repeated (default: all)\n"
+        "\n"
+        "Exit status: 0 none of them runs any more, 1 failed, 2 wrong usage, 3 no cluster "
+        "there.\n",
+        out);
 }
 
 static int stop_nodes(const struct cli *cli, const struct nodes_run *run,
-                      const struct cfg_cluster *cluster, const bool chosen[TS_NODES_MAX])
+                      const struct down_nodes *nodes)
 {
     int status = CLI_OK;
-    for (size_t i = 0; i < cluster->node_count; i++) {
-        const char *name = cluster->nodes[i].name;
+    for (size_t i = 0; i < nodes->count; i++) {
+        const char *name = nodes->name[i];
         struct nodes_proc procs[NODES_PROCS_MAX];
         struct ts_why why = {0};
-        if (!chosen[i]) {
-            continue;
-        }
         if (nodes_procs(run, name, procs) == 0) {
             (void)fprintf(cli->out, "  %-12s does not run here\n", name);
             continue;
@@ -48,22 +56,86 @@ static int stop_nodes(const struct cli *cli, const struct nodes_run *run,
     return status;
 }
 
+static void add(struct down_nodes *nodes, const char *name)
+{
+    for (size_t i = 0; i < nodes->count; i++) {
+        if (strcmp(nodes->name[i], name) == 0) {
+            return;
+        }
+    }
+    (void)snprintf(nodes->name[nodes->count++], CFG_NAME_MAX, "%.*s", CFG_NAME_MAX - 1, name);
+}
+
+/* Without a cluster file that could be read the processes tell which nodes there are. */
+static int choose_running(const struct cli *cli, const struct nodes_run *run,
+                          const char *const *names, size_t count, struct down_nodes *nodes)
+{
+    char running[TS_NODES_MAX][CFG_NAME_MAX];
+    size_t n = nodes_running(run, running);
+    for (size_t i = 0; i < n && count == 0; i++) {
+        add(nodes, running[i]);
+    }
+    for (size_t i = 0; i < count; i++) {
+        bool found = false;
+        for (size_t k = 0; k < n && !found; k++) {
+            found = strcmp(running[k], names[i]) == 0;
+        }
+        if (!found) {
+            return cli_fail(cli, CLI_FAILED, "no process of a node \"%s\" runs with data in %s",
+                            names[i], run->run);
+        }
+        add(nodes, names[i]);
+    }
+    return CLI_OK;
+}
+
+/* What the cluster file names, and what runs in RUN without being named there. */
+static int choose(const struct cli *cli, const struct nodes_run *run, const char *dir,
+                  const char *const *names, size_t count, struct down_nodes *nodes)
+{
+    struct cfg_cluster cluster;
+    struct ts_why why = {0};
+    bool chosen[TS_NODES_MAX];
+    char running[TS_NODES_MAX][CFG_NAME_MAX];
+    size_t n = nodes_running(run, running);
+    enum ts_err err = cli_load_run(dir, &cluster, &why);
+    if (err == TS_ERR_AUTH || (err == TS_ERR_NOT_FOUND && n == 0)) {
+        return cli_fail(cli, err == TS_ERR_NOT_FOUND ? CLI_UNREACHABLE : CLI_FAILED, "%s",
+                        why.text);
+    }
+    if (err != TS_OK) {
+        (void)cli_fail(cli, CLI_OK, "note: %s; %s",
+                       err == TS_ERR_NOT_FOUND ? "the run directory has no cluster.yaml any more"
+                                               : why.text,
+                       n == 0 ? "no process runs with data in the run directory"
+                              : "what runs with data in the run directory is ended all the same");
+        return choose_running(cli, run, names, count, nodes);
+    }
+    int status = cli_choose(cli, &cluster, run->config, names, count, chosen);
+    for (size_t i = 0; i < cluster.node_count && status == CLI_OK; i++) {
+        if (chosen[i]) {
+            add(nodes, cluster.nodes[i].name);
+        }
+    }
+    return status == CLI_OK && count == 0 ? choose_running(cli, run, NULL, 0, nodes) : status;
+}
+
 static int stop_chosen(const struct cli *cli, const char *dir, const char *const *names,
                        size_t count)
 {
-    struct cfg_cluster cluster;
     struct nodes_run run;
     struct ts_why why = {0};
-    bool chosen[TS_NODES_MAX];
-    int status = cli_open_run(cli, dir, &cluster);
+    struct down_nodes nodes = {.count = 0};
+    struct cfg_cluster cluster;
+    int status = access(dir, F_OK) == 0 ? CLI_OK : cli_open_run(cli, dir, &cluster);
     if (status != CLI_OK) {
         return status;
     }
     if (nodes_open(&run, dir, &why) != TS_OK) {
         return cli_fail(cli, CLI_FAILED, "%s", why.text);
     }
-    status = cli_choose(cli, &cluster, run.config, names, count, chosen);
-    return status != CLI_OK ? status : stop_nodes(cli, &run, &cluster, chosen);
+    status = choose(cli, &run, dir, names, count, &nodes);
+    return status == CLI_OK ? stop_nodes(cli, &run, &nodes) : status;
 }
 
 int cli_down(const struct cli *cli, int argc, char **argv)

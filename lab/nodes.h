@@ -58,6 +58,9 @@ enum ts_err nodes_stop(const struct nodes_run *r, const char *node, unsigned gra
 /* All processes of the node, nicd first, in the order of their pids. Gives their number. */
 size_t nodes_procs(const struct nodes_run *r, const char *node,
                    struct nodes_proc out[NODES_PROCS_MAX]);
+/* The names of the nodes with a directory in RUN of which a process runs, whatever the cluster file
+ * says, each once. Gives their number, at most TS_NODES_MAX. */
+size_t nodes_running(const struct nodes_run *r, char out[TS_NODES_MAX][CFG_NAME_MAX]);
 /* Finds the replica of `group` (or, with NULL `group`, the program `program`). */
 bool nodes_find(const struct nodes_run *r, const char *node, const char *program, const char *group,
                 struct nodes_proc *out);

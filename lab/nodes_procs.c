@@ -28,19 +28,20 @@ static bool is_program(const char *path, char out[NODES_PROGRAM_MAX])
     return false;
 }
 
-bool nodes_procs_match(const char *cmdline, size_t len, const char *dir, struct nodes_proc *out)
+/* One of the node's programs: fills program and group, and gives its `--data`, NULL without one. */
+static const char *data_of(const char *cmdline, size_t len, struct nodes_proc *out)
 {
     if (len == 0 || cmdline[len - 1] != '\0' || !is_program(cmdline, out->program)) {
-        return false;
+        return NULL;
     }
-    bool data = false;
+    const char *data = NULL;
     out->group[0] = '\0';
     const char *end = cmdline + len;
     const char *arg = cmdline;
     while (arg < end) {
         const char *value = arg + strlen(arg) + 1;
         if (value < end && strcmp(arg, "--data") == 0) {
-            data = strcmp(value, dir) == 0;
+            data = value;
         }
         if (value < end && strcmp(arg, "--group") == 0) {
             (void)snprintf(out->group, sizeof(out->group), "%s", value);
@@ -48,6 +49,30 @@ bool nodes_procs_match(const char *cmdline, size_t len, const char *dir, struct 
         arg = value;
     }
     return data;
+}
+
+bool nodes_procs_match(const char *cmdline, size_t len, const char *dir, struct nodes_proc *out)
+{
+    const char *data = data_of(cmdline, len, out);
+    return data != NULL && strcmp(data, dir) == 0;
+}
+
+bool nodes_procs_match_run(const char *cmdline, size_t len, const char *run,
+                           char node[CFG_NAME_MAX])
+{
+    struct nodes_proc proc;
+    size_t n = strlen(run);
+    const char *data = data_of(cmdline, len, &proc);
+    if (data == NULL || strncmp(data, run, n) != 0 || data[n] != '/') {
+        return false;
+    }
+    const char *name = data + n + 1;
+    size_t bytes = strlen(name);
+    if (bytes == 0 || bytes >= CFG_NAME_MAX || name[0] == '.' || strchr(name, '/') != NULL) {
+        return false;
+    }
+    memcpy(node, name, bytes + 1);
+    return true;
 }
 
 /* Reads /proc/PID/NAME; gives the number of bytes, 0 when the process is gone. */
@@ -137,6 +162,46 @@ size_t nodes_procs(const struct nodes_run *r, const char *node,
     }
     (void)closedir(proc);
     qsort(out, n, sizeof(*out), compare);
+    return n;
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(a, b);
+}
+
+static bool is_among(char names[TS_NODES_MAX][CFG_NAME_MAX], size_t count, const char *name)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(names[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+size_t nodes_running(const struct nodes_run *r, char out[TS_NODES_MAX][CFG_NAME_MAX])
+{
+    DIR *proc = opendir("/proc");
+    size_t n = 0;
+    const struct dirent *entry;
+    while (proc != NULL && n < TS_NODES_MAX && (entry = readdir(proc)) != NULL) {
+        char cmdline[NODES_CMDLINE_MAX];
+        char name[CFG_NAME_MAX];
+        struct nodes_proc procs[NODES_PROCS_MAX];
+        long pid = isdigit((unsigned char)entry->d_name[0]) ? strtol(entry->d_name, NULL, 10) : 0;
+        size_t len = pid > 0 && pid < INT32_MAX
+                         ? read_proc((pid_t)pid, "cmdline", cmdline, sizeof(cmdline))
+                         : 0;
+        if (nodes_procs_match_run(cmdline, len, r->run, name) && !is_among(out, n, name) &&
+            nodes_procs(r, name, procs) > 0) {
+            (void)snprintf(out[n++], CFG_NAME_MAX, "%s", name);
+        }
+    }
+    if (proc != NULL) {
+        (void)closedir(proc);
+    }
+    qsort(out, n, CFG_NAME_MAX, compare_names);
     return n;
 }
 

@@ -10,4 +10,9 @@
  * the node's programs with `--data dir`, and fills program and group. */
 bool nodes_procs_match(const char *cmdline, size_t len, const char *dir, struct nodes_proc *out);
 
+/* The same for any node of RUN, `run`: gives whether it is one of the programs with the directory
+ * of a node in it as `--data`, and that node's name. */
+bool nodes_procs_match_run(const char *cmdline, size_t len, const char *run,
+                           char node[CFG_NAME_MAX]);
+
 #endif

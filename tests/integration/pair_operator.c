@@ -217,6 +217,44 @@ static void test_down_several_nodes_ends_those(void **state)
     assert_true(up("", ""));
 }
 
+/* Goal: nodes whose cluster file is damaged or gone, or does not name them any more, are ended all
+ * the same, and no others. */
+static void test_down_without_a_cluster_file_ends_what_runs(void **state)
+{
+    static const char DAMAGED[] = "cluster: demo\nnics:";
+    char path[TS_PATH_MAX];
+    uint8_t *text = NULL;
+    size_t len = 0;
+    (void)state;
+    (void)fixture_primary(&fixture);
+    assert_int_equal(ts_path(path, NULL, fixture.run, "cluster.yaml"), TS_OK);
+    assert_int_equal(ts_file_read(path, 4096, &text, &len, NULL), TS_OK);
+    assert_int_equal(ts_file_replace(path, DAMAGED, sizeof(DAMAGED) - 1, 0644, NULL), TS_OK);
+    twinstep("down", "--nic=nic2");
+    expect_said("nic2         ended");
+    assert_true(nodes_is_running(&fixture.pair.run, "nic1", NULL));
+    assert_int_equal(unlink(path), 0);
+    twinstep("down", NULL);
+    expect_said("nic1         ended");
+    expect_said("arb1         ended");
+
+    assert_int_equal(ts_file_replace(path, text, len, 0644, NULL), TS_OK);
+    free(text);
+    assert_true(up("", ""));
+    assert_int_equal(ts_file_read(path, 4096, &text, &len, NULL), TS_OK);
+    char *arbiter = strstr((char *)text, "arb1");
+    assert_non_null(arbiter);
+    memcpy(arbiter, "arb9", 4);
+    assert_int_equal(ts_file_replace(path, text, len, 0644, NULL), TS_OK);
+    twinstep("down", NULL);
+    expect_said("arb9         does not run here");
+    expect_said("arb1         ended");
+    memcpy(arbiter, "arb1", 4);
+    assert_int_equal(ts_file_replace(path, text, len, 0644, NULL), TS_OK);
+    free(text);
+    assert_true(up("", ""));
+}
+
 /* Goal: what `up` prints is not written to a file that it opened, when standard output is closed.
  */
 static void test_up_closed_output_writes_to_no_file(void **state)
@@ -470,6 +508,7 @@ int main(void)
         cmocka_unit_test(test_status_without_primary_says_so),
         cmocka_unit_test(test_up_other_cluster_file_is_refused_or_told),
         cmocka_unit_test(test_down_several_nodes_ends_those),
+        cmocka_unit_test(test_down_without_a_cluster_file_ends_what_runs),
         cmocka_unit_test(test_up_closed_output_writes_to_no_file),
         cmocka_unit_test(test_up_after_odd_changes_starts_or_says_why),
         cmocka_unit_test(test_renewed_certificate_is_taken_at_hangup),

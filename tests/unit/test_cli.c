@@ -15,7 +15,6 @@
 #include "cli/notes.h"
 #include "cli/status.h"
 #include "cluster-cfg/io/cluster_yaml.h"
-#include "lab/nodes_procs.h"
 
 static struct cfg_cluster cluster;
 
@@ -611,36 +610,6 @@ static void test_history_sort_keeps_each_nodes_order(void **state)
     cli_history_free(&h);
 }
 
-/* Goal: only a program of ours with exactly this data directory is taken for the node's. */
-static void test_procs_match_needs_program_and_directory(void **state)
-{
-    (void)state;
-    static const struct {
-        const char *cmdline;
-        size_t len;
-        bool match;
-    } CASES[] = {
-#define LINE(text, match) {text, sizeof(text), match}
-        LINE("/x/nicd\0--config\0c\0--node\0nic1\0--data\0/run/nic1", true),
-        LINE("/x/replica\0--data\0/run/nic1\0--group\0kv", true),
-        LINE("/x/replica\0--data\0/run/nic10", false),
-        LINE("/x/replica\0--data", false),
-        LINE("/x/vi\0--data\0/run/nic1", false),
-        LINE("/x/replica", false),
-        {"/x/replica\0--data\0/run/nic1", 27, false}, /* cut off */
-        {"", 0, false},
-    };
-    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
-        struct nodes_proc p;
-        assert_int_equal(nodes_procs_match(CASES[i].cmdline, CASES[i].len, "/run/nic1", &p),
-                         CASES[i].match);
-        if (i == 1) {
-            assert_string_equal(p.program, "replica");
-            assert_string_equal(p.group, "kv");
-        }
-    }
-}
-
 /* Goal: what did not reach standard output was not done; other statuses stay. */
 static void test_finish_full_output_is_a_failure(void **state)
 {
@@ -796,7 +765,6 @@ int main(void)
         cmocka_unit_test(test_event_json_names_nodes_and_fields),
         cmocka_unit_test(test_events_due_waits_for_earlier_ones),
         cmocka_unit_test(test_history_sort_keeps_each_nodes_order),
-        cmocka_unit_test(test_procs_match_needs_program_and_directory),
         cmocka_unit_test(test_finish_full_output_is_a_failure),
         cmocka_unit_test(test_open_run_of_another_user_says_so),
         cmocka_unit_test(test_commands_wrong_usage_is_told),
