@@ -1,14 +1,20 @@
 /* twinstep down: ends the nodes of this machine. */
 #include <getopt.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "cli/cli.h"
 #include "cli/gather.h"
+#include "lab/clock.h"
 #include "lab/nodes.h"
 
 /* nicd ends its children in three steps of at most 4 s each. */
 #define GRACE_MS 13000
+/* `up` starts a node within 10 s, or gives up; more commonly all of them within one. */
+#define WAIT_MS 20000
+#define AGAIN_MS 20
+#define PID_BYTES_MAX 32
 
 /* The nodes to be ended, by name. */
 struct down_nodes {
@@ -120,11 +126,58 @@ static int choose(const struct cli *cli, const struct nodes_run *run, const char
     return status == CLI_OK && count == 0 ? choose_running(cli, run, NULL, 0, nodes) : status;
 }
 
+/* The process that took the lock last; 0 = unknown. */
+static long holder_of(const char *lock)
+{
+    uint8_t *text = NULL;
+    size_t len = 0;
+    if (ts_file_read(lock, PID_BYTES_MAX, &text, &len, NULL) != TS_OK) {
+        return 0;
+    }
+    long pid = strtol((const char *)text, NULL, 10);
+    free(text);
+    return pid;
+}
+
+/* A command that starts nodes is waited for: it would start more of them behind this one's back,
+ * and may have formed no cluster yet that could be told of. Without the lock, and when it cannot be
+ * had for another reason (a full disk), there is nothing to wait for. */
+static int keep_others_out(const struct cli *cli, const struct nodes_run *run,
+                           struct ts_dir_lock *lock)
+{
+    char path[TS_PATH_MAX];
+    bool said = false;
+    lock->fd = -1;
+    if (ts_path(path, NULL, run->run, "lock") != TS_OK || access(path, F_OK) != 0) {
+        return CLI_OK;
+    }
+    uint64_t end = lab_now_ns() + WAIT_MS * TS_NS_PER_MS;
+    while (ts_dir_lock(lock, run->run, NULL) == TS_ERR_BUSY) {
+        if (lab_now_ns() >= end) {
+            return cli_fail(cli, CLI_FAILED,
+                            "nothing was ended: another twinstep command (process %ld) works in %s "
+                            "and may start nodes; end it first, or try again when it has ended",
+                            holder_of(path), run->run);
+        }
+        if (!said) {
+            (void)fprintf(cli->out,
+                          "  … another twinstep command (process %ld) works in %s; waiting until "
+                          "it has started what it starts\n",
+                          holder_of(path), run->run);
+            (void)fflush(cli->out);
+            said = true;
+        }
+        lab_pause_ms(AGAIN_MS);
+    }
+    return CLI_OK;
+}
+
 static int stop_chosen(const struct cli *cli, const char *dir, const char *const *names,
                        size_t count)
 {
     struct nodes_run run;
     struct ts_why why = {0};
+    struct ts_dir_lock lock;
     struct down_nodes nodes = {.count = 0};
     struct cfg_cluster cluster;
     int status = access(dir, F_OK) == 0 ? CLI_OK : cli_open_run(cli, dir, &cluster);
@@ -134,8 +187,15 @@ static int stop_chosen(const struct cli *cli, const char *dir, const char *const
     if (nodes_open(&run, dir, &why) != TS_OK) {
         return cli_fail(cli, CLI_FAILED, "%s", why.text);
     }
-    status = choose(cli, &run, dir, names, count, &nodes);
-    return status == CLI_OK ? stop_nodes(cli, &run, &nodes) : status;
+    status = keep_others_out(cli, &run, &lock);
+    if (status == CLI_OK) {
+        status = choose(cli, &run, dir, names, count, &nodes);
+    }
+    if (status == CLI_OK) {
+        status = stop_nodes(cli, &run, &nodes);
+    }
+    ts_dir_unlock(&lock);
+    return status;
 }
 
 int cli_down(const struct cli *cli, int argc, char **argv)

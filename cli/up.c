@@ -251,8 +251,21 @@ static uint64_t now_ms(void)
     return (uint64_t)t.tv_sec * 1000U + (uint64_t)t.tv_nsec / 1000000U;
 }
 
+/* Whether a node's nicd ended as it was asked to. */
+static bool was_ended(const struct up *u, const char *node)
+{
+    char line[CLI_LINE_MAX];
+    return strstr(cli_last_line(u->run.run, node, "nicd", line), NODES_ENDED) != NULL;
+}
+
 static int give_up(const struct up *u, const json_t *merged, const char *what, const char *dead)
 {
+    if (dead != NULL && was_ended(u, dead)) {
+        return cli_fail(u->cli, CLI_FAILED,
+                        "%s was ended while this command waited for it: by twinstep down, or by a "
+                        "signal to its nicd",
+                        dead);
+    }
     if (dead == NULL) {
         (void)cli_fail(u->cli, CLI_FAILED,
                        "after %u s: %s; the nodes go on trying%s, see twinstep status --dir %s",
@@ -324,12 +337,8 @@ static int start_all(struct up *u)
     }
     if (status != CLI_OK) {
         undo(u);
-        return status;
     }
-    if (u->timeout_s == 0) {
-        return CLI_OK;
-    }
-    return wait_settled(u);
+    return status;
 }
 
 static void warn(const struct up *u)
@@ -425,8 +434,10 @@ static int lock_and_go(struct up *u)
         return cli_fail(u->cli, CLI_FAILED, "%s", why.text);
     }
     int status = form_and_start(u);
+    /* Others may work while this command but waits: `down` above all. */
     ts_dir_unlock(&lock);
-    return status;
+    bool waits = status == CLI_OK && !u->prepare && u->timeout_s > 0;
+    return waits ? wait_settled(u) : status;
 }
 
 int cli_up(const struct cli *cli, int argc, char **argv)

@@ -19,6 +19,8 @@
 
 #define NODES_PROCS_MAX 128 /* processes of one node that are looked at */
 #define NODES_PROGRAM_MAX 32
+/* In the last line of nicd's log when it ended as it was asked to. */
+#define NODES_ENDED "all programs are stopped"
 
 /* Where a cluster runs on this machine. All paths are absolute. */
 struct nodes_run {

@@ -217,6 +217,62 @@ static void test_down_several_nodes_ends_those(void **state)
     assert_true(up("", ""));
 }
 
+/* Starts `twinstep WORDS --dir RUN` behind the test, its words to RUN/`out`. */
+static void begin(const char *words, const char *out)
+{
+    char command[4 * TS_PATH_MAX];
+    struct ts_why why;
+    snprintf(command, sizeof(command), "(%s/twinstep %s --dir %s; echo status $?) >%s/%s 2>&1 &",
+             fixture.pair.run.bin, words, fixture.run, fixture.run, out);
+    const char *argv[] = {"sh", "-c", command, NULL};
+    assert_int_equal(lab_exec(argv, NULL, said, sizeof(said), &why), TS_OK);
+}
+
+/* Until RUN/`file` says so; then `said` is what stands there. */
+static void wait_file(const char *file, const char *text)
+{
+    char path[TS_PATH_MAX];
+    uint64_t end = lab_now_ns() + WAIT_MS * TS_NS_PER_MS;
+    assert_int_equal(ts_path(path, NULL, fixture.run, "%s", file), TS_OK);
+    do {
+        uint8_t *now = NULL;
+        size_t len = 0;
+        lab_pause_ms(20);
+        if (ts_file_read(path, sizeof(said) - 1, &now, &len, NULL) == TS_OK) {
+            snprintf(said, sizeof(said), "%s", (const char *)now);
+        }
+        free(now);
+    } while (strstr(said, text) == NULL && lab_now_ns() < end);
+    expect_said(text);
+}
+
+/* Goal: `down` waits for a command that may start nodes, and says so; it ends what an `up` waits
+ * for, which then says that, and of no failure. */
+static void test_down_beside_up_is_told(void **state)
+{
+    struct ts_dir_lock lock;
+    struct ts_why why;
+    (void)state;
+    (void)fixture_primary(&fixture);
+    assert_int_equal(ts_dir_lock(&lock, fixture.run, &why), TS_OK);
+    begin("down", "down.txt");
+    wait_file("down.txt", "waiting until it has started what it starts");
+    assert_true(nodes_is_running(&fixture.pair.run, "nic1", NULL));
+    ts_dir_unlock(&lock);
+    wait_file("down.txt", "status 0");
+    expect_said("arb1         ended");
+
+    begin("up --nic nic1", "up.txt");
+    wait_file("up.txt", "the nodes of other machines are waited for");
+    twinstep("down", NULL);
+    expect_said("nic1         ended");
+    wait_file("up.txt", "status 1");
+    expect_said("nic1 was ended while this command waited for it: by twinstep down");
+    assert_null(strstr(said, "does not answer"));
+    assert_null(strstr(said, "alarm"));
+    assert_true(up("", ""));
+}
+
 /* Goal: nodes whose cluster file is damaged or gone, or does not name them any more, are ended all
  * the same, and no others. */
 static void test_down_without_a_cluster_file_ends_what_runs(void **state)
@@ -508,6 +564,7 @@ int main(void)
         cmocka_unit_test(test_status_without_primary_says_so),
         cmocka_unit_test(test_up_other_cluster_file_is_refused_or_told),
         cmocka_unit_test(test_down_several_nodes_ends_those),
+        cmocka_unit_test(test_down_beside_up_is_told),
         cmocka_unit_test(test_down_without_a_cluster_file_ends_what_runs),
         cmocka_unit_test(test_up_closed_output_writes_to_no_file),
         cmocka_unit_test(test_up_after_odd_changes_starts_or_says_why),
