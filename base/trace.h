@@ -69,7 +69,8 @@
     X(TS_TRACE_PROC_EXITED, "process-exited", "pid", "status") \
     X(TS_TRACE_LINK_UP, "link-up", "peer", "path") \
     X(TS_TRACE_LINK_DOWN, "link-down", "peer", "path") \
-    X(TS_TRACE_REJECTED_INPUT, "rejected-input", "source", "count")
+    X(TS_TRACE_REJECTED_INPUT, "rejected-input", "source", "count") \
+    X(TS_TRACE_FOREIGN_DISK, "foreign-disk", "peer", "owner")
 
 enum ts_trace_kind {
 #define TS_TRACE_ENUM(sym, name, a, b) sym,

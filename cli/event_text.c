@@ -41,8 +41,9 @@ static enum value_kind kind_of(const struct ts_trace *t, int field)
     if (evidence || t->kind == TS_TRACE_ROLE || (t->kind == TS_TRACE_PEER_DOWN && field == 1)) {
         return VALUE_WORDS;
     }
-    if (strcmp(meaning, "peer") == 0 || strcmp(meaning, "primary") == 0 ||
-        strcmp(meaning, "last-primary") == 0 || strcmp(meaning, "proposer") == 0) {
+    if (strcmp(meaning, "peer") == 0 || strcmp(meaning, "owner") == 0 ||
+        strcmp(meaning, "primary") == 0 || strcmp(meaning, "last-primary") == 0 ||
+        strcmp(meaning, "proposer") == 0) {
         return VALUE_NODE;
     }
     if (strcmp(meaning, "in-sync-mask") == 0) {

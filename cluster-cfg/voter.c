@@ -204,6 +204,22 @@ static void reject(struct voter *v, const struct voter_event *ev, struct voter_e
     trace(ev, fx, TS_TRACE_REJECTED_INPUT, ev->from.v, v->rejected);
 }
 
+/* A node came with a disk that is another one's, or with one of its own in a wrong place. Of two
+ * that have the same voter's disk the one whose start a majority confirmed has it rightly: until
+ * then it is not for this one to say. */
+static void reject_start(struct voter *v, const struct voter_event *ev,
+                         const struct voter_start *known, struct voter_effects *fx)
+{
+    bool doubtful = known == NULL && !v->ready;
+    if (doubtful || !ts_nic_eq(ev->msg->start.owner.node, ev->from)) {
+        reject(v, ev, fx);
+        return;
+    }
+    v->rejected++;
+    trace(ev, fx, TS_TRACE_FOREIGN_DISK, ev->from.v,
+          known == NULL ? v->limits.self.v : known->rec.owner.node.v);
+}
+
 /* A refusal promises nothing, so it needs no disk; that `promised` may not be durable yet only
  * makes a proposer bid higher than it had to. */
 static void nack(const struct voter_event *ev, struct voter_effects *fx, uint32_t reg,
@@ -411,7 +427,7 @@ static void on_start(struct voter *v, const struct voter_event *ev, struct voter
     bool is_own = v->disk.v != 0 && ts_incarnation_eq(m->incarnation, v->disk);
     if (!ts_nic_eq(m->owner.node, ev->from) || is_own ||
         (s != NULL && !reg_owner_eq(s->rec.owner, m->owner))) {
-        reject(v, ev, fx);
+        reject_start(v, ev, s, fx);
         return;
     }
     bool repeat = s != NULL && reg_start_eq(&s->rec, m);

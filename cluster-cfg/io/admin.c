@@ -240,6 +240,14 @@ static json_t *group_json(const struct admin_state *s, const struct cfg_group *g
         (json_int_t)r->last.v, "committed", (json_int_t)r->committed.v, "applied",
         (json_int_t)r->applied.v, "waiting", (json_int_t)r->requests_waiting, "requests",
         (json_int_t)r->requests_total, "rejected", (json_int_t)r->rejected_total, "why", r->why);
+    const char *owner =
+        runs && r->role == REPORT_ROLE_STARTING ? admin_foreign_of(s, g->id, now) : NULL;
+    if (owner != NULL) { /* it cannot know: nobody answers it */
+        set(o, "why",
+            json_sprintf("its disk belongs to %s, so no voter answers it: see the alarm "
+                         "foreign-disk",
+                         owner));
+    }
     set(o, "primary",
         r->config.epoch.v == 0 ? json_null()
                                : json_string(admin_node_name(s->cluster, r->config.primary)));

@@ -147,6 +147,15 @@ struct admin_address {
     struct report_address report;
 };
 
+/* A node that came to the voter here with a disk that is not its own. */
+#define ADMIN_FOREIGN_MAX 16
+struct admin_foreign {
+    bool has;
+    struct ts_mono at;      /* when it came last */
+    struct reg_owner asked; /* as what it came */
+    struct ts_nic_id owner; /* the node whose disk it is */
+};
+
 /* What a replica counted and timed. */
 struct admin_figures {
     struct ts_mono at;
@@ -189,6 +198,7 @@ struct admin_state {
     struct admin_figures figures[TS_GROUPS_MAX + 1]; /* by group id */
     struct admin_address address[TS_GROUPS_MAX + 1]; /* by group id */
     struct admin_certificate certificate;
+    struct admin_foreign foreign[ADMIN_FOREIGN_MAX];
     uint64_t reports_refused;
     struct admin_refused heartbeats;
     /* Hands a wish to the replica of its group; gives whether it is there to hear it. NULL: never.
@@ -206,6 +216,17 @@ char *admin_answer(const struct admin_state *s, struct ts_bytes request, struct 
 /* What nicd said lately of the group's service address here; NULL: nothing. */
 const struct report_address *admin_address_of(const struct admin_state *s, struct ts_group_id group,
                                               struct ts_mono now);
+
+/* Notes that a node came with a disk that is not its own; true when that is new, or was over. With
+ * ADMIN_FOREIGN_MAX of them that still come no further one is noted. */
+bool admin_foreign_note(struct admin_state *s, struct reg_owner asked, struct ts_nic_id owner,
+                        struct ts_mono now);
+/* Whether it still comes: it asks again, more and more rarely. */
+bool admin_foreign_is_fresh(const struct admin_state *s, const struct admin_foreign *f,
+                            struct ts_mono now);
+/* The node whose disk the replica here has; NULL: none is known to be another one's. */
+const char *admin_foreign_of(const struct admin_state *s, struct ts_group_id group,
+                             struct ts_mono now);
 
 /* The status reply's object, new. */
 json_t *admin_status_json(const struct admin_state *s, struct ts_mono now, uint64_t wall_us);

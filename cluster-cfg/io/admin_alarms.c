@@ -107,6 +107,29 @@ static bool is_silent(const struct admin_state *s, bool has, struct ts_mono at, 
     return ts_mono_since(has ? at : s->started, now) > ADMIN_SILENT_NS;
 }
 
+/* The text bears no name of this node: all voters tell the same. */
+static void add_foreign(const struct admin_state *s, const struct admin_foreign *f, json_t *alarms)
+{
+    char text[512];
+    char what[32 + CFG_NAME_MAX];
+    char dir[32 + CFG_NAME_MAX];
+    const char *node = admin_node_name(s->cluster, f->asked.node);
+    const struct cfg_group *g = cfg_cluster_group(s->cluster, f->asked.group);
+    bool voter = f->asked.kind == REG_OWNER_VOTER;
+    const char *group = g == NULL ? "?" : g->name;
+    (void)snprintf(what, sizeof(what), voter ? "the voter" : "the replica of %s", group);
+    (void)snprintf(dir, sizeof(dir), voter ? "voter" : "groups/%s", group);
+    (void)snprintf(text, sizeof(text),
+                   "%s of %s runs on a disk that belongs to %s, and gets no answer: end %s, put "
+                   "its own RUN/%s/%s back, or, when that is lost, move RUN/%s away and say "
+                   "twinstep nic replace %s --yes",
+                   what, node,
+                   ts_nic_eq(f->asked.node, f->owner) ? "another part of it"
+                                                      : admin_node_name(s->cluster, f->owner),
+                   node, node, dir, node, node);
+    add(alarms, "foreign-disk", voter || g == NULL ? NULL : g->name, text);
+}
+
 static void add_processes(const struct admin_state *s, struct ts_mono now, json_t *alarms)
 {
     char text[160 + REPORT_SAID_MAX];
@@ -270,6 +293,11 @@ json_t *admin_alarms_json(const struct admin_state *s, struct ts_mono now, uint6
     json_t *alarms = json_array();
     add_certificate(s, wall_us, alarms);
     add_voter(s, alarms);
+    for (size_t i = 0; i < ADMIN_FOREIGN_MAX; i++) {
+        if (admin_foreign_is_fresh(s, &s->foreign[i], now)) {
+            add_foreign(s, &s->foreign[i], alarms);
+        }
+    }
     add_processes(s, now, alarms);
     add_peers(s, now, alarms);
     for (size_t i = 0; i < s->cluster->group_count; i++) {

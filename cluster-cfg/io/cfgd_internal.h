@@ -27,8 +27,10 @@ struct cfgd_voter {
     struct voter_store *store;
     struct voter_server *server;
     struct voter_client *client;
-    struct voter_perform p; /* what the simulator shares */
-    uv_timer_t timer;       /* of its start's registration */
+    struct voter_perform p;  /* what the simulator shares */
+    struct ts_trace foreign; /* with has_foreign: a disk in a wrong place that a step told of */
+    bool has_foreign;
+    uv_timer_t timer; /* of its start's registration */
     bool timer_open;
 };
 

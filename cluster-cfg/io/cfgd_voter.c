@@ -68,7 +68,36 @@ static void on_ready(void *ctx)
 static void on_trace(void *ctx, const struct ts_trace *t)
 {
     struct cfgd_voter *v = ctx;
+    if (t->kind == TS_TRACE_FOREIGN_DISK) { /* told with what was asked: tell_foreign */
+        v->foreign = *t;
+        v->has_foreign = true;
+        return;
+    }
     cfgd_trace(v->d, t);
+}
+
+/* A node asks again and again with a disk that is not its own: once is enough. */
+static void tell_foreign(struct cfgd_voter *v, uint8_t type, struct ts_bytes payload)
+{
+    struct cfgd *d = v->d;
+    struct reg_msg msg;
+    struct ts_nic_id owner = {(uint16_t)v->foreign.b};
+    v->has_foreign = false;
+    if (reg_msg_decode(&msg, type, payload) != TS_OK || msg.type != REG_MSG_START ||
+        !admin_foreign_note(&d->state, msg.start.owner, owner, v->foreign.at)) {
+        return;
+    }
+    const struct cfg_group *g = cfg_cluster_group(d->o.cluster, msg.start.owner.group);
+    struct recorder_source source = {.role = REPORT_PROC_CLUSTER_CFGD,
+                                     .group = {g == NULL ? 0 : g->id.v},
+                                     .instance = d->instance};
+    cfgd_record(d, source, &v->foreign);
+    net_log(d->o.log, NET_LOG_ERROR,
+            "%s%s of %s came with a disk that belongs to %s: it gets no answer; twinstep status "
+            "tells what to do",
+            g == NULL ? "the voter" : "the replica of ", g == NULL ? "" : g->name,
+            admin_node_name(d->o.cluster, msg.start.owner.node),
+            admin_node_name(d->o.cluster, owner));
 }
 
 static void on_persisted(void *arg)
@@ -170,6 +199,9 @@ static void on_request(void *arg, uint64_t handle, const struct net_hello *hello
         (void)net_log_limited(v->d->o.log, NET_LOG_WARNING, "voter-malformed",
                               "refused a malformed register message from %s",
                               admin_node_name(v->d->o.cluster, hello->node));
+    }
+    if (v->has_foreign) {
+        tell_foreign(v, type, payload);
     }
     arm_timer(v); /* it may have to ask the others for their starts */
 }

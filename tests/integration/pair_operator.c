@@ -356,6 +356,41 @@ static void test_up_after_odd_changes_starts_or_says_why(void **state)
     expect_said(", as the voter of arb1 recorded\n");
 }
 
+/* Runs a line of shell in RUN. */
+static void shell(const char *line)
+{
+    char command[2 * TS_PATH_MAX];
+    struct ts_why why;
+    snprintf(command, sizeof(command), "cd %s && %s", fixture.run, line);
+    const char *argv[] = {"sh", "-c", command, NULL};
+    assert_int_equal(lab_exec(argv, NULL, said, sizeof(said), &why), TS_OK);
+}
+
+/* Goal: another node's disk in a node's directory is named by the voters and at the node itself, in
+ * events, too; with its own disk the node goes on as before. */
+static void test_foreign_disk_is_named(void **state)
+{
+    char events[TS_PATH_MAX + 64];
+    (void)state;
+    (void)fixture_primary(&fixture);
+    twinstep("down", NULL);
+    shell("mv nic1/groups own-groups && cp -a nic2/groups nic1/groups");
+    assert_false(up("--timeout", "1"));
+    wait_alarm("foreign-disk");
+    twinstep("status", NULL);
+    expect_said("its disk belongs to nic2, so no voter answers it: see the alarm foreign-disk");
+    expect_said(
+        "the replica of kv of nic1 runs on a disk that belongs to nic2, and gets no answer: "
+        "end nic1, put its own RUN/nic1/groups/kv back, or, ");
+    snprintf(events, sizeof(events), "%s/twinstep events --dir . | grep foreign-disk",
+             fixture.pair.run.bin);
+    shell(events); /* all of them are more than `said` takes */
+    expect_said("cluster-cfgd kv: foreign-disk peer=nic1 owner=nic2");
+    twinstep("down", NULL);
+    shell("rm -r nic1/groups && mv own-groups nic1/groups");
+    assert_true(up("", ""));
+}
+
 /* ---- certificates ---- */
 
 #define SERIAL_MAX 48
@@ -568,6 +603,7 @@ int main(void)
         cmocka_unit_test(test_down_without_a_cluster_file_ends_what_runs),
         cmocka_unit_test(test_up_closed_output_writes_to_no_file),
         cmocka_unit_test(test_up_after_odd_changes_starts_or_says_why),
+        cmocka_unit_test(test_foreign_disk_is_named),
         cmocka_unit_test(test_renewed_certificate_is_taken_at_hangup),
         cmocka_unit_test(test_status_wrong_certificate_is_told),
     };

@@ -292,6 +292,10 @@ static bool tell_alarm(const struct sim *s, int node, enum sim_proc proc, const 
         sim_story_line(s, node, "ALARM: %s is shown two values of ballot %llu of %s", voter, a,
                        name_of(s, t->b, whose));
         return true;
+    case TS_TRACE_FOREIGN_DISK:
+        sim_story_line(s, node, "voter does not answer %s, which has a disk of %s", peer,
+                       name_of(s, t->b, whose));
+        return true;
     case TS_TRACE_REJECTED_INPUT:
         if (proc == SIM_CFGD) {
             sim_story_line(s, node, "voter ignores %s, which speaks for somebody else", peer);

@@ -356,6 +356,56 @@ static void test_alarm_table_of_starts_is_nearly_full(void **state)
     voter_free(core);
 }
 
+/* Goal: a disk in a wrong place is told as long as it comes, with whose it is and what to do, and
+ * by the replica's own node in place of what the replica waits for. */
+static void test_alarm_foreign_disk_is_told(void **state)
+{
+    struct fixture *f = *state;
+    struct admin_state *s = &f->state;
+    const struct reg_owner REPLICA = {.kind = REG_OWNER_REPLICA, .group = {1}, .node = {1}};
+    const struct reg_owner VOTER = {.kind = REG_OWNER_VOTER, .node = {3}};
+    struct ts_mono at = {NOW_NS - TS_NS_PER_S};
+    fill(f);
+    s->replica[1].report.role = REPORT_ROLE_STARTING;
+    assert_true(admin_foreign_note(s, REPLICA, (struct ts_nic_id){2}, at));
+    assert_false(admin_foreign_note(s, REPLICA, (struct ts_nic_id){2}, at));
+    assert_true(admin_foreign_note(s, VOTER, (struct ts_nic_id){2}, at));
+    assert_alarm(f, "foreign-disk",
+                 "the replica of kv of nic1 runs on a disk that belongs to nic2, and gets no "
+                 "answer: end nic1, put its own RUN/nic1/groups/kv back, or, when that is lost, "
+                 "move RUN/nic1 away and say twinstep nic replace nic1 --yes");
+    assert_alarm(f, "foreign-disk",
+                 "the voter of arb1 runs on a disk that belongs to nic2, and gets no answer: end "
+                 "arb1, put its own RUN/arb1/voter back, or, when that is lost, move RUN/arb1 away "
+                 "and say twinstep nic replace arb1 --yes");
+    json_t *o = answer(f, "{\"version\": 1, \"cmd\": \"status\"}");
+    const json_t *g = json_array_get(json_object_get(o, "groups"), 0);
+    assert_string_equal(text_at(g, "why"), "its disk belongs to nic2, so no voter answers it: see "
+                                           "the alarm foreign-disk");
+    json_decref(o);
+}
+
+/* Goal: it asks again within a second or so, 20 × 50 ms; when it does not any more, that is over,
+ * and new when it comes again. However many come, none of those that still come is pushed out. */
+static void test_foreign_disks_are_kept_in_bounds(void **state)
+{
+    struct fixture *f = *state;
+    struct admin_state *s = &f->state;
+    struct ts_mono later = {NOW_NS + 4 * TS_NS_PER_S + 1};
+    const struct ts_nic_id owner = {2};
+    for (uint16_t i = 1; i < 3 * ADMIN_FOREIGN_MAX; i++) {
+        struct reg_owner asked = {.kind = REG_OWNER_REPLICA, .group = {i}, .node = {1}};
+        assert_int_equal(admin_foreign_note(s, asked, owner, (struct ts_mono){NOW_NS}),
+                         i <= ADMIN_FOREIGN_MAX);
+        assert_false(admin_foreign_note(s, asked, owner, (struct ts_mono){NOW_NS}));
+    }
+    assert_string_equal(admin_foreign_of(s, (struct ts_group_id){1}, (struct ts_mono){NOW_NS}),
+                        "nic2");
+    assert_null(admin_foreign_of(s, (struct ts_group_id){1}, later));
+    struct reg_owner first = {.kind = REG_OWNER_REPLICA, .group = {1}, .node = {1}};
+    assert_true(admin_foreign_note(s, first, owner, later));
+}
+
 /* Goal: a certificate is told of in time, and when it is too late; one that holds only for days
  * not from its first day on. */
 static void test_alarm_certificate_expiry_is_told(void **state)
@@ -715,6 +765,8 @@ int main(void)
         TEST(test_nobody_is_silent_at_the_start),
         TEST(test_alarms_tell_what_is_wrong),
         TEST(test_alarm_table_of_starts_is_nearly_full),
+        TEST(test_alarm_foreign_disk_is_told),
+        TEST(test_foreign_disks_are_kept_in_bounds),
         TEST(test_alarm_certificate_expiry_is_told),
         TEST(test_primary_lost_link_becomes_alarm),
         TEST(test_primary_seen_from_arbiter_needs_all_down),

@@ -211,10 +211,16 @@ static void test_voter_step_copy_of_own_disk_gets_no_answer(void **state)
 {
     struct fixture *f = *state;
     voter_set_disk(f->v, (struct ts_incarnation){21}, &(struct reg_places){.count = 0});
+    start(f, 21, 1);
+    assert_int_equal(f->fx.count, 1);
+    assert_int_equal(f->fx.e[0].kind, VOTER_TRACE);
+    assert_int_equal(f->fx.e[0].trace.kind, TS_TRACE_REJECTED_INPUT); /* which one is the copy? */
     ready(f);
     start(f, 21, 1);
     assert_int_equal(f->fx.count, 1);
     assert_int_equal(f->fx.e[0].kind, VOTER_TRACE);
+    assert_int_equal(f->fx.e[0].trace.kind, TS_TRACE_FOREIGN_DISK);
+    assert_int_equal(f->fx.e[0].trace.b, 1);
     start(f, 22, 1);
     assert_int_equal(f->fx.e[0].kind, VOTER_PERSIST);
 }
