@@ -70,7 +70,9 @@
     X(TS_TRACE_LINK_UP, "link-up", "peer", "path") \
     X(TS_TRACE_LINK_DOWN, "link-down", "peer", "path") \
     X(TS_TRACE_REJECTED_INPUT, "rejected-input", "source", "count") \
-    X(TS_TRACE_FOREIGN_DISK, "foreign-disk", "peer", "owner")
+    X(TS_TRACE_FOREIGN_DISK, "foreign-disk", "peer", "owner") \
+    X(TS_TRACE_WRONG_KEY, "wrong-key", "peer", "count") \
+    X(TS_TRACE_LINK_REFUSED, "link-refused", "peer", "")
 
 enum ts_trace_kind {
 #define TS_TRACE_ENUM(sym, name, a, b) sym,

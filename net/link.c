@@ -205,7 +205,9 @@ void link_end(struct net_link *l, enum net_down reason, const char *detail, bool
     link_list_remove(l);
     uv_close((uv_handle_t *)&l->tcp, link_closed);
     if (tell && (was_up || l->dialled)) {
+        l->end_detail = detail;
         l->events->on_down(l->arg, l, reason);
+        l->end_detail = NULL;
     }
 }
 
@@ -349,6 +351,11 @@ uint32_t net_link_backlog(const struct net_link *link)
 unsigned net_link_listen_index(const struct net_link *link)
 {
     return link->listen_index;
+}
+
+const char *net_link_detail(const struct net_link *link)
+{
+    return link->end_detail == NULL ? "" : link->end_detail;
 }
 
 const char *net_link_address(const struct net_link *link)

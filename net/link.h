@@ -165,6 +165,9 @@ uint32_t net_link_backlog(const struct net_link *link);
 unsigned net_link_listen_index(const struct net_link *link);
 /* The peer's address as text; borrowed from the link. */
 const char *net_link_address(const struct net_link *link);
+/* Within on_down: what is known of the end beside its reason, such as why a certificate is refused;
+ * "" when nothing is. Borrowed for the call. */
+const char *net_link_detail(const struct net_link *link);
 
 /* Parses an IPv4 or IPv6 address. TS_ERR_MALFORMED. */
 enum ts_err net_address(const char *text, uint16_t port, struct sockaddr_storage *out) TS_MUST_USE;

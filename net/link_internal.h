@@ -51,6 +51,7 @@ struct net_link {
     struct ts_mono since; /* when the present state's time limit began */
     bool doomed;          /* ends in this turn's flush, for `doom` */
     enum net_down doom;
+    const char *end_detail; /* borrowed, during on_down: what is known beside the reason; NULL */
     uv_tcp_t tcp;
     uv_connect_t connect;
     uv_write_t write;

@@ -156,6 +156,19 @@ struct admin_foreign {
     struct ts_nic_id owner; /* the node whose disk it is */
 };
 
+/* What keeps a node from being heard although something answers in its place. */
+struct admin_refused_peer {
+    struct ts_mono since; /* links: the first of those that failed one after the other, … */
+    struct ts_mono at;    /* … and the last; 0: none */
+    char why[160];
+    bool told;               /* the links: in events */
+    struct ts_mono wrong_at; /* when heartbeats with a wrong key came last from its addresses */
+};
+/* Links are tried several times a second, heartbeatd tells once a second: after this long it is
+ * over. Before the first one it is no alarm: processes that start and end break handshakes off. */
+#define ADMIN_REFUSED_NS (3 * TS_NS_PER_S)
+#define ADMIN_REFUSED_AFTER_NS TS_NS_PER_S
+
 /* What a replica counted and timed. */
 struct admin_figures {
     struct ts_mono at;
@@ -199,6 +212,7 @@ struct admin_state {
     struct admin_address address[TS_GROUPS_MAX + 1]; /* by group id */
     struct admin_certificate certificate;
     struct admin_foreign foreign[ADMIN_FOREIGN_MAX];
+    struct admin_refused_peer refused[TS_NODES_MAX + 1]; /* by node id */
     uint64_t reports_refused;
     struct admin_refused heartbeats;
     /* Hands a wish to the replica of its group; gives whether it is there to hear it. NULL: never.
@@ -227,6 +241,17 @@ bool admin_foreign_is_fresh(const struct admin_state *s, const struct admin_fore
 /* The node whose disk the replica here has; NULL: none is known to be another one's. */
 const char *admin_foreign_of(const struct admin_state *s, struct ts_group_id group,
                              struct ts_mono now);
+
+/* A link to a node failed for its certificate or this node's; true once, when that is an alarm.
+ * What is not printable in the words is left out. */
+bool admin_refused_note(struct admin_state *s, struct ts_nic_id node, const char *why,
+                        const char *detail, struct ts_mono now);
+/* A link to it is up. */
+void admin_refused_end(struct admin_state *s, struct ts_nic_id node);
+bool admin_refused_is_alarm(const struct admin_refused_peer *r, struct ts_mono now);
+/* Heartbeats with a wrong key came from a node's addresses; true when that is new. */
+bool admin_wrong_key_note(struct admin_state *s, struct ts_nic_id node, struct ts_mono now);
+bool admin_wrong_key_is_fresh(const struct admin_refused_peer *r, struct ts_mono now);
 
 /* The status reply's object, new. */
 json_t *admin_status_json(const struct admin_state *s, struct ts_mono now, uint64_t wall_us);

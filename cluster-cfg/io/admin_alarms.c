@@ -151,15 +151,22 @@ static void add_processes(const struct admin_state *s, struct ts_mono now, json_
     }
 }
 
-static void add_peer(const struct admin_state *s, const struct report_peer *p, json_t *alarms)
+static void add_peer(const struct admin_state *s, const struct report_peer *p, struct ts_mono now,
+                     json_t *alarms)
 {
-    char text[160];
+    char text[400];
     const struct cfg_node *node = cfg_cluster_node(s->cluster, p->nic);
     if (node == NULL || ts_nic_eq(node->id, s->self->id)) {
         return;
     }
     if (!p->alive) {
-        (void)snprintf(text, sizeof(text), "%s is not heard on any path", node->name);
+        (void)snprintf(text, sizeof(text), "%s is not heard on any path%s", node->name,
+                       !admin_wrong_key_is_fresh(&s->refused[node->id.v], now)
+                           ? ""
+                           : ": heartbeats that come from its addresses are refused, since they "
+                             "are of another cluster or signed with another key; compare "
+                             "RUN/NAME/tls/heartbeat.key of the nodes (all have the same one), and "
+                             "restart the node whose key was wrong");
         add(alarms, "node-silent", NULL, text);
         return;
     }
@@ -180,7 +187,7 @@ static void add_peers(const struct admin_state *s, struct ts_mono now, json_t *a
         return;
     }
     for (size_t i = 0; s->has_peers && i < s->peers.count; i++) {
-        add_peer(s, &s->peers.p[i], alarms);
+        add_peer(s, &s->peers.p[i], now, alarms);
     }
 }
 
@@ -288,10 +295,31 @@ static void add_certificate(const struct admin_state *s, uint64_t wall_us, json_
     add(alarms, "certificate", NULL, text);
 }
 
+/* The text bears no name of this node. Which of the two has the wrong certificate is for people to
+ * see: the one that no other node takes. */
+static void add_refused(const struct admin_state *s, struct ts_mono now, json_t *alarms)
+{
+    char text[512];
+    for (size_t i = 0; i < s->cluster->node_count; i++) {
+        const struct cfg_node *node = &s->cluster->nodes[i];
+        const struct admin_refused_peer *r = &s->refused[node->id.v];
+        if (admin_refused_is_alarm(r, now)) {
+            (void)snprintf(text, sizeof(text),
+                           "no link to %s: %s; if it or this node has a certificate of another "
+                           "authority (compare RUN/NAME/tls/ca.pem), issue that one again with "
+                           "twinstep ca issue --force and the cluster's authority, and send SIGHUP "
+                           "to its nicd",
+                           node->name, r->why);
+            add(alarms, "certificate", NULL, text);
+        }
+    }
+}
+
 json_t *admin_alarms_json(const struct admin_state *s, struct ts_mono now, uint64_t wall_us)
 {
     json_t *alarms = json_array();
     add_certificate(s, wall_us, alarms);
+    add_refused(s, now, alarms);
     add_voter(s, alarms);
     for (size_t i = 0; i < ADMIN_FOREIGN_MAX; i++) {
         if (admin_foreign_is_fresh(s, &s->foreign[i], now)) {

@@ -52,6 +52,15 @@ static void keep_refused(struct cfgd *d, const struct report_trace *r, const str
     kept->count[t->a] = t->b;
 }
 
+/* heartbeatd repeats each second that a node's heartbeats have a wrong key: an event is that it
+ * begins. */
+static bool is_known(struct cfgd *d, const struct report_trace *r, const struct ts_trace *t)
+{
+    struct ts_nic_id node = {(uint16_t)(t->a <= TS_NODES_MAX ? t->a : 0)};
+    return r->role == REPORT_PROC_HEARTBEATD && t->kind == TS_TRACE_WRONG_KEY &&
+           !admin_wrong_key_note(&d->state, node, net_now());
+}
+
 static void on_trace(struct cfgd *d, const struct report_trace *r)
 {
     struct recorder_source source = {r->role, r->group, r->instance};
@@ -59,7 +68,8 @@ static void on_trace(struct cfgd *d, const struct report_trace *r)
     uint64_t stall_ms_min = d->o.cluster->timing.path_timeout / TS_NS_PER_MS;
     for (size_t i = 0; i < r->count; i++) {
         keep_refused(d, r, &r->t[i]);
-        if (r->t[i].kind != TS_TRACE_OWN_STALL || r->t[i].a >= stall_ms_min) {
+        bool short_stall = r->t[i].kind == TS_TRACE_OWN_STALL && r->t[i].a < stall_ms_min;
+        if (!short_stall && !is_known(d, r, &r->t[i])) {
             cfgd_record(d, source, &r->t[i]);
         }
     }

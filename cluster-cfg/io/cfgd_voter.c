@@ -242,7 +242,19 @@ static void voter_told(struct cfgd_voter *v, struct ts_nic_id voter, bool up,
 
 static void on_voter_up(void *arg, struct ts_nic_id voter, const struct net_hello *hello)
 {
+    struct cfgd_voter *v = arg;
+    admin_refused_end(&v->d->state, voter);
     voter_told(arg, voter, true, hello->incarnation);
+}
+
+static void on_voter_refused(void *arg, struct ts_nic_id voter, const char *why, const char *detail)
+{
+    struct cfgd_voter *v = arg;
+    struct ts_mono now = net_now();
+    if (admin_refused_note(&v->d->state, voter, why, detail, now)) {
+        cfgd_trace(v->d,
+                   &(struct ts_trace){.kind = TS_TRACE_LINK_REFUSED, .at = now, .a = voter.v});
+    }
 }
 
 static void on_voter_down(void *arg, struct ts_nic_id voter)
@@ -348,7 +360,10 @@ static enum ts_err open_links(struct cfgd *d, struct ts_why *why)
         .instance = d->instance,
         .incarnation = d->state.voter.incarnation,
         .start = d->state.voter.start,
-        .events = {.on_up = on_voter_up, .on_down = on_voter_down, .on_frame = on_voter_frame},
+        .events = {.on_up = on_voter_up,
+                   .on_down = on_voter_down,
+                   .on_frame = on_voter_frame,
+                   .on_refused = on_voter_refused},
         .arg = v,
     };
     return voter_client_open(&client, &v->client, why);

@@ -240,6 +240,11 @@ static void voter_on_down(void *arg, struct net_link *link, enum net_down reason
         p->next_at = ts_mono_add(now, p->backoff_ns - p->backoff_ns / 4 + jitter);
         p->backoff_ns =
             p->backoff_ns * 2 < VOTER_BACKOFF_MAX_NS ? p->backoff_ns * 2 : VOTER_BACKOFF_MAX_NS;
+        bool refused = reason == NET_DOWN_TLS || reason == NET_DOWN_IDENTITY;
+        if (refused && c->config.events.on_refused != NULL) {
+            c->config.events.on_refused(c->config.arg, v->node->id, net_down_text(reason),
+                                        net_link_detail(link));
+        }
     }
     net_turn_request(c->config.env.turn, &v->look);
 }

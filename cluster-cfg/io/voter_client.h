@@ -25,6 +25,9 @@ struct voter_client_events {
     void (*on_down)(void *arg, struct ts_nic_id voter);
     /* One frame, type ≥ NET_FRAME_USER, borrowed for the call. */
     void (*on_frame)(void *arg, struct ts_nic_id voter, uint8_t type, struct ts_bytes payload);
+    /* A link did not come up, since one side does not take the other's certificate, or is not who
+     * it must be: `why` and `detail` are parts of a sentence, borrowed. NULL: not told. */
+    void (*on_refused)(void *arg, struct ts_nic_id voter, const char *why, const char *detail);
 };
 
 struct voter_client_config {

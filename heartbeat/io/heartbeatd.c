@@ -59,10 +59,15 @@ struct hb_daemon {
     /* statistics */
     uint64_t rejected[HB_REJECTS];
     uint64_t rejected_told[HB_REJECTS];
+    /* Of these the ones with a wrong key, or of another cluster, by the peer whose address they
+     * come from: anybody may write it there, so it says where to look, and no more. */
+    uint64_t wrong_key[TS_NODES_MAX];
+    uint64_t wrong_key_told[TS_NODES_MAX];
     uint64_t unsent[TS_PATHS_MAX];
     /* scratch, here because nothing is allocated later */
     struct hb_scratch scratch;
     uint8_t packet[HB_DATAGRAM_BYTES + 1]; /* a longer one is seen to be longer */
+    struct hb_addr from;                   /* of the packet that is being taken */
     uint8_t report[REPORT_BYTES_MAX];
 };
 
@@ -165,15 +170,34 @@ static void on_trace(void *ctx, const struct ts_trace *t)
 
 /* ---- input ---- */
 
+/* Gives the name of the peer whose address it bears; NULL when it is nobody's. */
+static const char *count_wrong_key(struct hb_daemon *d)
+{
+    for (size_t i = 0; i < d->p.core.peer_count; i++) {
+        for (uint8_t path = 0; path < d->path_count; path++) {
+            if (hb_addr_eq(&d->from, &d->peer_addr[i][path])) {
+                d->wrong_key[i]++;
+                const struct cfg_node *peer = cfg_cluster_node(d->cluster, d->p.core.peers[i].nic);
+                return peer == NULL ? NULL : peer->name;
+            }
+        }
+    }
+    return NULL;
+}
+
 static void on_rejected(void *ctx, enum hb_reject why)
 {
     struct hb_daemon *d = ctx;
     d->rejected[why]++;
-    (void)net_log_limited(d->log, NET_LOG_WARNING, REJECT_TEXT[why], "refused: %s (%" PRIu64 ")",
-                          REJECT_TEXT[why], d->rejected[why]);
+    bool wrong_key = why == HB_REJECT_TAG || why == HB_REJECT_CLUSTER;
+    const char *peer = wrong_key ? count_wrong_key(d) : NULL;
+    (void)net_log_limited(d->log, NET_LOG_WARNING, REJECT_TEXT[why],
+                          "refused: %s%s%s (%" PRIu64 ")", REJECT_TEXT[why],
+                          peer == NULL ? "" : ", from an address of ", peer == NULL ? "" : peer,
+                          d->rejected[why]);
 }
 
-/* One trace a second and reason, however many were refused. */
+/* One trace a second and reason, and one a second and peer, however many were refused. */
 static void trace_rejections(struct hb_daemon *d, struct ts_mono now)
 {
     if (ts_mono_since(d->rejected_reported, now) < REJECT_REPORT_NS) {
@@ -191,6 +215,15 @@ static void trace_rejections(struct hb_daemon *d, struct ts_mono now)
                          });
         }
     }
+    for (size_t i = 0; i < d->p.core.peer_count; i++) {
+        if (d->wrong_key[i] != d->wrong_key_told[i]) {
+            d->wrong_key_told[i] = d->wrong_key[i];
+            add_trace(d, &(struct ts_trace){.kind = TS_TRACE_WRONG_KEY,
+                                            .at = now,
+                                            .a = d->p.core.peers[i].nic.v,
+                                            .b = d->wrong_key[i]});
+        }
+    }
 }
 
 static const struct hb_perform_ops OPS = {
@@ -206,7 +239,7 @@ static const struct hb_perform_ops OPS = {
 static void read_path(struct hb_daemon *d, uint8_t path)
 {
     for (int i = 0; i < HB_READ_BATCH; i++) {
-        long n = hb_udp_receive(d->paths[path].fd, d->packet, sizeof(d->packet));
+        long n = hb_udp_receive(d->paths[path].fd, d->packet, sizeof(d->packet), &d->from);
         if (n < 0) {
             return;
         }

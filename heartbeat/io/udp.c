@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/ip.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -64,12 +65,26 @@ bool hb_udp_send(int fd, const struct hb_addr *to, const uint8_t *data, size_t n
     return sent == (ssize_t)n;
 }
 
-long hb_udp_receive(int fd, uint8_t *data, size_t cap)
+long hb_udp_receive(int fd, uint8_t *data, size_t cap, struct hb_addr *from)
 {
     for (;;) {
-        ssize_t n = recv(fd, data, cap, MSG_DONTWAIT);
+        *from = (struct hb_addr){.len = sizeof(from->sa)};
+        ssize_t n = recvfrom(fd, data, cap, MSG_DONTWAIT, &from->sa.any, &from->len);
         if (n >= 0 || errno != EINTR) {
             return n;
         }
     }
+}
+
+bool hb_addr_eq(const struct hb_addr *a, const struct hb_addr *b)
+{
+    if (a->sa.any.sa_family != b->sa.any.sa_family) {
+        return false;
+    }
+    if (a->sa.any.sa_family == AF_INET) {
+        return a->sa.v4.sin_port == b->sa.v4.sin_port &&
+               a->sa.v4.sin_addr.s_addr == b->sa.v4.sin_addr.s_addr;
+    }
+    return a->sa.any.sa_family == AF_INET6 && a->sa.v6.sin6_port == b->sa.v6.sin6_port &&
+           memcmp(&a->sa.v6.sin6_addr, &b->sa.v6.sin6_addr, sizeof(a->sa.v6.sin6_addr)) == 0;
 }

@@ -28,7 +28,10 @@ enum ts_err hb_addr_parse(struct hb_addr *a, const char *text, uint16_t port) TS
 int hb_udp_open(const struct hb_addr *a);
 /* Gives whether the kernel took the packet; otherwise errno says why. */
 bool hb_udp_send(int fd, const struct hb_addr *to, const uint8_t *data, size_t n);
-/* The next packet's length, cut to `cap`; -1 when none waits. */
-long hb_udp_receive(int fd, uint8_t *data, size_t cap);
+/* The next packet's length, cut to `cap`, and where it says that it comes from; -1 when none waits.
+ */
+long hb_udp_receive(int fd, uint8_t *data, size_t cap, struct hb_addr *from);
+/* Whether both are the same address and port. */
+bool hb_addr_eq(const struct hb_addr *a, const struct hb_addr *b);
 
 #endif

@@ -366,11 +366,19 @@ static void shell(const char *line)
     assert_int_equal(lab_exec(argv, NULL, said, sizeof(said), &why), TS_OK);
 }
 
+/* Events of one kind: all of them are more than `said` takes. */
+static void events_of(const char *kind)
+{
+    char line[TS_PATH_MAX + 64];
+    snprintf(line, sizeof(line), "%s/twinstep events --dir . | grep %s", fixture.pair.run.bin,
+             kind);
+    shell(line);
+}
+
 /* Goal: another node's disk in a node's directory is named by the voters and at the node itself, in
  * events, too; with its own disk the node goes on as before. */
 static void test_foreign_disk_is_named(void **state)
 {
-    char events[TS_PATH_MAX + 64];
     (void)state;
     (void)fixture_primary(&fixture);
     twinstep("down", NULL);
@@ -382,9 +390,7 @@ static void test_foreign_disk_is_named(void **state)
     expect_said(
         "the replica of kv of nic1 runs on a disk that belongs to nic2, and gets no answer: "
         "end nic1, put its own RUN/nic1/groups/kv back, or, ");
-    snprintf(events, sizeof(events), "%s/twinstep events --dir . | grep foreign-disk",
-             fixture.pair.run.bin);
-    shell(events); /* all of them are more than `said` takes */
+    events_of("foreign-disk");
     expect_said("cluster-cfgd kv: foreign-disk peer=nic1 owner=nic2");
     twinstep("down", NULL);
     shell("rm -r nic1/groups && mv own-groups nic1/groups");
@@ -561,6 +567,35 @@ static void wait_said(const char *text)
     } while (strstr(said, text) == NULL);
 }
 
+/* Goal: a node with certificate and key of another authority is named by the others, and it names
+ * them: why there is no link, and why it is not heard. */
+static void test_status_other_authority_is_told(void **state)
+{
+    char line[TS_PATH_MAX + 160];
+    (void)state;
+    (void)fixture_primary(&fixture);
+    snprintf(line, sizeof(line),
+             "%s/twinstep up --prepare --config cluster.yaml --dir x >/dev/null 2>&1; "
+             "mv nic2/tls own-tls && cp -a x/nic2/tls nic2/tls",
+             fixture.pair.run.bin);
+    twinstep("down", NULL);
+    shell(line);
+    assert_false(up("--timeout", "1"));
+    wait_alarm("certificate");
+    wait_said("no link to nic2: TLS refused: the peer's certificate is refused: self-signed");
+    wait_said("no link to nic1: TLS refused: ");
+    wait_said("nic2 is not heard on any path: heartbeats that come");
+    wait_said("nic1 is not heard on any path: heartbeats that come");
+    events_of("link-refused");
+    expect_said("nic1     cluster-cfgd: link-refused peer=nic2");
+    events_of("wrong-key");
+    expect_said("nic1     heartbeatd: wrong-key peer=nic2");
+    twinstep("down", NULL);
+    shell("rm -r nic2/tls x && mv own-tls nic2/tls");
+    assert_true(up("", ""));
+    wait_no_alarms();
+}
+
 /* Goal: a certificate that the other nodes refuse is no riddle: another node's ends the program
  * with a sentence that `status` shows, an expired one is an alarm; a right one mends both. */
 static void test_status_wrong_certificate_is_told(void **state)
@@ -605,6 +640,7 @@ int main(void)
         cmocka_unit_test(test_up_after_odd_changes_starts_or_says_why),
         cmocka_unit_test(test_foreign_disk_is_named),
         cmocka_unit_test(test_renewed_certificate_is_taken_at_hangup),
+        cmocka_unit_test(test_status_other_authority_is_told),
         cmocka_unit_test(test_status_wrong_certificate_is_told),
     };
     return fixture_run(tests);
