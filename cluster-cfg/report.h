@@ -159,7 +159,8 @@ enum report_trace_role {
       "their newest disks") \
     X(STARTING, 11, "this replica is starting: it asks the voters for the group's config") \
     X(ABDICATED, 12, \
-      "its disk hangs or has failed, so it asked another replica to take over: look after the disk") \
+      "its disk hangs or has failed, so it asked another replica to take over: look after the " \
+      "disk") \
     X(HANDING_OVER, 13, "it hands over to another replica, as the operator wished") \
     X(ENROLS, 14, \
       "its disk is a new one in the place of a lost one: it asks the primary to enrol it") \

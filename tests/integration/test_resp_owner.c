@@ -212,8 +212,9 @@ static void test_copies_come_in_pieces(void **state)
     for (size_t which = 0; which < 3; which++) {
         char request[COUNT * 32] = "";
         size_t from = o->taken;
+        size_t len = 0;
         for (int i = 0; i < COUNT; i++) {
-            strcat(request, commands[which]);
+            len += (size_t)snprintf(request + len, sizeof(request) - len, "%s", commands[which]);
         }
         say(fd, request);
         UNTIL(o, o->taken > from);
