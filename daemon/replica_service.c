@@ -10,6 +10,8 @@
 #include "services/session.h"
 
 #define OUT_BYTES_MAX (16U << 20)
+_Static_assert(SVC_ANSWER_MAX + SESSION_BYTES_DEFAULT + SESSION_ANSWER_MORE <= OUT_BYTES_MAX,
+               "an answer of a session's fits");
 #define SUBMIT_COUNT_MAX 4096U
 
 static const struct svc *const SERVICES[] = {&kv_with_sessions};

@@ -57,6 +57,10 @@ void svc_out_free(struct svc_out *out);
 /* Entries that a service is told of at once, before they are applied. */
 #define SVC_EXPECT_MAX 16
 
+/* Bytes of the longest answer: every sink given to apply() has room for them. What would be longer
+ * is an error as the answer. */
+#define SVC_ANSWER_MAX (8U * 1024U * 1024U)
+
 /* A walk under way; what is in it is the service's own. */
 struct svc_walk;
 
@@ -69,8 +73,9 @@ struct svc_walk;
 struct svc {
     const char *name;
 
-    /* Gives a new empty state, NULL when memory is short. `limits` is the service's own
-     * text of key=value limits, may be NULL for the defaults. */
+    /* Gives a new empty state, NULL when memory is short or a limit is wrong. `limits` is the
+     * service's own text of key=value limits, may be NULL for the defaults. A replica gives
+     * `hash-seed=NUMBER`, each one another number: who has no use for it lets it be. */
     void *(*create)(const char *limits);
     void (*destroy)(void *state);
 

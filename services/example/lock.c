@@ -24,7 +24,8 @@ struct locks {
 
 static void *lock_new(const char *limits)
 {
-    return limits == NULL ? calloc(1, sizeof(struct locks)) : NULL;
+    (void)limits; /* a hash seed, for which there is no use here */
+    return calloc(1, sizeof(struct locks));
 }
 
 /* Time is the entry's: a lock whose time has come is free, whether a TICK came or not. */

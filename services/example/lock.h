@@ -14,7 +14,7 @@
 #define LOCK_REQUEST_BYTES (1 + 8 + 4)
 #define LOCK_ANSWER_BYTES (1 + 3 * 8)
 
-/* Takes no limits. A sink has room for LOCK_ANSWER_BYTES. */
+/* Lets limits be. A sink has room for LOCK_ANSWER_BYTES. */
 extern const struct svc lock_service;
 
 #endif

@@ -11,6 +11,9 @@
 #define PIECES_MAX 4096
 #define NOISE_BLOCKS 64
 #define BATCH_MAX 20
+/* At the end: garbled commands, and TICKs at one time behind which nothing more is due. */
+#define GARBLED 2000
+#define TICKS_MAX 2000
 
 /* A walk's pieces, one after another. */
 struct pieces {
@@ -52,6 +55,7 @@ struct run {
     struct log since;
     uint32_t lives;
     void *noise[NOISE_BLOCKS];
+    bool garbled; /* commands are of the log no more, and no walk has to show them */
 };
 
 static void differ(struct run *r, const char *what)
@@ -164,6 +168,19 @@ static void next_entry(struct run *r)
     r->entry.payload = (struct ts_bytes){r->payload, len};
 }
 
+/* A client sends what it likes: a command that is cut, or has other bytes. */
+static void garble(struct run *r)
+{
+    struct ts_prng *p = &r->log_dice;
+    size_t len = r->entry.payload.len;
+    for (uint64_t n = ts_prng_below(p, 3); n > 0 && len > 0; n--) {
+        r->payload[ts_prng_below(p, len)] = (uint8_t)ts_prng_below(p, 256);
+    }
+    if (ts_prng_below(p, 2) == 0) {
+        r->entry.payload.len = (size_t)ts_prng_below(p, len + 1);
+    }
+}
+
 static struct ts_hash answer_hash(const struct svc_out *out, size_t from)
 {
     return out->len > from ? ts_hash_bytes(out->data + from, out->len - from)
@@ -238,6 +255,18 @@ static void apply_other(struct run *r, const struct svc_entry *entry)
     free(copy);
 }
 
+/* What a replica asserts of each piece. */
+static void look_at_pieces(struct run *r, const struct pieces *p)
+{
+    for (size_t i = 0; i < p->count; i++) {
+        size_t len = p->ends[i] - (i > 0 ? p->ends[i - 1] : 0);
+        if (len == 0 || len > SVC_PIECE_MAX) {
+            differ(r, len == 0 ? "a piece of a walk has no byte"
+                               : "a piece of a walk is longer than SVC_PIECE_MAX");
+        }
+    }
+}
+
 static void compare_walks(struct run *r)
 {
     const struct pieces *a = &r->frozen;
@@ -299,7 +328,10 @@ static void begin_walk(struct run *r)
     svc_out_free(&r->frozen.bytes);
     r->frozen.count =
         svc_check_walk(r->check->svc, r->plain, &r->frozen.bytes, r->frozen.ends, PIECES_MAX);
-    fold(r, r->frozen.bytes.data, r->frozen.bytes.len);
+    if (!r->garbled) {
+        fold(r, r->frozen.bytes.data, r->frozen.bytes.len);
+    }
+    look_at_pieces(r, &r->frozen);
     r->copy.bytes.len = 0;
     r->copy.count = 0;
     log_clear(&r->since);
@@ -327,13 +359,33 @@ static void live(struct run *r)
     }
 }
 
+/* Which entries have an answer, and of what length. */
+static void look_at_answer(struct run *r)
+{
+    size_t len = r->plain_out.len;
+    bool silent = r->entry.kind == SVC_ENTRY_NOOP || r->entry.kind == SVC_ENTRY_TICK;
+    if (len > SVC_ANSWER_MAX) {
+        differ(r, "the answer is longer than SVC_ANSWER_MAX");
+    } else if (silent && len > 0) {
+        differ(r, "a NOOP or a TICK is answered");
+    } else if (r->entry.kind == SVC_ENTRY_CHECKPOINT && len == 0) {
+        differ(r, "a CHECKPOINT writes no digest");
+    }
+}
+
 static void step(struct run *r)
 {
     const struct svc *svc = r->check->svc;
     next_entry(r);
+    if (r->garbled) {
+        garble(r);
+    }
     r->plain_out.len = 0;
     svc->apply(r->plain, &r->entry, &r->plain_out);
-    fold(r, r->plain_out.data, r->plain_out.len);
+    look_at_answer(r);
+    if (!r->garbled) {
+        fold(r, r->plain_out.data, r->plain_out.len);
+    }
     if (r->walk != NULL) {
         log_add(&r->since, &r->entry, answer_hash(&r->plain_out, 0));
     }
@@ -349,6 +401,74 @@ static void step(struct run *r)
     if (ts_prng_below(&r->log_dice, r->check->walk_every) == 0 && r->walk == NULL) {
         begin_walk(r);
     }
+}
+
+/* ---- what a log does not show ---- */
+
+/* Each time that something is due, TICKs at that time get it done: the primary orders one after
+ * another until it is. */
+static void tick_until_done(struct run *r)
+{
+    const struct svc *svc = r->check->svc;
+    struct ts_ltime last = r->entry.time;
+    uint32_t same = 0;
+    for (uint32_t i = 0; i < 10 * TICKS_MAX && same < TICKS_MAX; i++) {
+        struct ts_ltime next = svc->next_tick(r->plain);
+        if (next.ns == UINT64_MAX) {
+            return;
+        }
+        same = next.ns > last.ns ? 0 : same + 1;
+        last.ns = next.ns > last.ns ? next.ns : last.ns;
+        r->entry.seq.v++;
+        r->entry.kind = SVC_ENTRY_TICK;
+        r->entry.time = last;
+        r->entry.payload.len = 0;
+        r->plain_out.len = 0;
+        svc->apply(r->plain, &r->entry, &r->plain_out);
+    }
+    if (same == TICKS_MAX) {
+        differ(r, "what is due stays due, however many TICKs come");
+    }
+}
+
+/* Loads so many bytes of the plain one's last walk. */
+static enum ts_err load_beginning(const struct run *r, size_t len)
+{
+    const struct pieces *p = &r->frozen;
+    size_t ends[PIECES_MAX];
+    size_t count = 0;
+    for (size_t from = 0; from < len; from = ends[count++]) {
+        ends[count] = p->ends[count] < len ? p->ends[count] : len;
+    }
+    void *state = new_state(r, 0);
+    enum ts_err err = svc_check_load(r->check->svc, state, &p->bytes, ends, count);
+    r->check->svc->destroy(state);
+    return err;
+}
+
+/* A walk that lacks its end, and one of another format, are refused. */
+static void load_what_is_none(struct run *r)
+{
+    struct pieces *p = &r->frozen;
+    size_t last = p->count > 1 ? p->ends[p->count - 2] : 0;
+    if (load_beginning(r, last) == TS_OK || load_beginning(r, p->bytes.len - 1) == TS_OK) {
+        differ(r, "a walk that is cut is loaded");
+    }
+    p->bytes.data[0] ^= 0x55;
+    if (load_beginning(r, p->bytes.len) != TS_ERR_VERSION) {
+        differ(r, "a walk of another format is not refused as such");
+    }
+    p->bytes.data[0] ^= 0x55;
+}
+
+static void be_asked_hard_questions(struct run *r)
+{
+    load_what_is_none(r);
+    r->garbled = true;
+    for (int i = 0; i < GARBLED && r->result.same; i++) {
+        step(r);
+    }
+    tick_until_done(r);
 }
 
 struct svc_check_result svc_check_run(const struct svc_check *check)
@@ -377,6 +497,9 @@ struct svc_check_result svc_check_run(const struct svc_check *check)
         if (r->result.same && last == 0) {
             begin_walk(r);
         }
+    }
+    if (r->result.same) {
+        be_asked_hard_questions(r);
     }
     if (r->walk != NULL) {
         check->svc->walk_end(r->walk);

@@ -7,8 +7,10 @@
  * walk and the log behind that.
  *
  * After each entry both have written the same bytes and want the same next tick; walks that were
- * begun at one seq have the same pieces. A hash over all of it is to be the same on every machine,
- * so that a test compares it with what was seen on another architecture. */
+ * begun at one seq have the same pieces; who is to answer does, in so many bytes as there is room
+ * for. At the end walks that are cut or of another format must be refused, garbled commands be
+ * answered alike, and TICKs get done what is due. A hash over all of it is to be the same on every
+ * machine, so that a test compares it with what was seen on another architecture. */
 #ifndef TESTS_SERVICE_SVC_CHECK_H
 #define TESTS_SERVICE_SVC_CHECK_H
 

@@ -103,6 +103,63 @@ static enum ts_err load_end_always(void *state)
     return TS_OK;
 }
 
+/* Its TICKs leave what is due: the primary would order one after another for ever. */
+static struct ts_ltime tick_stays(const void *state)
+{
+    (void)state;
+    return (struct ts_ltime){1};
+}
+
+/* No digest of the state. */
+static void apply_without_checkpoint(void *state, const struct svc_entry *entry,
+                                     struct svc_out *out)
+{
+    size_t before = out->len;
+    lock_service.apply(state, entry, out);
+    out->len = entry->kind == SVC_ENTRY_CHECKPOINT ? before : out->len;
+}
+
+/* An answer that nobody asked for. */
+static void apply_answers_tick(void *state, const struct svc_entry *entry, struct svc_out *out)
+{
+    lock_service.apply(state, entry, out);
+    if (entry->kind == SVC_ENTRY_TICK) {
+        put(out, "ticked", 6);
+    }
+}
+
+/* An answer of any length. */
+static void apply_at_length(void *state, const struct svc_entry *entry, struct svc_out *out)
+{
+    static const uint8_t block[1U << 20];
+    lock_service.apply(state, entry, out);
+    for (size_t i = 0; i <= SVC_ANSWER_MAX / sizeof(block) && entry->seq.v == 100; i++) {
+        put(out, block, sizeof(block));
+    }
+}
+
+/* Its piece has no byte. */
+static bool walk_of_nothing(struct svc_walk *walk, struct svc_out *out)
+{
+    (void)walk;
+    (void)out;
+    return false;
+}
+
+/* What is cut off is not missed. */
+static enum ts_err load_any_length(void *state, struct ts_bytes piece)
+{
+    enum ts_err err = lock_service.load_piece(state, piece);
+    return err == TS_ERR_MALFORMED ? TS_OK : err;
+}
+
+/* The format is not looked at. */
+static enum ts_err load_any_version(void *state, struct ts_bytes piece)
+{
+    enum ts_err err = lock_service.load_piece(state, piece);
+    return err == TS_ERR_VERSION ? TS_OK : err;
+}
+
 static struct svc_check_result run(const struct svc *svc)
 {
     struct svc_check check = {
@@ -136,6 +193,13 @@ static void test_check_broken_service_is_caught(void **state)
         {"walk late", "a walk has other bytes", lock_service},
         {"walk by sink", "a walk has other bytes", lock_service},
         {"load forgets", "differ", lock_service},
+        {"tick stays", "stays due", lock_service},
+        {"checkpoint", "writes no digest", lock_service},
+        {"answers tick", "is answered", lock_service},
+        {"length", "longer than SVC_ANSWER_MAX", lock_service},
+        {"walk of nothing", "has no byte", lock_service},
+        {"any length", "that is cut is loaded", lock_service},
+        {"any version", "another format", lock_service},
     };
     broken[0].svc.apply = apply_address;
     broken[1].svc.apply = apply_batch;
@@ -147,6 +211,13 @@ static void test_check_broken_service_is_caught(void **state)
     broken[7].svc.walk_next = walk_by_sink;
     broken[8].svc.load_piece = load_nothing;
     broken[8].svc.load_end = load_end_always;
+    broken[9].svc.next_tick = tick_stays;
+    broken[10].svc.apply = apply_without_checkpoint;
+    broken[11].svc.apply = apply_answers_tick;
+    broken[12].svc.apply = apply_at_length;
+    broken[13].svc.walk_next = walk_of_nothing;
+    broken[14].svc.load_piece = load_any_length;
+    broken[15].svc.load_piece = load_any_version;
     for (size_t i = 0; i < sizeof(broken) / sizeof(broken[0]); i++) {
         struct svc_check_result r = run(&broken[i].svc);
         print_message("%s: %s\n", broken[i].what, r.text);

@@ -131,6 +131,7 @@ static void test_lock_lives_otherwise_same_bytes(void **state)
     (void)state;
     struct svc_check check = {
         .svc = &lock_service,
+        .limits = {NULL, "hash-seed=1", "hash-seed=2"}, /* as a replica gives them */
         .seed = 1,
         .entries = 20000,
         .walk_every = 50,

@@ -100,7 +100,7 @@ static void *create_both(const char *limits)
     b->kv = kv_service.create(limits + name);
     b->state = b->guest == NULL
                    ? NULL
-                   : b->guest->svc->create(b->guest->takes_limits ? limits + name : NULL);
+                   : b->guest->svc->create(b->guest->takes_limits ? limits + name : "hash-seed=1");
     if (b->kv == NULL || b->state == NULL) {
         destroy(b);
         return NULL;
