@@ -555,10 +555,23 @@ static void take_over_end(struct recovery *v)
 
 /* ---- another replica's log, by its snapshot ---- */
 
+static enum ts_err remove_before(const struct recovery *v, uint64_t number, struct ts_why *why)
+{
+    enum ts_err err = TS_OK;
+    for (uint64_t n = v->first_segment; err == TS_OK && n < number; n++) {
+        char path[TS_PATH_MAX];
+        err = journal_segment_path(path, v->j->dir, n, why);
+        if (err == TS_OK) {
+            err = ts_file_remove(path, why);
+        }
+    }
+    return err == TS_ERR_IO ? journal_distrust(v->j, err, why) : err;
+}
+
 /* The log is not the one that the snapshot belongs to, and that was installed to replace it: the
  * replica was far behind, and nobody counts on what it has. First the new beginning, durably,
  * behind what is there; then that goes, the lowest first. Whatever a crash leaves comes here again,
- * or is the new beginning alone. */
+ * or has the new beginning as its last segment. */
 static enum ts_err begin_anew(struct recovery *v, struct ts_why *why)
 {
     struct journal_header h = {.incarnation = v->j->info.incarnation,
@@ -567,14 +580,23 @@ static enum ts_err begin_anew(struct recovery *v, struct ts_why *why)
                                .size = v->j->options.segment_bytes};
     close_segment(v);
     enum ts_err err = journal_segment_create(v->j->dir, &h, &v->from, NULL, why);
-    for (uint64_t n = v->first_segment; err == TS_OK && n <= v->last_segment; n++) {
-        char path[TS_PATH_MAX];
-        err = journal_segment_path(path, v->j->dir, n, why);
-        if (err == TS_OK) {
-            err = ts_file_remove(path, why);
-        }
-    }
-    return err == TS_ERR_IO ? journal_distrust(v->j, err, why) : err;
+    return err == TS_OK ? remove_before(v, h.number, why) : err;
+}
+
+/* Whether the last segment begins where the snapshot ends: what is before it is not needed. */
+static bool is_begun_anew(struct recovery *v)
+{
+    char path[TS_PATH_MAX];
+    struct journal_place base;
+    bool is = v->last_segment > v->first_segment &&
+              journal_segment_path(path, v->j->dir, v->last_segment, NULL) == TS_OK &&
+              load_segment(v, v->last_segment, JOURNAL_BASE_AT,
+                           JOURNAL_BASE_AT + JOURNAL_BASE_BYTES, NULL) == TS_OK &&
+              journal_base_read(v->fd, path, v->j->info.incarnation, v->last_segment, &base,
+                                NULL) == TS_OK &&
+              base.seq.v == v->from.seq.v && ts_hash_eq(base.hash, v->from.hash);
+    close_segment(v);
+    return is;
 }
 
 static enum ts_err find_log(struct recovery *v, struct ts_why *why)
@@ -595,7 +617,7 @@ static enum ts_err find_log(struct recovery *v, struct ts_why *why)
 /* The same again, without the log that was there. */
 static enum ts_err find_new_log(struct recovery *v, struct ts_why *why)
 {
-    enum ts_err err = begin_anew(v, why);
+    enum ts_err err = v->begun ? begin_anew(v, why) : remove_before(v, v->last_segment, why);
     v->j->index.count = 0;
     v->has_note = false;
     v->commit.v = 0;
@@ -607,7 +629,9 @@ static enum ts_err find_new_log(struct recovery *v, struct ts_why *why)
 static enum ts_err recover(struct recovery *v, struct ts_why *why)
 {
     enum ts_err err = find_log(v, why);
-    if (err == TS_ERR_CORRUPT && v->replaces && v->begun && !v->from_seen) {
+    /* Without a beginning it may be what is left of a replacement that broke off: of a segment that
+     * was prepared ahead nobody knows where it begins. */
+    if (err == TS_ERR_CORRUPT && v->replaces && !v->from_seen && (v->begun || is_begun_anew(v))) {
         err = find_new_log(v, why);
     }
     if (err == TS_OK) {

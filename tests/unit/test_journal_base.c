@@ -315,8 +315,43 @@ static void test_open_installed_snapshot_replaces_another_log(void **state)
     expect_new_log(b, from.at);
 }
 
-/* Goal: a crash between the new beginning and the end of the old log leaves both: the next start
- * does the same again. */
+/* The new beginning is there, and of the old log the `gone` lowest segments are not. False: there
+ * are no more than that. */
+static bool leave_half_a_replacement(struct base_fix *b, struct journal_place from, uint64_t gone)
+{
+    char path[TS_PATH_MAX];
+    uint64_t last = 1;
+    while (there(b, last + 1)) {
+        last++;
+    }
+    struct journal_header h = {
+        .incarnation = {77}, .group = {3}, .number = last + 1, .size = b->f.segment_bytes};
+    assert_int_equal(journal_segment_create(b->f.path, &h, &from, NULL, NULL), TS_OK);
+    for (uint64_t n = 1; n <= gone && n <= last; n++) {
+        segment(path, b, n);
+        assert_int_equal(unlink(path), 0);
+    }
+    return gone <= last;
+}
+
+/* Goal: a crash between the new beginning and the end of the old log leaves both, and the next
+ * start does the same again: also when of the old one only the segment is left that was prepared
+ * ahead, which says nothing of where a log begins. */
+static void test_open_after_a_replacement_that_broke_off(void **state)
+{
+    bool more = true;
+    for (uint64_t gone = 0; more; gone++) {
+        struct base_fix *b = *state;
+        struct journal_start from = {{{5000}, {7, 8}, {3}}, true};
+        fix_close(&b->f);
+        more = leave_half_a_replacement(b, from.at, gone);
+        assert_int_equal(open_with(b, from), TS_OK);
+        expect_new_log(b, from.at);
+        teardown(state);
+        setup(state);
+    }
+}
+
 static void test_open_after_half_a_replacement(void **state)
 {
     struct base_fix *b = *state;
@@ -352,6 +387,7 @@ int main(void)
         T(test_open_installed_snapshot_replaces_the_log),
         T(test_open_installed_snapshot_replaces_another_log),
         T(test_open_after_half_a_replacement),
+        T(test_open_after_a_replacement_that_broke_off),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
