@@ -81,6 +81,8 @@ static int look_at_name(void *arg, const char *name)
     }
     if (strcmp(rest, ".new") == 0) {
         l->unfinished.v = seq;
+    } else if (strcmp(rest, ".part") == 0) {
+        l->part.v = seq;
     } else if (rest[0] == 0) {
         /* Kept in order, the newest first; of more than there is room for, the oldest are left out.
          */
@@ -226,6 +228,17 @@ void snapshot_write_besides(struct snapshot_writer *w, const struct snapshot_bro
     w->broken = *broken;
 }
 
+/* What was to come from another replica and broke off, when this one has got as far without it: it
+ * costs room only, and nobody would ask for the rest. */
+static void remove_needless_part(const struct snapshot_writer *w, const struct snapshot_names *l)
+{
+    char path[TS_PATH_MAX];
+    if (l->part.v != 0 && !ts_seq_lt(w->seq, l->part) &&
+        snapshot_part_path(path, w->dir, l->part, NULL) == TS_OK) {
+        (void)ts_disk_unlink(path);
+    }
+}
+
 /* Only when the new one is durable. A damaged one between those that are kept stays: the scrubber
  * removes it when it knows another one to be whole. */
 static enum ts_err remove_old(const struct snapshot_writer *w, struct ts_seq *oldest,
@@ -235,6 +248,9 @@ static enum ts_err remove_old(const struct snapshot_writer *w, struct ts_seq *ol
     size_t kept = 0;
     oldest->v = 0;
     enum ts_err err = snapshot_names(w->dir, &l, why);
+    if (err == TS_OK) {
+        remove_needless_part(w, &l);
+    }
     for (size_t i = 0; i < l.count && err == TS_OK; i++) {
         if (kept == SNAPSHOT_KEPT) {
             err = snapshot_remove(w->dir, l.seq[i], why);

@@ -12,12 +12,15 @@ struct snapshot_names {
     struct ts_seq seq[SNAPSHOT_NAMES_MAX]; /* the newest first */
     size_t count;
     struct ts_seq unfinished; /* one of those, 0: none */
+    struct ts_seq part;       /* one that came from another replica, not all of it; 0: none */
 };
 
 enum ts_err snapshot_names(const char *dir, struct snapshot_names *l,
                            struct ts_why *why) TS_MUST_USE;
 enum ts_err snapshot_path(char out[TS_PATH_MAX], const char *dir, struct ts_seq seq,
                           struct ts_why *why) TS_MUST_USE;
+enum ts_err snapshot_part_path(char out[TS_PATH_MAX], const char *dir, struct ts_seq seq,
+                               struct ts_why *why) TS_MUST_USE;
 /* As snapshot_read, of a file by its path. */
 enum ts_err snapshot_read_file(const char *path, struct ts_seq seq,
                                struct ts_incarnation incarnation, struct ts_group_id group,

@@ -11,8 +11,8 @@
 
 #define PART ".part"
 
-static enum ts_err part_path(char out[TS_PATH_MAX], const char *dir, struct ts_seq seq,
-                             struct ts_why *why)
+enum ts_err snapshot_part_path(char out[TS_PATH_MAX], const char *dir, struct ts_seq seq,
+                               struct ts_why *why)
 {
     return ts_path(out, why, dir, "snapshot-%020" PRIu64 PART, seq.v);
 }
@@ -21,7 +21,7 @@ enum ts_err snapshot_part_write(const char *dir, struct ts_seq seq, uint64_t off
                                 struct ts_bytes bytes, struct ts_why *why)
 {
     char path[TS_PATH_MAX];
-    enum ts_err err = part_path(path, dir, seq, why);
+    enum ts_err err = snapshot_part_path(path, dir, seq, why);
     if (err != TS_OK) {
         return err;
     }
@@ -51,7 +51,7 @@ static int remove_other(void *arg, const char *name)
     if (strncmp(name, "snapshot-", 9) == 0 && len > strlen(PART) &&
         strcmp(name + len - strlen(PART), PART) == 0 &&
         ts_path(path, NULL, p->dir, "%s", name) == TS_OK &&
-        part_path(keep, p->dir, p->keep, NULL) == TS_OK && strcmp(path, keep) != 0) {
+        snapshot_part_path(keep, p->dir, p->keep, NULL) == TS_OK && strcmp(path, keep) != 0) {
         (void)ts_disk_unlink(path); /* it costs room only */
     }
     return 0;
@@ -64,7 +64,7 @@ enum ts_err snapshot_part_size(const char *dir, struct ts_seq seq, uint64_t *byt
     struct parts p = {dir, seq};
     *bytes = 0;
     (void)ts_disk_list(dir, remove_other, &p);
-    enum ts_err err = part_path(path, dir, seq, why);
+    enum ts_err err = snapshot_part_path(path, dir, seq, why);
     if (err != TS_OK || ts_disk_exists(path, NULL) != 0) {
         return err;
     }
@@ -114,7 +114,7 @@ enum ts_err snapshot_part_check(const char *dir, struct ts_seq seq,
 {
     char part[TS_PATH_MAX];
     struct snapshot_info info;
-    enum ts_err err = part_path(part, dir, seq, why);
+    enum ts_err err = snapshot_part_path(part, dir, seq, why);
     if (err != TS_OK) {
         return err;
     }
@@ -138,7 +138,7 @@ enum ts_err snapshot_part_install(const char *dir, struct ts_seq seq, struct ts_
 {
     char part[TS_PATH_MAX];
     char path[TS_PATH_MAX];
-    enum ts_err err = part_path(part, dir, seq, why);
+    enum ts_err err = snapshot_part_path(part, dir, seq, why);
     if (err == TS_OK) {
         err = snapshot_path(path, dir, seq, why);
     }

@@ -324,6 +324,22 @@ static void test_parts_are_installed_when_whole(void **state)
     disk_remove(to);
 }
 
+/* Goal: what came of another replica's snapshot before the transfer broke off goes when this
+ * replica has one of its own that is as new, and no sooner. */
+static void test_needless_part_is_removed(void **state)
+{
+    const char *dir = *state;
+    const struct ts_bytes some = {(const uint8_t *)"x", 1};
+    char part[TS_PATH_MAX];
+    assert_int_equal(ts_path(part, NULL, dir, "snapshot-%020d.part", 300), TS_OK);
+    assert_int_equal(snapshot_part_write(dir, (struct ts_seq){300}, 0, some, NULL), TS_OK);
+    (void)write_one(dir, 299);
+    assert_int_equal(access(part, F_OK), 0);
+    (void)write_one(dir, 300);
+    assert_int_equal(access(part, F_OK), -1);
+    assert_true(there(dir, 299) && there(dir, 300));
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -332,7 +348,7 @@ int main(void)
         T(test_write_then_read_gives_the_same),      T(test_older_ones_are_removed_but_one),
         T(test_damage_falls_back_to_the_one_before), T(test_no_whole_one_is_refused),
         T(test_of_another_disk_is_refused),          T(test_unfinished_is_removed),
-        T(test_parts_are_installed_when_whole),
+        T(test_parts_are_installed_when_whole),      T(test_needless_part_is_removed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
