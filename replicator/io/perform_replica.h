@@ -346,6 +346,9 @@ uint64_t perform_room_limit(const struct perform_replica *r);
 enum disk_room perform_room(const struct perform_replica *r, struct ts_nic_id *whose);
 /* Whether a client's write may be ordered; `grows`: one that may make the state longer. */
 bool perform_room_takes(const struct perform_replica *r, bool grows);
+/* Whether so many bytes of another replica's snapshot fit into the file system beside what is to
+ * have room there; false: `why` says what is short. */
+bool perform_room_fits(const struct perform_replica *r, uint64_t bytes, struct ts_why *why);
 /* A frame of these types (disk_msg_is). What disk_msg_decode says of it. */
 enum ts_err perform_room_frame(struct perform_replica *r, struct ts_nic_id peer, uint8_t type,
                                struct ts_bytes frame, struct ts_mono now) TS_MUST_USE;

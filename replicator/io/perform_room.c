@@ -164,6 +164,21 @@ bool perform_room_takes(const struct perform_replica *r, bool grows)
     return perform_room(r, &whose) < (grows ? DISK_ROOM_FULL : DISK_ROOM_NONE);
 }
 
+bool perform_room_fits(const struct perform_replica *r, uint64_t bytes, struct ts_why *why)
+{
+    uint64_t kept = (uint64_t)KEPT_SEGMENTS / 2 * journal_segment_bytes(r->journal);
+    uint64_t free = r->room.look.free;
+    if (!r->room.known || (free >= kept && free - kept >= bytes)) {
+        return true;
+    }
+    (void)ts_why(why, TS_ERR_NOSPACE,
+                 "%s has %llu MiB left, of which %llu MiB are kept for what is there already, and "
+                 "%llu MiB are still to come: free space there",
+                 journal_dir(r->journal), (unsigned long long)(free >> 20),
+                 (unsigned long long)(kept >> 20), (unsigned long long)(bytes >> 20) + 1);
+    return false;
+}
+
 /* ---- the loop ----------------------------------------------------------------------------- */
 
 static void tell_peers(struct perform_replica *r)

@@ -288,6 +288,19 @@ static void on_bad(struct perform_replica *r, const struct transfer_msg *m)
     }
 }
 
+/* Others write to this file system too: journals of other groups, the voter. A snapshot that does
+ * not fit beside them is not begun, and not gone on with: it would take what they need first. */
+static bool has_room(struct perform_replica *r, struct ts_nic_id peer, const struct transfer_msg *m)
+{
+    struct ts_why why;
+    if (perform_room_fits(r, m->size - m->offset, &why)) {
+        return true;
+    }
+    r->transfer.known = false;
+    r->ops->transfer_failed(r->perform.ctx, peer, TS_ERR_NOSPACE, why.text);
+    return false;
+}
+
 static void on_piece(struct perform_replica *r, struct ts_nic_id peer, const struct transfer_msg *m)
 {
     struct perform_transfer *t = &r->transfer;
@@ -302,7 +315,7 @@ static void on_piece(struct perform_replica *r, struct ts_nic_id peer, const str
         } else if (t->offset > 0) {
             t->busy = begin_job(r, TRANSFER_CHECK, peer, m);
         }
-    } else if (expected && t->offset == m->offset) {
+    } else if (expected && t->offset == m->offset && has_room(r, peer, m)) {
         t->busy = begin_job(r, TRANSFER_WRITE, peer, m);
     }
 }

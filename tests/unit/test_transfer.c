@@ -202,6 +202,33 @@ static void test_whole_snapshot_is_installed(void **state)
     free(bytes);
 }
 
+/* Goal: what would leave the file system without room for the journals is not written, and people
+ * are told what to do; the disk is trusted as before. With room it goes on. */
+static void test_snapshot_without_room_is_not_written(void **state)
+{
+    struct replica *x = *state;
+    size_t len;
+    uint64_t there;
+    uint8_t *bytes = make_snapshot(x, &len);
+    become_learner(x);
+    be_offered(x);
+    x->r.room.known = true;
+    x->r.room.look.free = 2 * FIX_SEGMENT + len - 1;
+    be_given(x, bytes, len);
+    await(x, &x->told, 1);
+    assert_int_equal(x->err, TS_ERR_NOSPACE);
+    assert_non_null(strstr(x->text, "free space there"));
+    assert_int_equal(snapshot_part_size(x->journal.path, (struct ts_seq){SEQ}, &there, NULL),
+                     TS_OK);
+    assert_int_equal(there, 0);
+    expect_trust(x);
+    be_offered(x);
+    x->r.room.look.free++;
+    be_given(x, bytes, len);
+    await(x, &x->installed, 1);
+    free(bytes);
+}
+
 /* Goal: what came damaged is told as the sender's, to people and to the sender; this disk is not
  * suspected, and nobody is advised to replace it. */
 static void test_damaged_snapshot_is_the_senders(void **state)
@@ -365,6 +392,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup_replica, teardown_replica)
     const struct CMUnitTest tests[] = {
         T(test_whole_snapshot_is_installed),
+        T(test_snapshot_without_room_is_not_written),
         T(test_damaged_snapshot_is_the_senders),
         T(test_snapshot_of_another_release_is_told_as_that),
         T(test_end_without_a_part_is_ignored),
