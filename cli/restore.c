@@ -12,6 +12,7 @@
 #include "cluster-cfg/io/cluster_yaml.h"
 #include "cluster-cfg/io/format.h"
 #include "replicator/io/backup_file.h"
+#include "services/kv/sessions.h"
 
 struct restore {
     const struct cli *cli;
@@ -102,6 +103,56 @@ static int check_target(struct restore *r)
     return make_staging(r, plain);
 }
 
+static const struct svc *const SERVICES[] = {&kv_with_sessions};
+
+/* A service with a state that the backup's pieces are loaded into. */
+struct trial {
+    const struct svc *svc;
+    void *state;
+};
+
+static enum ts_err try_piece(void *arg, struct ts_bytes piece, struct ts_why *why)
+{
+    struct trial *t = arg;
+    enum ts_err err = t->svc->load_piece(t->state, piece);
+    return err == TS_OK ? TS_OK : ts_why(why, err, "%s", ts_err_text(err));
+}
+
+/* Whether the service makes a state of it, as each replica will have to at its start: the bytes may
+ * be whole, and of another release. */
+static enum ts_err try_load(const char *file, const char *service, struct ts_why *why)
+{
+    struct trial t = {NULL, NULL};
+    struct backup_about about;
+    struct snapshot_info info;
+    struct ts_why inner = {{0}};
+    for (size_t i = 0; i < sizeof(SERVICES) / sizeof(SERVICES[0]); i++) {
+        t.svc = strcmp(SERVICES[i]->name, service) == 0 ? SERVICES[i] : t.svc;
+    }
+    if (t.svc == NULL) {
+        return ts_why(why, TS_ERR_NOT_FOUND, "%s is of the service \"%s\", which is not known here",
+                      file, service);
+    }
+    t.state = t.svc->create(NULL);
+    if (t.state == NULL) {
+        return ts_why(why, TS_ERR_NOMEM, "out of memory while trying %s; free some", file);
+    }
+    enum ts_err err = backup_read(file, &about, try_piece, &t, &info, &inner);
+    err = err != TS_OK ? err : t.svc->load_end(t.state);
+    t.svc->destroy(t.state);
+    if (err == TS_ERR_NOMEM) {
+        return ts_why(why, err,
+                      "no memory to try %s: a replica will need as much; free some, or restore on "
+                      "a machine that has it",
+                      file);
+    }
+    return err == TS_OK ? TS_OK
+                        : ts_why(why, err,
+                                 "%s is whole, and the service \"%s\" of this release cannot read "
+                                 "it (%s): restore with the release that wrote it, or a newer one",
+                                 file, service, ts_err_text(err));
+}
+
 /* Reads a backup from end to end, and sees whether it is for this group. */
 static int check_backup(struct restore *r, size_t index)
 {
@@ -122,6 +173,9 @@ static int check_backup(struct restore *r, size_t index)
                         "%s is of the service \"%s\" (group %s of %s), and group %s is of \"%s\"",
                         r->file[index], about.service, about.group, about.cluster, g->name,
                         g->service);
+    }
+    if (try_load(r->file[index], g->service, &why) != TS_OK) {
+        return cli_fail(r->cli, CLI_FAILED, "%s", why.text);
     }
     const struct format_restored by = {.old = r->info[index].header.mark.epoch,
                                        .taken_us = about.taken_us,

@@ -8,6 +8,7 @@
 #include "tests/unit/disk_fixture.h"
 
 #include "replicator/io/backup_file.h"
+#include "services/kv/sessions.h"
 
 #define SEQ 7U
 #define HOUR_US (3600ULL * 1000000U)
@@ -19,8 +20,24 @@ static uint64_t unix_us(void)
     return (uint64_t)t.tv_sec * 1000000U + (uint64_t)t.tv_nsec / 1000U;
 }
 
-/* DIR with "cluster.yaml" and "backup", a backup of epoch 5 that was taken at `taken_us`. */
-static void make(char dir[TS_PATH_MAX], uint64_t taken_us)
+static void put_state(struct snapshot_writer *w)
+{
+    void *state = kv_with_sessions.create(NULL);
+    struct svc_walk *walk = kv_with_sessions.walk_begin(state);
+    struct svc_out out = {.max = SVC_PIECE_MAX};
+    for (bool more = true; more; out.len = 0) {
+        more = kv_with_sessions.walk_next(walk, &out);
+        assert_int_equal(snapshot_write_piece(w, (struct ts_bytes){out.data, out.len}, NULL),
+                         TS_OK);
+    }
+    kv_with_sessions.walk_end(walk);
+    kv_with_sessions.destroy(state);
+    svc_out_free(&out);
+}
+
+/* DIR with "cluster.yaml" and "backup", a backup of epoch 5 that was taken at `taken_us`: of a new
+ * state, or, if `foreign`, of bytes that no kv wrote. */
+static void make_of(char dir[TS_PATH_MAX], uint64_t taken_us, bool foreign)
 {
     char path[TS_PATH_MAX];
     struct snapshot_header h = {.incarnation = {77}, .group = {1}};
@@ -33,13 +50,22 @@ static void make(char dir[TS_PATH_MAX], uint64_t taken_us)
     h.mark.pos = (struct repl_pos){{SEQ}, {1, 2}};
     h.mark.epoch.v = 5;
     assert_int_equal(snapshot_write_begin(&w, dir, &h, NULL), TS_OK);
-    assert_int_equal(snapshot_write_piece(w, (struct ts_bytes){(const uint8_t *)"x", 1}, NULL),
-                     TS_OK);
+    if (foreign) {
+        assert_int_equal(snapshot_write_piece(w, (struct ts_bytes){(const uint8_t *)"x", 1}, NULL),
+                         TS_OK);
+    } else {
+        put_state(w);
+    }
     assert_int_equal(snapshot_write_end(w, &oldest, NULL), TS_OK);
     assert_int_equal(ts_path(path, NULL, dir, "backup"), TS_OK);
     assert_int_equal(backup_write(path, &about, dir, (struct ts_seq){SEQ}, &info, NULL), TS_OK);
     assert_int_equal(ts_path(path, NULL, dir, "cluster.yaml"), TS_OK);
     assert_int_equal(ts_file_replace(path, CLUSTER, strlen(CLUSTER), 0600, NULL), TS_OK);
+}
+
+static void make(char dir[TS_PATH_MAX], uint64_t taken_us)
+{
+    make_of(dir, taken_us, false);
 }
 
 /* Restores DIR/backup into DIR/`name`; `above` may be NULL. What was said is the caller's. */
@@ -111,6 +137,24 @@ static void test_restore_again_begins_above_the_restore_before(void **state)
     disk_remove(dir);
 }
 
+/* Goal: a backup whose bytes are whole, and that the service cannot load, is refused before
+ * anything is made: otherwise each replica of the new cluster would refuse it at each start. */
+static void test_restore_of_what_the_service_cannot_read_is_refused(void **state)
+{
+    (void)state;
+    char dir[TS_PATH_MAX];
+    char path[TS_PATH_MAX];
+    make_of(dir, unix_us() - HOUR_US, true);
+    char *said = restore(dir, "run", NULL, 1);
+    assert_non_null(strstr(said, "of this release cannot read it"));
+    free(said);
+    assert_int_equal(ts_path(path, NULL, dir, "run"), TS_OK);
+    assert_int_equal(access(path, F_OK), -1);
+    assert_int_equal(ts_path(path, NULL, dir, "run.restoring"), TS_OK);
+    assert_int_equal(access(path, F_OK), -1);
+    disk_remove(dir);
+}
+
 /* Goal: with a clock that is behind the backup nothing is made without somebody's word. */
 static void test_restore_with_a_clock_behind_asks_for_a_word(void **state)
 {
@@ -175,6 +219,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_restore_again_begins_above_the_restore_before),
         cmocka_unit_test(test_restores_at_once_into_one_directory_are_one),
+        cmocka_unit_test(test_restore_of_what_the_service_cannot_read_is_refused),
         cmocka_unit_test(test_restore_with_a_clock_behind_asks_for_a_word),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -27,10 +27,12 @@ ALLOWED = {
     "vsan-witness": ("base", "cluster-cfg", "services/svc.h"),
     "vsan-witness/io": ("base", "base/io", "net", "cluster-cfg", "services/svc.h",
                         "vsan-witness"),
-    # Formation gives the folder below the replicator's its one disk format.
+    # Formation gives the folder below the replicator's its one disk format; a restore tries whether
+    # the service reads what it gives it.
     "cli": ("base", "base/io", "net", "cluster-cfg", "cluster-cfg/io", "lab",
             "replicator/io/backup_file.h", "replicator/io/journal.h",
-            "replicator/io/journal_inspect.h", "replicator/io/replica_record.h"),
+            "replicator/io/journal_inspect.h", "replicator/io/replica_record.h",
+            "services/kv/sessions.h"),
     "lab": ("base", "base/io", "net", "cluster-cfg", "cluster-cfg/io"),
     "daemon": ("base", "base/io", "net", "cluster-cfg", "cluster-cfg/io", "heartbeat",
                "heartbeat/io", "replicator", "replicator/io", "services", "services/io",
