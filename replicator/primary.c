@@ -151,6 +151,7 @@ static void not_a_prefix(struct repl *c, struct repl_peer *p, struct repl_effect
 {
     struct ts_seq seq = p->committed.seq;
     p->stream = REPL_STREAM_OFF;
+    p->parted = true;
     repl_alarm(c, REPORT_ALARM_CHAIN, true);
     if (!p->diverged) {
         p->diverged = true;
@@ -263,6 +264,25 @@ void repl_primary_on_fetched(struct repl *c, struct repl_peer *p, const struct r
     p->stream = REPL_STREAM_DRAIN;
 }
 
+/* What was wrong with this peer is mended: the alarms end with the last one of whom they told. */
+static void is_mended(struct repl *c, struct repl_peer *p)
+{
+    bool differs = c->doubt.v != 0 || c->config.suspect.v != 0;
+    bool parted = false;
+    p->differs.v = 0;
+    p->parted = false;
+    for (size_t i = 0; i < TS_MEMBERS_MAX; i++) {
+        differs = differs || (c->peers[i].used && c->peers[i].differs.v != 0);
+        parted = parted || (c->peers[i].used && c->peers[i].parted);
+    }
+    if (!differs) {
+        repl_alarm(c, REPORT_ALARM_DIVERGENCE, false);
+    }
+    if (!parted) {
+        repl_alarm(c, REPORT_ALARM_CHAIN, false);
+    }
+}
+
 /* Compares the rolling digest that came with an acknowledgement (R5.1). */
 static void compare_digest(struct repl *c, struct repl_peer *p, const struct repl_msg_ack *m,
                            struct repl_effects *fx)
@@ -284,8 +304,12 @@ static void compare_digest(struct repl *c, struct repl_peer *p, const struct rep
         p->compared = true;
         p->compared_seq = m->applied;
         repl_alarm(c, REPORT_ALARM_NOT_COMPARED, false);
+        if ((p->differs.v != 0 || p->parted) && !ts_seq_lt(m->applied, p->differs)) {
+            is_mended(c, p);
+        }
         return;
     }
+    p->differs = m->applied;
     if (!p->diverged) {
         p->diverged = true;
         repl_alarm(c, REPORT_ALARM_DIVERGENCE, true);

@@ -54,6 +54,9 @@ struct repl_peer {
     struct ts_hash replayed_digest; /* … */
     struct ts_incarnation enrols;   /* on this link it said that its disk is for that one; 0 = no */
     bool diverged;
+    /* Why an alarm stands, also when another process or disk has taken its place: */
+    struct ts_seq differs; /* its results differed there, and were not the same since; 0: no */
+    bool parted;           /* its log was none of ours, and it has none of ours yet */
 };
 
 /* A primary that gives up (R4.4). */

@@ -56,6 +56,37 @@ static void test_ack_of_a_process_ends_with_it(void **state)
     assert_int_equal(status(w).applied.v, before.v + 1);
 }
 
+/* Goal: the alarm that a learner's results differ ends when its next process has had the same ones
+ * beyond that entry, and no sooner: until then nobody knows. */
+static void test_divergence_of_a_learner_ends_when_it_agrees(void **state)
+{
+    struct world *w = *state;
+    const uint64_t alarm = 1ULL << REPORT_ALARM_DIVERGENCE;
+    become_primary(w, false);
+    submit(w, 1);
+    persisted(w);
+    struct repl_msg_ack early = true_ack(w);
+    submit(w, 1);
+    persisted(w);
+    link_up(w);
+    struct repl_msg_ack wrong = true_ack(w);
+    assert_true(ts_seq_lt(early.applied, wrong.applied));
+    wrong.digest.lo ^= 1;
+    give_ack(w, &wrong);
+    assert_true(status(w).alarms & alarm);
+    step(w, (struct repl_event){.kind = REPL_EV_LINK_DOWN, .peer = {PEER}});
+    struct repl_event up = {.kind = REPL_EV_LINK_UP, .peer = {PEER}};
+    up.u.link.instance.v = early.instance.v = 203;
+    up.u.link.incarnation.v = 102;
+    step(w, up);
+    give_ack(w, &early);
+    assert_true(status(w).alarms & alarm);
+    struct repl_msg_ack right = true_ack(w);
+    right.instance.v = 203;
+    give_ack(w, &right);
+    assert_false(status(w).alarms & alarm);
+}
+
 /* Goal: a read waits for the confirmation of its round, by the secondary's process and disk. */
 static void test_confirmation_counts_only_when_all_matches(void **state)
 {
@@ -198,6 +229,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_ack_counts_only_when_all_matches),
         T(test_ack_of_a_process_ends_with_it),
+        T(test_divergence_of_a_learner_ends_when_it_agrees),
         T(test_confirmation_counts_only_when_all_matches),
         T(test_other_disk_leaves_in_sync),
         T(test_successor_is_a_connected_in_sync_peer),
