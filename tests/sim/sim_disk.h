@@ -81,6 +81,7 @@ struct sim_disk {
     /* sim_room.c */
     uint32_t segment_bytes;
     uint64_t looks; /* at its room */
+    uint64_t tight; /* the last one that found hardly any, counted from 1; 0 = none has */
     uint64_t over;  /* there is none since this window began, or this one; 0 = there is some, … */
     uint64_t over_looks; /* … and it had looked so often then */
     /* sim_scrub.c */
@@ -156,6 +157,8 @@ void sim_snapshot_installed(void *ctx, struct ts_seq seq);
 bool sim_room_is_tight(const struct sim *s, int node);
 /* The replica looks at what there is. */
 void sim_room_looked(struct sim *s, int node);
+/* Whether the replica may go by a look that found hardly any room. */
+bool sim_room_was_tight(const struct sim_disk *d);
 void sim_room_watch(struct sim *s, int node);
 /* It has ordered what may make its state longer. */
 void sim_room_check_takes(struct sim *s, int node);

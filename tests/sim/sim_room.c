@@ -27,7 +27,14 @@ bool sim_room_is_tight(const struct sim *s, int node)
 
 void sim_room_looked(struct sim *s, int node)
 {
-    s->node[node].replica.disk.looks++;
+    struct sim_disk *d = &s->node[node].replica.disk;
+    d->looks++;
+    d->tight = sim_room_is_tight(s, node) ? d->looks : d->tight;
+}
+
+bool sim_room_was_tight(const struct sim_disk *d)
+{
+    return d->tight != 0 && d->looks - d->tight <= 1;
 }
 
 /* Of the journal and whole snapshots, as their files are. */

@@ -146,7 +146,7 @@ void sim_transfer_failed(void *ctx, struct ts_nic_id from, enum ts_err err, cons
 {
     const struct sim_replica *r = ctx;
     const struct sim_disk *d = &r->disk;
-    bool full = err == TS_ERR_NOSPACE && d->volume.found_full;
+    bool full = err == TS_ERR_NOSPACE && (d->volume.found_full || sim_room_was_tight(d));
     bool sent_bad = err == TS_ERR_CORRUPT && !is_good(&r->sim->node[from.v - 1].replica.disk);
     sim_note(r->sim, r->node, "gets no snapshot from %s: %s",
              sim_node_name(r->sim, (int)from.v - 1), text);
