@@ -220,6 +220,13 @@ enum ts_err perform_disk_opened(struct perform_replica *r, struct journal *journ
     r->journal = journal;
     r->floor = record.floor;
     r->replaces = record.replaces;
+    /* The log goes on behind the snapshot that was loaded: those that could not be are not needed.
+     */
+    struct ts_why why;
+    enum ts_err gone = snapshot_remove_newer(journal_dir(journal), r->snapshot.newest, &why);
+    if (gone != TS_OK) {
+        journal_doubt(journal, gone, &why);
+    }
     return err;
 }
 

@@ -99,8 +99,8 @@ static void keep(struct perform_replica *r, struct ts_seq suspect, const struct 
             r->ops->diverged(r->perform.ctx, UNCHANGED, why.text);
         }
     }
-    bool whole = journal_base(r->journal).seq.v == 0;
-    enum ts_err err = snapshot_set_aside(journal_dir(r->journal), suspect, whole, &left, &why);
+    struct ts_seq base = journal_base(r->journal).seq;
+    enum ts_err err = snapshot_set_aside(journal_dir(r->journal), suspect, base, &left, &why);
     if (err != TS_OK) {
         journal_doubt(r->journal, err, &why);
         halt(r, left, why.text);

@@ -29,7 +29,8 @@ struct perform_scrub_job {
     struct journal_scrub *log;       /* while the pass is in the journal, … */
     struct snapshot_scrub *snapshot; /* … or in this snapshot, … */
     struct ts_seq seq;               /* … of this entry; then in the next older one */
-    bool whole;                      /* one was found to be whole, … */
+    struct ts_seq base;              /* of the journal: it goes on behind no older one */
+    bool whole;                      /* one was found to be whole that will do, … */
     struct ts_seq broken;            /* … and this one not; 0: none */
     enum ts_err err;
     struct ts_why why;
@@ -71,7 +72,8 @@ static void look_at_snapshot(struct perform_scrub_job *job)
         job->err = snapshot_scrub_step(job->snapshot, STEP_BYTES, &goes_on, &job->why);
     }
     job->broken = is_damage(job->err) ? job->seq : job->broken;
-    job->whole = job->whole || (job->err == TS_OK && !goes_on); /* its trailer, too */
+    job->whole = job->whole || (job->err == TS_OK && !goes_on && /* its trailer, too */
+                                !ts_seq_lt(job->seq, job->base));
     if (job->snapshot != NULL && (!goes_on || job->err != TS_OK)) {
         job->bytes += snapshot_scrub_bytes(job->snapshot);
         snapshot_scrub_end(job->snapshot);
@@ -154,6 +156,7 @@ static void found(struct perform_replica *r, const struct perform_scrub_job *job
 /* The journal is looked through: the snapshots come next. */
 static void go_on_with_snapshots(struct perform_scrub_job *job)
 {
+    job->base = journal_base(job->journal).seq;
     job->bytes = journal_scrub_bytes(job->log);
     journal_scrub_end(job->log);
     job->log = NULL;

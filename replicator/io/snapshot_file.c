@@ -308,8 +308,8 @@ enum ts_err snapshot_write_diverged(struct snapshot_writer *w, struct ts_why *wh
     return err;
 }
 
-enum ts_err snapshot_set_aside(const char *dir, struct ts_seq from, bool whole, struct ts_seq *left,
-                               struct ts_why *why)
+enum ts_err snapshot_set_aside(const char *dir, struct ts_seq from, struct ts_seq base,
+                               struct ts_seq *left, struct ts_why *why)
 {
     struct snapshot_names l;
     enum ts_err err = snapshot_names(dir, &l, why);
@@ -317,12 +317,13 @@ enum ts_err snapshot_set_aside(const char *dir, struct ts_seq from, bool whole, 
     for (size_t i = 0; i < l.count && err == TS_OK && left->v == 0; i++) {
         left->v = ts_seq_lt(l.seq[i], from) ? l.seq[i].v : 0;
     }
-    if (err == TS_OK && left->v == 0 && !whole) {
+    if (err == TS_OK && ts_seq_lt(*left, base)) {
         *left = l.count > 0 ? l.seq[0] : *left;
         return ts_why(why, TS_ERR_GONE,
                       "%s has no snapshot from before entry %" PRIu64
-                      ", and the journal begins behind the first entry: it cannot be replayed",
-                      dir, from.v);
+                      " behind which its journal, which begins behind entry %" PRIu64
+                      ", goes on: it cannot be replayed",
+                      dir, from.v, base.v);
     }
     for (size_t i = 0; i < l.count && err == TS_OK && !ts_seq_lt(l.seq[i], from); i++) {
         char path[TS_PATH_MAX];

@@ -55,10 +55,11 @@ void snapshot_write_abort(struct snapshot_writer *w);
 const struct snapshot_trailer *snapshot_written(const struct snapshot_writer *w);
 
 /* Snapshots of `from` and later become DIR/suspect-SEQ: none of them is loaded any more.
- * *left is the newest that remains, 0: none does, which `whole` allows: the journal has everything.
- * TS_ERR_GONE: there would be nothing to begin with, and nothing was done. */
-enum ts_err snapshot_set_aside(const char *dir, struct ts_seq from, bool whole, struct ts_seq *left,
-                               struct ts_why *why) TS_MUST_USE;
+ * *left is the newest that remains, 0: none does, which does when the journal, which begins behind
+ * `base`, has everything. TS_ERR_GONE: there would be nothing to begin with, or something behind
+ * which the journal does not go on, and nothing was done. */
+enum ts_err snapshot_set_aside(const char *dir, struct ts_seq from, struct ts_seq base,
+                               struct ts_seq *left, struct ts_why *why) TS_MUST_USE;
 
 /* ---- reading ---- */
 
@@ -102,11 +103,16 @@ enum ts_err snapshot_remove(const char *dir, struct ts_seq seq, struct ts_why *w
 /* A snapshot cannot be used; the one before is tried. */
 typedef void snapshot_broken_fn(void *arg, const char *text);
 
-/* Finds the newest one that is whole; newer ones that are not are told, and removed, so that nobody
- * counts on them. *found says whether there is one at all. TS_ERR_CORRUPT: there are some, and none
- * is whole: nothing was removed. Other errors as above. */
+/* Finds the newest one that is whole; newer ones that are not are told, and stay. *found says
+ * whether there is one at all. TS_ERR_CORRUPT: there are some, and none is whole. Other errors as
+ * above. */
 enum ts_err snapshot_find(const char *dir, struct ts_incarnation incarnation,
                           struct ts_group_id group, snapshot_broken_fn *broken, void *arg,
                           bool *found, struct snapshot_info *info, struct ts_why *why) TS_MUST_USE;
+/* Removes those that are newer than `seq`, durably: they were told as broken, and must not be
+ * counted on when older ones are removed, or the journal's segments. Only when it is known that the
+ * journal goes on behind `seq`: until then nobody has anything better. */
+enum ts_err snapshot_remove_newer(const char *dir, struct ts_seq seq,
+                                  struct ts_why *why) TS_MUST_USE;
 
 #endif

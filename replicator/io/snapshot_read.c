@@ -320,13 +320,12 @@ static bool is_broken(enum ts_err err)
     return err == TS_ERR_CORRUPT || err == TS_ERR_IO || err == TS_ERR_SHORT;
 }
 
-/* They must not be counted on when older ones are removed, or the journal's segments. */
-static enum ts_err remove_broken(const char *dir, const struct snapshot_names *l, size_t count,
-                                 struct ts_why *why)
+enum ts_err snapshot_remove_newer(const char *dir, struct ts_seq seq, struct ts_why *why)
 {
-    enum ts_err err = TS_OK;
-    for (size_t i = 0; i < count && err == TS_OK; i++) {
-        err = snapshot_remove(dir, l->seq[i], why);
+    struct snapshot_names l;
+    enum ts_err err = snapshot_names(dir, &l, why);
+    for (size_t i = 0; i < l.count && err == TS_OK && ts_seq_lt(seq, l.seq[i]); i++) {
+        err = snapshot_remove(dir, l.seq[i], why);
     }
     return err;
 }
@@ -350,7 +349,7 @@ enum ts_err snapshot_find(const char *dir, struct ts_incarnation incarnation,
         if (err == TS_OK) {
             *found = true;
             info->before = i + 1 < l.count ? l.seq[i + 1] : (struct ts_seq){0};
-            return remove_broken(dir, &l, i, why);
+            return TS_OK;
         }
         if (!is_broken(err)) {
             return ts_why(why, err, "%s", what.text);

@@ -176,6 +176,28 @@ static void test_scrub_damaged_snapshot_goes_when_another_is_whole(void **state)
     assert_true(is_there(x, 20));
 }
 
+/* Goal: a whole one behind which the journal does not go on, since a newer one was installed, is
+ * none that could be used instead: the damaged one stays. */
+static void test_scrub_whole_snapshot_before_the_log_is_none(void **state)
+{
+    struct replica *x = *state;
+    struct fix *f = &x->journal;
+    for (uint8_t i = 1; i <= 60; i++) {
+        assert_int_equal(fix_append(f, 2, 4000, i), TS_OK);
+        fix_wait(f);
+    }
+    assert_int_equal(journal_drop_before(f->journal, (struct ts_seq){100}), TS_OK);
+    while (journal_base(f->journal).seq.v <= 20) {
+        (void)uv_run(&f->loop, UV_RUN_NOWAIT);
+    }
+    (void)fix_snapshot(f, 20);
+    (void)fix_snapshot(f, 110);
+    damage(x, 110, 5);
+    scrub(x);
+    assert_int_equal(x->r.scrub.found, 1);
+    assert_true(is_there(x, 110) && is_there(x, 20));
+}
+
 /* Of all that the core has applied. */
 static void take_snapshot(struct replica *x)
 {
@@ -247,6 +269,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_scrub_only_snapshot_stays),
         T(test_scrub_damaged_snapshot_goes_when_another_is_whole),
+        T(test_scrub_whole_snapshot_before_the_log_is_none),
         T(test_snapshot_does_not_count_a_damaged_one),
         T(test_snapshot_beside_a_damaged_one_drops_nothing),
     };
