@@ -12,6 +12,8 @@
 #include "cluster-cfg/io/voter_store.h"
 
 #define MARKER_BYTES_MAX 8192
+/* Files of before replacements that are kept; a NIC has fewer disks in its life. */
+#define BEFORE_MAX 9999
 #define DIR_MODE 0700
 #define FILE_MODE 0600
 
@@ -204,7 +206,9 @@ static enum ts_err check_marker(const char *path, const char *expected, struct t
     if (!same) {
         return ts_why(why, TS_ERR_EXISTS,
                       "%s says that this directory was formed for another node, cluster or set of "
-                      "groups; put back the directory or genesis.json that belong together",
+                      "groups; put back the directory or genesis.json that belong together "
+                      "(twinstep nic replace has kept that file as it was before, as "
+                      "genesis-before-1.json and so on beside it)",
                       path);
     }
     return TS_OK;
@@ -590,6 +594,32 @@ static enum ts_err keep_genesis(const char *run, const struct cfg_cluster *clust
     return err;
 }
 
+/* A disk that was thought to be lost may be found before the new one is enrolled, and then it may
+ * be the only one that has everything: the file that it belongs to is kept. */
+static enum ts_err keep_before(const char *run, const struct format_env *env, struct ts_why *why)
+{
+    char path[TS_PATH_MAX];
+    char before[TS_PATH_MAX];
+    uint8_t *text = NULL;
+    size_t len = 0;
+    enum ts_err err = ts_path(path, why, run, "genesis.json");
+    err = err != TS_OK ? err : ts_file_read(path, GENESIS_BYTES_MAX, &text, &len, why);
+    for (unsigned n = 1; err == TS_OK; n++) {
+        err = ts_path(before, why, run, "genesis-before-%u.json", n);
+        if (err == TS_OK && !exists(before)) {
+            step(env, "keep the genesis of before");
+            err = ts_file_replace(before, text, len, FILE_MODE, why);
+            break;
+        }
+        if (n == BEFORE_MAX) {
+            err = ts_why(why, TS_ERR_LIMIT, "%s has genesis-before-1.json to -%u.json: remove some",
+                         run, n);
+        }
+    }
+    free(text);
+    return err;
+}
+
 enum ts_err format_replace(const char *run, const struct cfg_cluster *cluster,
                            struct format_genesis *genesis, const struct cfg_node *node,
                            const struct format_listed *listed, bool dry,
@@ -618,7 +648,8 @@ enum ts_err format_replace(const char *run, const struct cfg_cluster *cluster,
     }
     struct format_genesis next = *genesis;
     mint_replacements(cluster, &next, node, listed);
-    return keep_genesis(run, cluster, genesis, &next, env, why);
+    err = keep_before(run, env, why);
+    return err != TS_OK ? err : keep_genesis(run, cluster, genesis, &next, env, why);
 }
 
 enum ts_err format_replace_finish(const char *run, const struct cfg_cluster *cluster,

@@ -113,10 +113,10 @@ struct format_listed {
 };
 
 /* Prepares the replacement of the lost disk of a NIC or an arbiter: mints new incarnations for its
- * replicas and its voter, and notes them in RUN/genesis.json and in `genesis`. format_node makes
- * the directory then. Called again before that is complete it
- * goes on with what was minted. With `dry` nothing is written. format_replace_finish notes that the
- * directory is complete, before the node is started.
+ * replicas and its voter, and notes them in RUN/genesis.json and in `genesis`; as it was before,
+ * that file is kept as RUN/genesis-before-N.json. format_node makes the directory then. Called
+ * again before that is complete it goes on with what was minted. With `dry` nothing is written.
+ * format_replace_finish notes that the directory is complete, before the node is started.
  *
  * TS_ERR_EXISTS: the NIC's directory holds data. TS_ERR_REFUSED: it was not formed.
  * TS_ERR_IO, TS_ERR_NOMEM. */
