@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/hash.h"
 #include "base/io/disk.h"
+#include "replicator/io/journal.h"
 #include "replicator/io/snapshot_internal.h"
 
 #define MAGIC 0x31304b4342575354ULL /* "TSWBCK01" */
@@ -273,5 +274,7 @@ enum ts_err backup_install(const char *file, const char *dir, struct ts_incarnat
         snapshot_write_abort(writer);
         return err;
     }
-    return snapshot_write_end(writer, &oldest, why);
+    err = snapshot_write_end(writer, &oldest, why);
+    const struct journal_place behind = {h.mark.pos.seq, h.mark.pos.hash, h.mark.epoch};
+    return err != TS_OK ? err : journal_begin_behind(dir, incarnation, group, &behind, why);
 }

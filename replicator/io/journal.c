@@ -114,6 +114,28 @@ enum ts_err journal_format(const char *dir, struct ts_incarnation incarnation,
     return err != TS_OK ? err : ts_dir_stage_finish(dir, why);
 }
 
+enum ts_err journal_begin_behind(const char *dir, struct ts_incarnation incarnation,
+                                 struct ts_group_id group, const struct journal_place *place,
+                                 struct ts_why *why)
+{
+    struct journal_header want = {
+        .incarnation = incarnation, .group = group, .number = JOURNAL_FIRST_SEGMENT};
+    struct journal_base base = {
+        .incarnation = incarnation, .number = JOURNAL_FIRST_SEGMENT, .place = *place};
+    char path[TS_PATH_MAX];
+    int fd = -1;
+    uint32_t size = 0;
+    enum ts_err err = journal_segment_path(path, dir, want.number, why);
+    err = err != TS_OK ? err : journal_segment_open(dir, &want, &fd, &size, why);
+    if (err != TS_OK) {
+        return err;
+    }
+    err = journal_base_write(fd, path, &base, why);
+    err = err != TS_OK ? err : ts_fd_sync(fd, path, why);
+    (void)ts_disk_close(fd);
+    return err;
+}
+
 /* ---- open ---- */
 
 /* Reads the record, keeps the replica's bytes. */

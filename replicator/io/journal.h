@@ -128,6 +128,12 @@ struct journal_info {
 enum ts_err journal_format(const char *dir, struct ts_incarnation incarnation,
                            struct ts_group_id group, struct ts_bytes record,
                            const struct journal_options *options, struct ts_why *why) TS_MUST_USE;
+/* The log of a journal that was formatted and never opened begins behind `place`, durably: without
+ * a snapshot of what comes before it is refused, and not taken for an empty one. TS_ERR_CORRUPT,
+ * TS_ERR_NOT_FOUND, TS_ERR_IO. */
+enum ts_err journal_begin_behind(const char *dir, struct ts_incarnation incarnation,
+                                 struct ts_group_id group, const struct journal_place *place,
+                                 struct ts_why *why) TS_MUST_USE;
 
 /* Opens: begins a start durably (R1.8, journal_info), finds the log end, replays every batch
  * through `replay` (may be NULL), makes all of it durable (R2.11), and starts the threads. Blocks;

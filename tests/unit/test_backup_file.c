@@ -192,6 +192,10 @@ static void test_installed_backup_is_the_replicas_own(void **state)
                      TS_OK);
     assert_true(info.header.installed);
     assert_int_equal(info.header.mark.pos.hash.hi, 2);
+    /* Without it, say when the directory was copied in part, the log is not taken for an empty one:
+     * the replica would serve, in sync, what nobody has written. */
+    assert_int_equal(fix_open(&f), TS_ERR_CORRUPT);
+    assert_non_null(strstr(f.why.text, "a snapshot is missing"));
     fix_free(&f);
 }
 
