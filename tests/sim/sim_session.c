@@ -20,9 +20,8 @@
 
 const char *sim_session_limits(const struct sim *s, char *out, size_t cap)
 {
-    uint64_t idle_ms = s->plan.session_idle_ms;
-    (void)snprintf(out, cap, LIMITS, (unsigned long long)idle_ms,
-                   (unsigned long long)(idle_ms / 4 + 1), s->seed % 4 == 0 ? 100U : 4096U);
+    unsigned long long idle_ms = s->plan.session_idle_ms;
+    (void)snprintf(out, cap, LIMITS, idle_ms, idle_ms / 4 + 1, s->seed % 4 == 0 ? 100U : 4096U);
     return out;
 }
 

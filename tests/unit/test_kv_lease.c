@@ -163,7 +163,7 @@ static void test_lease_within_read_and_transaction_same(void **state)
 /* A transaction of these commands, up to NULL. */
 static const char *transact(struct kv_test *t, const char *const *lines)
 {
-    uint8_t inner[8][128];
+    uint8_t inner[8][128] = {{0}};
     uint8_t payload[1024];
     struct ts_bytes args[10] = {{(const uint8_t *)"EXEC", 4}, {NULL, 0}};
     size_t n = 0;
