@@ -267,20 +267,16 @@ void repl_primary_on_fetched(struct repl *c, struct repl_peer *p, const struct r
 /* What was wrong with this peer is mended: the alarms end with the last one of whom they told. */
 static void is_mended(struct repl *c, struct repl_peer *p)
 {
-    bool differs = c->doubt.v != 0 || c->config.suspect.v != 0;
+    uint64_t differing = c->doubt.v | c->config.suspect.v;
     bool parted = false;
     p->differs.v = 0;
     p->parted = false;
     for (size_t i = 0; i < TS_MEMBERS_MAX; i++) {
-        differs = differs || (c->peers[i].used && c->peers[i].differs.v != 0);
-        parted = parted || (c->peers[i].used && c->peers[i].parted);
+        differing |= c->peers[i].differs.v;
+        parted |= c->peers[i].parted;
     }
-    if (!differs) {
-        repl_alarm(c, REPORT_ALARM_DIVERGENCE, false);
-    }
-    if (!parted) {
-        repl_alarm(c, REPORT_ALARM_CHAIN, false);
-    }
+    repl_alarm(c, REPORT_ALARM_DIVERGENCE, differing != 0);
+    repl_alarm(c, REPORT_ALARM_CHAIN, parted);
 }
 
 /* Compares the rolling digest that came with an acknowledgement (R5.1). */

@@ -107,7 +107,7 @@ static void proposer_open(struct proposer *p, const struct cfg_cluster *cluster)
         .instance = {77},
         .incarnation = {1001},
         .start = 5,
-        .events = {proposer_saw_up, proposer_saw_down, proposer_saw_frame},
+        .events = {proposer_saw_up, proposer_saw_down, proposer_saw_frame, NULL},
         .arg = p,
     };
     fx_ok(voter_client_open(&config, &p->client, &why), &why);
