@@ -9,9 +9,9 @@
 #include "base/assert.h"
 #include "cluster-cfg/io/yaml_doc.h"
 
-static const char *const ROOT_KEYS[] = {"cluster",  "failure-timeout", "base-port",
-                                        "metrics",  "metrics-port",    "nics",
-                                        "arbiters", "groups",          NULL};
+static const char *const ROOT_KEYS[] = {
+    "cluster", "failure-timeout", "base-port", "metrics", "metrics-port",
+    "nics",    "arbiters",        "groups",    "lab",     NULL};
 static const char *const NODE_KEYS[] = {"name", "host", "paths", "voter", NULL};
 static const char *const GROUP_KEYS[] = {"name",       "service",    "nics",       "port",
                                          "durability", "client-tls", "disk-limit", "scrub-every",

@@ -1,0 +1,66 @@
+/* The machines of a lab as namespaces of this one: each has network, mounts, processes, host name
+ * and shared memory of its own, and the same files otherwise, under the same paths. Its /run and
+ * /dev/shm are empty at first.
+ *
+ *   labd ── holds the switch: one bridge a network, in namespaces of its own
+ *    ├─ nic1: process 1 of its namespaces; has path1, path2, … and no way but these
+ *    └─ …
+ *
+ * All of it ends with labd, however that ends: the kernel takes the namespaces with their last
+ * process. Without root labd makes a user namespace first, in which it may do the same. */
+#ifndef LAB_PODS_H
+#define LAB_PODS_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/io/files.h"
+#include "lab/topology.h"
+
+#define LAB_FILE "lab.yaml" /* in the lab's directory: what it was built from */
+#define LAB_STATE "lab.json"
+#define LAB_LOCK "lab.lock"
+#define LAB_LOG "lab.log"
+
+/* ---- labd ---- */
+
+struct lab_pods {
+    const struct lab_topology *topology; /* borrowed */
+    bool root;                           /* of the machine, not of a user namespace only */
+    pid_t pid[LAB_MACHINES_MAX];         /* 0: it has ended */
+};
+
+/* Builds switch and machines. One thread, which gets namespaces of its own for good.
+ * TS_ERR_REFUSED: the kernel allows no namespaces; `why` tells what would help. */
+enum ts_err lab_pods_begin(struct lab_pods *p, const struct lab_topology *t,
+                           struct ts_why *why) TS_MUST_USE;
+/* Takes what has ended. Gives whether a machine has. */
+bool lab_pods_reap(struct lab_pods *p);
+/* Ends all machines with whatever runs in them. */
+void lab_pods_end(struct lab_pods *p);
+/* Replaces DIR/lab.json. */
+enum ts_err lab_pods_tell(const struct lab_pods *p, const char *dir,
+                          struct ts_why *why) TS_MUST_USE;
+
+/* ---- others ---- */
+
+/* The labd of a directory; 0 when none runs. */
+pid_t lab_keeper(const char *dir);
+/* Takes the lock by which lab_keeper knows it, for the life of this process. TS_ERR_BUSY. */
+enum ts_err lab_keeper_lock(const char *dir, struct ts_why *why) TS_MUST_USE;
+/* Whether the lab of `dir` has the machine, and whether with root's rights. */
+bool lab_pods_has(const char *dir, const char *name, bool *root);
+struct lab_run {
+    const char *dir;
+    const char *name; /* of the machine */
+    const char *cwd;  /* NULL: as here */
+    bool quiet;       /* what it writes to standard output is dropped */
+};
+
+/* Runs `argv` in the machine, with this process's standard streams, and waits for it; gives the
+ * exit status as a shell does (128 + the signal's number) in `*status`. TS_ERR_NOT_FOUND: no such
+ * lab or machine runs. TS_ERR_SYSTEM. */
+enum ts_err lab_pods_run(const struct lab_run *r, char *const argv[], int *status,
+                         struct ts_why *why) TS_MUST_USE;
+
+#endif

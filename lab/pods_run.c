@@ -1,0 +1,151 @@
+/* What goes on in a lab that runs, from outside: see lab/pods.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <jansson.h>
+
+#include "lab/pods.h"
+
+/* The kernel takes such a lock back when its process ends, and tells whose it is. */
+static int lock_file(const char *dir, int flags, struct ts_why *why)
+{
+    char path[TS_PATH_MAX];
+    if (ts_path(path, why, dir, LAB_LOCK) != TS_OK) {
+        return -1;
+    }
+    return open(path, flags | O_CLOEXEC, 0644);
+}
+
+pid_t lab_keeper(const char *dir)
+{
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    int fd = lock_file(dir, O_RDWR, NULL);
+    if (fd < 0) {
+        return 0;
+    }
+    int rc = fcntl(fd, F_GETLK, &whole);
+    (void)close(fd);
+    return rc == 0 && whole.l_type != F_UNLCK ? whole.l_pid : 0;
+}
+
+enum ts_err lab_keeper_lock(const char *dir, struct ts_why *why)
+{
+    struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    int fd = lock_file(dir, O_RDWR | O_CREAT, why);
+    if (fd < 0) {
+        return ts_why_sys(why, errno, "cannot open %s/" LAB_LOCK, dir);
+    }
+    if (fcntl(fd, F_SETLK, &whole) != 0) {
+        (void)close(fd);
+        return ts_why(why, TS_ERR_BUSY, "a lab runs in %s already; twinstep lab down ends it", dir);
+    }
+    return TS_OK; /* the descriptor stays open, which is the lock */
+}
+
+/* The first process of the machine; 0 when it does not run. */
+static pid_t find(const char *dir, const char *name, bool *root)
+{
+    char path[TS_PATH_MAX];
+    if (lab_keeper(dir) == 0 || ts_path(path, NULL, dir, LAB_STATE) != TS_OK) {
+        return 0;
+    }
+    json_t *state = json_load_file(path, 0, NULL);
+    json_t *pid = json_object_get(json_object_get(state, "machines"), name);
+    *root = json_is_true(json_object_get(state, "root"));
+    pid_t found = (pid_t)json_integer_value(pid);
+    json_decref(state);
+    return found;
+}
+
+bool lab_pods_has(const char *dir, const char *name, bool *root)
+{
+    return find(dir, name, root) > 0;
+}
+
+/* The user namespace first: it brings the rights for the others. Root has them already. */
+static bool enter(pid_t pid, bool root)
+{
+    static const struct {
+        const char *name;
+        int type;
+    } KINDS[] = {{"user", CLONE_NEWUSER}, {"net", CLONE_NEWNET}, {"uts", CLONE_NEWUTS},
+                 {"ipc", CLONE_NEWIPC},   {"pid", CLONE_NEWPID}, {"mnt", CLONE_NEWNS}};
+    int fds[sizeof(KINDS) / sizeof(KINDS[0])];
+    bool good = true;
+    for (size_t i = root ? 1 : 0; i < sizeof(KINDS) / sizeof(KINDS[0]); i++) {
+        char path[64];
+        (void)snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)pid, KINDS[i].name);
+        fds[i] = open(path, O_RDONLY | O_CLOEXEC);
+        good = good && fds[i] >= 0;
+    }
+    for (size_t i = root ? 1 : 0; good && i < sizeof(KINDS) / sizeof(KINDS[0]); i++) {
+        good = setns(fds[i], KINDS[i].type) == 0;
+    }
+    return good;
+}
+
+/* In a child: namespaces of processes are for one's own children only, so it has another one, which
+ * is the program. */
+static _Noreturn void become(pid_t pid, bool root, const struct lab_run *r, const char *cwd,
+                             char *const argv[])
+{
+    if (!enter(pid, root)) {
+        fprintf(stderr, "twinstep: cannot enter %s: %s\n", r->name, strerror(errno));
+        _exit(126);
+    }
+    pid_t inner = fork();
+    if (inner == 0) {
+        if (chdir(cwd) != 0) {
+            (void)!chdir("/");
+        }
+        if (r->quiet && freopen("/dev/null", "w", stdout) == NULL) {
+            _exit(126);
+        }
+        (void)setenv("TWINSTEP_LAB", r->name, 1);
+        execvp(argv[0], argv);
+        fprintf(stderr, "twinstep: cannot run %s in %s: %s\n", argv[0], r->name, strerror(errno));
+        _exit(127);
+    }
+    int status = 0;
+    while (inner > 0 && waitpid(inner, &status, 0) < 0 && errno == EINTR) {
+    }
+    _exit(inner < 0 ? 126 : WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+}
+
+enum ts_err lab_pods_run(const struct lab_run *r, char *const argv[], int *status,
+                         struct ts_why *why)
+{
+    bool root = false;
+    char cwd[TS_PATH_MAX] = "/";
+    pid_t pid = find(r->dir, r->name, &root);
+    if (pid <= 0) {
+        return ts_why(why, TS_ERR_NOT_FOUND, "no machine %s runs in the lab of %s", r->name,
+                      r->dir);
+    }
+    if (r->cwd != NULL) {
+        (void)snprintf(cwd, sizeof(cwd), "%s", r->cwd);
+    } else if (getcwd(cwd, sizeof(cwd)) == NULL) {
+        (void)snprintf(cwd, sizeof(cwd), "/");
+    }
+    (void)fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        become(pid, root, r, cwd, argv);
+    }
+    if (child < 0) {
+        return ts_why_sys(why, errno, "cannot start %s in %s", argv[0], r->name);
+    }
+    while (waitpid(child, status, 0) < 0) {
+        if (errno != EINTR) {
+            return ts_why_sys(why, errno, "cannot wait for %s in %s", argv[0], r->name);
+        }
+    }
+    *status = WIFEXITED(*status) ? WEXITSTATUS(*status) : 128 + WTERMSIG(*status);
+    return TS_OK;
+}
