@@ -87,7 +87,7 @@ static enum ts_err begin_one(struct lab_pods *p, size_t i, struct ts_why *why)
         return ts_why_sys(why, error, "cannot make namespaces for %s", b.name);
     }
     if (n != 1 || text[0] != '+') {
-        return ts_why_sys(why, n > 1 ? atoi(text + 1) : ECHILD,
+        return ts_why_sys(why, n > 1 ? (int)strtol(text + 1, NULL, 10) : ECHILD,
                           "%s cannot mount what it needs: in a container, give it the right to "
                           "(--privileged)",
                           b.name);

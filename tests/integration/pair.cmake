@@ -164,3 +164,8 @@ foreach(version v4 v6)
     set_tests_properties(integration/pair_address_${version} PROPERTIES TIMEOUT 300 LABELS integration
                                                                         RUN_SERIAL TRUE SKIP_RETURN_CODE 77)
 endforeach()
+
+add_test(NAME integration/lab_netns
+         COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/lab_netns ${CMAKE_BINARY_DIR}/bin)
+set_tests_properties(integration/lab_netns PROPERTIES TIMEOUT 300 LABELS integration RUN_SERIAL TRUE
+                                                      SKIP_RETURN_CODE 77)
