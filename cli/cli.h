@@ -16,6 +16,7 @@ enum cli_exit {
     CLI_FAILED = 1,      /* it failed, or there are alarms */
     CLI_USAGE = 2,       /* the command line is wrong */
     CLI_UNREACHABLE = 3, /* no node answers */
+    CLI_INTERRUPTED = 130, /* by Ctrl-C, as shells tell it */
 };
 
 #define CLI_DEFAULT_CONFIG "cluster.yaml"

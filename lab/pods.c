@@ -29,7 +29,8 @@
 
 struct birth {
     const char *name;
-    int ready; /* gets one byte when all is mounted, nothing when not */
+    int ready; /* gets "+" when all is mounted, else "-" and the error's number */
+    int other; /* the end that labd reads */
 };
 
 static bool mount_all(void)
@@ -49,6 +50,8 @@ static int pod_main(void *arg)
     (void)prctl(PR_SET_NAME, b->name);
     (void)sigfillset(&all);
     (void)sigprocmask(SIG_BLOCK, &all, NULL);
+    /* A labd that ended before the first line above cannot be written to. */
+    (void)close(b->other);
     if (sethostname(b->name, strlen(b->name)) != 0 || !mount_all() ||
         write(b->ready, "+", 1) != 1) {
         char text[64];
@@ -73,7 +76,7 @@ static enum ts_err begin_one(struct lab_pods *p, size_t i, struct ts_why *why)
         free(stack);
         return ts_why_sys(why, errno, "cannot start %s", p->topology->machines[i].name);
     }
-    struct birth b = {.name = p->topology->machines[i].name, .ready = ends[1]};
+    struct birth b = {.name = p->topology->machines[i].name, .ready = ends[1], .other = ends[0]};
     /* Without CLONE_VM: the child has a copy of all this, and of the stack. */
     p->pid[i] = clone(pod_main, stack + STACK_BYTES, POD_FLAGS, &b);
     int error = errno;
@@ -249,6 +252,7 @@ bool lab_pods_reap(struct lab_pods *p)
     for (pid_t pid; (pid = waitpid(-1, NULL, WNOHANG)) > 0;) {
         for (size_t i = 0; i < p->topology->machine_count; i++) {
             if (p->pid[i] == pid) {
+                fprintf(stderr, "labd: %s has ended\n", p->topology->machines[i].name);
                 p->pid[i] = 0;
                 any = true;
             }

@@ -44,10 +44,16 @@ enum ts_err lab_pods_tell(const struct lab_pods *p, const char *dir,
 
 /* ---- others ---- */
 
-/* The labd of a directory; 0 when none runs. */
+/* The labd of a directory; 0 when none runs, -1 when it is of other process namespaces than these,
+ * so that its number is not to be known. */
 pid_t lab_keeper(const char *dir);
 /* Takes the lock by which lab_keeper knows it, for the life of this process. TS_ERR_BUSY. */
 enum ts_err lab_keeper_lock(const char *dir, struct ts_why *why) TS_MUST_USE;
+/* Another lock on the same file: of whoever makes or ends the lab, and of labd and each of its
+ * machines, which inherit it. So who gets it is alone, and knows that no machine is left. Makes the
+ * file, not the directory. Waits up to `wait_ms`. Gives the descriptor (close-on-exec); the lock
+ * ends with its last copy. TS_ERR_BUSY; TS_ERR_NOT_FOUND: there is no directory. */
+enum ts_err lab_hold(const char *dir, unsigned wait_ms, int *fd, struct ts_why *why) TS_MUST_USE;
 /* Whether the lab of `dir` has the machine, and whether with root's rights. */
 bool lab_pods_has(const char *dir, const char *name, bool *root);
 struct lab_run {

@@ -5,12 +5,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <jansson.h>
 
+#include "lab/clock.h"
 #include "lab/pods.h"
+
+#define HOLD_LOOK_MS 5
 
 /* The kernel takes such a lock back when its process ends, and tells whose it is. */
 static int lock_file(const char *dir, int flags, struct ts_why *why)
@@ -31,7 +36,10 @@ pid_t lab_keeper(const char *dir)
     }
     int rc = fcntl(fd, F_GETLK, &whole);
     (void)close(fd);
-    return rc == 0 && whole.l_type != F_UNLCK ? whole.l_pid : 0;
+    if (rc != 0 || whole.l_type == F_UNLCK) {
+        return 0;
+    }
+    return whole.l_pid > 0 ? whole.l_pid : -1;
 }
 
 enum ts_err lab_keeper_lock(const char *dir, struct ts_why *why)
@@ -48,11 +56,46 @@ enum ts_err lab_keeper_lock(const char *dir, struct ts_why *why)
     return TS_OK; /* the descriptor stays open, which is the lock */
 }
 
+/* Whether the directory still has the file that is open here. */
+static bool is_same_file(int fd, const char *dir)
+{
+    char path[TS_PATH_MAX];
+    struct stat here;
+    struct stat there;
+    return ts_path(path, NULL, dir, LAB_LOCK) == TS_OK && fstat(fd, &here) == 0 &&
+           stat(path, &there) == 0 && here.st_ino == there.st_ino && here.st_dev == there.st_dev;
+}
+
+enum ts_err lab_hold(const char *dir, unsigned wait_ms, int *out, struct ts_why *why)
+{
+    uint64_t until = lab_now_ns() + wait_ms * TS_NS_PER_MS;
+    for (;;) {
+        int fd = lock_file(dir, O_RDWR | O_CREAT, why);
+        if (fd < 0) {
+            return errno == ENOENT ? ts_why(why, TS_ERR_NOT_FOUND, "there is no directory %s", dir)
+                                   : ts_why_sys(why, errno, "cannot open %s/" LAB_LOCK, dir);
+        }
+        bool mine = flock(fd, LOCK_EX | LOCK_NB) == 0;
+        if (mine && is_same_file(fd, dir)) {
+            *out = fd;
+            return TS_OK;
+        }
+        (void)close(fd);
+        if (!mine && lab_now_ns() >= until) {
+            return ts_why(why, TS_ERR_BUSY,
+                          "another twinstep lab command works in %s, or a process of the lab there "
+                          "does not end; try again",
+                          dir);
+        }
+        lab_pause_ms(mine ? 0 : HOLD_LOOK_MS);
+    }
+}
+
 /* The first process of the machine; 0 when it does not run. */
 static pid_t find(const char *dir, const char *name, bool *root)
 {
     char path[TS_PATH_MAX];
-    if (lab_keeper(dir) == 0 || ts_path(path, NULL, dir, LAB_STATE) != TS_OK) {
+    if (lab_keeper(dir) <= 0 || ts_path(path, NULL, dir, LAB_STATE) != TS_OK) {
         return 0;
     }
     json_t *state = json_load_file(path, 0, NULL);

@@ -1,10 +1,10 @@
 /* labd: holds the namespaces of one lab. `twinstep lab up` starts it; see lab/pods.h.
  *
- *   labd DIR    the lab of DIR/lab.yaml
+ *   labd DIR [LOCK]    the lab of DIR/lab.yaml; LOCK: an open descriptor of lab_hold()
  *
  * When all stands, it writes one line to standard output and closes it; what is wrong goes to
  * standard error. SIGTERM ends it, and the lab with it. */
-#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,15 +39,73 @@ static int keep(struct lab_pods *p, const char *dir)
     }
 }
 
-int main(int argc, char **argv)
+static void block_signals(void)
+{
+    sigset_t set;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SIGCHLD);
+    (void)sigprocmask(SIG_BLOCK, &set, NULL);
+    /* Whoever started this may have ignored them: then they would never come. */
+    (void)signal(SIGTERM, SIG_DFL);
+    (void)signal(SIGINT, SIG_DFL);
+    (void)signal(SIGCHLD, SIG_DFL);
+    /* A helper program that ends without reading what it is given tells so by its status. */
+    (void)signal(SIGPIPE, SIG_IGN);
+}
+
+/* The lock comes from `twinstep lab up`, or is taken here. The machines inherit it. */
+static enum ts_err hold(const char *dir, const char *inherited, struct ts_why *why)
+{
+    int fd = -1;
+    if (inherited == NULL) {
+        return lab_hold(dir, 0, &fd, why);
+    }
+    char *end = NULL;
+    long number = strtol(inherited, &end, 10);
+    fd = *end == '\0' && number > STDERR_FILENO && number < 1024 ? (int)number : -1;
+    return fcntl(fd, F_SETFD, FD_CLOEXEC) == 0
+               ? TS_OK
+               : ts_why(why, TS_ERR_NOT_FOUND, "no file is open as \"%s\"", inherited);
+}
+
+static int run(const char *dir, const char *inherited, struct lab_topology *t, struct lab_pods *p)
 {
     struct ts_why why = {{0}};
     char file[TS_PATH_MAX];
-    sigset_t set;
-    if (argc != 2 || argv[1][0] == '-') {
-        fputs("usage: labd DIR\n\nHolds the namespaces of a lab; \"twinstep lab up\" starts it.\n",
-              argc == 2 && strcmp(argv[1], "--help") == 0 ? stdout : stderr);
-        return argc == 2 && strcmp(argv[1], "--help") == 0 ? 0 : 2;
+    enum ts_err err = ts_path(file, &why, dir, LAB_FILE);
+    err = err != TS_OK ? err : lab_topology_load(file, t, &why);
+    err = err != TS_OK ? err : hold(dir, inherited, &why);
+    err = err != TS_OK ? err : lab_keeper_lock(dir, &why);
+    if (err != TS_OK) {
+        return fail(&why);
+    }
+    int status = 1;
+    err = lab_pods_begin(p, t, &why);
+    err = err != TS_OK ? err : lab_pods_tell(p, dir, &why);
+    if (err == TS_OK && (puts("ready") < 0 || fclose(stdout) != 0)) {
+        err = ts_why(&why, TS_ERR_SYSTEM, "who wanted this lab has ended");
+    }
+    if (err == TS_OK) {
+        status = keep(p, dir);
+    } else {
+        (void)fail(&why);
+    }
+    lab_pods_end(p);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    bool help = argc == 2 && strcmp(argv[1], "--help") == 0;
+    if (argc < 2 || argc > 3 || argv[1][0] == '-') {
+        fputs("usage: labd DIR [LOCK]\n"
+              "\n"
+              "Holds the namespaces of the lab that DIR/lab.yaml describes; \"twinstep lab up\"\n"
+              "starts it, and gives it the number of a descriptor with the lock of DIR.\n",
+              help ? stdout : stderr);
+        return help ? 0 : 2;
     }
     struct lab_topology *t = calloc(1, sizeof(*t));
     struct lab_pods *p = calloc(1, sizeof(*p));
@@ -55,25 +113,8 @@ int main(int argc, char **argv)
         fputs("labd: out of memory\n", stderr);
         return 1;
     }
-    (void)sigemptyset(&set);
-    (void)sigaddset(&set, SIGTERM);
-    (void)sigaddset(&set, SIGINT);
-    (void)sigaddset(&set, SIGCHLD);
-    (void)sigprocmask(SIG_BLOCK, &set, NULL);
-    enum ts_err err = ts_path(file, &why, argv[1], LAB_FILE);
-    err = err != TS_OK ? err : lab_topology_load(file, t, &why);
-    err = err != TS_OK ? err : lab_keeper_lock(argv[1], &why);
-    err = err != TS_OK ? err : lab_pods_begin(p, t, &why);
-    err = err != TS_OK ? err : lab_pods_tell(p, argv[1], &why);
-    int status = 1;
-    if (err == TS_OK) {
-        puts("ready");
-        (void)fclose(stdout);
-        status = keep(p, argv[1]);
-    } else {
-        (void)fail(&why);
-    }
-    lab_pods_end(p);
+    block_signals();
+    int status = run(argv[1], argc == 3 ? argv[2] : NULL, t, p);
     free(p);
     free(t);
     return status;
