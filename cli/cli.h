@@ -12,10 +12,10 @@
 
 /* Exit statuses of every command. */
 enum cli_exit {
-    CLI_OK = 0,          /* done; no alarm */
-    CLI_FAILED = 1,      /* it failed, or there are alarms */
-    CLI_USAGE = 2,       /* the command line is wrong */
-    CLI_UNREACHABLE = 3, /* no node answers */
+    CLI_OK = 0,            /* done; no alarm */
+    CLI_FAILED = 1,        /* it failed, or there are alarms */
+    CLI_USAGE = 2,         /* the command line is wrong */
+    CLI_UNREACHABLE = 3,   /* no node answers */
     CLI_INTERRUPTED = 130, /* by Ctrl-C, as shells tell it */
 };
 
