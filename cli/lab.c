@@ -8,7 +8,6 @@
 #include "lab/pods.h"
 #include "lab/shipped.h"
 
-#define LAB_DIR_DEFAULT "run-lab"
 #define TIMEOUT_S 60
 
 static void print_help(FILE *out)
@@ -19,6 +18,7 @@ static void print_help(FILE *out)
         "       twinstep lab shell MACHINE [--dir DIR] [-- COMMAND …]\n"
         "       twinstep lab down [--dir DIR] [--keep]\n"
         "       twinstep lab list [--json]\n"
+        "       twinstep lab wire … (below)\n"
         "\n"
         "A lab is a cluster on this machine alone: each NIC, arbiter and client has namespaces of\n"
         "its own, and reaches the others by the paths of the cluster file only. TOPOLOGY is a\n"
@@ -34,14 +34,18 @@ static void print_help(FILE *out)
         "  status  its machines and their addresses; \"twinstep status --dir DIR\" tells more\n"
         "  shell   a shell, or one command, in a machine\n"
         "  down    ends all that runs in it and removes DIR; --keep leaves its files\n"
+        "  list    the topologies that ship\n"
+        "  wire    faults on its networks\n"
         "\n"
         "  --dir DIR    where it keeps everything (default ./run-lab)\n"
         "  --timeout S  how long up waits until all is in sync (default 60; 0: it does not wait)\n"
         "  --keep       of up: what does not get in sync, or was interrupted, is left as it is\n"
         "\n"
         "Exit status: 0 done (of shell: the command's), 1 failed, or a machine of the lab has\n"
-        "ended, 2 wrong usage, 3 no lab runs there, 130 interrupted: the lab was ended.\n",
+        "ended, 2 wrong usage, 3 no lab runs there, 130 interrupted: the lab was ended.\n"
+        "\n",
         out);
+    cli_lab_wire_help(out);
 }
 
 /* Gives -1 to go on. */
@@ -84,7 +88,7 @@ static int parse(struct cli_lab *a, int argc, char **argv)
     a->action = optind < words ? argv[optind++] : NULL;
     a->name = optind < words ? argv[optind++] : NULL;
     if (a->action == NULL) {
-        return cli_fail(a->cli, CLI_USAGE, "lab up, status, shell, down or list?");
+        return cli_fail(a->cli, CLI_USAGE, "lab up, status, shell, down, list or wire?");
     }
     return optind < words ? cli_excess(a->cli, "lab", argv[optind]) : -1;
 }
@@ -217,7 +221,10 @@ int cli_lab(const struct cli *cli, int argc, char **argv)
                    {"shell", shell, true},
                    {"down", cli_lab_down, false},
                    {"list", list, false}};
-    struct cli_lab a = {.cli = cli, .dir = LAB_DIR_DEFAULT, .timeout_s = TIMEOUT_S};
+    struct cli_lab a = {.cli = cli, .dir = CLI_LAB_DIR, .timeout_s = TIMEOUT_S};
+    if (argc > 1 && strcmp(argv[1], "wire") == 0) {
+        return cli_lab_wire(cli, argc - 1, argv + 1);
+    }
     int status = parse(&a, argc, argv);
     if (status >= 0) {
         return status;
@@ -228,6 +235,6 @@ int cli_lab(const struct cli *cli, int argc, char **argv)
                                                             : ACTIONS[i].run(&a);
         }
     }
-    return cli_fail(cli, CLI_USAGE, "lab up, status, shell, down or list, and not \"%s\"",
+    return cli_fail(cli, CLI_USAGE, "lab up, status, shell, down, list or wire, and not \"%s\"",
                     a.action);
 }

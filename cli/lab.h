@@ -6,6 +6,8 @@
 
 #include "cli/cli.h"
 
+#define CLI_LAB_DIR "run-lab"
+
 /* The command line; everything is borrowed from argv. */
 struct cli_lab {
     const struct cli *cli;
@@ -21,6 +23,9 @@ struct cli_lab {
 /* Each gives the exit status. */
 int cli_lab_up(const struct cli_lab *a);
 int cli_lab_down(const struct cli_lab *a);
+/* Has options of its own; argv[0] is "wire". */
+int cli_lab_wire(const struct cli *cli, int argc, char **argv);
+void cli_lab_wire_help(FILE *out);
 /* Ends whatever runs of the lab in the directory, also what a crash left, and removes the directory
  * unless `keep`. CLI_FAILED, which was told: something cannot be ended or removed. */
 int cli_lab_end(const struct cli_lab *a, bool keep);

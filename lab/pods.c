@@ -2,13 +2,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
+#include <net/if.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -128,25 +133,6 @@ static enum ts_err run_ip(struct lines *l, struct ts_why *why)
     return err;
 }
 
-/* The bridges, and a link from each machine's path to the right one. Interface names are short:
- * `p1` is the switch of path 1, `p1m3` its port of machine 3. */
-static enum ts_err join(const struct lab_pods *p, struct lines *l, struct ts_why *why)
-{
-    const struct lab_topology *t = p->topology;
-    for (size_t path = 0; path < t->network_count; path++) {
-        line(l, "link add p%zu type bridge stp_state 0 forward_delay 0 mcast_snooping 0", path + 1);
-        line(l, "link set p%zu up", path + 1);
-    }
-    for (size_t i = 0; i < t->machine_count; i++) {
-        for (size_t path = 0; path < t->machines[i].path_count; path++) {
-            line(l, "link add p%zum%zu type veth peer name path%zu netns %d", path + 1, i + 1,
-                 path + 1, (int)p->pid[i]);
-            line(l, "link set p%zum%zu master p%zu up", path + 1, i + 1, path + 1);
-        }
-    }
-    return run_ip(l, why);
-}
-
 static bool write_setting(const char *path, const char *text)
 {
     int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -155,6 +141,71 @@ static bool write_setting(const char *path, const char *text)
         (void)close(fd);
     }
     return good;
+}
+
+void lab_pods_port(size_t network, size_t machine, char out[LAB_PORT_MAX])
+{
+    (void)snprintf(out, LAB_PORT_MAX, "p%um%u", (unsigned)(network + 1) % 100,
+                   (unsigned)(machine + 1) % 1000);
+}
+
+/* Known beforehand, so that the wire need not learn who is where. */
+void lab_pods_mac(size_t network, size_t machine, uint8_t out[6])
+{
+    static const uint8_t LOCAL[3] = {0x02, 0x74, 0x73}; /* locally administered */
+    memcpy(out, LOCAL, sizeof(LOCAL));
+    out[3] = (uint8_t)(network + 1);
+    out[4] = (uint8_t)((machine + 1) >> 8);
+    out[5] = (uint8_t)(machine + 1);
+}
+
+/* The bridges, and a link from each machine's path to the right one. Interface names are short:
+ * `p1` is the switch of path 1, `p1m3` its port of machine 3. */
+static enum ts_err join(const struct lab_pods *p, struct lines *l, struct ts_why *why)
+{
+    const struct lab_topology *t = p->topology;
+    /* The switch says nothing itself. Where this cannot be set it does no harm. */
+    (void)write_setting("/proc/sys/net/ipv6/conf/all/disable_ipv6", "1");
+    (void)write_setting("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
+    for (size_t path = 0; path < t->network_count; path++) {
+        line(l, "link add p%zu type bridge stp_state 0 forward_delay 0 mcast_snooping 0", path + 1);
+        line(l, "link set p%zu up", path + 1);
+    }
+    for (size_t i = 0; i < t->machine_count; i++) {
+        for (size_t path = 0; path < t->machines[i].path_count; path++) {
+            char port[LAB_PORT_MAX];
+            uint8_t mac[6];
+            lab_pods_port(path, i, port);
+            lab_pods_mac(path, i, mac);
+            line(l,
+                 "link add %s type veth peer name path%zu address "
+                 "%02x:%02x:%02x:%02x:%02x:%02x netns %d",
+                 port, path + 1, mac[0], mac[1], mac[2], mac[3], mac[4], mac[5], (int)p->pid[i]);
+            line(l, "link set %s master p%zu up", port, path + 1);
+        }
+    }
+    return run_ip(l, why);
+}
+
+/* Frames leave as they would leave a NIC: whole, with their checksum. Otherwise the kernel spares
+ * itself both between namespaces, and what is on the wire could not be damaged so that it shows. */
+static enum ts_err make_whole(size_t path, struct ts_why *why)
+{
+    static const uint32_t COMMANDS[] = {ETHTOOL_STXCSUM, ETHTOOL_STSO, ETHTOOL_SGSO};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int rc = fd < 0 ? -1 : 0;
+    for (size_t i = 0; i < sizeof(COMMANDS) / sizeof(COMMANDS[0]) && rc == 0; i++) {
+        struct ethtool_value value = {.cmd = COMMANDS[i], .data = 0};
+        struct ifreq request = {.ifr_data = (void *)&value};
+        (void)snprintf(request.ifr_name, sizeof(request.ifr_name), "path%u", (unsigned)path + 1);
+        rc = ioctl(fd, SIOCETHTOOL, &request);
+    }
+    int error = errno;
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return rc == 0 ? TS_OK
+                   : ts_why_sys(why, error, "cannot have path%zu send whole frames", path + 1);
 }
 
 /* Within the machine's network: its addresses. A machine passes nothing on for others, or one path
@@ -172,7 +223,11 @@ static enum ts_err address(const struct lab_topology *t, const struct lab_machin
     if (!write_setting("/proc/sys/net/ipv4/ip_forward", "0")) {
         return ts_why_sys(why, errno, "cannot set net.ipv4.ip_forward of %s", m->name);
     }
-    return run_ip(l, why);
+    enum ts_err err = run_ip(l, why);
+    for (size_t path = 0; path < m->path_count && err == TS_OK; path++) {
+        err = make_whole(path, why);
+    }
+    return err;
 }
 
 /* A child goes there: who goes back needs rights that a user namespace may not give. */

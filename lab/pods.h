@@ -21,6 +21,7 @@
 #define LAB_STATE "lab.json"
 #define LAB_LOCK "lab.lock"
 #define LAB_LOG "lab.log"
+#define LAB_PORT_MAX 16
 
 /* ---- labd ---- */
 
@@ -41,6 +42,10 @@ void lab_pods_end(struct lab_pods *p);
 /* Replaces DIR/lab.json. */
 enum ts_err lab_pods_tell(const struct lab_pods *p, const char *dir,
                           struct ts_why *why) TS_MUST_USE;
+
+/* The switch's port of a machine, and the hardware address of the interface at the other end. */
+void lab_pods_port(size_t network, size_t machine, char out[LAB_PORT_MAX]);
+void lab_pods_mac(size_t network, size_t machine, uint8_t out[6]);
 
 /* ---- others ---- */
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "lab/pods.h"
+#include "lab/serve.h"
 
 static int fail(const struct ts_why *why)
 {
@@ -19,24 +20,13 @@ static int fail(const struct ts_why *why)
     return 1;
 }
 
-/* Until it is told to end. A machine that ends by itself is told of; the others go on. */
-static int keep(struct lab_pods *p, const char *dir)
+/* Whoever waits is told that the lab stands. */
+static enum ts_err say_ready(struct ts_why *why)
 {
-    struct ts_why why = {{0}};
-    sigset_t set;
-    (void)sigemptyset(&set);
-    (void)sigaddset(&set, SIGTERM);
-    (void)sigaddset(&set, SIGINT);
-    (void)sigaddset(&set, SIGCHLD);
-    for (;;) {
-        int number = 0;
-        if (sigwait(&set, &number) != 0 || number != SIGCHLD) {
-            return 0;
-        }
-        if (lab_pods_reap(p) && lab_pods_tell(p, dir, &why) != TS_OK) {
-            return fail(&why);
-        }
+    if (puts("ready") < 0 || fclose(stdout) != 0) {
+        return ts_why(why, TS_ERR_SYSTEM, "who wanted this lab has ended");
     }
+    return TS_OK;
 }
 
 static void block_signals(void)
@@ -81,17 +71,10 @@ static int run(const char *dir, const char *inherited, struct lab_topology *t, s
     if (err != TS_OK) {
         return fail(&why);
     }
-    int status = 1;
     err = lab_pods_begin(p, t, &why);
     err = err != TS_OK ? err : lab_pods_tell(p, dir, &why);
-    if (err == TS_OK && (puts("ready") < 0 || fclose(stdout) != 0)) {
-        err = ts_why(&why, TS_ERR_SYSTEM, "who wanted this lab has ended");
-    }
-    if (err == TS_OK) {
-        status = keep(p, dir);
-    } else {
-        (void)fail(&why);
-    }
+    err = err != TS_OK ? err : lab_serve(p, dir, say_ready, &why);
+    int status = err == TS_OK ? 0 : fail(&why);
     lab_pods_end(p);
     return status;
 }
