@@ -294,12 +294,20 @@ static bool is_ip(const uint8_t *frame, size_t len)
     return type == 0x0800 || type == 0x86dd;
 }
 
+/* Different ones: two flips of one bit would be none. */
 static void flip_bits(struct pair *p, uint8_t *frame, size_t len)
 {
+    uint64_t bits[FLIPS_MAX];
     uint64_t flips = 1 + ts_prng_below(&p->prng, FLIPS_MAX);
     for (uint64_t i = 0; i < flips; i++) {
-        size_t at = ETHERNET_BYTES + ts_prng_below(&p->prng, len - ETHERNET_BYTES);
-        frame[at] ^= (uint8_t)(1U << ts_prng_below(&p->prng, 8));
+        bool again = false;
+        bits[i] = ts_prng_below(&p->prng, (len - ETHERNET_BYTES) * 8);
+        for (uint64_t k = 0; k < i; k++) {
+            again = again || bits[k] == bits[i];
+        }
+        if (!again) {
+            frame[ETHERNET_BYTES + bits[i] / 8] ^= (uint8_t)(1U << bits[i] % 8);
+        }
     }
     p->counters.corrupted++;
 }
