@@ -187,27 +187,6 @@ static enum ts_err join(const struct lab_pods *p, struct lines *l, struct ts_why
     return run_ip(l, why);
 }
 
-/* Frames leave as they would leave a NIC: whole, with their checksum. Otherwise the kernel spares
- * itself both between namespaces, and what is on the wire could not be damaged so that it shows. */
-static enum ts_err make_whole(size_t path, struct ts_why *why)
-{
-    static const uint32_t COMMANDS[] = {ETHTOOL_STXCSUM, ETHTOOL_STSO, ETHTOOL_SGSO};
-    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    int rc = fd < 0 ? -1 : 0;
-    for (size_t i = 0; i < sizeof(COMMANDS) / sizeof(COMMANDS[0]) && rc == 0; i++) {
-        struct ethtool_value value = {.cmd = COMMANDS[i], .data = 0};
-        struct ifreq request = {.ifr_data = (void *)&value};
-        (void)snprintf(request.ifr_name, sizeof(request.ifr_name), "path%u", (unsigned)path + 1);
-        rc = ioctl(fd, SIOCETHTOOL, &request);
-    }
-    int error = errno;
-    if (fd >= 0) {
-        (void)close(fd);
-    }
-    return rc == 0 ? TS_OK
-                   : ts_why_sys(why, error, "cannot have path%zu send whole frames", path + 1);
-}
-
 /* Within the machine's network: its addresses. A machine passes nothing on for others, or one path
  * would stand in for another that is cut. */
 static enum ts_err address(const struct lab_topology *t, const struct lab_machine *m,
@@ -223,11 +202,7 @@ static enum ts_err address(const struct lab_topology *t, const struct lab_machin
     if (!write_setting("/proc/sys/net/ipv4/ip_forward", "0")) {
         return ts_why_sys(why, errno, "cannot set net.ipv4.ip_forward of %s", m->name);
     }
-    enum ts_err err = run_ip(l, why);
-    for (size_t path = 0; path < m->path_count && err == TS_OK; path++) {
-        err = make_whole(path, why);
-    }
-    return err;
+    return run_ip(l, why);
 }
 
 /* A child goes there: who goes back needs rights that a user namespace may not give. */
@@ -256,6 +231,48 @@ static enum ts_err address_of_machine(const struct lab_pods *p, size_t i, struct
                       m->name);
     }
     return TS_OK;
+}
+
+/* Here, the interface is the one of the namespace. */
+static int set_whole(size_t network, bool whole)
+{
+    static const uint32_t COMMANDS[] = {ETHTOOL_STXCSUM, ETHTOOL_STSO, ETHTOOL_SGSO};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    int error = fd < 0 ? errno : 0;
+    for (size_t i = 0; i < sizeof(COMMANDS) / sizeof(COMMANDS[0]) && error == 0; i++) {
+        struct ethtool_value value = {.cmd = COMMANDS[i], .data = whole ? 0 : 1};
+        struct ifreq request = {.ifr_data = (void *)&value};
+        (void)snprintf(request.ifr_name, sizeof(request.ifr_name), "path%u", (unsigned)network + 1);
+        error = ioctl(fd, SIOCETHTOOL, &request) == 0 ? 0 : errno;
+    }
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return error;
+}
+
+enum ts_err lab_pods_whole_frames(const struct lab_pods *p, size_t machine, size_t network,
+                                  bool whole, struct ts_why *why)
+{
+    char path[64];
+    (void)snprintf(path, sizeof(path), "/proc/%d/ns/net", (int)p->pid[machine]);
+    int here = open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC);
+    int there = p->pid[machine] == 0 ? -1 : open(path, O_RDONLY | O_CLOEXEC);
+    int error = here < 0 || there < 0 || setns(there, CLONE_NEWNET) != 0 ? ENOENT : 0;
+    if (error == 0) {
+        error = set_whole(network, whole);
+        int back = setns(here, CLONE_NEWNET);
+        ts_assert(back == 0); /* it has come from there */
+    }
+    if (here >= 0) {
+        (void)close(here);
+    }
+    if (there >= 0) {
+        (void)close(there);
+    }
+    return error == 0 ? TS_OK
+                      : ts_why_sys(why, error, "cannot tell %s how to send",
+                                   p->topology->machines[machine].name);
 }
 
 /* ---- all of them ----------------------------------------------------------------------------- */

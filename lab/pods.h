@@ -39,6 +39,11 @@ enum ts_err lab_pods_begin(struct lab_pods *p, const struct lab_topology *t,
 bool lab_pods_reap(struct lab_pods *p);
 /* Ends all machines with whatever runs in them. */
 void lab_pods_end(struct lab_pods *p);
+/* Whether the frames of a machine leave it as they would leave a NIC: one packet each, with its
+ * checksum. Otherwise the kernel spares itself both between namespaces, and frames cannot be
+ * damaged so that it shows. TS_ERR_NOT_FOUND: the machine has ended. */
+enum ts_err lab_pods_whole_frames(const struct lab_pods *p, size_t machine, size_t network,
+                                  bool whole, struct ts_why *why) TS_MUST_USE;
 /* Replaces DIR/lab.json. */
 enum ts_err lab_pods_tell(const struct lab_pods *p, const char *dir,
                           struct ts_why *why) TS_MUST_USE;

@@ -2,10 +2,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -135,15 +137,22 @@ static bool enter(pid_t pid, bool root)
 
 /* In a child: namespaces of processes are for one's own children only, so it has another one, which
  * is the program. */
-static _Noreturn void become(pid_t pid, bool root, const struct lab_run *r, const char *cwd,
-                             char *const argv[])
+static _Noreturn void become(pid_t waits, pid_t pid, bool root, const struct lab_run *r,
+                             const char *cwd, char *const argv[])
 {
     if (!enter(pid, root)) {
         fprintf(stderr, "twinstep: cannot enter %s: %s\n", r->name, strerror(errno));
         _exit(126);
     }
+    /* Who waits for the program may be killed: then it hears what it would hear from a terminal
+     * that is gone. After the namespaces, which would undo it. */
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != waits) {
+        _exit(126);
+    }
     pid_t inner = fork();
     if (inner == 0) {
+        (void)prctl(PR_SET_PDEATHSIG, SIGHUP);
         if (chdir(cwd) != 0) {
             (void)!chdir("/");
         }
@@ -177,9 +186,10 @@ enum ts_err lab_pods_run(const struct lab_run *r, char *const argv[], int *statu
         (void)snprintf(cwd, sizeof(cwd), "/");
     }
     (void)fflush(NULL);
+    pid_t self = getpid();
     pid_t child = fork();
     if (child == 0) {
-        become(pid, root, r, cwd, argv);
+        become(self, pid, root, r, cwd, argv);
     }
     if (child < 0) {
         return ts_why_sys(why, errno, "cannot start %s in %s", argv[0], r->name);

@@ -226,7 +226,7 @@ enum ts_err lab_serve(struct lab_pods *p, const char *dir, enum ts_err (*ready)(
     s->why = why;
     enum ts_err err = listen_on(s, why);
     for (size_t i = 0; i < p->topology->network_count && err == TS_OK; i++) {
-        err = lab_wire_net_open(&s->nets[i], &s->loop, p->topology, i, why);
+        err = lab_wire_net_open(&s->nets[i], &s->loop, p, i, why);
     }
     err = err != TS_OK ? err : ready(why);
     if (err == TS_OK && catch_signals(s) != 0) {

@@ -27,10 +27,12 @@ struct port {
     size_t machine;
     int fd; /* 0: never opened */
     unsigned index;
+    bool heard; /* until it is taken out; the loop forgets one whose machine ends */
     uv_poll_t poll;
 };
 
 struct lab_wire_net {
+    const struct lab_pods *pods;
     const struct lab_topology *topology;
     size_t network;
     uv_loop_t *loop;
@@ -160,6 +162,7 @@ static enum ts_err open_port(struct lab_wire_net *n, struct port *p, struct ts_w
         p->fd = fd;
         p->poll.data = p;
     }
+    p->heard = true;
     if (!listen_to(p, true) || uv_poll_start(&p->poll, UV_READABLE, on_frames) != 0) {
         return ts_why_sys(why, errno, "cannot hear %s", name);
     }
@@ -173,6 +176,9 @@ static enum ts_err take_in(struct lab_wire_net *n, bool newly[LAB_MACHINES_MAX],
     enum ts_err err = TS_OK;
     for (size_t i = 0; i < n->topology->machine_count && err == TS_OK; i++) {
         err = newly[i] ? open_port(n, &n->ports[i], why) : TS_OK;
+        if (newly[i] && err == TS_OK) {
+            err = lab_pods_whole_frames(n->pods, i, n->network, true, why);
+        }
         newly[i] = newly[i] && err == TS_OK;
         err = err == TS_ERR_NOT_FOUND ? TS_OK : err; /* it sends nothing any more */
     }
@@ -196,8 +202,7 @@ static void take_out(struct lab_wire_net *n)
     bool leaves[LAB_MACHINES_MAX] = {false};
     for (size_t i = 0; i < n->topology->machine_count; i++) {
         struct port *p = &n->ports[i];
-        leaves[i] =
-            p->fd > 0 && !lab_wire_wants(n->wire, i) && uv_is_active((uv_handle_t *)&p->poll);
+        leaves[i] = p->heard && !lab_wire_wants(n->wire, i);
         if (leaves[i] && lab_bridge_isolate(p->index, false, &why) != TS_OK) {
             p->index = 0; /* its machine has ended, and the port with it */
         }
@@ -211,7 +216,11 @@ static void take_out(struct lab_wire_net *n)
     send_due(n, lab_now_ns());
     for (size_t i = 0; i < n->topology->machine_count; i++) {
         if (leaves[i]) {
+            if (lab_pods_whole_frames(n->pods, i, n->network, false, &why) != TS_OK) {
+                n->ports[i].index = 0; /* it has ended */
+            }
             lab_wire_attach(n->wire, i, false);
+            n->ports[i].heard = false;
             (void)uv_poll_stop(&n->ports[i].poll);
             (void)listen_to(&n->ports[i], false);
         }
@@ -261,13 +270,15 @@ enum ts_err lab_wire_net_change(struct lab_wire_net *n, const struct lab_request
 /* ---- life and queries ------------------------------------------------------------------------ */
 
 enum ts_err lab_wire_net_open(struct lab_wire_net **out, uv_loop_t *loop,
-                              const struct lab_topology *t, size_t network, struct ts_why *why)
+                              const struct lab_pods *pods, size_t network, struct ts_why *why)
 {
+    const struct lab_topology *t = pods->topology;
     uint8_t macs[LAB_MACHINES_MAX][LAB_WIRE_MAC];
     struct lab_wire_net *n = calloc(1, sizeof(*n));
     if (n == NULL) {
         return ts_why(why, TS_ERR_NOMEM, "no memory for a wire");
     }
+    n->pods = pods;
     n->topology = t;
     n->network = network;
     n->loop = loop;

@@ -15,15 +15,14 @@
 #include <uv.h>
 
 #include "lab/control.h"
-#include "lab/topology.h"
+#include "lab/pods.h"
 
 struct lab_wire_net;
 
-/* Of a network that lab_pods_begin has built, in its namespace. `loop` and `t` are borrowed. Gives.
+/* Of a network that lab_pods_begin has built, in its namespace. `loop` and `p` are borrowed. Gives.
  * TS_ERR_NOMEM, TS_ERR_SYSTEM. */
-enum ts_err lab_wire_net_open(struct lab_wire_net **out, uv_loop_t *loop,
-                              const struct lab_topology *t, size_t network,
-                              struct ts_why *why) TS_MUST_USE;
+enum ts_err lab_wire_net_open(struct lab_wire_net **out, uv_loop_t *loop, const struct lab_pods *p,
+                              size_t network, struct ts_why *why) TS_MUST_USE;
 /* Before the loop ends: closes its handles. And after that: takes all memory. NULL allowed. */
 void lab_wire_net_stop(struct lab_wire_net *n);
 void lab_wire_net_free(struct lab_wire_net *n);

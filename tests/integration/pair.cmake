@@ -165,7 +165,9 @@ foreach(version v4 v6)
                                                                         RUN_SERIAL TRUE SKIP_RETURN_CODE 77)
 endforeach()
 
-add_test(NAME integration/lab_netns
-         COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/lab_netns ${CMAKE_BINARY_DIR}/bin)
-set_tests_properties(integration/lab_netns PROPERTIES TIMEOUT 300 LABELS integration RUN_SERIAL TRUE
-                                                      SKIP_RETURN_CODE 77)
+foreach(name lab_netns lab_wire)
+    add_test(NAME integration/${name}
+             COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/${name} ${CMAKE_BINARY_DIR}/bin)
+    set_tests_properties(integration/${name} PROPERTIES TIMEOUT 300 LABELS integration RUN_SERIAL TRUE
+                                                        SKIP_RETURN_CODE 77)
+endforeach()
