@@ -11,13 +11,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/exit.h"
 #include "lab/pods.h"
 #include "lab/serve.h"
 
-static int fail(const struct ts_why *why)
+static int fail(enum ts_err err, const struct ts_why *why)
 {
+    bool for_a_person = err == TS_ERR_CONFIG || err == TS_ERR_REFUSED || err == TS_ERR_BUSY;
     fprintf(stderr, "labd: %s\n", why->text);
-    return 1;
+    return for_a_person ? TS_EXIT_CONFIG : TS_EXIT_FAILURE;
 }
 
 /* Whoever waits is told that the lab stands. */
@@ -69,12 +71,12 @@ static int run(const char *dir, const char *inherited, struct lab_topology *t, s
     err = err != TS_OK ? err : hold(dir, inherited, &why);
     err = err != TS_OK ? err : lab_keeper_lock(dir, &why);
     if (err != TS_OK) {
-        return fail(&why);
+        return fail(err, &why);
     }
     err = lab_pods_begin(p, t, &why);
     err = err != TS_OK ? err : lab_pods_tell(p, dir, &why);
     err = err != TS_OK ? err : lab_serve(p, dir, say_ready, &why);
-    int status = err == TS_OK ? 0 : fail(&why);
+    int status = err == TS_OK ? TS_EXIT_OK : fail(err, &why);
     lab_pods_end(p);
     return status;
 }
@@ -88,13 +90,13 @@ int main(int argc, char **argv)
               "Holds the namespaces of the lab that DIR/lab.yaml describes; \"twinstep lab up\"\n"
               "starts it, and gives it the number of a descriptor with the lock of DIR.\n",
               help ? stdout : stderr);
-        return help ? 0 : 2;
+        return help ? TS_EXIT_OK : TS_EXIT_CONFIG;
     }
     struct lab_topology *t = calloc(1, sizeof(*t));
     struct lab_pods *p = calloc(1, sizeof(*p));
     if (t == NULL || p == NULL) {
         fputs("labd: out of memory\n", stderr);
-        return 1;
+        return TS_EXIT_FAILURE;
     }
     block_signals();
     int status = run(argv[1], argc == 3 ? argv[2] : NULL, t, p);
