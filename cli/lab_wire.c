@@ -256,28 +256,42 @@ static json_t *request_of(const struct wire_args *a, const char *action)
     return o;
 }
 
-/* "loss_ppm 300000 delay_us 5000": what is not 0. */
+/* One number in the words of the options: "loss 30%", "delay 5ms", "lost 12". */
+static void number(const char *key, json_int_t n, char *out, size_t cap)
+{
+    size_t len = strlen(key);
+    if (len > 4 && strcmp(key + len - 4, "_ppm") == 0) {
+        (void)snprintf(out, cap, "%.*s %.6g%%", (int)len - 4, key, (double)n / 10000);
+    } else if (len > 3 && strcmp(key + len - 3, "_us") == 0) {
+        (void)snprintf(out, cap, "%.*s %.6gms", (int)len - 3, key, (double)n / 1000);
+    } else {
+        (void)snprintf(out, cap, "%s %lld", key, (long long)n);
+    }
+}
+
+/* Those that are not 0. */
 static void numbers(json_t *o, char *out, size_t cap)
 {
-    static const char *const DULL[] = {"bytes", "frames", "passed", "waited_us"};
-    const char *key;
-    json_t *value;
+    static const char *const DULL[] = {"bytes", "frames", "passed", "seed"};
     size_t len = 0;
     out[0] = '\0';
     for (void *at = json_object_iter(o); at != NULL; at = json_object_iter_next(o, at)) {
+        const char *key = json_object_iter_key(at);
+        const json_t *value = json_object_iter_value(at);
+        char text[64];
         bool dull = false;
-        key = json_object_iter_key(at);
-        value = json_object_iter_value(at);
         for (size_t i = 0; i < sizeof(DULL) / sizeof(DULL[0]); i++) {
             dull = dull || strcmp(DULL[i], key) == 0;
         }
-        int n = 0;
-        if (json_is_true(value)) {
-            n = snprintf(out + len, cap - len, "%s%s", len > 0 ? " " : "", key);
-        } else if (!dull && json_integer_value(value) != 0) {
-            n = snprintf(out + len, cap - len, "%s%s %lld", len > 0 ? " " : "", key,
-                         (long long)json_integer_value(value));
+        if (dull || (!json_is_true(value) && json_integer_value(value) == 0)) {
+            continue;
         }
+        if (json_is_true(value)) {
+            (void)snprintf(text, sizeof(text), "%s", key);
+        } else {
+            number(key, json_integer_value(value), text, sizeof(text));
+        }
+        int n = snprintf(out + len, cap - len, "%s%s", len > 0 ? ", " : "", text);
         len += n > 0 && (size_t)n < cap - len ? (size_t)n : 0;
     }
 }
