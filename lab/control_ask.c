@@ -3,10 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include "lab/control.h"
+
+#define ANSWER_S 10
 
 static enum ts_err connect_to(const char *dir, int *out, struct ts_why *why)
 {
@@ -20,10 +23,13 @@ static enum ts_err connect_to(const char *dir, int *out, struct ts_why *why)
         return ts_why(why, TS_ERR_LIMIT, "%s is too long for a socket's name", path);
     }
     memcpy(at.sun_path, path, strlen(path) + 1);
+    struct timeval patience = {.tv_sec = ANSWER_S};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         return ts_why_sys(why, errno, "no socket");
     }
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
     if (connect(fd, (const struct sockaddr *)&at, sizeof(at)) != 0) {
         int error = errno;
         (void)close(fd);
@@ -70,7 +76,7 @@ enum ts_err lab_ask_labd(const char *dir, json_t *request, json_t **answer, stru
     }
     const char *said = json_string_value(json_object_get(o, "error"));
     if (o == NULL || said != NULL) {
-        err = ts_why(why, TS_ERR_REFUSED, "%s", o == NULL ? "labd gives no answer" : said);
+        err = ts_why(why, TS_ERR_REFUSED, "%s", o == NULL ? "labd does not answer" : said);
         json_decref(o);
         return err;
     }

@@ -22,6 +22,7 @@ struct server {
     uv_signal_t signals[3];
     uv_pipe_t listener;
     size_t clients;
+    bool one_waits; /* more than CLIENTS_MAX came */
     struct lab_wire_net *nets[TS_PATHS_MAX];
     struct ts_why *why;
     enum ts_err err;
@@ -60,12 +61,19 @@ static json_t *answer_to(struct server *s, struct ts_bytes line)
 
 /* ---- clients --------------------------------------------------------------------------------- */
 
+static void on_client(uv_stream_t *listener, int status);
+
 static void on_closed(uv_handle_t *handle)
 {
     struct client *c = handle->data;
-    c->server->clients--;
+    struct server *s = c->server;
+    s->clients--;
     free(c->answer);
     free(c);
+    if (s->one_waits && !uv_is_closing((uv_handle_t *)&s->listener)) {
+        s->one_waits = false;
+        on_client((uv_stream_t *)&s->listener, 0);
+    }
 }
 
 static void close_client(struct client *c)
@@ -129,8 +137,9 @@ static void on_client(uv_stream_t *listener, int status)
 {
     struct server *s = listener->data;
     struct client *c = status == 0 && s->clients < CLIENTS_MAX ? calloc(1, sizeof(*c)) : NULL;
-    if (c == NULL) {
-        return; /* it waits until another one is done */
+    if (c == NULL) { /* the loop tells of no others until this one is taken */
+        s->one_waits = status == 0;
+        return;
     }
     c->server = s;
     c->pipe.data = c;
