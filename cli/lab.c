@@ -226,7 +226,7 @@ int cli_lab(const struct cli *cli, int argc, char **argv)
         return cli_lab_wire(cli, argc - 1, argv + 1);
     }
     int status = parse(&a, argc, argv);
-    if (status >= 0) {
+    if (status >= 0 || a.action == NULL) {
         return status;
     }
     for (size_t i = 0; i < sizeof(ACTIONS) / sizeof(ACTIONS[0]); i++) {

@@ -194,18 +194,18 @@ static void give_back(struct lab_wire *w)
     }
 }
 
-/* Has a copy of the frame wait. NULL: there is no room, which was counted. */
-static uint8_t *hold(struct lab_wire *w, struct waiting item, const uint8_t *frame)
+/* Has a copy of the frame wait, in item->slot. False: there is no room, which was counted. */
+static bool hold(struct lab_wire *w, struct waiting *item, const uint8_t *frame)
 {
     if (w->free_count == 0) {
-        w->pairs[item.pair].counters.no_room++;
-        return NULL;
+        w->pairs[item->pair].counters.no_room++;
+        return false;
     }
-    item.slot = w->free_slots[--w->free_count];
-    item.order = w->orders++;
-    memcpy(w->slots[item.slot], frame, item.len);
-    heap_push(w, item);
-    return w->slots[item.slot];
+    item->slot = w->free_slots[--w->free_count];
+    item->order = w->orders++;
+    memcpy(w->slots[item->slot], frame, item->len);
+    heap_push(w, *item);
+    return true;
 }
 
 bool lab_wire_take(struct lab_wire *w, uint64_t now_ns, struct lab_wire_out *out)
@@ -341,7 +341,7 @@ static void replay(struct lab_wire *w, size_t index, uint64_t now_ns)
                            .pair = index,
                            .len = p->kept->len[which]};
     item.came_ns = item.due_ns; /* its wait says nothing of the delay */
-    if (hold(w, item, p->kept->frame[which]) != NULL) {
+    if (hold(w, &item, p->kept->frame[which])) {
         p->counters.replayed++;
     }
 }
@@ -390,12 +390,14 @@ static void carry(struct lab_wire *w, size_t index, const uint8_t *frame, size_t
         return;
     }
     item.due_ns = due_of(p, left_ns);
-    uint8_t *held = hold(w, item, frame);
-    if (held != NULL && is_ip(frame, len) && chance(p, p->rule.corrupt_ppm)) {
-        flip_bits(p, held, len);
-    }
-    if (held != NULL && chance(p, p->rule.duplicate_ppm) && hold(w, item, held) != NULL) {
-        p->counters.duplicated++;
+    if (hold(w, &item, frame)) {
+        uint8_t *held = w->slots[item.slot];
+        if (is_ip(frame, len) && chance(p, p->rule.corrupt_ppm)) {
+            flip_bits(p, held, len);
+        }
+        if (chance(p, p->rule.duplicate_ppm) && hold(w, &item, held)) {
+            p->counters.duplicated++;
+        }
     }
     if (p->kept != NULL) {
         replay(w, index, now_ns);

@@ -96,6 +96,8 @@ int main(int argc, char **argv)
     struct lab_pods *p = calloc(1, sizeof(*p));
     if (t == NULL || p == NULL) {
         fputs("labd: out of memory\n", stderr);
+        free(p);
+        free(t);
         return TS_EXIT_FAILURE;
     }
     block_signals();
