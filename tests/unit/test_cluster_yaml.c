@@ -133,7 +133,7 @@ static const struct bad BAD[] = {
     {GOOD "nics: []\n", "c.yaml:9:1: key \"nics\" is in the cluster file twice; remove one"},
     {"cluster: demo\nnick: 1\n",
      "c.yaml:2:1: unknown key \"nick\" in the cluster file; known are: cluster, failure-timeout, "
-     "base-port, metrics, metrics-port, nics, arbiters, groups"},
+     "base-port, metrics, metrics-port, nics, arbiters, groups, lab"},
     {NICS GROUPS, "c.yaml:1:1: the cluster file has no \"cluster\"; add it"},
     {"cluster: demo\n" NICS ARBITER, "c.yaml:1:1: the cluster file has no \"groups\"; add it"},
     {"cluster: Demo\n" NICS GROUPS,
