@@ -14,12 +14,15 @@
 #include "lab/wire_net.h"
 
 #define CLIENTS_MAX 32
+#define LOOK_MS 1000
 
 struct server {
     struct lab_pods *pods;
     const char *dir;
     uv_loop_t loop;
     uv_signal_t signals[3];
+    uv_timer_t look;
+    struct stat lock; /* of the directory, as it was at first */
     uv_pipe_t listener;
     size_t clients;
     bool one_waits; /* more than CLIENTS_MAX came */
@@ -166,6 +169,30 @@ static void on_signal(uv_signal_t *handle, int number)
     }
 }
 
+static bool stat_lock(const struct server *s, struct stat *out)
+{
+    char path[TS_PATH_MAX];
+    return ts_path(path, NULL, s->dir, LAB_LOCK) == TS_OK && stat(path, out) == 0;
+}
+
+/* Without its directory nobody would find the lab any more to end it. */
+static void on_look(uv_timer_t *timer)
+{
+    struct server *s = timer->data;
+    struct stat now;
+    if (!stat_lock(s, &now) || now.st_ino != s->lock.st_ino || now.st_dev != s->lock.st_dev) {
+        s->err = ts_why(s->why, TS_ERR_NOT_FOUND, "%s was removed, so the lab ends", s->dir);
+        uv_stop(&s->loop);
+    }
+}
+
+static int begin_looking(struct server *s)
+{
+    s->look.data = s;
+    int rc = stat_lock(s, &s->lock) ? uv_timer_init(&s->loop, &s->look) : UV_ENOENT;
+    return rc != 0 ? rc : uv_timer_start(&s->look, on_look, LOOK_MS, LOOK_MS);
+}
+
 static int catch_signals(struct server *s)
 {
     static const int NUMBERS[] = {SIGTERM, SIGINT, SIGCHLD};
@@ -238,8 +265,8 @@ enum ts_err lab_serve(struct lab_pods *p, const char *dir, enum ts_err (*ready)(
         err = lab_wire_net_open(&s->nets[i], &s->loop, p, i, why);
     }
     err = err != TS_OK ? err : ready(why);
-    if (err == TS_OK && catch_signals(s) != 0) {
-        err = ts_why(why, TS_ERR_SYSTEM, "cannot catch signals");
+    if (err == TS_OK && (begin_looking(s) != 0 || catch_signals(s) != 0)) {
+        err = ts_why(why, TS_ERR_SYSTEM, "cannot look at %s, or catch signals", dir);
     }
     if (err == TS_OK) {
         (void)uv_run(&s->loop, UV_RUN_DEFAULT);
