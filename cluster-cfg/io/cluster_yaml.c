@@ -44,37 +44,6 @@ static void read_name(struct yaml_doc *y, const yaml_node_t *node, const char *w
     memcpy(out, text, strlen(text) + 1);
 }
 
-/* "100ms", "2s": digits and a unit without a space. */
-static uint64_t read_timeout(struct yaml_doc *y, const yaml_node_t *node)
-{
-    const char *text = yaml_doc_text(y, node, "failure-timeout");
-    if (y->failed) {
-        return 0;
-    }
-    uint64_t v = 0;
-    size_t i = 0;
-    while (text[i] >= '0' && text[i] <= '9' && i < 9) {
-        v = v * 10 + (uint64_t)(text[i] - '0');
-        i++;
-    }
-    uint64_t unit = 0;
-    if (strcmp(text + i, "ms") == 0) {
-        unit = TS_NS_PER_MS;
-    } else if (strcmp(text + i, "s") == 0) {
-        unit = TS_NS_PER_S;
-    }
-    if (i == 0 || unit == 0) {
-        yaml_doc_fail(
-            y, node, "failure-timeout is \"%.40s\"; write a number with ms or s, like 100ms", text);
-        return 0;
-    }
-    if (v * unit < CFG_FAILURE_TIMEOUT_MIN || v * unit > CFG_FAILURE_TIMEOUT_MAX) {
-        yaml_doc_fail(y, node, "failure-timeout is %.40s; choose from 20ms to 60s", text);
-        return 0;
-    }
-    return v * unit;
-}
-
 /* Gives `out` as inet_ntop writes it, so that equal addresses are equal texts; otherwise what is
  * wrong with it. */
 static const char *read_ip(const char *text, char out[CFG_ADDR_MAX])
@@ -623,7 +592,8 @@ static void read_cluster(struct yaml_doc *y, struct cfg_cluster *c, struct place
     uint64_t timeout = CFG_FAILURE_TIMEOUT_DEFAULT;
     const yaml_node_t *timeout_node = yaml_doc_get(y, root, "failure-timeout");
     if (timeout_node != NULL) {
-        timeout = read_timeout(y, timeout_node);
+        timeout = yaml_doc_duration(y, timeout_node, "failure-timeout", CFG_FAILURE_TIMEOUT_MIN,
+                                    CFG_FAILURE_TIMEOUT_MAX);
     }
     c->base_port = CFG_BASE_PORT_DEFAULT;
     const yaml_node_t *port = yaml_doc_get(y, root, "base-port");

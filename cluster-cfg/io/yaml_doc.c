@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/ids.h"
 
 static void __attribute__((format(printf, 3, 0)))
 fail_at(struct yaml_doc *y, yaml_mark_t mark, const char *format, va_list args)
@@ -327,4 +328,47 @@ uint64_t yaml_doc_number(struct yaml_doc *y, const yaml_node_t *node, const char
         return 0;
     }
     return v;
+}
+
+/* As a person writes it; whole seconds or milliseconds. */
+static void duration_text(uint64_t ns, char out[32])
+{
+    bool whole = ns % TS_NS_PER_S == 0;
+    uint64_t n = ns / (whole ? TS_NS_PER_S : TS_NS_PER_MS);
+    (void)snprintf(out, 32, "%" PRIu64 "%s", n, whole ? "s" : "ms");
+}
+
+uint64_t yaml_doc_duration(struct yaml_doc *y, const yaml_node_t *node, const char *what,
+                           uint64_t min_ns, uint64_t max_ns)
+{
+    const char *text = yaml_doc_text(y, node, what);
+    if (y->failed) {
+        return 0;
+    }
+    uint64_t v = 0;
+    size_t i = 0;
+    while (text[i] >= '0' && text[i] <= '9' && i < 9) {
+        v = v * 10 + (uint64_t)(text[i] - '0');
+        i++;
+    }
+    uint64_t unit = 0;
+    if (strcmp(text + i, "ms") == 0) {
+        unit = TS_NS_PER_MS;
+    } else if (strcmp(text + i, "s") == 0) {
+        unit = TS_NS_PER_S;
+    }
+    if (i == 0 || unit == 0) {
+        yaml_doc_fail(y, node, "%s is \"%.40s\"; write a number with ms or s, like 100ms", what,
+                      text);
+        return 0;
+    }
+    if (v * unit < min_ns || v * unit > max_ns) {
+        char min[32];
+        char max[32];
+        duration_text(min_ns, min);
+        duration_text(max_ns, max);
+        yaml_doc_fail(y, node, "%s is %.40s; choose from %s to %s", what, text, min, max);
+        return 0;
+    }
+    return v * unit;
 }

@@ -51,5 +51,8 @@ const char *yaml_doc_text(struct yaml_doc *y, const yaml_node_t *node, const cha
 bool yaml_doc_bool(struct yaml_doc *y, const yaml_node_t *node, const char *what);
 uint64_t yaml_doc_number(struct yaml_doc *y, const yaml_node_t *node, const char *what,
                          uint64_t min, uint64_t max);
+/* "100ms", "2s": digits and a unit without a space. In ns; both bounds are whole milliseconds. */
+uint64_t yaml_doc_duration(struct yaml_doc *y, const yaml_node_t *node, const char *what,
+                           uint64_t min_ns, uint64_t max_ns);
 
 #endif

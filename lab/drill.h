@@ -1,0 +1,115 @@
+/* A drill: a lab, a load, a row of faults, and what is expected of all that.
+ *
+ *   drill: kill-primary
+ *   about: SIGKILL of the primary's replica; the other NIC takes over.
+ *   topology: pair                    # that ships, or a file, from this one's folder
+ *   workload: {clients: 16, keys: 8, reads: 30}
+ *   timeline:
+ *     - wait: 2s
+ *     - {fault: kill, on: primary}    # whoever that is then
+ *     - {until: redundant, within: 30s}
+ *     - repeat: 3
+ *       timeline:
+ *         - {fault: freeze, on: nic1, whole: true, for: 2s}
+ *         - {until: redundant, within: 30s}
+ *     - random: 5                     # one of these each time, as the seed has it
+ *       of:
+ *         - {fault: kill, on: secondary}
+ *         - {fault: kill, on: nic2, whole: true, for: 1s}
+ *       until: redundant
+ *       within: 30s
+ *   expect: {outage: 500ms, takeovers: 4, alarms: [node-silent]}
+ *
+ * Nothing acknowledged lost, nothing executed twice, every answer explained by one order, and
+ * one primary an epoch are expected of each drill. Pure but for reading the file. */
+#ifndef LAB_DRILL_H
+#define LAB_DRILL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/io/files.h"
+#include "cluster-cfg/cluster.h"
+
+#define LAB_STEPS_MAX 512 /* repeats and random ones written out */
+#define LAB_DRILL_ABOUT_MAX 200
+#define LAB_DRILL_ALARMS_MAX 16
+#define LAB_DRILL_ALARM_MAX 40
+#define LAB_DRILL_TIMES_MAX_MS (24U * 3600U * 1000U)
+
+/* X(symbol, name, what it does) */
+#define LAB_DRILL_FAULT_LIST(X) \
+    X(LAB_DRILL_KILL, "kill", "SIGKILL of a program, or with `whole` of a node") \
+    X(LAB_DRILL_FREEZE, "freeze", "SIGSTOP of a program, or with `whole` of a node, until healed")
+
+enum lab_drill_fault {
+#define LAB_DRILL_FAULT_ENUM(sym, name, about) sym,
+    LAB_DRILL_FAULT_LIST(LAB_DRILL_FAULT_ENUM)
+#undef LAB_DRILL_FAULT_ENUM
+        LAB_DRILL_FAULTS
+};
+
+/* X(symbol, name, when it is reached) */
+#define LAB_GOAL_LIST(X) \
+    X(LAB_GOAL_REDUNDANT, "redundant", "all groups serve with all replicas in sync, no alarm") \
+    X(LAB_GOAL_MOVED, "moved", "the group has another primary than before the last fault") \
+    X(LAB_GOAL_SERVED, "served", "clients were answered since the step began")
+
+enum lab_goal {
+#define LAB_GOAL_ENUM(sym, name, about) sym,
+    LAB_GOAL_LIST(LAB_GOAL_ENUM)
+#undef LAB_GOAL_ENUM
+        LAB_GOALS
+};
+
+enum lab_step_kind {
+    LAB_STEP_WAIT,  /* `ms` */
+    LAB_STEP_FAULT, /* healed after `ms`, 0: when a step or the end says so */
+    LAB_STEP_HEAL,  /* all faults that last */
+    LAB_STEP_UNTIL, /* `goal`, within `ms` */
+};
+
+struct lab_step {
+    enum lab_step_kind kind;
+    unsigned line; /* of the file */
+    uint32_t ms;
+    enum lab_goal goal;
+    /* of a fault */
+    enum lab_drill_fault fault;
+    char on[CFG_NAME_MAX];      /* a node, or "primary", "secondary", "arbiter" */
+    char program[CFG_NAME_MAX]; /* "" = the whole node */
+};
+
+struct lab_drill {
+    char name[CFG_NAME_MAX];
+    char about[LAB_DRILL_ABOUT_MAX];
+    char topology[TS_PATH_MAX]; /* a shipped one's name, or a path */
+    char group[CFG_NAME_MAX];   /* whose primary is meant and whom the load asks; "" = the first */
+    unsigned clients;
+    unsigned keys;
+    unsigned reads_percent;
+    unsigned value_bytes;
+    uint64_t seed; /* that the random steps were drawn with */
+    size_t step_count;
+    struct lab_step steps[LAB_STEPS_MAX];
+    /* what is expected */
+    uint32_t outage_ms;    /* the longest time without an answer; 0 = any */
+    bool counts_takeovers; /* exactly `takeovers` */
+    uint32_t takeovers;
+    size_t alarm_count; /* alarms that have to be raised */
+    char alarms[LAB_DRILL_ALARMS_MAX][LAB_DRILL_ALARM_MAX];
+    size_t allowed_count; /* … and that may be, besides */
+    char allowed[LAB_DRILL_ALARMS_MAX][LAB_DRILL_ALARM_MAX];
+};
+
+const char *lab_drill_fault_name(enum lab_drill_fault fault);
+const char *lab_goal_name(enum lab_goal goal);
+
+/* Reads and checks `text`, `file` its name in errors; a topology that is a path is taken from the
+ * file's folder. `seed` draws the random steps, 0: the file's, or 1. TS_ERR_CONFIG: `why` has
+ * "FILE:LINE:COLUMN: what is wrong; what to do". */
+enum ts_err lab_drill_parse(const char *file, struct ts_bytes text, uint64_t seed,
+                            struct lab_drill *out, struct ts_why *why) TS_MUST_USE;
+
+#endif

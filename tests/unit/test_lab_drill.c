@@ -1,0 +1,162 @@
+/* Drill files: what they say is what is done, and what is wrong with one is told by its place. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "lab/drill.h"
+
+static struct lab_drill d;
+static struct ts_why why;
+
+static enum ts_err parse(const char *text, uint64_t seed)
+{
+    why.text[0] = '\0';
+    return lab_drill_parse("folder/d.yaml", (struct ts_bytes){(const uint8_t *)text, strlen(text)},
+                           seed, &d, &why);
+}
+
+#define HEAD "drill: one\nabout: It is one.\n"
+
+static void refused(const char *rest, const char *expected)
+{
+    char text[1024];
+    snprintf(text, sizeof(text), HEAD "%s", rest);
+    assert_int_equal(parse(text, 0), TS_ERR_CONFIG);
+    if (strstr(why.text, expected) == NULL) {
+        fail_msg("%s: \"%s\" is not in \"%s\"", rest, expected, why.text);
+    }
+}
+
+/* Goal: steps stand in their order, repeats are written out, what is not said has its usual value.
+ */
+static void test_steps_stand_in_their_order(void **state)
+{
+    (void)state;
+    assert_int_equal(parse(HEAD "timeline:\n"
+                                "  - wait: 1500ms\n"
+                                "  - {fault: kill, on: primary}\n"
+                                "  - {until: redundant, within: 30s}\n"
+                                "  - repeat: 2\n"
+                                "    timeline:\n"
+                                "      - {fault: freeze, on: nic1, whole: true, for: 2s}\n"
+                                "      - heal: all\n"
+                                "expect: {outage: 500ms, takeovers: 1, alarms: [node-silent]}\n",
+                           0),
+                     TS_OK);
+    assert_string_equal(d.name, "one");
+    assert_string_equal(d.topology, "pair");
+    assert_int_equal(d.clients, 16);
+    assert_int_equal(d.step_count, 7);
+    assert_int_equal(d.steps[0].kind, LAB_STEP_WAIT);
+    assert_int_equal(d.steps[0].ms, 1500);
+    assert_int_equal(d.steps[1].kind, LAB_STEP_FAULT);
+    assert_int_equal(d.steps[1].fault, LAB_DRILL_KILL);
+    assert_string_equal(d.steps[1].on, "primary");
+    assert_string_equal(d.steps[1].program, "replica");
+    assert_int_equal(d.steps[1].ms, 0);
+    assert_int_equal(d.steps[1].line, 5);
+    assert_int_equal(d.steps[2].kind, LAB_STEP_UNTIL);
+    assert_int_equal(d.steps[2].goal, LAB_GOAL_REDUNDANT);
+    assert_int_equal(d.steps[2].ms, 30000);
+    for (size_t i = 3; i < 7; i += 2) {
+        assert_int_equal(d.steps[i].fault, LAB_DRILL_FREEZE);
+        assert_string_equal(d.steps[i].program, "");
+        assert_int_equal(d.steps[i].ms, 2000);
+        assert_int_equal(d.steps[i + 1].kind, LAB_STEP_HEAL);
+    }
+    assert_int_equal(d.outage_ms, 500);
+    assert_true(d.counts_takeovers && d.takeovers == 1);
+    assert_int_equal(d.alarm_count, 1);
+    assert_string_equal(d.alarms[0], "node-silent");
+}
+
+#define RANDOM \
+    HEAD "timeline:\n" \
+         "  - random: 40\n" \
+         "    of:\n" \
+         "      - {fault: kill, on: primary}\n" \
+         "      - {fault: kill, on: secondary, whole: true, for: 1s}\n" \
+         "      - {fault: freeze, on: arbiter, whole: true, for: 1s}\n" \
+         "    until: redundant\n" \
+         "    within: 30s\n"
+
+/* Goal: the same seed draws the same faults, another one others, and all kinds are met. */
+static void test_random_steps_are_the_seeds(void **state)
+{
+    (void)state;
+    static struct lab_drill first;
+    unsigned met = 0;
+    assert_int_equal(parse(RANDOM, 0), TS_OK);
+    assert_int_equal(d.seed, 1);
+    assert_int_equal(d.step_count, 80);
+    first = d;
+    assert_int_equal(parse(RANDOM, 1), TS_OK);
+    assert_memory_equal(&first, &d, sizeof(d));
+    assert_int_equal(parse(RANDOM, 2), TS_OK);
+    assert_memory_not_equal(first.steps, d.steps, sizeof(d.steps));
+    for (size_t i = 0; i < d.step_count; i += 2) {
+        assert_int_equal(d.steps[i].kind, LAB_STEP_FAULT);
+        assert_int_equal(d.steps[i + 1].kind, LAB_STEP_UNTIL);
+        met |= strcmp(d.steps[i].on, "primary") == 0     ? 1U
+               : strcmp(d.steps[i].on, "secondary") == 0 ? 2U
+                                                         : 4U;
+    }
+    assert_int_equal(met, 7);
+}
+
+/* Goal: a topology by name ships; by path it is looked for beside the drill. */
+static void test_topology_is_a_name_or_a_path(void **state)
+{
+    (void)state;
+    assert_int_equal(parse(HEAD "topology: two-hosts\ntimeline: []\n", 0), TS_OK);
+    assert_string_equal(d.topology, "two-hosts");
+    assert_int_equal(parse(HEAD "topology: mine.yaml\ntimeline: []\n", 0), TS_OK);
+    assert_string_equal(d.topology, "folder/mine.yaml");
+    assert_int_equal(parse(HEAD "topology: /etc/mine.yaml\ntimeline: []\n", 0), TS_OK);
+    assert_string_equal(d.topology, "/etc/mine.yaml");
+}
+
+/* Goal: a mistake is told with its place and what would be right. */
+static void test_errors_say_where_and_what(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("about: x\ntimeline: []\n", 0), TS_ERR_CONFIG);
+    assert_int_equal(parse("", 0), TS_ERR_CONFIG);
+    assert_int_equal(parse("[", 0), TS_ERR_CONFIG);
+    refused("", "timeline");
+    refused("timeline: 3\n", "timeline");
+    refused("timeline: [{wait: 2}]\n", "3:19: wait is \"2\"; write a number with ms or s");
+    refused("timeline: [{wait: 0ms}]\n", "choose from 1ms to");
+    refused("timeline: [{sleep: 2s}]\n", "sleep");
+    refused("timeline: [{on: nic1}]\n", "a step is one of wait, fault, heal, until");
+    refused("timeline: [{wait: 2s, on: nic1}]\n", "on");
+    refused("timeline: [{fault: kil, on: nic1}]\n", "there are: kill, freeze");
+    refused("timeline: [{fault: kill}]\n", "on");
+    refused("timeline: [{fault: kill, on: nic1, whole: true, program: nicd}]\n", "leave one out");
+    refused("timeline: [{until: well, within: 3s}]\n", "there are: redundant");
+    refused("timeline: [{until: redundant}]\n", "within");
+    refused("timeline: [{heal: nic1}]\n", "heal: all");
+    refused("timeline: [{repeat: 0, timeline: []}]\n", "from 1 to");
+    refused("timeline: [{repeat: 1000, timeline: [{wait: 1s}]}]\n", "more than 512 steps");
+    refused("timeline: [{random: 2, of: [], until: redundant, within: 1s}]\n", "1 to 64 faults");
+    refused("timeline: [{random: 2, of: [{wait: 1s}], until: redundant, within: 1s}]\n", "wait");
+    refused("timeline: []\nexpect: {outage: x}\n", "outage");
+    refused("timeline: []\nworkload: {clients: 0}\n", "clients");
+    refused("timeline: []\nworkload: {reads: 91}\n", "reads");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_steps_stand_in_their_order),
+        cmocka_unit_test(test_random_steps_are_the_seeds),
+        cmocka_unit_test(test_topology_is_a_name_or_a_path),
+        cmocka_unit_test(test_errors_say_where_and_what),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
