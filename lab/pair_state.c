@@ -1,163 +1,46 @@
 /* The state of a pair, put together from what each node's cluster-cfgd says. */
 #include <inttypes.h>
-#include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include <jansson.h>
-
-#include "base/assert.h"
-#include "base/exit.h"
-#include "cluster-cfg/io/admin_client.h"
 #include "lab/clock.h"
 #include "lab/pair.h"
+#include "lab/view.h"
 
-#define ASK_MS 500
 #define POLL_MS 10
 
-static const char *text_of(const json_t *object, const char *key)
+/* The group is the pair's only one. */
+static void take_replica(const struct lab_view_replica *r, struct lab_replica *out)
 {
-    const char *text = json_string_value(json_object_get(object, key));
-    return text == NULL ? "" : text;
-}
-
-static uint64_t number_of(const json_t *object, const char *key)
-{
-    return (uint64_t)json_integer_value(json_object_get(object, key));
-}
-
-static uint64_t mask_of(const struct lab_pair *p, const json_t *names)
-{
-    uint64_t mask = 0;
-    size_t i;
-    json_t *name;
-    json_array_foreach(names, i, name)
-    {
-        const char *text = json_string_value(name);
-        const struct cfg_node *node =
-            text == NULL ? NULL : cfg_cluster_node_by_name(&p->cluster, text);
-        mask |= node == NULL ? 0 : 1ULL << node->id.v;
-    }
-    return mask;
-}
-
-/* False for "down" and roles of later versions. */
-static bool role_of(const char *text, enum report_role *out)
-{
-    static const char *const names[] = {
-        [REPORT_ROLE_STARTING] = "starting",       [REPORT_ROLE_PRIMARY] = "primary",
-        [REPORT_ROLE_TAKING_OVER] = "taking over", [REPORT_ROLE_SECONDARY] = "secondary",
-        [REPORT_ROLE_LEARNER] = "learner",         [REPORT_ROLE_HALTED] = "halted",
-    };
-    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-        if (strcmp(names[i], text) == 0) {
-            *out = (enum report_role)i;
-            return true;
-        }
-    }
-    return false;
-}
-
-static void read_group(const struct lab_pair *p, const json_t *group, struct lab_replica *r)
-{
-    const struct cfg_node *primary =
-        cfg_cluster_node_by_name(&p->cluster, text_of(group, "primary"));
-    r->known = role_of(text_of(group, "role"), &r->role);
-    r->instance = strtoull(text_of(group, "instance"), NULL, 16);
-    r->epoch = number_of(group, "epoch");
-    r->in_sync_mask = mask_of(p, json_object_get(group, "in_sync"));
-    r->members_mask = mask_of(p, json_object_get(group, "members"));
-    r->required_mask = mask_of(p, json_object_get(group, "required"));
-    r->primary = primary == NULL ? 0 : primary->id.v;
-    r->applied = number_of(group, "applied");
-    r->rejected = number_of(group, "rejected");
-    snprintf(r->why, sizeof r->why, "%s", text_of(group, "why"));
-}
-
-static void read_alarms(const json_t *reply, struct lab_state *s)
-{
-    size_t i;
-    json_t *alarm;
-    json_array_foreach(json_object_get(reply, "alarms"), i, alarm)
-    {
-        if (s->alarm_count < LAB_STATE_ALARMS_MAX) {
-            snprintf(s->alarms[s->alarm_count], sizeof s->alarms[0], "%s: %s: %s",
-                     text_of(reply, "node"), text_of(alarm, "code"), text_of(alarm, "text"));
-        }
-        s->alarm_count++;
-    }
-}
-
-/* Signals that a program raises against itself; the lab sends others. */
-static bool is_crash(int64_t status)
-{
-    return status == -SIGABRT || status == -SIGSEGV || status == -SIGBUS || status == -SIGILL ||
-           status == -SIGFPE;
-}
-
-static void read_refusal(const json_t *process, struct lab_replica *r)
-{
-    if (strcmp(text_of(process, "group"), LAB_PAIR_GROUP) == 0) {
-        r->refused = !json_is_true(json_object_get(process, "running")) &&
-                     number_of(process, "last_status") == TS_EXIT_CONFIG;
-    }
-}
-
-static void read_crashes(const json_t *reply, struct lab_state *s)
-{
-    size_t i;
-    json_t *process;
-    json_array_foreach(json_object_get(reply, "processes"), i, process)
-    {
-        int64_t status = json_integer_value(json_object_get(process, "last_status"));
-        if (is_crash(status)) {
-            snprintf(s->crash, sizeof s->crash, "%s of %s ended by signal %d: see its log",
-                     text_of(process, "program"), text_of(reply, "node"), (int)-status);
-        }
-    }
-}
-
-static void read_node(const struct lab_pair *p, unsigned index, const json_t *reply,
-                      struct lab_state *s)
-{
-    size_t i;
-    json_t *each;
-    s->nodes_answering++;
-    read_alarms(reply, s);
-    read_crashes(reply, s);
-    if (index >= LAB_NICS) {
-        return;
-    }
-    json_array_foreach(json_object_get(reply, "processes"), i, each)
-    {
-        read_refusal(each, &s->replica[index]);
-    }
-    json_array_foreach(json_object_get(reply, "groups"), i, each)
-    {
-        if (strcmp(text_of(each, "group"), LAB_PAIR_GROUP) == 0) {
-            read_group(p, each, &s->replica[index]);
-        }
-    }
+    *out = (struct lab_replica){.known = r->known,
+                                .role = r->role,
+                                .instance = r->instance,
+                                .epoch = r->epoch,
+                                .in_sync_mask = r->in_sync,
+                                .members_mask = r->members,
+                                .required_mask = r->required,
+                                .primary = r->primary,
+                                .applied = r->applied,
+                                .rejected = r->rejected,
+                                .refused = r->refused};
+    (void)snprintf(out->why, sizeof(out->why), "%s", r->why);
 }
 
 void lab_pair_state(const struct lab_pair *p, struct lab_state *s)
 {
-    *s = (struct lab_state){0};
-    for (unsigned i = 0; i < LAB_NODES; i++) {
-        char dir[TS_PATH_MAX];
-        json_t *reply = NULL;
-        const char *name = lab_pair_node(p, i);
-        /* A frozen or dead node would cost the whole wait for its answer. */
-        struct nodes_proc cfgd;
-        if (!nodes_find(&p->run, name, "cluster-cfgd", NULL, &cfgd) || cfgd.stopped ||
-            ts_path(dir, NULL, p->run.run, "%s", name) != TS_OK ||
-            admin_client_get(dir, "status", ASK_MS, &reply, NULL) != TS_OK) {
-            continue;
-        }
-        read_node(p, i, reply, s);
-        json_decref(reply);
+    struct lab_view *v = lab_view_make(&p->cluster);
+    lab_view_read(v, &p->cluster, &p->run);
+    *s = (struct lab_state){.nodes_answering = (unsigned)v->answering,
+                            .alarm_count = v->alarm_count};
+    for (size_t i = 0; i < LAB_NICS; i++) {
+        take_replica(lab_view_of(v, 0, i), &s->replica[i]);
     }
+    for (size_t i = 0; i < v->alarm_count && i < LAB_STATE_ALARMS_MAX; i++) {
+        const struct lab_view_alarm *a = &v->alarms[i];
+        (void)snprintf(s->alarms[i], sizeof s->alarms[0], "%s: %s: %s", a->node, a->code, a->text);
+    }
+    memcpy(s->crash, v->crash, sizeof(s->crash));
+    lab_view_free(v);
 }
 
 int lab_state_primary(const struct lab_state *s)
