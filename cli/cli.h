@@ -98,6 +98,7 @@ int cli_handoff(const struct cli *cli, int argc, char **argv);
 int cli_nic(const struct cli *cli, int argc, char **argv);
 int cli_demo(const struct cli *cli, int argc, char **argv);
 int cli_lab(const struct cli *cli, int argc, char **argv);
+int cli_drill(const struct cli *cli, int argc, char **argv);
 int cli_ca(const struct cli *cli, int argc, char **argv);
 int cli_user(const struct cli *cli, int argc, char **argv);
 int cli_backup(const struct cli *cli, int argc, char **argv);

@@ -193,7 +193,7 @@ static int shell(const struct cli_lab *a)
 static int list(const struct cli_lab *a)
 {
     json_t *all = json_array();
-    for (const struct lab_shipped *s = lab_shipped; s->name != NULL; s++) {
+    for (const struct lab_shipped *s = lab_shipped_topologies; s->name != NULL; s++) {
         const char *about = s->text + 2; /* its first line is a comment */
         int len = (int)strcspn(about, "\n");
         if (!a->as_json) {

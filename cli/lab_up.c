@@ -126,16 +126,6 @@ struct up {
     struct lab_topology topology;
 };
 
-static const char *shipped(const char *name)
-{
-    for (const struct lab_shipped *s = lab_shipped; s->name != NULL; s++) {
-        if (strcmp(s->name, name) == 0) {
-            return s->text;
-        }
-    }
-    return NULL;
-}
-
 static bool is_empty(const char *dir)
 {
     DIR *d = opendir(dir);
@@ -178,7 +168,7 @@ static int make_dir(struct up *u)
     struct ts_why why = {{0}};
     char file[TS_PATH_MAX];
     const char *name = a->name == NULL ? "pair" : a->name;
-    const char *text = shipped(name);
+    const char *text = lab_shipped_text(lab_shipped_topologies, name);
     uint8_t *read = NULL;
     size_t len = text == NULL ? 0 : strlen(text);
     if (text == NULL && access(name, F_OK) != 0) {
@@ -272,28 +262,14 @@ static int start_labd(struct up *u)
     return n > 0 ? CLI_OK : tell_log(u);
 }
 
-/* `twinstep up` within the machine of one node. */
 static int start_node(const struct up *u, const char *name)
 {
-    char words[][TS_PATH_MAX] = {"", "up", "--dir", "", "--nic", "", "--timeout", "0"};
-    char *argv[] = {words[0], words[1], words[2], words[3], words[4],
-                    words[5], words[6], words[7], NULL};
-    struct lab_run run = {.dir = u->run.run, .name = name, .cwd = u->run.run, .quiet = true};
     struct ts_why why = {{0}};
-    int status = 1;
-    memcpy(words[3], u->run.run, sizeof(u->run.run));
-    (void)snprintf(words[5], sizeof(words[5]), "%s", name);
-    enum ts_err err = ts_path(words[0], &why, u->run.bin, "twinstep");
-    err = err != TS_OK ? err : lab_pods_run(&run, argv, &status, &why);
+    enum ts_err err = lab_pods_start_node(&u->run, name, &why);
     if (interrupted) {
         return CLI_INTERRUPTED;
     }
-    if (err != TS_OK) {
-        return cli_fail(u->a->cli, CLI_FAILED, "%s", why.text);
-    }
-    return status == 0
-               ? CLI_OK
-               : cli_fail(u->a->cli, CLI_FAILED, "%s does not start; its message is above", name);
+    return err == TS_OK ? CLI_OK : cli_fail(u->a->cli, CLI_FAILED, "%s", why.text);
 }
 
 /* Authority, certificates and disks of the cluster: before labd, whose user may be another one. */

@@ -15,6 +15,7 @@ static const struct cli_command COMMANDS[] = {
     {"nic", "replace the lost disk of a NIC by a blank one", cli_nic},
     {"demo", "run a pair on this machine under load, kill it twice, report", cli_demo},
     {"lab", "a cluster in namespaces of this machine, to break on purpose", cli_lab},
+    {"drill", "break a lab on purpose, and read the verdict", cli_drill},
     {"ca", "make the cluster's certificate authority, issue certificates", cli_ca},
     {"user", "who may use the services: add, remove, list", cli_user},
     {"backup", "write the state of a running group to a file", cli_backup},

@@ -1,5 +1,6 @@
-# Writes OUT: a C file with the text of FILES (paths, separated by "|") as lab_shipped (lab/shipped.h).
-set(c "#include \"lab/shipped.h\"\n\nconst struct lab_shipped lab_shipped[] = {\n")
+# Writes OUT: a C file with the text of FILES (paths, separated by "|") as the array ARRAY of
+# lab/shipped.h.
+set(c "#include \"lab/shipped.h\"\n\nconst struct lab_shipped ${ARRAY}[] = {\n")
 string(REPLACE "|" ";" files "${FILES}")
 foreach(file IN LISTS files)
     get_filename_component(name ${file} NAME_WE)

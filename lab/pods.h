@@ -15,6 +15,7 @@
 #include <sys/types.h>
 
 #include "base/io/files.h"
+#include "lab/nodes.h"
 #include "lab/topology.h"
 
 #define LAB_FILE "lab.yaml" /* in the lab's directory: what it was built from */
@@ -78,5 +79,12 @@ struct lab_run {
  * lab or machine runs. TS_ERR_SYSTEM. */
 enum ts_err lab_pods_run(const struct lab_run *r, char *const argv[], int *status,
                          struct ts_why *why) TS_MUST_USE;
+/* `twinstep up` within the machine of one node, without waiting until it is in sync. */
+enum ts_err lab_pods_start_node(const struct nodes_run *run, const char *name,
+                                struct ts_why *why) TS_MUST_USE;
+/* This process has the network of the machine from now on, and all else as before. It must have one
+ * thread. TS_ERR_NOT_FOUND, TS_ERR_SYSTEM. */
+enum ts_err lab_pods_enter_network(const char *dir, const char *name,
+                                   struct ts_why *why) TS_MUST_USE;
 
 #endif

@@ -113,26 +113,59 @@ bool lab_pods_has(const char *dir, const char *name, bool *root)
     return find(dir, name, root) > 0;
 }
 
-/* The user namespace first: it brings the rights for the others. Root has them already. */
-static bool enter(pid_t pid, bool root)
+static const struct {
+    const char *name;
+    int type;
+} KINDS[] = {{"user", CLONE_NEWUSER}, {"net", CLONE_NEWNET}, {"uts", CLONE_NEWUTS},
+             {"ipc", CLONE_NEWIPC},   {"pid", CLONE_NEWPID}, {"mnt", CLONE_NEWNS}};
+#define KIND_COUNT (sizeof(KINDS) / sizeof(KINDS[0]))
+#define KINDS_OF_NETWORK 2
+
+/* Whether this process has it already: it cannot be entered again then. */
+static bool is_own_user(int fd)
 {
-    static const struct {
-        const char *name;
-        int type;
-    } KINDS[] = {{"user", CLONE_NEWUSER}, {"net", CLONE_NEWNET}, {"uts", CLONE_NEWUTS},
-                 {"ipc", CLONE_NEWIPC},   {"pid", CLONE_NEWPID}, {"mnt", CLONE_NEWNS}};
-    int fds[sizeof(KINDS) / sizeof(KINDS[0])];
+    struct stat own;
+    struct stat other;
+    return stat("/proc/self/ns/user", &own) == 0 && fstat(fd, &other) == 0 &&
+           own.st_ino == other.st_ino && own.st_dev == other.st_dev;
+}
+
+/* The first `count` kinds. The user namespace first: it brings the rights for the others. Root has
+ * them already. */
+static bool enter(pid_t pid, bool root, size_t count)
+{
+    int fds[KIND_COUNT];
     bool good = true;
-    for (size_t i = root ? 1 : 0; i < sizeof(KINDS) / sizeof(KINDS[0]); i++) {
+    for (size_t i = 0; i < count; i++) {
         char path[64];
         (void)snprintf(path, sizeof(path), "/proc/%d/ns/%s", (int)pid, KINDS[i].name);
         fds[i] = open(path, O_RDONLY | O_CLOEXEC);
         good = good && fds[i] >= 0;
     }
-    for (size_t i = root ? 1 : 0; good && i < sizeof(KINDS) / sizeof(KINDS[0]); i++) {
+    bool has_user = root || !good || is_own_user(fds[0]);
+    for (size_t i = has_user ? 1 : 0; good && i < count; i++) {
         good = setns(fds[i], KINDS[i].type) == 0;
     }
+    int error = errno;
+    for (size_t i = 0; i < count; i++) {
+        if (fds[i] >= 0) {
+            (void)close(fds[i]);
+        }
+    }
+    errno = error;
     return good;
+}
+
+enum ts_err lab_pods_enter_network(const char *dir, const char *name, struct ts_why *why)
+{
+    bool root = false;
+    pid_t pid = find(dir, name, &root);
+    if (pid <= 0) {
+        return ts_why(why, TS_ERR_NOT_FOUND, "no machine %s runs in the lab of %s", name, dir);
+    }
+    return enter(pid, root, KINDS_OF_NETWORK)
+               ? TS_OK
+               : ts_why_sys(why, errno, "cannot enter the network of %s", name);
 }
 
 /* In a child: namespaces of processes are for one's own children only, so it has another one, which
@@ -140,7 +173,7 @@ static bool enter(pid_t pid, bool root)
 static _Noreturn void become(pid_t waits, pid_t pid, bool root, const struct lab_run *r,
                              const char *cwd, char *const argv[])
 {
-    if (!enter(pid, root)) {
+    if (!enter(pid, root, KIND_COUNT)) {
         fprintf(stderr, "twinstep: cannot enter %s: %s\n", r->name, strerror(errno));
         _exit(126);
     }
@@ -201,4 +234,20 @@ enum ts_err lab_pods_run(const struct lab_run *r, char *const argv[], int *statu
     }
     *status = WIFEXITED(*status) ? WEXITSTATUS(*status) : 128 + WTERMSIG(*status);
     return TS_OK;
+}
+
+enum ts_err lab_pods_start_node(const struct nodes_run *run, const char *name, struct ts_why *why)
+{
+    char words[][TS_PATH_MAX] = {"", "up", "--dir", "", "--nic", "", "--timeout", "0"};
+    char *argv[] = {words[0], words[1], words[2], words[3], words[4],
+                    words[5], words[6], words[7], NULL};
+    struct lab_run in = {.dir = run->run, .name = name, .cwd = run->run, .quiet = true};
+    int status = 1;
+    memcpy(words[3], run->run, sizeof(run->run));
+    (void)snprintf(words[5], sizeof(words[5]), "%s", name);
+    enum ts_err err = ts_path(words[0], why, run->bin, "twinstep");
+    err = err != TS_OK ? err : lab_pods_run(&in, argv, &status, why);
+    return err != TS_OK || status == 0
+               ? err
+               : ts_why(why, TS_ERR_REFUSED, "%s does not start; its message is above", name);
 }

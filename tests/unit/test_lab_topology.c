@@ -140,7 +140,7 @@ static void test_shipped_topologies_are_good(void **state)
 {
     (void)state;
     size_t count = 0;
-    for (const struct lab_shipped *s = lab_shipped; s->name != NULL; s++, count++) {
+    for (const struct lab_shipped *s = lab_shipped_topologies; s->name != NULL; s++, count++) {
         if (load(s->text) != TS_OK) {
             fail_msg("%s: %s", s->name, why.text);
         }

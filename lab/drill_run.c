@@ -1,0 +1,338 @@
+#include "lab/drill_run.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "lab/clock.h"
+
+#define LOOK_MS 10
+#define FIRST_ANSWERS 50
+#define FIRST_ANSWERS_MS 30000
+#define READ_BACK_MS 30000
+#define SERVED_ANSWERS 100
+
+/* ---- what is told ---- */
+
+void lab_drill_find(struct lab_drill_result *r, enum lab_drill_verdict verdict, const char *format,
+                    ...)
+{
+    va_list args;
+    r->verdict = r->verdict > verdict ? r->verdict : verdict;
+    if (r->finding_count < LAB_DRILL_FINDINGS_MAX) {
+        va_start(args, format);
+        (void)vsnprintf(r->findings[r->finding_count++], LAB_DRILL_FINDING_TEXT, format, args);
+        va_end(args);
+    }
+}
+
+void lab_drill_say(struct lab_drilling *d, enum lab_drill_event_kind kind, const char *format, ...)
+{
+    struct lab_drill_result *r = d->out;
+    struct lab_screen *screen = d->config->screen;
+    char text[LAB_DRILL_EVENT_TEXT];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    bool harm = kind == LAB_DRILL_EVENT_FAULT;
+    lab_screen_say(screen, "%s%s%s", harm ? lab_screen_red(screen) : "", text,
+                   harm ? lab_screen_plain(screen) : "");
+    if (r->event_count < LAB_DRILL_EVENTS_MAX) {
+        struct lab_drill_event *e = &r->events[r->event_count++];
+        e->at_ns = lab_now_ns();
+        e->kind = kind;
+        memcpy(e->text, text, sizeof(text));
+    }
+}
+
+/* ---- looking ---- */
+
+static bool has(char list[][LAB_DRILL_ALARM_MAX], size_t count, const char *code)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(list[i], code) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void put(char list[][LAB_DRILL_ALARM_MAX], size_t *count, const char *code)
+{
+    if (*count < LAB_DRILL_CODES_MAX && !has(list, *count, code)) {
+        (void)snprintf(list[(*count)++], LAB_DRILL_ALARM_MAX, "%s", code);
+    }
+}
+
+static void look_at_alarms(struct lab_drilling *d)
+{
+    const struct lab_view *v = d->view;
+    char now[LAB_DRILL_CODES_MAX][LAB_DRILL_ALARM_MAX];
+    size_t count = 0;
+    for (size_t i = 0; i < v->alarm_count && i < LAB_VIEW_ALARMS_MAX; i++) {
+        const struct lab_view_alarm *a = &v->alarms[i];
+        bool known = has(now, count, a->code);
+        put(now, &count, a->code);
+        put(d->out->codes, &d->out->code_count, a->code);
+        if (!known && !has(d->standing, d->standing_count, a->code)) {
+            lab_drill_say(d, LAB_DRILL_EVENT_ALARM, "alarm of %s: %s", a->node, a->text);
+        }
+    }
+    for (size_t i = 0; i < d->standing_count; i++) {
+        if (!has(now, count, d->standing[i])) {
+            lab_drill_say(d, LAB_DRILL_EVENT_ALARM, "no alarm %s any more", d->standing[i]);
+        }
+    }
+    memcpy(d->standing, now, sizeof(now));
+    d->standing_count = count;
+}
+
+/* Two that say they are primary of one group in one epoch. A look at one node after another may
+ * meet a former one and its successor, but never in one epoch. */
+static void look_for_two(struct lab_drilling *d)
+{
+    const struct cfg_cluster *c = d->config->cluster;
+    for (size_t g = 0; g < c->group_count; g++) {
+        for (size_t i = 0; i < c->node_count; i++) {
+            const struct lab_view_replica *a = lab_view_of(d->view, g, i);
+            for (size_t k = i + 1; k < c->node_count; k++) {
+                const struct lab_view_replica *b = lab_view_of(d->view, g, k);
+                if (a->known && b->known && a->role == REPORT_ROLE_PRIMARY &&
+                    b->role == REPORT_ROLE_PRIMARY && a->epoch == b->epoch) {
+                    d->out->two_primaries++;
+                    lab_drill_find(d->out, LAB_DRILL_BROKEN,
+                                   "%s and %s were both primary of %s in epoch %" PRIu64,
+                                   c->nodes[i].name, c->nodes[k].name, c->groups[g].name, a->epoch);
+                }
+            }
+        }
+    }
+}
+
+static void look(struct lab_drilling *d)
+{
+    const struct cfg_cluster *c = d->config->cluster;
+    lab_view_read(d->view, c, d->config->run);
+    look_at_alarms(d);
+    look_for_two(d);
+    if (d->view->crash[0] != '\0') {
+        lab_drill_find(d->out, LAB_DRILL_BROKEN, "%s", d->view->crash);
+    }
+    int primary = lab_view_primary(d->view, d->group);
+    uint64_t epoch = primary < 0 ? 0 : lab_view_of(d->view, d->group, (size_t)primary)->epoch;
+    if (primary >= 0 && epoch > d->primary_epoch) {
+        if (d->primary >= 0 && primary != d->primary) {
+            d->out->takeovers++;
+            lab_drill_say(d, LAB_DRILL_EVENT_PRIMARY, "%s is primary of %s, epoch %" PRIu64,
+                          c->nodes[primary].name, c->groups[d->group].name, epoch);
+        }
+        d->primary = primary;
+        d->primary_epoch = epoch;
+    }
+    struct lab_drill_result *r = d->out;
+    struct lab_drill_strike *last = r->strike_count > 0 ? &r->strikes[r->strike_count - 1] : NULL;
+    if (last != NULL && last->redundant_ns == 0 && lab_view_redundant(d->view, c, NULL, 0)) {
+        last->redundant_ns = lab_now_ns();
+    }
+    if (last != NULL && d->load != NULL) {
+        struct lab_load_now n = lab_load_now(d->load);
+        last->gap_ns = n.longest_gap_ns;
+        last->gap_begin_ns = n.longest_gap_begin_ns;
+    }
+}
+
+static bool is_interrupted(const struct lab_drilling *d)
+{
+    return *d->config->interrupted != 0;
+}
+
+/* One look, and what is due by then. */
+static bool turn(struct lab_drilling *d, const char *doing)
+{
+    look(d);
+    lab_screen_tick(d->config->screen, d->load, doing);
+    bool good = lab_drill_heal(d, lab_now_ns(), false);
+    lab_pause_ms(LOOK_MS);
+    return good && !is_interrupted(d);
+}
+
+/* ---- steps ---- */
+
+static bool wait_ms(struct lab_drilling *d, uint32_t ms)
+{
+    uint64_t end = lab_now_ns() + ms * TS_NS_PER_MS;
+    bool good = true;
+    while (good && lab_now_ns() < end) {
+        good = turn(d, "watching");
+    }
+    return good;
+}
+
+static bool reached(const struct lab_drilling *d, enum lab_goal goal, uint64_t answers,
+                    char *missing, size_t cap)
+{
+    switch (goal) {
+    case LAB_GOAL_REDUNDANT:
+        return lab_view_redundant(d->view, d->config->cluster, missing, cap);
+    case LAB_GOAL_MOVED:
+        (void)snprintf(missing, cap, "the primary is where it was");
+        return d->primary >= 0 && d->primary != d->primary_before;
+    case LAB_GOALS:
+        break;
+    case LAB_GOAL_SERVED:
+        (void)snprintf(missing, cap, "clients are not answered");
+        return lab_load_now(d->load).acknowledged >= answers + SERVED_ANSWERS;
+    }
+    ts_unreachable();
+}
+
+static bool wait_until(struct lab_drilling *d, const struct lab_step *s)
+{
+    uint64_t begin = lab_now_ns();
+    uint64_t answers = lab_load_now(d->load).acknowledged;
+    char missing[256] = "";
+    char doing[64];
+    (void)snprintf(doing, sizeof(doing), "until %s", lab_goal_name(s->goal));
+    do {
+        if (!turn(d, doing)) {
+            return false;
+        }
+        if (reached(d, s->goal, answers, missing, sizeof(missing))) {
+            lab_drill_say(d, LAB_DRILL_EVENT_STEP, "%s after %.2f s", lab_goal_name(s->goal),
+                          (double)(lab_now_ns() - begin) / 1e9);
+            return true;
+        }
+    } while (lab_now_ns() < begin + s->ms * TS_NS_PER_MS);
+    lab_drill_find(d->out, LAB_DRILL_FAILED, "not %s within %.1f s (line %u): %s",
+                   lab_goal_name(s->goal), (double)s->ms / 1e3, s->line, missing);
+    return false;
+}
+
+static bool carry_out(struct lab_drilling *d, const struct lab_step *s)
+{
+    switch (s->kind) {
+    case LAB_STEP_WAIT:
+        return wait_ms(d, s->ms);
+    case LAB_STEP_FAULT:
+        look(d);
+        d->primary_before = d->primary;
+        return lab_drill_strike(d, s);
+    case LAB_STEP_HEAL:
+        return lab_drill_heal(d, 0, true);
+    case LAB_STEP_UNTIL:
+        return wait_until(d, s);
+    default:
+        ts_unreachable();
+    }
+}
+
+/* ---- the load ---- */
+
+static bool begin_load(struct lab_drilling *d)
+{
+    const struct lab_drill *drill = d->config->drill;
+    const struct cfg_cluster *c = d->config->cluster;
+    const struct cfg_group *g = &c->groups[d->group];
+    struct lab_load_config config = lab_load_defaults();
+    char addresses[LAB_ADDRS_MAX * LAB_ADDR_TEXT_MAX] = "";
+    size_t len = 0;
+    for (size_t i = 0; i < g->nic_count && i < LAB_ADDRS_MAX; i++) {
+        const struct cfg_node *n = cfg_cluster_node(c, g->nics[i]);
+        int wrote = snprintf(addresses + len, sizeof(addresses) - len, "%s%s:%u", i > 0 ? "," : "",
+                             n->paths[0], g->client_port);
+        len += wrote > 0 ? (size_t)wrote : 0;
+    }
+    (void)snprintf(config.tag, sizeof(config.tag), "%s", drill->name);
+    config.clients = drill->clients;
+    config.keys = drill->keys;
+    config.reads_percent = drill->reads_percent;
+    config.value_bytes = drill->value_bytes;
+    config.seed = drill->seed;
+    if (lab_addrs_parse(&config.addrs, addresses) != TS_OK) {
+        lab_drill_find(d->out, LAB_DRILL_INVALID,
+                       "the load speaks IPv4 only, and %s is at %s: give it such a path first",
+                       g->name, addresses);
+        return false;
+    }
+    if (lab_load_start(&d->load, &config) != TS_OK) {
+        lab_drill_find(d->out, LAB_DRILL_INVALID, "no thread can be made for the load");
+        return false;
+    }
+    if (!lab_load_wait_acks(d->load, FIRST_ANSWERS, FIRST_ANSWERS_MS)) {
+        lab_drill_find(d->out, LAB_DRILL_INVALID, "clients get no answers before the first fault");
+        return false;
+    }
+    lab_drill_say(d, LAB_DRILL_EVENT_STEP,
+                  "%u clients write and read at %s, every answer is checked", config.clients,
+                  addresses);
+    return true;
+}
+
+static void write_history(struct lab_drilling *d)
+{
+    const char *file = d->config->history;
+    FILE *out = file == NULL ? NULL : fopen(file, "we");
+    bool good = out != NULL && lab_load_write_history(d->load, out) == TS_OK;
+    good = out != NULL && fclose(out) == 0 && good;
+    if (file != NULL && !good) {
+        lab_drill_find(d->out, LAB_DRILL_INVALID, "the history cannot be written to %s", file);
+    }
+}
+
+static void end_load(struct lab_drilling *d)
+{
+    if (d->load == NULL) {
+        return;
+    }
+    lab_load_stop(d->load);
+    d->out->judged = lab_load_reconcile(d->load, READ_BACK_MS, &d->out->answers) == TS_OK;
+    if (!d->out->judged) {
+        lab_drill_find(d->out, LAB_DRILL_FAILED, "the data could not be read back within %d s",
+                       READ_BACK_MS / 1000);
+    }
+    write_history(d);
+    lab_load_free(d->load);
+    d->load = NULL;
+}
+
+/* ---- the whole ---- */
+
+static bool find_group(struct lab_drilling *d)
+{
+    const struct lab_drill *drill = d->config->drill;
+    const struct cfg_cluster *c = d->config->cluster;
+    const struct cfg_group *g =
+        drill->group[0] == '\0' ? &c->groups[0] : cfg_cluster_group_by_name(c, drill->group);
+    if (g == NULL) {
+        lab_drill_find(d->out, LAB_DRILL_INVALID, "the topology has no group %s", drill->group);
+        return false;
+    }
+    d->group = (size_t)(g - c->groups);
+    return true;
+}
+
+void lab_drill_run(const struct lab_drill_config *config, struct lab_drill_result *out)
+{
+    const struct lab_drill *drill = config->drill;
+    struct lab_drilling d = {.config = config, .out = out, .primary = -1, .primary_before = -1};
+    *out = (struct lab_drill_result){.begin_ns = lab_now_ns()};
+    d.view = lab_view_make(config->cluster);
+    bool good = find_group(&d) && begin_load(&d);
+    for (size_t i = 0; i < drill->step_count && good; i++) {
+        good = carry_out(&d, &drill->steps[i]);
+    }
+    if (is_interrupted(&d)) {
+        lab_drill_find(out, LAB_DRILL_INVALID, "it was interrupted");
+    }
+    if (d.load != NULL) {
+        look(&d);
+    }
+    (void)lab_drill_heal(&d, 0, true);
+    end_load(&d);
+    out->end_ns = lab_now_ns();
+    lab_drill_judge(&d);
+    lab_view_free(d.view);
+}

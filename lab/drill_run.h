@@ -1,0 +1,135 @@
+/* Carries a drill out in a lab that runs, and judges what was seen.
+ *
+ *   drill_run.c     the steps, what is watched meanwhile
+ *   drill_faults.c  what a step's fault does, that it did it, its healing
+ *   drill_judge.c   expectations against what was seen
+ *   drill_report.c  the result as text, JSON, JUnit XML */
+#ifndef LAB_DRILL_RUN_H
+#define LAB_DRILL_RUN_H
+
+#include <signal.h>
+#include <stdio.h>
+
+#include <jansson.h>
+
+#include "lab/check.h"
+#include "lab/demo.h"
+#include "lab/drill.h"
+#include "lab/fault.h"
+#include "lab/load.h"
+#include "lab/view.h"
+
+#define LAB_DRILL_EVENTS_MAX 2048
+#define LAB_DRILL_EVENT_TEXT 160
+#define LAB_DRILL_FINDINGS_MAX 16
+#define LAB_DRILL_FINDING_TEXT 320
+#define LAB_DRILL_CODES_MAX 64
+
+/* How a drill ends. The worst that was found counts. */
+enum lab_drill_verdict {
+    LAB_DRILL_HELD = 0,
+    LAB_DRILL_FAILED,  /* an expectation was not met */
+    LAB_DRILL_INVALID, /* a fault had no effect that could be shown, or the drill could not be run
+                        */
+    LAB_DRILL_BROKEN,  /* a promise was broken: data lost, two primaries, a wrong answer */
+};
+
+enum lab_drill_event_kind {
+    LAB_DRILL_EVENT_STEP, /* of the timeline */
+    LAB_DRILL_EVENT_FAULT,
+    LAB_DRILL_EVENT_HEAL,
+    LAB_DRILL_EVENT_PRIMARY, /* another node is primary */
+    LAB_DRILL_EVENT_ALARM,   /* raised or gone */
+};
+
+struct lab_drill_event {
+    uint64_t at_ns; /* monotonic */
+    enum lab_drill_event_kind kind;
+    char text[LAB_DRILL_EVENT_TEXT];
+};
+
+/* What followed one fault, up to the next one. */
+struct lab_drill_strike {
+    uint64_t at_ns;
+    uint64_t gap_ns;       /* the longest time without an answer since */
+    uint64_t gap_begin_ns; /* monotonic */
+    uint64_t redundant_ns; /* monotonic; 0 = was not seen */
+    char what[LAB_DRILL_EVENT_TEXT];
+};
+
+struct lab_drill_result {
+    enum lab_drill_verdict verdict;
+    size_t finding_count;
+    char findings[LAB_DRILL_FINDINGS_MAX][LAB_DRILL_FINDING_TEXT];
+    struct lab_verdict answers; /* of the load's checkers */
+    bool judged;                /* everything could be read back: `answers` is set */
+    uint64_t begin_ns;
+    uint64_t end_ns;
+    uint64_t takeovers;
+    uint64_t two_primaries; /* looks at which two were primary in one epoch */
+    size_t strike_count;
+    struct lab_drill_strike strikes[LAB_STEPS_MAX];
+    size_t event_count;
+    struct lab_drill_event events[LAB_DRILL_EVENTS_MAX];
+    size_t code_count; /* of alarms that stood at some time */
+    char codes[LAB_DRILL_CODES_MAX][LAB_DRILL_ALARM_MAX];
+};
+
+struct lab_drill_config {
+    const struct lab_drill *drill;
+    const struct cfg_cluster *cluster;
+    const struct nodes_run *run;
+    const char *history; /* file for the load's history, NULL = none */
+    struct lab_screen *screen;
+    const volatile sig_atomic_t *interrupted;
+};
+
+/* Runs it; this process is in the network of the lab's client (lab_pods_enter_network) and has one
+ * thread. All in `config` is borrowed. */
+void lab_drill_run(const struct lab_drill_config *config, struct lab_drill_result *out);
+
+/* "held", "failed", "invalid", "broken". */
+const char *lab_drill_verdict_text(enum lab_drill_verdict verdict);
+void lab_drill_print(FILE *out, const struct lab_drill *d, const struct lab_drill_result *r);
+/* The caller decrefs it. */
+json_t *lab_drill_json(const struct lab_drill *d, const struct lab_drill_result *r);
+/* Of an array of lab_drill_json's objects. */
+void lab_drill_junit(FILE *out, const json_t *results);
+
+/* ---- shared by the parts ---- */
+
+struct lab_drill_active {
+    struct lab_fault fault;
+    bool active;
+    bool whole_killed;   /* its heal starts the node */
+    uint64_t heal_at_ns; /* 0 = by a step or at the end */
+};
+
+#define LAB_DRILL_ACTIVE_MAX 32
+
+struct lab_drilling {
+    const struct lab_drill_config *config;
+    struct lab_drill_result *out;
+    struct lab_view *view;
+    struct lab_load *load;
+    size_t group;       /* index of the group that is meant */
+    int primary;        /* index of the node that was it last, -1 */
+    int primary_before; /* … before the newest fault */
+    uint64_t primary_epoch;
+    size_t standing_count; /* alarms at the last look */
+    char standing[LAB_DRILL_CODES_MAX][LAB_DRILL_ALARM_MAX];
+    struct lab_drill_active active[LAB_DRILL_ACTIVE_MAX];
+};
+
+/* printf-like. */
+void lab_drill_find(struct lab_drill_result *r, enum lab_drill_verdict verdict, const char *format,
+                    ...) __attribute__((format(printf, 3, 4)));
+void lab_drill_say(struct lab_drilling *d, enum lab_drill_event_kind kind, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+/* False: the drill cannot go on; the finding is written. */
+bool lab_drill_strike(struct lab_drilling *d, const struct lab_step *s);
+/* Heals what is due at `now`; `all`: everything. */
+bool lab_drill_heal(struct lab_drilling *d, uint64_t now, bool all);
+void lab_drill_judge(struct lab_drilling *d);
+
+#endif
