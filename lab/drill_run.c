@@ -13,6 +13,8 @@
 #define FIRST_ANSWERS_MS 30000
 #define READ_BACK_MS 30000
 #define SERVED_ANSWERS 100
+/* What is redundant for so long is no echo of what was before. */
+#define STEADY_NS (400 * TS_NS_PER_MS)
 
 /* ---- what is told ---- */
 
@@ -192,6 +194,7 @@ static bool reached(const struct lab_drilling *d, enum lab_goal goal, uint64_t a
 static bool wait_until(struct lab_drilling *d, const struct lab_step *s)
 {
     uint64_t begin = lab_now_ns();
+    uint64_t since = 0; /* it holds without a break */
     uint64_t answers = lab_load_now(d->load).acknowledged;
     char missing[256] = "";
     char doing[64];
@@ -200,9 +203,12 @@ static bool wait_until(struct lab_drilling *d, const struct lab_step *s)
         if (!turn(d, doing)) {
             return false;
         }
-        if (reached(d, s->goal, answers, missing, sizeof(missing))) {
+        uint64_t now = lab_now_ns();
+        bool holds = reached(d, s->goal, answers, missing, sizeof(missing));
+        since = !holds ? 0 : since == 0 ? now : since;
+        if (holds && now - since >= (s->goal == LAB_GOAL_REDUNDANT ? STEADY_NS : 0)) {
             lab_drill_say(d, LAB_DRILL_EVENT_STEP, "%s after %.2f s", lab_goal_name(s->goal),
-                          (double)(lab_now_ns() - begin) / 1e9);
+                          (double)(since - begin) / 1e9);
             return true;
         }
     } while (lab_now_ns() < begin + s->ms * TS_NS_PER_MS);
@@ -239,7 +245,10 @@ static bool begin_load(struct lab_drilling *d)
     struct lab_load_config config = lab_load_defaults();
     char addresses[LAB_ADDRS_MAX * LAB_ADDR_TEXT_MAX] = "";
     size_t len = 0;
-    for (size_t i = 0; i < g->nic_count && i < LAB_ADDRS_MAX; i++) {
+    if (g->address[0] != '\0') {
+        (void)snprintf(addresses, sizeof(addresses), "%s:%u", g->address, g->client_port);
+    }
+    for (size_t i = 0; g->address[0] == '\0' && i < g->nic_count && i < LAB_ADDRS_MAX; i++) {
         const struct cfg_node *n = cfg_cluster_node(c, g->nics[i]);
         int wrote = snprintf(addresses + len, sizeof(addresses) - len, "%s%s:%u", i > 0 ? "," : "",
                              n->paths[0], g->client_port);
