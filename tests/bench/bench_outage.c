@@ -86,11 +86,11 @@ static void start(struct outage *o)
     }
     if (o->fault == HUNG_DISK) {
         /* Writes and syncs reach the real disk, until they are told to hang. */
-        setenv("LOSTWRITES_DIR", o->run, 1);
-        setenv("LOSTWRITES_ONLY", "/groups/", 1);
-        setenv("LOSTWRITES_THROUGH", "1", 1);
-        setenv("LOSTWRITES_FAIL", o->order, 1);
-        setenv("LD_PRELOAD", LOSTWRITES_LIBRARY, 1);
+        setenv("LABDISK_DIR", o->run, 1);
+        setenv("LABDISK_ONLY", "/groups/", 1);
+        setenv("LABDISK_THROUGH", "1", 1);
+        setenv("LABDISK_FAIL", o->order, 1);
+        setenv("LD_PRELOAD", LABDISK_LIBRARY, 1);
     }
     if (lab_pair_up(&o->pair, &config, &why) != TS_OK) {
         fail(o, why.text);

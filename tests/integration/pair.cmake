@@ -60,8 +60,8 @@ ts_pair_program(soak soak.c soak_options.c soak_step.c soak_faults.c soak_disk.c
 set(soak_disks damage-journal,handoff,blank-disk)
 if(NOT TS_SANITIZE MATCHES "thread" AND NOT TS_COVERAGE)
     set(soak_disks hang-disk,fill-disk,fail-sync,damage-journal,kill-in-snapshot,handoff)
-    target_compile_definitions(soak PRIVATE LOSTWRITES_LIBRARY="$<TARGET_FILE:lostwrites>")
-    add_dependencies(soak lostwrites)
+    target_compile_definitions(soak PRIVATE LABDISK_LIBRARY="$<TARGET_FILE:labdisk>")
+    add_dependencies(soak labdisk)
 endif()
 set(soak_history ${CMAKE_CURRENT_BINARY_DIR}/soak.jsonl)
 add_test(NAME integration/soak
@@ -139,16 +139,16 @@ add_test(NAME integration/soak-not-linearizable
 ts_mutant(skip-journal-sync replicator/io/journal_writer.c)
 add_test(NAME integration/soak-finds-skip-journal-sync
     COMMAND soak --expect-loss --faults kill-both --faults-a-round 1 --rounds 5
-            --lost-writes $<TARGET_FILE:lostwrites>
+            --lost-writes $<TARGET_FILE:labdisk>
             --bin ${CMAKE_BINARY_DIR}/mutants/skip-journal-sync/bin)
 # The same disk, and a replica that waits for it.
 add_test(NAME integration/soak-lost-writes
     COMMAND soak --faults kill-both,kill-primary,kill-primary-nic --faults-a-round 3 --rounds 1
-            --lost-writes $<TARGET_FILE:lostwrites>)
+            --lost-writes $<TARGET_FILE:labdisk>)
 # A disk that fails on demand.
 ts_pair_program(pair_disk pair_disk.c)
-target_compile_definitions(pair_disk PRIVATE LOSTWRITES_LIBRARY="$<TARGET_FILE:lostwrites>")
-add_dependencies(pair_disk lostwrites)
+target_compile_definitions(pair_disk PRIVATE LABDISK_LIBRARY="$<TARGET_FILE:labdisk>")
+add_dependencies(pair_disk labdisk)
 add_test(NAME integration/pair_disk COMMAND pair_disk)
 set_tests_properties(integration/pair_disk integration/soak-finds-ack-before-commit
     integration/soak-finds-skip-journal-sync integration/soak-lost-writes

@@ -2,7 +2,7 @@
  * goes on. nicd starts it again, with growing pauses; a disk that was merely full is used again
  * when there is room, one that failed a sync is refused. Nothing that was acknowledged is lost.
  *
- * The disks are those of lostwrites.c, with errors on demand. The tests stand in one order and
+ * The disks are those of lab/disk, with errors on demand. The tests stand in one order and
  * share the pair: the last ones leave it without disks. */
 #include <errno.h>
 #include <setjmp.h>
@@ -286,10 +286,10 @@ static int begin(void **state)
     const char *base = getenv("TMPDIR");
     assert_int_equal(lab_scratch_make("order", order_dir), TS_OK);
     snprintf(order, sizeof order, "%s/order", order_dir);
-    setenv("LOSTWRITES_DIR", base == NULL ? "/tmp" : base, 1);
-    setenv("LOSTWRITES_ONLY", "/groups/", 1);
-    setenv("LOSTWRITES_FAIL", order, 1);
-    setenv("LD_PRELOAD", LOSTWRITES_LIBRARY, 1);
+    setenv("LABDISK_DIR", base == NULL ? "/tmp" : base, 1);
+    setenv("LABDISK_ONLY", "/groups/", 1);
+    setenv("LABDISK_FAIL", order, 1);
+    setenv("LD_PRELOAD", LABDISK_LIBRARY, 1);
     return fixture_set_up(state);
 }
 

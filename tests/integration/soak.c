@@ -22,8 +22,8 @@
 #define FAULTS_MAX 100 /* of a round */
 #define NET 77
 /* The disks that fail on demand, where they can be had. */
-#ifdef LOSTWRITES_LIBRARY
-#define FAILING_DISKS LOSTWRITES_LIBRARY
+#ifdef LABDISK_LIBRARY
+#define FAILING_DISKS LABDISK_LIBRARY
 #else
 #define FAILING_DISKS NULL
 #endif
@@ -82,21 +82,21 @@ static bool end_cluster(struct soak *s, struct tally *t)
     return err == TS_OK;
 }
 
-/* Has the nodes run on the disks of lostwrites.c; this program itself goes on as ever. */
+/* Has the nodes run on the disks of lab/disk; this program itself goes on as ever. */
 static void give_disks(struct soak *s, const struct soak_options *o)
 {
     const char *library = o->lost_writes;
     bool fail = (o->kinds & (1u << SOAK_HANG_DISK | 1u << SOAK_FILL_DISK | 1u << SOAK_FAIL_SYNC));
     if (library == NULL && fail) {
         library = FAILING_DISKS;
-        setenv("LOSTWRITES_THROUGH", "1", 1);
+        setenv("LABDISK_THROUGH", "1", 1);
     }
     if (library == NULL || ts_path(s->order, NULL, s->dir, "order") != TS_OK) {
         return;
     }
-    setenv("LOSTWRITES_DIR", s->dir, 1);
-    setenv("LOSTWRITES_ONLY", "/groups/", 1);
-    setenv("LOSTWRITES_FAIL", s->order, 1);
+    setenv("LABDISK_DIR", s->dir, 1);
+    setenv("LABDISK_ONLY", "/groups/", 1);
+    setenv("LABDISK_FAIL", s->order, 1);
     setenv("LD_PRELOAD", library, 1);
 }
 

@@ -73,7 +73,7 @@ struct soak_options {
     bool keep;
     const char *bin;
     const char *history;     /* file for what clients asked and were told; NULL = none is written */
-    const char *lost_writes; /* the library of lostwrites.c, NULL = a disk that keeps its word */
+    const char *lost_writes; /* the library of lab/disk, NULL = a disk that keeps its word */
 };
 
 /* What one run shares. */
@@ -85,7 +85,7 @@ struct soak {
     unsigned clusters;
     unsigned net;
     bool own_network;        /* paths can be cut */
-    char order[TS_PATH_MAX]; /* tells the disks what to fail (lostwrites.c); "" = they cannot */
+    char order[TS_PATH_MAX]; /* tells the disks what to fail (lab/disk); "" = they cannot */
     bool settled;            /* the cluster was whole for a while behind the last fault */
     bool voter_lost; /* a disk was replaced: its voter is gone, and the cluster is used up */
     unsigned freeze_ms_max;

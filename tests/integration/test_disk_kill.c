@@ -1,7 +1,7 @@
 /* Kill loops (R1.3, R6, R2.11): a child writes and reports what it was told is durable; the parent
  * kills it with SIGKILL at random points and looks whether all of that is there.
  *
- * Once with the page cache intact (a process kill), once under lostwrites.c, which loses all
+ * Once with the page cache intact (a process kill), once under lab/disk, which loses all
  * unsynced writes or keeps random parts of them (a power cut), and once with a disk that lies about
  * fdatasync: there the same check must fail, or it would prove nothing. */
 #include <setjmp.h>
@@ -28,9 +28,9 @@ struct mode {
 };
 
 static const struct mode kill_only = {"kill", {NULL}};
-static const struct mode power_cut = {"power cut", {"LOSTWRITES_LEAK=0"}};
-static const struct mode power_cut_torn = {"power cut, torn writes", {"LOSTWRITES_LEAK=40"}};
-static const struct mode lying_disk = {"lying disk", {"LOSTWRITES_IGNORE_SYNC=1"}};
+static const struct mode power_cut = {"power cut", {"LABDISK_LEAK=0"}};
+static const struct mode power_cut_torn = {"power cut, torn writes", {"LABDISK_LEAK=40"}};
+static const struct mode lying_disk = {"lying disk", {"LABDISK_IGNORE_SYNC=1"}};
 
 /* What the children of one journal or slot file told so far. */
 struct told {
@@ -74,9 +74,9 @@ static void become_child(const struct kill_fix *x, const struct mode *mode, int 
     (void)dup2(out, STDOUT_FILENO);
     if (mode->variables[0] != NULL) {
         char dir[TS_PATH_MAX + 32];
-        (void)snprintf(dir, sizeof(dir), "LOSTWRITES_DIR=%s", x->dir);
+        (void)snprintf(dir, sizeof(dir), "LABDISK_DIR=%s", x->dir);
         (void)putenv(dir);
-        (void)setenv("LD_PRELOAD", LOSTWRITES_LIBRARY, 1);
+        (void)setenv("LD_PRELOAD", LABDISK_LIBRARY, 1);
         /* The sanitizers want to be first; they work behind a plain library, too. */
         (void)setenv("ASAN_OPTIONS", "verify_asan_link_order=0", 1);
         for (size_t i = 0; i < VARIABLES_MAX && mode->variables[i] != NULL; i++) {
@@ -378,7 +378,7 @@ static size_t left_after(struct kill_fix *x, const struct mode *mode, const char
 }
 
 /* Goal: each way to write is caught: lost without a sync, kept with one, read back meanwhile. */
-static void test_lostwrites_unsynced_write_is_lost(void **state)
+static void test_overlay_unsynced_write_is_lost(void **state)
 {
     struct kill_fix *x = *state;
     const char *ways[] = {"pwrite", "write", "writev", "pwritev", "syscall"};
@@ -398,7 +398,7 @@ static void test_lostwrites_unsynced_write_is_lost(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(test_lostwrites_unsynced_write_is_lost),
+        T(test_overlay_unsynced_write_is_lost),
         T(test_slots_killed_keep_what_they_reported),
         T(test_slots_power_cut_keeps_what_they_reported),
         T(test_slots_torn_writes_keep_what_they_reported),

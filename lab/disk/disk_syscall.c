@@ -1,4 +1,4 @@
-/* Calls by number, as libuv makes its vectored ones: those that lostwrites.c follows go there. */
+/* Calls by number, as libuv makes its vectored ones: those that disk.c follows go there. */
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -6,7 +6,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "tests/integration/lostwrites.h"
+#include "lab/disk/disk.h"
 
 static long dispatch(long number, const long a[6], bool *mine)
 {
@@ -55,5 +55,5 @@ long syscall(long number, ...)
     va_end(ap);
     bool mine;
     long rc = dispatch(number, a, &mine);
-    return mine ? rc : lostwrites_real()(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    return mine ? rc : labdisk_real()(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }

@@ -1,24 +1,26 @@
 /* A disk that loses what was not synced: a library for LD_PRELOAD.
  *
- * Files under the folder LOSTWRITES_DIR get a memory overlay: writes go there,
+ * Files under the folder LABDISK_DIR get a memory overlay: writes go there,
  * reads see it, and only fsync or fdatasync carries it to the real file. The end
  * of the process (SIGKILL) therefore loses what was not synced, as a power cut
  * would. Each process is its own machine: two do not see each other's overlay.
  *
- * LOSTWRITES_ONLY=TEXT       only files whose path below the folder contains it
- * LOSTWRITES_LEAK=PERCENT    so many of the sectors of a write reach the real file at once, at
+ * LABDISK_ONLY=TEXT       only files whose path below the folder contains it
+ * LABDISK_LEAK=PERCENT    so many of the sectors of a write reach the real file at once, at
  * random: a power cut keeps parts of unsynced writes in any order (torn writes)
- * LOSTWRITES_IGNORE_SYNC=1   fdatasync reports success and carries nothing (a lying disk, or a
- * program that forgot it); any other value: only for files whose path contains it LOSTWRITES_SEED=N
+ * LABDISK_IGNORE_SYNC=1   fdatasync reports success and carries nothing (a lying disk, or a
+ * program that forgot it); any other value: only for files whose path contains it LABDISK_SEED=N
  * of the random choice; default: the process id
- * LOSTWRITES_THROUGH=1       no overlay: writes reach the real file, and only LOSTWRITES_FAIL
- * matters LOSTWRITES_FAIL=FILE       while FILE exists, and says "write ERRNO TEXT" or "sync ERRNO
- * TEXT", that call on a file whose path contains TEXT does nothing and fails with this error; with
- * 0 it waits until FILE says something else (sync, read)
+ * LABDISK_THROUGH=1       no overlay: writes reach the real file, and only LABDISK_FAIL matters
+ * LABDISK_FAIL=FILE       while FILE exists, each of its lines says "write N TEXT", "sync N TEXT"
+ * or "slow MS TEXT": that call on a file whose path contains TEXT does nothing and fails with the
+ *     error N, with 0 it waits until FILE says something else (sync, read); a slow sync takes so
+ *     many milliseconds more
+ * LABDISK_DONE=FILE       gets a byte for each call that failed, waited or was slow
  *
  * Limits: names (creation, rename, removal) and truncation at open are durable at once; dup'ed
  * descriptors, mmap and stdio are not caught. libuv's vectored calls go through syscall(): caught,
- * in lostwrites_syscall.c.
+ * in disk_syscall.c.
  */
 #include <dlfcn.h>
 #include <errno.h>
@@ -36,7 +38,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-#include "tests/integration/lostwrites.h"
+#include "lab/disk/disk.h"
 
 #define FDS_MAX 65536
 #define PATH_BYTES 4096
@@ -65,11 +67,12 @@ struct file {
 static struct {
     pthread_mutex_t mutex;
     bool ready;
-    lostwrites_real_fn *syscall;
+    labdisk_real_fn *syscall;
     char dir[PATH_BYTES]; /* "" switches the layer off */
     const char *only;     /* NULL: every file under dir */
     const char *ignore_sync;
     const char *fail; /* NULL: nothing fails */
+    const char *done;
     bool through;
     unsigned leak_percent;
     uint64_t random;
@@ -88,17 +91,18 @@ static void set_up_locked(void)
     }
     void *next = dlsym(RTLD_NEXT, "syscall");
     memcpy(&layer.syscall, &next, sizeof(next));
-    const char *dir = getenv("LOSTWRITES_DIR");
+    const char *dir = getenv("LABDISK_DIR");
     if (dir != NULL && realpath(dir, layer.dir) == NULL) {
         (void)snprintf(layer.dir, sizeof(layer.dir), "%s", dir);
     }
-    layer.only = getenv("LOSTWRITES_ONLY");
-    layer.ignore_sync = getenv("LOSTWRITES_IGNORE_SYNC");
-    layer.fail = getenv("LOSTWRITES_FAIL");
-    layer.through = getenv("LOSTWRITES_THROUGH") != NULL;
-    const char *leak = getenv("LOSTWRITES_LEAK");
+    layer.only = getenv("LABDISK_ONLY");
+    layer.ignore_sync = getenv("LABDISK_IGNORE_SYNC");
+    layer.fail = getenv("LABDISK_FAIL");
+    layer.done = getenv("LABDISK_DONE");
+    layer.through = getenv("LABDISK_THROUGH") != NULL;
+    const char *leak = getenv("LABDISK_LEAK");
     layer.leak_percent = leak != NULL ? (unsigned)strtoul(leak, NULL, 10) : 0;
-    const char *seed = getenv("LOSTWRITES_SEED");
+    const char *seed = getenv("LABDISK_SEED");
     layer.random = (uint64_t)getpid();
     if (seed != NULL) {
         layer.random = strtoull(seed, NULL, 10);
@@ -121,7 +125,7 @@ static void unlock(void)
 /* Ends the process: a test whose layer is broken must not pass. */
 static void die(const char *what)
 {
-    (void)fprintf(stderr, "lostwrites: %s: %s\n", what, strerror(errno));
+    (void)fprintf(stderr, "labdisk: %s: %s\n", what, strerror(errno));
     abort();
 }
 
@@ -205,27 +209,63 @@ static bool ignores(const char *path)
     return v != NULL && v[0] != 0 && (strcmp(v, "1") == 0 || strstr(path, v) != NULL);
 }
 
-/* The error with which this call on the descriptor is to fail now; 0 = none, WAITS = it waits. */
-static int failing(int fd, const char *call)
+/* For whoever wants to know that an order was carried out. */
+static void tell_done(void)
+{
+    int fd = layer.done == NULL ? -1
+                                : (int)REAL(SYS_openat, AT_FDCWD, layer.done,
+                                            O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+    if (fd >= 0) {
+        (void)REAL(SYS_write, fd, ".", 1);
+        (void)REAL(SYS_close, fd);
+    }
+}
+
+static bool line_means(char *line, const char *verb, const char *path, int *number)
+{
+    char said[8];
+    char text[16];
+    char part[256];
+    bool means = sscanf(line, "%7s %15s %255s", said, text, part) == 3 && strcmp(said, verb) == 0 &&
+                 strstr(path, part) != NULL;
+    *number = means ? (int)strtol(text, NULL, 10) : 0;
+    return means;
+}
+
+/* The number of the first order for this call on the descriptor; false: there is none. */
+static bool ordered(int fd, const char *verb, int *number)
 {
     char text[PATH_BYTES] = "";
     char path[PATH_BYTES];
-    char verb[8];
-    char number[16];
-    char part[256];
+    char *rest = NULL;
+    bool found = false;
     if (layer.fail == NULL || !under_dir(fd, path)) {
-        return 0;
+        return false;
     }
     int in = (int)REAL(SYS_openat, AT_FDCWD, layer.fail, O_RDONLY | O_CLOEXEC);
+    if (in < 0) {
+        return false;
+    }
     (void)REAL(SYS_read, in, text, sizeof(text) - 1);
     (void)REAL(SYS_close, in);
-    bool is_meant = sscanf(text, "%7s %15s %255s", verb, number, part) == 3 &&
-                    strcmp(verb, call) == 0 && strstr(path, part) != NULL;
-    if (is_meant) {
-        int error = (int)strtol(number, NULL, 10);
-        return error == 0 ? WAITS : error;
+    for (char *line = strtok_r(text, "\n", &rest); line != NULL && !found;
+         line = strtok_r(NULL, "\n", &rest)) {
+        found = line_means(line, verb, path, number);
     }
-    return 0;
+    return found;
+}
+
+/* The error with which this call on the descriptor is to fail now; 0 = none, WAITS = it waits. */
+static int failing(int fd, const char *call)
+{
+    int error = 0;
+    if (!ordered(fd, call, &error)) {
+        return 0;
+    }
+    if (error != 0) {
+        tell_done();
+    }
+    return error == 0 ? WAITS : error;
 }
 
 /* After a successful open: begins to follow the descriptor. */
@@ -601,9 +641,12 @@ int ftruncate64(int fd, off_t size)
 /* As long as this call is to wait, waits. */
 static int ordered_error(int fd, const char *call)
 {
-    for (;;) {
+    for (bool told = false;; told = true) {
         lock();
         int error = file_of(fd) == NULL ? 0 : failing(fd, call);
+        if (error == WAITS && !told) {
+            tell_done();
+        }
         unlock();
         if (error != WAITS) {
             return error;
@@ -615,6 +658,13 @@ static int ordered_error(int fd, const char *call)
 /* false when it is the real file's to sync. */
 static bool sync_overlay(int fd, bool may_ignore, int *result)
 {
+    int ms = 0;
+    lock();
+    if (file_of(fd) != NULL && ordered(fd, "slow", &ms)) {
+        tell_done();
+    }
+    unlock();
+    (void)poll(NULL, 0, ms);
     int error = ordered_error(fd, "sync");
     lock();
     struct file *f = file_of(fd);
@@ -784,7 +834,7 @@ off_t lseek64(int fd, off_t offset, int whence)
     return lseek(fd, offset, whence);
 }
 
-lostwrites_real_fn *lostwrites_real(void)
+labdisk_real_fn *labdisk_real(void)
 {
     ready();
     return layer.syscall;
