@@ -272,6 +272,19 @@ static int status_of(const json_t *result)
     return strcmp(verdict, lab_drill_verdict_text(LAB_DRILL_HELD)) == 0 ? CLI_OK : CLI_FAILED;
 }
 
+/* A drill that does nothing to disks has them as they are. */
+static enum ts_err prepare_disks(const struct lab_drill *d, const struct nodes_run *run,
+                                 struct ts_why *why)
+{
+    bool disks = d->lossy;
+    for (size_t i = 0; i < d->step_count; i++) {
+        disks =
+            disks || (d->steps[i].kind == LAB_STEP_FAULT && LAB_DRILL_IS_DISK(d->steps[i].fault));
+    }
+    (void)unsetenv("LD_PRELOAD");
+    return disks ? lab_disk_prepare(run, d->lossy, why) : TS_OK;
+}
+
 static int run_one(const struct options *o, const struct lab_drill *d, bool last, json_t *results)
 {
     struct ts_why why = {{0}};
@@ -280,7 +293,11 @@ static int run_one(const struct options *o, const struct lab_drill *d, bool last
     (void)fprintf(o->cli->out, "\n%s%s%s: %s\n", cli_style(o->cli, CLI_BOLD), d->name,
                   cli_style(o->cli, CLI_PLAIN), d->about);
     (void)fflush(o->cli->out);
-    err = err != TS_OK ? err : twinstep_lab(run.bin, "up", d->topology, run.run, &why);
+    err = err != TS_OK ? err : prepare_disks(d, &run, &why);
+    if (err != TS_OK) {
+        return cli_fail(o->cli, CLI_UNREACHABLE, "%s: %s", d->name, why.text);
+    }
+    err = twinstep_lab(run.bin, "up", d->topology, run.run, &why);
     if (err != TS_OK) {
         return cli_fail(o->cli, interrupted ? CLI_INTERRUPTED : CLI_UNREACHABLE,
                         "%s has no lab; what twinstep lab up said is above", d->name);
@@ -429,6 +446,9 @@ static void print_step(const struct options *o, const struct lab_step *s)
                       s->program[0] == '\0' ? "all of " : s->program,
                       s->program[0] == '\0' ? "" : " of ", s->on);
         (void)fprintf(out, s->ms > 0 ? " for %.1f s\n" : "\n", (double)s->ms / 1e3);
+        break;
+    case LAB_STEP_SAY:
+        (void)fprintf(out, "  twinstep %s, at %s\n", s->words, s->on);
         break;
     case LAB_STEP_HEAL:
         (void)fputs("  heal all\n", out);

@@ -8,6 +8,7 @@
  *     - wait: 2s
  *     - {fault: kill, on: primary}    # whoever that is then
  *     - {until: redundant, within: 30s}
+ *     - {say: handoff kv, on: nic1}   # twinstep handoff kv, in the machine of nic1
  *     - repeat: 3
  *       timeline:
  *         - {fault: freeze, on: nic1, whole: true, for: 2s}
@@ -36,12 +37,20 @@
 #define LAB_DRILL_ABOUT_MAX 200
 #define LAB_DRILL_ALARMS_MAX 16
 #define LAB_DRILL_ALARM_MAX 40
+#define LAB_DRILL_WORDS_MAX 80
 #define LAB_DRILL_TIMES_MAX_MS (24U * 3600U * 1000U)
 
 /* X(symbol, name, what it does) */
 #define LAB_DRILL_FAULT_LIST(X) \
     X(LAB_DRILL_KILL, "kill", "SIGKILL of a program, or with `whole` of a node") \
-    X(LAB_DRILL_FREEZE, "freeze", "SIGSTOP of a program, or with `whole` of a node, until healed")
+    X(LAB_DRILL_FREEZE, "freeze", "SIGSTOP of a program, or with `whole` of a node, until healed") \
+    X(LAB_DRILL_DISK_HANG, "disk-hang", "syncs of the node's replicas wait until healed") \
+    X(LAB_DRILL_DISK_SLOW, "disk-slow", "their syncs take `by` more, until healed") \
+    X(LAB_DRILL_DISK_FULL, "disk-full", "their writes fail with ENOSPC until healed") \
+    X(LAB_DRILL_DISK_READ_ONLY, "disk-read-only", "their writes fail with EROFS until healed") \
+    X(LAB_DRILL_DISK_ERROR, "disk-error", "their syncs fail with EIO until healed") \
+    X(LAB_DRILL_DISK_LOST, "disk-lost", \
+      "SIGKILL of the whole node, whose data is gone; healed by `twinstep nic replace`")
 
 enum lab_drill_fault {
 #define LAB_DRILL_FAULT_ENUM(sym, name, about) sym,
@@ -67,6 +76,7 @@ enum lab_step_kind {
     LAB_STEP_WAIT,  /* `ms` */
     LAB_STEP_FAULT, /* healed after `ms`, 0: when a step or the end says so */
     LAB_STEP_HEAL,  /* all faults that last */
+    LAB_STEP_SAY,   /* `twinstep WORDS --dir RUN` in the machine of `on` */
     LAB_STEP_UNTIL, /* `goal`, within `ms` */
 };
 
@@ -77,9 +87,13 @@ struct lab_step {
     enum lab_goal goal;
     /* of a fault */
     enum lab_drill_fault fault;
-    char on[CFG_NAME_MAX];      /* a node, or "primary", "secondary", "arbiter" */
-    char program[CFG_NAME_MAX]; /* "" = the whole node */
+    char on[CFG_NAME_MAX];           /* a node, or "primary", "secondary", "arbiter" */
+    char program[CFG_NAME_MAX];      /* "" = the whole node */
+    uint32_t by_ms;                  /* of disk-slow */
+    char words[LAB_DRILL_WORDS_MAX]; /* of LAB_STEP_SAY, separated by blanks */
 };
+
+#define LAB_DRILL_IS_DISK(fault) ((fault) >= LAB_DRILL_DISK_HANG && (fault) <= LAB_DRILL_DISK_ERROR)
 
 struct lab_drill {
     char name[CFG_NAME_MAX];
@@ -90,6 +104,7 @@ struct lab_drill {
     unsigned keys;
     unsigned reads_percent;
     unsigned value_bytes;
+    bool lossy;    /* `disks: lossy`: a process that ends loses what it did not sync */
     uint64_t seed; /* that the random steps were drawn with */
     size_t step_count;
     struct lab_step steps[LAB_STEPS_MAX];

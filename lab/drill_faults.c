@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -56,29 +57,81 @@ static struct lab_drill_active *free_place(struct lab_drilling *d)
     return NULL;
 }
 
+/* X(fault, verb, number) of lab/disk; 0 of "sync" waits. */
+#define DISK_LIST(X) \
+    X(LAB_DRILL_DISK_HANG, "sync", 0) \
+    X(LAB_DRILL_DISK_FULL, "write", ENOSPC) \
+    X(LAB_DRILL_DISK_READ_ONLY, "write", EROFS) \
+    X(LAB_DRILL_DISK_ERROR, "sync", EIO)
+
+static void make_disk(struct lab_drilling *d, const struct lab_step *s, const struct cfg_node *node,
+                      struct lab_fault *f)
+{
+    static const struct {
+        enum lab_drill_fault fault;
+        const char *verb;
+        unsigned number;
+    } LIST[] = {
+#define ROW(fault, verb, number) {fault, verb, number},
+        DISK_LIST(ROW)
+#undef ROW
+    };
+    if (s->fault == LAB_DRILL_DISK_SLOW) {
+        lab_fault_disk(f, d->config->run, node->name, "slow", s->by_ms, "groups/");
+    }
+    for (size_t i = 0; i < sizeof(LIST) / sizeof(LIST[0]); i++) {
+        if (LIST[i].fault == s->fault) {
+            lab_fault_disk(f, d->config->run, node->name, LIST[i].verb, LIST[i].number, "groups/");
+        }
+    }
+}
+
 static void make(struct lab_drilling *d, const struct lab_step *s, const struct cfg_node *node,
                  struct lab_drill_active *a)
 {
     const struct nodes_run *run = d->config->run;
     const char *group =
         strcmp(s->program, "replica") == 0 ? d->config->cluster->groups[d->group].name : NULL;
-    bool whole = s->program[0] == '\0';
-    *a = (struct lab_drill_active){.active = true};
-    if (s->fault == LAB_DRILL_FREEZE) {
+    bool lost = s->fault == LAB_DRILL_DISK_LOST;
+    bool whole = s->program[0] == '\0' || lost;
+    *a = (struct lab_drill_active){.active = true, .what = s->fault};
+    if (LAB_DRILL_IS_DISK(s->fault)) {
+        make_disk(d, s, node, &a->fault);
+    } else if (s->fault == LAB_DRILL_FREEZE) {
         lab_fault_freeze(&a->fault, run, node->name, whole ? NULL : s->program, group);
     } else if (whole) {
         lab_fault_nic(&a->fault, run, node->name);
-        a->whole_killed = true;
+        a->heal = lost ? LAB_DRILL_HEAL_REPLACE : LAB_DRILL_HEAL_START;
     } else {
         lab_fault_kill(&a->fault, run, node->name, s->program, group);
     }
+}
+
+/* The data of a node that does not run is somewhere else then. */
+static enum ts_err lose_data(struct lab_drilling *d, const char *node, struct ts_why *why)
+{
+    char from[TS_PATH_MAX];
+    char to[TS_PATH_MAX];
+    const char *run = d->config->run->run;
+    enum ts_err err = ts_path(from, why, run, "%s", node);
+    err = err != TS_OK ? err : ts_path(to, why, run, "%s.lost-%u", node, ++d->lost);
+    if (err != TS_OK || rename(from, to) == 0) {
+        return err;
+    }
+    return ts_why_sys(why, errno, "cannot put %s aside", from);
 }
 
 static void describe(const struct lab_drilling *d, const struct lab_step *s,
                      const struct cfg_node *node, char out[LAB_DRILL_EVENT_TEXT])
 {
     bool primary = node - d->config->cluster->nodes == d->primary;
+    bool disk = LAB_DRILL_IS_DISK(s->fault) || s->fault == LAB_DRILL_DISK_LOST;
     bool whole = s->program[0] == '\0';
+    if (disk) {
+        (void)snprintf(out, LAB_DRILL_EVENT_TEXT, "%s of %s%s", lab_drill_fault_name(s->fault),
+                       node->name, primary ? ", the primary" : "");
+        return;
+    }
     (void)snprintf(out, LAB_DRILL_EVENT_TEXT, "%s of %s%s%s%s", lab_drill_fault_name(s->fault),
                    whole ? "all of " : "", node->name, whole ? "" : "'s ", s->program);
     if (primary && (whole || strcmp(s->program, "replica") == 0)) {
@@ -97,7 +150,8 @@ bool lab_drill_strike(struct lab_drilling *d, const struct lab_step *s)
     }
     make(d, s, node, a);
     lab_load_reset_gap(d->load);
-    if (lab_fault_inject(&a->fault, &why) != TS_OK || lab_fault_observe(&a->fault, &why) != TS_OK) {
+    if (lab_fault_inject(&a->fault, &why) != TS_OK || lab_fault_observe(&a->fault, &why) != TS_OK ||
+        (a->heal == LAB_DRILL_HEAL_REPLACE && lose_data(d, node->name, &why) != TS_OK)) {
         lab_drill_find(r, LAB_DRILL_INVALID, "%s of %s (line %u) shows no effect: %s",
                        lab_drill_fault_name(s->fault), node->name, s->line, why.text);
         a->active = false;
@@ -107,16 +161,78 @@ bool lab_drill_strike(struct lab_drilling *d, const struct lab_step *s)
     char what[LAB_DRILL_EVENT_TEXT];
     describe(d, s, node, what);
     lab_drill_say(d, LAB_DRILL_EVENT_FAULT, "%s", what);
-    if (r->strike_count < LAB_STEPS_MAX) {
-        struct lab_drill_strike *strike = &r->strikes[r->strike_count++];
-        strike->at_ns = a->fault.injected_ns;
-        memcpy(strike->what, what, sizeof(what));
+    lab_drill_begin_strike(d, a->fault.injected_ns, what);
+    return true;
+}
+
+/* `twinstep WORDS --dir RUN` in the machine. */
+static enum ts_err say(const struct nodes_run *run, const char *node, const char *words,
+                       struct ts_why *why)
+{
+    char program[TS_PATH_MAX];
+    char text[LAB_DRILL_WORDS_MAX];
+    char dir[TS_PATH_MAX];
+    char option[] = "--dir";
+    char *argv[LAB_DRILL_WORDS_MAX / 2 + 4] = {program};
+    char *rest = NULL;
+    size_t n = 1;
+    int status = 1;
+    struct lab_run in = {.dir = run->run, .name = node, .cwd = run->run, .quiet = true};
+    (void)snprintf(text, sizeof(text), "%s", words);
+    (void)snprintf(dir, sizeof(dir), "%s", run->run);
+    for (char *w = strtok_r(text, " ", &rest); w != NULL; w = strtok_r(NULL, " ", &rest)) {
+        argv[n++] = w;
+    }
+    argv[n++] = option;
+    argv[n++] = dir;
+    argv[n] = NULL;
+    enum ts_err err = ts_path(program, why, run->bin, "twinstep");
+    err = err != TS_OK ? err : lab_pods_run(&in, argv, &status, why);
+    return err != TS_OK || status == 0
+               ? err
+               : ts_why(why, TS_ERR_REFUSED, "twinstep %s ended with status %d; see above", words,
+                        status);
+}
+
+bool lab_drill_say_words(struct lab_drilling *d, const struct lab_step *s)
+{
+    struct ts_why why = {{0}};
+    const struct cfg_node *node = target(d, s);
+    if (node == NULL) {
+        return false;
+    }
+    lab_load_reset_gap(d->load);
+    lab_drill_begin_strike(d, lab_now_ns(), s->words);
+    lab_drill_say(d, LAB_DRILL_EVENT_STEP, "twinstep %s, at %s", s->words, node->name);
+    if (say(d->config->run, node->name, s->words, &why) != TS_OK) {
+        lab_drill_find(d->out, LAB_DRILL_FAILED, "%s (line %u)", why.text, s->line);
+        return false;
     }
     return true;
 }
 
+static enum ts_err heal_one(struct lab_drilling *d, struct lab_drill_active *a, struct ts_why *why)
+{
+    char words[LAB_DRILL_WORDS_MAX];
+    switch (a->heal) {
+    case LAB_DRILL_HEAL_START:
+        return lab_pods_start_node(d->config->run, a->fault.node, why);
+    case LAB_DRILL_HEAL_REPLACE:
+        (void)snprintf(words, sizeof(words), "nic replace %s --yes --timeout 30", a->fault.node);
+        return say(d->config->run, a->fault.node, words, why);
+    case LAB_DRILL_HEAL_FAULT:
+        break;
+    }
+    return lab_fault_heal(&a->fault, why);
+}
+
 bool lab_drill_heal(struct lab_drilling *d, uint64_t now, bool all)
 {
+    static const char *const HEALED[] = {
+        [LAB_DRILL_HEAL_FAULT] = "goes on",
+        [LAB_DRILL_HEAL_START] = "is switched on again",
+        [LAB_DRILL_HEAL_REPLACE] = "has a blank disk",
+    };
     bool good = true;
     for (size_t i = 0; i < LAB_DRILL_ACTIVE_MAX; i++) {
         struct lab_drill_active *a = &d->active[i];
@@ -125,16 +241,14 @@ bool lab_drill_heal(struct lab_drilling *d, uint64_t now, bool all)
             continue;
         }
         a->active = false;
-        bool lasting = a->whole_killed || strcmp(a->fault.type->name, "freeze") == 0;
-        enum ts_err err = a->whole_killed ? lab_pods_start_node(d->config->run, a->fault.node, &why)
-                                          : lab_fault_heal(&a->fault, &why);
+        bool lasting = a->what != LAB_DRILL_KILL || a->heal != LAB_DRILL_HEAL_FAULT;
+        enum ts_err err = heal_one(d, a, &why);
         if (err != TS_OK) {
             lab_drill_find(d->out, LAB_DRILL_INVALID, "%s of %s cannot be healed: %s",
                            a->fault.type->name, a->fault.node, why.text);
             good = false;
         } else if (lasting) {
-            lab_drill_say(d, LAB_DRILL_EVENT_HEAL, "%s %s", a->fault.node,
-                          a->whole_killed ? "is switched on again" : "goes on");
+            lab_drill_say(d, LAB_DRILL_EVENT_HEAL, "%s %s", a->fault.node, HEALED[a->heal]);
         }
     }
     return good;

@@ -50,6 +50,16 @@ void lab_drill_say(struct lab_drilling *d, enum lab_drill_event_kind kind, const
     }
 }
 
+void lab_drill_begin_strike(struct lab_drilling *d, uint64_t at_ns, const char *what)
+{
+    struct lab_drill_result *r = d->out;
+    if (r->strike_count < LAB_STEPS_MAX) {
+        struct lab_drill_strike *strike = &r->strikes[r->strike_count++];
+        *strike = (struct lab_drill_strike){.at_ns = at_ns};
+        (void)snprintf(strike->what, sizeof(strike->what), "%s", what);
+    }
+}
+
 /* ---- looking ---- */
 
 static bool has(char list[][LAB_DRILL_ALARM_MAX], size_t count, const char *code)
@@ -226,6 +236,10 @@ static bool carry_out(struct lab_drilling *d, const struct lab_step *s)
         look(d);
         d->primary_before = d->primary;
         return lab_drill_strike(d, s);
+    case LAB_STEP_SAY:
+        look(d);
+        d->primary_before = d->primary;
+        return lab_drill_say_words(d, s);
     case LAB_STEP_HEAL:
         return lab_drill_heal(d, 0, true);
     case LAB_STEP_UNTIL:

@@ -98,10 +98,17 @@ void lab_drill_junit(FILE *out, const json_t *results);
 
 /* ---- shared by the parts ---- */
 
+enum lab_drill_heal {
+    LAB_DRILL_HEAL_FAULT = 0, /* the fault's own */
+    LAB_DRILL_HEAL_START,     /* the node is started again */
+    LAB_DRILL_HEAL_REPLACE,   /* its disk's place is given to a blank one */
+};
+
 struct lab_drill_active {
     struct lab_fault fault;
     bool active;
-    bool whole_killed;   /* its heal starts the node */
+    enum lab_drill_heal heal;
+    enum lab_drill_fault what;
     uint64_t heal_at_ns; /* 0 = by a step or at the end */
 };
 
@@ -118,6 +125,7 @@ struct lab_drilling {
     uint64_t primary_epoch;
     size_t standing_count; /* alarms at the last look */
     char standing[LAB_DRILL_CODES_MAX][LAB_DRILL_ALARM_MAX];
+    unsigned lost; /* disks that were put aside */
     struct lab_drill_active active[LAB_DRILL_ACTIVE_MAX];
 };
 
@@ -126,8 +134,11 @@ void lab_drill_find(struct lab_drill_result *r, enum lab_drill_verdict verdict, 
                     ...) __attribute__((format(printf, 3, 4)));
 void lab_drill_say(struct lab_drilling *d, enum lab_drill_event_kind kind, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
-/* False: the drill cannot go on; the finding is written. */
+/* What follows from now on is counted to this. */
+void lab_drill_begin_strike(struct lab_drilling *d, uint64_t at_ns, const char *what);
+/* These two give false when the drill cannot go on; the finding is written. */
 bool lab_drill_strike(struct lab_drilling *d, const struct lab_step *s);
+bool lab_drill_say_words(struct lab_drilling *d, const struct lab_step *s);
 /* Heals what is due at `now`; `all`: everything. */
 bool lab_drill_heal(struct lab_drilling *d, uint64_t now, bool all);
 void lab_drill_judge(struct lab_drilling *d);

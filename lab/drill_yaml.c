@@ -12,18 +12,19 @@
 #define NESTING_MAX 4
 #define REPEAT_MAX 1000
 
-static const char *const ROOT_KEYS[] = {"drill", "about",    "topology", "group", "workload",
-                                        "seed",  "timeline", "expect",   NULL};
+static const char *const ROOT_KEYS[] = {"drill", "about",    "topology", "group",  "disks",
+                                        "seed",  "workload", "timeline", "expect", NULL};
 static const char *const WORKLOAD_KEYS[] = {"clients", "keys", "reads", "value-bytes", NULL};
 static const char *const EXPECT_KEYS[] = {"outage", "takeovers", "alarms", "may-alarm", NULL};
 
 static const struct {
     const char *key; /* that tells the kind of a step */
-    const char *keys[6];
+    const char *keys[7];
 } STEPS[] = {
     {"wait", {"wait", NULL}},
-    {"fault", {"fault", "on", "program", "whole", "for", NULL}},
+    {"fault", {"fault", "on", "program", "whole", "by", "for", NULL}},
     {"heal", {"heal", NULL}},
+    {"say", {"say", "on", NULL}},
     {"until", {"until", "within", NULL}},
     {"repeat", {"repeat", "timeline", NULL}},
     {"random", {"random", "of", "until", "within", NULL}},
@@ -137,6 +138,23 @@ static void read_fault(struct reading *r, const yaml_node_t *map)
         }
     }
     s.ms = ms == NULL ? 0 : read_ms(r, ms, "for");
+    const yaml_node_t *by = yaml_doc_get(&r->y, map, "by");
+    if (!r->y.failed && (by != NULL) != (s.fault == LAB_DRILL_DISK_SLOW)) {
+        yaml_doc_fail(&r->y, map, "`by` is how much slower a disk is: of disk-slow, and no other");
+    }
+    s.by_ms = by == NULL ? 0 : read_ms(r, by, "by");
+    bool of_node = LAB_DRILL_IS_DISK(s.fault) || s.fault == LAB_DRILL_DISK_LOST;
+    if (!r->y.failed && of_node && (program != NULL || whole != NULL)) {
+        yaml_doc_fail(&r->y, map, "a disk is a node's: leave program and whole out");
+    }
+    add(r, map, &s);
+}
+
+static void read_say(struct reading *r, const yaml_node_t *map)
+{
+    struct lab_step s = {.kind = LAB_STEP_SAY, .line = line_of(map)};
+    copy_text(r, yaml_doc_get(&r->y, map, "say"), "say", s.words, sizeof(s.words));
+    copy_text(r, yaml_doc_need(&r->y, map, "say", "on"), "on", s.on, sizeof(s.on));
     add(r, map, &s);
 }
 
@@ -194,12 +212,12 @@ static void read_step(struct reading *r, const yaml_node_t *map, unsigned depth)
 {
     size_t kind = 0;
     struct lab_step s = {.line = line_of(map)};
-    static const char *const any[] = {"wait",   "fault",  "on",       "program", "whole",
-                                      "for",    "heal",   "until",    "within",  "of",
+    static const char *const any[] = {"wait",   "fault",  "on",       "program", "whole",  "for",
+                                      "by",     "heal",   "say",      "until",   "within", "of",
                                       "repeat", "random", "timeline", NULL};
     yaml_doc_check_map(&r->y, map, "a step", any);
     /* `until` goes with random, too */
-    static const size_t order[] = {0, 1, 2, 4, 5, 3};
+    static const size_t order[] = {0, 1, 2, 3, 5, 6, 4};
     size_t i = 0;
     while (i < sizeof(order) / sizeof(order[0]) && !r->y.failed &&
            yaml_doc_get(&r->y, map, STEPS[order[i]].key) == NULL) {
@@ -207,7 +225,7 @@ static void read_step(struct reading *r, const yaml_node_t *map, unsigned depth)
     }
     if (r->y.failed || i == sizeof(order) / sizeof(order[0])) {
         yaml_doc_fail(&r->y, map,
-                      "a step is one of wait, fault, heal, until, repeat, random; name one");
+                      "a step is one of wait, fault, heal, say, until, repeat, random; name one");
         return;
     }
     kind = order[i];
@@ -230,9 +248,12 @@ static void read_step(struct reading *r, const yaml_node_t *map, unsigned depth)
         add(r, map, &s);
         break;
     case 3:
-        read_until(r, map, "until");
+        read_say(r, map);
         break;
     case 4:
+        read_until(r, map, "until");
+        break;
+    case 5:
         if (depth == NESTING_MAX) {
             yaml_doc_fail(&r->y, map, "repeats are nested more than %d deep", NESTING_MAX);
         }
@@ -344,6 +365,11 @@ static void read_root(struct reading *r, const char *file, uint64_t seed)
     d->seed = own == NULL ? 1 : yaml_doc_number(&r->y, own, "seed", 1, UINT32_MAX);
     d->seed = seed != 0 ? seed : d->seed;
     r->prng = ts_prng_init(d->seed);
+    const yaml_node_t *disks = yaml_doc_get(&r->y, root, "disks");
+    d->lossy = disks != NULL;
+    if (disks != NULL && strcmp(yaml_doc_text(&r->y, disks, "disks"), "lossy") != 0) {
+        yaml_doc_fail(&r->y, disks, "disks: lossy is what there is besides the usual ones");
+    }
     read_workload(r, yaml_doc_get(&r->y, root, "workload"));
     read_steps(r, yaml_doc_need(&r->y, root, "the drill", "timeline"), 0);
     read_expect(r, yaml_doc_get(&r->y, root, "expect"));

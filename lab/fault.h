@@ -6,6 +6,7 @@
  *   path     all traffic between the nodes' addresses of one path is dropped (nft, in a network
  *            namespace of the lab's own)
  *   link     the same for the links between a group's replicas, on every path
+ *   disk     writes or syncs of a node's files fail, wait or are slow (lab/disk, in the processes)
  *
  * A fault that cannot be shown to have had an effect proves nothing: observe() says so. */
 #ifndef LAB_FAULT_H
@@ -18,6 +19,10 @@
 #include "base/io/files.h"
 #include "cluster-cfg/cluster.h"
 #include "lab/nodes.h"
+
+#define LAB_DISK_ORDERS "disk.orders" /* in the run directory: LABDISK_FAIL, … */
+#define LAB_DISK_DONE "disk.done"     /* … and LABDISK_DONE */
+#define LAB_DISK_ORDER_MAX 128
 
 struct lab_fault;
 
@@ -44,7 +49,9 @@ struct lab_fault {
     size_t proc_count; /* what was hit */
     struct nodes_proc procs[NODES_PROCS_MAX];
     uint64_t injected_ns; /* monotonic, just before the harm; 0 = not injected */
-    uint64_t effect;      /* of a path or link fault: packets dropped when last observed */
+    uint64_t effect; /* of a path or link fault: packets dropped when last observed; of a disk's:
+                        calls that were hit before */
+    char order[LAB_DISK_ORDER_MAX]; /* disk faults only: a line for lab/disk */
 };
 
 /* `group` NULL for programs other than replica. */
@@ -59,6 +66,16 @@ void lab_fault_path(struct lab_fault *f, const struct nodes_run *run,
 /* The links between the group's replicas, on every path. */
 void lab_fault_link(struct lab_fault *f, const struct nodes_run *run,
                     const struct cfg_cluster *cluster, const char *group);
+
+/* What lab/disk does with files whose path has "/NODE/PART" in it: `verb` "sync", "write" or
+ * "slow", with an error or milliseconds. The node's processes have the library (lab_disk_prepare).
+ */
+void lab_fault_disk(struct lab_fault *f, const struct nodes_run *run, const char *node,
+                    const char *verb, unsigned number, const char *part);
+/* Programs that this process starts from now on have disks that such a fault can hit. `lossy`: a
+ * process that ends loses what it did not sync. TS_ERR_NOT_FOUND: the library is not there. */
+enum ts_err lab_disk_prepare(const struct nodes_run *run, bool lossy,
+                             struct ts_why *why) TS_MUST_USE;
 
 enum ts_err lab_fault_inject(struct lab_fault *f, struct ts_why *why) TS_MUST_USE;
 enum ts_err lab_fault_observe(struct lab_fault *f, struct ts_why *why) TS_MUST_USE;

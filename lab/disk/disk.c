@@ -5,7 +5,7 @@
  * of the process (SIGKILL) therefore loses what was not synced, as a power cut
  * would. Each process is its own machine: two do not see each other's overlay.
  *
- * LABDISK_ONLY=TEXT       only files whose path below the folder contains it
+ * LABDISK_ONLY=TEXT:…     only files whose path below the folder contains one of these
  * LABDISK_LEAK=PERCENT    so many of the sectors of a write reach the real file at once, at
  * random: a power cut keeps parts of unsynced writes in any order (torn writes)
  * LABDISK_IGNORE_SYNC=1   fdatasync reports success and carries nothing (a lying disk, or a
@@ -188,6 +188,19 @@ static void maybe_forget(struct file *f)
     free(f);
 }
 
+/* Whether one of the texts, separated by ":", is in the path. */
+static bool is_among(const char *path, const char *texts)
+{
+    for (const char *at = texts; *at != '\0'; at += *at == ':') {
+        size_t n = strcspn(at, ":");
+        if (n > 0 && memmem(path, strlen(path), at, n) != NULL) {
+            return true;
+        }
+        at += n;
+    }
+    return false;
+}
+
 /* Whether the descriptor's file lies under the folder; gives its path. */
 static bool under_dir(int fd, char path[PATH_BYTES])
 {
@@ -200,7 +213,7 @@ static bool under_dir(int fd, char path[PATH_BYTES])
     path[n < 0 ? 0 : n] = 0;
     size_t len = strlen(layer.dir);
     return strncmp(path, layer.dir, len) == 0 && path[len] == '/' &&
-           (layer.only == NULL || strstr(path + len, layer.only) != NULL);
+           (layer.only == NULL || is_among(path + len, layer.only));
 }
 
 static bool ignores(const char *path)

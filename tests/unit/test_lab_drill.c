@@ -133,7 +133,7 @@ static void test_errors_say_where_and_what(void **state)
     refused("timeline: [{wait: 2}]\n", "3:19: wait is \"2\"; write a number with ms or s");
     refused("timeline: [{wait: 0ms}]\n", "choose from 1ms to");
     refused("timeline: [{sleep: 2s}]\n", "sleep");
-    refused("timeline: [{on: nic1}]\n", "a step is one of wait, fault, heal, until");
+    refused("timeline: [{on: nic1}]\n", "a step is one of wait, fault, heal, say, until");
     refused("timeline: [{wait: 2s, on: nic1}]\n", "on");
     refused("timeline: [{fault: kil, on: nic1}]\n", "there are: kill, freeze");
     refused("timeline: [{fault: kill}]\n", "on");
