@@ -172,3 +172,10 @@ foreach(name lab_netns lab_wire)
     set_tests_properties(integration/${name} PROPERTIES TIMEOUT 300 LABELS "integration;no-tsan"
                                                         RUN_SERIAL TRUE SKIP_RETURN_CODE 77)
 endforeach()
+if(NOT TS_SANITIZE AND NOT TS_COVERAGE) # the failing disk stands in front of all other libraries
+    add_test(NAME integration/drills
+             COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/drills ${CMAKE_BINARY_DIR}/bin
+                     ${CMAKE_BINARY_DIR}/mutants/skip-journal-sync/bin)
+    set_tests_properties(integration/drills PROPERTIES TIMEOUT 300 LABELS integration RUN_SERIAL TRUE
+                                                       SKIP_RETURN_CODE 77)
+endif()
