@@ -83,65 +83,6 @@ struct wire_args {
     struct lab_wire_rule rule;
 };
 
-static bool parse_seed(const char *text, uint64_t *out)
-{
-    uint64_t n = 0;
-    size_t at = 0;
-    for (; text[at] >= '0' && text[at] <= '9' && n <= UINT32_MAX; at++) {
-        n = n * 10 + (uint64_t)(text[at] - '0');
-    }
-    *out = n;
-    return at > 0 && text[at] == '\0' && n <= UINT32_MAX;
-}
-
-/* False: the argument is none of its kind; `*wanted` tells what would be. */
-static bool read_fault(struct lab_wire_rule *r, int code, const char *text, const char **wanted)
-{
-    static const char SHARE[] = "a share, like 30% or 0.1%";
-    static const char TIME[] = "a time up to 60s, like 5ms or 200us";
-    switch (code) {
-    case OPTION_DROP:
-        r->cut = true;
-        return true;
-    case OPTION_LOSS:
-        *wanted = SHARE;
-        return lab_wire_parse_share(text, &r->loss_ppm);
-    case OPTION_REORDER:
-        *wanted = SHARE;
-        return lab_wire_parse_share(text, &r->reorder_ppm);
-    case OPTION_DUPLICATE:
-        *wanted = SHARE;
-        return lab_wire_parse_share(text, &r->duplicate_ppm);
-    case OPTION_CORRUPT:
-        *wanted = SHARE;
-        return lab_wire_parse_share(text, &r->corrupt_ppm);
-    case OPTION_REPLAY:
-        *wanted = SHARE;
-        return lab_wire_parse_share(text, &r->replay_ppm);
-    case OPTION_DELAY:
-        *wanted = TIME;
-        return lab_wire_parse_time(text, &r->delay_us);
-    case OPTION_JITTER:
-        *wanted = TIME;
-        return lab_wire_parse_time(text, &r->jitter_us);
-    case OPTION_REORDER_BY:
-        *wanted = TIME;
-        return lab_wire_parse_time(text, &r->reorder_us);
-    case OPTION_RATE:
-        *wanted = "a rate up to 80gbit, like 10mbit or 500kbit";
-        return lab_wire_parse_rate(text, &r->rate);
-    case OPTION_QUEUE:
-        *wanted = "a number of bytes up to 95m, like 64k";
-        return lab_wire_parse_bytes(text, &r->queue);
-    case OPTION_FLAP:
-        *wanted = "two times up to 60s, like 200ms/300ms";
-        return lab_wire_parse_flap(text, &r->flap_up_us, &r->flap_down_us);
-    default:
-        *wanted = "a number up to 4294967295";
-        return parse_seed(text, &r->seed);
-    }
-}
-
 /* Gives -1 to go on. */
 static int read_option(struct wire_args *a, int code, const char *name)
 {
@@ -175,7 +116,7 @@ static int read_option(struct wire_args *a, int code, const char *name)
         return cli_usage(a->cli, "lab wire");
     }
     a->has_fault = a->has_fault || code != OPTION_SEED;
-    return read_fault(&a->rule, code, optarg, &wanted)
+    return lab_wire_rule_option(&a->rule, name, optarg, &wanted)
                ? -1
                : cli_fail(a->cli, CLI_USAGE, "--%s is \"%.40s\"; write %s", name, optarg, wanted);
 }

@@ -8,6 +8,7 @@
  *     - wait: 2s
  *     - {fault: kill, on: primary}    # whoever that is then
  *     - {until: redundant, within: 30s}
+ *     - {fault: wire, on: nic1, to: nic2, both: true, rule: {loss: 30%, delay: 5ms}, for: 5s}
  *     - {say: handoff kv, on: nic1}   # twinstep handoff kv, in the machine of nic1
  *     - repeat: 3
  *       timeline:
@@ -32,6 +33,7 @@
 
 #include "base/io/files.h"
 #include "cluster-cfg/cluster.h"
+#include "lab/wire.h"
 
 #define LAB_STEPS_MAX 512 /* repeats and random ones written out */
 #define LAB_DRILL_ABOUT_MAX 200
@@ -44,6 +46,7 @@
 #define LAB_DRILL_FAULT_LIST(X) \
     X(LAB_DRILL_KILL, "kill", "SIGKILL of a program, or with `whole` of a node") \
     X(LAB_DRILL_FREEZE, "freeze", "SIGSTOP of a program, or with `whole` of a node, until healed") \
+    X(LAB_DRILL_WIRE, "wire", "`rule` for frames from it, and with `both` to it, until healed") \
     X(LAB_DRILL_DISK_HANG, "disk-hang", "syncs of the node's replicas wait until healed") \
     X(LAB_DRILL_DISK_SLOW, "disk-slow", "their syncs take `by` more, until healed") \
     X(LAB_DRILL_DISK_FULL, "disk-full", "their writes fail with ENOSPC until healed") \
@@ -87,8 +90,12 @@ struct lab_step {
     enum lab_goal goal;
     /* of a fault */
     enum lab_drill_fault fault;
-    char on[CFG_NAME_MAX];           /* a node, or "primary", "secondary", "arbiter" */
-    char program[CFG_NAME_MAX];      /* "" = the whole node */
+    char on[CFG_NAME_MAX];      /* a node, or "primary", "secondary", "arbiter" */
+    char program[CFG_NAME_MAX]; /* "" = the whole node */
+    char to[CFG_NAME_MAX];      /* of wire: as `on`; "" = all */
+    char network[CFG_NAME_MAX]; /* "" = all */
+    bool both;
+    struct lab_wire_rule rule;
     uint32_t by_ms;                  /* of disk-slow */
     char words[LAB_DRILL_WORDS_MAX]; /* of LAB_STEP_SAY, separated by blanks */
 };

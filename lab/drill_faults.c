@@ -7,17 +7,18 @@
 #include "lab/pods.h"
 
 /* The node that `on` means now; NULL: the finding is written. */
-static const struct cfg_node *target(struct lab_drilling *d, const struct lab_step *s)
+static const struct cfg_node *target(struct lab_drilling *d, const struct lab_step *s,
+                                     const char *on)
 {
     const struct cfg_cluster *c = d->config->cluster;
     const struct cfg_group *g = &c->groups[d->group];
-    bool second = strcmp(s->on, "secondary") == 0;
-    if ((strcmp(s->on, "primary") == 0 || second) && d->primary < 0) {
+    bool second = strcmp(on, "secondary") == 0;
+    if ((strcmp(on, "primary") == 0 || second) && d->primary < 0) {
         lab_drill_find(d->out, LAB_DRILL_INVALID, "%s has no primary now (line %u)", g->name,
                        s->line);
         return NULL;
     }
-    if (strcmp(s->on, "primary") == 0) {
+    if (strcmp(on, "primary") == 0) {
         return &c->nodes[d->primary];
     }
     if (second) {
@@ -32,14 +33,14 @@ static const struct cfg_node *target(struct lab_drilling *d, const struct lab_st
                        g->name, s->line);
         return NULL;
     }
-    for (size_t i = 0; strcmp(s->on, "arbiter") == 0 && i < c->node_count; i++) {
+    for (size_t i = 0; strcmp(on, "arbiter") == 0 && i < c->node_count; i++) {
         if (c->nodes[i].arbiter) {
             return &c->nodes[i];
         }
     }
-    const struct cfg_node *n = cfg_cluster_node_by_name(c, s->on);
+    const struct cfg_node *n = cfg_cluster_node_by_name(c, on);
     if (n == NULL) {
-        lab_drill_find(d->out, LAB_DRILL_INVALID, "the topology has no node %s (line %u)", s->on,
+        lab_drill_find(d->out, LAB_DRILL_INVALID, "the topology has no node %s (line %u)", on,
                        s->line);
     }
     return n;
@@ -86,8 +87,9 @@ static void make_disk(struct lab_drilling *d, const struct lab_step *s, const st
     }
 }
 
+/* `to`: the other end of a wire's fault, NULL = all. */
 static void make(struct lab_drilling *d, const struct lab_step *s, const struct cfg_node *node,
-                 struct lab_drill_active *a)
+                 const char *to, struct lab_drill_active *a)
 {
     const struct nodes_run *run = d->config->run;
     const char *group =
@@ -97,6 +99,9 @@ static void make(struct lab_drilling *d, const struct lab_step *s, const struct 
     *a = (struct lab_drill_active){.active = true, .what = s->fault};
     if (LAB_DRILL_IS_DISK(s->fault)) {
         make_disk(d, s, node, &a->fault);
+    } else if (s->fault == LAB_DRILL_WIRE) {
+        lab_fault_wire(&a->fault, run, node->name, to, s->network[0] == '\0' ? NULL : s->network,
+                       s->both, &s->rule);
     } else if (s->fault == LAB_DRILL_FREEZE) {
         lab_fault_freeze(&a->fault, run, node->name, whole ? NULL : s->program, group);
     } else if (whole) {
@@ -125,9 +130,9 @@ static void describe(const struct lab_drilling *d, const struct lab_step *s,
                      const struct cfg_node *node, char out[LAB_DRILL_EVENT_TEXT])
 {
     bool primary = node - d->config->cluster->nodes == d->primary;
-    bool disk = LAB_DRILL_IS_DISK(s->fault) || s->fault == LAB_DRILL_DISK_LOST;
+    bool plain = s->fault != LAB_DRILL_KILL && s->fault != LAB_DRILL_FREEZE;
     bool whole = s->program[0] == '\0';
-    if (disk) {
+    if (plain) {
         (void)snprintf(out, LAB_DRILL_EVENT_TEXT, "%s of %s%s", lab_drill_fault_name(s->fault),
                        node->name, primary ? ", the primary" : "");
         return;
@@ -142,13 +147,17 @@ static void describe(const struct lab_drilling *d, const struct lab_step *s,
 bool lab_drill_strike(struct lab_drilling *d, const struct lab_step *s)
 {
     struct lab_drill_result *r = d->out;
-    const struct cfg_node *node = target(d, s);
+    const struct cfg_node *node = target(d, s, s->on);
     struct lab_drill_active *a = node == NULL ? NULL : free_place(d);
     struct ts_why why = {{0}};
     if (a == NULL) {
         return false;
     }
-    make(d, s, node, a);
+    const struct cfg_node *to = s->to[0] == '\0' ? NULL : target(d, s, s->to);
+    if (s->to[0] != '\0' && to == NULL) {
+        return false;
+    }
+    make(d, s, node, to == NULL ? NULL : to->name, a);
     lab_load_reset_gap(d->load);
     if (lab_fault_inject(&a->fault, &why) != TS_OK || lab_fault_observe(&a->fault, &why) != TS_OK ||
         (a->heal == LAB_DRILL_HEAL_REPLACE && lose_data(d, node->name, &why) != TS_OK)) {
@@ -197,7 +206,7 @@ static enum ts_err say(const struct nodes_run *run, const char *node, const char
 bool lab_drill_say_words(struct lab_drilling *d, const struct lab_step *s)
 {
     struct ts_why why = {{0}};
-    const struct cfg_node *node = target(d, s);
+    const struct cfg_node *node = target(d, s, s->on);
     if (node == NULL) {
         return false;
     }

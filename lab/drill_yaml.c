@@ -6,6 +6,7 @@
 #include "cluster-cfg/io/yaml_doc.h"
 #include "lab/drill.h"
 #include "lab/load.h"
+#include "lab/wire_text.h"
 
 #define ERROR_MAX 512
 #define RANDOM_KINDS_MAX 64
@@ -19,10 +20,11 @@ static const char *const EXPECT_KEYS[] = {"outage", "takeovers", "alarms", "may-
 
 static const struct {
     const char *key; /* that tells the kind of a step */
-    const char *keys[7];
+    const char *keys[12];
 } STEPS[] = {
     {"wait", {"wait", NULL}},
-    {"fault", {"fault", "on", "program", "whole", "by", "for", NULL}},
+    {"fault",
+     {"fault", "on", "program", "whole", "by", "to", "network", "both", "rule", "for", NULL}},
     {"heal", {"heal", NULL}},
     {"say", {"say", "on", NULL}},
     {"until", {"until", "within", NULL}},
@@ -119,6 +121,52 @@ static unsigned line_of(const yaml_node_t *node)
     return (unsigned)node->start_mark.line + 1;
 }
 
+/* The options of `twinstep lab wire set`, by their names. */
+static void read_rule(struct reading *r, const yaml_node_t *map, struct lab_wire_rule *rule)
+{
+    static const char *const KEYS[] = {"drop",       "loss",      "delay",   "jitter", "reorder",
+                                       "reorder-by", "duplicate", "corrupt", "rate",   "queue",
+                                       "flap",       "replay",    "seed",    NULL};
+    yaml_doc_check_map(&r->y, map, "rule", KEYS);
+    for (size_t i = 0; KEYS[i] != NULL && !r->y.failed; i++) {
+        const yaml_node_t *node = yaml_doc_get(&r->y, map, KEYS[i]);
+        const char *wanted = NULL;
+        if (node == NULL || (i == 0 && !yaml_doc_bool(&r->y, node, KEYS[i]))) {
+            continue;
+        }
+        const char *text = yaml_doc_text(&r->y, node, KEYS[i]);
+        if (!r->y.failed && !lab_wire_rule_option(rule, KEYS[i], text, &wanted)) {
+            yaml_doc_fail(&r->y, node, "%s is \"%.40s\"; write %s", KEYS[i], text, wanted);
+        }
+    }
+}
+
+/* What only a fault of the wire has. */
+static void read_wire(struct reading *r, const yaml_node_t *map, struct lab_step *s)
+{
+    const yaml_node_t *to = yaml_doc_get(&r->y, map, "to");
+    const yaml_node_t *network = yaml_doc_get(&r->y, map, "network");
+    const yaml_node_t *both = yaml_doc_get(&r->y, map, "both");
+    const yaml_node_t *rule = yaml_doc_get(&r->y, map, "rule");
+    bool any = to != NULL || network != NULL || both != NULL || rule != NULL;
+    if (!r->y.failed && any != (s->fault == LAB_DRILL_WIRE)) {
+        yaml_doc_fail(&r->y, map,
+                      any ? "to, network, both and rule are of the fault wire"
+                          : "a fault of the wire needs a rule, like {loss: 30%%}");
+    }
+    if (!any || r->y.failed) {
+        return;
+    }
+    if (to != NULL) {
+        copy_text(r, to, "to", s->to, sizeof(s->to));
+    }
+    if (network != NULL) {
+        copy_text(r, network, "network", s->network, sizeof(s->network));
+    }
+    s->both = both != NULL && yaml_doc_bool(&r->y, both, "both");
+    read_rule(r, yaml_doc_need(&r->y, map, "a fault of the wire", "rule"), &s->rule);
+}
+
 static void read_fault(struct reading *r, const yaml_node_t *map)
 {
     struct lab_step s = {.kind = LAB_STEP_FAULT, .line = line_of(map), .program = "replica"};
@@ -143,10 +191,11 @@ static void read_fault(struct reading *r, const yaml_node_t *map)
         yaml_doc_fail(&r->y, map, "`by` is how much slower a disk is: of disk-slow, and no other");
     }
     s.by_ms = by == NULL ? 0 : read_ms(r, by, "by");
-    bool of_node = LAB_DRILL_IS_DISK(s.fault) || s.fault == LAB_DRILL_DISK_LOST;
+    bool of_node = s.fault != LAB_DRILL_KILL && s.fault != LAB_DRILL_FREEZE;
     if (!r->y.failed && of_node && (program != NULL || whole != NULL)) {
-        yaml_doc_fail(&r->y, map, "a disk is a node's: leave program and whole out");
+        yaml_doc_fail(&r->y, map, "disks and wires are a node's: leave program and whole out");
     }
+    read_wire(r, map, &s);
     add(r, map, &s);
 }
 
@@ -212,9 +261,9 @@ static void read_step(struct reading *r, const yaml_node_t *map, unsigned depth)
 {
     size_t kind = 0;
     struct lab_step s = {.line = line_of(map)};
-    static const char *const any[] = {"wait",   "fault",  "on",       "program", "whole",  "for",
-                                      "by",     "heal",   "say",      "until",   "within", "of",
-                                      "repeat", "random", "timeline", NULL};
+    static const char *const any[] = {
+        "wait", "fault", "on",  "program", "whole",  "for", "by",     "to",     "network",  "both",
+        "rule", "heal",  "say", "until",   "within", "of",  "repeat", "random", "timeline", NULL};
     yaml_doc_check_map(&r->y, map, "a step", any);
     /* `until` goes with random, too */
     static const size_t order[] = {0, 1, 2, 3, 5, 6, 4};

@@ -6,6 +6,7 @@
  *   path     all traffic between the nodes' addresses of one path is dropped (nft, in a network
  *            namespace of the lab's own)
  *   link     the same for the links between a group's replicas, on every path
+ *   wire     what lab/wire.h does to frames between a machine and others, by labd
  *   disk     writes or syncs of a node's files fail, wait or are slow (lab/disk, in the processes)
  *
  * A fault that cannot be shown to have had an effect proves nothing: observe() says so. */
@@ -19,6 +20,7 @@
 #include "base/io/files.h"
 #include "cluster-cfg/cluster.h"
 #include "lab/nodes.h"
+#include "lab/wire.h"
 
 #define LAB_DISK_ORDERS "disk.orders" /* in the run directory: LABDISK_FAIL, … */
 #define LAB_DISK_DONE "disk.done"     /* … and LABDISK_DONE */
@@ -52,6 +54,11 @@ struct lab_fault {
     uint64_t effect; /* of a path or link fault: packets dropped when last observed; of a disk's:
                         calls that were hit before */
     char order[LAB_DISK_ORDER_MAX]; /* disk faults only: a line for lab/disk */
+    /* wire faults only: frames from `node`, … */
+    char to[CFG_NAME_MAX];      /* "" = to all */
+    char network[CFG_NAME_MAX]; /* "" = of all */
+    bool both;                  /* the other direction, too */
+    struct lab_wire_rule rule;
 };
 
 /* `group` NULL for programs other than replica. */
@@ -76,6 +83,11 @@ void lab_fault_disk(struct lab_fault *f, const struct nodes_run *run, const char
  * process that ends loses what it did not sync. TS_ERR_NOT_FOUND: the library is not there. */
 enum ts_err lab_disk_prepare(const struct nodes_run *run, bool lossy,
                              struct ts_why *why) TS_MUST_USE;
+
+/* Of a lab that runs in the run directory. `to`, `network`: NULL = all. */
+void lab_fault_wire(struct lab_fault *f, const struct nodes_run *run, const char *from,
+                    const char *to, const char *network, bool both,
+                    const struct lab_wire_rule *rule);
 
 enum ts_err lab_fault_inject(struct lab_fault *f, struct ts_why *why) TS_MUST_USE;
 enum ts_err lab_fault_observe(struct lab_fault *f, struct ts_why *why) TS_MUST_USE;

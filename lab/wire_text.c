@@ -93,6 +93,58 @@ bool lab_wire_parse_flap(const char *text, uint64_t *up_us, uint64_t *down_us)
 
 /* ---- JSON ------------------------------------------------------------------------------------ */
 
+static bool parse_seed(const char *text, uint64_t *out)
+{
+    uint64_t n = 0;
+    size_t at = 0;
+    for (; text[at] >= '0' && text[at] <= '9' && n <= UINT32_MAX; at++) {
+        n = n * 10 + (uint64_t)(text[at] - '0');
+    }
+    *out = n;
+    return at > 0 && text[at] == '\0' && n <= UINT32_MAX;
+}
+
+bool lab_wire_rule_option(struct lab_wire_rule *r, const char *name, const char *text,
+                          const char **wanted)
+{
+    static const char SHARE[] = "a share, like 30% or 0.1%";
+    static const char TIME[] = "a time up to 60s, like 5ms or 200us";
+    const struct {
+        const char *name;
+        uint64_t *number;
+        bool (*parse)(const char *text, uint64_t *out);
+        const char *wanted;
+    } OPTIONS[] = {
+        {"loss", &r->loss_ppm, lab_wire_parse_share, SHARE},
+        {"reorder", &r->reorder_ppm, lab_wire_parse_share, SHARE},
+        {"duplicate", &r->duplicate_ppm, lab_wire_parse_share, SHARE},
+        {"corrupt", &r->corrupt_ppm, lab_wire_parse_share, SHARE},
+        {"replay", &r->replay_ppm, lab_wire_parse_share, SHARE},
+        {"delay", &r->delay_us, lab_wire_parse_time, TIME},
+        {"jitter", &r->jitter_us, lab_wire_parse_time, TIME},
+        {"reorder-by", &r->reorder_us, lab_wire_parse_time, TIME},
+        {"rate", &r->rate, lab_wire_parse_rate, "a rate up to 80gbit, like 10mbit or 500kbit"},
+        {"queue", &r->queue, lab_wire_parse_bytes, "a number of bytes up to 95m, like 64k"},
+        {"seed", &r->seed, parse_seed, "a number up to 4294967295"},
+    };
+    *wanted = NULL;
+    if (strcmp(name, "drop") == 0) {
+        r->cut = true;
+        return true;
+    }
+    if (strcmp(name, "flap") == 0) {
+        *wanted = "two times up to 60s, like 200ms/300ms";
+        return lab_wire_parse_flap(text, &r->flap_up_us, &r->flap_down_us);
+    }
+    for (size_t i = 0; i < sizeof(OPTIONS) / sizeof(OPTIONS[0]); i++) {
+        if (strcmp(OPTIONS[i].name, name) == 0) {
+            *wanted = OPTIONS[i].wanted;
+            return OPTIONS[i].parse(text, OPTIONS[i].number);
+        }
+    }
+    return false;
+}
+
 json_t *lab_wire_rule_json(const struct lab_wire_rule *r)
 {
     json_t *o = json_object();

@@ -18,6 +18,11 @@ bool lab_wire_parse_rate(const char *text, uint64_t *rate); /* 10mbit, 500kbit, 
 bool lab_wire_parse_bytes(const char *text, uint64_t *n);   /* 65536, 64k, 1m */
 bool lab_wire_parse_flap(const char *text, uint64_t *up_us, uint64_t *down_us); /* 200ms/300ms */
 
+/* Sets what the command's option --NAME says, "drop" without a text. False: the text is none of its
+ * kind, and `*wanted` tells what would be; or there is no such option, and it is NULL. */
+bool lab_wire_rule_option(struct lab_wire_rule *r, const char *name, const char *text,
+                          const char **wanted);
+
 /* An object of the rule's numbers by name, and "cut"; those that are 0 or false are left out. */
 json_t *lab_wire_rule_json(const struct lab_wire_rule *r);
 /* TS_ERR_MALFORMED: another key or type, or a number too great. */

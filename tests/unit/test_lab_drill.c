@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "lab/drill.h"
+#include "lab/shipped.h"
 
 static struct lab_drill d;
 static struct ts_why why;
@@ -109,6 +110,59 @@ static void test_random_steps_are_the_seeds(void **state)
     assert_int_equal(met, 7);
 }
 
+/* Goal: what a fault of a disk or of the wire needs is asked for, and nothing else is taken. */
+static void test_faults_have_what_they_need(void **state)
+{
+    (void)state;
+    assert_int_equal(parse(HEAD
+                           "disks: lossy\n"
+                           "timeline:\n"
+                           "  - {fault: wire, on: nic1, to: secondary, network: a, both: true,\n"
+                           "     rule: {loss: 30%, delay: 5ms, drop: true, flap: 2ms/3ms}}\n"
+                           "  - {fault: disk-slow, on: nic1, by: 5ms, for: 1s}\n"
+                           "  - {say: handoff kv nic2, on: nic1}\n",
+                           0),
+                     TS_OK);
+    assert_true(d.lossy);
+    const struct lab_step *s = d.steps;
+    assert_int_equal(s[0].fault, LAB_DRILL_WIRE);
+    assert_string_equal(s[0].to, "secondary");
+    assert_string_equal(s[0].network, "a");
+    assert_true(s[0].both && s[0].rule.cut);
+    assert_int_equal(s[0].rule.loss_ppm, 300000);
+    assert_int_equal(s[0].rule.delay_us, 5000);
+    assert_int_equal(s[0].rule.flap_down_us, 3000);
+    assert_int_equal(s[1].by_ms, 5);
+    assert_int_equal(s[2].kind, LAB_STEP_SAY);
+    assert_string_equal(s[2].words, "handoff kv nic2");
+    refused("timeline: [{fault: wire, on: nic1}]\n", "needs a rule");
+    refused("timeline: [{fault: wire, on: nic1, rule: {loss: x}}]\n",
+            "loss is \"x\"; write a share, like 30% or 0.1%");
+    refused("timeline: [{fault: wire, on: nic1, rule: {los: 1%}}]\n", "los");
+    refused("timeline: [{fault: kill, on: nic1, to: nic2}]\n", "are of the fault wire");
+    refused("timeline: [{fault: disk-slow, on: nic1}]\n", "`by` is how much slower");
+    refused("timeline: [{fault: disk-full, on: nic1, by: 2ms}]\n", "`by` is how much slower");
+    refused("timeline: [{fault: disk-full, on: nic1, whole: true}]\n", "leave program and whole");
+    refused("timeline: [{say: handoff}]\n", "on");
+    refused("disks: good\ntimeline: []\n", "disks: lossy is what there is");
+}
+
+/* Goal: what ships is good, and each is named as its file. */
+static void test_shipped_drills_are_good(void **state)
+{
+    (void)state;
+    size_t count = 0;
+    for (const struct lab_shipped *s = lab_shipped_drills; s->name != NULL; s++, count++) {
+        if (parse(s->text, 0) != TS_OK) {
+            fail_msg("%s: %s", s->name, why.text);
+        }
+        assert_string_equal(d.name, s->name);
+        assert_true(d.step_count > 1);
+        assert_non_null(lab_shipped_text(lab_shipped_topologies, d.topology));
+    }
+    assert_true(count >= 20);
+}
+
 /* Goal: a topology by name ships; by path it is looked for beside the drill. */
 static void test_topology_is_a_name_or_a_path(void **state)
 {
@@ -155,6 +209,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_steps_stand_in_their_order),
         cmocka_unit_test(test_random_steps_are_the_seeds),
+        cmocka_unit_test(test_faults_have_what_they_need),
+        cmocka_unit_test(test_shipped_drills_are_good),
         cmocka_unit_test(test_topology_is_a_name_or_a_path),
         cmocka_unit_test(test_errors_say_where_and_what),
     };
