@@ -26,6 +26,7 @@ struct options {
     const char *dir;
     const char *result;
     const char *junit;
+    const char *html;
     const char *history;
     const char *seed;
     uint64_t seed_number;
@@ -62,7 +63,8 @@ static void print_help(FILE *out)
 {
     (void)fputs(
         "usage: twinstep drill run NAME|FILE|DIR… [--dir DIR] [--times N] [--seed S]\n"
-        "                          [--result FILE] [--junit FILE] [--history FILE] [--keep]\n"
+        "                          [--result FILE] [--junit FILE] [--html FILE]\n"
+        "                          [--history FILE] [--keep]\n"
         "       twinstep drill list [--json]\n"
         "       twinstep drill describe NAME|FILE\n"
         "\n"
@@ -76,6 +78,7 @@ static void print_help(FILE *out)
         "  --seed S        draws the random steps, in place of the file's own seed\n"
         "  --result FILE   all results as a JSON array\n"
         "  --junit FILE    all results as JUnit XML\n"
+        "  --html FILE     all results as a page for a browser, with a picture of each drill\n"
         "  --history FILE  what every client of the last drill asked and was told, for lincheck\n"
         "  --keep          leave the lab of the last drill running\n"
         "\n"
@@ -207,6 +210,7 @@ static int run_inside(const struct options *o, const struct lab_drill *d,
     json_t *json = lab_drill_json(d, &result);
     bool told = json_dumpf(json, out, JSON_REAL_PRECISION(9)) == 0 && fflush(out) == 0;
     json_decref(json);
+    lab_drill_result_free(&result);
     return told ? CLI_OK : CLI_FAILED;
 }
 
@@ -329,27 +333,33 @@ static int run_one(const struct options *o, const struct lab_drill *d, bool last
 
 /* ---- the results ----------------------------------------------------------------------------- */
 
+static void put_json(FILE *out, const json_t *results)
+{
+    (void)json_dumpf(results, out, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
+    (void)fputc('\n', out);
+}
+
+static int write_one(const struct options *o, const char *file,
+                     void (*put)(FILE *out, const json_t *results), const json_t *results)
+{
+    FILE *out = file == NULL ? NULL : fopen(file, "we");
+    if (file == NULL) {
+        return CLI_OK;
+    }
+    if (out == NULL) {
+        return cli_fail(o->cli, CLI_FAILED, "cannot write %s: %s", file, strerror(errno));
+    }
+    put(out, results);
+    bool good = ferror(out) == 0;
+    good = fclose(out) == 0 && good;
+    return good ? CLI_OK : cli_fail(o->cli, CLI_FAILED, "cannot write %s: is the disk full?", file);
+}
+
 static int write_results(const struct options *o, const json_t *results)
 {
-    int status = CLI_OK;
-    FILE *json = o->result == NULL ? NULL : fopen(o->result, "we");
-    FILE *junit = o->junit == NULL ? NULL : fopen(o->junit, "we");
-    if (json != NULL) {
-        bool good = json_dumpf(results, json, JSON_INDENT(1) | JSON_REAL_PRECISION(9)) == 0;
-        good = fputc('\n', json) != EOF && fclose(json) == 0 && good;
-        status = good ? status : cli_fail(o->cli, CLI_FAILED, "cannot write %s", o->result);
-    } else if (o->result != NULL) {
-        status = cli_fail(o->cli, CLI_FAILED, "cannot write %s: %s", o->result, strerror(errno));
-    }
-    if (junit != NULL) {
-        lab_drill_junit(junit, results);
-        bool good = ferror(junit) == 0;
-        good = fclose(junit) == 0 && good;
-        status = good ? status : cli_fail(o->cli, CLI_FAILED, "cannot write %s", o->junit);
-    } else if (o->junit != NULL) {
-        status = cli_fail(o->cli, CLI_FAILED, "cannot write %s: %s", o->junit, strerror(errno));
-    }
-    return status;
+    int status = write_one(o, o->result, put_json, results);
+    status = worse(status, write_one(o, o->junit, lab_drill_junit, results));
+    return worse(status, write_one(o, o->html, lab_drill_page, results));
 }
 
 static void print_summary(const struct options *o, const json_t *results)
@@ -503,12 +513,17 @@ static bool read_number(const char *text, uint64_t max, uint64_t *out)
 /* Gives -1 to go on. */
 static int parse(struct options *o, int argc, char **argv)
 {
-    static const struct option OPTIONS[] = {
-        {"dir", required_argument, NULL, 'd'},    {"times", required_argument, NULL, 'n'},
-        {"seed", required_argument, NULL, 's'},   {"json", no_argument, NULL, 'j'},
-        {"junit", required_argument, NULL, 'u'},  {"history", required_argument, NULL, 'y'},
-        {"result", required_argument, NULL, 'r'}, {"keep", no_argument, NULL, 'k'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
+    static const struct option OPTIONS[] = {{"dir", required_argument, NULL, 'd'},
+                                            {"times", required_argument, NULL, 'n'},
+                                            {"seed", required_argument, NULL, 's'},
+                                            {"json", no_argument, NULL, 'j'},
+                                            {"junit", required_argument, NULL, 'u'},
+                                            {"html", required_argument, NULL, 'm'},
+                                            {"history", required_argument, NULL, 'y'},
+                                            {"result", required_argument, NULL, 'r'},
+                                            {"keep", no_argument, NULL, 'k'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
     int c;
     uint64_t n = 0;
     optind = 0;
@@ -538,6 +553,9 @@ static int parse(struct options *o, int argc, char **argv)
             break;
         case 'u':
             o->junit = optarg;
+            break;
+        case 'm':
+            o->html = optarg;
             break;
         case 'y':
             o->history = optarg;

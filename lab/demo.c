@@ -273,7 +273,7 @@ static struct lab_incident *strike(struct lab_demo *d, struct lab_fault *f,
                    lab_pair_node(&d->pair, i->new_primary), pause / 10, (unsigned)(pause % 10));
     /* The events reach the recorder within its next reports. */
     lab_pause_ms(300);
-    lab_phases_read(&d->pair, i->new_primary, i->at_ns, &i->phases);
+    lab_phases_read(&d->pair.run, lab_pair_node(&d->pair, i->new_primary), i->at_ns, &i->phases);
     d->incident_count++;
     return i;
 }

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "lab/drill_run.h"
 #include "lab/mem.h"
 
@@ -92,6 +93,30 @@ static json_t *strings(const char *texts, size_t count, size_t size)
     return list;
 }
 
+static json_t *phases_json(const struct lab_phases *p)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < p->count; i++) {
+        (void)json_array_append_new(list,
+                                    json_pack("{s:s,s:f}", "name", p->p[i].name, "ms", p->p[i].ms));
+    }
+    return list;
+}
+
+static json_t *series_json(const struct lab_drill_series *s)
+{
+    json_t *answers = json_array();
+    json_t *p50 = json_array();
+    json_t *max = json_array();
+    for (size_t i = 0; i < s->count; i++) {
+        (void)json_array_append_new(answers, json_integer(s->bins[i].answers));
+        (void)json_array_append_new(p50, json_real(s->bins[i].p50_us / 1e3));
+        (void)json_array_append_new(max, json_real(s->bins[i].max_us / 1e3));
+    }
+    return json_pack("{s:f,s:o,s:o,s:o}", "bin_s", (double)s->bin_ns / 1e9, "answers", answers,
+                     "p50_ms", p50, "max_ms", max);
+}
+
 static json_t *faults_json(const struct lab_drill_result *r)
 {
     json_t *list = json_array();
@@ -100,6 +125,9 @@ static json_t *faults_json(const struct lab_drill_result *r)
         json_t *one = json_pack("{s:f,s:s,s:f,s:f}", "at_s", seconds_since(r, s->at_ns), "fault",
                                 s->what, "outage_ms", (double)s->gap_ns / 1e6, "outage_from_s",
                                 seconds_since(r, s->gap_begin_ns));
+        if (s->phases.count > 0) {
+            (void)json_object_set_new(one, "phases", phases_json(&s->phases));
+        }
         if (s->redundant_ns != 0) {
             (void)json_object_set_new(one, "redundant_after_s",
                                       json_real((double)(s->redundant_ns - s->at_ns) / 1e9));
@@ -150,6 +178,7 @@ json_t *lab_drill_json(const struct lab_drill *d, const struct lab_drill_result 
                               strings(r->codes[0], r->code_count, LAB_DRILL_ALARM_MAX));
     (void)json_object_set_new(all, "faults", faults_json(r));
     (void)json_object_set_new(all, "events", events_json(r));
+    (void)json_object_set_new(all, "series", series_json(&r->series));
     return all;
 }
 
@@ -218,4 +247,22 @@ void lab_drill_junit(FILE *out, const json_t *results)
         put_case(out, r);
     }
     (void)fputs("</testsuite>\n", out);
+}
+
+/* ---- the page ---- */
+
+extern const unsigned char lab_drills_page[]; /* lab/page/drills.html */
+extern const size_t lab_drills_page_len;
+
+void lab_drill_page(FILE *out, const json_t *results)
+{
+    static const char MARK[] = "@RESULTS@";
+    size_t n = sizeof(MARK) - 1;
+    const unsigned char *at = memmem(lab_drills_page, lab_drills_page_len, MARK, n);
+    ts_assert(at != NULL);
+    size_t before = (size_t)(at - lab_drills_page);
+    (void)fwrite(lab_drills_page, 1, before, out);
+    /* "</script>" in a text would end it */
+    (void)json_dumpf(results, out, JSON_COMPACT | JSON_ESCAPE_SLASH | JSON_REAL_PRECISION(9));
+    (void)fwrite(at + n, 1, lab_drills_page_len - before - n, out);
 }

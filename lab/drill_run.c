@@ -50,12 +50,24 @@ void lab_drill_say(struct lab_drilling *d, enum lab_drill_event_kind kind, const
     }
 }
 
+/* Of the newest strike: events get to the recorder a little after what they tell. */
+static void read_phases(struct lab_drilling *d)
+{
+    struct lab_drill_result *r = d->out;
+    struct lab_drill_strike *s = r->strike_count > 0 ? &r->strikes[r->strike_count - 1] : NULL;
+    if (s != NULL && s->new_primary >= 0 && s->phases.count == 0) {
+        lab_phases_read(d->config->run, d->config->cluster->nodes[s->new_primary].name, s->at_ns,
+                        &s->phases);
+    }
+}
+
 void lab_drill_begin_strike(struct lab_drilling *d, uint64_t at_ns, const char *what)
 {
     struct lab_drill_result *r = d->out;
+    read_phases(d);
     if (r->strike_count < LAB_STEPS_MAX) {
         struct lab_drill_strike *strike = &r->strikes[r->strike_count++];
-        *strike = (struct lab_drill_strike){.at_ns = at_ns};
+        *strike = (struct lab_drill_strike){.at_ns = at_ns, .new_primary = -1};
         (void)snprintf(strike->what, sizeof(strike->what), "%s", what);
     }
 }
@@ -138,6 +150,9 @@ static void look(struct lab_drilling *d)
     if (primary >= 0 && epoch > d->primary_epoch) {
         if (d->primary >= 0 && primary != d->primary) {
             d->out->takeovers++;
+            if (d->out->strike_count > 0) {
+                d->out->strikes[d->out->strike_count - 1].new_primary = primary;
+            }
             lab_drill_say(d, LAB_DRILL_EVENT_PRIMARY, "%s is primary of %s, epoch %" PRIu64,
                           c->nodes[primary].name, c->groups[d->group].name, epoch);
         }
@@ -317,6 +332,7 @@ static void end_load(struct lab_drilling *d)
                        READ_BACK_MS / 1000);
     }
     write_history(d);
+    lab_drill_count_answers(lab_load_history(d->load), d->out);
     lab_load_free(d->load);
     d->load = NULL;
 }
@@ -352,6 +368,7 @@ void lab_drill_run(const struct lab_drill_config *config, struct lab_drill_resul
     }
     if (d.load != NULL) {
         look(&d);
+        read_phases(&d);
     }
     (void)lab_drill_heal(&d, 0, true);
     end_load(&d);

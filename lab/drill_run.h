@@ -3,7 +3,8 @@
  *   drill_run.c     the steps, what is watched meanwhile
  *   drill_faults.c  what a step's fault does, that it did it, its healing
  *   drill_judge.c   expectations against what was seen
- *   drill_report.c  the result as text, JSON, JUnit XML */
+ *   drill_series.c  the load's answers by time
+ *   drill_report.c  the result as text, JSON, JUnit XML, and a page */
 #ifndef LAB_DRILL_RUN_H
 #define LAB_DRILL_RUN_H
 
@@ -17,6 +18,7 @@
 #include "lab/drill.h"
 #include "lab/fault.h"
 #include "lab/load.h"
+#include "lab/phases.h"
 #include "lab/view.h"
 
 #define LAB_DRILL_EVENTS_MAX 2048
@@ -51,10 +53,25 @@ struct lab_drill_event {
 /* What followed one fault, up to the next one. */
 struct lab_drill_strike {
     uint64_t at_ns;
-    uint64_t gap_ns;       /* the longest time without an answer since */
-    uint64_t gap_begin_ns; /* monotonic */
-    uint64_t redundant_ns; /* monotonic; 0 = was not seen */
+    uint64_t gap_ns;          /* the longest time without an answer since */
+    uint64_t gap_begin_ns;    /* monotonic */
+    uint64_t redundant_ns;    /* monotonic; 0 = was not seen */
+    int new_primary;          /* index of the node; -1 = the primary did not change */
+    struct lab_phases phases; /* of the change, when it told them */
     char what[LAB_DRILL_EVENT_TEXT];
+};
+
+/* The answers by time: bin i is of those that came from i × bin_ns on, since the begin. */
+struct lab_drill_bin {
+    uint32_t answers;
+    uint32_t p50_us;
+    uint32_t max_us;
+};
+
+struct lab_drill_series {
+    uint64_t bin_ns;
+    size_t count;
+    struct lab_drill_bin *bins; /* owned; lab_drill_result_free */
 };
 
 struct lab_drill_result {
@@ -71,6 +88,7 @@ struct lab_drill_result {
     struct lab_drill_strike strikes[LAB_STEPS_MAX];
     size_t event_count;
     struct lab_drill_event events[LAB_DRILL_EVENTS_MAX];
+    struct lab_drill_series series;
     size_t code_count; /* of alarms that stood at some time */
     char codes[LAB_DRILL_CODES_MAX][LAB_DRILL_ALARM_MAX];
 };
@@ -88,6 +106,8 @@ struct lab_drill_config {
  * thread. All in `config` is borrowed. */
 void lab_drill_run(const struct lab_drill_config *config, struct lab_drill_result *out);
 
+void lab_drill_result_free(struct lab_drill_result *r);
+
 /* "held", "failed", "invalid", "broken". */
 const char *lab_drill_verdict_text(enum lab_drill_verdict verdict);
 void lab_drill_print(FILE *out, const struct lab_drill *d, const struct lab_drill_result *r);
@@ -95,6 +115,8 @@ void lab_drill_print(FILE *out, const struct lab_drill *d, const struct lab_dril
 json_t *lab_drill_json(const struct lab_drill *d, const struct lab_drill_result *r);
 /* Of an array of lab_drill_json's objects. */
 void lab_drill_junit(FILE *out, const json_t *results);
+/* The same as one page, which needs nothing else. */
+void lab_drill_page(FILE *out, const json_t *results);
 
 /* ---- shared by the parts ---- */
 
@@ -141,6 +163,8 @@ bool lab_drill_strike(struct lab_drilling *d, const struct lab_step *s);
 bool lab_drill_say_words(struct lab_drilling *d, const struct lab_step *s);
 /* Heals what is due at `now`; `all`: everything. */
 bool lab_drill_heal(struct lab_drilling *d, uint64_t now, bool all);
+/* Fills r->series. */
+void lab_drill_count_answers(const struct lab_history *h, struct lab_drill_result *r);
 void lab_drill_judge(struct lab_drilling *d);
 
 #endif

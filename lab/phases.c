@@ -54,13 +54,12 @@ static bool find_times(const json_t *events, uint64_t at_ns, uint64_t times[PHAS
     return false;
 }
 
-static json_t *ask_events(const struct lab_pair *pair, unsigned node)
+static json_t *ask_events(const struct nodes_run *run, const char *node)
 {
     char dir[TS_PATH_MAX];
     json_t *reply = NULL;
     uint64_t newest = 0;
-    const char *name = lab_pair_node(pair, node);
-    if (ts_path(dir, NULL, pair->run.run, "%s", name) != TS_OK ||
+    if (ts_path(dir, NULL, run->run, "%s", node) != TS_OK ||
         admin_client_get(dir, "status", ASK_MS, &reply, NULL) != TS_OK) {
         return NULL;
     }
@@ -74,12 +73,12 @@ static json_t *ask_events(const struct lab_pair *pair, unsigned node)
     return err == TS_OK ? reply : NULL;
 }
 
-void lab_phases_read(const struct lab_pair *pair, unsigned node, uint64_t since_ns,
+void lab_phases_read(const struct nodes_run *run, const char *node, uint64_t since_ns,
                      struct lab_phases *out)
 {
     uint64_t times[PHASE_COUNT] = {0};
     uint64_t before = since_ns;
-    json_t *reply = ask_events(pair, node);
+    json_t *reply = ask_events(run, node);
     *out = (struct lab_phases){0};
     if (reply != NULL && find_times(json_object_get(reply, "events"), since_ns, times)) {
         for (size_t p = 0; p < PHASE_COUNT; p++) {

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "lab/pair.h"
+#include "lab/nodes.h"
 
 #define LAB_PHASES_MAX 8
 
@@ -23,9 +23,9 @@ struct lab_phases {
 };
 
 /* The phases of the first failover at or after `since_ns` (monotonic); none when the events of
- * `node`, the index of the new primary, do not tell. They reach its recorder a little after the
- * failover: within a report interval. */
-void lab_phases_read(const struct lab_pair *pair, unsigned node, uint64_t since_ns,
+ * `node`, the new primary, do not tell. They reach its recorder a little after the failover: within
+ * a report interval. */
+void lab_phases_read(const struct nodes_run *run, const char *node, uint64_t since_ns,
                      struct lab_phases *out);
 
 #endif

@@ -122,7 +122,7 @@ static void tell_parts(struct outage *o, const struct lab_load_now *pause, uint6
                              .pause_from_ns = pause->longest_gap_begin_ns,
                              .pause_to_ns = pause->longest_gap_begin_ns + pause->longest_gap_ns};
     struct lab_parts parts;
-    lab_phases_read(&o->pair, new_primary, killed_ns, &i.phases);
+    lab_phases_read(&o->pair.run, lab_pair_node(&o->pair, new_primary), killed_ns, &i.phases);
     lab_incident_parts(&i, &parts);
     if (i.phases.count > 0) {
         uint64_t ready = i.phases.p[i.phases.count - 1].end_ns;
