@@ -182,7 +182,7 @@ static enum ts_err twinstep_lab(const char *bin, const char *action, const char 
 static int run_inside(const struct options *o, const struct lab_drill *d,
                       const struct nodes_run *run, const struct lab_topology *t, FILE *out)
 {
-    static struct lab_drill_result result;
+    struct lab_drill_result *result = calloc(1, sizeof(*result));
     struct lab_screen screen = {
         .terminal = isatty(STDOUT_FILENO) == 1, .color = o->cli->colour, .begin_ns = 0};
     struct ts_why why = {{0}};
@@ -196,6 +196,9 @@ static int run_inside(const struct options *o, const struct lab_drill *d,
                                       .history = o->history,
                                       .screen = &screen,
                                       .interrupted = &interrupted};
+    if (result == NULL) {
+        return cli_fail(o->cli, CLI_FAILED, "out of memory; free some");
+    }
     if (client == NULL) {
         return cli_fail(o->cli, CLI_UNREACHABLE, "the topology has no workload to ask from");
     }
@@ -203,14 +206,15 @@ static int run_inside(const struct options *o, const struct lab_drill *d,
         return cli_fail(o->cli, CLI_UNREACHABLE, "%s", why.text);
     }
     screen.begin_ns = lab_now_ns();
-    lab_drill_run(&config, &result);
+    lab_drill_run(&config, result);
     lab_screen_clear(&screen);
-    lab_drill_print(o->cli->out, d, &result);
+    lab_drill_print(o->cli->out, d, result);
     (void)fflush(o->cli->out);
-    json_t *json = lab_drill_json(d, &result);
+    json_t *json = lab_drill_json(d, result);
     bool told = json_dumpf(json, out, JSON_REAL_PRECISION(9)) == 0 && fflush(out) == 0;
     json_decref(json);
-    lab_drill_result_free(&result);
+    lab_drill_result_free(result);
+    free(result);
     return told ? CLI_OK : CLI_FAILED;
 }
 

@@ -137,11 +137,10 @@ static void describe(const struct lab_drilling *d, const struct lab_step *s,
                        node->name, primary ? ", the primary" : "");
         return;
     }
-    (void)snprintf(out, LAB_DRILL_EVENT_TEXT, "%s of %s%s%s%s", lab_drill_fault_name(s->fault),
-                   whole ? "all of " : "", node->name, whole ? "" : "'s ", s->program);
-    if (primary && (whole || strcmp(s->program, "replica") == 0)) {
-        (void)strcat(out, ", the primary");
-    }
+    bool leads = primary && (whole || strcmp(s->program, "replica") == 0);
+    (void)snprintf(out, LAB_DRILL_EVENT_TEXT, "%s of %s%s%s%s%s", lab_drill_fault_name(s->fault),
+                   whole ? "all of " : "", node->name, whole ? "" : "'s ", s->program,
+                   leads ? ", the primary" : "");
 }
 
 bool lab_drill_strike(struct lab_drilling *d, const struct lab_step *s)

@@ -67,7 +67,7 @@ struct file {
 static struct {
     pthread_mutex_t mutex;
     bool ready;
-    labdisk_real_fn *syscall;
+    disk_real_fn *syscall;
     char dir[PATH_BYTES]; /* "" switches the layer off */
     const char *only;     /* NULL: every file under dir */
     const char *ignore_sync;
@@ -103,10 +103,7 @@ static void set_up_locked(void)
     const char *leak = getenv("LABDISK_LEAK");
     layer.leak_percent = leak != NULL ? (unsigned)strtoul(leak, NULL, 10) : 0;
     const char *seed = getenv("LABDISK_SEED");
-    layer.random = (uint64_t)getpid();
-    if (seed != NULL) {
-        layer.random = strtoull(seed, NULL, 10);
-    }
+    layer.random = seed != NULL ? (uint64_t)strtoull(seed, NULL, 10) : (uint64_t)getpid();
     layer.random = layer.random * 0x9e3779b97f4a7c15ULL + 1ULL;
     layer.ready = true;
 }
@@ -188,19 +185,6 @@ static void maybe_forget(struct file *f)
     free(f);
 }
 
-/* Whether one of the texts, separated by ":", is in the path. */
-static bool is_among(const char *path, const char *texts)
-{
-    for (const char *at = texts; *at != '\0'; at += *at == ':') {
-        size_t n = strcspn(at, ":");
-        if (n > 0 && memmem(path, strlen(path), at, n) != NULL) {
-            return true;
-        }
-        at += n;
-    }
-    return false;
-}
-
 /* Whether the descriptor's file lies under the folder; gives its path. */
 static bool under_dir(int fd, char path[PATH_BYTES])
 {
@@ -213,7 +197,7 @@ static bool under_dir(int fd, char path[PATH_BYTES])
     path[n < 0 ? 0 : n] = 0;
     size_t len = strlen(layer.dir);
     return strncmp(path, layer.dir, len) == 0 && path[len] == '/' &&
-           (layer.only == NULL || is_among(path + len, layer.only));
+           (layer.only == NULL || disk_path_has(path + len, layer.only));
 }
 
 static bool ignores(const char *path)
@@ -222,50 +206,12 @@ static bool ignores(const char *path)
     return v != NULL && v[0] != 0 && (strcmp(v, "1") == 0 || strstr(path, v) != NULL);
 }
 
-/* For whoever wants to know that an order was carried out. */
-static void tell_done(void)
-{
-    int fd = layer.done == NULL ? -1
-                                : (int)REAL(SYS_openat, AT_FDCWD, layer.done,
-                                            O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
-    if (fd >= 0) {
-        (void)REAL(SYS_write, fd, ".", 1);
-        (void)REAL(SYS_close, fd);
-    }
-}
-
-static bool line_means(char *line, const char *verb, const char *path, int *number)
-{
-    char said[8];
-    char text[16];
-    char part[256];
-    bool means = sscanf(line, "%7s %15s %255s", said, text, part) == 3 && strcmp(said, verb) == 0 &&
-                 strstr(path, part) != NULL;
-    *number = means ? (int)strtol(text, NULL, 10) : 0;
-    return means;
-}
-
-/* The number of the first order for this call on the descriptor; false: there is none. */
+/* The number of the order for this call on the descriptor; false: there is none. */
 static bool ordered(int fd, const char *verb, int *number)
 {
-    char text[PATH_BYTES] = "";
     char path[PATH_BYTES];
-    char *rest = NULL;
-    bool found = false;
-    if (layer.fail == NULL || !under_dir(fd, path)) {
-        return false;
-    }
-    int in = (int)REAL(SYS_openat, AT_FDCWD, layer.fail, O_RDONLY | O_CLOEXEC);
-    if (in < 0) {
-        return false;
-    }
-    (void)REAL(SYS_read, in, text, sizeof(text) - 1);
-    (void)REAL(SYS_close, in);
-    for (char *line = strtok_r(text, "\n", &rest); line != NULL && !found;
-         line = strtok_r(NULL, "\n", &rest)) {
-        found = line_means(line, verb, path, number);
-    }
-    return found;
+    return layer.fail != NULL && under_dir(fd, path) &&
+           disk_ordered(layer.syscall, layer.fail, path, verb, number);
 }
 
 /* The error with which this call on the descriptor is to fail now; 0 = none, WAITS = it waits. */
@@ -276,7 +222,7 @@ static int failing(int fd, const char *call)
         return 0;
     }
     if (error != 0) {
-        tell_done();
+        disk_tell_done(layer.syscall, layer.done);
     }
     return error == 0 ? WAITS : error;
 }
@@ -658,7 +604,7 @@ static int ordered_error(int fd, const char *call)
         lock();
         int error = file_of(fd) == NULL ? 0 : failing(fd, call);
         if (error == WAITS && !told) {
-            tell_done();
+            disk_tell_done(layer.syscall, layer.done);
         }
         unlock();
         if (error != WAITS) {
@@ -674,7 +620,7 @@ static bool sync_overlay(int fd, bool may_ignore, int *result)
     int ms = 0;
     lock();
     if (file_of(fd) != NULL && ordered(fd, "slow", &ms)) {
-        tell_done();
+        disk_tell_done(layer.syscall, layer.done);
     }
     unlock();
     (void)poll(NULL, 0, ms);
@@ -847,7 +793,7 @@ off_t lseek64(int fd, off_t offset, int whence)
     return lseek(fd, offset, whence);
 }
 
-labdisk_real_fn *labdisk_real(void)
+disk_real_fn *disk_real(void)
 {
     ready();
     return layer.syscall;

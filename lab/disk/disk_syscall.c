@@ -55,5 +55,5 @@ long syscall(long number, ...)
     va_end(ap);
     bool mine;
     long rc = dispatch(number, a, &mine);
-    return mine ? rc : labdisk_real()(number, a[0], a[1], a[2], a[3], a[4], a[5]);
+    return mine ? rc : disk_real()(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }
