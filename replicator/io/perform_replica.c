@@ -42,10 +42,8 @@ static void (*const parts[])(struct perform_replica *) = {
 };
 
 static void (*const timed[])(struct perform_replica *, struct ts_mono) = {
-    perform_room_turn,
-    perform_scrub_turn,
-    perform_repair_turn,
-    perform_snapshot_turn,
+    perform_room_turn,   perform_scrub_turn,    perform_transfer_turn,
+    perform_repair_turn, perform_snapshot_turn,
 };
 
 void perform_turn(struct perform_replica *r, struct ts_mono now, bool early)
@@ -100,6 +98,8 @@ struct ts_mono perform_deadline(const struct perform_replica *r)
         at = ts_mono_lt(look, at) ? look : at;
         struct ts_mono scrub = perform_scrub_deadline(r);
         at = ts_mono_lt(scrub, at) ? scrub : at;
+        struct ts_mono piece = perform_transfer_deadline(r);
+        at = ts_mono_lt(piece, at) ? piece : at;
         struct ts_mono ask = perform_repair_deadline(r);
         at = ts_mono_lt(ask, at) ? ask : at;
     }

@@ -124,10 +124,12 @@ struct perform_transfer {
     /* … or to this one */
     struct ts_nic_id from;
     struct ts_seq seq;
-    struct repl_pos base; /* where that one's journal began when it offered it */
-    bool known;           /* how much of it is here: … */
-    uint64_t offset;      /* … so many bytes */
-    bool busy;            /* a worker is at it */
+    struct repl_pos base;  /* where that one's journal began when it offered it */
+    bool known;            /* how much of it is here: … */
+    uint64_t offset;       /* … so many bytes */
+    bool busy;             /* a worker is at it */
+    bool asks;             /* for the next piece, … */
+    struct ts_mono ask_at; /* … not before */
 };
 
 /* What a look at the disk found, bytes. */
@@ -329,6 +331,9 @@ void perform_divergence_judge(struct perform_replica *r);
 
 /* What this peer needs is in a snapshot only: it may have that. */
 void perform_transfer_offer(struct perform_replica *r, struct ts_nic_id peer);
+/* A learner asks for the next piece, when it is due. */
+void perform_transfer_turn(struct perform_replica *r, struct ts_mono now);
+struct ts_mono perform_transfer_deadline(const struct perform_replica *r);
 /* A frame of these types (transfer_msg_is). One that is malformed is left alone: what
  * transfer_msg_decode says of it. */
 enum ts_err perform_transfer_frame(struct perform_replica *r, struct ts_nic_id peer, uint8_t type,

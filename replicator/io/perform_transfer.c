@@ -36,6 +36,10 @@
 /* One that is said to be damaged is not offered again before: the scrubber is at it. */
 #define BAD_NS (10 * TS_NS_PER_S)
 
+/* From one piece that is asked for to the next, at least: whoever gives serves clients, who wait
+ * longer while its disk and link are always busy with this. 32 MiB a second. */
+#define PIECE_NS (4 * TS_NS_PER_MS)
+
 enum transfer_work { TRANSFER_GIVE, TRANSFER_LOOK, TRANSFER_WRITE, TRANSFER_CHECK };
 
 struct transfer_job {
@@ -194,8 +198,25 @@ static void taken(struct perform_replica *r, const struct transfer_job *job)
     if (job->kind == TRANSFER_WRITE && t->offset == job->size) {
         t->busy = begin_job(r, TRANSFER_CHECK, job->peer, &all);
     } else {
-        ask(r);
+        t->asks = true;
     }
+}
+
+void perform_transfer_turn(struct perform_replica *r, struct ts_mono now)
+{
+    struct perform_transfer *t = &r->transfer;
+    if (t->asks && !ts_mono_lt(now, t->ask_at)) {
+        t->asks = false;
+        t->ask_at = ts_mono_add(now, PIECE_NS);
+        if (t->known && !t->busy) { /* it may have been offered anew meanwhile */
+            ask(r);
+        }
+    }
+}
+
+struct ts_mono perform_transfer_deadline(const struct perform_replica *r)
+{
+    return r->transfer.asks ? r->transfer.ask_at : TS_MONO_NEVER;
 }
 
 static void worker_done(void *arg)
