@@ -133,11 +133,14 @@ static void hear(struct replica *x, const struct transfer_msg *m)
                      TS_OK);
 }
 
-/* Until the worker has come back. */
+/* Until the worker has come back, and the next piece was asked for. */
 static void await(struct replica *x, const unsigned *count, unsigned value)
 {
     while (*count < value) {
         (void)uv_run(&x->journal.loop, UV_RUN_ONCE);
+        struct ts_mono due = perform_transfer_deadline(&x->r);
+        perform_transfer_turn(&x->r,
+                              ts_mono_lt(x->w->now, due) && due.ns != UINT64_MAX ? due : x->w->now);
     }
 }
 
@@ -199,6 +202,34 @@ static void test_whole_snapshot_is_installed(void **state)
     be_given(x, bytes, len);
     await(x, &x->installed, 1);
     assert_int_equal(x->told, 0);
+    free(bytes);
+}
+
+/* Goal: a learner leaves the giver time for others: the next piece is asked for when it is due, and
+ * not before. */
+static void test_pieces_are_asked_for_in_time(void **state)
+{
+    struct replica *x = *state;
+    size_t len = 0;
+    uint8_t *bytes = make_snapshot(x, &len);
+    struct transfer_msg half = {
+        .type = TRANSFER_MSG_PIECE, .snapshot = {SEQ}, .size = len, .bytes = {bytes, len / 2}};
+    become_learner(x);
+    be_offered(x);
+    unsigned asked = x->sent;
+    hear(x, &half);
+    while (!x->r.transfer.asks) {
+        (void)uv_run(&x->journal.loop, UV_RUN_ONCE);
+    }
+    struct ts_mono due = perform_transfer_deadline(&x->r);
+    assert_true(ts_mono_since(x->w->now, due) >= TS_NS_PER_MS);
+    perform_transfer_turn(&x->r, x->w->now);
+    assert_int_equal(x->sent, asked);
+    perform_transfer_turn(&x->r, due);
+    assert_int_equal(x->sent, asked + 1);
+    assert_int_equal(x->said.type, TRANSFER_MSG_ASK);
+    assert_int_equal(x->said.offset, len / 2);
+    assert_true(perform_transfer_deadline(&x->r).ns == UINT64_MAX);
     free(bytes);
 }
 
@@ -392,6 +423,7 @@ int main(void)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup_replica, teardown_replica)
     const struct CMUnitTest tests[] = {
         T(test_whole_snapshot_is_installed),
+        T(test_pieces_are_asked_for_in_time),
         T(test_snapshot_without_room_is_not_written),
         T(test_damaged_snapshot_is_the_senders),
         T(test_snapshot_of_another_release_is_told_as_that),
