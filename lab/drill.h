@@ -37,7 +37,7 @@
 
 #define LAB_STEPS_MAX 512 /* repeats and random ones written out */
 #define LAB_DRILL_ABOUT_MAX 200
-#define LAB_DRILL_ALARMS_MAX 16
+#define LAB_DRILL_ALARMS_MAX 32
 #define LAB_DRILL_ALARM_MAX 40
 #define LAB_DRILL_WORDS_MAX 80
 #define LAB_DRILL_TIMES_MAX_MS (24U * 3600U * 1000U)
@@ -51,7 +51,8 @@
     X(LAB_DRILL_DISK_SLOW, "disk-slow", "their syncs take `by` more, until healed") \
     X(LAB_DRILL_DISK_FULL, "disk-full", "their writes fail with ENOSPC until healed") \
     X(LAB_DRILL_DISK_READ_ONLY, "disk-read-only", "their writes fail with EROFS until healed") \
-    X(LAB_DRILL_DISK_ERROR, "disk-error", "their syncs fail with EIO until healed") \
+    X(LAB_DRILL_DISK_ERROR, "disk-error", \
+      "their syncs fail with EIO; healed by a new disk, as disk-lost") \
     X(LAB_DRILL_DISK_LOST, "disk-lost", \
       "SIGKILL of the whole node, whose data is gone; healed by `twinstep nic replace`")
 

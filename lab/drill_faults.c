@@ -99,6 +99,8 @@ static void make(struct lab_drilling *d, const struct lab_step *s, const struct 
     *a = (struct lab_drill_active){.active = true, .what = s->fault};
     if (LAB_DRILL_IS_DISK(s->fault)) {
         make_disk(d, s, node, &a->fault);
+        /* No replica trusts a disk that failed a sync. */
+        a->heal = s->fault == LAB_DRILL_DISK_ERROR ? LAB_DRILL_HEAL_NEW_DISK : LAB_DRILL_HEAL_FAULT;
     } else if (s->fault == LAB_DRILL_WIRE) {
         lab_fault_wire(&a->fault, run, node->name, to, s->network[0] == '\0' ? NULL : s->network,
                        s->both, &s->rule);
@@ -219,15 +221,35 @@ bool lab_drill_say_words(struct lab_drilling *d, const struct lab_step *s)
     return true;
 }
 
-static enum ts_err heal_one(struct lab_drilling *d, struct lab_drill_active *a, struct ts_why *why)
+static enum ts_err replace(struct lab_drilling *d, const char *node, struct ts_why *why)
 {
     char words[LAB_DRILL_WORDS_MAX];
+    (void)snprintf(words, sizeof(words), "nic replace %s --yes --timeout 30", node);
+    return say(d->config->run, node, words, why);
+}
+
+/* The operator switches the NIC off, and takes its disk out. */
+static enum ts_err take_disk(struct lab_drilling *d, const char *node, struct ts_why *why)
+{
+    struct lab_fault off;
+    lab_fault_nic(&off, d->config->run, node);
+    enum ts_err err = lab_fault_inject(&off, why);
+    err = err != TS_OK ? err : lab_fault_observe(&off, why);
+    return err != TS_OK ? err : lose_data(d, node, why);
+}
+
+static enum ts_err heal_one(struct lab_drilling *d, struct lab_drill_active *a, struct ts_why *why)
+{
+    enum ts_err err = TS_OK;
     switch (a->heal) {
     case LAB_DRILL_HEAL_START:
         return lab_pods_start_node(d->config->run, a->fault.node, why);
+    case LAB_DRILL_HEAL_NEW_DISK:
+        err = lab_fault_heal(&a->fault, why);
+        err = err != TS_OK ? err : take_disk(d, a->fault.node, why);
+        return err != TS_OK ? err : replace(d, a->fault.node, why);
     case LAB_DRILL_HEAL_REPLACE:
-        (void)snprintf(words, sizeof(words), "nic replace %s --yes --timeout 30", a->fault.node);
-        return say(d->config->run, a->fault.node, words, why);
+        return replace(d, a->fault.node, why);
     case LAB_DRILL_HEAL_FAULT:
         break;
     }
@@ -240,6 +262,7 @@ bool lab_drill_heal(struct lab_drilling *d, uint64_t now, bool all)
         [LAB_DRILL_HEAL_FAULT] = "goes on",
         [LAB_DRILL_HEAL_START] = "is switched on again",
         [LAB_DRILL_HEAL_REPLACE] = "has a blank disk",
+        [LAB_DRILL_HEAL_NEW_DISK] = "has a blank disk",
     };
     bool good = true;
     for (size_t i = 0; i < LAB_DRILL_ACTIVE_MAX; i++) {

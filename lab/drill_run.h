@@ -124,6 +124,7 @@ enum lab_drill_heal {
     LAB_DRILL_HEAL_FAULT = 0, /* the fault's own */
     LAB_DRILL_HEAL_START,     /* the node is started again */
     LAB_DRILL_HEAL_REPLACE,   /* its disk's place is given to a blank one */
+    LAB_DRILL_HEAL_NEW_DISK,  /* the same, of a node that runs */
 };
 
 struct lab_drill_active {

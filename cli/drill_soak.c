@@ -1,0 +1,85 @@
+/* See cli/drill.h. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/drill.h"
+#include "lab/clock.h"
+#include "lab/shipped.h"
+
+/* Counts the faults of one drill by their kinds. */
+static size_t count_kinds(const json_t *faults, json_t *kinds)
+{
+    size_t i;
+    json_t *fault;
+    json_array_foreach(faults, i, fault)
+    {
+        char kind[64];
+        (void)snprintf(kind, sizeof(kind), "%s", cli_string(fault, "fault", "?"));
+        kind[strcspn(kind, " ")] = '\0';
+        json_int_t n = json_integer_value(json_object_get(kinds, kind));
+        (void)json_object_set_new(kinds, kind, json_integer(n + 1));
+    }
+    return json_array_size(faults);
+}
+
+/* What the soak was made of: how often each fault came. */
+static void print_kinds(const struct cli_drill *o, const json_t *results)
+{
+    json_t *kinds = json_object();
+    size_t count = 0;
+    size_t i;
+    json_t *r;
+    json_array_foreach(results, i, r)
+    {
+        count += count_kinds(json_object_get(r, "faults"), kinds);
+    }
+    (void)fprintf(o->cli->out, "%zu faults:", count);
+    for (void *at = json_object_iter(kinds); at != NULL; at = json_object_iter_next(kinds, at)) {
+        (void)fprintf(o->cli->out, " %s %lld", json_object_iter_key(at),
+                      (long long)json_integer_value(json_object_iter_value(at)));
+    }
+    (void)fputc('\n', o->cli->out);
+    json_decref(kinds);
+}
+
+/* One seed behind the other, in one lab, each with its own load that is read back. */
+static int soak_in_lab(struct cli_drill *o, struct lab_drill *d, const struct nodes_run *run,
+                       json_t *results)
+{
+    struct cli_drill_file soak = {.text = lab_shipped_text(lab_shipped_drills, "soak"),
+                                  .file = "soak"};
+    uint64_t end = lab_now_ns() + o->minutes * 60 * TS_NS_PER_S;
+    int status = CLI_OK;
+    while (status == CLI_OK && !cli_drill_interrupted && lab_now_ns() < end) {
+        status = cli_drill_load(o, &soak, d);
+        /* Keys are the seed's own, for the next load must not find those of this one. */
+        (void)snprintf(d->name, sizeof(d->name), "soak-%llu", (unsigned long long)d->seed);
+        cli_drill_announce(o, d);
+        status = status != CLI_OK ? status : cli_drill_run_there(o, d, run, results);
+        o->seed_number++;
+    }
+    return status;
+}
+
+int cli_drill_soak(struct cli_drill *o)
+{
+    struct cli_drill_file soak = {.text = lab_shipped_text(lab_shipped_drills, "soak"),
+                                  .file = "soak"};
+    struct lab_drill *d = calloc(1, sizeof(*d));
+    json_t *results = json_array();
+    struct nodes_run run;
+    o->seed_number = o->seed_number == 0 ? 1 : o->seed_number;
+    int status = d == NULL ? CLI_FAILED : cli_drill_load(o, &soak, d);
+    cli_drill_catch_signals();
+    status = status != CLI_OK ? status : cli_drill_begin_lab(o, d, true, &run);
+    if (status == CLI_OK) {
+        status = soak_in_lab(o, d, &run, results);
+        status = cli_drill_end_lab(o, &run, status);
+        cli_drill_print_summary(o, results);
+        print_kinds(o, results);
+        status = cli_drill_worse(status, cli_drill_write_results(o, results));
+    }
+    json_decref(results);
+    free(d);
+    return status;
+}
