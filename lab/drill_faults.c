@@ -100,7 +100,8 @@ static void make(struct lab_drilling *d, const struct lab_step *s, const struct 
     if (LAB_DRILL_IS_DISK(s->fault)) {
         make_disk(d, s, node, &a->fault);
         /* No replica trusts a disk that failed a sync. */
-        a->heal = s->fault == LAB_DRILL_DISK_ERROR ? LAB_DRILL_HEAL_NEW_DISK : LAB_DRILL_HEAL_FAULT;
+        a->remedy =
+            s->fault == LAB_DRILL_DISK_ERROR ? LAB_DRILL_REMEDY_NEW_DISK : LAB_DRILL_REMEDY_FAULT;
     } else if (s->fault == LAB_DRILL_WIRE) {
         lab_fault_wire(&a->fault, run, node->name, to, s->network[0] == '\0' ? NULL : s->network,
                        s->both, &s->rule);
@@ -108,7 +109,7 @@ static void make(struct lab_drilling *d, const struct lab_step *s, const struct 
         lab_fault_freeze(&a->fault, run, node->name, whole ? NULL : s->program, group);
     } else if (whole) {
         lab_fault_nic(&a->fault, run, node->name);
-        a->heal = lost ? LAB_DRILL_HEAL_REPLACE : LAB_DRILL_HEAL_START;
+        a->remedy = lost ? LAB_DRILL_REMEDY_REPLACE : LAB_DRILL_REMEDY_START;
     } else {
         lab_fault_kill(&a->fault, run, node->name, s->program, group);
     }
@@ -161,10 +162,10 @@ bool lab_drill_strike(struct lab_drilling *d, const struct lab_step *s)
     make(d, s, node, to == NULL ? NULL : to->name, a);
     lab_load_reset_gap(d->load);
     if (lab_fault_inject(&a->fault, &why) != TS_OK || lab_fault_observe(&a->fault, &why) != TS_OK ||
-        (a->heal == LAB_DRILL_HEAL_REPLACE && lose_data(d, node->name, &why) != TS_OK)) {
+        (a->remedy == LAB_DRILL_REMEDY_REPLACE && lose_data(d, node->name, &why) != TS_OK)) {
         lab_drill_find(r, LAB_DRILL_INVALID, "%s of %s (line %u) shows no effect: %s",
                        lab_drill_fault_name(s->fault), node->name, s->line, why.text);
-        a->active = false;
+        a->active = a->fault.injected_ns != 0; /* what it did all the same is undone at the end */
         return false;
     }
     a->heal_at_ns = s->ms == 0 ? 0 : a->fault.injected_ns + s->ms * TS_NS_PER_MS;
@@ -241,16 +242,16 @@ static enum ts_err take_disk(struct lab_drilling *d, const char *node, struct ts
 static enum ts_err heal_one(struct lab_drilling *d, struct lab_drill_active *a, struct ts_why *why)
 {
     enum ts_err err = TS_OK;
-    switch (a->heal) {
-    case LAB_DRILL_HEAL_START:
+    switch (a->remedy) {
+    case LAB_DRILL_REMEDY_START:
         return lab_pods_start_node(d->config->run, a->fault.node, why);
-    case LAB_DRILL_HEAL_NEW_DISK:
+    case LAB_DRILL_REMEDY_NEW_DISK:
         err = lab_fault_heal(&a->fault, why);
         err = err != TS_OK ? err : take_disk(d, a->fault.node, why);
         return err != TS_OK ? err : replace(d, a->fault.node, why);
-    case LAB_DRILL_HEAL_REPLACE:
+    case LAB_DRILL_REMEDY_REPLACE:
         return replace(d, a->fault.node, why);
-    case LAB_DRILL_HEAL_FAULT:
+    case LAB_DRILL_REMEDY_FAULT:
         break;
     }
     return lab_fault_heal(&a->fault, why);
@@ -259,10 +260,10 @@ static enum ts_err heal_one(struct lab_drilling *d, struct lab_drill_active *a, 
 bool lab_drill_heal(struct lab_drilling *d, uint64_t now, bool all)
 {
     static const char *const HEALED[] = {
-        [LAB_DRILL_HEAL_FAULT] = "goes on",
-        [LAB_DRILL_HEAL_START] = "is switched on again",
-        [LAB_DRILL_HEAL_REPLACE] = "has a blank disk",
-        [LAB_DRILL_HEAL_NEW_DISK] = "has a blank disk",
+        [LAB_DRILL_REMEDY_FAULT] = "goes on",
+        [LAB_DRILL_REMEDY_START] = "is switched on again",
+        [LAB_DRILL_REMEDY_REPLACE] = "has a blank disk",
+        [LAB_DRILL_REMEDY_NEW_DISK] = "has a blank disk",
     };
     bool good = true;
     for (size_t i = 0; i < LAB_DRILL_ACTIVE_MAX; i++) {
@@ -272,14 +273,14 @@ bool lab_drill_heal(struct lab_drilling *d, uint64_t now, bool all)
             continue;
         }
         a->active = false;
-        bool lasting = a->what != LAB_DRILL_KILL || a->heal != LAB_DRILL_HEAL_FAULT;
+        bool lasting = a->what != LAB_DRILL_KILL || a->remedy != LAB_DRILL_REMEDY_FAULT;
         enum ts_err err = heal_one(d, a, &why);
         if (err != TS_OK) {
             lab_drill_find(d->out, LAB_DRILL_INVALID, "%s of %s cannot be healed: %s",
                            a->fault.type->name, a->fault.node, why.text);
             good = false;
         } else if (lasting) {
-            lab_drill_say(d, LAB_DRILL_EVENT_HEAL, "%s %s", a->fault.node, HEALED[a->heal]);
+            lab_drill_say(d, LAB_DRILL_EVENT_HEAL, "%s %s", a->fault.node, HEALED[a->remedy]);
         }
     }
     return good;

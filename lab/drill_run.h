@@ -120,17 +120,17 @@ void lab_drill_page(FILE *out, const json_t *results);
 
 /* ---- shared by the parts ---- */
 
-enum lab_drill_heal {
-    LAB_DRILL_HEAL_FAULT = 0, /* the fault's own */
-    LAB_DRILL_HEAL_START,     /* the node is started again */
-    LAB_DRILL_HEAL_REPLACE,   /* its disk's place is given to a blank one */
-    LAB_DRILL_HEAL_NEW_DISK,  /* the same, of a node that runs */
+enum lab_drill_remedy {
+    LAB_DRILL_REMEDY_FAULT = 0, /* the fault's own */
+    LAB_DRILL_REMEDY_START,     /* the node is started again */
+    LAB_DRILL_REMEDY_REPLACE,   /* its disk's place is given to a blank one */
+    LAB_DRILL_REMEDY_NEW_DISK,  /* the same, of a node that runs */
 };
 
 struct lab_drill_active {
     struct lab_fault fault;
     bool active;
-    enum lab_drill_heal heal;
+    enum lab_drill_remedy remedy;
     enum lab_drill_fault what;
     uint64_t heal_at_ns; /* 0 = by a step or at the end */
 };

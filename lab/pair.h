@@ -14,6 +14,7 @@
 #include "cluster-cfg/report.h"
 #include "lab/nodes.h"
 #include "lab/resp_client.h"
+#include "lab/view.h"
 
 #define LAB_PAIR_GROUP "kv"
 /* The names of a pair's nodes, NULL behind them: for lab/guard.h. */
@@ -38,27 +39,11 @@ struct lab_pair {
 
 #define LAB_STATE_ALARMS_MAX 8
 
-/* What one replica last reported to its NIC's cluster-cfgd. */
-struct lab_replica {
-    bool known; /* its cluster-cfgd answered and had a report; the replica runs */
-    enum report_role role;
-    uint64_t instance; /* of the process that made the report */
-    uint64_t epoch;
-    uint64_t in_sync_mask; /* bit n: NIC n */
-    uint64_t members_mask;
-    uint64_t required_mask;
-    unsigned primary; /* node id as of its config, 0 = none */
-    uint64_t applied;
-    uint64_t rejected; /* hostile inputs refused by the replica */
-    bool refused;      /* it does not run: it ended with a sentence that asks for a person */
-    char why[160];
-};
-
 struct lab_state {
-    unsigned nodes_answering;               /* cluster-cfgds that answered */
-    struct lab_replica replica[LAB_NICS];   /* by order of the cluster file */
-    size_t alarm_count;                     /* of all nodes together */
-    char alarms[LAB_STATE_ALARMS_MAX][192]; /* "node: code: text", the first ones */
+    unsigned nodes_answering;                  /* cluster-cfgds that answered */
+    struct lab_view_replica replica[LAB_NICS]; /* by order of the cluster file */
+    size_t alarm_count;                        /* of all nodes together */
+    char alarms[LAB_STATE_ALARMS_MAX][192];    /* "node: code: text", the first ones */
     char crash[96]; /* a program that its own fault ended, as its nicd says; "" = none */
 };
 

@@ -9,23 +9,6 @@
 
 #define POLL_MS 10
 
-/* The group is the pair's only one. */
-static void take_replica(const struct lab_view_replica *r, struct lab_replica *out)
-{
-    *out = (struct lab_replica){.known = r->known,
-                                .role = r->role,
-                                .instance = r->instance,
-                                .epoch = r->epoch,
-                                .in_sync_mask = r->in_sync,
-                                .members_mask = r->members,
-                                .required_mask = r->required,
-                                .primary = r->primary,
-                                .applied = r->applied,
-                                .rejected = r->rejected,
-                                .refused = r->refused};
-    (void)snprintf(out->why, sizeof(out->why), "%s", r->why);
-}
-
 void lab_pair_state(const struct lab_pair *p, struct lab_state *s)
 {
     struct lab_view *v = lab_view_make(&p->cluster);
@@ -33,7 +16,7 @@ void lab_pair_state(const struct lab_pair *p, struct lab_state *s)
     *s = (struct lab_state){.nodes_answering = (unsigned)v->answering,
                             .alarm_count = v->alarm_count};
     for (size_t i = 0; i < LAB_NICS; i++) {
-        take_replica(lab_view_of(v, 0, i), &s->replica[i]);
+        s->replica[i] = *lab_view_of(v, 0, i); /* its only group */
     }
     for (size_t i = 0; i < v->alarm_count && i < LAB_STATE_ALARMS_MAX; i++) {
         const struct lab_view_alarm *a = &v->alarms[i];
@@ -47,7 +30,7 @@ int lab_state_primary(const struct lab_state *s)
 {
     int best = -1;
     for (int i = 0; i < LAB_NICS; i++) {
-        const struct lab_replica *r = &s->replica[i];
+        const struct lab_view_replica *r = &s->replica[i];
         if (r->known && r->role == REPORT_ROLE_PRIMARY &&
             (best < 0 || r->epoch > s->replica[best].epoch)) {
             best = i;
@@ -98,10 +81,10 @@ bool lab_state_redundant_but(const struct lab_state *s, const char *code)
     if (primary < 0 || s->nodes_answering < LAB_NODES || alarms_but(s, code) > 0) {
         return false;
     }
-    const struct lab_replica *p = &s->replica[primary];
-    const struct lab_replica *other = &s->replica[LAB_NICS - 1 - primary];
-    return p->in_sync_mask == p->members_mask && p->required_mask == p->members_mask &&
-           other->known && other->role == REPORT_ROLE_SECONDARY && other->epoch == p->epoch;
+    const struct lab_view_replica *p = &s->replica[primary];
+    const struct lab_view_replica *other = &s->replica[LAB_NICS - 1 - primary];
+    return p->in_sync == p->members && p->required == p->members && other->known &&
+           other->role == REPORT_ROLE_SECONDARY && other->epoch == p->epoch;
 }
 
 bool lab_pair_wait_redundant(const struct lab_pair *p, unsigned timeout_ms, struct lab_state *s)
@@ -125,12 +108,12 @@ void lab_state_text(const struct lab_pair *p, const struct lab_state *s, char *o
                                         "secondary", "learner", "halted"};
     size_t len = 0;
     for (unsigned i = 0; i < LAB_NICS && len < cap; i++) {
-        const struct lab_replica *r = &s->replica[i];
+        const struct lab_view_replica *r = &s->replica[i];
         int n = snprintf(out + len, cap - len,
                          "%s%s: %s epoch %" PRIu64 " in-sync %" PRIx64 " required %" PRIx64
                          " applied %" PRIu64 "%s%s",
                          i > 0 ? "; " : "", lab_pair_node(p, i), r->known ? roles[r->role] : "?",
-                         r->epoch, r->in_sync_mask, r->required_mask, r->applied,
+                         r->epoch, r->in_sync, r->required, r->applied,
                          r->why[0] == '\0' ? "" : ", ", r->why);
         len += n > 0 ? (size_t)n : 0;
     }

@@ -265,7 +265,7 @@ void repl_primary_on_fetched(struct repl *c, struct repl_peer *p, const struct r
 }
 
 /* What was wrong with this peer is mended: the alarms end with the last one of whom they told. */
-static void is_mended(struct repl *c, struct repl_peer *p)
+static void end_alarms_of(struct repl *c, struct repl_peer *p)
 {
     uint64_t differing = c->doubt.v | c->config.suspect.v;
     bool parted = false;
@@ -301,7 +301,7 @@ static void compare_digest(struct repl *c, struct repl_peer *p, const struct rep
         p->compared_seq = m->applied;
         repl_alarm(c, REPORT_ALARM_NOT_COMPARED, false);
         if ((p->differs.v != 0 || p->parted) && !ts_seq_lt(m->applied, p->differs)) {
-            is_mended(c, p);
+            end_alarms_of(c, p);
         }
         return;
     }

@@ -76,8 +76,8 @@ static void wait_for(const unsigned *primary)
         lab_pause_ms(20);
         lab_pair_state(&fixture.pair, &s);
         int p = lab_state_primary(&s);
-        bool both = p >= 0 && s.replica[p].in_sync_mask == s.replica[p].members_mask &&
-                    s.replica[1 - p].known;
+        bool both =
+            p >= 0 && s.replica[p].in_sync == s.replica[p].members && s.replica[1 - p].known;
         if (primary == NULL ? both : p == (int)*primary) {
             return;
         }
@@ -99,7 +99,7 @@ static void test_what_is_not_lost_is_not_replaced(void **state)
     do {
         lab_pause_ms(20);
         lab_pair_state(&fixture.pair, &s);
-    } while (s.replica[primary].in_sync_mask == s.replica[primary].members_mask);
+    } while (s.replica[primary].in_sync == s.replica[primary].members);
     assert_false(twinstep("nic replace %s --yes", name_of(lost)));
     expect_said("that disk is not blank");
     move("", ".lost");

@@ -49,7 +49,7 @@ const char *soak_node(const struct soak_step *st, unsigned index)
 /* What may never be seen, whatever the moment. */
 static bool never_seen(struct soak_step *st, const struct lab_state *now)
 {
-    const struct lab_replica *r = now->replica;
+    const struct lab_view_replica *r = now->replica;
     if (now->crash[0] != '\0') {
         return soak_wrong(st, now->crash);
     }
