@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -272,6 +271,13 @@ static bool is_ending(long pid)
     return n == 0;
 }
 
+/* Of the open file (OFD), so that it ends with the last copy of the descriptor, and that it can be
+ * asked for without being taken. */
+static struct flock whole_file(void)
+{
+    return (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET};
+}
+
 /* A process that was killed while it started another one leaves the lock to that one, until it
  * becomes another program or ends as well: soon. With `patient` a holder that is there is waited
  * for, too: it may be about to end. */
@@ -279,10 +285,11 @@ static bool lock_or_wait(int fd, bool patient)
 {
     const struct timespec pause = {.tv_nsec = LOCK_RETRY_MS * TS_NS_PER_MS};
     for (int waited = 0;; waited += LOCK_RETRY_MS) {
-        if (flock(fd, LOCK_EX | LOCK_NB) == 0) {
+        struct flock whole = whole_file();
+        if (fcntl(fd, F_OFD_SETLK, &whole) == 0) {
             return true;
         }
-        if (errno != EWOULDBLOCK) {
+        if (errno != EAGAIN && errno != EACCES) {
             return false;
         }
         long holder = holder_of(fd);
@@ -346,11 +353,27 @@ enum ts_err ts_dir_lock_program(struct ts_dir_lock *lock, const char *dir, const
     return err != TS_OK ? err : lock_path(lock, path, shown, true, why);
 }
 
+enum ts_dir_use ts_dir_use(const char *dir)
+{
+    char path[TS_PATH_MAX];
+    struct flock whole = whole_file();
+    int fd = ts_path(path, NULL, dir, "lock") == TS_OK ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (fd < 0) {
+        return TS_DIR_UNKNOWN;
+    }
+    enum ts_dir_use use = TS_DIR_UNKNOWN;
+    if (fcntl(fd, F_OFD_GETLK, &whole) == 0) {
+        use = whole.l_type == F_UNLCK ? TS_DIR_FREE : TS_DIR_IN_USE;
+    }
+    (void)close(fd);
+    return use;
+}
+
 void ts_dir_unlock(struct ts_dir_lock *lock)
 {
     if (lock->fd >= 0) {
         (void)close(
-            lock->fd); /* gives the flock up; the file stays, so that no two ever race on it */
+            lock->fd); /* gives the lock up; the file stays, so that no two ever race on it */
         lock->fd = -1;
     }
 }

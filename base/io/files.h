@@ -102,12 +102,23 @@ struct ts_dir_lock {
     int fd; /* of DIR/lock, -1 when not held */
 };
 
-/* Takes the exclusive lock (flock on DIR/lock, given up by the kernel when the process ends) and
- * writes the own process id there. TS_ERR_BUSY: another process has it; `why` names its pid. (A
- * dead one may have left it to a process that it was just starting: up to 3 s are given to that.)
+/* Takes the exclusive lock (fcntl's of the open file DIR/lock, given up by the kernel when the
+ * process ends) and writes the own process id there. TS_ERR_BUSY: another process has it; `why`
+ * names its pid. (A dead one may have left it to a process that it was just starting: up to 3 s are
+ * given to that.)
  */
 enum ts_err ts_dir_lock(struct ts_dir_lock *lock, const char *dir, struct ts_why *why) TS_MUST_USE;
 void ts_dir_unlock(struct ts_dir_lock *lock);
+
+enum ts_dir_use {
+    TS_DIR_UNKNOWN, /* there is no lock that could be looked at */
+    TS_DIR_FREE,
+    TS_DIR_IN_USE,
+};
+
+/* Whether a process has the lock of DIR, in this process namespace or in another. Only asks: to try
+ * the lock could keep a starting process from having it. */
+enum ts_dir_use ts_dir_use(const char *dir);
 /* The same for one program of a node, on DIR/run/PROGRAM.lock: two of them would take each other's
  * sockets away. Up to 3 s are given to one that is ending: whoever starts this one anew has killed
  * it. (A replica's lock is its record, a voter's its store; nicd's is that of the node.) */

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +16,6 @@
 
 /* Events that may wait for a slow reader before some are missed. */
 #define STREAM_EVENTS_MAX 8192
-#define PID_BYTES_MAX 64
 /* A running node's socket may be away so long at most. */
 #define AWAY_MS 250U
 #define AWAY_LOOK_MS 5U
@@ -53,40 +51,20 @@ static enum ts_err nng_why(struct ts_why *why, int rv, const char *path)
                   nng_strerror(rv));
 }
 
-enum holder { HOLDER_UNKNOWN, HOLDER_RUNS, HOLDER_ENDED };
-
-/* The process whose id is in the lock of the node's directory: nicd wrote it there. Not by trying
- * the lock, which could be just what keeps a starting nicd from having it. */
-static enum holder look_at_holder(const char *dir)
-{
-    char lock[TS_PATH_MAX];
-    uint8_t *text = NULL;
-    size_t len = 0;
-    if (ts_path(lock, NULL, dir, "lock") != TS_OK ||
-        ts_file_read(lock, PID_BYTES_MAX, &text, &len, NULL) != TS_OK) {
-        return HOLDER_UNKNOWN;
-    }
-    long pid = strtol((const char *)text, NULL, 10);
-    free(text);
-    if (pid <= 0 || pid >= INT32_MAX) {
-        return HOLDER_UNKNOWN;
-    }
-    return kill((pid_t)pid, 0) != 0 && errno == ESRCH ? HOLDER_ENDED : HOLDER_RUNS;
-}
-
-/* NNG goes on trying for ever: so whether anybody could answer is looked at. Not by connecting: see
- * admin_server.c, on_watch, which takes the socket away for a moment, too. */
+/* NNG goes on trying for ever: so whether anybody could answer is looked at, by the lock that nicd
+ * has on the node's directory. Not by connecting: see admin_server.c, on_watch, which takes the
+ * socket away for a moment, too. */
 static enum ts_err check_runs(const char *dir, const char *path, struct ts_why *why)
 {
     const struct timespec pause = {.tv_nsec = AWAY_LOOK_MS * 1000000L};
     bool is_there = access(path, F_OK) == 0;
-    enum holder holder = look_at_holder(dir);
-    for (unsigned ms = 0; !is_there && holder == HOLDER_RUNS && ms < AWAY_MS; ms += AWAY_LOOK_MS) {
+    enum ts_dir_use use = ts_dir_use(dir);
+    for (unsigned ms = 0; !is_there && use == TS_DIR_IN_USE && ms < AWAY_MS; ms += AWAY_LOOK_MS) {
         (void)nanosleep(&pause, NULL);
         is_there = access(path, F_OK) == 0;
-        holder = look_at_holder(dir);
+        use = ts_dir_use(dir);
     }
-    if (!is_there || holder == HOLDER_ENDED) {
+    if (!is_there || use == TS_DIR_FREE) {
         return ts_why(why, TS_ERR_NOT_FOUND,
                       "nobody answers at %s: the node does not run; start it with twinstep up",
                       path);

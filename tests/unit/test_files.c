@@ -108,12 +108,14 @@ static void test_dir_stage_finish_is_all_or_nothing(void **state)
     assert_int_equal(ts_dir_stage_begin(dir, staging, &x->why), TS_ERR_EXISTS);
 }
 
-/* Goal: a second process is refused and told the pid of the first; its death frees the lock. */
+/* Goal: a second process is refused and told the pid of the first; its death frees the lock, which
+ * can be asked for without being taken. */
 static void test_dir_lock_held_elsewhere_names_pid(void **state)
 {
     struct dir_fix *x = *state;
     int to_parent[2];
     int to_child[2];
+    assert_int_equal(ts_dir_use(x->dir), TS_DIR_UNKNOWN);
     assert_int_equal(pipe(to_parent), 0);
     assert_int_equal(pipe(to_child), 0);
     pid_t child = fork();
@@ -129,6 +131,7 @@ static void test_dir_lock_held_elsewhere_names_pid(void **state)
     char c;
     assert_int_equal(read(to_parent[0], &c, 1), 1);
     assert_int_equal(c, 'y');
+    assert_int_equal(ts_dir_use(x->dir), TS_DIR_IN_USE);
     struct ts_dir_lock lock;
     assert_int_equal(ts_dir_lock(&lock, x->dir, &x->why), TS_ERR_BUSY);
     char want[32];
@@ -136,6 +139,7 @@ static void test_dir_lock_held_elsewhere_names_pid(void **state)
     assert_non_null(strstr(x->why.text, want));
     (void)close(to_child[1]);
     assert_int_equal(waitpid(child, NULL, 0), child);
+    assert_int_equal(ts_dir_use(x->dir), TS_DIR_FREE);
     assert_int_equal(ts_dir_lock(&lock, x->dir, &x->why), TS_OK);
     ts_dir_unlock(&lock);
     (void)close(to_parent[0]);
