@@ -18,7 +18,8 @@ static void print_help(FILE *out)
         "usage: twinstep drill run NAME|FILE|DIR… [--dir DIR] [--times N] [--seed S]\n"
         "                          [--result FILE] [--junit FILE] [--html FILE]\n"
         "                          [--history FILE] [--keep]\n"
-        "       twinstep drill soak [--minutes N] [--seed S] [--dir DIR] [--result FILE] …\n"
+        "       twinstep drill soak [NAME|FILE] [--hours N|--minutes N] [--beyond] [--seed S]\n"
+        "                          [--dir DIR] [--result FILE] …\n"
         "       twinstep drill list [--json]\n"
         "       twinstep drill describe NAME|FILE\n"
         "\n"
@@ -27,10 +28,15 @@ static void print_help(FILE *out)
         "acknowledged may be lost, nothing executed twice, there is one primary an epoch. NAME is\n"
         "one that ships; DIR means all *.yaml in it. docs/LAB.md tells what a drill's file says.\n"
         "\n"
-        "soak runs the drill of this name again and again in one lab, with one seed behind the\n"
-        "other, until its time is over or a promise is broken.\n"
+        "soak runs one drill, \"soak\" or the one given, again and again in one lab, with one "
+        "seed\n"
+        "behind the other, until its time is over or one does not hold. --beyond takes the drill\n"
+        "\"beyond\": two faults at a time, more than a pair survives; it may stop then, and has "
+        "to\n"
+        "say why, and must not give a wrong answer.\n"
         "\n"
-        "  --minutes N     how long a soak lasts (default 10)\n"
+        "  --hours N, --minutes N\n"
+        "                  how long a soak lasts (default 10 minutes)\n"
         "  --dir DIR       where its lab is (default ./run-drill); removed when the drill held\n"
         "  --times N       so often, one run behind the other\n"
         "  --seed S        draws the random steps, in place of the file's own seed\n"
@@ -217,42 +223,59 @@ static bool read_number(const char *text, uint64_t max, uint64_t *out)
            *out <= max;
 }
 
+/* The options whose value is a number. Gives -1 to go on. */
+static int read_option(struct cli_drill *o, int c, const char *text)
+{
+    static const struct {
+        int c;
+        const char *name;
+        uint64_t max;
+    } NUMBERS[] = {{'n', "times", 100000},
+                   {'t', "minutes", 100000},
+                   {'o', "hours", 1000},
+                   {'s', "seed", UINT32_MAX}};
+    uint64_t n = 0;
+    size_t i = 0;
+    while (NUMBERS[i].c != c) {
+        i++;
+    }
+    if (!read_number(text, NUMBERS[i].max, &n)) {
+        return cli_fail(o->cli, CLI_USAGE, "--%s is \"%s\"; give a number from 1", NUMBERS[i].name,
+                        text);
+    }
+    o->times = c == 'n' ? (unsigned)n : o->times;
+    o->minutes = c == 't' ? n : c == 'o' ? n * 60 : o->minutes;
+    o->seed_number = c == 's' ? n : o->seed_number;
+    return -1;
+}
+
 /* Gives -1 to go on. */
 static int parse(struct cli_drill *o, int argc, char **argv)
 {
     static const struct option OPTIONS[] = {
         {"dir", required_argument, NULL, 'd'},     {"times", required_argument, NULL, 'n'},
         {"minutes", required_argument, NULL, 't'}, {"seed", required_argument, NULL, 's'},
+        {"hours", required_argument, NULL, 'o'},   {"beyond", no_argument, NULL, 'b'},
         {"json", no_argument, NULL, 'j'},          {"junit", required_argument, NULL, 'u'},
         {"html", required_argument, NULL, 'm'},    {"history", required_argument, NULL, 'y'},
         {"result", required_argument, NULL, 'r'},  {"keep", no_argument, NULL, 'k'},
         {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0}};
     int c;
-    uint64_t n = 0;
+    int status = -1;
     optind = 0;
-    while ((c = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
+    while (status < 0 && (c = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
         switch (c) {
         case 'd':
             o->dir = optarg;
             break;
         case 'n':
-            if (!read_number(optarg, 100000, &n)) {
-                return cli_fail(o->cli, CLI_USAGE, "--times is \"%s\"; give a number from 1",
-                                optarg);
-            }
-            o->times = (unsigned)n;
-            break;
         case 't':
-            if (!read_number(optarg, 100000, &o->minutes)) {
-                return cli_fail(o->cli, CLI_USAGE, "--minutes is \"%s\"; give a number from 1",
-                                optarg);
-            }
-            break;
+        case 'o':
         case 's':
-            if (!read_number(optarg, UINT32_MAX, &o->seed_number)) {
-                return cli_fail(o->cli, CLI_USAGE, "--seed is \"%s\"; give a number from 1",
-                                optarg);
-            }
+            status = read_option(o, c, optarg);
+            break;
+        case 'b':
+            o->beyond = true;
             break;
         case 'j':
             o->as_json = true;
@@ -279,7 +302,7 @@ static int parse(struct cli_drill *o, int argc, char **argv)
             return cli_usage(o->cli, "drill");
         }
     }
-    return -1;
+    return status;
 }
 
 int cli_drill(const struct cli *cli, int argc, char **argv)
@@ -295,7 +318,8 @@ int cli_drill(const struct cli *cli, int argc, char **argv)
         return count > 0 ? cli_excess(cli, "drill", argv[optind]) : list(&o);
     }
     if (strcmp(action, "soak") == 0) {
-        return count > 0 ? cli_excess(cli, "drill", argv[optind]) : cli_drill_soak(&o);
+        return count > 1 ? cli_excess(cli, "drill", argv[optind + 1])
+                         : cli_drill_soak(&o, count == 1 ? argv[optind] : NULL);
     }
     bool describes = strcmp(action, "describe") == 0;
     if (!describes && strcmp(action, "run") != 0) {

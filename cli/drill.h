@@ -25,6 +25,7 @@ struct cli_drill {
     uint64_t seed_number;
     unsigned times;
     uint64_t minutes; /* of a soak */
+    bool beyond;      /* … of faults that are too many at once */
     bool as_json;     /* of list */
     bool keep;
 };
@@ -43,7 +44,8 @@ int cli_drill_load(const struct cli_drill *o, const struct cli_drill_file *f,
                    struct lab_drill *out);
 
 int cli_drill_run(const struct cli_drill *o, char *const *names, size_t count);
-int cli_drill_soak(struct cli_drill *o);
+/* `name`: a drill, NULL = the shipped one. */
+int cli_drill_soak(struct cli_drill *o, const char *name);
 
 /* ---- shared by these two ---- */
 

@@ -67,7 +67,8 @@ enum lab_drill_fault {
 #define LAB_GOAL_LIST(X) \
     X(LAB_GOAL_REDUNDANT, "redundant", "all groups serve with all replicas in sync, no alarm") \
     X(LAB_GOAL_MOVED, "moved", "the group has another primary than before the last fault") \
-    X(LAB_GOAL_SERVED, "served", "clients were answered since the step began")
+    X(LAB_GOAL_SERVED, "served", "clients were answered since the step began") \
+    X(LAB_GOAL_TOLD, "told", "clients were answered, or an alarm says why they are not")
 
 enum lab_goal {
 #define LAB_GOAL_ENUM(sym, name, about) sym,

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lab/clock.h"
 #include "lab/drill_run.h"
@@ -122,7 +123,9 @@ static enum ts_err lose_data(struct lab_drilling *d, const char *node, struct ts
     char to[TS_PATH_MAX];
     const char *run = d->config->run->run;
     enum ts_err err = ts_path(from, why, run, "%s", node);
-    err = err != TS_OK ? err : ts_path(to, why, run, "%s.lost-%u", node, ++d->lost);
+    do { /* some may have been put aside before */
+        err = err != TS_OK ? err : ts_path(to, why, run, "%s.lost-%u", node, ++d->lost);
+    } while (err == TS_OK && access(to, F_OK) == 0);
     if (err != TS_OK || rename(from, to) == 0) {
         return err;
     }
@@ -168,6 +171,7 @@ bool lab_drill_strike(struct lab_drilling *d, const struct lab_step *s)
         a->active = a->fault.injected_ns != 0; /* what it did all the same is undone at the end */
         return false;
     }
+    d->harmed |= 1ULL << node->id.v | (to == NULL ? 0 : 1ULL << to->id.v);
     a->heal_at_ns = s->ms == 0 ? 0 : a->fault.injected_ns + s->ms * TS_NS_PER_MS;
     char what[LAB_DRILL_EVENT_TEXT];
     describe(d, s, node, what);
@@ -212,6 +216,7 @@ bool lab_drill_say_words(struct lab_drilling *d, const struct lab_step *s)
     if (node == NULL) {
         return false;
     }
+    d->harmed = UINT64_MAX; /* whatever it asks for */
     lab_load_reset_gap(d->load);
     lab_drill_begin_strike(d, lab_now_ns(), s->words);
     lab_drill_say(d, LAB_DRILL_EVENT_STEP, "twinstep %s, at %s", s->words, node->name);
@@ -257,7 +262,13 @@ static enum ts_err heal_one(struct lab_drilling *d, struct lab_drill_active *a, 
     return lab_fault_heal(&a->fault, why);
 }
 
-bool lab_drill_heal(struct lab_drilling *d, uint64_t now, bool all)
+/* A disk is replaced by what then runs: the others are healed first. */
+static bool comes_late(const struct lab_drill_active *a)
+{
+    return a->remedy == LAB_DRILL_REMEDY_REPLACE || a->remedy == LAB_DRILL_REMEDY_NEW_DISK;
+}
+
+static bool heal(struct lab_drilling *d, uint64_t now, bool all, bool late)
 {
     static const char *const HEALED[] = {
         [LAB_DRILL_REMEDY_FAULT] = "goes on",
@@ -269,7 +280,8 @@ bool lab_drill_heal(struct lab_drilling *d, uint64_t now, bool all)
     for (size_t i = 0; i < LAB_DRILL_ACTIVE_MAX; i++) {
         struct lab_drill_active *a = &d->active[i];
         struct ts_why why = {{0}};
-        if (!a->active || (!all && (a->heal_at_ns == 0 || now < a->heal_at_ns))) {
+        if (!a->active || comes_late(a) != late ||
+            (!all && (a->heal_at_ns == 0 || now < a->heal_at_ns))) {
             continue;
         }
         a->active = false;
@@ -284,4 +296,10 @@ bool lab_drill_heal(struct lab_drilling *d, uint64_t now, bool all)
         }
     }
     return good;
+}
+
+bool lab_drill_heal(struct lab_drilling *d, uint64_t now, bool all)
+{
+    bool good = heal(d, now, all, false);
+    return heal(d, now, all, true) && good;
 }

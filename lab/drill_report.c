@@ -73,8 +73,10 @@ void lab_drill_print(FILE *out, const struct lab_drill *d, const struct lab_dril
             "%.1f ms, p99 %.1f ms, max %.1f ms\n",
             o.count, o.p50_ms, o.p99_ms, o.max_ms);
     }
-    (void)fprintf(out, "  primary    changed %" PRIu64 " times; two in one epoch: %" PRIu64 "\n",
-                  r->takeovers, r->two_primaries);
+    (void)fprintf(out,
+                  "  primary    changed %" PRIu64 " times, without a cause %" PRIu64
+                  "; epochs %" PRIu64 ", with two primaries %" PRIu64 "\n",
+                  r->takeovers, r->false_takeovers, r->primary_epochs, r->two_primaries);
     (void)fprintf(out, "  alarms    ");
     for (size_t i = 0; i < r->code_count; i++) {
         (void)fprintf(out, " %s", r->codes[i]);
@@ -173,6 +175,8 @@ json_t *lab_drill_json(const struct lab_drill *d, const struct lab_drill_result 
                               json_pack("{s:I,s:f,s:f,s:f}", "count", (json_int_t)o.count, "p50_ms",
                                         o.p50_ms, "p99_ms", o.p99_ms, "max_ms", o.max_ms));
     (void)json_object_set_new(all, "takeovers", json_integer((json_int_t)r->takeovers));
+    (void)json_object_set_new(all, "false_takeovers", json_integer((json_int_t)r->false_takeovers));
+    (void)json_object_set_new(all, "primary_epochs", json_integer((json_int_t)r->primary_epochs));
     (void)json_object_set_new(all, "two_primaries", json_integer((json_int_t)r->two_primaries));
     (void)json_object_set_new(all, "alarms",
                               strings(r->codes[0], r->code_count, LAB_DRILL_ALARM_MAX));

@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "lab/clock.h"
+#include "lab/primaries.h"
 
 #define LOOK_MS 10
 #define FIRST_ANSWERS 50
@@ -64,7 +65,6 @@ static void read_phases(struct lab_drilling *d)
 void lab_drill_begin_strike(struct lab_drilling *d, uint64_t at_ns, const char *what)
 {
     struct lab_drill_result *r = d->out;
-    read_phases(d);
     if (r->strike_count < LAB_STEPS_MAX) {
         struct lab_drill_strike *strike = &r->strikes[r->strike_count++];
         *strike = (struct lab_drill_strike){.at_ns = at_ns, .new_primary = -1};
@@ -136,6 +136,18 @@ static void look_for_two(struct lab_drilling *d)
     }
 }
 
+/* A change that no fault since the last calm explains: the detector was wrong. */
+static void look_for_false(struct lab_drilling *d, int from, int to)
+{
+    const struct cfg_cluster *c = d->config->cluster;
+    if ((d->harmed >> c->nodes[from].id.v & 1) == 0) {
+        d->out->false_takeovers++;
+        lab_drill_find(d->out, LAB_DRILL_FAILED,
+                       "%s took %s over from %s, which no fault had harmed", c->nodes[to].name,
+                       c->groups[d->group].name, c->nodes[from].name);
+    }
+}
+
 static void look(struct lab_drilling *d)
 {
     const struct cfg_cluster *c = d->config->cluster;
@@ -155,6 +167,7 @@ static void look(struct lab_drilling *d)
             }
             lab_drill_say(d, LAB_DRILL_EVENT_PRIMARY, "%s is primary of %s, epoch %" PRIu64,
                           c->nodes[primary].name, c->groups[d->group].name, epoch);
+            look_for_false(d, d->primary, primary);
         }
         d->primary = primary;
         d->primary_epoch = epoch;
@@ -198,6 +211,32 @@ static bool wait_ms(struct lab_drilling *d, uint32_t ms)
     return good;
 }
 
+/* Whether an alarm stands that tells why a group does not serve; of nobody who answers, that is
+ * what `twinstep status` tells. */
+static bool says_why(const struct lab_view *v)
+{
+    static const char *const CODES[] = {"no-primary", "no-majority",  "blocked", "halted",
+                                        "disk",       "process-down", NULL};
+    for (size_t i = 0; i < v->alarm_count && i < LAB_VIEW_ALARMS_MAX; i++) {
+        for (size_t k = 0; CODES[k] != NULL; k++) {
+            if (strcmp(v->alarms[i].code, CODES[k]) == 0) {
+                return true;
+            }
+        }
+    }
+    return v->answering == 0;
+}
+
+static bool is_calm(const struct lab_drilling *d)
+{
+    for (size_t i = 0; i < LAB_DRILL_ACTIVE_MAX; i++) {
+        if (d->active[i].active) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool reached(const struct lab_drilling *d, enum lab_goal goal, uint64_t answers,
                     char *missing, size_t cap)
 {
@@ -212,6 +251,9 @@ static bool reached(const struct lab_drilling *d, enum lab_goal goal, uint64_t a
     case LAB_GOAL_SERVED:
         (void)snprintf(missing, cap, "clients are not answered");
         return lab_load_now(d->load).acknowledged >= answers + SERVED_ANSWERS;
+    case LAB_GOAL_TOLD:
+        (void)snprintf(missing, cap, "clients are not answered, and no alarm says why");
+        return lab_load_now(d->load).acknowledged >= answers + SERVED_ANSWERS || says_why(d->view);
     }
     ts_unreachable();
 }
@@ -234,6 +276,7 @@ static bool wait_until(struct lab_drilling *d, const struct lab_step *s)
         if (holds && now - since >= (s->goal == LAB_GOAL_REDUNDANT ? STEADY_NS : 0)) {
             lab_drill_say(d, LAB_DRILL_EVENT_STEP, "%s after %.2f s", lab_goal_name(s->goal),
                           (double)(since - begin) / 1e9);
+            d->harmed = s->goal == LAB_GOAL_REDUNDANT && is_calm(d) ? 0 : d->harmed;
             return true;
         }
     } while (lab_now_ns() < begin + s->ms * TS_NS_PER_MS);
@@ -249,10 +292,12 @@ static bool carry_out(struct lab_drilling *d, const struct lab_step *s)
         return wait_ms(d, s->ms);
     case LAB_STEP_FAULT:
         look(d);
+        read_phases(d);
         d->primary_before = d->primary;
         return lab_drill_strike(d, s);
     case LAB_STEP_SAY:
         look(d);
+        read_phases(d);
         d->primary_before = d->primary;
         return lab_drill_say_words(d, s);
     case LAB_STEP_HEAL:
@@ -339,6 +384,22 @@ static void end_load(struct lab_drilling *d)
 
 /* ---- the whole ---- */
 
+/* By the recorders: a look every few milliseconds may miss an epoch. */
+static void count_primaries(struct lab_drilling *d)
+{
+    struct lab_primaries p = {0};
+    struct ts_why why = {{0}};
+    if (lab_primaries_read(&p, d->config->run->run, d->out->begin_ns, &why) != TS_OK) {
+        lab_drill_find(d->out, LAB_DRILL_INVALID, "%s", why.text);
+    }
+    d->out->primary_epochs = p.count;
+    d->out->two_primaries += p.two;
+    if (p.two > 0) {
+        lab_drill_find(d->out, LAB_DRILL_BROKEN, "%s", p.first);
+    }
+    lab_primaries_free(&p);
+}
+
 static bool find_group(struct lab_drilling *d)
 {
     const struct lab_drill *drill = d->config->drill;
@@ -373,6 +434,7 @@ void lab_drill_run(const struct lab_drill_config *config, struct lab_drill_resul
     (void)lab_drill_heal(&d, 0, true);
     end_load(&d);
     out->end_ns = lab_now_ns();
+    count_primaries(&d);
     lab_drill_judge(&d);
     lab_view_free(d.view);
 }

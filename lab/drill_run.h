@@ -83,7 +83,9 @@ struct lab_drill_result {
     uint64_t begin_ns;
     uint64_t end_ns;
     uint64_t takeovers;
-    uint64_t two_primaries; /* looks at which two were primary in one epoch */
+    uint64_t false_takeovers; /* of a primary that nothing had harmed */
+    uint64_t primary_epochs;  /* epochs that had a primary, of all groups, as the recorders say */
+    uint64_t two_primaries;   /* of these, and of looks: that had two */
     size_t strike_count;
     struct lab_drill_strike strikes[LAB_STEPS_MAX];
     size_t event_count;
@@ -145,6 +147,7 @@ struct lab_drilling {
     size_t group;       /* index of the group that is meant */
     int primary;        /* index of the node that was it last, -1 */
     int primary_before; /* … before the newest fault */
+    uint64_t harmed;    /* bit n: node n, since all was redundant without a fault */
     uint64_t primary_epoch;
     size_t standing_count; /* alarms at the last look */
     char standing[LAB_DRILL_CODES_MAX][LAB_DRILL_ALARM_MAX];

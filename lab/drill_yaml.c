@@ -253,7 +253,9 @@ static void read_random(struct reading *r, const yaml_node_t *map)
     }
     for (uint64_t i = 0; i < times && !r->y.failed; i++) {
         add(r, map, &faults[ts_prng_below(&r->prng, n)]);
-        read_until(r, map, "random");
+        if (yaml_doc_get(&r->y, map, "until") != NULL) {
+            read_until(r, map, "random");
+        }
     }
 }
 

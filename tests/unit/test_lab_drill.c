@@ -204,11 +204,26 @@ static void test_errors_say_where_and_what(void **state)
     refused("timeline: []\nworkload: {reads: 91}\n", "reads");
 }
 
+/* Goal: random faults without a goal behind each stand one behind the other. */
+static void test_random_steps_may_be_together(void **state)
+{
+    (void)state;
+    assert_int_equal(parse(HEAD "timeline:\n"
+                                "  - {random: 2, of: [{fault: kill, on: nic1}]}\n"
+                                "  - {until: told, within: 5s}\n",
+                           0),
+                     TS_OK);
+    assert_int_equal(d.step_count, 3);
+    assert_int_equal(d.steps[1].kind, LAB_STEP_FAULT);
+    assert_int_equal(d.steps[2].goal, LAB_GOAL_TOLD);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_steps_stand_in_their_order),
         cmocka_unit_test(test_random_steps_are_the_seeds),
+        cmocka_unit_test(test_random_steps_may_be_together),
         cmocka_unit_test(test_faults_have_what_they_need),
         cmocka_unit_test(test_shipped_drills_are_good),
         cmocka_unit_test(test_topology_is_a_name_or_a_path),
