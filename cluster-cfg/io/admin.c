@@ -145,15 +145,38 @@ static json_t *peers_json(const struct admin_state *s)
     return list;
 }
 
-bool admin_replica_runs(const struct admin_state *s, struct ts_group_id group)
+static const struct report_proc *replica_proc(const struct report_procs *procs,
+                                              struct ts_group_id group)
 {
-    for (size_t i = 0; s->has_procs && i < s->procs.count; i++) {
-        const struct report_proc *p = &s->procs.p[i];
+    for (size_t i = 0; i < procs->count; i++) {
+        const struct report_proc *p = &procs->p[i];
         if (p->role == REPORT_PROC_REPLICA && p->group.v == group.v) {
-            return p->running;
+            return p;
         }
     }
-    return true;
+    return NULL;
+}
+
+void admin_take_procs(struct admin_state *s, const struct report_procs *procs, struct ts_mono now)
+{
+    for (size_t i = 0; s->has_procs && i < procs->count; i++) {
+        const struct report_proc *p = &procs->p[i];
+        const struct report_proc *before = p->role != REPORT_PROC_REPLICA || !p->running
+                                               ? NULL
+                                               : replica_proc(&s->procs, p->group);
+        if (before != NULL && (!before->running || before->pid != p->pid)) {
+            s->replica[p->group.v].started = now;
+        }
+    }
+    s->procs = *procs;
+    s->has_procs = true;
+    s->procs_at = now;
+}
+
+bool admin_replica_runs(const struct admin_state *s, struct ts_group_id group)
+{
+    const struct report_proc *p = s->has_procs ? replica_proc(&s->procs, group) : NULL;
+    return p == NULL || p->running;
 }
 
 static json_t *replica_peers_json(const struct admin_state *s, const struct report_replica *r)

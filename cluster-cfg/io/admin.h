@@ -137,6 +137,7 @@ struct admin_refused {
 struct admin_replica {
     bool has;
     struct ts_mono at;
+    struct ts_mono started; /* when nicd said that it was started anew; 0 = it did not */
     struct report_replica report;
 };
 
@@ -260,6 +261,9 @@ json_t *admin_latency_json(const struct admin_state *s, struct ts_mono now);
 /* Its "alarms", new. */
 json_t *admin_alarms_json(const struct admin_state *s, struct ts_mono now, uint64_t wall_us);
 
+/* Keeps what nicd reports, and when a replica was started anew: a new process has not reported yet.
+ */
+void admin_take_procs(struct admin_state *s, const struct report_procs *procs, struct ts_mono now);
 enum admin_primary_change {
     ADMIN_PRIMARY_SAME,
     ADMIN_PRIMARY_LOST, /* none was seen for admin_no_primary_after: once a loss */

@@ -208,7 +208,8 @@ static void add_group(const struct admin_state *s, const struct cfg_group *g, st
     if (!admin_replica_runs(s, g->id)) {
         return; /* told as a process that is down */
     }
-    if (is_silent(s, r->has, r->at, now)) {
+    struct ts_mono at = r->started.ns > r->at.ns ? r->started : r->at;
+    if (is_silent(s, r->has, at, now)) {
         (void)snprintf(text, sizeof(text), "the replica of %s has not reported for a while",
                        g->name);
         add(alarms, "replica-silent", g->name, text);

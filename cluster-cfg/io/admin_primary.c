@@ -95,6 +95,10 @@ enum admin_primary_change admin_primary_update(struct admin_state *s, const stru
 {
     struct admin_primary *p = &s->primary[g->id.v];
     enum admin_primary_state state = state_now(s, g, now);
+    if (state == ADMIN_PRIMARY_UNKNOWN && p->state == ADMIN_PRIMARY_NONE &&
+        cfg_group_has(g, s->self->id)) {
+        state = ADMIN_PRIMARY_NONE; /* until the replica here, which has just started, has a word */
+    }
     if (state != p->state) {
         /* The time without one begins when it was last seen, not when that was noticed. */
         p->since = p->state == ADMIN_PRIMARY_SEEN && state == ADMIN_PRIMARY_NONE ? p->seen : now;

@@ -5,9 +5,7 @@
 
 static void on_procs(struct cfgd *d, const struct report_procs *now)
 {
-    d->state.procs = *now;
-    d->state.has_procs = true;
-    d->state.procs_at = net_now();
+    admin_take_procs(&d->state, now, net_now());
 }
 
 static void on_replica(struct cfgd *d, const struct report_replica *r)

@@ -14,9 +14,9 @@
  * LABDISK_THROUGH=1       no overlay: writes reach the real file, and only LABDISK_FAIL matters
  * LABDISK_FAIL=FILE       while FILE exists, each of its lines says "write N TEXT", "sync N TEXT"
  * or "slow MS TEXT": that call on a file whose path contains TEXT does nothing and fails with the
- *     error N, with 0 it waits until FILE says something else (sync, read); a slow sync takes so
- *     many milliseconds more
- * LABDISK_DONE=FILE       gets a byte for each call that failed, waited or was slow
+ *     error N (names do not change either with EROFS), with 0 it waits until FILE says something
+ * else (sync, read); a slow sync takes so many milliseconds more LABDISK_DONE=FILE       gets a
+ * byte for each call that failed, waited or was slow
  *
  * Limits: names (creation, rename, removal) and truncation at open are durable at once; dup'ed
  * descriptors, mmap and stdio are not caught. libuv's vectored calls go through syscall(): caught,
@@ -41,10 +41,10 @@
 #include "lab/disk/disk.h"
 
 #define FDS_MAX 65536
-#define PATH_BYTES 4096
 #define PAGE ((size_t)4096)
 #define SECTOR ((size_t)512)
 #define WAITS (-1)
+#define REAL_AND_ORDERS layer.syscall, layer.fail, layer.done, layer.dir
 #define LOOK_AGAIN_MS 5
 
 /* One file under the folder, known by its inode. */
@@ -68,8 +68,8 @@ static struct {
     pthread_mutex_t mutex;
     bool ready;
     disk_real_fn *syscall;
-    char dir[PATH_BYTES]; /* "" switches the layer off */
-    const char *only;     /* NULL: every file under dir */
+    char dir[DISK_PATH_BYTES]; /* "" switches the layer off */
+    const char *only;          /* NULL: every file under dir */
     const char *ignore_sync;
     const char *fail; /* NULL: nothing fails */
     const char *done;
@@ -186,30 +186,15 @@ static void maybe_forget(struct file *f)
 }
 
 /* Whether the descriptor's file lies under the folder; gives its path. */
-static bool under_dir(int fd, char path[PATH_BYTES])
+static bool under_dir(int fd, char path[DISK_PATH_BYTES])
 {
-    if (layer.dir[0] == 0) {
-        return false;
-    }
-    char link[64];
-    (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
-    long n = REAL(SYS_readlinkat, AT_FDCWD, link, path, (size_t)PATH_BYTES - 1);
-    path[n < 0 ? 0 : n] = 0;
-    size_t len = strlen(layer.dir);
-    return strncmp(path, layer.dir, len) == 0 && path[len] == '/' &&
-           (layer.only == NULL || disk_path_has(path + len, layer.only));
-}
-
-static bool ignores(const char *path)
-{
-    const char *v = layer.ignore_sync;
-    return v != NULL && v[0] != 0 && (strcmp(v, "1") == 0 || strstr(path, v) != NULL);
+    return disk_under(layer.syscall, fd, layer.dir, layer.only, path);
 }
 
 /* The number of the order for this call on the descriptor; false: there is none. */
 static bool ordered(int fd, const char *verb, int *number)
 {
-    char path[PATH_BYTES];
+    char path[DISK_PATH_BYTES];
     return layer.fail != NULL && under_dir(fd, path) &&
            disk_ordered(layer.syscall, layer.fail, path, verb, number);
 }
@@ -230,7 +215,7 @@ static int failing(int fd, const char *call)
 /* After a successful open: begins to follow the descriptor. */
 static void follow(int fd, int flags)
 {
-    char path[PATH_BYTES];
+    char path[DISK_PATH_BYTES];
     struct stat st;
     if (fd < 0 || fd >= FDS_MAX || REAL(SYS_fstat, fd, &st) != 0 || !S_ISREG(st.st_mode) ||
         !under_dir(fd, path)) {
@@ -248,7 +233,7 @@ static void follow(int fd, int flags)
         f->next = layer.files;
         layer.files = f;
     }
-    f->sync_ignored = ignores(path);
+    f->sync_ignored = disk_ignores(layer.ignore_sync, path);
     if ((flags & O_TRUNC) != 0) {
         drop_content(f);
     }
@@ -383,6 +368,10 @@ static void flush(struct file *f)
 
 static int open_at(int dir, const char *path, int flags, mode_t mode)
 {
+    if (((flags & O_ACCMODE) != O_RDONLY || (flags & O_CREAT) != 0) &&
+        disk_refuses(REAL_AND_ORDERS, path)) {
+        return -1;
+    }
     lock();
     int fd = (int)REAL(SYS_openat, dir, path, flags, mode);
     int saved = errno;
@@ -464,6 +453,9 @@ static void name_goes(int dir, const char *path)
 
 int unlinkat(int dir, const char *path, int flags)
 {
+    if (disk_refuses(REAL_AND_ORDERS, path)) {
+        return -1;
+    }
     lock();
     if ((flags & AT_REMOVEDIR) == 0) {
         name_goes(dir, path);
@@ -480,6 +472,9 @@ int unlink(const char *path)
 
 int rename(const char *from, const char *to)
 {
+    if (disk_refuses(REAL_AND_ORDERS, to)) {
+        return -1;
+    }
     lock();
     name_goes(AT_FDCWD, to);
     int rc = (int)REAL(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);

@@ -4,6 +4,8 @@
 
 #include <stdbool.h>
 
+#define DISK_PATH_BYTES 4096
+
 typedef long disk_real_fn(long number, ...);
 
 /* The C library's own syscall(). */
@@ -17,6 +19,16 @@ bool disk_ordered(disk_real_fn *real, const char *file, const char *path, const 
 /* One byte more in the file, for whoever wants to know that an order was carried out; NULL: none.
  */
 void disk_tell_done(disk_real_fn *real, const char *file);
+/* Whether a name in the folder cannot be made, changed, removed or opened for writing, since writes
+ * to it fail with EROFS by an order; errno says so then. */
+bool disk_refuses(disk_real_fn *real, const char *file, const char *done, const char *folder,
+                  const char *path);
+/* What LABDISK_IGNORE_SYNC says of the path; `value` may be NULL. */
+bool disk_ignores(const char *value, const char *path);
+/* Whether the descriptor's file lies under the folder, and its path below that has one of the texts
+ * of `only` (NULL: any); gives its path. */
+bool disk_under(disk_real_fn *real, int fd, const char *folder, const char *only,
+                char path[DISK_PATH_BYTES]);
 /* Whether one of the texts, separated by ":", is in the path. */
 bool disk_path_has(const char *path, const char *texts);
 

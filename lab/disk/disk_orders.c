@@ -1,4 +1,5 @@
 /* What the disk is told to do wrong, from a file, and what it tells of that. */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,6 +49,40 @@ bool disk_ordered(disk_real_fn *real, const char *file, const char *path, const 
         found = line_means(line, verb, path, number);
     }
     return found;
+}
+
+bool disk_refuses(disk_real_fn *real, const char *file, const char *done, const char *folder,
+                  const char *path)
+{
+    int error = 0;
+    if (file == NULL || strncmp(path, folder, strlen(folder)) != 0 ||
+        !disk_ordered(real, file, path, "write", &error) || error != EROFS) {
+        return false;
+    }
+    disk_tell_done(real, done);
+    errno = EROFS;
+    return true;
+}
+
+bool disk_ignores(const char *value, const char *path)
+{
+    return value != NULL && value[0] != '\0' &&
+           (strcmp(value, "1") == 0 || strstr(path, value) != NULL);
+}
+
+bool disk_under(disk_real_fn *real, int fd, const char *folder, const char *only,
+                char path[DISK_PATH_BYTES])
+{
+    if (folder[0] == 0) {
+        return false;
+    }
+    char link[64];
+    (void)snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+    long n = real(SYS_readlinkat, AT_FDCWD, link, path, (size_t)DISK_PATH_BYTES - 1);
+    path[n < 0 ? 0 : n] = 0;
+    size_t len = strlen(folder);
+    return strncmp(path, folder, len) == 0 && path[len] == '/' &&
+           (only == NULL || disk_path_has(path + len, only));
 }
 
 bool disk_path_has(const char *path, const char *texts)

@@ -433,7 +433,7 @@ static void test_alarm_certificate_expiry_is_told(void **state)
     }
 }
 
-static bool has_alarm(struct fixture *f, uint64_t now_ns)
+static bool has_code(struct fixture *f, uint64_t now_ns, const char *code)
 {
     json_t *alarms = admin_alarms_json(&f->state, (struct ts_mono){now_ns}, 0);
     size_t i;
@@ -441,10 +441,15 @@ static bool has_alarm(struct fixture *f, uint64_t now_ns)
     bool found = false;
     json_array_foreach(alarms, i, a)
     {
-        found = found || strcmp(text_at(a, "code"), "no-primary") == 0;
+        found = found || strcmp(text_at(a, "code"), code) == 0;
     }
     json_decref(alarms);
     return found;
+}
+
+static bool has_alarm(struct fixture *f, uint64_t now_ns)
+{
+    return has_code(f, now_ns, "no-primary");
 }
 
 /* All reports are of now; gives what the look at kv's primary found. */
@@ -488,6 +493,36 @@ static void test_primary_lost_link_becomes_alarm(void **state)
     r->role = REPORT_ROLE_PRIMARY;
     assert_int_equal(look(f, NOW_NS + 4 * after), ADMIN_PRIMARY_BACK);
     assert_false(has_alarm(f, NOW_NS + 4 * after));
+}
+
+/* Goal: while a replica is started again and again, its alarms stay as they are: a new process has
+ * time to report, and is no sign of a primary. */
+static void test_alarms_outlast_restarts_of_the_replica(void **state)
+{
+    struct fixture *f = *state;
+    struct admin_state *s = &f->state;
+    uint64_t after = admin_no_primary_after(&f->cluster.timing);
+    uint64_t later = NOW_NS + 2 * after + 2 * ADMIN_SILENT_NS;
+    fill(f);
+    s->replica[1].report.role = REPORT_ROLE_STARTING;
+    assert_int_equal(look(f, NOW_NS), ADMIN_PRIMARY_SAME);
+    assert_int_equal(look(f, NOW_NS + after + 1), ADMIN_PRIMARY_LOST);
+    struct report_procs procs = s->procs;
+    procs.p[1].running = false;
+    admin_take_procs(s, &procs, (struct ts_mono){later - 1});
+    procs.p[1].running = true;
+    procs.p[1].pid++;
+    admin_take_procs(s, &procs, (struct ts_mono){later});
+    uint64_t lost_ns = 0;
+    s->peers_at.ns = later;
+    assert_int_equal(
+        admin_primary_update(s, &f->cluster.groups[0], (struct ts_mono){later}, &lost_ns),
+        ADMIN_PRIMARY_SAME);
+    assert_true(has_alarm(f, later));
+    assert_false(has_code(f, later, "replica-silent"));
+    later += ADMIN_SILENT_NS + 1;
+    s->procs_at.ns = s->peers_at.ns = later;
+    assert_true(has_code(f, later, "replica-silent"));
 }
 
 /* Goal: an arbiter knows that a group has no primary only when no replica runs on any node that
@@ -578,6 +613,7 @@ int main(void)
         TEST(test_foreign_disks_are_kept_in_bounds),
         TEST(test_alarm_certificate_expiry_is_told),
         TEST(test_primary_lost_link_becomes_alarm),
+        TEST(test_alarms_outlast_restarts_of_the_replica),
         TEST(test_primary_seen_from_arbiter_needs_all_down),
         TEST(test_answer_bad_request_says_why),
         TEST(test_events_are_paged),
