@@ -113,6 +113,9 @@ static void make(struct lab_drilling *d, const struct lab_step *s, const struct 
         a->remedy = lost ? LAB_DRILL_REMEDY_REPLACE : LAB_DRILL_REMEDY_START;
     } else {
         lab_fault_kill(&a->fault, run, node->name, s->program, group);
+        if (strcmp(s->program, "nicd") == 0) {
+            a->remedy = LAB_DRILL_REMEDY_START; /* it starts the others, and nobody starts it */
+        }
     }
 }
 

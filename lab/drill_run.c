@@ -101,6 +101,9 @@ static void look_at_alarms(struct lab_drilling *d)
         bool known = has(now, count, a->code);
         put(now, &count, a->code);
         put(d->out->codes, &d->out->code_count, a->code);
+        if (strcmp(a->code, "blocked") == 0 || strcmp(a->code, "no-majority") == 0) {
+            d->harmed = UINT64_MAX; /* nobody serves then, whoever goes on behind it */
+        }
         if (!known && !has(d->standing, d->standing_count, a->code)) {
             lab_drill_say(d, LAB_DRILL_EVENT_ALARM, "alarm of %s: %s", a->node, a->text);
         }
@@ -211,10 +214,12 @@ static bool wait_ms(struct lab_drilling *d, uint32_t ms)
     return good;
 }
 
-/* Whether an alarm stands that tells why a group does not serve; of nobody who answers, that is
- * what `twinstep status` tells. */
-static bool says_why(const struct lab_view *v)
+/* Whether an alarm stands that tells why the group does not serve; when no NIC of it can be asked,
+ * that is what `twinstep status` tells. */
+static bool says_why(const struct lab_drilling *d)
 {
+    const struct lab_view *v = d->view;
+    bool asked = false;
     static const char *const CODES[] = {"no-primary", "no-majority",  "blocked", "halted",
                                         "disk",       "process-down", NULL};
     for (size_t i = 0; i < v->alarm_count && i < LAB_VIEW_ALARMS_MAX; i++) {
@@ -224,7 +229,10 @@ static bool says_why(const struct lab_view *v)
             }
         }
     }
-    return v->answering == 0;
+    for (size_t i = 0; i < v->node_count; i++) {
+        asked = asked || lab_view_of(v, d->group, i)->asked;
+    }
+    return !asked;
 }
 
 static bool is_calm(const struct lab_drilling *d)
@@ -253,7 +261,7 @@ static bool reached(const struct lab_drilling *d, enum lab_goal goal, uint64_t a
         return lab_load_now(d->load).acknowledged >= answers + SERVED_ANSWERS;
     case LAB_GOAL_TOLD:
         (void)snprintf(missing, cap, "clients are not answered, and no alarm says why");
-        return lab_load_now(d->load).acknowledged >= answers + SERVED_ANSWERS || says_why(d->view);
+        return lab_load_now(d->load).acknowledged >= answers + SERVED_ANSWERS || says_why(d);
     }
     ts_unreachable();
 }

@@ -91,6 +91,7 @@ static bool role_of(const char *text, enum report_role *out)
 static void read_group(const struct cfg_cluster *c, const json_t *group, struct lab_view_replica *r)
 {
     const struct cfg_node *primary = cfg_cluster_node_by_name(c, text_of(group, "primary"));
+    r->asked = true;
     r->known = role_of(text_of(group, "role"), &r->role);
     r->instance = strtoull(text_of(group, "instance"), NULL, 16);
     r->epoch = number_of(group, "epoch");

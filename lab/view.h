@@ -14,6 +14,7 @@
 
 /* What one replica last reported. */
 struct lab_view_replica {
+    bool asked; /* its cluster-cfgd answered */
     bool known; /* its cluster-cfgd answered and had a report; the replica runs */
     enum report_role role;
     uint64_t instance; /* of the process that made the report */

@@ -104,11 +104,16 @@ endif()
 
 # ---- builds that are broken on purpose ----
 #
-# mutants/NAME.patch is applied to a copy of its file, and a `replica` with it is linked in a
-# directory of its own beside copies of the other programs. The soak must find out what it does.
+# mutants/NAME.patch, or the simulator's of this name, is applied to a copy of its file, and a `replica`
+# with it is linked in a directory of its own beside copies of the other programs. The soaks must find
+# out what it does.
 function(ts_mutant NAME FILE)
     set(dir ${CMAKE_BINARY_DIR}/mutants/${NAME})
-    ts_patched_copy(copy ${FILE} ${CMAKE_CURRENT_SOURCE_DIR}/mutants/${NAME}.patch ${dir})
+    set(patch ${CMAKE_CURRENT_SOURCE_DIR}/mutants/${NAME}.patch)
+    if(NOT EXISTS ${patch})
+        set(patch ${CMAKE_SOURCE_DIR}/tests/sim/mutants/${NAME}.patch)
+    endif()
+    ts_patched_copy(copy ${FILE} ${patch} ${dir})
     # The patched file brings all symbols of the one in the library, which is then left out.
     get_target_property(sources replica SOURCES)
     list(TRANSFORM sources PREPEND ${CMAKE_SOURCE_DIR}/daemon/)
@@ -156,6 +161,12 @@ set_tests_properties(integration/pair_disk integration/soak-finds-ack-before-com
 set_tests_properties(integration/soak-finds-ack-before-commit PROPERTIES FIXTURES_SETUP lossy_history)
 set_tests_properties(integration/soak-not-linearizable
     PROPERTIES TIMEOUT 120 LABELS "integration" FIXTURES_REQUIRED lossy_history)
+
+ts_mutant(read-without-round replicator/reads.c)
+ts_mutant(lost-peer-not-required replicator/primary.c)
+ts_mutant(tail-dropped replicator/takeover.c)
+ts_mutant(takeover-without-seal replicator/takeover.c)
+ts_mutant(stale-replica-takes-over replicator/takeover.c)
 
 # A service address goes with the primary, in network namespaces; 77 = they cannot be made here.
 foreach(version v4 v6)
