@@ -162,12 +162,6 @@ set_tests_properties(integration/soak-finds-ack-before-commit PROPERTIES FIXTURE
 set_tests_properties(integration/soak-not-linearizable
     PROPERTIES TIMEOUT 120 LABELS "integration" FIXTURES_REQUIRED lossy_history)
 
-ts_mutant(read-without-round replicator/reads.c)
-ts_mutant(lost-peer-not-required replicator/primary.c)
-ts_mutant(tail-dropped replicator/takeover.c)
-ts_mutant(takeover-without-seal replicator/takeover.c)
-ts_mutant(stale-replica-takes-over replicator/takeover.c)
-
 # A service address goes with the primary, in network namespaces; 77 = they cannot be made here.
 foreach(version v4 v6)
     add_test(NAME integration/pair_address_${version}
@@ -189,4 +183,14 @@ if(NOT TS_SANITIZE AND NOT TS_COVERAGE) # the failing disk stands in front of al
                      ${CMAKE_BINARY_DIR}/mutants/skip-journal-sync/bin)
     set_tests_properties(integration/drills PROPERTIES TIMEOUT 300 LABELS integration RUN_SERIAL TRUE
                                                        SKIP_RETURN_CODE 77)
+    # The soak of drills finds builds without R2.4, R4.2 and R4.
+    ts_mutant(tail-dropped replicator/takeover.c)
+    ts_mutant(stale-replica-takes-over replicator/takeover.c)
+    foreach(name ack-before-commit tail-dropped stale-replica-takes-over)
+        add_test(NAME integration/drill-soak-finds-${name}
+                 COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/drill_soak_finds ${CMAKE_BINARY_DIR}/bin
+                         ${CMAKE_BINARY_DIR}/mutants/${name}/bin)
+        set_tests_properties(integration/drill-soak-finds-${name} PROPERTIES TIMEOUT 900
+            LABELS "integration;long" RUN_SERIAL TRUE SKIP_RETURN_CODE 77)
+    endforeach()
 endif()

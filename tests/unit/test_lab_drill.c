@@ -218,12 +218,25 @@ static void test_random_steps_may_be_together(void **state)
     assert_int_equal(d.steps[2].goal, LAB_GOAL_TOLD);
 }
 
+/* Goal: what ships within the command is what the file says, line by line. */
+static void test_shipped_lists_are_whole(void **state)
+{
+    (void)state;
+    bool found = false;
+    assert_int_equal(parse(lab_shipped_text(lab_shipped_drills, "soak"), 0), TS_OK);
+    for (size_t i = 0; i < d.allowed_count; i++) {
+        found = found || strcmp(d.allowed[i], "heartbeatd-silent") == 0; /* begins a line */
+    }
+    assert_true(found);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_steps_stand_in_their_order),
         cmocka_unit_test(test_random_steps_are_the_seeds),
         cmocka_unit_test(test_random_steps_may_be_together),
+        cmocka_unit_test(test_shipped_lists_are_whole),
         cmocka_unit_test(test_faults_have_what_they_need),
         cmocka_unit_test(test_shipped_drills_are_good),
         cmocka_unit_test(test_topology_is_a_name_or_a_path),
