@@ -25,6 +25,8 @@
 #define LOCAL_PAUSE_NS 200000
 /* How often the addresses are listed, when others change theirs meanwhile. */
 #define TORN_TRIES 5
+/* The kernel answers at once, or not at all: nicd must not wait for ever. */
+#define ANSWER_S 1
 
 struct netlink {
     struct mnl_socket *socket;
@@ -54,8 +56,11 @@ enum ts_err netlink_open(struct netlink **out, struct ts_why *why)
     if (n == NULL) {
         return ts_why(why, TS_ERR_NOMEM, "out of memory");
     }
+    const struct timeval patience = {.tv_sec = ANSWER_S};
     n->socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-    if (n->socket == NULL || mnl_socket_bind(n->socket, 0, MNL_SOCKET_AUTOPID) < 0) {
+    if (n->socket == NULL || mnl_socket_bind(n->socket, 0, MNL_SOCKET_AUTOPID) < 0 ||
+        setsockopt(mnl_socket_get_fd(n->socket), SOL_SOCKET, SO_RCVTIMEO, &patience,
+                   sizeof(patience)) != 0) {
         enum ts_err err = ts_why_sys(why, errno, "cannot open a netlink socket");
         netlink_close(n);
         return err;
@@ -111,7 +116,7 @@ static int talk(struct netlink *n, const struct nlmsghdr *h, mnl_cb_t told, void
     for (;;) {
         ssize_t len = mnl_socket_recvfrom(n->socket, n->buffer, sizeof(n->buffer));
         if (len < 0 && errno != EINTR) {
-            return errno;
+            return errno == EAGAIN ? ETIMEDOUT : errno;
         }
         int left = len < 0 ? 0 : (int)len;
         const struct nlmsghdr *m = (const struct nlmsghdr *)n->buffer;
