@@ -3,6 +3,7 @@
 #define LAB_DISK_DISK_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #define DISK_PATH_BYTES 4096
 
@@ -10,6 +11,9 @@ typedef long disk_real_fn(long number, ...);
 
 /* The C library's own syscall(). */
 disk_real_fn *disk_real(void);
+
+/* open() below a directory, followed when the file is the layer's. */
+int disk_open_at(int dir, const char *path, int flags, mode_t mode);
 
 /* ---- orders (disk_orders.c); `real` is what reads the files ---- */
 

@@ -3,14 +3,22 @@
  *
  *   disk_writer journal DIR SEED   appends, cuts and records at random
  *   disk_writer slots PATH         rising numbers
+ *   disk_writer signals            reads and writes a pipe while a signal handler does, and forks,
+ *                                  for two seconds; ends with status 0
  *   disk_writer plain PATH HOW     one write by HOW (pwrite, write, writev, pwritev, syscall),
  * synced when HOW begins with "synced-"; reports, then waits to be killed */
+#include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/assert.h"
@@ -251,8 +259,76 @@ static int run_plain(const char *path, const char *how)
     return 0;
 }
 
+static int handler_ends[2];
+
+static void on_alarm(int signum)
+{
+    char byte = 'x';
+    (void)signum;
+    (void)!write(handler_ends[1], &byte, 1);
+    (void)!read(handler_ends[0], &byte, 1);
+}
+
+static void *open_and_close(void *arg)
+{
+    for (;;) {
+        (void)close(open("/dev/null", O_RDONLY));
+    }
+    return arg;
+}
+
+static int fork_and_open(void)
+{
+    int status = -1;
+    sigset_t all;
+    sigset_t before;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before); /* a fork begins anew at each signal */
+    pid_t pid = fork();
+    if (pid == 0) {
+        _exit(open("/dev/null", O_RDONLY) < 0 ? 1 : 0);
+    }
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+    }
+    return pid > 0 && status == 0 ? 0 : 2;
+}
+
+static int run_signals(void)
+{
+    const struct itimerval often = {.it_interval.tv_usec = 50, .it_value.tv_usec = 50};
+    struct sigaction action = {.sa_handler = on_alarm};
+    int ends[2];
+    pthread_t thread;
+    sigset_t all;
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, NULL); /* of the thread */
+    int status = pthread_create(&thread, NULL, open_and_close, NULL) == 0 &&
+                         pthread_sigmask(SIG_UNBLOCK, &all, NULL) == 0
+                     ? 0
+                     : 2;
+    status = status == 0 && pipe(handler_ends) == 0 && pipe(ends) == 0 &&
+                     sigaction(SIGALRM, &action, NULL) == 0 &&
+                     setitimer(ITIMER_REAL, &often, NULL) == 0
+                 ? 0
+                 : 2;
+    time_t end = time(NULL) + 2;
+    for (int i = 0; status == 0 && time(NULL) < end; i++) {
+        char byte = 'y';
+        while (write(ends[1], &byte, 1) < 0 && errno == EINTR) {
+        }
+        while (read(ends[0], &byte, 1) < 0 && errno == EINTR) {
+        }
+        status = i % 1000 == 0 ? fork_and_open() : 0;
+    }
+    return status;
+}
+
 int main(int argc, char **argv)
 {
+    if (argc == 2 && strcmp(argv[1], "signals") == 0) {
+        return run_signals();
+    }
     if (argc == 4 && strcmp(argv[1], "journal") == 0) {
         return run_journal(argv[2], strtoull(argv[3], NULL, 10));
     }
@@ -262,6 +338,7 @@ int main(int argc, char **argv)
     if (argc == 4 && strcmp(argv[1], "plain") == 0) {
         return run_plain(argv[2], argv[3]);
     }
-    (void)fprintf(stderr, "usage: disk_writer journal DIR SEED | slots PATH | plain PATH HOW\n");
+    (void)fprintf(stderr,
+                  "usage: disk_writer journal DIR SEED | slots PATH | signals | plain PATH HOW\n");
     return 1;
 }

@@ -4,6 +4,7 @@
  * Once with the page cache intact (a process kill), once under lab/disk, which loses all
  * unsynced writes or keeps random parts of them (a power cut), and once with a disk that lies about
  * fdatasync: there the same check must fail, or it would prove nothing. */
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -395,10 +396,34 @@ static void test_overlay_unsynced_write_is_lost(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* Goal: the disk in front does not stop a program whose signal handlers read and write, nor a child
+ * that is forked amid its work. */
+static void test_overlay_signals_and_forks_go_on(void **state)
+{
+    struct kill_fix *x = *state;
+    static const char *const args[] = {DISK_WRITER, "signals", NULL};
+    int from = -1;
+    int status = 0;
+    pid_t pid = start_child(x, &power_cut, &from, args);
+    pid_t ended = 0;
+    for (int i = 0; i < 600 && ended == 0; i++) {
+        (void)poll(NULL, 0, 100);
+        ended = waitpid(pid, &status, WNOHANG);
+    }
+    if (ended == 0) {
+        (void)kill(pid, SIGKILL);
+        (void)waitpid(pid, &status, 0);
+        fail_msg("it hangs");
+    }
+    assert_int_equal(status, 0);
+    (void)close(from);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_overlay_unsynced_write_is_lost),
+        T(test_overlay_signals_and_forks_go_on),
         T(test_slots_killed_keep_what_they_reported),
         T(test_slots_power_cut_keeps_what_they_reported),
         T(test_slots_torn_writes_keep_what_they_reported),
