@@ -164,7 +164,7 @@ static void print_step(const struct cli_drill *o, const struct lab_step *s)
         break;
     case LAB_STEP_FAULT:
         (void)fprintf(out, "  %s ", lab_drill_fault_name(s->fault));
-        if (s->fault == LAB_DRILL_KILL || s->fault == LAB_DRILL_FREEZE) {
+        if (LAB_DRILL_IS_OF_PROGRAMS(s->fault)) {
             (void)fprintf(out, "%s of ", s->program[0] == '\0' ? "all" : s->program);
         }
         (void)fputs(s->on, out);

@@ -176,6 +176,7 @@ int cli_drill_begin_lab(const struct cli_drill *o, const struct lab_drill *d, bo
     enum ts_err err = nodes_open(run, o->dir, &why);
     (void)unsetenv("LD_PRELOAD");
     err = err != TS_OK || !disks ? err : lab_disk_prepare(run, d->lossy, &why);
+    err = err != TS_OK ? err : lab_drill_prepare_host(d, run, &why);
     if (err != TS_OK) {
         return cli_fail(o->cli, CLI_UNREACHABLE, "%s: %s", d->name, why.text);
     }

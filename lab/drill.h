@@ -42,6 +42,18 @@
 #define LAB_DRILL_WORDS_MAX 80
 #define LAB_DRILL_TIMES_MAX_MS (24U * 3600U * 1000U)
 
+/* Of the machine under a node, and of what the node shows that it is: lab/fault_host.h. */
+#define LAB_DRILL_HOST_LIST(X) \
+    X(LAB_DRILL_CLOCK_FORWARD, "clock-forward", "the node's wall clock jumps ahead `by`") \
+    X(LAB_DRILL_CLOCK_BACK, "clock-back", "it jumps back `by`") \
+    X(LAB_DRILL_CLOCK_DRIFT, "clock-drift", "it is fast by a `share` of the time") \
+    X(LAB_DRILL_STARVE, "starve", \
+      "a program, or with `whole` a node, has a `share` of each `period` only") \
+    X(LAB_DRILL_MEMORY_FULL, "memory-full", "the same get no more memory than they have") \
+    X(LAB_DRILL_CERT_EXPIRED, "certificate-expired", "the node's certificate is no longer valid") \
+    X(LAB_DRILL_CERT_FOREIGN, "certificate-foreign", "it is of another authority") \
+    X(LAB_DRILL_WRONG_KEY, "wrong-key", "the node starts again with another heartbeat.key")
+
 /* X(symbol, name, what it does) */
 #define LAB_DRILL_FAULT_LIST(X) \
     X(LAB_DRILL_KILL, "kill", "SIGKILL of a program, or with `whole` of a node") \
@@ -54,7 +66,8 @@
     X(LAB_DRILL_DISK_ERROR, "disk-error", \
       "their syncs fail with EIO; healed by a new disk, as disk-lost") \
     X(LAB_DRILL_DISK_LOST, "disk-lost", \
-      "SIGKILL of the whole node, whose data is gone; healed by `twinstep nic replace`")
+      "SIGKILL of the whole node, whose data is gone; healed by `twinstep nic replace`") \
+    LAB_DRILL_HOST_LIST(X)
 
 enum lab_drill_fault {
 #define LAB_DRILL_FAULT_ENUM(sym, name, about) sym,
@@ -99,10 +112,22 @@ struct lab_step {
     bool both;
     struct lab_wire_rule rule;
     uint32_t by_ms;                  /* of disk-slow */
+    uint64_t jump_ms;                /* of clocks */
+    uint32_t share_percent;          /* of clock-drift and starve */
+    uint32_t period_ms;              /* of starve */
     char words[LAB_DRILL_WORDS_MAX]; /* of LAB_STEP_SAY, separated by blanks */
 };
 
 #define LAB_DRILL_IS_DISK(fault) ((fault) >= LAB_DRILL_DISK_HANG && (fault) <= LAB_DRILL_DISK_ERROR)
+
+#define LAB_DRILL_IS_HOST(fault) \
+    ((fault) >= LAB_DRILL_CLOCK_FORWARD && (fault) <= LAB_DRILL_WRONG_KEY)
+#define LAB_DRILL_IS_CLOCK(fault) \
+    ((fault) >= LAB_DRILL_CLOCK_FORWARD && (fault) <= LAB_DRILL_CLOCK_DRIFT)
+/* Faults of programs, or of a whole node. */
+#define LAB_DRILL_IS_OF_PROGRAMS(fault) \
+    ((fault) == LAB_DRILL_KILL || (fault) == LAB_DRILL_FREEZE || (fault) == LAB_DRILL_STARVE || \
+     (fault) == LAB_DRILL_MEMORY_FULL)
 
 struct lab_drill {
     char name[CFG_NAME_MAX];

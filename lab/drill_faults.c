@@ -108,6 +108,8 @@ static void make(struct lab_drilling *d, const struct lab_step *s, const struct 
                        s->both, &s->rule);
     } else if (s->fault == LAB_DRILL_FREEZE) {
         lab_fault_freeze(&a->fault, run, node->name, whole ? NULL : s->program, group);
+    } else if (lab_drill_make_host(d, s, node->name, group, &a->fault)) {
+        a->remedy = LAB_DRILL_REMEDY_FAULT;
     } else if (whole) {
         lab_fault_nic(&a->fault, run, node->name);
         a->remedy = lost ? LAB_DRILL_REMEDY_REPLACE : LAB_DRILL_REMEDY_START;
@@ -139,7 +141,7 @@ static void describe(const struct lab_drilling *d, const struct lab_step *s,
                      const struct cfg_node *node, char out[LAB_DRILL_EVENT_TEXT])
 {
     bool primary = node - d->config->cluster->nodes == d->primary;
-    bool plain = s->fault != LAB_DRILL_KILL && s->fault != LAB_DRILL_FREEZE;
+    bool plain = !LAB_DRILL_IS_OF_PROGRAMS(s->fault);
     bool whole = s->program[0] == '\0';
     if (plain) {
         (void)snprintf(out, LAB_DRILL_EVENT_TEXT, "%s of %s%s", lab_drill_fault_name(s->fault),

@@ -2,6 +2,7 @@
  *
  *   drill_run.c     the steps, what is watched meanwhile
  *   drill_faults.c  what a step's fault does, that it did it, its healing
+ *   drill_host.c    the same of faults of the machine under a node
  *   drill_judge.c   expectations against what was seen
  *   drill_series.c  the load's answers by time
  *   drill_report.c  the result as text, JSON, JUnit XML, and a page */
@@ -104,6 +105,10 @@ struct lab_drill_config {
     const volatile sig_atomic_t *interrupted;
 };
 
+/* Programs that this process starts from now on have what the faults of the machine under them
+ * need: before the lab is made, after lab_disk_prepare. TS_ERR_NOT_FOUND: this build lacks it. */
+enum ts_err lab_drill_prepare_host(const struct lab_drill *d, const struct nodes_run *run,
+                                   struct ts_why *why) TS_MUST_USE;
 /* Runs it; this process is in the network of the lab's client (lab_pods_enter_network) and has one
  * thread. All in `config` is borrowed. */
 void lab_drill_run(const struct lab_drill_config *config, struct lab_drill_result *out);
@@ -167,6 +172,9 @@ bool lab_drill_strike(struct lab_drilling *d, const struct lab_step *s);
 bool lab_drill_say_words(struct lab_drilling *d, const struct lab_step *s);
 /* Heals what is due at `now`; `all`: everything. */
 bool lab_drill_heal(struct lab_drilling *d, uint64_t now, bool all);
+/* Makes the fault of a step that is of LAB_DRILL_HOST_LIST; false: it is none of these. */
+bool lab_drill_make_host(const struct lab_drilling *d, const struct lab_step *s, const char *node,
+                         const char *group, struct lab_fault *f);
 /* Fills r->series. */
 void lab_drill_count_answers(const struct lab_history *h, struct lab_drill_result *r);
 void lab_drill_judge(struct lab_drilling *d);

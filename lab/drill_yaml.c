@@ -5,6 +5,7 @@
 #include "base/prng.h"
 #include "cluster-cfg/io/yaml_doc.h"
 #include "lab/drill.h"
+#include "lab/drill_yaml.h"
 #include "lab/load.h"
 #include "lab/wire_text.h"
 
@@ -20,11 +21,12 @@ static const char *const EXPECT_KEYS[] = {"outage", "takeovers", "alarms", "may-
 
 static const struct {
     const char *key; /* that tells the kind of a step */
-    const char *keys[12];
+    const char *keys[16];
 } STEPS[] = {
     {"wait", {"wait", NULL}},
     {"fault",
-     {"fault", "on", "program", "whole", "by", "to", "network", "both", "rule", "for", NULL}},
+     {"fault", "on", "program", "whole", "by", "share", "period", "to", "network", "both", "rule",
+      "for", NULL}},
     {"heal", {"heal", NULL}},
     {"say", {"say", "on", NULL}},
     {"until", {"until", "within", NULL}},
@@ -52,12 +54,6 @@ const char *lab_goal_name(enum lab_goal goal)
     return names[goal];
 }
 
-struct reading {
-    struct yaml_doc y;
-    struct lab_drill *d;
-    struct ts_prng prng;
-};
-
 static void copy_text(struct reading *r, const yaml_node_t *node, const char *what, char *out,
                       size_t cap)
 {
@@ -82,7 +78,7 @@ static unsigned read_choice(struct reading *r, const yaml_node_t *node, const ch
                             const char *(*name_of)(unsigned i), unsigned count)
 {
     const char *text = yaml_doc_text(&r->y, node, what);
-    char all[256] = "";
+    char all[512] = "";
     size_t len = 0;
     for (unsigned i = 0; i < count; i++) {
         if (strcmp(name_of(i), text) == 0) {
@@ -187,15 +183,21 @@ static void read_fault(struct reading *r, const yaml_node_t *map)
     }
     s.ms = ms == NULL ? 0 : read_ms(r, ms, "for");
     const yaml_node_t *by = yaml_doc_get(&r->y, map, "by");
-    if (!r->y.failed && (by != NULL) != (s.fault == LAB_DRILL_DISK_SLOW)) {
-        yaml_doc_fail(&r->y, map, "`by` is how much slower a disk is: of disk-slow, and no other");
+    bool jumps = s.fault == LAB_DRILL_CLOCK_FORWARD || s.fault == LAB_DRILL_CLOCK_BACK;
+    if (!r->y.failed && !jumps && (by != NULL) != (s.fault == LAB_DRILL_DISK_SLOW)) {
+        yaml_doc_fail(&r->y, map,
+                      "`by` is how much slower a disk is, or how far a clock jumps: of "
+                      "disk-slow, clock-forward and clock-back, and no other");
     }
-    s.by_ms = by == NULL ? 0 : read_ms(r, by, "by");
-    bool of_node = s.fault != LAB_DRILL_KILL && s.fault != LAB_DRILL_FREEZE;
+    s.by_ms = by == NULL || jumps ? 0 : read_ms(r, by, "by");
+    bool of_node = !LAB_DRILL_IS_OF_PROGRAMS(s.fault);
     if (!r->y.failed && of_node && (program != NULL || whole != NULL)) {
-        yaml_doc_fail(&r->y, map, "disks and wires are a node's: leave program and whole out");
+        yaml_doc_fail(&r->y, map,
+                      "disks, wires, clocks and certificates are a node's: leave program and whole "
+                      "out");
     }
     read_wire(r, map, &s);
+    lab_drill_read_host(&r->y, map, &s);
     add(r, map, &s);
 }
 
@@ -263,9 +265,10 @@ static void read_step(struct reading *r, const yaml_node_t *map, unsigned depth)
 {
     size_t kind = 0;
     struct lab_step s = {.line = line_of(map)};
-    static const char *const any[] = {
-        "wait", "fault", "on",  "program", "whole",  "for", "by",     "to",     "network",  "both",
-        "rule", "heal",  "say", "until",   "within", "of",  "repeat", "random", "timeline", NULL};
+    static const char *const any[] = {"wait",   "fault",  "on",       "program", "whole",   "for",
+                                      "by",     "share",  "period",   "to",      "network", "both",
+                                      "rule",   "heal",   "say",      "until",   "within",  "of",
+                                      "repeat", "random", "timeline", NULL};
     yaml_doc_check_map(&r->y, map, "a step", any);
     /* `until` goes with random, too */
     static const size_t order[] = {0, 1, 2, 3, 5, 6, 4};

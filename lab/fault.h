@@ -8,6 +8,7 @@
  *   link     the same for the links between a group's replicas, on every path
  *   wire     what lab/wire.h does to frames between a machine and others, by labd
  *   disk     writes or syncs of a node's files fail, wait or are slow (lab/disk, in the processes)
+ *   clock, starve, memory, papers    lab/fault_host.h
  *
  * A fault that cannot be shown to have had an effect proves nothing: observe() says so. */
 #ifndef LAB_FAULT_H
@@ -27,6 +28,7 @@
 #define LAB_DISK_ORDER_MAX 128
 
 struct lab_fault;
+struct lab_turns;
 
 struct lab_fault_type {
     const char *name;
@@ -38,7 +40,8 @@ struct lab_fault_type {
     enum ts_err (*heal)(struct lab_fault *f, struct ts_why *why);
 };
 
-/* One fault; filled by lab_fault_* below, then owned by the caller, no memory behind it. */
+/* One fault; filled by lab_fault_* below, then owned by the caller. Memory is behind it only while
+ * one lasts that says so. */
 struct lab_fault {
     const struct lab_fault_type *type;
     const struct nodes_run *run;       /* borrowed */
@@ -59,6 +62,17 @@ struct lab_fault {
     char network[CFG_NAME_MAX]; /* "" = of all */
     bool both;                  /* the other direction, too */
     struct lab_wire_rule rule;
+    /* of those of lab/fault_host.h, one each */
+    struct {
+        int64_t jump_ms;
+        int64_t drift_ppm;
+    } clock;
+    struct {
+        unsigned share_percent;
+        unsigned period_ms;
+        struct lab_turns *turns; /* owned from inject to heal */
+    } starve;
+    unsigned wrong_paper; /* enum lab_wrong_paper */
 };
 
 /* `group` NULL for programs other than replica. */

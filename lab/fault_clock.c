@@ -1,0 +1,104 @@
+/* A wall clock that jumps or drifts: an order to the library in front of the processes
+ * (lab/host/clock.c), which tells what it gave. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lab/clock.h"
+#include "lab/fault.h"
+#include "lab/fault_host.h"
+
+/* A clock that nobody reads has no effect to show. */
+#define HIT_NS_MAX (10 * TS_NS_PER_S)
+
+struct host_record *lab_host_open(const struct lab_fault *f, struct ts_why *why)
+{
+    char path[TS_PATH_MAX];
+    if (ts_path(path, why, f->run->run, HOST_RECORD_FILE "%s", f->node) != TS_OK) {
+        return NULL;
+    }
+    struct host_record *r = host_record_map(path);
+    if (r == NULL) {
+        (void)ts_why_sys(why, errno, "cannot map %s", path);
+    }
+    return r;
+}
+
+void lab_host_close(struct host_record *r)
+{
+    if (r != NULL) {
+        (void)munmap(r, sizeof(*r));
+    }
+}
+
+static int64_t true_ns(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_REALTIME, &t);
+    return (int64_t)t.tv_sec * (int64_t)TS_NS_PER_S + t.tv_nsec;
+}
+
+/* Jumps of one node add up; a drift begins anew where the clock is. */
+static enum ts_err inject(struct lab_fault *f, struct ts_why *why)
+{
+    struct host_record *r = lab_host_open(f, why);
+    if (r == NULL) {
+        return TS_ERR_SYSTEM;
+    }
+    int64_t now = true_ns();
+    int64_t is = host_record_time(r, now) - now;
+    f->effect = atomic_load(&r->reads);
+    f->injected_ns = lab_now_ns();
+    atomic_store(&r->drift_ppm, 0);
+    atomic_store(&r->since_ns, now);
+    atomic_store(&r->offset_ns, is + f->clock.jump_ms * (int64_t)TS_NS_PER_MS);
+    atomic_store(&r->drift_ppm, f->clock.drift_ppm);
+    lab_host_close(r);
+    return TS_OK;
+}
+
+static enum ts_err observe(struct lab_fault *f, struct ts_why *why)
+{
+    uint64_t end = lab_now_ns() + HIT_NS_MAX;
+    struct host_record *r = lab_host_open(f, why);
+    if (r == NULL) {
+        return TS_ERR_SYSTEM;
+    }
+    enum ts_err err = TS_OK;
+    while (err == TS_OK && atomic_load(&r->reads) == f->effect) {
+        lab_pause_ms(1);
+        err = lab_now_ns() < end ? TS_OK
+                                 : ts_why(why, TS_ERR_NOT_FOUND,
+                                          "no process of %s was given a wrong time", f->node);
+    }
+    lab_host_close(r);
+    return err;
+}
+
+/* The clock is set right: that, too, is a jump. */
+static enum ts_err heal(struct lab_fault *f, struct ts_why *why)
+{
+    struct host_record *r = lab_host_open(f, why);
+    if (r == NULL) {
+        return TS_ERR_SYSTEM;
+    }
+    atomic_store(&r->drift_ppm, 0);
+    atomic_store(&r->offset_ns, 0);
+    lab_host_close(r);
+    return TS_OK;
+}
+
+static const struct lab_fault_type type = {
+    .name = "clock", .inject = inject, .observe = observe, .heal = heal};
+
+void lab_fault_clock(struct lab_fault *f, const struct nodes_run *run, const char *node,
+                     int64_t jump_ms, int64_t drift_ppm)
+{
+    *f = (struct lab_fault){
+        .type = &type, .run = run, .clock = {.jump_ms = jump_ms, .drift_ppm = drift_ppm}};
+    (void)snprintf(f->node, sizeof(f->node), "%s", node);
+}
