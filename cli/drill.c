@@ -199,10 +199,14 @@ static int describe(const struct cli_drill *o, char *const *names, size_t count)
         if (status != CLI_OK) {
             break;
         }
-        (void)fprintf(o->cli->out,
-                      "%s: %s\n  topology %s, %u clients, %u keys of each kind, %u %% "
-                      "reads\n",
-                      d->name, d->about, d->topology, d->clients, d->keys, d->reads_percent);
+        (void)fprintf(o->cli->out, "%s: %s\n  topology %s, %u clients, ", d->name, d->about,
+                      d->topology, d->clients);
+        if (d->lease_ms > 0) {
+            (void)fprintf(o->cli->out, "%u leases of %u ms\n", d->keys, d->lease_ms);
+        } else {
+            (void)fprintf(o->cli->out, "%u keys of each kind, %u %% reads\n", d->keys,
+                          d->reads_percent);
+        }
         for (size_t k = 0; k < d->step_count; k++) {
             print_step(o, &d->steps[k]);
         }

@@ -79,9 +79,14 @@ static void count_answers(const struct lab_history *h, struct lab_verdict *v)
     }
 }
 
-static void check_slice(const struct lab_slice *s, const struct lab_final_list *lists,
-                        size_t list_count, struct lab_verdict *v)
+static void check_slice(const struct lab_history *h, const struct lab_slice *s,
+                        const struct lab_final_list *lists, size_t list_count,
+                        struct lab_verdict *v)
 {
+    if (s->object == LAB_LEASE) {
+        lab_check_lease(s, h->lease_ns, v);
+        return;
+    }
     if (s->object == LAB_REGISTER) {
         lab_check_register(s, v);
         return;
@@ -119,7 +124,7 @@ void lab_check(const struct lab_history *h, const struct lab_final_list *lists, 
             s.count++;
             from++;
         }
-        check_slice(&s, lists, list_count, v);
+        check_slice(h, &s, lists, list_count, v);
     }
     free(ops);
 }
@@ -172,7 +177,7 @@ void lab_check_growth(const struct lab_slice *s, struct lab_verdict *v)
 bool lab_verdict_ok(const struct lab_verdict *v)
 {
     return v->lost == 0 && v->executed_twice == 0 && v->stale_reads == 0 && v->phantoms == 0 &&
-           v->disorder == 0;
+           v->disorder == 0 && v->lease_violations == 0;
 }
 
 void lab_verdict_add(struct lab_verdict *a, const struct lab_verdict *b)
@@ -186,6 +191,11 @@ void lab_verdict_add(struct lab_verdict *a, const struct lab_verdict *b)
     a->stale_reads += b->stale_reads;
     a->phantoms += b->phantoms;
     a->disorder += b->disorder;
+    a->lease_violations += b->lease_violations;
+    a->leases_granted += b->leases_granted;
+    a->leases_renewed += b->leases_renewed;
+    a->leases_lost += b->leases_lost;
+    a->leases_expired += b->leases_expired;
     for (size_t i = 0; i < b->finding_count; i++) {
         lab_find(a, "%s", b->findings[i]);
     }
@@ -193,6 +203,15 @@ void lab_verdict_add(struct lab_verdict *a, const struct lab_verdict *b)
 
 void lab_verdict_text(const struct lab_verdict *v, char *out, size_t cap)
 {
+    if (v->leases_granted > 0) {
+        snprintf(out, cap,
+                 "leases granted %" PRIu64 ", renewed %" PRIu64 ", lost %" PRIu64
+                 ", expired %" PRIu64 ", violations %" PRIu64 ", ambiguous %" PRIu64
+                 ", failed %" PRIu64,
+                 v->leases_granted, v->leases_renewed, v->leases_lost, v->leases_expired,
+                 v->lease_violations, v->ambiguous, v->failed);
+        return;
+    }
     snprintf(out, cap,
              "acknowledged %" PRIu64 ", lost %" PRIu64 ", executed twice %" PRIu64
              ", stale reads %" PRIu64 ", phantoms %" PRIu64 ", disorder %" PRIu64 ", reads %" PRIu64

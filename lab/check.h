@@ -10,6 +10,7 @@
  *   registers  unique values: exact test of atomicity by zones.
  *              Source: Gibbons & Korach, "Testing Shared Memories", SIAM J. Comput. 26(4), 1997,
  *              theorem 4.1 (values written once, reads mapped to writes)
+ *   leases     one holder at a time, for its time at least, with rising tokens: check_lease.c
  *   counters   acknowledged results unique and rising in time order; the final value lies
  *              between acknowledged and acknowledged + ambiguous */
 #ifndef LAB_CHECK_H
@@ -38,6 +39,14 @@ struct lab_verdict {
     uint64_t stale_reads;    /* reads of a state older than one acknowledged before */
     uint64_t phantoms;       /* effects of failed requests, or of none */
     uint64_t disorder;       /* no order of execution explains the answers */
+    uint64_t
+        lease_violations; /* two holders, a lease that ended early, a token that did not rise */
+
+    /* of leases, when there were any; statistics */
+    uint64_t leases_granted; /* with a token of their own */
+    uint64_t leases_renewed; /* kept, or granted again with the same token */
+    uint64_t leases_lost;    /* found gone by their owner, whose time was over */
+    uint64_t leases_expired; /* granted to another without having been given back */
 
     /* the first broken promises, for people */
     size_t finding_count;
@@ -75,6 +84,8 @@ struct lab_slice {
 void lab_check_list(const struct lab_slice *s, struct ts_bytes content, struct lab_verdict *v);
 void lab_check_register(const struct lab_slice *s, struct lab_verdict *v);
 void lab_check_counter(const struct lab_slice *s, struct lab_verdict *v);
+/* `time_ns`: for how long the leases were asked for. */
+void lab_check_lease(const struct lab_slice *s, uint64_t time_ns, struct lab_verdict *v);
 /* For objects whose state is a number that only grows, and whose writers see it: every result
  * must exceed (a write) or reach (a read) those known before its begin. A read that does not
  * is stale; a write that does not is disorder. */

@@ -138,8 +138,9 @@ struct lab_drill {
     unsigned keys;
     unsigned reads_percent;
     unsigned value_bytes;
-    bool lossy;    /* `disks: lossy`: a process that ends loses what it did not sync */
-    uint64_t seed; /* that the random steps were drawn with */
+    uint32_t lease_ms; /* `kind: leases`: for so long; 0 = keys */
+    bool lossy;        /* `disks: lossy`: a process that ends loses what it did not sync */
+    uint64_t seed;     /* that the random steps were drawn with */
     size_t step_count;
     struct lab_step steps[LAB_STEPS_MAX];
     /* what is expected */

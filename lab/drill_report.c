@@ -171,6 +171,14 @@ json_t *lab_drill_json(const struct lab_drill *d, const struct lab_drill_result 
                       "stale_reads", (json_int_t)a->stale_reads, "phantoms",
                       (json_int_t)a->phantoms, "disorder", (json_int_t)a->disorder));
     }
+    if (a->leases_granted > 0) {
+        (void)json_object_set_new(
+            all, "leases",
+            json_pack("{s:I,s:I,s:I,s:I,s:I}", "granted", (json_int_t)a->leases_granted, "renewed",
+                      (json_int_t)a->leases_renewed, "lost", (json_int_t)a->leases_lost, "expired",
+                      (json_int_t)a->leases_expired, "violations",
+                      (json_int_t)a->lease_violations));
+    }
     (void)json_object_set_new(all, "outages",
                               json_pack("{s:I,s:f,s:f,s:f}", "count", (json_int_t)o.count, "p50_ms",
                                         o.p50_ms, "p99_ms", o.p99_ms, "max_ms", o.max_ms));

@@ -341,6 +341,7 @@ static bool begin_load(struct lab_drilling *d)
     config.keys = drill->keys;
     config.reads_percent = drill->reads_percent;
     config.value_bytes = drill->value_bytes;
+    config.lease_ms = drill->lease_ms;
     config.seed = drill->seed;
     if (lab_addrs_parse(&config.addrs, addresses) != TS_OK) {
         lab_drill_find(d->out, LAB_DRILL_INVALID,
@@ -356,8 +357,8 @@ static bool begin_load(struct lab_drilling *d)
         lab_drill_find(d->out, LAB_DRILL_INVALID, "clients get no answers before the first fault");
         return false;
     }
-    lab_drill_say(d, LAB_DRILL_EVENT_STEP,
-                  "%u clients write and read at %s, every answer is checked", config.clients,
+    lab_drill_say(d, LAB_DRILL_EVENT_STEP, "%u clients %s at %s, every answer is checked",
+                  config.clients, drill->lease_ms > 0 ? "take leases" : "write and read",
                   addresses);
     return true;
 }

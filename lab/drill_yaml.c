@@ -13,10 +13,10 @@
 #define RANDOM_KINDS_MAX 64
 #define NESTING_MAX 4
 #define REPEAT_MAX 1000
+#define LEASES_USUAL 4
 
 static const char *const ROOT_KEYS[] = {"drill", "about",    "topology", "group",  "disks",
                                         "seed",  "workload", "timeline", "expect", NULL};
-static const char *const WORKLOAD_KEYS[] = {"clients", "keys", "reads", "value-bytes", NULL};
 static const char *const EXPECT_KEYS[] = {"outage", "takeovers", "alarms", "may-alarm", NULL};
 
 static const struct {
@@ -337,8 +337,10 @@ static unsigned read_number(struct reading *r, const yaml_node_t *map, const cha
 static void read_workload(struct reading *r, const yaml_node_t *map)
 {
     struct lab_load_config usual = lab_load_defaults();
-    if (map != NULL) {
-        yaml_doc_check_map(&r->y, map, "workload", WORKLOAD_KEYS);
+    if (map != NULL && lab_drill_read_leases(&r->y, map, r->d)) {
+        r->d->clients = read_number(r, map, "clients", usual.clients, 1, LAB_CLIENTS_MAX);
+        r->d->keys = read_number(r, map, "leases", LEASES_USUAL, 1, 10000);
+        return;
     }
     r->d->clients = read_number(r, map, "clients", usual.clients, 1, LAB_CLIENTS_MAX);
     r->d->keys = read_number(r, map, "keys", usual.keys, 1, 10000);

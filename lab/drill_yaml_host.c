@@ -1,4 +1,4 @@
-/* Faults of the machine under a node, as a drill's file has them. */
+/* Faults of the machine under a node, and the workload of leases, as a drill's file has them. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +8,9 @@
 #define PERIOD_MS_USUAL 100
 #define JUMP_DAYS_MAX 7300
 #define DIGITS_MAX 9
+#define LEASE_MS_USUAL 1000
+#define LEASE_MS_MIN 100
+#define LEASE_MS_MAX 60000
 
 /* "90s", "1h", "400d": the clock of a certificate's life. */
 static uint64_t read_jump(struct yaml_doc *y, const yaml_node_t *node)
@@ -71,4 +74,30 @@ void lab_drill_read_host(struct yaml_doc *y, const yaml_node_t *map, struct lab_
                                                           10 * TS_NS_PER_S) /
                                         TS_NS_PER_MS);
     }
+}
+
+bool lab_drill_read_leases(struct yaml_doc *y, const yaml_node_t *map, struct lab_drill *d)
+{
+    static const char *const OF_KEYS[] = {"kind", "clients", "keys", "reads", "value-bytes", NULL};
+    static const char *const OF_LEASES[] = {"kind", "clients", "leases", "for", NULL};
+    static const char *const ALL[] = {"kind",        "clients", "keys", "reads",
+                                      "value-bytes", "leases",  "for",  NULL};
+    yaml_doc_check_map(y, map, "workload", ALL);
+    const yaml_node_t *kind = yaml_doc_get(y, map, "kind");
+    const char *text = kind == NULL ? "keys" : yaml_doc_text(y, kind, "kind");
+    bool leases = strcmp(text, "leases") == 0;
+    if (!y->failed && !leases && strcmp(text, "keys") != 0) {
+        yaml_doc_fail(y, kind, "kind is \"%.40s\"; there are: keys, leases", text);
+    }
+    yaml_doc_check_map(y, map, leases ? "a workload of leases" : "a workload of keys",
+                       leases ? OF_LEASES : OF_KEYS);
+    const yaml_node_t *time = yaml_doc_get(y, map, "for");
+    if (leases) {
+        d->lease_ms =
+            time == NULL ? LEASE_MS_USUAL
+                         : (uint32_t)(yaml_doc_duration(y, time, "for", LEASE_MS_MIN * TS_NS_PER_MS,
+                                                        LEASE_MS_MAX * TS_NS_PER_MS) /
+                                      TS_NS_PER_MS);
+    }
+    return leases;
 }

@@ -67,6 +67,6 @@ bool lab_op_writes(enum lab_op_kind kind)
 
 const char *lab_object_name(enum lab_object object)
 {
-    static const char *const names[] = {"list", "register", "counter"};
+    static const char *const names[] = {"list", "register", "counter", "lease"};
     return names[object];
 }

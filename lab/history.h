@@ -17,13 +17,17 @@
     X(LAB_OP_SET, "set", LAB_REGISTER, true) \
     X(LAB_OP_GET, "get", LAB_REGISTER, false) \
     X(LAB_OP_INCR, "incr", LAB_COUNTER, true) \
-    X(LAB_OP_COUNT, "count", LAB_COUNTER, false)
+    X(LAB_OP_COUNT, "count", LAB_COUNTER, false) \
+    X(LAB_OP_GRANT, "grant", LAB_LEASE, true) \
+    X(LAB_OP_KEEP, "keep", LAB_LEASE, true) \
+    X(LAB_OP_RELEASE, "release", LAB_LEASE, true)
 
-/* Three kinds of keys; each has its own numbering. */
+/* Four kinds of names; each has its own numbering. */
 enum lab_object {
     LAB_LIST,     /* APPEND of tokens of a fixed length; STRLEN */
     LAB_REGISTER, /* SET of unique values; GET */
     LAB_COUNTER,  /* INCR; GET */
+    LAB_LEASE,    /* LEASE.GRANT; LEASE.KEEP; LEASE.RELEASE */
 };
 
 enum lab_op_kind {
@@ -44,9 +48,12 @@ struct lab_op {
     uint64_t begin_ns; /* monotonic, before the request was handed to the client */
     uint64_t end_ns;   /* monotonic, when its outcome was known; LAB_NEVER for ambiguous */
     int64_t value;     /* APPEND: token id; SET: value id; GET: value id read or LAB_NIL; COUNT:
-                          LAB_NIL when the key did not exist */
-    int64_t result;    /* APPEND, LENGTH: bytes; INCR, COUNT: number; else 0 */
-    uint32_t key;      /* number within its object kind */
+                          LAB_NIL when the key did not exist; GRANT: the token's epoch, LAB_NIL when
+                          another has it */
+    int64_t result; /* APPEND, LENGTH: bytes; INCR, COUNT: number; GRANT: the token's place in the
+                       log; KEEP, RELEASE: 1, or 0 when it was not held; else 0 */
+    uint32_t owner; /* of leases: the name under which the client asked */
+    uint32_t key;   /* number within its object kind */
     uint16_t client;
     uint8_t kind;    /* enum lab_op_kind */
     uint8_t outcome; /* enum lab_outcome */
@@ -68,6 +75,7 @@ struct lab_history {
     size_t cap;
     struct lab_content *contents; /* owned */
     size_t content_count;
+    uint64_t lease_ns; /* for how long each lease was asked for; 0 = there are none */
 };
 
 void lab_history_add(struct lab_history *h, const struct lab_op *op);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "lab/load_keys.h"
+#include "lab/load_leases.h"
 
 /* A JSON string; what is no plain text is spelled in hexadecimal. */
 static void put_bytes(FILE *out, struct ts_bytes b)
@@ -65,9 +66,18 @@ static void put_result(FILE *out, const struct lab_op *op, const struct lab_word
             (void)fprintf(out, "\"%" PRId64 "\"", op->result);
         }
         return;
+    case LAB_OP_GRANT:
+        if (op->value == LAB_NIL) {
+            (void)fputs("null", out);
+        } else {
+            (void)fprintf(out, "[%" PRId64 ",%" PRId64 "]", op->value, op->result);
+        }
+        return;
     case LAB_OP_APPEND:
     case LAB_OP_LENGTH:
     case LAB_OP_INCR:
+    case LAB_OP_KEEP:
+    case LAB_OP_RELEASE:
     case LAB_OP_KINDS:
         (void)fprintf(out, "%" PRId64, op->result);
         return;
@@ -78,7 +88,11 @@ static void write_op(FILE *out, const struct lab_op *op, const struct lab_words 
 {
     uint8_t value[LAB_VALUE_MAX];
     struct lab_request request;
-    lab_request_make(&request, words->tag, op, words->value_bytes, value);
+    if (lab_op_object(op->kind) == LAB_LEASE) {
+        lab_lease_request(&request, words->tag, op, words->lease_ms);
+    } else {
+        lab_request_make(&request, words->tag, op, words->value_bytes, value);
+    }
     put_head(out, op->client, &request);
     (void)fprintf(out, ",\"begin\":%" PRIu64, op->begin_ns);
     if (op->outcome == LAB_AMBIGUOUS) {

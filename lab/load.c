@@ -10,13 +10,15 @@
 #include "base/assert.h"
 #include "base/prng.h"
 #include "lab/load_keys.h"
+#include "lab/load_leases.h"
 #include "lab/mem.h"
 
 struct worker {
     struct lab_load *load;
     struct lab_client *client;
     struct ts_prng prng;
-    struct lab_op op; /* the one under way */
+    struct lab_op op; /* the one under way, or the next one of a lease */
+    struct lab_leaser leaser;
     uv_timer_t rest;
     uint16_t number;
     bool done;
@@ -144,6 +146,10 @@ static void next_op(struct worker *w)
     }
     uint64_t us = load->config.pause_us;
     uint64_t rest_ms = us == 0 ? 0 : (us + ts_prng_below(&w->prng, 1000)) / 1000;
+    if (load->config.lease_ms > 0) {
+        rest_ms = lab_lease_next(&w->leaser, &w->prng, w->number, load->config.keys,
+                                 load->config.lease_ms, &w->op);
+    }
     if (rest_ms > 0) {
         uv_timer_start(&w->rest, rest_cb, rest_ms, 0);
     } else {
@@ -162,6 +168,7 @@ static void reply_cb(void *arg, enum lab_outcome outcome, const struct lab_reply
     w->op.outcome = (uint8_t)outcome;
     w->op.end_ns = outcome == LAB_AMBIGUOUS ? LAB_NEVER : now;
     lab_history_add(&load->history, &w->op);
+    lab_lease_done(&w->leaser, &w->op);
     atomic_fetch_sub(&load->in_flight, 1);
     if (outcome == LAB_ACKED) {
         note_ack(load, now);
@@ -178,9 +185,13 @@ static void start_op(struct worker *w)
         worker_done(w);
         return;
     }
-    choose_op(w);
     struct lab_request request;
-    lab_request_make(&request, load->config.tag, &w->op, load->config.value_bytes, w->value);
+    if (load->config.lease_ms > 0) {
+        lab_lease_request(&request, load->config.tag, &w->op, load->config.lease_ms);
+    } else {
+        choose_op(w);
+        lab_request_make(&request, load->config.tag, &w->op, load->config.value_bytes, w->value);
+    }
     w->op.begin_ns = uv_hrtime();
     atomic_fetch_add(&load->in_flight, 1);
     lab_client_send(w->client, request.argv, request.argc, reply_cb, w);
@@ -219,7 +230,7 @@ static void *load_thread(void *arg)
 {
     struct lab_load *load = arg;
     for (unsigned i = 0; i < load->config.clients; i++) {
-        start_op(&load->workers[i]);
+        next_op(&load->workers[i]);
     }
     uv_run(&load->loop, UV_RUN_DEFAULT);
     return NULL;
@@ -252,6 +263,7 @@ enum ts_err lab_load_start(struct lab_load **out, const struct lab_load_config *
     struct lab_load *load = lab_calloc(1, sizeof *load);
     load->config = *config;
     load->next_token = 1;
+    load->history.lease_ns = config->lease_ms * TS_NS_PER_MS;
     if (uv_loop_init(&load->loop) != 0) {
         free(load);
         return TS_ERR_SYSTEM;
@@ -335,6 +347,10 @@ void lab_load_stop(struct lab_load *load)
 enum ts_err lab_load_reconcile(struct lab_load *load, unsigned timeout_ms, struct lab_verdict *v)
 {
     ts_assert(load->joined);
+    if (load->config.lease_ms > 0) {
+        lab_check(&load->history, NULL, 0, v); /* leases leave nothing that could be read */
+        return TS_OK;
+    }
     struct lab_readback back = {.tag = load->config.tag,
                                 .addrs = load->config.addrs,
                                 .keys = load->config.keys,
@@ -358,7 +374,9 @@ const struct lab_history *lab_load_history(const struct lab_load *load)
 
 enum ts_err lab_load_write_history(const struct lab_load *load, FILE *out)
 {
-    struct lab_words words = {.tag = load->config.tag, .value_bytes = load->config.value_bytes};
+    struct lab_words words = {.tag = load->config.tag,
+                              .value_bytes = load->config.value_bytes,
+                              .lease_ms = load->config.lease_ms};
     return lab_history_write(lab_load_history(load), &words, out);
 }
 

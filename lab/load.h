@@ -3,7 +3,8 @@
  * A load runs in a thread of its own, so that its clock does not stop while the lab kills
  * processes and waits for them. Each client keeps one request under way: APPENDs of unique
  * tokens, SETs of unique values, INCRs, and reads of each, over keys that all clients share.
- * The keys bear the load's tag: loads of different tags do not touch each other.
+ * The keys bear the load's tag: loads of different tags do not touch each other. Or they take
+ * leases, keep them and give them back (lab/load_leases.h).
  *
  *   lab_load_start → (faults, meanwhile: lab_load_now) → lab_load_stop
  *                  → lab_load_reconcile (reads everything back, judges) → lab_load_free
@@ -34,6 +35,8 @@ struct lab_load_config {
     unsigned give_up_ms;         /* a request that found no server for so long has failed */
     unsigned pause_us;           /* mean rest of a client between operations, 0 = none;
                                     whole milliseconds are rested, the others not at all */
+    unsigned lease_ms; /* the clients take leases for so long, of `keys` names, in place of the
+                          keys' operations; 0 = they do not */
     uint64_t seed;
     uint64_t ops_max; /* a client starts nothing more after so many operations in all; 0 = ever */
 };

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "lab/load_leases.h"
 #include "lab/mem.h"
 
 /* ---- the wire ---- */
@@ -45,6 +46,7 @@ void lab_request_make(struct lab_request *r, const char *tag, const struct lab_o
     static const char *const verbs[LAB_OP_KINDS] = {
         [LAB_OP_APPEND] = "APPEND", [LAB_OP_LENGTH] = "STRLEN", [LAB_OP_SET] = "SET",
         [LAB_OP_GET] = "GET",       [LAB_OP_INCR] = "INCR",     [LAB_OP_COUNT] = "GET"};
+    ts_assert(verbs[op->kind] != NULL);
     snprintf(r->key, sizeof r->key, "%s:%s:%" PRIu32, tag, lab_object_name(lab_op_object(op->kind)),
              op->key);
     r->argv[0] = lab_bytes(verbs[op->kind]);
@@ -87,6 +89,10 @@ bool lab_take_answer(struct lab_op *op, const struct lab_reply *reply)
     case LAB_OP_GET:
     case LAB_OP_COUNT:
         return take_read(op, reply);
+    case LAB_OP_GRANT:
+    case LAB_OP_KEEP:
+    case LAB_OP_RELEASE:
+        return lab_lease_take_answer(op, reply);
     case LAB_OP_KINDS:
         break;
     }

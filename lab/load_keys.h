@@ -16,12 +16,15 @@
 /* One command; the arguments point into this struct and the caller's value buffer. */
 struct lab_request {
     char key[LAB_KEY_BYTES];
-    struct ts_bytes argv[3];
+    char owner[24]; /* of leases */
+    char ms[16];    /* of leases */
+    struct ts_bytes argv[4];
     size_t argc;
 };
 
-/* Makes the command of `op`. `value` (LAB_VALUE_MAX bytes, borrowed as long as the request)
- * receives the token or the value of `value_bytes` bytes. */
+/* Makes the command of `op`, which is of a key (lab_lease_request: of a lease). `value`
+ * (LAB_VALUE_MAX bytes, borrowed as long as the request) receives the token or the value of
+ * `value_bytes` bytes. */
 void lab_request_make(struct lab_request *r, const char *tag, const struct lab_op *op,
                       unsigned value_bytes, uint8_t *value);
 
@@ -32,6 +35,7 @@ bool lab_take_answer(struct lab_op *op, const struct lab_reply *reply);
 struct lab_words {
     const char *tag;
     unsigned value_bytes;
+    unsigned lease_ms;
 };
 
 /* One JSON object a line, as tests/lincheck/README.md tells: what `lincheck` judges.

@@ -75,6 +75,34 @@ static enum lab_resp_result parse_bulk(struct ts_bytes in, struct ts_bytes line,
     return LAB_RESP_REPLY;
 }
 
+/* An array: none at all, or two integers. */
+static enum lab_resp_result parse_pair(struct ts_bytes in, struct ts_bytes line,
+                                       struct lab_reply *out, size_t *used)
+{
+    int64_t n;
+    int64_t *const numbers[] = {&out->integer, &out->second};
+    if (lab_parse_int(line, &n) != TS_OK || (n != -1 && n != 2)) {
+        return LAB_RESP_MALFORMED;
+    }
+    out->kind = n < 0 ? LAB_REPLY_NIL : LAB_REPLY_PAIR;
+    for (size_t i = 0; n > 0 && i < 2; i++) {
+        struct ts_bytes rest = {in.data + *used, in.len - *used};
+        struct ts_bytes number;
+        if (rest.len == 0) {
+            return LAB_RESP_MORE;
+        }
+        enum lab_resp_result found = line_of(rest, &number);
+        if (found != LAB_RESP_REPLY) {
+            return found;
+        }
+        if (rest.data[0] != ':' || lab_parse_int(number, numbers[i]) != TS_OK) {
+            return LAB_RESP_MALFORMED;
+        }
+        *used += 1 + number.len + 2;
+    }
+    return LAB_RESP_REPLY;
+}
+
 enum lab_resp_result lab_resp_parse(struct ts_bytes in, struct lab_reply *out, size_t *used)
 {
     if (in.len == 0) {
@@ -99,6 +127,8 @@ enum lab_resp_result lab_resp_parse(struct ts_bytes in, struct lab_reply *out, s
         return lab_parse_int(line, &out->integer) == TS_OK ? LAB_RESP_REPLY : LAB_RESP_MALFORMED;
     case '$':
         return parse_bulk(in, line, out, used);
+    case '*':
+        return parse_pair(in, line, out, used);
     default:
         return LAB_RESP_MALFORMED;
     }

@@ -15,19 +15,21 @@ enum lab_reply_kind {
     LAB_REPLY_ERROR,   /* -text */
     LAB_REPLY_INTEGER, /* :integer */
     LAB_REPLY_BULK,    /* $text */
-    LAB_REPLY_NIL,     /* $-1 */
+    LAB_REPLY_NIL,     /* $-1, *-1 */
+    LAB_REPLY_PAIR,    /* an array of two integers, a lease's token */
 };
 
 struct lab_reply {
     enum lab_reply_kind kind;
-    int64_t integer;      /* INTEGER only */
+    int64_t integer;      /* INTEGER; PAIR: the first one */
+    int64_t second;       /* PAIR only */
     struct ts_bytes text; /* SIMPLE, ERROR, BULK; borrowed from the parsed bytes */
 };
 
 enum lab_resp_result {
     LAB_RESP_MORE,      /* the reply is not complete yet */
     LAB_RESP_REPLY,     /* one reply, `*used` bytes long */
-    LAB_RESP_MALFORMED, /* not RESP2, or an array: the lab asks for none */
+    LAB_RESP_MALFORMED, /* not RESP2, or another array: the lab asks for none */
 };
 
 /* The largest bulk string that is taken, bytes. */

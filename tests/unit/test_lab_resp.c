@@ -57,6 +57,29 @@ static void test_parse_every_prefix_wants_more(void **state)
     }
 }
 
+/* Goal: a lease's token is two integers; none is nil; any other array is refused. */
+static void test_parse_token_is_a_pair(void **state)
+{
+    (void)state;
+    struct lab_reply r;
+    size_t used;
+    static const char token[] = "*2\r\n:7\r\n:123\r\n";
+    assert_int_equal(parse(token, &r, &used), LAB_RESP_REPLY);
+    assert_int_equal(r.kind, LAB_REPLY_PAIR);
+    assert_int_equal(r.integer, 7);
+    assert_int_equal(r.second, 123);
+    assert_int_equal(used, sizeof token - 1);
+    for (size_t n = 1; n < sizeof token - 1; n++) {
+        struct ts_bytes in = {(const uint8_t *)token, n};
+        assert_int_equal(lab_resp_parse(in, &r, &used), LAB_RESP_MORE);
+    }
+    assert_int_equal(parse("*-1\r\n", &r, &used), LAB_RESP_REPLY);
+    assert_int_equal(r.kind, LAB_REPLY_NIL);
+    assert_int_equal(parse("*3\r\n", &r, &used), LAB_RESP_MALFORMED);
+    assert_int_equal(parse("*2\r\n:1\r\n+a\r\n", &r, &used), LAB_RESP_MALFORMED);
+    assert_int_equal(parse("*2\r\n:1\r\n:x\r\n", &r, &used), LAB_RESP_MALFORMED);
+}
+
 static void test_parse_nonsense_refused(void **state)
 {
     (void)state;
@@ -369,6 +392,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_parse_each_kind),
         cmocka_unit_test(test_parse_every_prefix_wants_more),
+        cmocka_unit_test(test_parse_token_is_a_pair),
         cmocka_unit_test(test_parse_nonsense_refused),
         cmocka_unit_test(test_resp_command_get_is_array_of_bulks),
         cmocka_unit_test(test_addrs_parse_list_and_malformed),

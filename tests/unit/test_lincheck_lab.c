@@ -56,6 +56,9 @@ static void execute(struct load *l, struct lab_op *op, bool answered)
     case LAB_OP_LENGTH:
         op->result = (int64_t)(l->tokens * LAB_TOKEN_BYTES);
         break;
+    case LAB_OP_GRANT:
+    case LAB_OP_KEEP:
+    case LAB_OP_RELEASE:
     case LAB_OP_KINDS:
         break;
     }
