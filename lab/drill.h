@@ -138,6 +138,7 @@ struct lab_drill {
     unsigned keys;
     unsigned reads_percent;
     unsigned value_bytes;
+    bool has_user;     /* the clients are a user of the group's, with a password */
     uint32_t lease_ms; /* `kind: leases`: for so long; 0 = keys */
     bool lossy;        /* `disks: lossy`: a process that ends loses what it did not sync */
     uint64_t seed;     /* that the random steps were drawn with */

@@ -319,34 +319,51 @@ static bool carry_out(struct lab_drilling *d, const struct lab_step *s)
 
 /* ---- the load ---- */
 
-static bool begin_load(struct lab_drilling *d)
+#define ADDRESSES_MAX (LAB_ADDRS_MAX * LAB_ADDR_TEXT_MAX)
+
+/* The group's service address, or those of its NICs. */
+static void write_addresses(const struct lab_drilling *d, char addresses[ADDRESSES_MAX])
 {
-    const struct lab_drill *drill = d->config->drill;
     const struct cfg_cluster *c = d->config->cluster;
     const struct cfg_group *g = &c->groups[d->group];
-    struct lab_load_config config = lab_load_defaults();
-    char addresses[LAB_ADDRS_MAX * LAB_ADDR_TEXT_MAX] = "";
     size_t len = 0;
+    addresses[0] = '\0';
     if (g->address[0] != '\0') {
-        (void)snprintf(addresses, sizeof(addresses), "%s:%u", g->address, g->client_port);
+        (void)snprintf(addresses, ADDRESSES_MAX, "%s:%u", g->address, g->client_port);
     }
     for (size_t i = 0; g->address[0] == '\0' && i < g->nic_count && i < LAB_ADDRS_MAX; i++) {
         const struct cfg_node *n = cfg_cluster_node(c, g->nics[i]);
-        int wrote = snprintf(addresses + len, sizeof(addresses) - len, "%s%s:%u", i > 0 ? "," : "",
+        int wrote = snprintf(addresses + len, ADDRESSES_MAX - len, "%s%s:%u", i > 0 ? "," : "",
                              n->paths[0], g->client_port);
         len += wrote > 0 ? (size_t)wrote : 0;
     }
+}
+
+static bool begin_load(struct lab_drilling *d)
+{
+    const struct lab_drill *drill = d->config->drill;
+    struct lab_load_config config = lab_load_defaults();
+    char addresses[ADDRESSES_MAX];
+    struct ts_why why = {{0}};
+    write_addresses(d, addresses);
     (void)snprintf(config.tag, sizeof(config.tag), "%s", drill->name);
     config.clients = drill->clients;
     config.keys = drill->keys;
     config.reads_percent = drill->reads_percent;
-    config.value_bytes = drill->value_bytes;
+    config.value_bytes = drill->lease_ms > 0 ? config.value_bytes : drill->value_bytes;
     config.lease_ms = drill->lease_ms;
     config.seed = drill->seed;
+    if (lab_drill_access_begin(d, &why) != TS_OK) {
+        lab_drill_find(d->out, LAB_DRILL_INVALID, "the load gets no access: %s", why.text);
+        return false;
+    }
+    config.trust = d->access.trust;
+    config.user = d->access.password[0] == '\0' ? NULL : LAB_DRILL_USER;
+    config.password = d->access.password;
     if (lab_addrs_parse(&config.addrs, addresses) != TS_OK) {
         lab_drill_find(d->out, LAB_DRILL_INVALID,
                        "the load speaks IPv4 only, and %s is at %s: give it such a path first",
-                       g->name, addresses);
+                       d->config->cluster->groups[d->group].name, addresses);
         return false;
     }
     if (lab_load_start(&d->load, &config) != TS_OK) {
@@ -357,9 +374,10 @@ static bool begin_load(struct lab_drilling *d)
         lab_drill_find(d->out, LAB_DRILL_INVALID, "clients get no answers before the first fault");
         return false;
     }
-    lab_drill_say(d, LAB_DRILL_EVENT_STEP, "%u clients %s at %s, every answer is checked",
-                  config.clients, drill->lease_ms > 0 ? "take leases" : "write and read",
-                  addresses);
+    lab_drill_say(d, LAB_DRILL_EVENT_STEP, "%u clients %s at %s%s%s, every answer is checked",
+                  config.clients, drill->lease_ms > 0 ? "take leases" : "write and read", addresses,
+                  config.trust != NULL ? ", with TLS" : "",
+                  config.user != NULL ? ", with a password" : "");
     return true;
 }
 
@@ -442,6 +460,7 @@ void lab_drill_run(const struct lab_drill_config *config, struct lab_drill_resul
     }
     (void)lab_drill_heal(&d, 0, true);
     end_load(&d);
+    lab_drill_access_end(&d);
     out->end_ns = lab_now_ns();
     count_primaries(&d);
     lab_drill_judge(&d);

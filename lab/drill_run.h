@@ -1,6 +1,7 @@
 /* Carries a drill out in a lab that runs, and judges what was seen.
  *
  *   drill_run.c     the steps, what is watched meanwhile
+ *   drill_access.c  how the load's clients get in: TLS, a user
  *   drill_faults.c  what a step's fault does, that it did it, its healing
  *   drill_host.c    the same of faults of the machine under a node
  *   drill_judge.c   expectations against what was seen
@@ -144,15 +145,24 @@ struct lab_drill_active {
 
 #define LAB_DRILL_ACTIVE_MAX 32
 
+/* Who the load's clients are, and whom they trust. */
+struct lab_drill_access {
+    SSL_CTX *trust;    /* owned; NULL: plain text */
+    char password[64]; /* of the user LAB_DRILL_USER; "" = they are nobody */
+};
+
+#define LAB_DRILL_USER "drill"
+
 struct lab_drilling {
     const struct lab_drill_config *config;
     struct lab_drill_result *out;
     struct lab_view *view;
     struct lab_load *load;
-    size_t group;       /* index of the group that is meant */
-    int primary;        /* index of the node that was it last, -1 */
-    int primary_before; /* … before the newest fault */
-    uint64_t harmed;    /* bit n: node n, since all was redundant without a fault */
+    struct lab_drill_access access; /* of the load's clients */
+    size_t group;                   /* index of the group that is meant */
+    int primary;                    /* index of the node that was it last, -1 */
+    int primary_before;             /* … before the newest fault */
+    uint64_t harmed;                /* bit n: node n, since all was redundant without a fault */
     uint64_t primary_epoch;
     size_t standing_count; /* alarms at the last look */
     char standing[LAB_DRILL_CODES_MAX][LAB_DRILL_ALARM_MAX];
@@ -172,6 +182,10 @@ bool lab_drill_strike(struct lab_drilling *d, const struct lab_step *s);
 bool lab_drill_say_words(struct lab_drilling *d, const struct lab_step *s);
 /* Heals what is due at `now`; `all`: everything. */
 bool lab_drill_heal(struct lab_drilling *d, uint64_t now, bool all);
+/* As the cluster's and the drill's file say: trusts the authority of a group with TLS, adds a user.
+ * lab_drill_access_end is due in any case. */
+enum ts_err lab_drill_access_begin(struct lab_drilling *d, struct ts_why *why) TS_MUST_USE;
+void lab_drill_access_end(struct lab_drilling *d);
 /* Makes the fault of a step that is of LAB_DRILL_HOST_LIST; false: it is none of these. */
 bool lab_drill_make_host(const struct lab_drilling *d, const struct lab_step *s, const char *node,
                          const char *group, struct lab_fault *f);

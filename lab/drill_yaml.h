@@ -14,7 +14,8 @@ struct reading {
 
 /* What only the faults of LAB_DRILL_HOST_LIST have: `by`, `share`, `period`. */
 void lab_drill_read_host(struct yaml_doc *y, const yaml_node_t *map, struct lab_step *s);
-/* Checks the workload's keys, and reads what only `kind: leases` has. Gives whether it is that. */
+/* Checks the workload's keys, and reads `user` and what only `kind: leases`
+ * has. Gives whether it is that. */
 bool lab_drill_read_leases(struct yaml_doc *y, const yaml_node_t *map, struct lab_drill *d);
 
 #endif

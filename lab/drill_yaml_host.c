@@ -78,10 +78,11 @@ void lab_drill_read_host(struct yaml_doc *y, const yaml_node_t *map, struct lab_
 
 bool lab_drill_read_leases(struct yaml_doc *y, const yaml_node_t *map, struct lab_drill *d)
 {
-    static const char *const OF_KEYS[] = {"kind", "clients", "keys", "reads", "value-bytes", NULL};
-    static const char *const OF_LEASES[] = {"kind", "clients", "leases", "for", NULL};
-    static const char *const ALL[] = {"kind",        "clients", "keys", "reads",
-                                      "value-bytes", "leases",  "for",  NULL};
+    static const char *const OF_KEYS[] = {"kind",        "clients", "keys", "reads",
+                                          "value-bytes", "user",    NULL};
+    static const char *const OF_LEASES[] = {"kind", "clients", "leases", "for", "user", NULL};
+    static const char *const ALL[] = {"kind",   "clients", "keys", "reads", "value-bytes",
+                                      "leases", "for",     "user", NULL};
     yaml_doc_check_map(y, map, "workload", ALL);
     const yaml_node_t *kind = yaml_doc_get(y, map, "kind");
     const char *text = kind == NULL ? "keys" : yaml_doc_text(y, kind, "kind");
@@ -92,6 +93,8 @@ bool lab_drill_read_leases(struct yaml_doc *y, const yaml_node_t *map, struct la
     yaml_doc_check_map(y, map, leases ? "a workload of leases" : "a workload of keys",
                        leases ? OF_LEASES : OF_KEYS);
     const yaml_node_t *time = yaml_doc_get(y, map, "for");
+    const yaml_node_t *user = yaml_doc_get(y, map, "user");
+    d->has_user = user != NULL && yaml_doc_bool(y, user, "user");
     if (leases) {
         d->lease_ms =
             time == NULL ? LEASE_MS_USUAL

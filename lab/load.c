@@ -241,7 +241,10 @@ static void make_workers(struct lab_load *load)
     const struct lab_load_config *config = &load->config;
     struct lab_client_config client = {.addrs = config->addrs,
                                        .request_timeout_ms = config->request_timeout_ms,
-                                       .give_up_ms = config->give_up_ms};
+                                       .give_up_ms = config->give_up_ms,
+                                       .trust = config->trust,
+                                       .user = config->user,
+                                       .password = config->password};
     load->workers = lab_calloc(config->clients, sizeof *load->workers);
     load->running = config->clients;
     for (unsigned i = 0; i < config->clients; i++) {
@@ -353,6 +356,9 @@ enum ts_err lab_load_reconcile(struct lab_load *load, unsigned timeout_ms, struc
     }
     struct lab_readback back = {.tag = load->config.tag,
                                 .addrs = load->config.addrs,
+                                .trust = load->config.trust,
+                                .user = load->config.user,
+                                .password = load->config.password,
                                 .keys = load->config.keys,
                                 .reader = (uint16_t)load->config.clients,
                                 .request_timeout_ms = load->config.request_timeout_ms + 600,

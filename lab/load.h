@@ -37,6 +37,10 @@ struct lab_load_config {
                                     whole milliseconds are rested, the others not at all */
     unsigned lease_ms; /* the clients take leases for so long, of `keys` names, in place of the
                           keys' operations; 0 = they do not */
+    /* who the clients are, and how they speak: as in struct lab_client_config, borrowed */
+    SSL_CTX *trust;
+    const char *user;
+    const char *password;
     uint64_t seed;
     uint64_t ops_max; /* a client starts nothing more after so many operations in all; 0 = ever */
 };

@@ -207,7 +207,10 @@ enum ts_err lab_read_back(struct lab_readback *back)
 {
     struct lab_client_config client = {.addrs = back->addrs,
                                        .request_timeout_ms = back->request_timeout_ms,
-                                       .give_up_ms = back->timeout_ms};
+                                       .give_up_ms = back->timeout_ms,
+                                       .trust = back->trust,
+                                       .user = back->user,
+                                       .password = back->password};
     struct walk *walk = lab_calloc(1, sizeof *walk);
     walk->back = back;
     back->lists = lab_calloc(back->keys, sizeof *back->lists);

@@ -9,6 +9,8 @@
 #include "lab/mem.h"
 
 #define RETRY_MS 1
+#define WIRE_BYTES (16U * 1024)
+#define LOGIN_BYTES 512
 
 /* One connection. It outlives its client's interest until libuv has closed the handle. */
 struct conn {
@@ -19,6 +21,15 @@ struct conn {
     uint8_t *in;               /* owned: bytes read, not yet parsed */
     size_t in_len;
     size_t in_cap;
+    struct lab_tls *tls; /* owned; NULL: plain text */
+    uint8_t *wire;       /* owned: what is read then */
+    bool greets;         /* AUTH was sent */
+};
+
+/* Bytes that the connection owns until they are written: those of TLS, and AUTH. */
+struct sending {
+    uv_write_t req;
+    uint8_t bytes[];
 };
 
 enum phase {
@@ -144,6 +155,8 @@ static void next_addr(struct lab_client *c)
 static void conn_closed_cb(uv_handle_t *handle)
 {
     struct conn *conn = handle->data;
+    lab_tls_close(conn->tls);
+    free(conn->wire);
     free(conn->in);
     free(conn);
 }
@@ -278,6 +291,95 @@ static void take_reply(struct lab_client *c, const struct lab_reply *reply)
     finish(c, reply->kind == LAB_REPLY_ERROR ? LAB_FAILED : LAB_ACKED, reply);
 }
 
+/* ---- the connection's own beginning: TLS, and who one is ---- */
+
+static void write_request(struct lab_client *c);
+
+static void sent_cb(uv_write_t *req, int status)
+{
+    struct conn *conn = req->data;
+    if (conn->client != NULL && status < 0) {
+        conn_lost(conn->client);
+    }
+    free(req);
+}
+
+static void send_copy(struct conn *conn, struct ts_bytes bytes)
+{
+    struct sending *s = lab_calloc(1, sizeof *s + bytes.len);
+    memcpy(s->bytes, bytes.data, bytes.len);
+    s->req.data = conn;
+    uv_buf_t buf = uv_buf_init((char *)s->bytes, (unsigned)bytes.len);
+    if (uv_write(&s->req, (uv_stream_t *)&conn->tcp, &buf, 1, sent_cb) < 0) {
+        free(s); /* the connection is broken: its end or the deadline tells */
+    }
+}
+
+static void send_tls(struct conn *conn)
+{
+    struct ts_bytes waiting = lab_tls_waiting(conn->tls);
+    if (waiting.len > 0) {
+        send_copy(conn, waiting);
+        lab_tls_sent(conn->tls);
+    }
+}
+
+static void send_plain(struct conn *conn, struct ts_bytes bytes)
+{
+    if (conn->tls == NULL) {
+        send_copy(conn, bytes);
+        return;
+    }
+    lab_tls_write(conn->tls, bytes);
+    send_tls(conn);
+}
+
+static void become_ready(struct lab_client *c)
+{
+    c->connected = true;
+    uv_timer_stop(&c->deadline);
+    if (c->phase == SEEKING) {
+        write_request(c);
+    }
+}
+
+/* The next of TLS, AUTH, the request that may begin now. */
+static void begin(struct conn *conn)
+{
+    struct lab_client *c = conn->client;
+    uint8_t text[LOGIN_BYTES];
+    if (conn->tls != NULL && !lab_tls_is_ready(conn->tls)) {
+        return;
+    }
+    if (c->config.user == NULL) {
+        become_ready(c);
+        return;
+    }
+    if (!conn->greets) {
+        struct ts_bytes argv[] = {lab_bytes("AUTH"), lab_bytes(c->config.user),
+                                  lab_bytes(c->config.password)};
+        struct ts_writer w = ts_writer_init(text, sizeof text);
+        lab_resp_command(&w, argv, 3);
+        ts_assert(ts_writer_status(&w) == TS_OK);
+        conn->greets = true;
+        send_plain(conn, (struct ts_bytes){text, w.len});
+    }
+}
+
+/* The answer to AUTH. One who is not known there yet may be soon. */
+static void take_greeting(struct conn *conn, const struct lab_reply *reply)
+{
+    struct lab_client *c = conn->client;
+    conn->in_len = 0;
+    if (reply->kind == LAB_REPLY_SIMPLE) {
+        become_ready(c);
+    } else {
+        c->stats.refusals++;
+        next_addr(c);
+        seek_again(c);
+    }
+}
+
 /* Parses what has come. At most one reply is due; more bytes than that are a broken server. */
 static void parse_input(struct conn *conn)
 {
@@ -289,6 +391,10 @@ static void parse_input(struct conn *conn)
     if (got == LAB_RESP_MORE) {
         return;
     }
+    if (got == LAB_RESP_REPLY && !c->connected && conn->greets && used == conn->in_len) {
+        take_greeting(conn, &reply);
+        return;
+    }
     if (got == LAB_RESP_MALFORMED || c->phase != WAITING || used != conn->in_len) {
         c->stats.malformed++;
         conn_lost(c);
@@ -298,20 +404,50 @@ static void parse_input(struct conn *conn)
     take_reply(c, &reply);
 }
 
-static void alloc_cb(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+static void make_room(struct conn *conn)
 {
-    (void)suggested;
-    struct conn *conn = handle->data;
     if (conn->in_cap - conn->in_len < 4096) {
         conn->in_cap = conn->in_cap * 2 + 8192;
         conn->in = lab_realloc(conn->in, conn->in_cap, 1);
     }
+}
+
+static void alloc_cb(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+    (void)suggested;
+    struct conn *conn = handle->data;
+    if (conn->tls != NULL) {
+        *buf = uv_buf_init((char *)conn->wire, WIRE_BYTES);
+        return;
+    }
+    make_room(conn);
     *buf = uv_buf_init((char *)conn->in + conn->in_len, (unsigned)(conn->in_cap - conn->in_len));
+}
+
+/* Gives whether plain bytes may have come. */
+static bool read_tls(struct conn *conn, struct ts_bytes wire)
+{
+    bool was_ready = lab_tls_is_ready(conn->tls);
+    enum ts_err err = lab_tls_take(conn->tls, wire);
+    send_tls(conn); /* an alert, too */
+    if (err != TS_OK) {
+        conn_lost(conn->client);
+        return false;
+    }
+    size_t got = 0;
+    do {
+        make_room(conn);
+        got = lab_tls_read(conn->tls, conn->in + conn->in_len, conn->in_cap - conn->in_len);
+        conn->in_len += got;
+    } while (got > 0);
+    if (!was_ready) {
+        begin(conn);
+    }
+    return conn->client != NULL && conn->in_len > 0;
 }
 
 static void read_cb(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
 {
-    (void)buf;
     struct conn *conn = stream->data;
     if (conn->client == NULL || n == 0) {
         return;
@@ -320,7 +456,11 @@ static void read_cb(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
         conn_lost(conn->client);
         return;
     }
-    conn->in_len += (size_t)n;
+    if (conn->tls == NULL) {
+        conn->in_len += (size_t)n;
+    } else if (!read_tls(conn, (struct ts_bytes){(const uint8_t *)buf->base, (size_t)n})) {
+        return;
+    }
     parse_input(conn);
 }
 
@@ -339,6 +479,10 @@ static void write_request(struct lab_client *c)
     conn->write_req.data = conn;
     c->phase = WAITING;
     uv_timer_start(&c->deadline, deadline_cb, c->config.request_timeout_ms, 0);
+    if (conn->tls != NULL) {
+        send_plain(conn, (struct ts_bytes){c->request, c->request_len});
+        return;
+    }
     int rc = uv_write(&conn->write_req, (uv_stream_t *)&conn->tcp, &buf, 1, write_cb);
     if (rc < 0) {
         /* Nothing was queued, so nothing was sent. */
@@ -361,11 +505,12 @@ static void connect_cb(uv_connect_t *req, int status)
         seek_again(c);
         return;
     }
-    c->connected = true;
-    uv_timer_stop(&c->deadline);
-    if (c->phase == SEEKING) {
-        write_request(c);
+    if (c->config.trust != NULL) {
+        conn->tls = lab_tls_open(c->config.trust);
+        conn->wire = lab_realloc(NULL, WIRE_BYTES, 1);
+        send_tls(conn);
     }
+    begin(conn);
 }
 
 static void try_connect(struct lab_client *c)

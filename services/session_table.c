@@ -3,6 +3,7 @@
 
 #include "base/assert.h"
 #include "base/hash.h"
+#include "base/memory.h"
 #include "services/session_state.h"
 
 #define TIDY_SLOTS 8
@@ -192,7 +193,7 @@ static void grow_ring(struct session *s)
     uint32_t cap = s->ring_cap == 0 ? RING_FIRST : 2 * s->ring_cap;
     struct session_reply *ring = calloc(cap, sizeof(*ring));
     /* Replicas that differ in memory must not differ in answers: this one ends. */
-    ts_assert(ring != NULL);
+    ts_must(ring);
     for (uint64_t n = s->acked + 1; n <= s->last; n++) {
         ring[n & (cap - 1)] = *session_reply_at(s, n);
     }
@@ -212,7 +213,7 @@ void session_put_reply(struct session_state *st, struct session *s, struct ts_by
     struct session_reply *r = session_reply_at(s, s->last);
     *r = (struct session_reply){.len = (uint32_t)reply.len, .request = request};
     r->bytes = malloc(reply.len > 0 ? reply.len : 1);
-    ts_assert(r->bytes != NULL);
+    ts_must(r->bytes);
     if (reply.len > 0) {
         memcpy(r->bytes, reply.data, reply.len);
     }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/memory.h"
 
 #define SVC_OUT_FIRST 256
 
@@ -20,7 +21,7 @@ enum ts_err svc_out_put(struct svc_out *out, const void *data, size_t n)
         }
         uint8_t *grown = realloc(out->data, cap);
         /* An answer must not depend on one machine's memory: replicas would differ. */
-        ts_assert(grown != NULL);
+        ts_must(grown);
         out->data = grown;
         out->cap = cap;
     }

@@ -10,6 +10,9 @@
 
 #include "lab/host/record.h"
 
+#define STACK_BYTES ((size_t)1 << 20)
+#define PAGE_BYTES 4096
+
 typedef void *malloc_fn(size_t size);
 typedef void *calloc_fn(size_t n, size_t size);
 typedef void *realloc_fn(void *old, size_t size);
@@ -38,8 +41,19 @@ static void find_all(void)
     }
 }
 
+/* The stack of the first thread grows as it is used, which the limit would forbid as well: the
+ * process would end without having asked for memory. So it has its usual size before. */
+static void grow_stack(void)
+{
+    volatile char pages[STACK_BYTES];
+    for (size_t i = 0; i < sizeof(pages); i += PAGE_BYTES) {
+        pages[i] = 1;
+    }
+}
+
 __attribute__((constructor)) static void set_up(void)
 {
+    grow_stack();
     find_all();
     layer.record = host_record_own();
 }

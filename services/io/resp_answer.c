@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/memory.h"
 #include "net/loop.h"
 #include "services/kv/kv.h"
 #include "services/kv/payload.h"
@@ -16,7 +17,7 @@ void resp_arena_grow(struct svc_out *arena, size_t n)
         cap *= 2;
     }
     arena->data = realloc(arena->data, cap);
-    ts_assert(arena->data != NULL);
+    ts_must(arena->data);
     arena->cap = cap;
 }
 
@@ -56,7 +57,7 @@ static void defer(struct resp_conn *c, size_t n)
     } else if (end == c->deferred_cap) {
         size_t cap = c->deferred_cap == 0 ? 16 : c->deferred_cap * 2;
         c->deferred = realloc(c->deferred, cap * sizeof(*c->deferred));
-        ts_assert(c->deferred != NULL);
+        ts_must(c->deferred);
         c->deferred_cap = cap;
     }
     c->deferred[end] = (struct resp_deferred){c->ordered, n};
@@ -170,7 +171,7 @@ struct resp_read_item *resp_round_add(struct resp_round *round)
     if (round->len == round->cap) {
         size_t cap = round->cap == 0 ? 64 : round->cap * 2;
         round->items = realloc(round->items, cap * sizeof(*round->items));
-        ts_assert(round->items != NULL);
+        ts_must(round->items);
         round->cap = cap;
     }
     return &round->items[round->len++];
@@ -229,7 +230,7 @@ static void hold_read(struct resp_conn *c, struct ts_bytes payload)
     } else if (end == c->held_cap) {
         c->held_cap = c->held_cap == 0 ? 16 : c->held_cap * 2;
         c->held = realloc(c->held, c->held_cap * sizeof(*c->held));
-        ts_assert(c->held != NULL);
+        ts_must(c->held);
     }
     if (bytes->cap - bytes->len < payload.len) {
         resp_arena_grow(bytes, payload.len);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/memory.h"
 
 #define KEEPALIVE_S 300
 
@@ -92,7 +93,7 @@ static void input_reserve(struct resp_conn *c, size_t n)
         cap *= 2;
     }
     c->in = realloc(c->in, cap);
-    ts_assert(c->in != NULL);
+    ts_must(c->in);
     c->in_cap = cap;
 }
 

@@ -13,6 +13,7 @@
 
 #include "base/assert.h"
 #include "base/hash.h"
+#include "base/memory.h"
 #include "services/io/resp_conn.h"
 #include "services/kv/glob.h"
 
@@ -70,7 +71,7 @@ static struct resp_topic *add_topic(struct resp_pubsub *p, enum resp_topic_kind 
                                     struct ts_bytes name)
 {
     struct resp_topic *t = calloc(1, sizeof(*t) + name.len);
-    ts_assert(t != NULL);
+    ts_must(t);
     memcpy(t->name, name.data, name.len);
     t->len = name.len;
     t->next = p->first[kind];
@@ -129,7 +130,7 @@ static void subscribe(struct resp_conn *c, enum resp_topic_kind kind, struct ts_
     }
     t = t != NULL ? t : add_topic(p, kind, name);
     struct resp_subscription *s = calloc(1, sizeof(*s));
-    ts_assert(s != NULL);
+    ts_must(s);
     *s = (struct resp_subscription){
         .conn = c, .topic = t, .next = t->first, .older = mine->newest[kind]};
     if (t->first != NULL) {

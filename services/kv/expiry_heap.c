@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "base/memory.h"
 
 #define HEAP_FIRST 64
 
@@ -59,7 +60,7 @@ void kv_heap_insert(struct kv_store *s, struct kv_entry *e)
         uint32_t cap = s->heap_cap == 0 ? HEAP_FIRST : s->heap_cap * 2;
         ts_assert(cap > s->heap_cap && cap < KV_NOT_IN_HEAP);
         s->heap = realloc(s->heap, cap * sizeof(*s->heap));
-        ts_assert(s->heap != NULL);
+        ts_must(s->heap);
         s->heap_cap = cap;
     }
     uint32_t at = s->heap_len++;

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/memory.h"
 #include "services/kv/kv.h"
 #include "services/kv/store.h"
 
@@ -111,7 +112,7 @@ void kv_keep_change(struct kv_store *s, struct kv_entry *e, bool whole)
         return;
     }
     struct kv_entry *old = malloc(sizeof(*old) + e->key_len);
-    ts_assert(old != NULL);
+    ts_must(old);
     memcpy(old, e, sizeof(*old) + e->key_len);
     if (whole) {
         e->value = NULL;
@@ -120,7 +121,7 @@ void kv_keep_change(struct kv_store *s, struct kv_entry *e, bool whole)
         e->value_len = 0;
     } else if (e->value_len > 0) {
         old->value = malloc(e->value_len);
-        ts_assert(old->value != NULL);
+        ts_must(old->value);
         memcpy(old->value, e->value, e->value_len);
         old->value_cap = e->value_len;
     } else {

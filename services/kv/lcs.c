@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "base/assert.h"
+#include "base/memory.h"
 #include "services/kv/state.h"
 
 /* Whoever asks for a larger table would hold everybody up: this one takes some milliseconds. */
@@ -194,7 +195,7 @@ void kv_run_lcs(struct kv_call *c)
     c->steps -= cells;
     size_t most = l.a.len < l.b.len ? l.a.len : l.b.len;
     l.cell = calloc(cells * sizeof(*l.cell) + most, 1);
-    ts_assert(l.cell != NULL); /* its want must not turn into an answer: replicas would differ */
+    ts_must(l.cell); /* its want must not turn into an answer: replicas would differ */
     l.text = (uint8_t *)(l.cell + cells);
     if (most > 0) {
         fill(&l);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/memory.h"
 #include "services/kv/store.h"
 
 void kv_order_free(struct kv_order *o)
@@ -41,7 +42,7 @@ void kv_order_add(struct kv_order *o, struct kv_entry *e)
             o->cap = o->cap == 0 ? 16 : 2 * o->cap;
             o->runs = realloc(o->runs, o->cap * sizeof(*o->runs));
         }
-        ts_assert(o->runs != NULL);
+        ts_must(o->runs);
         last = &o->runs[o->count++];
         *last = (struct kv_run){.number = number_of(e->serial), .first = e};
     }

@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/hash.h"
+#include "base/memory.h"
 #include "services/kv/expiry_heap.h"
 #include "services/kv/kv.h"
 #include "services/svc.h"
@@ -17,7 +18,7 @@
 /* Memory that cannot be had must not turn into an answer: replicas would differ. */
 static void *must(void *p)
 {
-    ts_assert(p != NULL);
+    ts_must(p);
     return p;
 }
 
