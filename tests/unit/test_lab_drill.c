@@ -147,6 +147,74 @@ static void test_faults_have_what_they_need(void **state)
     refused("disks: good\ntimeline: []\n", "disks: lossy is what there is");
 }
 
+/* Goal: faults of the machine under a node have their own words, and no others'. */
+static void test_faults_of_the_machine_have_what_they_need(void **state)
+{
+    (void)state;
+    assert_int_equal(parse(HEAD "timeline:\n"
+                                "  - {fault: clock-forward, on: primary, by: 400d, for: 2s}\n"
+                                "  - {fault: clock-back, on: nic1, by: 90min}\n"
+                                "  - {fault: clock-drift, on: nic1, share: 10%}\n"
+                                "  - {fault: starve, on: nic1, whole: true, share: 34%}\n"
+                                "  - {fault: starve, on: nic1, program: heartbeatd, share: 5%, "
+                                "period: 2s}\n"
+                                "  - {fault: memory-full, on: nic1}\n"
+                                "  - {fault: certificate-expired, on: secondary}\n"
+                                "  - {fault: wrong-key, on: arbiter}\n",
+                           0),
+                     TS_OK);
+    const struct lab_step *s = d.steps;
+    assert_int_equal(s[0].jump_ms, 400ULL * 24 * 3600 * 1000);
+    assert_int_equal(s[1].jump_ms, 90 * 60 * 1000);
+    assert_int_equal(s[2].share_percent, 10);
+    assert_int_equal(s[3].share_percent, 34);
+    assert_int_equal(s[3].period_ms, 100);
+    assert_string_equal(s[3].program, "");
+    assert_int_equal(s[4].period_ms, 2000);
+    assert_string_equal(s[4].program, "heartbeatd");
+    assert_string_equal(s[5].program, "replica");
+    assert_int_equal(s[7].fault, LAB_DRILL_WRONG_KEY);
+    refused("timeline: [{fault: clock-forward, on: nic1}]\n", "by");
+    refused("timeline: [{fault: clock-forward, on: nic1, by: 2}]\n",
+            "3:49: by is \"2\"; write a number with ms, s, min, h or d");
+    refused("timeline: [{fault: clock-back, on: nic1, by: 0h}]\n", "by is \"0h\"");
+    refused("timeline: [{fault: clock-back, on: nic1, by: 8000d}]\n", "at most 7300d");
+    refused("timeline: [{fault: clock-back, on: nic1, by: 1h, share: 1%}]\n", "`share`, like 30%");
+    refused("timeline: [{fault: clock-drift, on: nic1}]\n", "`share`, like 30%");
+    refused("timeline: [{fault: clock-drift, on: nic1, share: 10}]\n", "share is \"10\"");
+    refused("timeline: [{fault: clock-drift, on: nic1, share: 100%}]\n", "from 1% to 99%");
+    refused("timeline: [{fault: clock-drift, on: nic1, share: 1%, period: 1s}]\n",
+            "`period` is of starve");
+    refused("timeline: [{fault: starve, on: nic1, share: 1%, period: 1ms}]\n", "period is 1ms");
+    refused("timeline: [{fault: starve, on: nic1, share: 1%, by: 1s}]\n", "`by` is how much");
+    refused("timeline: [{fault: clock-back, on: nic1, by: 1h, whole: true}]\n", "leave program");
+    refused("timeline: [{fault: wrong-key, on: nic1, program: nicd}]\n", "leave program");
+}
+
+/* Goal: a load of keys or of leases has its own words. */
+static void test_workload_is_of_keys_or_of_leases(void **state)
+{
+    (void)state;
+    assert_int_equal(parse(HEAD "timeline: []\n", 0), TS_OK);
+    assert_true(d.lease_ms == 0 && d.keys == 8 && !d.has_user);
+    assert_int_equal(parse(HEAD "timeline: []\nworkload: {kind: keys, keys: 9, user: true}\n", 0),
+                     TS_OK);
+    assert_true(d.lease_ms == 0 && d.keys == 9 && d.has_user);
+    assert_int_equal(parse(HEAD "timeline: []\nworkload: {kind: leases}\n", 0), TS_OK);
+    assert_true(d.lease_ms == 1000 && d.keys == 4 && d.clients == 16);
+    assert_int_equal(
+        parse(HEAD "timeline: []\nworkload: {kind: leases, leases: 7, for: 2s, clients: 3}\n", 0),
+        TS_OK);
+    assert_true(d.lease_ms == 2000 && d.keys == 7 && d.clients == 3);
+    refused("timeline: []\nworkload: {kind: locks}\n",
+            "4:18: kind is \"locks\"; there are: keys, leases");
+    refused("timeline: []\nworkload: {kind: leases, keys: 3}\n", "keys");
+    refused("timeline: []\nworkload: {leases: 3}\n", "leases");
+    refused("timeline: []\nworkload: {kind: leases, for: 10ms}\n", "choose from 100ms");
+    refused("timeline: []\nworkload: {kind: leases, leases: 0}\n", "leases");
+    refused("timeline: []\nworkload: {user: 3}\n", "user");
+}
+
 /* Goal: what ships is good, and each is named as its file. */
 static void test_shipped_drills_are_good(void **state)
 {
@@ -160,7 +228,7 @@ static void test_shipped_drills_are_good(void **state)
         assert_true(d.step_count > 1);
         assert_non_null(lab_shipped_text(lab_shipped_topologies, d.topology));
     }
-    assert_true(count >= 20);
+    assert_true(count >= 40);
 }
 
 /* Goal: a topology by name ships; by path it is looked for beside the drill. */
@@ -238,6 +306,8 @@ int main(void)
         cmocka_unit_test(test_random_steps_may_be_together),
         cmocka_unit_test(test_shipped_lists_are_whole),
         cmocka_unit_test(test_faults_have_what_they_need),
+        cmocka_unit_test(test_faults_of_the_machine_have_what_they_need),
+        cmocka_unit_test(test_workload_is_of_keys_or_of_leases),
         cmocka_unit_test(test_shipped_drills_are_good),
         cmocka_unit_test(test_topology_is_a_name_or_a_path),
         cmocka_unit_test(test_errors_say_where_and_what),
