@@ -147,8 +147,8 @@ struct lab_drill_active {
 
 /* Who the load's clients are, and whom they trust. */
 struct lab_drill_access {
-    SSL_CTX *trust;    /* owned; NULL: plain text */
-    char password[64]; /* of the user LAB_DRILL_USER; "" = they are nobody */
+    struct net_tls_trust *trust; /* owned; NULL: plain text */
+    char password[64];           /* of the user LAB_DRILL_USER; "" = they are nobody */
 };
 
 #define LAB_DRILL_USER "drill"

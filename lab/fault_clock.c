@@ -21,7 +21,7 @@ struct host_record *lab_host_open(const struct lab_fault *f, struct ts_why *why)
     if (ts_path(path, why, f->run->run, HOST_RECORD_FILE "%s", f->node) != TS_OK) {
         return NULL;
     }
-    struct host_record *r = host_record_map(path);
+    struct host_record *r = lab_record_map(path);
     if (r == NULL) {
         (void)ts_why_sys(why, errno, "cannot map %s", path);
     }
@@ -50,7 +50,7 @@ static enum ts_err inject(struct lab_fault *f, struct ts_why *why)
         return TS_ERR_SYSTEM;
     }
     int64_t now = true_ns();
-    int64_t is = host_record_time(r, now) - now;
+    int64_t is = lab_record_time(r, now) - now;
     f->effect = atomic_load(&r->reads);
     f->injected_ns = lab_now_ns();
     atomic_store(&r->drift_ppm, 0);

@@ -1,19 +1,15 @@
 /* A node that shows the wrong papers: an expired certificate, one of another authority, or
- * heartbeats that are signed with another key. The proof is the file, read back: nothing of the
- * product judges it but OpenSSL. */
+ * heartbeats that are signed with another key. The proof is the file, read back. */
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 
-#include <openssl/pem.h>
-#include <openssl/rand.h>
-#include <openssl/x509.h>
-
 #include "lab/clock.h"
 #include "lab/fault_host.h"
 #include "lab/pods.h"
 #include "net/ca.h"
+#include "net/loop.h"
 
 #define DAY_S 86400
 #define JUST_EXPIRED_S 60 /* clocks of a lab are one */
@@ -81,8 +77,8 @@ static enum ts_err become_foreign(const struct lab_fault *f, const char *ca, con
 static enum ts_err change_key(const struct lab_fault *f, const char *tls, struct ts_why *why)
 {
     uint8_t key[CA_HEARTBEAT_KEY_BYTES];
-    if (RAND_bytes(key, sizeof(key)) != 1) {
-        return ts_why(why, TS_ERR_SYSTEM, "OpenSSL gives no random bytes");
+    if (net_random(key, sizeof(key)) != TS_OK) {
+        return ts_why(why, TS_ERR_SYSTEM, "the system gives no random bytes");
     }
     enum ts_err err = put_key(tls, key, why);
     return err != TS_OK ? err : restart(f, why);
@@ -109,17 +105,6 @@ static enum ts_err inject(struct lab_fault *f, struct ts_why *why)
     return change_key(f, tls, why);
 }
 
-static X509 *read_cert(const char *dir, const char *name)
-{
-    char path[TS_PATH_MAX];
-    FILE *in = ts_path(path, NULL, dir, "%s", name) == TS_OK ? fopen(path, "re") : NULL;
-    X509 *cert = in == NULL ? NULL : PEM_read_X509(in, NULL, NULL, NULL);
-    if (in != NULL) {
-        (void)fclose(in);
-    }
-    return cert;
-}
-
 /* Whether the certificate on the disk is what it was to be. */
 static bool is_wrong(const struct lab_fault *f, const char *ca, const char *tls)
 {
@@ -129,18 +114,13 @@ static bool is_wrong(const struct lab_fault *f, const char *ca, const char *tls)
         return ca_heartbeat_key(tls, own, NULL) == TS_OK &&
                ca_heartbeat_key(ca, right, NULL) == TS_OK && memcmp(own, right, sizeof(own)) != 0;
     }
-    X509 *cert = read_cert(tls, "node.pem");
-    X509 *authority = read_cert(ca, "ca.pem");
-    bool wrong = false;
-    if (cert != NULL && authority != NULL) {
-        bool signed_there = X509_verify(cert, X509_get0_pubkey(authority)) == 1;
-        bool expired = X509_cmp_current_time(X509_get0_notAfter(cert)) < 0;
-        wrong = f->wrong_paper == LAB_PAPER_EXPIRED ? signed_there && expired
-                                                    : !signed_there && !expired;
+    struct ca_paper paper = {.of_authority = false};
+    if (ca_inspect(ca, tls, &paper, NULL) != TS_OK) {
+        return false;
     }
-    X509_free(cert);
-    X509_free(authority);
-    return wrong;
+    bool expired = paper.validity.not_after < (int64_t)time(NULL);
+    return f->wrong_paper == LAB_PAPER_EXPIRED ? paper.of_authority && expired
+                                               : !paper.of_authority && !expired;
 }
 
 static enum ts_err observe(struct lab_fault *f, struct ts_why *why)

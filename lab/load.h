@@ -38,7 +38,7 @@ struct lab_load_config {
     unsigned lease_ms; /* the clients take leases for so long, of `keys` names, in place of the
                           keys' operations; 0 = they do not */
     /* who the clients are, and how they speak: as in struct lab_client_config, borrowed */
-    SSL_CTX *trust;
+    const struct net_tls_trust *trust;
     const char *user;
     const char *password;
     uint64_t seed;

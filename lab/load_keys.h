@@ -50,7 +50,7 @@ void lab_client_stats_add(struct lab_client_stats *sum, const struct lab_client_
 struct lab_readback {
     const char *tag;
     struct lab_addrs addrs;
-    SSL_CTX *trust; /* these three as in struct lab_client_config */
+    const struct net_tls_trust *trust; /* these three as in struct lab_client_config */
     const char *user;
     const char *password;
     unsigned keys;

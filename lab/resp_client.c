@@ -21,9 +21,9 @@ struct conn {
     uint8_t *in;               /* owned: bytes read, not yet parsed */
     size_t in_len;
     size_t in_cap;
-    struct lab_tls *tls; /* owned; NULL: plain text */
-    uint8_t *wire;       /* owned: what is read then */
-    bool greets;         /* AUTH was sent */
+    struct net_tls_client *tls; /* owned; NULL: plain text */
+    uint8_t *wire;              /* owned: what is read then */
+    bool greets;                /* AUTH was sent */
 };
 
 /* Bytes that the connection owns until they are written: those of TLS, and AUTH. */
@@ -155,7 +155,7 @@ static void next_addr(struct lab_client *c)
 static void conn_closed_cb(uv_handle_t *handle)
 {
     struct conn *conn = handle->data;
-    lab_tls_close(conn->tls);
+    net_tls_client_close(conn->tls);
     free(conn->wire);
     free(conn->in);
     free(conn);
@@ -317,10 +317,10 @@ static void send_copy(struct conn *conn, struct ts_bytes bytes)
 
 static void send_tls(struct conn *conn)
 {
-    struct ts_bytes waiting = lab_tls_waiting(conn->tls);
+    struct ts_bytes waiting = net_tls_client_waiting(conn->tls);
     if (waiting.len > 0) {
         send_copy(conn, waiting);
-        lab_tls_sent(conn->tls);
+        net_tls_client_sent(conn->tls);
     }
 }
 
@@ -330,8 +330,9 @@ static void send_plain(struct conn *conn, struct ts_bytes bytes)
         send_copy(conn, bytes);
         return;
     }
-    lab_tls_write(conn->tls, bytes);
-    send_tls(conn);
+    if (net_tls_client_write(conn->tls, bytes) == TS_OK) {
+        send_tls(conn); /* or the deadline tells that it is broken */
+    }
 }
 
 static void become_ready(struct lab_client *c)
@@ -348,7 +349,7 @@ static void begin(struct conn *conn)
 {
     struct lab_client *c = conn->client;
     uint8_t text[LOGIN_BYTES];
-    if (conn->tls != NULL && !lab_tls_is_ready(conn->tls)) {
+    if (conn->tls != NULL && !net_tls_client_is_ready(conn->tls)) {
         return;
     }
     if (c->config.user == NULL) {
@@ -427,8 +428,8 @@ static void alloc_cb(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 /* Gives whether plain bytes may have come. */
 static bool read_tls(struct conn *conn, struct ts_bytes wire)
 {
-    bool was_ready = lab_tls_is_ready(conn->tls);
-    enum ts_err err = lab_tls_take(conn->tls, wire);
+    bool was_ready = net_tls_client_is_ready(conn->tls);
+    enum ts_err err = net_tls_client_take(conn->tls, wire);
     send_tls(conn); /* an alert, too */
     if (err != TS_OK) {
         conn_lost(conn->client);
@@ -437,7 +438,7 @@ static bool read_tls(struct conn *conn, struct ts_bytes wire)
     size_t got = 0;
     do {
         make_room(conn);
-        got = lab_tls_read(conn->tls, conn->in + conn->in_len, conn->in_cap - conn->in_len);
+        got = net_tls_client_read(conn->tls, conn->in + conn->in_len, conn->in_cap - conn->in_len);
         conn->in_len += got;
     } while (got > 0);
     if (!was_ready) {
@@ -506,7 +507,8 @@ static void connect_cb(uv_connect_t *req, int status)
         return;
     }
     if (c->config.trust != NULL) {
-        conn->tls = lab_tls_open(c->config.trust);
+        conn->tls = net_tls_client_open(c->config.trust);
+        ts_assert(conn->tls != NULL); /* the lab cannot do anything useful without memory */
         conn->wire = lab_realloc(NULL, WIRE_BYTES, 1);
         send_tls(conn);
     }

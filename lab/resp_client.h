@@ -19,7 +19,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "lab/resp.h"
-#include "lab/resp_tls.h"
+#include "net/tls_client.h"
 
 #define LAB_ADDRS_MAX 8
 #define LAB_ADDR_TEXT_MAX 64
@@ -47,9 +47,9 @@ struct lab_client_config {
     struct lab_addrs addrs;
     unsigned request_timeout_ms; /* a reply or a connection later than this is given up; >= 1 */
     unsigned give_up_ms;         /* a request that could not be sent so long is FAILED */
-    SSL_CTX *trust;              /* borrowed: TLS (lab_tls_trust); NULL: plain text */
-    const char *user;            /* borrowed: who says AUTH first; NULL: nobody does */
-    const char *password;        /* borrowed */
+    const struct net_tls_trust *trust; /* borrowed: TLS; NULL: plain text */
+    const char *user;                  /* borrowed: who says AUTH first; NULL: nobody does */
+    const char *password;              /* borrowed */
 };
 
 struct lab_client_stats {

@@ -261,6 +261,50 @@ static int ca_no_password(char *buf, int size, int rwflag, void *arg)
     return -1;
 }
 
+static enum ts_err ca_read_cert(const char *dir, const char *name, X509 **out, struct ts_why *why)
+{
+    BIO *bio = NULL;
+    enum ts_err err = ca_read_bio(dir, name, &bio, why);
+    *out = err == TS_OK ? PEM_read_bio_X509(bio, NULL, ca_no_password, NULL) : NULL;
+    BIO_free(bio);
+    if (err == TS_OK && *out == NULL) {
+        ERR_clear_error();
+        return ts_why(why, TS_ERR_MALFORMED, "%s/%s is not a PEM certificate", dir, name);
+    }
+    return err;
+}
+
+/* Seconds since the Unix epoch; false when it is no date. */
+static bool ca_date(const ASN1_TIME *date, int64_t *out)
+{
+    struct tm tm;
+    if (ASN1_TIME_to_tm(date, &tm) != 1) {
+        return false;
+    }
+    *out = (int64_t)timegm(&tm);
+    return true;
+}
+
+enum ts_err ca_inspect(const char *dir, const char *node_dir, struct ca_paper *out,
+                       struct ts_why *why)
+{
+    X509 *authority = NULL;
+    X509 *cert = NULL;
+    enum ts_err err = ca_read_cert(dir, "ca.pem", &authority, why);
+    err = err != TS_OK ? err : ca_read_cert(node_dir, "node.pem", &cert, why);
+    if (err == TS_OK) {
+        out->of_authority = X509_verify(cert, X509_get0_pubkey(authority)) == 1;
+        if (!ca_date(X509_get0_notBefore(cert), &out->validity.not_before) ||
+            !ca_date(X509_get0_notAfter(cert), &out->validity.not_after)) {
+            err = ts_why(why, TS_ERR_MALFORMED, "%s/node.pem has no dates", node_dir);
+        }
+    }
+    ERR_clear_error();
+    X509_free(authority);
+    X509_free(cert);
+    return err;
+}
+
 static enum ts_err ca_load(const char *dir, struct ca_pair *out, struct ts_why *why)
 {
     *out = (struct ca_pair){.cert = NULL};

@@ -6,6 +6,7 @@
 #ifndef NET_CA_H
 #define NET_CA_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -37,6 +38,17 @@ enum ts_err ca_init(const char *dir, const char *cluster, struct ts_why *why) TS
  * are damaged; TS_ERR_LIMIT: the name; others as in base/io/files.h. */
 enum ts_err ca_issue(const char *dir, const char *node, const char *out_dir,
                      struct ca_validity validity, struct ts_why *why) TS_MUST_USE;
+/* What a certificate says, and who says so. */
+struct ca_paper {
+    struct ca_validity validity;
+    bool of_authority; /* signed by the authority that was asked for */
+};
+
+/* Reads node.pem of a node's directory, and whether the authority in `dir` signed it. Of the checks
+ * that peers make no other is made. TS_ERR_NOT_FOUND; TS_ERR_MALFORMED: one of the two is damaged.
+ */
+enum ts_err ca_inspect(const char *dir, const char *node_dir, struct ca_paper *out,
+                       struct ts_why *why) TS_MUST_USE;
 /* Reads heartbeat.key of a node's or the authority's directory.
  * TS_ERR_NOT_FOUND; TS_ERR_MALFORMED: not CA_HEARTBEAT_KEY_BYTES long; TS_ERR_IO. */
 enum ts_err ca_heartbeat_key(const char *dir, uint8_t key[CA_HEARTBEAT_KEY_BYTES],

@@ -27,7 +27,7 @@ __attribute__((constructor)) static void set_up(void)
 {
     void *next = dlsym(RTLD_NEXT, "clock_gettime");
     memcpy(&layer.real, &next, sizeof(next));
-    layer.record = host_record_own();
+    layer.record = lab_record_own();
 }
 
 static int read_clock(clockid_t clock, struct timespec *t)
@@ -55,7 +55,7 @@ static void distort(struct timespec *t)
 {
     struct host_record *r = layer.record;
     int64_t true_ns = to_ns(t);
-    int64_t given = r == NULL ? true_ns : host_record_time(r, true_ns);
+    int64_t given = r == NULL ? true_ns : lab_record_time(r, true_ns);
     if (given != true_ns) {
         *t = from_ns(given);
         atomic_store(&r->last_true_ns, true_ns);

@@ -55,7 +55,7 @@ __attribute__((constructor)) static void set_up(void)
 {
     grow_stack();
     find_all();
-    layer.record = host_record_own();
+    layer.record = lab_record_own();
 }
 
 static void *told(void *p, size_t size)

@@ -8,7 +8,7 @@
 
 #define PATH_BYTES 4096
 
-struct host_record *host_record_map(const char *file)
+struct host_record *lab_record_map(const char *file)
 {
     int fd = open(file, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
     if (fd < 0) {
@@ -23,7 +23,7 @@ struct host_record *host_record_map(const char *file)
     return at == MAP_FAILED ? NULL : at;
 }
 
-struct host_record *host_record_own(void)
+struct host_record *lab_record_own(void)
 {
     const char *dir = getenv(HOST_RECORD_DIR);
     const char *node = getenv(HOST_RECORD_NODE);
@@ -32,10 +32,10 @@ struct host_record *host_record_own(void)
         return NULL;
     }
     int n = snprintf(path, sizeof(path), "%s/" HOST_RECORD_FILE "%s", dir, node);
-    return n > 0 && (size_t)n < sizeof(path) ? host_record_map(path) : NULL;
+    return n > 0 && (size_t)n < sizeof(path) ? lab_record_map(path) : NULL;
 }
 
-int64_t host_record_time(const struct host_record *r, int64_t true_ns)
+int64_t lab_record_time(const struct host_record *r, int64_t true_ns)
 {
     int64_t ppm = atomic_load(&r->drift_ppm);
     int64_t passed = true_ns - atomic_load(&r->since_ns);

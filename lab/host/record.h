@@ -25,10 +25,10 @@ struct host_record {
 };
 
 /* Maps the record `file`, which is made when it is missing. NULL with errno. */
-struct host_record *host_record_map(const char *file);
+struct host_record *lab_record_map(const char *file);
 /* Of this process's machine, by its environment; NULL: it is none of a lab, or has none. */
-struct host_record *host_record_own(void);
+struct host_record *lab_record_own(void);
 /* What a clock of the record shows when the true one shows `true_ns`. */
-int64_t host_record_time(const struct host_record *r, int64_t true_ns);
+int64_t lab_record_time(const struct host_record *r, int64_t true_ns);
 
 #endif

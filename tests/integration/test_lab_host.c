@@ -30,7 +30,7 @@ static int setup(void **state)
     (void)snprintf(dir, sizeof(dir), "/tmp/twinstep-host-XXXXXX");
     assert_non_null(mkdtemp(dir));
     (void)snprintf(path, sizeof(path), "%s/" HOST_RECORD_FILE "nic1", dir);
-    record = host_record_map(path);
+    record = lab_record_map(path);
     assert_non_null(record);
     return setenv(HOST_RECORD_DIR, dir, 1) == 0 && setenv(HOST_RECORD_NODE, "nic1", 1) == 0 ? 0
                                                                                             : -1;
@@ -99,10 +99,10 @@ static void test_clock_drifts_from_its_moment_on(void **state)
     atomic_store(&record->offset_ns, 5);
     atomic_store(&record->drift_ppm, HOST_PPM / 10);
     atomic_store(&record->since_ns, 1000);
-    assert_int_equal(host_record_time(record, 1000), 1005);
-    assert_int_equal(host_record_time(record, 2000), 2105);
+    assert_int_equal(lab_record_time(record, 1000), 1005);
+    assert_int_equal(lab_record_time(record, 2000), 2105);
     int64_t day = 86400 * (int64_t)TS_NS_PER_S;
-    assert_int_equal(host_record_time(record, 1000 + 1000 * day), 1005 + 1100 * day);
+    assert_int_equal(lab_record_time(record, 1000 + 1000 * day), 1005 + 1100 * day);
 }
 
 /* Goal: an allocation that gets no memory is counted, and none that gets some. */

@@ -3,6 +3,7 @@
 #include "tests/integration/kv_process.h"
 
 #include "base/prng.h"
+#include "lab/load.h"
 #include "lab/scratch.h"
 #include "net/ca.h"
 #include "net/tls_server.h"
@@ -191,11 +192,53 @@ static void test_given_certificate_is_used(void **state)
     net_tls_server_close(t);
 }
 
+/* Goal: the lab's load speaks TLS, and gets no answer of a server whose authority it does not
+ * trust. */
+static void test_load_of_the_lab_speaks_tls(void **state)
+{
+    (void)state;
+    char other[LAB_SCRATCH_MAX + 16];
+    char other_pem[LAB_SCRATCH_MAX + 32];
+    struct ts_why why = {.text = ""};
+    struct net_tls_trust *trust[2];
+    snprintf(other, sizeof(other), "%s/other", dir);
+    snprintf(other_pem, sizeof(other_pem), "%s/ca.pem", other);
+    assert_int_equal(ca_init(other, "demo", &why), TS_OK);
+    assert_int_equal(net_tls_trust_open(&trust[0], ca_pem, &why), TS_OK);
+    assert_int_equal(net_tls_trust_open(&trust[1], other_pem, &why), TS_OK);
+    for (int i = 0; i < 2; i++) {
+        char at[64];
+        struct lab_load *load = NULL;
+        struct lab_verdict v;
+        struct lab_load_config config = lab_load_defaults();
+        snprintf(config.tag, sizeof(config.tag), "tls%d", i);
+        snprintf(at, sizeof(at), "%s:%s", address, port_text);
+        assert_int_equal(lab_addrs_parse(&config.addrs, at), TS_OK);
+        config.trust = trust[i];
+        config.clients = 4;
+        config.value_bytes = 4000;
+        config.give_up_ms = 300;
+        assert_int_equal(lab_load_start(&load, &config), TS_OK);
+        bool answered = lab_load_wait_acks(load, 500, i == 0 ? 30000 : 1000);
+        assert_true(answered == (i == 0));
+        lab_load_stop(load);
+        if (i == 0) {
+            assert_int_equal(lab_load_reconcile(load, 30000, &v), TS_OK);
+            assert_true(lab_verdict_ok(&v));
+        } else {
+            assert_int_equal(lab_load_now(load).acknowledged, 0);
+        }
+        lab_load_free(load);
+        net_tls_trust_close(trust[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_redis_cli_works),
         cmocka_unit_test(test_long_values_come_back_whole),
+        cmocka_unit_test(test_load_of_the_lab_speaks_tls),
         cmocka_unit_test(test_redis_benchmark_works),
         cmocka_unit_test(test_quit_ends_the_stream_in_order),
         cmocka_unit_test(test_others_get_nothing),

@@ -173,6 +173,31 @@ static void test_ca_issue_damaged_authority_is_refused(void **state)
     fx_close(f);
 }
 
+/* What a certificate says is read without any of the checks that peers make. */
+static void test_ca_inspect_tells_dates_and_authority(void **state)
+{
+    (void)state;
+    struct net_fixture *f = fx_open();
+    struct ca_paper paper = {.of_authority = false};
+    struct ts_why why = {.text = ""};
+    struct ca_validity over = {.not_before = 1000000000, .not_after = 1100000000};
+    char other[256];
+    path_of(other, f->dir, "other");
+    fx_ok(ca_issue(f->ca, "nic1", f->tls_dir[1], over, &why), &why);
+    fx_ok(ca_inspect(f->ca, f->tls_dir[1], &paper, &why), &why);
+    assert_true(paper.of_authority);
+    assert_int_equal(paper.validity.not_before, over.not_before);
+    assert_int_equal(paper.validity.not_after, over.not_after);
+    fx_ok(ca_init(other, "demo", &why), &why);
+    fx_ok(ca_inspect(other, f->tls_dir[1], &paper, &why), &why);
+    assert_false(paper.of_authority);
+    overwrite(f->tls_dir[1], "node.pem", "no certificate");
+    assert_int_equal(ca_inspect(f->ca, f->tls_dir[1], &paper, &why), TS_ERR_MALFORMED);
+    assert_int_equal(ca_inspect(f->ca, f->dir, &paper, &why), TS_ERR_NOT_FOUND);
+    fx_ok(ts_dir_remove(other, &why), &why);
+    fx_close(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -181,6 +206,7 @@ int main(void)
         cmocka_unit_test(test_net_tls_open_bad_files_are_named),
         cmocka_unit_test(test_net_tls_reload_bad_file_keeps_the_old),
         cmocka_unit_test(test_ca_issue_damaged_authority_is_refused),
+        cmocka_unit_test(test_ca_inspect_tells_dates_and_authority),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
