@@ -1,12 +1,7 @@
 /* A wall clock that jumps or drifts: an order to the library in front of the processes
  * (lab/host/clock.c), which tells what it gave. */
-#include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "lab/clock.h"
 #include "lab/fault.h"
@@ -14,26 +9,6 @@
 
 /* A clock that nobody reads has no effect to show. */
 #define HIT_NS_MAX (10 * TS_NS_PER_S)
-
-struct host_record *lab_host_open(const struct lab_fault *f, struct ts_why *why)
-{
-    char path[TS_PATH_MAX];
-    if (ts_path(path, why, f->run->run, HOST_RECORD_FILE "%s", f->node) != TS_OK) {
-        return NULL;
-    }
-    struct host_record *r = lab_record_map(path);
-    if (r == NULL) {
-        (void)ts_why_sys(why, errno, "cannot map %s", path);
-    }
-    return r;
-}
-
-void lab_host_close(struct host_record *r)
-{
-    if (r != NULL) {
-        (void)munmap(r, sizeof(*r));
-    }
-}
 
 static int64_t true_ns(void)
 {

@@ -2,7 +2,6 @@
  * proof is the limit, read back of the kernel, and an allocation that got nothing, as the library
  * in front of the processes counts them (lab/host/memory.c). */
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,7 +11,6 @@
 #include "lab/clock.h"
 #include "lab/fault_host.h"
 
-#define PRELOAD "LD_PRELOAD"
 /* Until the load has made the state grow by what the process has in reserve. */
 #define HIT_NS_MAX (30 * TS_NS_PER_S)
 
@@ -109,23 +107,4 @@ void lab_fault_memory(struct lab_fault *f, const struct nodes_run *run, const ch
     (void)snprintf(f->node, sizeof(f->node), "%s", node);
     (void)snprintf(f->program, sizeof(f->program), "%s", program == NULL ? "" : program);
     (void)snprintf(f->group, sizeof(f->group), "%s", group == NULL ? "" : group);
-}
-
-enum ts_err lab_host_prepare(const struct nodes_run *run, const char *library, struct ts_why *why)
-{
-    char path[TS_PATH_MAX];
-    char all[2 * TS_PATH_MAX];
-    const char *others = getenv(PRELOAD);
-    enum ts_err err = ts_path(path, why, run->bin, "%s", library);
-    if (err != TS_OK) {
-        return err;
-    }
-    if (access(path, R_OK) != 0) {
-        return ts_why(why, TS_ERR_NOT_FOUND, "%s is not there: this build lacks it", path);
-    }
-    int n = snprintf(all, sizeof(all), "%s%s%s", others == NULL ? "" : others,
-                     others == NULL ? "" : ":", path);
-    bool good = n > 0 && (size_t)n < sizeof(all) && setenv(HOST_RECORD_DIR, run->run, 1) == 0 &&
-                setenv(PRELOAD, all, 1) == 0;
-    return good ? TS_OK : ts_why(why, TS_ERR_NOMEM, "out of memory; free some");
 }
