@@ -190,7 +190,7 @@ enum report_kind report_peek(struct ts_bytes datagram)
         return REPORT_NONE;
     }
     uint8_t kind = datagram.data[1];
-    if (kind < REPORT_PROCS || kind > REPORT_ADDRESS) {
+    if (kind < REPORT_PROCS || kind > REPORT_REFUSED) {
         return REPORT_NONE;
     }
     return (enum report_kind)kind;
@@ -592,6 +592,34 @@ enum ts_err report_address_decode(struct report_address *r, struct ts_bytes data
     if (got.group.v == 0) {
         ts_reader_fail(&rd);
     }
+    err = close_reader(&rd);
+    if (err == TS_OK) {
+        *r = got;
+    }
+    return err;
+}
+
+enum ts_err report_refused_encode(const struct report_refused *r, struct ts_writer *w)
+{
+    put_header(w, REPORT_REFUSED);
+    ts_put_u16(w, r->nic.v);
+    ts_put_u16(w, r->peer.v);
+    put_text(w, r->why, sizeof(r->why));
+    put_text(w, r->detail, sizeof(r->detail));
+    return ts_writer_status(w);
+}
+
+enum ts_err report_refused_decode(struct report_refused *r, struct ts_bytes datagram)
+{
+    struct ts_reader rd;
+    enum ts_err err = open_reader(&rd, datagram, REPORT_REFUSED);
+    if (err != TS_OK) {
+        return err;
+    }
+    struct report_refused got = {.nic = get_nic(&rd)};
+    got.peer = get_nic(&rd);
+    get_text(&rd, got.why, sizeof(got.why));
+    get_text(&rd, got.detail, sizeof(got.detail));
     err = close_reader(&rd);
     if (err == TS_OK) {
         *r = got;

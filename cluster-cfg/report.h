@@ -10,7 +10,9 @@
  *                                                                       report_snapshot)
  *   replica    → nicd                       that it serves still        (report_serves),
  *                                           whose connections are gone  (report_reset)
- *   nicd       → cluster-cfgd               who has a service address   (report_address) */
+ *   nicd       → cluster-cfgd               who has a service address   (report_address)
+ *   replica    → cluster-cfgd               who does not take its certificate, or the other way
+ *                                           round                       (report_refused) */
 #ifndef CLUSTER_CFG_REPORT_H
 #define CLUSTER_CFG_REPORT_H
 
@@ -26,6 +28,7 @@
 #define REPORT_BYTES_MAX 8192
 #define REPORT_PROCS_MAX (TS_GROUPS_MAX + 3)
 #define REPORT_SAID_MAX 240 /* bytes, NUL included; printable ASCII */
+#define REPORT_REFUSED_MAX 160
 #define REPORT_SAID_COUNT 16
 #define REPORT_TRACES_MAX 64
 
@@ -41,6 +44,7 @@ enum report_kind {
     REPORT_SNAPSHOT = 8,
     REPORT_RESET = 9,
     REPORT_ADDRESS = 10,
+    REPORT_REFUSED = 11,
 };
 
 enum report_proc_role {
@@ -397,6 +401,15 @@ struct report_snapshot {
  * Peek gives the kind, REPORT_NONE when it is none. On an error `r` is unchanged; otherwise what
  * lies behind a count is undefined. */
 enum report_kind report_peek(struct ts_bytes datagram);
+/* A link of the replica's did not come up, since one of the two sides does not take the other's
+ * certificate: sent at each attempt. */
+struct report_refused {
+    struct ts_nic_id nic; /* the reporter's */
+    struct ts_nic_id peer;
+    char why[REPORT_REFUSED_MAX]; /* parts of a sentence, as of voter_client_events.on_refused */
+    char detail[REPORT_REFUSED_MAX];
+};
+
 enum ts_err report_procs_encode(const struct report_procs *r, struct ts_writer *w) TS_MUST_USE;
 enum ts_err report_procs_decode(struct report_procs *r, struct ts_bytes datagram) TS_MUST_USE;
 enum ts_err report_peers_encode(const struct report_peers *r, struct ts_writer *w) TS_MUST_USE;
@@ -418,6 +431,8 @@ enum ts_err report_reset_encode(const struct report_reset *r, struct ts_writer *
 enum ts_err report_reset_decode(struct report_reset *r, struct ts_bytes datagram) TS_MUST_USE;
 enum ts_err report_address_encode(const struct report_address *r, struct ts_writer *w) TS_MUST_USE;
 enum ts_err report_address_decode(struct report_address *r, struct ts_bytes datagram) TS_MUST_USE;
+enum ts_err report_refused_encode(const struct report_refused *r, struct ts_writer *w) TS_MUST_USE;
+enum ts_err report_refused_decode(struct report_refused *r, struct ts_bytes datagram) TS_MUST_USE;
 /* A client as it stands in messages: its address and its port. */
 void report_client_put(struct ts_writer *w, const struct report_client *c, bool v6);
 struct report_client report_client_get(struct ts_reader *r, bool v6);

@@ -71,6 +71,21 @@ static void on_voter_up(void *arg, struct ts_nic_id voter, const struct net_hell
     }
 }
 
+/* The operator is told by cluster-cfgd, whose own links may be well. */
+static void on_voter_refused(void *arg, struct ts_nic_id voter, const char *why, const char *detail)
+{
+    struct replica *r = arg;
+    struct report_refused refused = {.nic = r->start->node->id, .peer = voter};
+    uint8_t bytes[REPORT_BYTES_MAX];
+    struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
+    (void)snprintf(refused.why, sizeof(refused.why), "%s", why);
+    (void)snprintf(refused.detail, sizeof(refused.detail), "%s", detail);
+    if (report_refused_encode(&refused, &w) == TS_OK) {
+        /* A lost one does not matter: the next attempt sends it again. */
+        (void)net_dgram_send(&r->dgram, r->cfgd_path, (struct ts_bytes){bytes, w.len});
+    }
+}
+
 static void on_voter_down(void *arg, struct ts_nic_id voter)
 {
     struct replica *r = arg;
@@ -157,7 +172,10 @@ enum ts_err replica_register_open(struct replica *r, struct ts_why *why)
         .instance = r->instance,
         .incarnation = info->incarnation,
         .start = info->start_number,
-        .events = {.on_up = on_voter_up, .on_down = on_voter_down, .on_frame = on_voter_frame},
+        .events = {.on_up = on_voter_up,
+                   .on_down = on_voter_down,
+                   .on_frame = on_voter_frame,
+                   .on_refused = on_voter_refused},
         .arg = r,
     };
     err = voter_client_open(&vc, &r->voters, why);

@@ -73,6 +73,15 @@ static void on_trace(struct cfgd *d, const struct report_trace *r)
     }
 }
 
+/* The links of the node's own voter may stand since before, and have the old certificate. */
+static void on_refused(struct cfgd *d, const struct report_refused *r)
+{
+    struct ts_mono now = net_now();
+    if (admin_refused_note(&d->state, r->peer, r->why, r->detail, now)) {
+        cfgd_trace(d, &(struct ts_trace){.kind = TS_TRACE_LINK_REFUSED, .at = now, .a = r->peer.v});
+    }
+}
+
 static enum ts_err on_peers(struct cfgd *d, struct ts_bytes datagram)
 {
     struct report_peers r;
@@ -94,6 +103,7 @@ static enum ts_err dispatch(struct cfgd *d, struct ts_bytes datagram)
         struct report_trace trace;
         struct report_figures figures;
         struct report_address address;
+        struct report_refused refused;
     } u;
     enum ts_err err = TS_ERR_MALFORMED;
     switch (report_peek(datagram)) {
@@ -124,6 +134,12 @@ static enum ts_err dispatch(struct cfgd *d, struct ts_bytes datagram)
         err = report_address_decode(&u.address, datagram);
         if (err == TS_OK && ts_nic_eq(u.address.nic, d->o.self->id)) {
             on_address(d, &u.address);
+        }
+        break;
+    case REPORT_REFUSED:
+        err = report_refused_decode(&u.refused, datagram);
+        if (err == TS_OK && ts_nic_eq(u.refused.nic, d->o.self->id)) {
+            on_refused(d, &u.refused);
         }
         break;
     case REPORT_HANDOFF: /* these go to others */

@@ -17,6 +17,7 @@ static union {
     struct report_snapshot snapshot;
     struct report_reset reset;
     struct report_address address;
+    struct report_refused refused;
 } report;
 
 static enum ts_err decode(struct ts_bytes b)
@@ -44,6 +45,8 @@ static enum ts_err decode(struct ts_bytes b)
         return report_reset_decode(&report.reset, b);
     case REPORT_ADDRESS:
         return report_address_decode(&report.address, b);
+    case REPORT_REFUSED:
+        return report_refused_decode(&report.refused, b);
     }
     return TS_ERR_MALFORMED;
 }
@@ -73,6 +76,8 @@ static enum ts_err encode(enum report_kind kind, struct ts_writer *w)
         return report_reset_encode(&report.reset, w);
     case REPORT_ADDRESS:
         return report_address_encode(&report.address, w);
+    case REPORT_REFUSED:
+        return report_refused_encode(&report.refused, w);
     }
     return TS_ERR_MALFORMED;
 }

@@ -105,6 +105,25 @@ static void test_reset_round_trip_is_same(void **state)
     assert_int_equal(report_reset_decode(&out, written(&w)), TS_ERR_MALFORMED);
 }
 
+/* Goal: who refuses a link comes back as it was, but for what is no printable text. */
+static void test_refused_round_trip_is_same(void **state)
+{
+    (void)state;
+    static const struct report_refused in = {
+        .nic = {1}, .peer = {3}, .why = "TLS refused", .detail = "unknown \033ca"};
+    struct report_refused out;
+    struct ts_writer w = ts_writer_init(buffer, sizeof(buffer));
+    assert_int_equal(report_refused_encode(&in, &w), TS_OK);
+    assert_int_equal(report_peek(written(&w)), REPORT_REFUSED);
+    assert_int_equal(report_refused_decode(&out, written(&w)), TS_OK);
+    assert_int_equal(out.nic.v, 1);
+    assert_int_equal(out.peer.v, 3);
+    assert_string_equal(out.why, "TLS refused");
+    assert_string_equal(out.detail, "unknown ?ca");
+    buffer[4] = buffer[5] = 0; /* nobody */
+    assert_int_equal(report_refused_decode(&out, written(&w)), TS_ERR_MALFORMED);
+}
+
 /* Goal: who has a service address comes back as it was; it is of a NIC and a group. */
 static void test_address_round_trip_is_same(void **state)
 {
@@ -376,7 +395,7 @@ static void test_decode_out_of_range_is_refused(void **state)
     }
     assert_int_equal(report_procs_decode(&out, b), TS_OK);
     assert_int_equal(report_peek((struct ts_bytes){buffer, 1}), REPORT_NONE);
-    buffer[1] = REPORT_ADDRESS + 1;
+    buffer[1] = REPORT_REFUSED + 1;
     assert_int_equal(report_peek(b), REPORT_NONE);
 }
 
@@ -414,6 +433,7 @@ int main(void)
         cmocka_unit_test(test_handoff_round_trip_is_same),
         cmocka_unit_test(test_serves_round_trip_is_same),
         cmocka_unit_test(test_reset_round_trip_is_same),
+        cmocka_unit_test(test_refused_round_trip_is_same),
         cmocka_unit_test(test_address_round_trip_is_same),
         cmocka_unit_test(test_figures_round_trip_is_same),
         cmocka_unit_test(test_snapshot_round_trip_is_same),
