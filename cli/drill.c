@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "cli/drill.h"
+#include "cli/lab.h"
 #include "lab/shipped.h"
 
 #define DIR_DEFAULT "run-drill"
@@ -16,6 +17,7 @@ static void print_help(FILE *out)
 {
     (void)fputs(
         "usage: twinstep drill run NAME|FILE|DIR… [--dir DIR] [--times N] [--seed S]\n"
+        "                          [--backend netns|podman|docker]\n"
         "                          [--result FILE] [--junit FILE] [--html FILE]\n"
         "                          [--history FILE] [--keep]\n"
         "       twinstep drill soak [NAME|FILE] [--hours N|--minutes N] [--beyond] [--seed S]\n"
@@ -37,6 +39,7 @@ static void print_help(FILE *out)
         "\n"
         "  --hours N, --minutes N\n"
         "                  how long a soak lasts (default 10 minutes)\n"
+        "  --backend B     what the machines of its lab are, as in twinstep lab up\n"
         "  --dir DIR       where its lab is (default ./run-drill); removed when the drill held\n"
         "  --times N       so often, one run behind the other\n"
         "  --seed S        draws the random steps, in place of the file's own seed\n"
@@ -253,22 +256,35 @@ static int read_option(struct cli_drill *o, int c, const char *text)
     return -1;
 }
 
+static const struct option OPTIONS[] = {{"backend", required_argument, NULL, 'B'},
+                                        {"hours", required_argument, NULL, 'o'},
+                                        {"beyond", no_argument, NULL, 'b'},
+                                        {"dir", required_argument, NULL, 'd'},
+                                        {"times", required_argument, NULL, 'n'},
+                                        {"minutes", required_argument, NULL, 't'},
+                                        {"seed", required_argument, NULL, 's'},
+                                        {"json", no_argument, NULL, 'j'},
+                                        {"junit", required_argument, NULL, 'u'},
+                                        {"html", required_argument, NULL, 'm'},
+                                        {"history", required_argument, NULL, 'y'},
+                                        {"result", required_argument, NULL, 'r'},
+                                        {"keep", no_argument, NULL, 'k'},
+                                        {"help", no_argument, NULL, 'h'},
+                                        {NULL, 0, NULL, 0}};
+
 /* Gives -1 to go on. */
 static int parse(struct cli_drill *o, int argc, char **argv)
 {
-    static const struct option OPTIONS[] = {
-        {"dir", required_argument, NULL, 'd'},     {"times", required_argument, NULL, 'n'},
-        {"minutes", required_argument, NULL, 't'}, {"seed", required_argument, NULL, 's'},
-        {"hours", required_argument, NULL, 'o'},   {"beyond", no_argument, NULL, 'b'},
-        {"json", no_argument, NULL, 'j'},          {"junit", required_argument, NULL, 'u'},
-        {"html", required_argument, NULL, 'm'},    {"history", required_argument, NULL, 'y'},
-        {"result", required_argument, NULL, 'r'},  {"keep", no_argument, NULL, 'k'},
-        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0}};
     int c;
     int status = -1;
     optind = 0;
     while (status < 0 && (c = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
         switch (c) {
+        case 'B':
+            if (cli_lab_backend(o->cli, optarg, &o->backend) != CLI_OK) {
+                return CLI_USAGE;
+            }
+            break;
         case 'd':
             o->dir = optarg;
             break;

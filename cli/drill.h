@@ -10,6 +10,7 @@
 
 #include "cli/cli.h"
 #include "lab/drill_run.h"
+#include "lab/engine.h"
 #include "lab/nodes.h"
 
 #define CLI_DRILLS_MAX 256
@@ -17,6 +18,7 @@
 struct cli_drill {
     const struct cli *cli;
     const char *dir;
+    enum lab_backend backend; /* of its labs */
     const char *result;
     const char *junit;
     const char *html;

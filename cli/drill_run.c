@@ -34,17 +34,19 @@ void cli_drill_catch_signals(void)
 /* ---- running one ----------------------------------------------------------------------------- */
 
 static enum ts_err twinstep_lab(const char *bin, const char *action, const char *topology,
-                                const char *dir, struct ts_why *why)
+                                const char *dir, enum lab_backend backend, struct ts_why *why)
 {
     char program[TS_PATH_MAX];
     bool up = topology != NULL;
-    const char *argv[10] = {program, "lab", action, "--dir", dir};
+    const char *argv[12] = {program, "lab", action, "--dir", dir};
     size_t n = 5;
     enum ts_err err = ts_path(program, why, bin, "twinstep");
     if (up) {
         argv[n++] = "--timeout";
         argv[n++] = LAB_TIMEOUT_S;
         argv[n++] = topology;
+        argv[n++] = "--backend";
+        argv[n++] = lab_backend_text(backend);
     }
     return err != TS_OK ? err : lab_exec(argv, NULL, (char[4096]){""}, 4096, why);
 }
@@ -180,7 +182,7 @@ int cli_drill_begin_lab(const struct cli_drill *o, const struct lab_drill *d, bo
     if (err != TS_OK) {
         return cli_fail(o->cli, CLI_UNREACHABLE, "%s: %s", d->name, why.text);
     }
-    err = twinstep_lab(run->bin, "up", d->topology, run->run, &why);
+    err = twinstep_lab(run->bin, "up", d->topology, run->run, o->backend, &why);
     return err == TS_OK
                ? CLI_OK
                : cli_fail(o->cli, cli_drill_interrupted ? CLI_INTERRUPTED : CLI_UNREACHABLE,

@@ -13,7 +13,8 @@
 static void print_help(FILE *out)
 {
     (void)fputs(
-        "usage: twinstep lab up [TOPOLOGY] [--dir DIR] [--timeout S] [--keep]\n"
+        "usage: twinstep lab up [TOPOLOGY] [--backend netns|podman|docker] [--dir DIR]\n"
+        "                       [--timeout S] [--keep]\n"
         "       twinstep lab status [--dir DIR] [--json]\n"
         "       twinstep lab shell MACHINE [--dir DIR] [-- COMMAND …]\n"
         "       twinstep lab down [--dir DIR] [--keep]\n"
@@ -37,6 +38,9 @@ static void print_help(FILE *out)
         "  list    the topologies that ship\n"
         "  wire    faults on its networks\n"
         "\n"
+        "  --backend B  of up: what the machines are: netns (default: namespaces), or containers "
+        "of\n"
+        "               podman or docker, from an image of the programs alone\n"
         "  --dir DIR    where it keeps everything (default ./run-lab)\n"
         "  --timeout S  how long up waits until all is in sync (default 60; 0: it does not wait)\n"
         "  --keep       of up: what does not get in sync, or was interrupted, is left as it is\n"
@@ -48,13 +52,24 @@ static void print_help(FILE *out)
     cli_lab_wire_help(out);
 }
 
+int cli_lab_backend(const struct cli *cli, const char *text, enum lab_backend *out)
+{
+    return lab_backend_read(text, out)
+               ? CLI_OK
+               : cli_fail(cli, CLI_USAGE, "--backend netns, podman or docker, and not \"%s\"",
+                          text);
+}
+
 /* Gives -1 to go on. */
 static int parse(struct cli_lab *a, int argc, char **argv)
 {
-    static const struct option OPTIONS[] = {
-        {"dir", required_argument, NULL, 'd'}, {"json", no_argument, NULL, 'j'},
-        {"keep", no_argument, NULL, 'k'},      {"timeout", required_argument, NULL, 't'},
-        {"help", no_argument, NULL, 'h'},      {NULL, 0, NULL, 0}};
+    static const struct option OPTIONS[] = {{"dir", required_argument, NULL, 'd'},
+                                            {"json", no_argument, NULL, 'j'},
+                                            {"backend", required_argument, NULL, 'b'},
+                                            {"keep", no_argument, NULL, 'k'},
+                                            {"timeout", required_argument, NULL, 't'},
+                                            {"help", no_argument, NULL, 'h'},
+                                            {NULL, 0, NULL, 0}};
     int c;
     int words = argc;
     for (int i = 1; i < argc && words == argc; i++) {
@@ -66,6 +81,11 @@ static int parse(struct cli_lab *a, int argc, char **argv)
         switch (c) {
         case 'd':
             a->dir = optarg;
+            break;
+        case 'b':
+            if (cli_lab_backend(a->cli, optarg, &a->backend) != CLI_OK) {
+                return CLI_USAGE;
+            }
             break;
         case 'j':
             a->as_json = true;
@@ -147,6 +167,11 @@ static int tell_status(const struct cli_lab *a)
 {
     struct lab_topology *t = calloc(1, sizeof(*t));
     int status = t == NULL ? CLI_FAILED : open_lab(a, t);
+    struct lab_engine e = {.backend = LAB_BACKEND_NETNS};
+    struct ts_why why = {{0}};
+    if (status == CLI_OK && lab_engine_load(a->dir, &e, &why) != TS_OK) {
+        status = cli_fail(a->cli, CLI_FAILED, "%s", why.text);
+    }
     bool opened = status == CLI_OK;
     json_t *machines = json_array();
     for (size_t i = 0; opened && i < t->machine_count; i++) {
@@ -156,14 +181,15 @@ static int tell_status(const struct cli_lab *a)
         (void)json_array_append_new(machines, machine_json(&t->machines[i], runs));
     }
     if (opened && a->as_json) {
-        json_t *o = json_pack("{s:s,s:i,s:O}", "cluster", t->cluster.name, "labd",
-                              (int)lab_keeper(a->dir), "machines", machines);
+        json_t *o = json_pack("{s:s,s:s,s:i,s:O}", "cluster", t->cluster.name, "backend",
+                              lab_backend_text(e.backend), "labd", (int)lab_keeper(a->dir),
+                              "machines", machines);
         (void)json_dumpf(o, a->cli->out, JSON_INDENT(1));
         (void)fputc('\n', a->cli->out);
         json_decref(o);
     } else if (opened) {
-        (void)fprintf(a->cli->out, "lab %s (labd has pid %d)\n", t->cluster.name,
-                      (int)lab_keeper(a->dir));
+        (void)fprintf(a->cli->out, "lab %s on %s (labd has pid %d)\n", t->cluster.name,
+                      lab_backend_text(e.backend), (int)lab_keeper(a->dir));
         print_machines(a, t, machines);
     }
     json_decref(machines);

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "cli/cli.h"
+#include "lab/engine.h"
 
 #define CLI_LAB_DIR "run-lab"
 
@@ -15,11 +16,14 @@ struct cli_lab {
     const char *name; /* topology or machine; NULL */
     char **command;   /* of shell; NULL: a shell */
     const char *dir;
-    unsigned timeout_s; /* of up; 0: do not wait */
+    enum lab_backend backend; /* of up */
+    unsigned timeout_s;       /* of up; 0: do not wait */
     bool as_json;
     bool keep;
 };
 
+/* What --backend says. CLI_OK; or CLI_USAGE and a sentence. */
+int cli_lab_backend(const struct cli *cli, const char *text, enum lab_backend *out);
 /* Each gives the exit status. */
 int cli_lab_up(const struct cli_lab *a);
 int cli_lab_down(const struct cli_lab *a);

@@ -13,6 +13,7 @@
 #include "cli/settle.h"
 #include "lab/clock.h"
 #include "lab/exec.h"
+#include "lab/image.h"
 #include "lab/nodes.h"
 #include "lab/pods.h"
 #include "lab/scratch.h"
@@ -20,6 +21,8 @@
 
 /* How long labd gets to end its machines before it is killed, which ends them, too. */
 #define END_MS 5000
+/* The same of one whose machines are containers, which an engine removes. */
+#define END_CONTAINERS_MS 30000
 #define LOG_BYTES 65536
 #define LOOK_MS 5
 
@@ -76,9 +79,15 @@ static int remove_dir(const struct cli_lab *a)
 int cli_lab_end(const struct cli_lab *a, bool keep)
 {
     struct ts_why why = {{0}};
-    uint64_t until = lab_now_ns() + END_MS * TS_NS_PER_MS;
     pid_t keeper;
     int hold = -1;
+    struct lab_engine engine;
+    if (lab_engine_load(a->dir, &engine, &why) != TS_OK) {
+        return cli_fail(a->cli, CLI_FAILED, "%s", why.text);
+    }
+    bool contained = engine.backend != LAB_BACKEND_NETNS;
+    unsigned end_ms = contained ? END_CONTAINERS_MS : END_MS;
+    uint64_t until = lab_now_ns() + end_ms * TS_NS_PER_MS;
     while ((keeper = lab_keeper(a->dir)) != 0) {
         if (keeper < 0) {
             return cli_fail(a->cli, CLI_FAILED,
@@ -94,7 +103,12 @@ int cli_lab_end(const struct cli_lab *a, bool keep)
         }
         lab_pause_ms(LOOK_MS);
     }
-    if (lab_hold(a->dir, END_MS, &hold, &why) != TS_OK) {
+    if (lab_hold(a->dir, end_ms, &hold, &why) != TS_OK) {
+        return cli_fail(a->cli, CLI_FAILED, "%s", why.text);
+    }
+    /* Those of a labd that was killed. */
+    if (contained && lab_engine_remove(&engine, &why) != TS_OK) {
+        (void)close(hold);
         return cli_fail(a->cli, CLI_FAILED, "%s", why.text);
     }
     int status = keep ? CLI_OK : remove_dir(a);
@@ -122,6 +136,7 @@ struct up {
     uint64_t begun;
     int hold;   /* the lock of the directory; -1 */
     pid_t labd; /* 0 */
+    struct lab_engine engine;
     struct nodes_run run;
     struct lab_topology topology;
 };
@@ -296,6 +311,32 @@ static double seconds(const struct up *u)
     return (double)(lab_now_ns() - u->begun) / (double)TS_NS_PER_S;
 }
 
+/* The image, and word of the engine before it makes the first container. */
+static int make_image(struct up *u)
+{
+    struct ts_why why = {{0}};
+    bool built = false;
+    struct lab_engine *e = &u->engine;
+    if (e->backend == LAB_BACKEND_NETNS) {
+        return CLI_OK;
+    }
+    lab_engine_set_dir(e, u->run.run);
+    enum ts_err err = lab_engine_takes_dir(u->run.run, &why);
+    err = err != TS_OK ? err : lab_engine_takes_dir(u->run.bin, &why);
+    err = err != TS_OK ? err : lab_image_make(e, u->run.bin, u->run.run, &built, &why);
+    err = err != TS_OK ? err : lab_engine_save(e, u->run.run, &why);
+    if (interrupted) {
+        return CLI_INTERRUPTED;
+    }
+    if (err != TS_OK) {
+        return cli_fail(u->a->cli, CLI_FAILED, "%s", why.text);
+    }
+    (void)fprintf(u->a->cli->out, "  image %s of %s %s after %.2f s\n", e->image,
+                  lab_backend_text(e->backend), built ? "built" : "found", seconds(u));
+    (void)fflush(u->a->cli->out);
+    return CLI_OK;
+}
+
 static int settle(const struct up *u)
 {
     const struct cfg_cluster *c = &u->topology.cluster;
@@ -321,7 +362,8 @@ static int begin(struct up *u)
     const struct lab_topology *t = &u->topology;
     FILE *out = u->a->cli->out;
     bool root = false;
-    int status = form(u);
+    int status = make_image(u);
+    status = status != CLI_OK ? status : form(u);
     status = status != CLI_OK ? status : start_labd(u);
     if (status != CLI_OK) {
         return status;
@@ -374,7 +416,9 @@ int cli_lab_up(const struct cli_lab *a)
     }
     *u = (struct up){.a = a, .begun = lab_now_ns(), .hold = -1};
     catch_signals();
-    int status = make_dir(u);
+    struct ts_why why = {{0}};
+    enum ts_err err = lab_engine_find(a->backend, &u->engine, &why);
+    int status = err != TS_OK ? cli_fail(a->cli, CLI_FAILED, "%s", why.text) : make_dir(u);
     bool mine = u->hold >= 0;
     status = status != CLI_OK ? status : begin(u);
     if (status != CLI_OK && mine) {

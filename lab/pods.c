@@ -22,6 +22,7 @@
 #include "base/assert.h"
 #include "lab/exec.h"
 #include "lab/netns.h"
+#include "lab/pods_engine.h"
 
 #define STACK_BYTES (256U * 1024)
 #define POD_FLAGS \
@@ -199,6 +200,8 @@ static enum ts_err address(const struct lab_topology *t, const struct lab_machin
         line(l, "link set path%zu up", path + 1);
     }
     (void)write_setting("/proc/sys/net/ipv6/conf/all/forwarding", "0");
+    /* Some engines switch it off in a container without a network. */
+    (void)write_setting("/proc/sys/net/ipv6/conf/all/disable_ipv6", "0");
     if (!write_setting("/proc/sys/net/ipv4/ip_forward", "0")) {
         return ts_why_sys(why, errno, "cannot set net.ipv4.ip_forward of %s", m->name);
     }
@@ -277,10 +280,12 @@ enum ts_err lab_pods_whole_frames(const struct lab_pods *p, size_t machine, size
 
 /* ---- all of them ----------------------------------------------------------------------------- */
 
-static enum ts_err begin_all(struct lab_pods *p, struct lines *l, struct ts_why *why)
+static enum ts_err begin_all(struct lab_pods *p, const char *dir, int hold, struct lines *l,
+                             struct ts_why *why)
 {
-    enum ts_err err = TS_OK;
-    for (size_t i = 0; i < p->topology->machine_count && err == TS_OK; i++) {
+    bool contained = p->engine.backend != LAB_BACKEND_NETNS;
+    enum ts_err err = contained ? lab_pods_engine_begin(p, dir, hold, why) : TS_OK;
+    for (size_t i = 0; i < p->topology->machine_count && err == TS_OK && !contained; i++) {
         err = begin_one(p, i, why);
     }
     err = err != TS_OK ? err : join(p, l, why);
@@ -290,10 +295,15 @@ static enum ts_err begin_all(struct lab_pods *p, struct lines *l, struct ts_why 
     return err;
 }
 
-enum ts_err lab_pods_begin(struct lab_pods *p, const struct lab_topology *t, struct ts_why *why)
+enum ts_err lab_pods_begin(struct lab_pods *p, const struct lab_topology *t, const char *dir,
+                           int hold, struct ts_why *why)
 {
     *p = (struct lab_pods){.topology = t, .root = geteuid() == 0};
-    enum ts_err err = lab_netns_enter(why);
+    for (size_t i = 0; i < LAB_MACHINES_MAX; i++) {
+        p->link[i] = -1;
+    }
+    enum ts_err err = lab_engine_load(dir, &p->engine, why);
+    err = err != TS_OK ? err : lab_netns_enter(why);
     if (err != TS_OK) {
         return err;
     }
@@ -310,12 +320,18 @@ enum ts_err lab_pods_begin(struct lab_pods *p, const struct lab_topology *t, str
     if (l.text == NULL) {
         return ts_why(why, TS_ERR_NOMEM, "no memory for %zu machines", t->machine_count);
     }
-    err = begin_all(p, &l, why);
+    err = begin_all(p, dir, hold, &l, why);
     free(l.text);
     if (err != TS_OK) {
         lab_pods_end(p);
     }
     return err;
+}
+
+static void forget(struct lab_pods *p, size_t i)
+{
+    fprintf(stderr, "labd: %s has ended\n", p->topology->machines[i].name);
+    p->pid[i] = 0; /* the link may still be watched: it is closed at the end */
 }
 
 bool lab_pods_reap(struct lab_pods *p)
@@ -324,10 +340,15 @@ bool lab_pods_reap(struct lab_pods *p)
     for (pid_t pid; (pid = waitpid(-1, NULL, WNOHANG)) > 0;) {
         for (size_t i = 0; i < p->topology->machine_count; i++) {
             if (p->pid[i] == pid) {
-                fprintf(stderr, "labd: %s has ended\n", p->topology->machines[i].name);
-                p->pid[i] = 0;
+                forget(p, i);
                 any = true;
             }
+        }
+    }
+    for (size_t i = 0; i < p->topology->machine_count; i++) {
+        if (p->pid[i] > 0 && p->link[i] >= 0 && lab_pods_engine_has_ended(p, i)) {
+            forget(p, i);
+            any = true;
         }
     }
     return any;
@@ -345,6 +366,14 @@ void lab_pods_end(struct lab_pods *p)
             (void)waitpid(p->pid[i], NULL, 0);
             p->pid[i] = 0;
         }
+        if (p->link[i] >= 0) {
+            (void)close(p->link[i]);
+            p->link[i] = -1;
+        }
+    }
+    struct ts_why why = {{0}};
+    if (p->engine.backend != LAB_BACKEND_NETNS && lab_engine_remove(&p->engine, &why) != TS_OK) {
+        fprintf(stderr, "labd: %s\n", why.text);
     }
 }
 
@@ -355,7 +384,8 @@ enum ts_err lab_pods_tell(const struct lab_pods *p, const char *dir, struct ts_w
     for (size_t i = 0; i < p->topology->machine_count; i++) {
         (void)json_object_set_new(machines, p->topology->machines[i].name, json_integer(p->pid[i]));
     }
-    json_t *state = json_pack("{s:b,s:o}", "root", p->root, "machines", machines);
+    json_t *state = json_pack("{s:b,s:s,s:o}", "root", p->root, "backend",
+                              lab_backend_text(p->engine.backend), "machines", machines);
     char *text = state == NULL ? NULL : json_dumps(state, JSON_INDENT(1));
     json_decref(state);
     if (text == NULL) {

@@ -1,6 +1,7 @@
 /* The machines of a lab as namespaces of this one: each has network, mounts, processes, host name
  * and shared memory of its own, and the same files otherwise, under the same paths. Its /run and
- * /dev/shm are empty at first.
+ * /dev/shm are empty at first. Or as containers of an engine (lab/engine.h), with the files of an
+ * image and the lab's directory.
  *
  *   labd ── holds the switch: one bridge a network, in namespaces of its own
  *    ├─ nic1: process 1 of its namespaces; has path1, path2, … and no way but these
@@ -15,6 +16,7 @@
 #include <sys/types.h>
 
 #include "base/io/files.h"
+#include "lab/engine.h"
 #include "lab/nodes.h"
 #include "lab/topology.h"
 
@@ -29,13 +31,16 @@
 struct lab_pods {
     const struct lab_topology *topology; /* borrowed */
     bool root;                           /* of the machine, not of a user namespace only */
+    struct lab_engine engine;            /* netns: none */
     pid_t pid[LAB_MACHINES_MAX];         /* 0: it has ended */
+    int link[LAB_MACHINES_MAX];          /* to process 1 of a container, else -1 */
 };
 
-/* Builds switch and machines. One thread, which gets namespaces of its own for good.
- * TS_ERR_REFUSED: the kernel allows no namespaces; `why` tells what would help. */
-enum ts_err lab_pods_begin(struct lab_pods *p, const struct lab_topology *t,
-                           struct ts_why *why) TS_MUST_USE;
+/* Builds switch and machines, as DIR/lab.engine says; `hold` is the descriptor of lab_hold(). One
+ * thread, which gets namespaces of its own for good. TS_ERR_REFUSED: the kernel allows no
+ * namespaces, or the engine does not make what it should; `why` tells what would help. */
+enum ts_err lab_pods_begin(struct lab_pods *p, const struct lab_topology *t, const char *dir,
+                           int hold, struct ts_why *why) TS_MUST_USE;
 /* Takes what has ended. Gives whether a machine has. */
 bool lab_pods_reap(struct lab_pods *p);
 /* Ends all machines with whatever runs in them. */

@@ -1,6 +1,7 @@
 /* What goes on in a lab that runs, from outside: see lab/pods.h. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -203,6 +204,46 @@ static _Noreturn void become(pid_t waits, pid_t pid, bool root, const struct lab
     _exit(inner < 0 ? 126 : WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
+/* Whether the directory is in the lab's, which containers have under the same path. */
+static bool is_in_lab(const char *cwd, const char *dir)
+{
+    char real[PATH_MAX];
+    size_t n = realpath(dir, real) == NULL ? 0 : strlen(real);
+    return n > 0 && strncmp(cwd, real, n) == 0 && (cwd[n] == '\0' || cwd[n] == '/');
+}
+
+/* In a child, which the engine's command becomes: what it runs has the rights and limits of the
+ * container. */
+static _Noreturn void become_exec(pid_t waits, const struct lab_engine *e, const struct lab_run *r,
+                                  const char *cwd, char *const argv[])
+{
+    struct lab_words *w = calloc(1, sizeof(*w));
+    bool terminal = isatty(STDIN_FILENO) == 1 && isatty(STDOUT_FILENO) == 1;
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (w == NULL || getppid() != waits ||
+        (r->quiet && freopen("/dev/null", "w", stdout) == NULL)) {
+        _exit(126);
+    }
+    lab_engine_exec_words(e, r->name, is_in_lab(cwd, r->dir) ? cwd : "/", terminal && !r->quiet,
+                          environ, w);
+    for (size_t i = 0; argv[i] != NULL; i++) {
+        lab_word(w, "%s", argv[i]);
+    }
+    if (w->full) {
+        fprintf(stderr, "twinstep: the command, or what the environment says, is too long\n");
+        _exit(126);
+    }
+    (void)unsetenv("LD_PRELOAD"); /* it is the command's */
+    /* execvp takes char *const[] for historical reasons; it changes nothing. */
+    union {
+        const char *const *from;
+        char *const *to;
+    } words = {.from = w->argv};
+    (void)execvp(words.to[0], words.to);
+    fprintf(stderr, "twinstep: cannot run %s: %s\n", words.to[0], strerror(errno));
+    _exit(127);
+}
+
 enum ts_err lab_pods_run(const struct lab_run *r, char *const argv[], int *status,
                          struct ts_why *why)
 {
@@ -218,9 +259,17 @@ enum ts_err lab_pods_run(const struct lab_run *r, char *const argv[], int *statu
     } else if (getcwd(cwd, sizeof(cwd)) == NULL) {
         (void)snprintf(cwd, sizeof(cwd), "/");
     }
+    struct lab_engine engine;
+    enum ts_err err = lab_engine_load(r->dir, &engine, why);
+    if (err != TS_OK) {
+        return err;
+    }
     (void)fflush(NULL);
     pid_t self = getpid();
     pid_t child = fork();
+    if (child == 0 && engine.backend != LAB_BACKEND_NETNS) {
+        become_exec(self, &engine, r, cwd, argv);
+    }
     if (child == 0) {
         become(self, pid, root, r, cwd, argv);
     }

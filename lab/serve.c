@@ -22,7 +22,8 @@ struct server {
     uv_loop_t loop;
     uv_signal_t signals[3];
     uv_timer_t look;
-    struct stat lock; /* of the directory, as it was at first */
+    uv_poll_t links[LAB_MACHINES_MAX]; /* to machines that are containers */
+    struct stat lock;                  /* of the directory, as it was at first */
     uv_pipe_t listener;
     size_t clients;
     bool one_waits; /* more than CLIENTS_MAX came */
@@ -169,6 +170,34 @@ static void on_signal(uv_signal_t *handle, int number)
     }
 }
 
+/* Process 1 of a container says nothing: what can be read is its end. */
+static void on_link(uv_poll_t *link, int status, int events)
+{
+    struct server *s = link->data;
+    (void)status;
+    (void)events;
+    (void)uv_poll_stop(link);
+    if (lab_pods_reap(s->pods)) {
+        s->err = lab_pods_tell(s->pods, s->dir, s->why);
+    }
+    if (s->err != TS_OK) {
+        uv_stop(&s->loop);
+    }
+}
+
+static int watch_links(struct server *s)
+{
+    int rc = 0;
+    for (size_t i = 0; i < s->pods->topology->machine_count && rc == 0; i++) {
+        if (s->pods->link[i] >= 0) {
+            rc = uv_poll_init(&s->loop, &s->links[i], s->pods->link[i]);
+            s->links[i].data = s;
+            rc = rc != 0 ? rc : uv_poll_start(&s->links[i], UV_READABLE | UV_DISCONNECT, on_link);
+        }
+    }
+    return rc;
+}
+
 static bool stat_lock(const struct server *s, struct stat *out)
 {
     char path[TS_PATH_MAX];
@@ -265,7 +294,7 @@ enum ts_err lab_serve(struct lab_pods *p, const char *dir, enum ts_err (*ready)(
         err = lab_wire_net_open(&s->nets[i], &s->loop, p, i, why);
     }
     err = err != TS_OK ? err : ready(why);
-    if (err == TS_OK && (begin_looking(s) != 0 || catch_signals(s) != 0)) {
+    if (err == TS_OK && (begin_looking(s) != 0 || watch_links(s) != 0 || catch_signals(s) != 0)) {
         err = ts_why(why, TS_ERR_SYSTEM, "cannot look at %s, or catch signals", dir);
     }
     if (err == TS_OK) {
