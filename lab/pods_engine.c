@@ -19,6 +19,8 @@
 /* From the engine's word that a container has started to its own. */
 #define REPORT_MS 20000
 #define NAME_WAIT_MS 2000
+#define REAL_TIME_ROOT "/sys/fs/cgroup/cpu"
+#define REAL_TIME_US 400000U /* of a second, of all machines of all labs of one engine */
 
 static enum ts_err address_of(const char *dir, struct sockaddr_un *out, struct ts_why *why)
 {
@@ -183,6 +185,59 @@ static enum ts_err wait_for_all(struct lab_pods *p, int listener, int hold, stru
     return TS_OK;
 }
 
+/* ---- real time ------------------------------------------------------------------------------- */
+
+/* The first version of cgroups may deal out real time, too, and gives none to a new one: heartbeatd
+ * would run without, whatever its rights. Each folder from the top down to the container's gets
+ * some, if it has none; where there is no such file, there is no such limit. */
+static void allow_real_time(const char *group, unsigned us)
+{
+    char path[TS_PATH_MAX];
+    const char *end = group;
+    while (end != NULL) {
+        end = strchr(end + 1, '/');
+        int len = end == NULL ? (int)strlen(group) : (int)(end - group);
+        if (ts_path(path, NULL, REAL_TIME_ROOT, "%.*s/cpu.rt_runtime_us", len, group) != TS_OK) {
+            return;
+        }
+        FILE *f = fopen(path, "r+e");
+        char had[16] = "";
+        if (f == NULL) {
+            return;
+        }
+        bool none = fgets(had, sizeof(had), f) != NULL && strcmp(had, "0\n") == 0;
+        rewind(f);
+        if (none) {
+            (void)fprintf(f, "%u", end == NULL ? us : REAL_TIME_US);
+        }
+        (void)fclose(f);
+    }
+}
+
+static void allow_real_time_to(const struct lab_pods *p, size_t machine)
+{
+    char path[64];
+    char line[TS_PATH_MAX];
+    (void)snprintf(path, sizeof(path), "/proc/%d/cgroup", (int)p->pid[machine]);
+    FILE *f = fopen(path, "re");
+    while (f != NULL && fgets(line, sizeof(line), f) != NULL) {
+        char *group = strchr(line, ':');
+        char *folder = group == NULL ? NULL : strchr(group + 1, ':');
+        if (folder == NULL) {
+            continue;
+        }
+        *folder++ = '\0';
+        folder[strcspn(folder, "\n")] = '\0';
+        if (strcmp(group + 1, "cpu") == 0 || strcmp(group + 1, "cpu,cpuacct") == 0) {
+            allow_real_time(folder + strspn(folder, "/"),
+                            REAL_TIME_US / 2 / (unsigned)p->topology->machine_count);
+        }
+    }
+    if (f != NULL) {
+        (void)fclose(f);
+    }
+}
+
 enum ts_err lab_pods_engine_begin(struct lab_pods *p, const char *dir, int hold, struct ts_why *why)
 {
     int listener = -1;
@@ -194,6 +249,9 @@ enum ts_err lab_pods_engine_begin(struct lab_pods *p, const char *dir, int hold,
             p->engine.compose ? run_compose(p, w, dir, hold, why) : run_each(p, w, dir, hold, why);
     }
     err = err != TS_OK ? err : wait_for_all(p, listener, hold, why);
+    for (size_t i = 0; i < p->topology->machine_count && err == TS_OK; i++) {
+        allow_real_time_to(p, i);
+    }
     if (listener >= 0) {
         (void)close(listener);
     }

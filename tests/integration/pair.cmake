@@ -178,6 +178,9 @@ foreach(name lab_netns lab_wire)
                                                         RUN_SERIAL TRUE SKIP_RETURN_CODE 77)
 endforeach()
 if(NOT TS_SANITIZE AND NOT TS_COVERAGE) # the failing disk stands in front of all other libraries
+    add_test(NAME integration/lab_engines COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/lab_engines ${CMAKE_BINARY_DIR}/bin)
+    set_tests_properties(integration/lab_engines PROPERTIES TIMEOUT 300 LABELS integration RUN_SERIAL TRUE
+                                                            SKIP_RETURN_CODE 77)
     add_test(NAME integration/drills
              COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/drills ${CMAKE_BINARY_DIR}/bin
                      ${CMAKE_BINARY_DIR}/mutants/skip-journal-sync/bin)
