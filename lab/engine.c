@@ -64,6 +64,13 @@ void lab_engine_name(const struct lab_engine *e, const char *machine, char out[L
     (void)snprintf(out, LAB_CONTAINER_MAX, "twinstep-%s-%s", e->id, machine);
 }
 
+/* Nothing may hide the programs. */
+static bool is_above(const char *folder, const char *bin)
+{
+    size_t n = strlen(folder);
+    return strncmp(folder, bin, n) == 0 && (bin[n] == '/' || bin[n] == '\0');
+}
+
 void lab_engine_run_words(const struct lab_engine *e, const char *machine, const char *dir,
                           struct lab_words *w)
 {
@@ -81,7 +88,9 @@ void lab_engine_run_words(const struct lab_engine *e, const char *machine, const
     lab_word(w, "--label=" LAB_ENGINE_LABEL ".dir=%s", dir);
     lab_word(w, "--read-only");
     for (size_t i = 0; i < COUNT(TMPFS); i++) {
-        lab_word(w, "--tmpfs=%s", TMPFS[i]);
+        if (!is_above(TMPFS[i], e->bin)) {
+            lab_word(w, "--tmpfs=%s", TMPFS[i]);
+        }
     }
     lab_word(w, "--shm-size=" SHARED_MEMORY);
     lab_word(w, "--security-opt=" NO_LABEL);
@@ -182,7 +191,13 @@ static json_t *service(const struct lab_engine *e, const char *machine, const ch
     json_t *mount =
         json_pack("{s:s,s:o,s:o}", "type", "bind", "source", plain(dir), "target", plain(dir));
     (void)json_object_set_new(o, "labels", labels);
-    (void)json_object_set_new(o, "tmpfs", strings(TMPFS, COUNT(TMPFS)));
+    json_t *tmpfs = json_array();
+    for (size_t i = 0; i < COUNT(TMPFS); i++) {
+        if (!is_above(TMPFS[i], e->bin)) {
+            (void)json_array_append_new(tmpfs, json_string(TMPFS[i]));
+        }
+    }
+    (void)json_object_set_new(o, "tmpfs", tmpfs);
     (void)json_object_set_new(o, "security_opt", strings(SECURITY, 1));
     (void)json_object_set_new(o, "cap_drop", strings(ALL, 1));
     (void)json_object_set_new(o, "cap_add", strings(RIGHTS, COUNT(RIGHTS)));

@@ -63,7 +63,7 @@ static void drain(int fd, char *out, size_t cap)
     }
 }
 
-/* The end of what it wrote, in one line. */
+/* The end of what it wrote, in one line, from a word's beginning. */
 static void read_complaint(int fd, char out[COMPLAINT_MAX])
 {
     off_t size = lseek(fd, 0, SEEK_END);
@@ -77,6 +77,8 @@ static void read_complaint(int fd, char out[COMPLAINT_MAX])
         out[i] = (unsigned char)out[i] < ' ' ? ' ' : out[i];
     }
     out[len] = '\0';
+    size_t cut = from > 0 ? strcspn(out, " ") : 0;
+    memmove(out, out + cut, len - cut + 1);
 }
 
 static enum ts_err judge(const struct lab_words *w, int status, int complaints, struct ts_why *why)

@@ -43,7 +43,7 @@ static const char *line(void)
     return text;
 }
 
-static void test_backend_names(void **state)
+static void test_backend_read_takes_names_only(void **state)
 {
     (void)state;
     enum lab_backend b = LAB_BACKEND_NETNS;
@@ -70,6 +70,20 @@ static void test_run_words_of_podman(void **state)
         "--ulimit=nofile=20000:20000 --ulimit=nproc=1000:1000 "
         "--mount=type=bind,source=/tmp/l,target=/tmp/l twinstep-lab:77 /opt/bin/labd --machine "
         "nic1 /tmp/l");
+}
+
+/* Goal: programs in a folder that is empty in a machine are not hidden. */
+static void test_run_words_do_not_hide_the_programs(void **state)
+{
+    (void)state;
+    struct lab_engine e = podman;
+    (void)snprintf(e.bin, sizeof(e.bin), "/tmp/build/bin");
+    lab_engine_run_words(&e, "nic1", "/tmp/l", &words);
+    assert_non_null(strstr(line(), " --tmpfs=/run "));
+    assert_null(strstr(line(), "--tmpfs=/tmp "));
+    (void)snprintf(e.bin, sizeof(e.bin), "/tmpfiles");
+    lab_engine_run_words(&e, "nic1", "/tmp/l", &words);
+    assert_non_null(strstr(line(), " --tmpfs=/tmp "));
 }
 
 /* Goal: docker hears nothing that only podman knows. */
@@ -158,7 +172,7 @@ static void test_directory_that_cannot_be_mounted(void **state)
 }
 
 /* Goal: what is kept is read again; without a file there is no engine, a damaged one is refused. */
-static void test_engine_file(void **state)
+static void test_engine_load_gives_what_was_saved(void **state)
 {
     (void)state;
     char dir[LAB_SCRATCH_MAX];
@@ -210,14 +224,15 @@ static void test_libraries_of_ldd(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_backend_names),
+        cmocka_unit_test(test_backend_read_takes_names_only),
         cmocka_unit_test(test_run_words_of_podman),
+        cmocka_unit_test(test_run_words_do_not_hide_the_programs),
         cmocka_unit_test(test_run_words_of_docker),
         cmocka_unit_test(test_exec_words_hand_on_what_is_ours),
         cmocka_unit_test(test_words_that_do_not_fit),
         cmocka_unit_test(test_compose_of_a_lab),
         cmocka_unit_test(test_directory_that_cannot_be_mounted),
-        cmocka_unit_test(test_engine_file),
+        cmocka_unit_test(test_engine_load_gives_what_was_saved),
         cmocka_unit_test(test_libraries_of_ldd),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
