@@ -267,9 +267,12 @@ enum ts_err lab_image_make(struct lab_engine *e, const char *bin, const char *di
     struct lab_image *image = calloc(1, sizeof(*image));
     struct lab_words *w = calloc(1, sizeof(*w));
     bool has = false;
-    enum ts_err err = image == NULL || w == NULL
-                          ? ts_why(why, TS_ERR_NOMEM, "no memory for the image of the lab")
-                          : gather(image, bin, why);
+    if (image == NULL || w == NULL) {
+        free(w);
+        free(image);
+        return ts_why(why, TS_ERR_NOMEM, "no memory for the image of the lab");
+    }
+    enum ts_err err = gather(image, bin, why);
     err = err != TS_OK ? err : set_tag(e, image, why);
     err = err != TS_OK ? err : has_image(e, w, &has, why);
     *built = err == TS_OK && !has;
