@@ -158,6 +158,14 @@ static int list(const struct cli_drill *o)
     return status;
 }
 
+/* What a fault of data does its harm to. */
+static void print_files(FILE *out, const struct lab_step *s)
+{
+    if (s->fault == LAB_DRILL_BIT_ROT || s->files != LAB_FILES_GROUPS) {
+        (void)fprintf(out, "%s of ", lab_files_name(s->files));
+    }
+}
+
 static void print_step(const struct cli_drill *o, const struct lab_step *s)
 {
     FILE *out = o->cli->out;
@@ -170,11 +178,15 @@ static void print_step(const struct cli_drill *o, const struct lab_step *s)
         if (LAB_DRILL_IS_OF_PROGRAMS(s->fault)) {
             (void)fprintf(out, "%s of ", s->program[0] == '\0' ? "all" : s->program);
         }
-        (void)fputs(s->on, out);
+        print_files(out, s);
+        (void)fprintf(out, "%s%s", s->host ? "the host of " : "", s->on);
         (void)fprintf(out, s->ms > 0 ? " for %.1f s\n" : "\n", (double)s->ms / 1e3);
         break;
     case LAB_STEP_SAY:
         (void)fprintf(out, "  twinstep %s, at %s\n", s->words, s->on);
+        break;
+    case LAB_STEP_IMAGE:
+        (void)fprintf(out, "  an image of the disk of %s\n", s->on);
         break;
     case LAB_STEP_HEAL:
         (void)fputs("  heal all\n", out);

@@ -33,6 +33,7 @@
 
 #include "base/io/files.h"
 #include "cluster-cfg/cluster.h"
+#include "lab/rot.h"
 #include "lab/wire.h"
 
 #define LAB_STEPS_MAX 512 /* repeats and random ones written out */
@@ -62,11 +63,21 @@
     X(LAB_DRILL_DISK_HANG, "disk-hang", "syncs of the node's replicas wait until healed") \
     X(LAB_DRILL_DISK_SLOW, "disk-slow", "their syncs take `by` more, until healed") \
     X(LAB_DRILL_DISK_FULL, "disk-full", "their writes fail with ENOSPC until healed") \
-    X(LAB_DRILL_DISK_READ_ONLY, "disk-read-only", "their writes fail with EROFS until healed") \
+    X(LAB_DRILL_DISK_READ_ONLY, "disk-read-only", \
+      "their writes fail with EROFS; healed by a new disk, as disk-lost") \
     X(LAB_DRILL_DISK_ERROR, "disk-error", \
       "their syncs fail with EIO; healed by a new disk, as disk-lost") \
     X(LAB_DRILL_DISK_LOST, "disk-lost", \
       "SIGKILL of the whole node, whose data is gone; healed by `twinstep nic replace`") \
+    X(LAB_DRILL_POWER_LOSS, "power-loss", \
+      "SIGKILL of the whole node, which loses what it did not sync; switched on again when " \
+      "healed") \
+    X(LAB_DRILL_BIT_ROT, "bit-rot", \
+      "a bit of `files` is flipped, with `down` while the node is off") \
+    X(LAB_DRILL_DISK_ROLLBACK, "disk-rollback", \
+      "its data is that of its last `image` again; healed by its own") \
+    X(LAB_DRILL_DISK_CLONE, "disk-clone", \
+      "its data is a copy of that `of` another; healed as that") \
     LAB_DRILL_HOST_LIST(X)
 
 enum lab_drill_fault {
@@ -81,7 +92,10 @@ enum lab_drill_fault {
     X(LAB_GOAL_REDUNDANT, "redundant", "all groups serve with all replicas in sync, no alarm") \
     X(LAB_GOAL_MOVED, "moved", "the group has another primary than before the last fault") \
     X(LAB_GOAL_SERVED, "served", "clients were answered since the step began") \
-    X(LAB_GOAL_TOLD, "told", "clients were answered, or an alarm says why they are not")
+    X(LAB_GOAL_TOLD, "told", "clients were answered, or an alarm says why they are not") \
+    X(LAB_GOAL_MENDED, "mended", "no flipped bit of this drill is on a disk any more") \
+    X(LAB_GOAL_SNAPSHOTS, "snapshots", "the primary's journal goes back to a snapshot only") \
+    X(LAB_GOAL_FETCHING, "fetching", "a NIC of the group has got a part of a snapshot")
 
 enum lab_goal {
 #define LAB_GOAL_ENUM(sym, name, about) sym,
@@ -96,6 +110,7 @@ enum lab_step_kind {
     LAB_STEP_HEAL,  /* all faults that last */
     LAB_STEP_SAY,   /* `twinstep WORDS --dir RUN` in the machine of `on` */
     LAB_STEP_UNTIL, /* `goal`, within `ms` */
+    LAB_STEP_IMAGE, /* a copy of the data of `on`, for disk-rollback */
 };
 
 struct lab_step {
@@ -105,9 +120,10 @@ struct lab_step {
     enum lab_goal goal;
     /* of a fault */
     enum lab_drill_fault fault;
-    char on[CFG_NAME_MAX];      /* a node, or "primary", "secondary", "arbiter" */
+    char on[CFG_NAME_MAX];      /* a node, or "primary", "secondary", "arbiter", "struck"; "all" */
+    bool host;                  /* all nodes of its host */
     char program[CFG_NAME_MAX]; /* "" = the whole node */
-    char to[CFG_NAME_MAX];      /* of wire: as `on`; "" = all */
+    char to[CFG_NAME_MAX];      /* of wire: as `on`; "" = all; of disk-clone: whose disk */
     char network[CFG_NAME_MAX]; /* "" = all */
     bool both;
     struct lab_wire_rule rule;
@@ -115,9 +131,16 @@ struct lab_step {
     uint64_t jump_ms;                /* of clocks */
     uint32_t share_percent;          /* of clock-drift and starve */
     uint32_t period_ms;              /* of starve */
+    enum lab_files files;            /* of bit-rot, and of disks that fail */
+    bool all_copies;                 /* of a voter's file; else one of four */
+    bool down;                       /* while the node is off, which it is for that */
+    bool replace;                    /* healed by a blank disk */
     char words[LAB_DRILL_WORDS_MAX]; /* of LAB_STEP_SAY, separated by blanks */
 };
 
+/* Of which all processes of several nodes may be hit at once. */
+#define LAB_DRILL_OF_NODES(fault) \
+    ((fault) == LAB_DRILL_KILL || (fault) == LAB_DRILL_FREEZE || (fault) == LAB_DRILL_POWER_LOSS)
 #define LAB_DRILL_IS_DISK(fault) ((fault) >= LAB_DRILL_DISK_HANG && (fault) <= LAB_DRILL_DISK_ERROR)
 
 #define LAB_DRILL_IS_HOST(fault) \
@@ -140,8 +163,9 @@ struct lab_drill {
     unsigned value_bytes;
     bool has_user;     /* the clients are a user of the group's, with a password */
     uint32_t lease_ms; /* `kind: leases`: for so long; 0 = keys */
-    bool lossy;        /* `disks: lossy`: a process that ends loses what it did not sync */
-    uint64_t seed;     /* that the random steps were drawn with */
+    bool lossy; /* `disks: lossy`, or a power-loss: a process that ends loses what it did not sync
+                 */
+    uint64_t seed; /* that the random steps were drawn with */
     size_t step_count;
     struct lab_step steps[LAB_STEPS_MAX];
     /* what is expected */

@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "lab/clock.h"
+#include "lab/drill_data.h"
 #include "lab/primaries.h"
 
 #define LOOK_MS 10
@@ -14,6 +15,7 @@
 #define FIRST_ANSWERS_MS 30000
 #define READ_BACK_MS 30000
 #define SERVED_ANSWERS 100
+#define SECONDARY_NS_MAX (10 * TS_NS_PER_S)
 /* What is redundant for so long is no echo of what was before. */
 #define STEADY_NS (400 * TS_NS_PER_MS)
 
@@ -256,6 +258,12 @@ static bool reached(const struct lab_drilling *d, enum lab_goal goal, uint64_t a
         return d->primary >= 0 && d->primary != d->primary_before;
     case LAB_GOALS:
         break;
+    case LAB_GOAL_MENDED:
+        return lab_drill_is_mended(d, missing, cap);
+    case LAB_GOAL_SNAPSHOTS:
+        return lab_drill_has_snapshots(d, missing, cap);
+    case LAB_GOAL_FETCHING:
+        return lab_drill_fetches(d, missing, cap);
     case LAB_GOAL_SERVED:
         (void)snprintf(missing, cap, "clients are not answered");
         return lab_load_now(d->load).acknowledged >= answers + SERVED_ANSWERS;
@@ -293,21 +301,39 @@ static bool wait_until(struct lab_drilling *d, const struct lab_step *s)
     return false;
 }
 
+static bool has_secondary(const struct lab_drilling *d)
+{
+    uint64_t in_sync =
+        d->primary < 0 ? 0 : lab_view_of(d->view, d->group, (size_t)d->primary)->in_sync;
+    return (in_sync & (in_sync - 1)) != 0;
+}
+
+/* Who is meant is as of now. On a busy machine the only secondary may be away for a moment. */
+static bool look_who(struct lab_drilling *d, const struct lab_step *s)
+{
+    uint64_t end = lab_now_ns() + SECONDARY_NS_MAX;
+    bool good = true;
+    bool meant = strcmp(s->on, "secondary") == 0 || strcmp(s->to, "secondary") == 0;
+    look(d);
+    while (good && meant && !has_secondary(d) && lab_now_ns() < end) {
+        good = turn(d, "until there is a secondary");
+    }
+    read_phases(d);
+    d->primary_before = d->primary;
+    return good;
+}
+
 static bool carry_out(struct lab_drilling *d, const struct lab_step *s)
 {
     switch (s->kind) {
     case LAB_STEP_WAIT:
         return wait_ms(d, s->ms);
     case LAB_STEP_FAULT:
-        look(d);
-        read_phases(d);
-        d->primary_before = d->primary;
-        return lab_drill_strike(d, s);
+        return look_who(d, s) && lab_drill_strike(d, s);
     case LAB_STEP_SAY:
-        look(d);
-        read_phases(d);
-        d->primary_before = d->primary;
-        return lab_drill_say_words(d, s);
+        return look_who(d, s) && lab_drill_say_words(d, s);
+    case LAB_STEP_IMAGE:
+        return look_who(d, s) && lab_drill_take_image(d, s);
     case LAB_STEP_HEAL:
         return lab_drill_heal(d, 0, true);
     case LAB_STEP_UNTIL:

@@ -4,6 +4,7 @@
  *   drill_access.c  how the load's clients get in: TLS, a user
  *   drill_faults.c  what a step's fault does, that it did it, its healing
  *   drill_host.c    the same of faults of the machine under a node
+ *   drill_data.c    of these, the faults of data; what is looked for on the disks
  *   drill_judge.c   expectations against what was seen
  *   drill_series.c  the load's answers by time
  *   drill_report.c  the result as text, JSON, JUnit XML, and a page */
@@ -133,6 +134,7 @@ enum lab_drill_remedy {
     LAB_DRILL_REMEDY_START,     /* the node is started again */
     LAB_DRILL_REMEDY_REPLACE,   /* its disk's place is given to a blank one */
     LAB_DRILL_REMEDY_NEW_DISK,  /* the same, of a node that runs */
+    LAB_DRILL_REMEDY_OWN_DISK,  /* a node that runs is switched off, and gets its own data back */
 };
 
 struct lab_drill_active {
@@ -140,6 +142,8 @@ struct lab_drill_active {
     bool active;
     enum lab_drill_remedy remedy;
     enum lab_drill_fault what;
+    bool offline;        /* the node is switched off for the harm, and on again */
+    bool unproven;       /* its effect shows later: it is asked for when it is healed */
     uint64_t heal_at_ns; /* 0 = by a step or at the end */
 };
 
@@ -166,7 +170,9 @@ struct lab_drilling {
     uint64_t primary_epoch;
     size_t standing_count; /* alarms at the last look */
     char standing[LAB_DRILL_CODES_MAX][LAB_DRILL_ALARM_MAX];
-    unsigned lost; /* disks that were put aside */
+    const struct cfg_node *struck; /* by the newest fault; NULL: there was none */
+    unsigned lost;                 /* disks that were put aside */
+    unsigned data_faults;          /* that were made */
     struct lab_drill_active active[LAB_DRILL_ACTIVE_MAX];
 };
 
@@ -177,9 +183,10 @@ void lab_drill_say(struct lab_drilling *d, enum lab_drill_event_kind kind, const
     __attribute__((format(printf, 3, 4)));
 /* What follows from now on is counted to this. */
 void lab_drill_begin_strike(struct lab_drilling *d, uint64_t at_ns, const char *what);
-/* These two give false when the drill cannot go on; the finding is written. */
+/* These three give false when the drill cannot go on; the finding is written. */
 bool lab_drill_strike(struct lab_drilling *d, const struct lab_step *s);
 bool lab_drill_say_words(struct lab_drilling *d, const struct lab_step *s);
+bool lab_drill_take_image(struct lab_drilling *d, const struct lab_step *s);
 /* Heals what is due at `now`; `all`: everything. */
 bool lab_drill_heal(struct lab_drilling *d, uint64_t now, bool all);
 /* As the cluster's and the drill's file say: trusts the authority of a group with TLS, adds a user.

@@ -21,17 +21,18 @@ static const char *const EXPECT_KEYS[] = {"outage", "takeovers", "alarms", "may-
 
 static const struct {
     const char *key; /* that tells the kind of a step */
-    const char *keys[16];
+    const char *keys[24];
 } STEPS[] = {
     {"wait", {"wait", NULL}},
     {"fault",
-     {"fault", "on", "program", "whole", "by", "share", "period", "to", "network", "both", "rule",
-      "for", NULL}},
+     {"fault", "on", "host", "program", "whole", "by", "share", "period", "to", "network", "both",
+      "rule", "for", "files", "copies", "down", "of", "replace", NULL}},
     {"heal", {"heal", NULL}},
     {"say", {"say", "on", NULL}},
     {"until", {"until", "within", NULL}},
     {"repeat", {"repeat", "timeline", NULL}},
     {"random", {"random", "of", "until", "within", NULL}},
+    {"image", {"image", NULL}},
 };
 
 const char *lab_drill_fault_name(enum lab_drill_fault fault)
@@ -163,6 +164,73 @@ static void read_wire(struct reading *r, const yaml_node_t *map, struct lab_step
     read_rule(r, yaml_doc_need(&r->y, map, "a fault of the wire", "rule"), &s->rule);
 }
 
+/* ---- faults of data ---- */
+
+static const char *files_name(unsigned i)
+{
+    return lab_files_name((enum lab_files)i);
+}
+
+static bool read_flag(struct reading *r, const yaml_node_t *map, const char *key)
+{
+    const yaml_node_t *node = yaml_doc_get(&r->y, map, key);
+    return node != NULL && yaml_doc_bool(&r->y, node, key);
+}
+
+/* `files`, `copies` and `down`. */
+static void read_files(struct reading *r, const yaml_node_t *map, struct lab_step *s)
+{
+    const yaml_node_t *files = yaml_doc_get(&r->y, map, "files");
+    const yaml_node_t *copies = yaml_doc_get(&r->y, map, "copies");
+    bool rot = s->fault == LAB_DRILL_BIT_ROT;
+    s->files = LAB_FILES_GROUPS;
+    s->down = read_flag(r, map, "down");
+    if (files != NULL) {
+        s->files = (enum lab_files)read_choice(r, files, "files", files_name, LAB_FILES);
+    }
+    if (r->y.failed) {
+        return;
+    }
+    if (files == NULL ? rot : rot == LAB_FILES_OF_DISK(s->files)) {
+        yaml_doc_fail(&r->y, files == NULL ? map : files,
+                      "files of a disk that fails are groups or voter; those of bit-rot journal, "
+                      "journal-end, snapshot, register, starts or identity");
+    } else if (files != NULL && !rot && !LAB_DRILL_IS_DISK(s->fault)) {
+        yaml_doc_fail(&r->y, files, "files are of bit-rot and of disks that fail");
+    } else if (s->down && !rot) {
+        yaml_doc_fail(&r->y, map, "down is of bit-rot");
+    } else if (copies != NULL && (!rot || !LAB_FILES_HAVE_COPIES(s->files))) {
+        yaml_doc_fail(&r->y, copies, "copies are of register, starts and identity");
+    } else if (copies != NULL && strcmp(yaml_doc_text(&r->y, copies, "copies"), "all") != 0) {
+        yaml_doc_fail(&r->y, copies, "copies: all is what there is; without it, one");
+    }
+    s->all_copies = copies != NULL;
+}
+
+/* What only faults of data and of whole nodes have. */
+static void read_data(struct reading *r, const yaml_node_t *map, struct lab_step *s)
+{
+    const yaml_node_t *of = yaml_doc_get(&r->y, map, "of");
+    bool clone = s->fault == LAB_DRILL_DISK_CLONE;
+    bool many = read_flag(r, map, "host") || strcmp(s->on, "all") == 0;
+    read_files(r, map, s);
+    s->host = read_flag(r, map, "host");
+    s->replace = read_flag(r, map, "replace");
+    if (!r->y.failed && (of != NULL) != clone) {
+        yaml_doc_fail(&r->y, map, "`of` is whose disk is copied: of disk-clone, and no other");
+    } else if (!r->y.failed && s->replace && s->fault < LAB_DRILL_BIT_ROT) {
+        yaml_doc_fail(&r->y, map, "replace is of bit-rot, disk-rollback and disk-clone");
+    } else if (!r->y.failed && many && (!LAB_DRILL_OF_NODES(s->fault) || s->program[0] != '\0')) {
+        yaml_doc_fail(&r->y, map,
+                      "several nodes at once are hit by power-loss, or whole by kill and freeze");
+    }
+    if (of != NULL) {
+        copy_text(r, of, "of", s->to, sizeof(s->to));
+    }
+    r->d->lossy = r->d->lossy || s->fault == LAB_DRILL_POWER_LOSS;
+    r->rots = r->rots != NULL || s->fault != LAB_DRILL_BIT_ROT || s->down ? r->rots : map;
+}
+
 static void read_fault(struct reading *r, const yaml_node_t *map)
 {
     struct lab_step s = {.kind = LAB_STEP_FAULT, .line = line_of(map), .program = "replica"};
@@ -198,6 +266,10 @@ static void read_fault(struct reading *r, const yaml_node_t *map)
     }
     read_wire(r, map, &s);
     lab_drill_read_host(&r->y, map, &s);
+    if (s.fault == LAB_DRILL_POWER_LOSS) {
+        s.program[0] = '\0';
+    }
+    read_data(r, map, &s);
     add(r, map, &s);
 }
 
@@ -265,13 +337,14 @@ static void read_step(struct reading *r, const yaml_node_t *map, unsigned depth)
 {
     size_t kind = 0;
     struct lab_step s = {.line = line_of(map)};
-    static const char *const any[] = {"wait",   "fault",  "on",       "program", "whole",   "for",
-                                      "by",     "share",  "period",   "to",      "network", "both",
-                                      "rule",   "heal",   "say",      "until",   "within",  "of",
-                                      "repeat", "random", "timeline", NULL};
+    static const char *const any[] = {"wait",   "fault",   "on",       "program", "whole",  "for",
+                                      "by",     "to",      "network",  "both",    "rule",   "heal",
+                                      "say",    "until",   "within",   "of",      "host",   "files",
+                                      "copies", "replace", "down",     "repeat",  "random", "image",
+                                      "share",  "period",  "timeline", NULL};
     yaml_doc_check_map(&r->y, map, "a step", any);
     /* `until` goes with random, too */
-    static const size_t order[] = {0, 1, 2, 3, 5, 6, 4};
+    static const size_t order[] = {0, 1, 2, 3, 5, 6, 4, 7};
     size_t i = 0;
     while (i < sizeof(order) / sizeof(order[0]) && !r->y.failed &&
            yaml_doc_get(&r->y, map, STEPS[order[i]].key) == NULL) {
@@ -279,7 +352,8 @@ static void read_step(struct reading *r, const yaml_node_t *map, unsigned depth)
     }
     if (r->y.failed || i == sizeof(order) / sizeof(order[0])) {
         yaml_doc_fail(&r->y, map,
-                      "a step is one of wait, fault, heal, say, until, repeat, random; name one");
+                      "a step is one of wait, fault, heal, say, until, repeat, random, image; name "
+                      "one");
         return;
     }
     kind = order[i];
@@ -312,6 +386,11 @@ static void read_step(struct reading *r, const yaml_node_t *map, unsigned depth)
             yaml_doc_fail(&r->y, map, "repeats are nested more than %d deep", NESTING_MAX);
         }
         read_repeat(r, map, depth);
+        break;
+    case 7:
+        s.kind = LAB_STEP_IMAGE;
+        copy_text(r, value, "image", s.on, sizeof(s.on));
+        add(r, map, &s);
         break;
     default:
         read_random(r, map);
@@ -428,6 +507,11 @@ static void read_root(struct reading *r, const char *file, uint64_t seed)
     }
     read_workload(r, yaml_doc_get(&r->y, root, "workload"));
     read_steps(r, yaml_doc_need(&r->y, root, "the drill", "timeline"), 0);
+    if (!r->y.failed && d->lossy && r->rots != NULL) {
+        yaml_doc_fail(&r->y, r->rots,
+                      "a node whose disk loses what was not synced reads its own memory: flip bits "
+                      "with down: true, or in a drill without power-loss");
+    }
     read_expect(r, yaml_doc_get(&r->y, root, "expect"));
 }
 

@@ -10,6 +10,7 @@ struct reading {
     struct yaml_doc y;
     struct lab_drill *d;
     struct ts_prng prng;
+    const yaml_node_t *rots; /* a step in which a node that runs has its bits flipped */
 };
 
 /* What only the faults of LAB_DRILL_HOST_LIST have: `by`, `share`, `period`. */

@@ -8,6 +8,9 @@
  *   link     the same for the links between a group's replicas, on every path
  *   wire     what lab/wire.h does to frames between a machine and others, by labd
  *   disk     writes or syncs of a node's files fail, wait or are slow (lab/disk, in the processes)
+ *   power    SIGKILL of a node whose disks keep what was not synced to themselves (lab/disk)
+ *   rot      bits of a node's files are flipped
+ *   clone    the data of a node that is off is an older copy of itself, or another node's
  *   clock, starve, memory, papers    lab/fault_host.h
  *
  * A fault that cannot be shown to have had an effect proves nothing: observe() says so. */
@@ -21,11 +24,13 @@
 #include "base/io/files.h"
 #include "cluster-cfg/cluster.h"
 #include "lab/nodes.h"
+#include "lab/rot.h"
 #include "lab/wire.h"
 
 #define LAB_DISK_ORDERS "disk.orders" /* in the run directory: LABDISK_FAIL, … */
 #define LAB_DISK_DONE "disk.done"     /* … and LABDISK_DONE */
 #define LAB_DISK_ORDER_MAX 128
+#define LAB_FAULT_NAME_MAX (CFG_NAME_MAX + 32)
 
 struct lab_fault;
 struct lab_turns;
@@ -55,7 +60,7 @@ struct lab_fault {
     struct nodes_proc procs[NODES_PROCS_MAX];
     uint64_t injected_ns; /* monotonic, just before the harm; 0 = not injected */
     uint64_t effect; /* of a path or link fault: packets dropped when last observed; of a disk's:
-                        calls that were hit before */
+                        bytes that were told of calls before; of a clone's: files that differ */
     char order[LAB_DISK_ORDER_MAX]; /* disk faults only: a line for lab/disk */
     /* wire faults only: frames from `node`, … */
     char to[CFG_NAME_MAX];      /* "" = to all */
@@ -73,6 +78,10 @@ struct lab_fault {
         struct lab_turns *turns; /* owned from inject to heal */
     } starve;
     unsigned wrong_paper; /* enum lab_wrong_paper */
+    struct lab_rot rot;   /* of rot only */
+    /* clone only, both names below the run directory: */
+    char from[LAB_FAULT_NAME_MAX];  /* whose data it gets */
+    char aside[LAB_FAULT_NAME_MAX]; /* where its own is meanwhile */
 };
 
 /* `group` NULL for programs other than replica. */
@@ -97,6 +106,28 @@ void lab_fault_disk(struct lab_fault *f, const struct nodes_run *run, const char
  * process that ends loses what it did not sync. TS_ERR_NOT_FOUND: the library is not there. */
 enum ts_err lab_disk_prepare(const struct nodes_run *run, bool lossy,
                              struct ts_why *why) TS_MUST_USE;
+
+/* A node whose programs have disks that lose what was not synced (lab_disk_prepare): it is switched
+ * off as by pulling its plug. */
+void lab_fault_power(struct lab_fault *f, const struct nodes_run *run, const char *node);
+
+/* A bit of one byte, or of several, is another one. `group`: of a replica's files. The damage stays
+ * when it is healed: who finds it mends it. */
+void lab_fault_rot(struct lab_fault *f, const struct nodes_run *run, const char *node,
+                   const char *group, enum lab_files files, bool all_copies, uint64_t seed);
+/* Whether what was flipped is not on the disk any more: it was written anew, or its file is gone.
+ */
+bool lab_fault_rot_mended(const struct lab_fault *f);
+
+/* A node that is off gets a copy of the data that lies in `from`, a name below the run directory:
+ * an image of its own (lab_fault_image), or another node. Healed, also off, by its own. */
+void lab_fault_clone(struct lab_fault *f, const struct nodes_run *run, const char *node,
+                     const char *from);
+/* Copies the node's data to RUN/NODE.image, in place of an older image; the node may run. */
+enum ts_err lab_fault_image(const struct nodes_run *run, const char *node,
+                            struct ts_why *why) TS_MUST_USE;
+/* The name of that image. */
+void lab_fault_image_name(const char *node, char out[LAB_FAULT_NAME_MAX]);
 
 /* Of a lab that runs in the run directory. `to`, `network`: NULL = all. */
 void lab_fault_wire(struct lab_fault *f, const struct nodes_run *run, const char *from,

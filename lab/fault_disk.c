@@ -1,5 +1,6 @@
 /* A disk that fails, hangs or is slow: an order to the library in front of the processes
  * (lab/disk), which tells when it carried it out. */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,16 +11,37 @@
 #include "lab/fault.h"
 
 #define ORDERS_MAX 4096
+#define TOLD_MAX 65536
 /* A disk that nobody writes to has no effect to show. */
 #define HIT_NS_MAX (5 * TS_NS_PER_S)
 
-/* Calls that were hit since the lab began. */
-static uint64_t hits(const struct lab_fault *f)
+/* So much was told of calls that were hit, since the lab began. */
+static uint64_t told(const struct lab_fault *f)
 {
     char path[TS_PATH_MAX];
     struct stat st;
     bool there = ts_path(path, NULL, f->run->run, LAB_DISK_DONE) == TS_OK && stat(path, &st) == 0;
     return there ? (uint64_t)st.st_size : 0;
+}
+
+/* Whether a call was hit by this order: by its line behind `*from`, which goes on. */
+static bool is_told(const struct lab_fault *f, uint64_t *from)
+{
+    char path[TS_PATH_MAX];
+    char text[TOLD_MAX];
+    size_t own = strlen(f->order);
+    int fd = ts_path(path, NULL, f->run->run, LAB_DISK_DONE) == TS_OK
+                 ? open(path, O_RDONLY | O_CLOEXEC)
+                 : -1;
+    ssize_t n = fd < 0 ? -1 : pread(fd, text, sizeof(text), (off_t)*from);
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    if (n > 0 && memmem(text, (size_t)n, f->order, own) != NULL) {
+        return true;
+    }
+    *from += n == sizeof(text) ? sizeof(text) - own : 0; /* a line may be on the border */
+    return false;
 }
 
 /* The orders without this one, and with it behind them when it is wanted. */
@@ -55,7 +77,7 @@ static enum ts_err change(const struct lab_fault *f, bool wanted, struct ts_why 
 
 static enum ts_err inject(struct lab_fault *f, struct ts_why *why)
 {
-    f->effect = hits(f);
+    f->effect = told(f);
     f->injected_ns = lab_now_ns();
     return change(f, true, why);
 }
@@ -63,7 +85,8 @@ static enum ts_err inject(struct lab_fault *f, struct ts_why *why)
 static enum ts_err observe(struct lab_fault *f, struct ts_why *why)
 {
     uint64_t end = lab_now_ns() + HIT_NS_MAX;
-    while (hits(f) == f->effect) {
+    uint64_t from = f->effect;
+    while (!is_told(f, &from)) {
         if (lab_now_ns() > end) {
             return ts_why(why, TS_ERR_NOT_FOUND, "no call of a process of %s was hit by \"%.*s\"",
                           f->node, (int)strlen(f->order) - 1, f->order);

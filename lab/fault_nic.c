@@ -10,11 +10,16 @@
 
 static enum ts_err inject(struct lab_fault *f, struct ts_why *why)
 {
-    if (!lab_fault_find_procs(f)) {
+    /* They may have been looked for before, so that several nodes end at once. */
+    if (f->proc_count == 0 && !lab_fault_find_procs(f)) {
         return ts_why(why, TS_ERR_NOT_FOUND, "nothing runs on %s", f->node);
     }
     f->injected_ns = lab_now_ns();
-    if (nodes_signal_all(f->run, f->node, SIGKILL) == 0) {
+    size_t hit = 0;
+    for (size_t i = 0; i < f->proc_count; i++) {
+        hit += nodes_signal(f->run, f->node, &f->procs[i], SIGKILL) ? 1 : 0;
+    }
+    if (hit == 0) {
         return ts_why(why, TS_ERR_NOT_FOUND, "%s went away by itself", f->node);
     }
     return TS_OK;
@@ -22,13 +27,14 @@ static enum ts_err inject(struct lab_fault *f, struct ts_why *why)
 
 static enum ts_err observe(struct lab_fault *f, struct ts_why *why)
 {
+    /* One that was being started meanwhile was missed. */
+    (void)nodes_signal_all(f->run, f->node, SIGKILL);
     for (size_t i = 0; i < f->proc_count; i++) {
         if (!lab_wait_exit(&f->procs[i], GONE_MS_MAX)) {
             return ts_why(why, TS_ERR_NOT_FOUND, "%s of %s, process %d, outlived SIGKILL",
                           f->procs[i].program, f->node, (int)f->procs[i].pid);
         }
     }
-    /* A process that was being started meanwhile would be missed above. */
     if (!nodes_wait_gone(f->run, f->node, GONE_MS_MAX)) {
         return ts_why(why, TS_ERR_NOT_FOUND, "a process of %s still runs", f->node);
     }

@@ -15,8 +15,8 @@
  * LABDISK_FAIL=FILE       while FILE exists, each of its lines says "write N TEXT", "sync N TEXT"
  * or "slow MS TEXT": that call on a file whose path contains TEXT does nothing and fails with the
  *     error N (names do not change either with EROFS), with 0 it waits until FILE says something
- * else (sync, read); a slow sync takes so many milliseconds more LABDISK_DONE=FILE       gets a
- * byte for each call that failed, waited or was slow
+ *     else (sync, read); a slow sync takes so many milliseconds more
+ * LABDISK_DONE=FILE       gets the line for each call that failed, waits or was slow
  *
  * Limits: names (creation, rename, removal) and truncation at open are durable at once; dup'ed
  * descriptors, mmap and stdio are not caught. libuv's vectored calls go through syscall(): caught,
@@ -138,19 +138,9 @@ static bool passes(int fd)
            (fd < 0 || fd >= FDS_MAX || __atomic_load_n(&layer.fds[fd], __ATOMIC_ACQUIRE) == NULL);
 }
 
-/* Ends the process: a test whose layer is broken must not pass. */
-static void die(const char *what)
-{
-    (void)fprintf(stderr, "labdisk: %s: %s\n", what, strerror(errno));
-    abort();
-}
-
 static bool leaks(void)
 {
-    layer.random ^= layer.random << 13;
-    layer.random ^= layer.random >> 7;
-    layer.random ^= layer.random << 17;
-    return layer.random % 100 < layer.leak_percent;
+    return disk_random(&layer.random) % 100 < layer.leak_percent;
 }
 
 /* ---- files ---- */
@@ -215,7 +205,7 @@ static bool ordered(int fd, const char *verb, int *number)
 {
     char path[DISK_PATH_BYTES];
     return layer.fail != NULL && under_dir(fd, path) &&
-           disk_ordered(layer.syscall, layer.fail, path, verb, number);
+           disk_ordered(layer.syscall, layer.fail, layer.done, path, verb, number);
 }
 
 /* The error with which this call on the descriptor is to fail now; 0 = none, WAITS = it waits. */
@@ -224,9 +214,6 @@ static int failing(int fd, const char *call)
     int error = 0;
     if (!ordered(fd, call, &error)) {
         return 0;
-    }
-    if (error != 0) {
-        disk_tell_done(layer.syscall, layer.done);
     }
     return error == 0 ? WAITS : error;
 }
@@ -244,7 +231,7 @@ static void follow(int fd, int flags)
     if (f == NULL) {
         f = calloc(1, sizeof(*f));
         if (f == NULL) {
-            die("memory");
+            disk_die("memory");
         }
         f->dev = st.st_dev;
         f->ino = st.st_ino;
@@ -277,7 +264,7 @@ static void grow(struct file *f, size_t size)
     f->data = realloc(f->data, cap);
     f->dirty = realloc(f->dirty, cap / PAGE);
     if (f->data == NULL || f->dirty == NULL) {
-        die("memory");
+        disk_die("memory");
     }
     memset(f->data + f->cap, 0, cap - f->cap);
     memset(f->dirty + f->cap / PAGE, 0, (cap - f->cap) / PAGE);
@@ -295,7 +282,7 @@ static void load(struct file *f, int fd)
     f->fd = (int)REAL(SYS_openat, AT_FDCWD, link, O_RDWR | O_CLOEXEC);
     struct stat st;
     if (f->fd < 0 || REAL(SYS_fstat, f->fd, &st) != 0) {
-        die("cannot open the real file");
+        disk_die("cannot open the real file");
     }
     f->size = (size_t)st.st_size;
     grow(f, f->size + 1);
@@ -303,7 +290,7 @@ static void load(struct file *f, int fd)
     while (done < f->size) {
         long n = REAL(SYS_pread64, f->fd, f->data + done, f->size - done, done);
         if (n <= 0) {
-            die("cannot read the real file");
+            disk_die("cannot read the real file");
         }
         done += (size_t)n;
     }
@@ -314,7 +301,7 @@ static void write_real(struct file *f, size_t from, size_t to)
     while (from < to) {
         long n = REAL(SYS_pwrite64, f->fd, f->data + from, to - from, from);
         if (n <= 0) {
-            die("cannot write the real file");
+            disk_die("cannot write the real file");
         }
         from += (size_t)n;
     }
@@ -378,7 +365,7 @@ static void flush(struct file *f)
         i += i == first ? 1 : 0;
     }
     if (f->size_dirty && REAL(SYS_ftruncate, f->fd, f->size) != 0) {
-        die("cannot set the real file's size");
+        disk_die("cannot set the real file's size");
     }
     f->size_dirty = false;
 }
@@ -577,12 +564,9 @@ int ftruncate64(int fd, off_t size)
 /* As long as this call is to wait, waits. */
 static int ordered_error(int fd, const char *call)
 {
-    for (bool told = false;; told = true) {
+    for (;;) {
         lock();
         int error = file_of(fd) == NULL ? 0 : failing(fd, call);
-        if (error == WAITS && !told) {
-            disk_tell_done(layer.syscall, layer.done);
-        }
         unlock();
         if (error != WAITS) {
             return error;
@@ -596,8 +580,8 @@ static bool sync_overlay(int fd, bool may_ignore, int *result)
 {
     int ms = 0;
     lock();
-    if (file_of(fd) != NULL && ordered(fd, "slow", &ms)) {
-        disk_tell_done(layer.syscall, layer.done);
+    if (file_of(fd) != NULL) {
+        (void)ordered(fd, "slow", &ms);
     }
     unlock();
     (void)poll(NULL, 0, ms);

@@ -3,6 +3,7 @@
 #define LAB_DISK_DISK_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #define DISK_PATH_BYTES 4096
@@ -14,15 +15,17 @@ disk_real_fn *disk_real(void);
 
 /* open() below a directory, followed when the file is the layer's. */
 int disk_open_at(int dir, const char *path, int flags, mode_t mode);
+/* Ends the process: a test whose layer is broken must not pass. */
+_Noreturn void disk_die(const char *what);
+/* The next number of a row that is not 0. */
+uint64_t disk_random(uint64_t *row);
 
 /* ---- orders (disk_orders.c); `real` is what reads the files ---- */
 
-/* The number of the first line of the file that says this verb of a text in the path. */
-bool disk_ordered(disk_real_fn *real, const char *file, const char *path, const char *verb,
-                  int *number);
-/* One byte more in the file, for whoever wants to know that an order was carried out; NULL: none.
- */
-void disk_tell_done(disk_real_fn *real, const char *file);
+/* The number of the first line of the file that says this verb of a text in the path. That line is
+ * appended to `done`, for whoever wants to know that the order was carried out; NULL: nobody. */
+bool disk_ordered(disk_real_fn *real, const char *file, const char *done, const char *path,
+                  const char *verb, int *number);
 /* Whether a name in the folder cannot be made, changed, removed or opened for writing, since writes
  * to it fail with EROFS by an order; errno says so then. */
 bool disk_refuses(disk_real_fn *real, const char *file, const char *done, const char *folder,

@@ -10,13 +10,30 @@
 
 #define ORDERS_BYTES 4096
 
-void disk_tell_done(disk_real_fn *real, const char *file)
+_Noreturn void disk_die(const char *what)
 {
+    (void)fprintf(stderr, "labdisk: %s: %s\n", what, strerror(errno));
+    abort();
+}
+
+uint64_t disk_random(uint64_t *row)
+{
+    *row ^= *row << 13;
+    *row ^= *row >> 7;
+    *row ^= *row << 17;
+    return *row;
+}
+
+/* Whoever gave the order learns that it was carried out. */
+static void tell_done(disk_real_fn *real, const char *file, const char *line)
+{
+    char text[ORDERS_BYTES];
+    int n = snprintf(text, sizeof(text), "%s\n", line);
     int fd = file == NULL ? -1
                           : (int)real(SYS_openat, AT_FDCWD, file,
                                       O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
     if (fd >= 0) {
-        (void)real(SYS_write, fd, ".", 1);
+        (void)real(SYS_write, fd, text, (size_t)n);
         (void)real(SYS_close, fd);
     }
 }
@@ -32,8 +49,8 @@ static bool line_means(const char *line, const char *verb, const char *path, int
     return means;
 }
 
-bool disk_ordered(disk_real_fn *real, const char *file, const char *path, const char *verb,
-                  int *number)
+bool disk_ordered(disk_real_fn *real, const char *file, const char *done, const char *path,
+                  const char *verb, int *number)
 {
     char text[ORDERS_BYTES] = "";
     char *rest = NULL;
@@ -47,6 +64,9 @@ bool disk_ordered(disk_real_fn *real, const char *file, const char *path, const 
     for (char *line = strtok_r(text, "\n", &rest); line != NULL && !found;
          line = strtok_r(NULL, "\n", &rest)) {
         found = line_means(line, verb, path, number);
+        if (found) {
+            tell_done(real, done, line);
+        }
     }
     return found;
 }
@@ -56,10 +76,10 @@ bool disk_refuses(disk_real_fn *real, const char *file, const char *done, const 
 {
     int error = 0;
     if (file == NULL || strncmp(path, folder, strlen(folder)) != 0 ||
-        !disk_ordered(real, file, path, "write", &error) || error != EROFS) {
+        !disk_ordered(real, file, NULL, path, "write", &error) || error != EROFS) {
         return false;
     }
-    disk_tell_done(real, done);
+    (void)disk_ordered(real, file, done, path, "write", &error);
     errno = EROFS;
     return true;
 }

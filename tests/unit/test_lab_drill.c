@@ -215,6 +215,78 @@ static void test_workload_is_of_keys_or_of_leases(void **state)
     refused("timeline: []\nworkload: {user: 3}\n", "user");
 }
 
+/* Goal: faults of data say of which files, whose disk, and what mends them. */
+static void test_faults_of_data_have_what_they_need(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        parse(HEAD "timeline:\n"
+                   "  - {image: secondary}\n"
+                   "  - {fault: bit-rot, on: primary, files: journal-end}\n"
+                   "  - {fault: bit-rot, on: arbiter, files: starts, copies: all, down: true,\n"
+                   "     replace: true, for: 2s}\n"
+                   "  - {fault: disk-rollback, on: secondary, for: 1s}\n"
+                   "  - {fault: disk-clone, on: secondary, of: primary}\n"
+                   "  - {fault: disk-full, on: arbiter, files: voter}\n"
+                   "  - {until: mended, within: 3s}\n",
+              0),
+        TS_OK);
+    const struct lab_step *s = d.steps;
+    assert_int_equal(s[0].kind, LAB_STEP_IMAGE);
+    assert_string_equal(s[0].on, "secondary");
+    assert_int_equal(s[1].files, LAB_FILES_JOURNAL_END);
+    assert_true(!s[1].down && !s[1].replace && !s[1].all_copies);
+    assert_int_equal(s[2].files, LAB_FILES_STARTS);
+    assert_true(s[2].down && s[2].replace && s[2].all_copies);
+    assert_string_equal(s[4].to, "primary");
+    assert_int_equal(s[5].files, LAB_FILES_VOTER);
+    assert_int_equal(s[6].goal, LAB_GOAL_MENDED);
+    assert_false(d.lossy);
+#define FAULT(text) "timeline: [{fault: " text "}]\n"
+    refused(FAULT("bit-rot, on: nic1"), "3:12: files of a disk that fails are groups or voter");
+    refused(FAULT("bit-rot, on: nic1, files: groups"), "3:46: files of a disk that fails are");
+    refused(FAULT("bit-rot, on: nic1, files: log"), "3:46: files is \"log\"; there are: groups");
+    refused(FAULT("disk-full, on: nic1, files: journal"), "files of a disk that fails are");
+    refused(FAULT("kill, on: nic1, files: voter"), "files are of bit-rot and of disks that fail");
+    refused(FAULT("kill, on: nic1, down: true"), "down is of bit-rot");
+    refused(FAULT("bit-rot, on: nic1, files: journal, copies: all"),
+            "3:63: copies are of register");
+    refused(FAULT("bit-rot, on: nic1, files: starts, copies: two"), "copies: all is what there is");
+    refused(FAULT("disk-clone, on: nic1"), "`of` is whose disk is copied");
+    refused(FAULT("disk-rollback, on: nic1, of: nic2"), "`of` is whose disk is copied");
+    refused(FAULT("disk-hang, on: nic1, replace: true"), "replace is of bit-rot, disk-rollback");
+    refused("timeline: [{image: nic1, for: 1s}]\n", "for");
+}
+
+/* Goal: several nodes at once are hit whole; a power loss makes disks lose what was not synced. */
+static void test_faults_of_nodes_have_what_they_need(void **state)
+{
+    (void)state;
+    assert_int_equal(parse(HEAD "timeline:\n"
+                                "  - {fault: power-loss, on: all, for: 1s}\n"
+                                "  - {fault: kill, on: primary, host: true, whole: true}\n"
+                                "  - {fault: bit-rot, on: struck, files: register, down: true}\n",
+                           0),
+                     TS_OK);
+    assert_true(d.lossy);
+    assert_string_equal(d.steps[0].program, "");
+    assert_string_equal(d.steps[0].on, "all");
+    assert_true(d.steps[1].host && !d.steps[0].host);
+    /* Also when the seed never draws it. */
+    assert_int_equal(parse(HEAD "timeline: [{random: 1, of: [{fault: kill, on: nic1},\n"
+                                "  {fault: power-loss, on: nic1}], until: served, within: 1s}]\n",
+                           0),
+                     TS_OK);
+    assert_true(d.lossy);
+    refused(FAULT("kill, on: all"), "several nodes at once are hit by power-loss, or whole");
+    refused(FAULT("disk-hang, on: nic1, host: true"), "several nodes at once are hit by");
+    refused(FAULT("power-loss, on: nic1, whole: true"), "leave program and whole out");
+    refused("timeline:\n  - {fault: bit-rot, on: nic1, files: journal}\n"
+            "  - {fault: power-loss, on: nic1}\n",
+            "4:5: a node whose disk loses what was not synced reads its own memory");
+    refused("disks: lossy\n" FAULT("bit-rot, on: nic1, files: journal"), "reads its own memory");
+}
+
 /* Goal: what ships is good, and each is named as its file. */
 static void test_shipped_drills_are_good(void **state)
 {
@@ -308,6 +380,8 @@ int main(void)
         cmocka_unit_test(test_faults_have_what_they_need),
         cmocka_unit_test(test_faults_of_the_machine_have_what_they_need),
         cmocka_unit_test(test_workload_is_of_keys_or_of_leases),
+        cmocka_unit_test(test_faults_of_data_have_what_they_need),
+        cmocka_unit_test(test_faults_of_nodes_have_what_they_need),
         cmocka_unit_test(test_shipped_drills_are_good),
         cmocka_unit_test(test_topology_is_a_name_or_a_path),
         cmocka_unit_test(test_errors_say_where_and_what),
