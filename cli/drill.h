@@ -56,8 +56,8 @@ extern volatile sig_atomic_t cli_drill_interrupted;
 
 void cli_drill_catch_signals(void);
 void cli_drill_announce(const struct cli_drill *o, const struct lab_drill *d);
-/* `disks`: they are such that can fail. */
-int cli_drill_begin_lab(const struct cli_drill *o, const struct lab_drill *d, bool disks,
+/* Its disks and clocks are such that can fail as the drill has it. */
+int cli_drill_begin_lab(const struct cli_drill *o, const struct lab_drill *d,
                         struct nodes_run *run);
 /* The lab of what did not hold leaves its logs. Gives the status. */
 int cli_drill_end_lab(const struct cli_drill *o, const struct nodes_run *run, int status);

@@ -157,9 +157,8 @@ static int status_of(const json_t *result)
 static bool needs_disks(const struct lab_drill *d)
 {
     bool disks = d->lossy;
-    for (size_t i = 0; i < d->step_count; i++) {
-        disks =
-            disks || (d->steps[i].kind == LAB_STEP_FAULT && LAB_DRILL_IS_DISK(d->steps[i].fault));
+    for (unsigned k = 0; k < LAB_DRILL_FAULTS; k++) {
+        disks = disks || ((d->kinds >> k & 1) != 0 && LAB_DRILL_IS_DISK(k));
     }
     return disks;
 }
@@ -171,13 +170,12 @@ void cli_drill_announce(const struct cli_drill *o, const struct lab_drill *d)
     (void)fflush(o->cli->out);
 }
 
-int cli_drill_begin_lab(const struct cli_drill *o, const struct lab_drill *d, bool disks,
-                        struct nodes_run *run)
+int cli_drill_begin_lab(const struct cli_drill *o, const struct lab_drill *d, struct nodes_run *run)
 {
     struct ts_why why = {{0}};
     enum ts_err err = nodes_open(run, o->dir, &why);
     (void)unsetenv("LD_PRELOAD");
-    err = err != TS_OK || !disks ? err : lab_disk_prepare(run, d->lossy, &why);
+    err = err != TS_OK || !needs_disks(d) ? err : lab_disk_prepare(run, d->lossy, &why);
     err = err != TS_OK ? err : lab_drill_prepare_host(d, run, &why);
     if (err != TS_OK) {
         return cli_fail(o->cli, CLI_UNREACHABLE, "%s: %s", d->name, why.text);
@@ -219,7 +217,7 @@ static int run_one(const struct cli_drill *o, const struct lab_drill *d, bool la
 {
     struct nodes_run run;
     cli_drill_announce(o, d);
-    int status = cli_drill_begin_lab(o, d, needs_disks(d), &run);
+    int status = cli_drill_begin_lab(o, d, &run);
     if (status != CLI_OK) {
         return status;
     }

@@ -101,7 +101,7 @@ int cli_drill_soak(struct cli_drill *o, const char *name)
     }
     status = status != CLI_OK ? status : cli_drill_load(o, soak, d);
     cli_drill_catch_signals();
-    status = status != CLI_OK ? status : cli_drill_begin_lab(o, d, true, &run);
+    status = status != CLI_OK ? status : cli_drill_begin_lab(o, d, &run);
     if (status == CLI_OK) {
         status = soak_in_lab(o, soak, d, &run, results);
         status = cli_drill_end_lab(o, &run, status);

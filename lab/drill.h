@@ -165,7 +165,8 @@ struct lab_drill {
     uint32_t lease_ms; /* `kind: leases`: for so long; 0 = keys */
     bool lossy; /* `disks: lossy`, or a power-loss: a process that ends loses what it did not sync
                  */
-    uint64_t seed; /* that the random steps were drawn with */
+    uint64_t seed;  /* that the random steps were drawn with */
+    uint64_t kinds; /* bit k: a fault of this kind is among the steps, or might have been drawn */
     size_t step_count;
     struct lab_step steps[LAB_STEPS_MAX];
     /* what is expected */

@@ -44,11 +44,9 @@ enum ts_err lab_drill_prepare_host(const struct lab_drill *d, const struct nodes
                                    struct ts_why *why)
 {
     bool clock = false;
-    bool memory = false;
-    for (size_t i = 0; i < d->step_count; i++) {
-        const struct lab_step *s = &d->steps[i];
-        clock = clock || (s->kind == LAB_STEP_FAULT && LAB_DRILL_IS_CLOCK(s->fault));
-        memory = memory || (s->kind == LAB_STEP_FAULT && s->fault == LAB_DRILL_MEMORY_FULL);
+    bool memory = (d->kinds >> LAB_DRILL_MEMORY_FULL & 1) != 0;
+    for (unsigned k = 0; k < LAB_DRILL_FAULTS; k++) {
+        clock = clock || ((d->kinds >> k & 1) != 0 && LAB_DRILL_IS_CLOCK(k));
     }
     enum ts_err err = clock ? lab_host_prepare(run, "labclock.so", why) : TS_OK;
     return err != TS_OK || !memory ? err : lab_host_prepare(run, "labmemory.so", why);

@@ -228,6 +228,7 @@ static void read_data(struct reading *r, const yaml_node_t *map, struct lab_step
         copy_text(r, of, "of", s->to, sizeof(s->to));
     }
     r->d->lossy = r->d->lossy || s->fault == LAB_DRILL_POWER_LOSS;
+    r->d->kinds |= 1ULL << s->fault;
     r->rots = r->rots != NULL || s->fault != LAB_DRILL_BIT_ROT || s->down ? r->rots : map;
 }
 
