@@ -209,7 +209,7 @@ static void add_group(const struct admin_state *s, const struct cfg_group *g, st
         return; /* told as a process that is down */
     }
     struct ts_mono at = r->started.ns > r->at.ns ? r->started : r->at;
-    if (is_silent(s, r->has, at, now)) {
+    if (is_silent(s, at.ns != 0, at, now)) {
         (void)snprintf(text, sizeof(text), "the replica of %s has not reported for a while",
                        g->name);
         add(alarms, "replica-silent", g->name, text);

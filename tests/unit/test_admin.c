@@ -520,6 +520,9 @@ static void test_alarms_outlast_restarts_of_the_replica(void **state)
         ADMIN_PRIMARY_SAME);
     assert_true(has_alarm(f, later));
     assert_false(has_code(f, later, "replica-silent"));
+    s->replica[1].has = false; /* it never reported to this cluster-cfgd */
+    s->replica[1].at.ns = 0;
+    assert_false(has_code(f, later, "replica-silent"));
     later += ADMIN_SILENT_NS + 1;
     s->procs_at.ns = s->peers_at.ns = later;
     assert_true(has_code(f, later, "replica-silent"));
