@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -14,16 +15,22 @@
 #define LAB_TIMEOUT_S "60"
 
 volatile sig_atomic_t cli_drill_interrupted;
+static volatile sig_atomic_t inside; /* the process that has the drill at hand, 0 = none */
 
+/* A terminal tells both; whoever tells this process alone means both. */
 static void on_signal(int signo)
 {
-    (void)signo;
+    int saved = errno;
     cli_drill_interrupted = 1;
+    if (inside > 0) {
+        (void)kill((pid_t)inside, signo);
+    }
+    errno = saved;
 }
 
 void cli_drill_catch_signals(void)
 {
-    struct sigaction action = {.sa_handler = on_signal};
+    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     (void)sigemptyset(&action.sa_mask);
     (void)sigaction(SIGINT, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
@@ -106,10 +113,22 @@ static int run_in_lab(const struct cli_drill *o, const struct lab_drill *d,
         return cli_fail(o->cli, CLI_UNREACHABLE, "%s", why.text);
     }
     (void)fflush(NULL);
+    pid_t parent = getpid();
     pid_t pid = fork();
     if (pid == 0) {
+        inside = 0;
+        /* Without the command nobody ends the lab: no fault is to go on in one that is built anew.
+         */
+        (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
+        if (getppid() != parent) {
+            _exit(CLI_INTERRUPTED);
+        }
         FILE *out = fdopen(ends[1], "w");
         _exit(out == NULL ? CLI_FAILED : run_inside(o, d, run, t, out));
+    }
+    inside = pid > 0 ? pid : 0;
+    if (pid > 0 && cli_drill_interrupted) {
+        (void)kill(pid, SIGTERM); /* the signal came before the line above */
     }
     (void)close(ends[1]);
     FILE *in = fdopen(ends[0], "r");
@@ -121,6 +140,7 @@ static int run_in_lab(const struct cli_drill *o, const struct lab_drill *d,
     int status = 0;
     while (pid > 0 && waitpid(pid, &status, 0) < 0 && errno == EINTR) {
     }
+    inside = 0;
     if (in != NULL) {
         (void)fclose(in);
     }
