@@ -186,6 +186,12 @@ if(NOT TS_SANITIZE AND NOT TS_COVERAGE) # the failing disk stands in front of al
                      ${CMAKE_BINARY_DIR}/mutants/skip-journal-sync/bin)
     set_tests_properties(integration/drills PROPERTIES TIMEOUT 300 LABELS integration RUN_SERIAL TRUE
                                                        SKIP_RETURN_CODE 77)
+    add_test(NAME integration/drill-soak
+             COMMAND ${CMAKE_BINARY_DIR}/bin/twinstep drill soak --minutes 10 --dir ${CMAKE_BINARY_DIR}/drill-soak)
+    add_test(NAME integration/drill-soak-beyond
+             COMMAND ${CMAKE_BINARY_DIR}/bin/twinstep drill soak --minutes 5 --beyond --dir ${CMAKE_BINARY_DIR}/drill-soak)
+    set_tests_properties(integration/drill-soak integration/drill-soak-beyond PROPERTIES TIMEOUT 1500
+                         LABELS "integration;long" RUN_SERIAL TRUE)
     # The soak of drills finds builds without R2.4, R4.2 and R4.
     ts_mutant(tail-dropped replicator/takeover.c)
     ts_mutant(stale-replica-takes-over replicator/takeover.c)
