@@ -54,15 +54,18 @@ static bool peer_runs_none(const struct admin_state *s, struct ts_nic_id nic, st
     return false;
 }
 
-/* What heartbeatd and nicd say: that no replica runs on any node that is heard. */
+/* What heartbeatd and nicd say: that no replica runs on any node that is heard, or none but the one
+ * here that has just been started again, and has no word yet. */
 static bool runs_nowhere(const struct admin_state *s, const struct cfg_group *g, struct ts_mono now)
 {
     if (!s->has_peers || ts_mono_since(s->peers_at, now) > ADMIN_SILENT_NS) {
         return false;
     }
     for (size_t i = 0; i < g->nic_count; i++) {
-        bool none = ts_nic_eq(g->nics[i], s->self->id) ? !admin_replica_runs(s, g->id)
-                                                       : peer_runs_none(s, g->nics[i], g->id);
+        bool none =
+            ts_nic_eq(g->nics[i], s->self->id)
+                ? !admin_replica_runs(s, g->id) || s->primary[g->id.v].state == ADMIN_PRIMARY_NONE
+                : peer_runs_none(s, g->nics[i], g->id);
         if (!none) {
             return false;
         }
@@ -95,10 +98,6 @@ enum admin_primary_change admin_primary_update(struct admin_state *s, const stru
 {
     struct admin_primary *p = &s->primary[g->id.v];
     enum admin_primary_state state = state_now(s, g, now);
-    if (state == ADMIN_PRIMARY_UNKNOWN && p->state == ADMIN_PRIMARY_NONE &&
-        cfg_group_has(g, s->self->id)) {
-        state = ADMIN_PRIMARY_NONE; /* until the replica here, which has just started, has a word */
-    }
     if (state != p->state) {
         /* The time without one begins when it was last seen, not when that was noticed. */
         p->since = p->state == ADMIN_PRIMARY_SEEN && state == ADMIN_PRIMARY_NONE ? p->seen : now;

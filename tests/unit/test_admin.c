@@ -505,6 +505,7 @@ static void test_alarms_outlast_restarts_of_the_replica(void **state)
     uint64_t later = NOW_NS + 2 * after + 2 * ADMIN_SILENT_NS;
     fill(f);
     s->replica[1].report.role = REPORT_ROLE_STARTING;
+    s->peers.p[0].replica_known_mask = 2; /* kv's replica of nic2 does not run */
     assert_int_equal(look(f, NOW_NS), ADMIN_PRIMARY_SAME);
     assert_int_equal(look(f, NOW_NS + after + 1), ADMIN_PRIMARY_LOST);
     struct report_procs procs = s->procs;
@@ -519,6 +520,9 @@ static void test_alarms_outlast_restarts_of_the_replica(void **state)
         admin_primary_update(s, &f->cluster.groups[0], (struct ts_mono){later}, &lost_ns),
         ADMIN_PRIMARY_SAME);
     assert_true(has_alarm(f, later));
+    s->peers.p[0].replica_running_mask = 2; /* that one may be the primary */
+    (void)admin_primary_update(s, &f->cluster.groups[0], (struct ts_mono){later}, &lost_ns);
+    assert_false(has_alarm(f, later));
     assert_false(has_code(f, later, "replica-silent"));
     s->replica[1].has = false; /* it never reported to this cluster-cfgd */
     s->replica[1].at.ns = 0;
