@@ -25,11 +25,18 @@ void lab_drill_find(struct lab_drill_result *r, enum lab_drill_verdict verdict, 
                     ...)
 {
     va_list args;
+    char text[LAB_DRILL_FINDING_TEXT];
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
     r->verdict = r->verdict > verdict ? r->verdict : verdict;
+    for (size_t i = 0; i < r->finding_count; i++) {
+        if (strcmp(r->findings[i], text) == 0) {
+            return; /* it is seen at each look */
+        }
+    }
     if (r->finding_count < LAB_DRILL_FINDINGS_MAX) {
-        va_start(args, format);
-        (void)vsnprintf(r->findings[r->finding_count++], LAB_DRILL_FINDING_TEXT, format, args);
-        va_end(args);
+        memcpy(r->findings[r->finding_count++], text, sizeof(text));
     }
 }
 
