@@ -115,12 +115,14 @@ void lab_engine_run_words(const struct lab_engine *e, const char *machine, const
     lab_word(w, "%s", dir);
 }
 
-/* The failing disk's, the sanitizers', the terminal's, and Twinstep's own. */
+/* The failing disk's, those of the libraries beside it (lab/host), the sanitizers', the terminal's,
+ * and Twinstep's own. */
 static bool is_handed_on(const char *variable)
 {
-    static const char *const BEGINNINGS[] = {
-        "TWINSTEP_", "LABDISK_",      "LD_PRELOAD=",   "ASAN_OPTIONS=", "UBSAN_OPTIONS=",
-        "TS_",       "LSAN_OPTIONS=", "TSAN_OPTIONS=", "TERM=",         "MALLOC_"};
+    static const char *const BEGINNINGS[] = {"TWINSTEP_",   "LABDISK_",      "LABHOST_",
+                                             "LD_PRELOAD=", "ASAN_OPTIONS=", "UBSAN_OPTIONS=",
+                                             "TS_",         "LSAN_OPTIONS=", "TSAN_OPTIONS=",
+                                             "TERM=",       "MALLOC_"};
     for (size_t i = 0; i < COUNT(BEGINNINGS); i++) {
         if (strncmp(BEGINNINGS[i], variable, strlen(BEGINNINGS[i])) == 0) {
             return true;

@@ -24,7 +24,8 @@
 
 static const char *const PROGRAMS[] = {"twinstep",     "nicd",    "heartbeatd",
                                        "cluster-cfgd", "replica", "labd"};
-#define LABDISK "labdisk.so"
+/* In front of the processes, where the build has them. */
+static const char *const LIBRARIES[] = {"labdisk.so", "labclock.so", "labmemory.so"};
 static const char *const TOOLS[] = {"sh",   "cat",      "ls",    "ps",        "grep", "ip",
                                     "ss",   "ping",     "sleep", "redis-cli", "env",  "tail",
                                     "head", "hostname", "kill",  "timeout"};
@@ -80,8 +81,8 @@ enum ts_err lab_image_add_libraries(struct lab_image *image, char *text, struct 
 static enum ts_err add_programs(struct lab_image *image, const char *bin, struct ts_why *why)
 {
     char path[TS_PATH_MAX];
-    for (size_t i = 0; i <= COUNT(PROGRAMS); i++) {
-        const char *name = i < COUNT(PROGRAMS) ? PROGRAMS[i] : LABDISK;
+    for (size_t i = 0; i < COUNT(PROGRAMS) + COUNT(LIBRARIES); i++) {
+        const char *name = i < COUNT(PROGRAMS) ? PROGRAMS[i] : LIBRARIES[i - COUNT(PROGRAMS)];
         enum ts_err err = ts_path(path, why, bin, "%s", name);
         if (err != TS_OK) {
             return err;

@@ -110,12 +110,13 @@ static void test_exec_words_hand_on_what_is_ours(void **state)
     char b[] = "HOME=/root";
     char c[] = "LABDISK_DIR=/tmp/l";
     char d[] = "XLD_PRELOAD=1";
-    char *const environment[] = {a, b, c, d, NULL};
+    char e[] = "LABHOST_DIR=/tmp/l";
+    char *const environment[] = {a, b, c, d, e, NULL};
     lab_engine_exec_words(&podman, "nic2", "/tmp/l", false, environment, &words);
     assert_string_equal(line(),
                         "podman --runtime=runc --cgroup-manager=cgroupfs exec --interactive "
                         "--workdir=/tmp/l --env=LD_PRELOAD=/b/labdisk.so "
-                        "--env=LABDISK_DIR=/tmp/l --env=TWINSTEP_LAB=nic2 "
+                        "--env=LABDISK_DIR=/tmp/l --env=LABHOST_DIR=/tmp/l --env=TWINSTEP_LAB=nic2 "
                         "twinstep-0123456789abcdef-nic2");
     lab_engine_exec_words(&docker, "nic2", "/", true, environment, &words);
     assert_non_null(strstr(line(), " --tty "));
