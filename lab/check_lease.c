@@ -209,6 +209,12 @@ static void follow_owner(struct leases *l, const struct lab_op *const *ops, size
         if (acked && last != NULL && yes && op->kind != LAB_OP_GRANT) {
             check_still(l, last, op);
         }
+        if (acked && last == NULL && yes && op->kind != LAB_OP_GRANT) {
+            l->v->lease_violations++;
+            lab_find(l->v,
+                     "lease-%" PRIu32 ": %s of owner %" PRIu32 " succeeded, which did not have it",
+                     l->s->key, lab_op_name(op->kind), op->owner);
+        }
         if (op->kind == LAB_OP_RELEASE && op->outcome != LAB_FAILED) {
             end_holds(l, first, op->begin_ns);
         }

@@ -199,6 +199,20 @@ static void test_leases_token_of_two_owners_refused(void **state)
     refused("two owners have the token 1 5");
 }
 
+/* Goal: a lease that was never granted, was given back, or was found gone is not kept. */
+static void test_what_one_does_not_have_is_not_kept(void **state)
+{
+    (void)state;
+    keep(1, 10, 20, 1);
+    refused("keep of owner 1 succeeded, which did not have it");
+    (void)teardown(state);
+    (void)setup(state);
+    grant(1, 10, 20, 1, 5);
+    release(1, 30, 40, 1);
+    release(1, 50, 60, 1);
+    refused("release of owner 1 succeeded, which did not have it");
+}
+
 int main(void)
 {
 #define T(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
@@ -214,6 +228,7 @@ int main(void)
         T(test_leases_own_grant_with_another_token_refused),
         T(test_leases_token_that_falls_refused),
         T(test_leases_token_of_two_owners_refused),
+        T(test_what_one_does_not_have_is_not_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
