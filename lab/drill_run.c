@@ -452,7 +452,7 @@ static void count_primaries(struct lab_drilling *d)
     if (lab_primaries_read(&p, d->config->run->run, d->out->begin_ns, &why) != TS_OK) {
         lab_drill_find(d->out, LAB_DRILL_INVALID, "%s", why.text);
     }
-    d->out->primary_epochs = p.count;
+    d->out->primary_epochs = p.begun;
     d->out->two_primaries += p.two;
     if (p.two > 0) {
         lab_drill_find(d->out, LAB_DRILL_BROKEN, "%s", p.first);

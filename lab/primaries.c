@@ -25,7 +25,7 @@ static struct lab_primary_epoch *find(const struct lab_primaries *p, uint64_t gr
     return NULL;
 }
 
-static void take(struct lab_primaries *p, const struct lab_primary_epoch *e)
+static void take(struct lab_primaries *p, const struct lab_primary_epoch *e, uint64_t since_ns)
 {
     const struct lab_primary_epoch *other = find(p, e->group, e->epoch);
     if (other == NULL) {
@@ -34,10 +34,12 @@ static void take(struct lab_primaries *p, const struct lab_primary_epoch *e)
             p->epochs = lab_realloc(p->epochs, p->cap, sizeof(*p->epochs));
         }
         p->epochs[p->count++] = *e;
+        p->begun += e->at_ns >= since_ns ? 1 : 0;
         return;
     }
-    if (strcmp(other->instance, e->instance) == 0) {
-        return; /* the same process: two files may have the event */
+    if (strcmp(other->instance, e->instance) == 0 ||
+        (other->at_ns < since_ns && e->at_ns < since_ns)) {
+        return; /* the same process: two files may have the event; or both were before */
     }
     if (p->two++ == 0) {
         (void)snprintf(p->first, sizeof(p->first),
@@ -59,13 +61,14 @@ void lab_primaries_add(struct lab_primaries *p, const char *node, const char *li
     const char *instance = json_string_value(json_object_get(event, "instance"));
     json_int_t at = json_integer_value(json_object_get(event, "mono_ns"));
     if (kind != NULL && program != NULL && instance != NULL && strcmp(kind, "active") == 0 &&
-        strcmp(program, "replica") == 0 && at >= 0 && (uint64_t)at >= since_ns) {
+        strcmp(program, "replica") == 0 && at >= 0) {
         struct lab_primary_epoch e = {
             .group = (uint64_t)json_integer_value(json_object_get(event, "group")),
-            .epoch = (uint64_t)json_integer_value(json_object_get(event, "epoch"))};
+            .epoch = (uint64_t)json_integer_value(json_object_get(event, "epoch")),
+            .at_ns = (uint64_t)at};
         (void)snprintf(e.node, sizeof(e.node), "%s", node);
         (void)snprintf(e.instance, sizeof(e.instance), "%s", instance);
-        take(p, &e);
+        take(p, &e, since_ns);
     }
     json_decref(event);
 }

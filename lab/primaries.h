@@ -16,18 +16,21 @@ struct lab_primary_epoch {
     uint64_t epoch;
     char node[64];     /* the folder of its data: NODE, or NODE.lost-N */
     char instance[20]; /* of the process, hexadecimal */
+    uint64_t at_ns;    /* when it became primary, monotonic */
 };
 
 struct lab_primaries {
-    size_t count; /* epochs that had a primary */
+    size_t begun; /* epochs whose primary came in the time that is asked for */
+    size_t count; /* and those before: a second one of theirs may come in that time */
     size_t cap;
     struct lab_primary_epoch *epochs; /* owned */
     size_t two;                       /* epochs that had a second one */
     char first[256];                  /* the first of these, for people */
 };
 
-/* Takes one line of a recorder: counted when it tells that a replica became primary at `since_ns`
- * (monotonic) or later. What is no such line is left alone: a recorder may end amid one. */
+/* Takes one line of a recorder that tells that a replica became primary; the time that is asked for
+ * is from `since_ns` (monotonic) on. What is no such line is left alone: a recorder may end amid
+ * one. */
 void lab_primaries_add(struct lab_primaries *p, const char *node, const char *line,
                        uint64_t since_ns);
 /* Reads the recorders of all nodes in the directory RUN, and of those put aside.
