@@ -64,7 +64,7 @@
     X(LAB_DRILL_DISK_SLOW, "disk-slow", "their syncs take `by` more, until healed") \
     X(LAB_DRILL_DISK_FULL, "disk-full", "their writes fail with ENOSPC until healed") \
     X(LAB_DRILL_DISK_READ_ONLY, "disk-read-only", \
-      "their writes fail with EROFS; healed by a new disk, as disk-lost") \
+      "their writes fail with EROFS, and names do not change, until healed") \
     X(LAB_DRILL_DISK_ERROR, "disk-error", \
       "their syncs fail with EIO; healed by a new disk, as disk-lost") \
     X(LAB_DRILL_DISK_LOST, "disk-lost", \

@@ -75,12 +75,18 @@ static size_t targets(struct lab_drilling *d, const struct lab_step *s,
     return n;
 }
 
+bool lab_drill_lasts(const struct lab_drill_active *a)
+{
+    bool over = (a->what == LAB_DRILL_KILL && a->remedy == LAB_DRILL_REMEDY_FAULT) ||
+                (lab_drill_mends_itself(a) && lab_fault_rot_mended(&a->fault));
+    return a->active && !over;
+}
+
 static struct lab_drill_active *free_place(struct lab_drilling *d)
 {
     for (size_t i = 0; i < LAB_DRILL_ACTIVE_MAX; i++) {
-        struct lab_drill_active *a = &d->active[i];
-        if (!a->active || (lab_drill_mends_itself(a) && lab_fault_rot_mended(&a->fault))) {
-            return a;
+        if (!lab_drill_lasts(&d->active[i])) {
+            return &d->active[i];
         }
     }
     lab_drill_find(d->out, LAB_DRILL_INVALID, "more than %d faults last at once",

@@ -16,7 +16,8 @@
 #define READ_BACK_MS 30000
 #define SERVED_ANSWERS 100
 #define SECONDARY_NS_MAX (10 * TS_NS_PER_S)
-/* What is redundant for so long is no echo of what was before. */
+/* What is redundant for so long, and the failure-timeout in which nobody need notice anything, is no
+ * echo of what was before. */
 #define STEADY_NS (400 * TS_NS_PER_MS)
 
 /* ---- what is told ---- */
@@ -247,7 +248,7 @@ static bool says_why(const struct lab_drilling *d)
 static bool is_calm(const struct lab_drilling *d)
 {
     for (size_t i = 0; i < LAB_DRILL_ACTIVE_MAX; i++) {
-        if (d->active[i].active) {
+        if (lab_drill_lasts(&d->active[i])) {
             return false;
         }
     }
@@ -285,6 +286,8 @@ static bool wait_until(struct lab_drilling *d, const struct lab_step *s)
 {
     uint64_t begin = lab_now_ns();
     uint64_t since = 0; /* it holds without a break */
+    uint64_t steady =
+        s->goal == LAB_GOAL_REDUNDANT ? STEADY_NS + d->config->cluster->timing.failure_timeout : 0;
     uint64_t answers = lab_load_now(d->load).acknowledged;
     char missing[256] = "";
     char doing[64];
@@ -296,7 +299,7 @@ static bool wait_until(struct lab_drilling *d, const struct lab_step *s)
         uint64_t now = lab_now_ns();
         bool holds = reached(d, s->goal, answers, missing, sizeof(missing));
         since = !holds ? 0 : since == 0 ? now : since;
-        if (holds && now - since >= (s->goal == LAB_GOAL_REDUNDANT ? STEADY_NS : 0)) {
+        if (holds && now - since >= steady) {
             lab_drill_say(d, LAB_DRILL_EVENT_STEP, "%s after %.2f s", lab_goal_name(s->goal),
                           (double)(since - begin) / 1e9);
             d->harmed = s->goal == LAB_GOAL_REDUNDANT && is_calm(d) ? 0 : d->harmed;

@@ -189,6 +189,9 @@ bool lab_drill_say_words(struct lab_drilling *d, const struct lab_step *s);
 bool lab_drill_take_image(struct lab_drilling *d, const struct lab_step *s);
 /* Heals what is due at `now`; `all`: everything. */
 bool lab_drill_heal(struct lab_drilling *d, uint64_t now, bool all);
+/* Whether there is harm that goes on, or is to be healed: not after a kill of a program, which its
+ * nicd starts again, nor when a flipped bit was mended. */
+bool lab_drill_lasts(const struct lab_drill_active *a);
 /* As the cluster's and the drill's file say: trusts the authority of a group with TLS, adds a user.
  * lab_drill_access_end is due in any case. */
 enum ts_err lab_drill_access_begin(struct lab_drilling *d, struct ts_why *why) TS_MUST_USE;

@@ -298,8 +298,12 @@ static void read_repeat(struct reading *r, const yaml_node_t *map, unsigned dept
     uint64_t times =
         yaml_doc_number(&r->y, yaml_doc_get(&r->y, map, "repeat"), "repeat", 1, REPEAT_MAX);
     const yaml_node_t *list = yaml_doc_need(&r->y, map, "repeat", "timeline");
+    size_t begin = r->d->step_count;
     for (uint64_t i = 0; i < times && !r->y.failed; i++) {
         read_steps(r, list, depth + 1);
+        if (!r->y.failed && r->d->step_count == begin) {
+            yaml_doc_fail(&r->y, list, "there is no step to repeat; give one, or leave repeat out");
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "lab/drill.h"
+#include "lab/drill_run.h"
 #include "lab/shipped.h"
 
 static struct lab_drill d;
@@ -324,6 +325,8 @@ static void test_errors_say_where_and_what(void **state)
     assert_int_equal(parse("[", 0), TS_ERR_CONFIG);
     refused("", "timeline");
     refused("timeline: 3\n", "timeline");
+    refused("timeline: [{repeat: 1000, timeline: [{repeat: 1000, timeline: []}]}]\n",
+            "no step to repeat");
     refused("timeline: [{wait: 2}]\n", "3:19: wait is \"2\"; write a number with ms or s");
     refused("timeline: [{wait: 0ms}]\n", "choose from 1ms to");
     refused("timeline: [{sleep: 2s}]\n", "sleep");
@@ -370,6 +373,40 @@ static void test_shipped_lists_are_whole(void **state)
     assert_true(found);
 }
 
+/* Goal: harm that is over does not count as lasting: what was harmed before it is forgotten at the
+ * next calm, and its place is another fault's. */
+static void test_harm_that_is_over_does_not_last(void **state)
+{
+    (void)state;
+    static struct nodes_run run = {.run = "/nonexistent"};
+    static struct lab_drill_active a;
+    assert_false(lab_drill_lasts(&a));
+    a = (struct lab_drill_active){.active = true, .what = LAB_DRILL_KILL};
+    assert_false(lab_drill_lasts(&a)); /* its nicd starts it again */
+    a.remedy = LAB_DRILL_REMEDY_START;
+    assert_true(lab_drill_lasts(&a)); /* a whole node is off until then */
+    a = (struct lab_drill_active){.active = true, .what = LAB_DRILL_FREEZE};
+    assert_true(lab_drill_lasts(&a));
+    a = (struct lab_drill_active){.active = true, .what = LAB_DRILL_BIT_ROT, .fault.run = &run};
+    assert_false(lab_drill_lasts(&a)); /* the file is gone: no flipped bit is on the disk */
+    a.remedy = LAB_DRILL_REMEDY_NEW_DISK;
+    assert_true(lab_drill_lasts(&a));
+}
+
+/* Goal: what is found again and again does not take the room of other findings. */
+static void test_findings_are_told_once(void **state)
+{
+    (void)state;
+    static struct lab_drill_result r;
+    for (unsigned i = 0; i < 2 * LAB_DRILL_FINDINGS_MAX; i++) {
+        lab_drill_find(&r, LAB_DRILL_BROKEN, "two primaries in epoch %u", 7U);
+    }
+    lab_drill_find(&r, LAB_DRILL_FAILED, "an alarm too many");
+    assert_int_equal(r.finding_count, 2);
+    assert_string_equal(r.findings[1], "an alarm too many");
+    assert_int_equal(r.verdict, LAB_DRILL_BROKEN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -385,6 +422,8 @@ int main(void)
         cmocka_unit_test(test_shipped_drills_are_good),
         cmocka_unit_test(test_topology_is_a_name_or_a_path),
         cmocka_unit_test(test_errors_say_where_and_what),
+        cmocka_unit_test(test_harm_that_is_over_does_not_last),
+        cmocka_unit_test(test_findings_are_told_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
