@@ -65,9 +65,10 @@ static enum ts_err count(const struct lab_fault *f, uint64_t *out, struct ts_why
     *out = 0;
     json_array_foreach(json_object_get(answer, "networks"), i, network)
     {
+        bool here = f->network[0] == '\0' || is_text(network, "name", f->network);
         json_array_foreach(json_object_get(network, "pairs"), k, pair)
         {
-            *out += is_meant(f, pair) ? effects_of(json_object_get(pair, "counters")) : 0;
+            *out += here && is_meant(f, pair) ? effects_of(json_object_get(pair, "counters")) : 0;
         }
     }
     json_decref(answer);
