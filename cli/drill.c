@@ -349,6 +349,11 @@ int cli_drill(const struct cli *cli, int argc, char **argv)
     if (strcmp(action, "list") == 0) {
         return count > 0 ? cli_excess(cli, "drill", argv[optind]) : list(&o);
     }
+    if (o.as_json) {
+        return cli_fail(
+            cli, CLI_USAGE,
+            "--json is of list; --result FILE gets the results of run and soak as JSON");
+    }
     if (strcmp(action, "soak") == 0) {
         return count > 1 ? cli_excess(cli, "drill", argv[optind + 1])
                          : cli_drill_soak(&o, count == 1 ? argv[optind] : NULL);
@@ -359,9 +364,6 @@ int cli_drill(const struct cli *cli, int argc, char **argv)
     }
     if (count == 0) {
         return cli_fail(cli, CLI_USAGE, "which drill? twinstep drill list tells those that ship");
-    }
-    if (!describes && o.as_json && o.result == NULL) {
-        return cli_fail(cli, CLI_USAGE, "name the file: --json=FILE");
     }
     return describes ? describe(&o, argv + optind, count) : cli_drill_run(&o, argv + optind, count);
 }

@@ -56,9 +56,10 @@ extern volatile sig_atomic_t cli_drill_interrupted;
 
 void cli_drill_catch_signals(void);
 void cli_drill_announce(const struct cli_drill *o, const struct lab_drill *d);
-/* Its disks and clocks are such that can fail as the drill has it. */
-int cli_drill_begin_lab(const struct cli_drill *o, const struct lab_drill *d,
-                        struct nodes_run *run);
+/* Its disks and clocks are such that can fail as the drill has it. A drill that gets none is among
+ * the results, as invalid. */
+int cli_drill_begin_lab(const struct cli_drill *o, const struct lab_drill *d, struct nodes_run *run,
+                        json_t *results);
 /* The lab of what did not hold leaves its logs. Gives the status. */
 int cli_drill_end_lab(const struct cli_drill *o, const struct nodes_run *run, int status);
 /* One drill in a lab that runs; its result is appended. */

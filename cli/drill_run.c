@@ -58,6 +58,17 @@ static enum ts_err twinstep_lab(const char *bin, const char *action, const char 
     return err != TS_OK ? err : lab_exec(argv, NULL, (char[4096]){""}, 4096, why);
 }
 
+/* A drill that could not be run is among the results, too: who reads only these misses none. */
+static void append_invalid(const struct lab_drill *d, const char *text, json_t *results)
+{
+    struct lab_drill_result *r = calloc(1, sizeof(*r));
+    if (r != NULL) {
+        lab_drill_find(r, LAB_DRILL_INVALID, "%s", text);
+        (void)json_array_append_new(results, lab_drill_json(d, r));
+    }
+    free(r);
+}
+
 /* In a process of its own, which has the client's network: gives the result to `out`. */
 static int run_inside(const struct cli_drill *o, const struct lab_drill *d,
                       const struct nodes_run *run, const struct lab_topology *t, FILE *out)
@@ -67,6 +78,7 @@ static int run_inside(const struct cli_drill *o, const struct lab_drill *d,
         .terminal = isatty(STDOUT_FILENO) == 1, .color = o->cli->colour, .begin_ns = 0};
     struct ts_why why = {{0}};
     const char *client = NULL;
+    pid_t waits = getppid();
     for (size_t i = 0; i < t->machine_count && client == NULL; i++) {
         client = t->machines[i].kind == LAB_KIND_WORKLOAD ? t->machines[i].name : NULL;
     }
@@ -85,6 +97,12 @@ static int run_inside(const struct cli_drill *o, const struct lab_drill *d,
     if (lab_pods_enter_network(run->run, client, &why) != TS_OK) {
         return cli_fail(o->cli, CLI_UNREACHABLE, "%s", why.text);
     }
+    /* Who waits for the result may be killed: then nobody ends the lab, and what goes on would
+     * strike at the next one in this directory. After the namespace, which would undo it. */
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != waits) {
+        return CLI_FAILED;
+    }
     screen.begin_ns = lab_now_ns();
     lab_drill_run(&config, result);
     lab_screen_clear(&screen);
@@ -98,7 +116,7 @@ static int run_inside(const struct cli_drill *o, const struct lab_drill *d,
     return told ? CLI_OK : CLI_FAILED;
 }
 
-/* Appends the result to `results`; CLI_OK: there is one. */
+/* Appends the result to `results`; CLI_OK: there is one of a drill that was run. */
 static int run_in_lab(const struct cli_drill *o, const struct lab_drill *d,
                       const struct nodes_run *run, json_t *results)
 {
@@ -110,19 +128,13 @@ static int run_in_lab(const struct cli_drill *o, const struct lab_drill *d,
     err = err != TS_OK ? err : lab_topology_load(file, t, &why);
     if (err != TS_OK || pipe2(ends, O_CLOEXEC) != 0) {
         free(t);
+        append_invalid(d, why.text, results);
         return cli_fail(o->cli, CLI_UNREACHABLE, "%s", why.text);
     }
     (void)fflush(NULL);
-    pid_t parent = getpid();
     pid_t pid = fork();
     if (pid == 0) {
         inside = 0;
-        /* Without the command nobody ends the lab: no fault is to go on in one that is built anew.
-         */
-        (void)prctl(PR_SET_PDEATHSIG, SIGTERM);
-        if (getppid() != parent) {
-            _exit(CLI_INTERRUPTED);
-        }
         FILE *out = fdopen(ends[1], "w");
         _exit(out == NULL ? CLI_FAILED : run_inside(o, d, run, t, out));
     }
@@ -146,6 +158,7 @@ static int run_in_lab(const struct cli_drill *o, const struct lab_drill *d,
     }
     free(t);
     if (result == NULL) {
+        append_invalid(d, "it has no result: its process ended early", results);
         return cli_fail(o->cli, CLI_UNREACHABLE, "%s has no result: its process ended early",
                         d->name);
     }
@@ -190,7 +203,7 @@ void cli_drill_announce(const struct cli_drill *o, const struct lab_drill *d)
     (void)fflush(o->cli->out);
 }
 
-int cli_drill_begin_lab(const struct cli_drill *o, const struct lab_drill *d, struct nodes_run *run)
+static int begin_lab(const struct cli_drill *o, const struct lab_drill *d, struct nodes_run *run)
 {
     struct ts_why why = {{0}};
     enum ts_err err = nodes_open(run, o->dir, &why);
@@ -205,6 +218,17 @@ int cli_drill_begin_lab(const struct cli_drill *o, const struct lab_drill *d, st
                ? CLI_OK
                : cli_fail(o->cli, cli_drill_interrupted ? CLI_INTERRUPTED : CLI_UNREACHABLE,
                           "%s has no lab; what twinstep lab up said is above", d->name);
+}
+
+int cli_drill_begin_lab(const struct cli_drill *o, const struct lab_drill *d, struct nodes_run *run,
+                        json_t *results)
+{
+    int status = begin_lab(o, d, run);
+    if (status != CLI_OK) {
+        append_invalid(d, "there was no lab to run it in: what was said of that tells why",
+                       results);
+    }
+    return status;
 }
 
 /* The lab of what did not hold leaves its logs. */
@@ -237,7 +261,7 @@ static int run_one(const struct cli_drill *o, const struct lab_drill *d, bool la
 {
     struct nodes_run run;
     cli_drill_announce(o, d);
-    int status = cli_drill_begin_lab(o, d, &run);
+    int status = cli_drill_begin_lab(o, d, &run, results);
     if (status != CLI_OK) {
         return status;
     }
