@@ -44,14 +44,14 @@ static void print_kinds(const struct cli_drill *o, const json_t *results)
     json_decref(kinds);
 }
 
-/* What was replaced is of no use any more, and fills the disk. */
+/* What was replaced, or was another's, is of no use any more, and fills the disk. */
 static void remove_lost(const struct nodes_run *run)
 {
     DIR *dir = opendir(run->run);
     char path[TS_PATH_MAX];
     for (const struct dirent *e; dir != NULL && (e = readdir(dir)) != NULL;) {
-        if (strstr(e->d_name, ".lost-") != NULL &&
-            ts_path(path, NULL, run->run, "%s", e->d_name) == TS_OK) {
+        bool useless = strstr(e->d_name, ".lost-") != NULL || strstr(e->d_name, ".own-") != NULL;
+        if (useless && ts_path(path, NULL, run->run, "%s", e->d_name) == TS_OK) {
             lab_scratch_remove(path);
         }
     }
@@ -101,10 +101,12 @@ int cli_drill_soak(struct cli_drill *o, const char *name)
     }
     status = status != CLI_OK ? status : cli_drill_load(o, soak, d);
     cli_drill_catch_signals();
-    status = status != CLI_OK ? status : cli_drill_begin_lab(o, d, &run);
     if (status == CLI_OK) {
-        status = soak_in_lab(o, soak, d, &run, results);
-        status = cli_drill_end_lab(o, &run, status);
+        status = cli_drill_begin_lab(o, d, &run, results);
+        if (status == CLI_OK) {
+            status = soak_in_lab(o, soak, d, &run, results);
+            status = cli_drill_end_lab(o, &run, status);
+        }
         cli_drill_print_summary(o, results);
         print_kinds(o, results);
         status = cli_drill_worse(status, cli_drill_write_results(o, results));

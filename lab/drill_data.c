@@ -81,7 +81,8 @@ bool lab_drill_has_snapshots(const struct lab_drilling *d, char *missing, size_t
 {
     static const char first[] = "segment-000001";
     const struct cfg_node *node = d->primary < 0 ? NULL : &d->config->cluster->nodes[d->primary];
-    if (node != NULL && !has_file(d, node, first, first)) {
+    /* Where nothing can be read, nothing is known. */
+    if (node != NULL && has_file(d, node, "segment-", "") && !has_file(d, node, first, first)) {
         return true;
     }
     (void)snprintf(missing, cap, "%s",
