@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -54,6 +55,17 @@ static bool has_file(const char *dir, const char *name)
 bool cli_lab_is_there(const char *dir)
 {
     return has_file(dir, LAB_LOCK);
+}
+
+/* The end of a lab would remove the link, and leave what it leads to. */
+static int refuse_link(const struct cli_lab *a)
+{
+    struct stat st;
+    return lstat(a->dir, &st) != 0 || !S_ISLNK(st.st_mode)
+               ? CLI_OK
+               : cli_fail(a->cli, CLI_FAILED,
+                          "%s is a symbolic link; nothing was done: name the directory itself",
+                          a->dir);
 }
 
 /* ---- down ------------------------------------------------------------------------------------ */
@@ -121,7 +133,8 @@ int cli_lab_down(const struct cli_lab *a)
     if (!cli_lab_is_there(a->dir)) {
         return cli_fail(a->cli, CLI_UNREACHABLE, "there is no lab in %s", a->dir);
     }
-    int status = cli_lab_end(a, a->keep);
+    int status = refuse_link(a);
+    status = status != CLI_OK ? status : cli_lab_end(a, a->keep);
     if (status == CLI_OK) {
         (void)fprintf(a->cli->out, "the lab in %s has ended%s\n", a->dir,
                       a->keep ? "; its files are left" : "");
@@ -167,7 +180,8 @@ static int take_dir(struct up *u)
                         "%s is there and is no lab's; nothing was removed: give another --dir",
                         dir);
     }
-    int status = lab ? cli_lab_end(u->a, false) : CLI_OK;
+    int status = refuse_link(u->a);
+    status = status != CLI_OK || !lab ? status : cli_lab_end(u->a, false);
     if (status != CLI_OK) {
         return status;
     }
