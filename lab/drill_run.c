@@ -187,7 +187,9 @@ static void look(struct lab_drilling *d)
     }
     struct lab_drill_result *r = d->out;
     struct lab_drill_strike *last = r->strike_count > 0 ? &r->strikes[r->strike_count - 1] : NULL;
-    if (last != NULL && last->redundant_ns == 0 && lab_view_redundant(d->view, c, NULL, 0)) {
+    if (last != NULL && !lab_view_redundant(d->view, c, NULL, 0)) {
+        last->redundant_ns = 0; /* what was before was an echo: nobody had noticed yet */
+    } else if (last != NULL && last->redundant_ns == 0) {
         last->redundant_ns = lab_now_ns();
     }
     if (last != NULL && d->load != NULL) {

@@ -58,7 +58,7 @@ struct lab_drill_strike {
     uint64_t at_ns;
     uint64_t gap_ns;          /* the longest time without an answer since */
     uint64_t gap_begin_ns;    /* monotonic */
-    uint64_t redundant_ns;    /* monotonic; 0 = was not seen */
+    uint64_t redundant_ns;    /* monotonic, since when it stayed so; 0 = it was not */
     int new_primary;          /* index of the node; -1 = the primary did not change */
     struct lab_phases phases; /* of the change, when it told them */
     char what[LAB_DRILL_EVENT_TEXT];
