@@ -9,6 +9,7 @@
 #include "cli/drill.h"
 #include "cli/lab.h"
 #include "lab/shipped.h"
+#include "lab/wire_text.h"
 
 #define DIR_DEFAULT "run-drill"
 #define FILE_BYTES_MAX (1U << 20)
@@ -166,6 +167,27 @@ static void print_files(FILE *out, const struct lab_step *s)
     }
 }
 
+/* Between whom, and how much. */
+static void print_measure(FILE *out, const struct lab_step *s)
+{
+    if (s->to[0] != '\0') {
+        (void)fprintf(out, "%s%s", s->fault == LAB_DRILL_WIRE ? " to " : ", of ", s->to);
+    }
+    if (s->fault == LAB_DRILL_WIRE) {
+        json_t *rule = lab_wire_rule_json(&s->rule);
+        (void)fprintf(out, "%s%s%s ", s->both ? " and back" : "",
+                      s->network[0] == '\0' ? "" : " on ", s->network);
+        (void)json_dumpf(rule, out, 0);
+        json_decref(rule);
+    }
+    if (s->share_percent > 0) {
+        (void)fprintf(out, ", %u %%", s->share_percent);
+    }
+    if (s->by_ms > 0 || s->jump_ms > 0) {
+        (void)fprintf(out, " by %.3f s", (double)(s->by_ms + s->jump_ms) / 1e3);
+    }
+}
+
 static void print_step(const struct cli_drill *o, const struct lab_step *s)
 {
     FILE *out = o->cli->out;
@@ -180,6 +202,7 @@ static void print_step(const struct cli_drill *o, const struct lab_step *s)
         }
         print_files(out, s);
         (void)fprintf(out, "%s%s", s->host ? "the host of " : "", s->on);
+        print_measure(out, s);
         (void)fprintf(out, s->ms > 0 ? " for %.1f s\n" : "\n", (double)s->ms / 1e3);
         break;
     case LAB_STEP_SAY:
