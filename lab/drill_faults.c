@@ -436,11 +436,17 @@ static bool comes_late(const struct lab_drill_active *a)
     return a->remedy == LAB_DRILL_REMEDY_REPLACE || a->remedy == LAB_DRILL_REMEDY_NEW_DISK;
 }
 
-/* An effect that had to show until now. */
+/* An effect that had to show, or to last, until now. */
 static bool prove_late(struct lab_drilling *d, const struct lab_drill_active *a)
 {
     struct ts_why why = {{0}};
     struct lab_fault f = a->fault;
+    if (a->what == LAB_DRILL_FREEZE && !lab_fault_is_frozen(&f)) {
+        lab_drill_find(d->out, LAB_DRILL_INVALID,
+                       "%s of %s did not last: something else let it go on",
+                       lab_drill_fault_name(a->what), a->fault.node);
+        return false;
+    }
     if (!a->unproven || lab_fault_observe(&f, &why) == TS_OK) {
         return true;
     }

@@ -91,6 +91,8 @@ void lab_fault_nic(struct lab_fault *f, const struct nodes_run *run, const char 
 /* `program` NULL: the whole node. */
 void lab_fault_freeze(struct lab_fault *f, const struct nodes_run *run, const char *node,
                       const char *program, const char *group);
+/* Whether all that was stopped is so still, or has ended: another fault may have woken it. */
+bool lab_fault_is_frozen(const struct lab_fault *f);
 void lab_fault_path(struct lab_fault *f, const struct nodes_run *run,
                     const struct cfg_cluster *cluster, uint8_t path);
 /* The links between the group's replicas, on every path. */

@@ -48,6 +48,16 @@ static enum ts_err observe(struct lab_fault *f, struct ts_why *why)
     return TS_OK;
 }
 
+bool lab_fault_is_frozen(const struct lab_fault *f)
+{
+    for (size_t i = 0; i < f->proc_count; i++) {
+        if (!lab_is_stopped(&f->procs[i]) && !lab_wait_exit(&f->procs[i], 0)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* A frozen process may have been killed meanwhile by a nicd that awoke earlier: no error. */
 static enum ts_err heal(struct lab_fault *f, struct ts_why *why)
 {
