@@ -16,8 +16,8 @@
 #define READ_BACK_MS 30000
 #define SERVED_ANSWERS 100
 #define SECONDARY_NS_MAX (10 * TS_NS_PER_S)
-/* What is redundant for so long, and the failure-timeout in which nobody need notice anything, is no
- * echo of what was before. */
+/* What is redundant for so long, and the failure-timeout in which nobody need notice anything, is
+ * no echo of what was before. */
 #define STEADY_NS (400 * TS_NS_PER_MS)
 
 /* ---- what is told ---- */
