@@ -95,6 +95,10 @@ static void check_slice(const struct lab_history *h, const struct lab_slice *s,
         lab_check_counter(s, v);
         return;
     }
+    if (lists == NULL) {
+        lab_check_growth(s, v);
+        return;
+    }
     for (size_t i = 0; i < list_count; i++) {
         if (lists[i].key == s->key) {
             lab_check_list(s, lists[i].content, v);

@@ -60,7 +60,8 @@ struct lab_final_list {
 };
 
 /* Judges. The final state of registers and counters is given as ordinary GET and COUNT
- * operations at the end of the history. */
+ * operations at the end of the history. `lists` NULL: nothing could be read back; then the answers
+ * are judged by each other alone. */
 void lab_check(const struct lab_history *h, const struct lab_final_list *lists, size_t list_count,
                struct lab_verdict *v);
 

@@ -82,7 +82,7 @@ struct lab_drill_result {
     size_t finding_count;
     char findings[LAB_DRILL_FINDINGS_MAX][LAB_DRILL_FINDING_TEXT];
     struct lab_verdict answers; /* of the load's checkers */
-    bool judged;                /* everything could be read back: `answers` is set */
+    bool judged;                /* `answers` is set */
     uint64_t begin_ns;
     uint64_t end_ns;
     uint64_t takeovers;

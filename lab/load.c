@@ -365,9 +365,7 @@ enum ts_err lab_load_reconcile(struct lab_load *load, unsigned timeout_ms, struc
                                 .timeout_ms = timeout_ms,
                                 .history = &load->history};
     enum ts_err err = lab_read_back(&back);
-    if (err == TS_OK) {
-        lab_check(&load->history, back.lists, load->config.keys, v);
-    }
+    lab_check(&load->history, err == TS_OK ? back.lists : NULL, load->config.keys, v);
     lab_readback_free(&back);
     return err;
 }

@@ -77,7 +77,8 @@ void lab_load_stop(struct lab_load *load);
 
 /* Reads every key back, adds these reads to the history, judges it all. Precondition: stopped.
  * May be repeated, after more faults: the verdict then covers all reads so far.
- * TS_ERR_TIMEOUT when the service does not answer within `timeout_ms`: then `v` is not set. */
+ * TS_ERR_TIMEOUT when the service does not answer within `timeout_ms`: then `v` judges the answers
+ * by each other alone. */
 enum ts_err lab_load_reconcile(struct lab_load *load, unsigned timeout_ms,
                                struct lab_verdict *v) TS_MUST_USE;
 

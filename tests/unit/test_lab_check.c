@@ -462,8 +462,26 @@ static void test_list_not_read_back_is_disorder(void **state)
     (void)state;
     append(1, 2, 1, 1);
     struct lab_verdict v;
-    lab_check(&history, NULL, 0, &v);
+    struct lab_final_list other = {.key = 7};
+    lab_check(&history, &other, 1, &v);
     assert_true(v.disorder > 0);
+}
+
+/* Goal: when nothing can be read back, answers are judged by each other. */
+static void test_answers_without_any_reading_back(void **state)
+{
+    (void)state;
+    append(1, 2, 1, 1);
+    append(3, 4, 2, 2);
+    struct lab_verdict v;
+    lab_check(&history, NULL, 0, &v);
+    assert_true(lab_verdict_ok(&v));
+    length(5, 6, 1);
+    lab_check(&history, NULL, 0, &v);
+    assert_int_equal(v.stale_reads, 1);
+    append(7, 8, 3, 2);
+    lab_check(&history, NULL, 0, &v);
+    assert_int_equal(v.disorder, 1);
 }
 
 /* ---- a machine's worth of random histories ---- */
@@ -589,6 +607,7 @@ int main(void)
         T(test_list_short_length_read_is_stale),
         T(test_list_length_read_before_it_was_is_disorder),
         T(test_list_not_read_back_is_disorder),
+        T(test_answers_without_any_reading_back),
         T(test_random_true_histories_accepted),
         T(test_random_falsified_histories_refused),
     };
