@@ -46,7 +46,7 @@ static void expect_said(const char *text)
 }
 
 /* An alarm stands a little before it is recorded. */
-static void wait_said(const char *word, const char *text)
+static void wait_told(const char *word, const char *text)
 {
     uint64_t end = lab_now_ns() + WAIT_MS * TS_NS_PER_MS;
     do {
@@ -121,7 +121,7 @@ static void test_status_without_primary_says_so(void **state)
     twinstep("status", "--json");
     expect_said("\"primary\": null");
     expect_waits_for_voters(LAB_NICS - 1 - primary, name);
-    wait_said("events", "cluster-cfgd kv: alarm-no-primary epoch=");
+    wait_told("events", "cluster-cfgd kv: alarm-no-primary epoch=");
     snprintf(text, sizeof(text), "last-primary=%s ", name);
     expect_said(text);
 
