@@ -250,10 +250,16 @@ void lab_drill_junit(FILE *out, const json_t *results)
 {
     size_t i;
     json_t *r;
+    size_t held = 0;
+    json_array_foreach(results, i, r)
+    {
+        const char *verdict = json_string_value(json_object_get(r, "verdict"));
+        held += verdict != NULL && strcmp(verdict, lab_drill_verdict_text(LAB_DRILL_HELD)) == 0;
+    }
     (void)fprintf(out,
                   "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuite name=\"drills\" "
-                  "tests=\"%zu\">\n",
-                  json_array_size(results));
+                  "tests=\"%zu\" failures=\"%zu\" errors=\"0\">\n",
+                  json_array_size(results), json_array_size(results) - held);
     json_array_foreach(results, i, r)
     {
         put_case(out, r);
@@ -274,7 +280,11 @@ void lab_drill_page(FILE *out, const json_t *results)
     ts_assert(at != NULL);
     size_t before = (size_t)(at - lab_drills_page);
     (void)fwrite(lab_drills_page, 1, before, out);
-    /* "</script>" in a text would end it */
-    (void)json_dumpf(results, out, JSON_COMPACT | JSON_ESCAPE_SLASH | JSON_REAL_PRECISION(9));
+    /* "</script>" or "<!--" in a text would end the data, or more */
+    char *text = json_dumps(results, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    for (const char *c = text; c != NULL && *c != '\0'; c++) {
+        (void)(*c == '<' ? fputs("\\u003c", out) : fputc(*c, out));
+    }
+    free(text);
     (void)fwrite(at + n, 1, lab_drills_page_len - before - n, out);
 }
