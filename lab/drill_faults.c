@@ -10,6 +10,8 @@
 
 #define NOTICED_NS_MAX (10 * TS_NS_PER_S)
 #define NOTICED_LOOK_MS 20
+#define REPLACE_NS_MAX (20 * TS_NS_PER_S)
+#define REPLACE_AGAIN_MS 500
 
 /* The node that `on` means now; NULL: the finding is written. */
 static const struct cfg_node *target(struct lab_drilling *d, const struct lab_step *s,
@@ -396,7 +398,14 @@ static enum ts_err replace(struct lab_drilling *d, const char *node, struct ts_w
     char words[LAB_DRILL_WORDS_MAX];
     wait_noticed(d, node);
     (void)snprintf(words, sizeof(words), "nic replace %s --yes --timeout 30", node);
-    return say(d->config->run, node, words, why);
+    /* It may be refused until the others, just healed, have found each other. */
+    uint64_t end = lab_now_ns() + REPLACE_NS_MAX;
+    enum ts_err err = say(d->config->run, node, words, why);
+    while (err == TS_ERR_REFUSED && lab_now_ns() < end) {
+        lab_pause_ms(REPLACE_AGAIN_MS);
+        err = say(d->config->run, node, words, why);
+    }
+    return err;
 }
 
 /* The operator switches the node off, and takes its disk out. */
