@@ -8,6 +8,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "lab/clock.h"
+
 #define PRELOAD "LD_PRELOAD"
 
 struct host_record *lab_host_open(const struct lab_fault *f, struct ts_why *why)
@@ -28,6 +30,26 @@ void lab_host_close(struct host_record *r)
     if (r != NULL) {
         (void)munmap(r, sizeof(*r));
     }
+}
+
+enum ts_err lab_host_wait(const struct lab_fault *f, size_t field, uint64_t patience_ns,
+                          const char *did, struct ts_why *why)
+{
+    uint64_t end = lab_now_ns() + patience_ns;
+    struct host_record *r = lab_host_open(f, why);
+    if (r == NULL) {
+        return TS_ERR_SYSTEM;
+    }
+    const atomic_uint_least64_t *count = (const void *)((const char *)r + field);
+    enum ts_err err = TS_OK;
+    while (err == TS_OK && atomic_load(count) == f->effect) {
+        lab_pause_ms(1);
+        err = lab_now_ns() < end
+                  ? TS_OK
+                  : ts_why(why, TS_ERR_NOT_FOUND, "no process of %s %s", f->node, did);
+    }
+    lab_host_close(r);
+    return err;
 }
 
 enum ts_err lab_host_prepare(const struct nodes_run *run, const char *library, struct ts_why *why)

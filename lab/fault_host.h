@@ -42,5 +42,9 @@ enum ts_err lab_host_prepare(const struct nodes_run *run, const char *library,
 /* NULL: `why` is written. lab_host_close is due. */
 struct host_record *lab_host_open(const struct lab_fault *f, struct ts_why *why);
 void lab_host_close(struct host_record *r);
+/* Waits until the statistic at `field` of the record is another one than the fault's `effect`.
+ * TS_ERR_NOT_FOUND: no process of the node `did` so within `patience_ns`. */
+enum ts_err lab_host_wait(const struct lab_fault *f, size_t field, uint64_t patience_ns,
+                          const char *did, struct ts_why *why) TS_MUST_USE;
 
 #endif

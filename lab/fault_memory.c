@@ -70,21 +70,8 @@ static enum ts_err inject(struct lab_fault *f, struct ts_why *why)
 
 static enum ts_err observe(struct lab_fault *f, struct ts_why *why)
 {
-    uint64_t end = lab_now_ns() + HIT_NS_MAX;
-    struct host_record *r = lab_host_open(f, why);
-    if (r == NULL) {
-        return TS_ERR_SYSTEM;
-    }
-    enum ts_err err = TS_OK;
-    while (err == TS_OK && atomic_load(&r->refused) == f->effect) {
-        lab_pause_ms(1);
-        err = lab_now_ns() < end
-                  ? TS_OK
-                  : ts_why(why, TS_ERR_NOT_FOUND,
-                           "no process of %s asked for memory that it did not get", f->node);
-    }
-    lab_host_close(r);
-    return err;
+    return lab_host_wait(f, offsetof(struct host_record, refused), HIT_NS_MAX,
+                         "asked for memory that it did not get", why);
 }
 
 /* Processes that came after the limit have none. */
