@@ -30,6 +30,8 @@
 
 struct netlink {
     struct mnl_socket *socket;
+    int arp; /* packet socket, which receives nothing; -1: none yet. To close one takes Linux 10 ms
+              */
     uint32_t seq;
     uint8_t buffer[32768]; /* a part of a dump */
 };
@@ -56,6 +58,7 @@ enum ts_err netlink_open(struct netlink **out, struct ts_why *why)
     if (n == NULL) {
         return ts_why(why, TS_ERR_NOMEM, "out of memory");
     }
+    n->arp = -1;
     const struct timeval patience = {.tv_sec = ANSWER_S};
     n->socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
     if (n->socket == NULL || mnl_socket_bind(n->socket, 0, MNL_SOCKET_AUTOPID) < 0 ||
@@ -74,6 +77,9 @@ void netlink_close(struct netlink *n)
     if (n != NULL) {
         if (n->socket != NULL) {
             (void)mnl_socket_close(n->socket);
+        }
+        if (n->arp >= 0) {
+            (void)close(n->arp);
         }
         free(n);
     }
@@ -344,7 +350,8 @@ enum ts_err netlink_remove(struct netlink *n, const struct netlink_address *a, u
 
 /* ---- telling the neighbours ---- */
 
-static int announce_v4(const struct netlink_address *a, unsigned index, const uint8_t mac[6])
+static int announce_v4(struct netlink *n, const struct netlink_address *a, unsigned index,
+                       const uint8_t mac[6])
 {
     struct ether_arp arp = {
         .ea_hdr = {.ar_hrd = htons(ARPHRD_ETHER),
@@ -361,14 +368,12 @@ static int announce_v4(const struct netlink_address *a, unsigned index, const ui
     memcpy(arp.arp_sha, mac, 6);
     memcpy(arp.arp_spa, a->bytes, 4);
     memcpy(arp.arp_tpa, a->bytes, 4);
-    int fd = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-    int err = fd < 0 || sendto(fd, &arp, sizeof(arp), 0, (struct sockaddr *)&to, sizeof(to)) < 0
-                  ? errno
-                  : 0;
-    if (fd >= 0) {
-        (void)close(fd);
+    if (n->arp < 0) {
+        n->arp = socket(AF_PACKET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     }
-    return err;
+    bool sent = n->arp >= 0 &&
+                sendto(n->arp, &arp, sizeof(arp), 0, (struct sockaddr *)&to, sizeof(to)) >= 0;
+    return sent ? 0 : errno;
 }
 
 static int announce_v6(const struct netlink_address *a, unsigned index, const uint8_t mac[6])
@@ -404,7 +409,8 @@ static int announce_v6(const struct netlink_address *a, unsigned index, const ui
     return err;
 }
 
-enum ts_err netlink_announce(const struct netlink_address *a, unsigned index, struct ts_why *why)
+enum ts_err netlink_announce(struct netlink *n, const struct netlink_address *a, unsigned index,
+                             struct ts_why *why)
 {
     struct ifreq r = {0};
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
@@ -416,7 +422,7 @@ enum ts_err netlink_announce(const struct netlink_address *a, unsigned index, st
     }
     if (found && r.ifr_hwaddr.sa_family == ARPHRD_ETHER) {
         const uint8_t *mac = (const uint8_t *)r.ifr_hwaddr.sa_data;
-        err = a->family == AF_INET ? announce_v4(a, index, mac) : announce_v6(a, index, mac);
+        err = a->family == AF_INET ? announce_v4(n, a, index, mac) : announce_v6(a, index, mac);
     }
     return told(err, a, index, "announce", "RAW", why);
 }

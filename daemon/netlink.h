@@ -42,7 +42,7 @@ enum ts_err netlink_remove(struct netlink *n, const struct netlink_address *a, u
                            struct ts_why *why) TS_MUST_USE;
 /* Tells all on the interface's network that the address is here. Where nobody asks for addresses
  * (loopback) nothing is sent. TS_ERR_REFUSED: no right. */
-enum ts_err netlink_announce(const struct netlink_address *a, unsigned index,
+enum ts_err netlink_announce(struct netlink *n, const struct netlink_address *a, unsigned index,
                              struct ts_why *why) TS_MUST_USE;
 
 #endif

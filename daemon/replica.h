@@ -202,6 +202,8 @@ void replica_clients_link_up(struct replica *r, struct ts_nic_id peer);
 bool replica_clients_frame(struct replica *r, struct ts_nic_id peer, struct ts_bytes payload);
 /* nicd is about to be told whether this replica serves, which has changed. */
 void replica_clients_serves(struct replica *r, bool serves, struct ts_mono now);
+/* Ends the connections at the service address. */
+void replica_clients_close(struct replica *r);
 /* nicd was told that this replica serves and was confirmed: it has the address if it can. */
 void replica_clients_confirmed(struct replica *r, struct ts_mono now);
 /* Tells peers and nicd what is due. */

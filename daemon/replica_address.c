@@ -21,7 +21,11 @@ bool replica_address_say(struct replica_address *a, const struct repl *core, boo
                          struct report_serves *out)
 {
     bool serves = started && repl_serves(core);
-    if (serves == a->serves && (!serves || ts_mono_lt(now, a->again_at))) {
+    struct ts_epoch epoch = repl_epoch(core);
+    bool moved = a->epoch.v != 0 && a->epoch.v != epoch.v;
+    bool again = serves ? !ts_mono_lt(now, a->again_at) : moved;
+    a->epoch = started ? epoch : a->epoch;
+    if (serves == a->serves && !again) {
         return false;
     }
     a->serves = serves;

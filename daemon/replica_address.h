@@ -12,15 +12,18 @@ struct replica_address {
     struct ts_nic_id self;
     uint64_t interval; /* while it serves it says so again and again */
     /* volatile */
-    bool serves; /* … as it was said last */
+    bool serves;           /* … as it was said last */
+    struct ts_epoch epoch; /* … as it was said last, or known at the start */
     struct ts_mono again_at;
 };
 
 /* When the peer was asked that has answered since; 0: never. */
 typedef struct ts_mono replica_address_answered(const void *arg, struct ts_nic_id peer);
 
-/* What is to be said now, if anything is. The time in it is when all who could take over had
- * not: each has answered something that it was asked then, and who takes over says so first. */
+/* What is to be said now, if anything is: that it serves, again and again; that it does not, at
+ * once, and when it has heard of an epoch that is not the one it started with. The time in it is
+ * when all who could take over had not: each has answered something that it was asked then, and who
+ * takes over says so first. */
 bool replica_address_say(struct replica_address *a, const struct repl *core, bool started,
                          replica_address_answered *answered, const void *arg, struct ts_mono now,
                          struct report_serves *out);

@@ -30,7 +30,8 @@ enum ts_err replica_clients_open(struct replica *r, struct ts_why *why)
         return ts_why(why, TS_ERR_NOMEM, "out of memory at start");
     }
     c->v6 = strchr(group->address, ':') != NULL;
-    c->close_at = TS_MONO_NEVER;
+    /* The address may be here still from the process before, so long. */
+    c->close_at = ts_mono_add(net_now(), r->start->cluster.timing.failure_timeout);
     for (uint8_t i = 0; i < group->nic_count; i++) {
         if (!ts_nic_eq(group->nics[i], r->start->node->id)) {
             c->peers[c->count].nic = group->nics[i];
@@ -80,11 +81,13 @@ void replica_clients_visitor(struct replica *r, uint32_t place, const struct soc
 /* The address is elsewhere, if anywhere: what a client sends comes to another NIC. The peers are
  * not told, they keep in mind who was here: whoever has the address next has these clients reset.
  */
-static void close_visitors(struct replica *r)
+void replica_clients_close(struct replica *r)
 {
-    r->clients->closing = true;
-    resp_server_close_visitors(r->front);
-    r->clients->closing = false;
+    if (r->clients != NULL) {
+        r->clients->closing = true;
+        resp_server_close_visitors(r->front);
+        r->clients->closing = false;
+    }
 }
 
 /* ---- the peers ---- */
@@ -199,7 +202,7 @@ void replica_clients_turn(struct replica *r, struct ts_mono now)
     tell_nicd(r, now);
     if (!ts_mono_lt(now, c->close_at)) {
         c->close_at = TS_MONO_NEVER;
-        close_visitors(r);
+        replica_clients_close(r);
     }
     if (!ts_mono_lt(now, c->say_at) && anything_to_tell(r)) {
         c->say_at = ts_mono_add(now, ADDRESS_CLIENTS_SAY_NS);

@@ -184,6 +184,8 @@ void replica_peers_tell_nicd(struct replica *r, struct ts_mono now)
     }
     if (served != r->address.serves) {
         replica_clients_serves(r, r->address.serves, now);
+    } else if (!said.serves) {
+        replica_clients_close(r); /* the address has been here, and goes: while they can be told */
     }
     struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
     enum ts_err err = report_serves_encode(&said, &w);

@@ -63,11 +63,14 @@ enum service_address_act service_address_said(struct service_addresses *s, int i
     return service_address_tick(s, i, now);
 }
 
-enum service_address_act service_address_ended(struct service_addresses *s, int i,
-                                               struct ts_mono now)
+void service_address_ended(struct service_addresses *s, int i, struct ts_mono now)
+{
+    at(s, i)->ended = now;
+}
+
+enum service_address_act service_address_close(struct service_addresses *s, int i)
 {
     at(s, i)->confirmed.ns = 0;
-    at(s, i)->ended = now;
     return give(at(s, i));
 }
 
@@ -79,9 +82,13 @@ enum service_address_act service_address_tick(struct service_addresses *s, int i
         return give(a);
     }
     bool had = a->held;
-    if (had && ts_mono_since(a->kept, now) < SERVICE_ADDRESS_KEEP_NS) {
+    /* Of a process that ended: another NIC may have announced it since. */
+    bool is_over = !ts_mono_lt(a->ended, a->confirmed);
+    if (had && (is_over || ts_mono_since(a->kept, now) < a->pause)) {
         return SERVICE_ADDRESS_NOTHING;
     }
+    uint64_t pause = had ? 2 * a->pause : s->timeout / 2;
+    a->pause = pause < SERVICE_ADDRESS_KEEP_NS ? pause : SERVICE_ADDRESS_KEEP_NS;
     a->held = true;
     a->kept = now;
     return had ? SERVICE_ADDRESS_KEEP : SERVICE_ADDRESS_TAKE;

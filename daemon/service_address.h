@@ -1,11 +1,14 @@
 /* Which service addresses this NIC has (R4.8): that of a group whose replica here serves and was
  * confirmed within a failure-timeout. Sans-I/O; service_address_io.c performs what it says.
  *
- *   serves, confirmed            → TAKE, and then KEEP again and again
- *   no longer, or ended, or not confirmed for a failure-timeout  → GIVE
+ *   serves, confirmed                                  → TAKE, and then KEEP again and again
+ *   no longer, or not confirmed for a failure-timeout  → GIVE
  *
  * A process that was stopped confirms nothing, and its kernel would go on accepting connections:
- * nicd takes the address away from it. */
+ * nicd takes the address away from it. One that ended leaves it here until then, or until its
+ * successor has heard of another epoch, and announces it no more: clients that knock meanwhile are
+ * refused at once by the kernel, and try again; where nobody has the address they would wait for
+ * TCP's next try. */
 #ifndef DAEMON_SERVICE_ADDRESS_H
 #define DAEMON_SERVICE_ADDRESS_H
 
@@ -13,7 +16,8 @@
 #include "cluster-cfg/report.h"
 
 /* An address that is kept is announced again so often: a switch, or a client, may have missed it.
- */
+ * At first half a failure-timeout after it came, and each time twice as late: the former owner may
+ * have answered for it as long as that. */
 #define SERVICE_ADDRESS_KEEP_NS (1 * TS_NS_PER_S)
 
 enum service_address_act {
@@ -29,6 +33,7 @@ struct service_address {
     struct ts_epoch epoch;    /* newest that was heard of */
     struct ts_mono confirmed; /* newest time at which the replica was known to serve */
     struct ts_mono kept;      /* while held: of the newest TAKE or KEEP */
+    uint64_t pause;           /* while held: from then to the next KEEP */
     struct ts_mono ended;     /* a replica ended then: what it had said may come in still */
 };
 
@@ -46,9 +51,11 @@ int service_addresses_find(const struct service_addresses *s, struct ts_group_id
 /* The group's replica said so. What is older than what it said before changes nothing. */
 enum service_address_act service_address_said(struct service_addresses *s, int i,
                                               const struct report_serves *said, struct ts_mono now);
-/* The group's replica answers nobody any more. */
-enum service_address_act service_address_ended(struct service_addresses *s, int i,
-                                               struct ts_mono now);
+/* The group's replica answers nobody any more: what it had said before counts as before, and what
+ * comes of it now does not. */
+void service_address_ended(struct service_addresses *s, int i, struct ts_mono now);
+/* nicd ends: no address without it. */
+enum service_address_act service_address_close(struct service_addresses *s, int i);
 enum service_address_act service_address_tick(struct service_addresses *s, int i,
                                               struct ts_mono now);
 /* When the next tick is due; TS_MONO_NEVER: none is held. */

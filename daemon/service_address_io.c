@@ -111,7 +111,8 @@ static void look_after_untold(struct kept_address *k)
 static void announce(struct service_address_io *s, const struct kept_address *k, struct ts_why *why)
 {
     struct ts_why failed = {{0}};
-    if (netlink_announce(&k->address, k->index, &failed) != TS_OK && why->text[0] == '\0') {
+    if (netlink_announce(s->netlink, &k->address, k->index, &failed) != TS_OK &&
+        why->text[0] == '\0') {
         *why = failed;
     }
     if (why->text[0] != '\0') {
@@ -382,8 +383,7 @@ void service_address_io_ended(struct service_address_io *s, struct ts_group_id g
 {
     int i = s == NULL ? -1 : service_addresses_find(&s->core, group);
     if (i >= 0) {
-        perform(s, i, service_address_ended(&s->core, i, net_now()));
-        arm(s);
+        service_address_ended(&s->core, i, net_now());
     }
 }
 
@@ -465,7 +465,7 @@ enum ts_err service_address_io_open(struct service_address_io **out, uv_loop_t *
 void service_address_io_close(struct service_address_io *s)
 {
     for (int i = 0; s != NULL && i < s->core.count; i++) {
-        perform(s, i, service_address_ended(&s->core, i, net_now()));
+        perform(s, i, service_address_close(&s->core, i));
     }
     if (s != NULL) {
         net_dgram_close(&s->dgram);

@@ -161,6 +161,7 @@ struct lab_drill {
     unsigned keys;
     unsigned reads_percent;
     unsigned value_bytes;
+    uint32_t rest_ms;  /* of a client between an answer and its next request */
     bool has_user;     /* the clients are a user of the group's, with a password */
     uint32_t lease_ms; /* `kind: leases`: for so long; 0 = keys */
     bool lossy; /* `disks: lossy`, or a power-loss: a process that ends loses what it did not sync

@@ -389,6 +389,7 @@ static bool begin_load(struct lab_drilling *d)
     config.keys = drill->keys;
     config.reads_percent = drill->reads_percent;
     config.value_bytes = drill->lease_ms > 0 ? config.value_bytes : drill->value_bytes;
+    config.pause_us = drill->rest_ms * 1000U;
     config.lease_ms = drill->lease_ms;
     config.seed = drill->seed;
     if (lab_drill_access_begin(d, &why) != TS_OK) {

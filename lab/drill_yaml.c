@@ -14,6 +14,9 @@
 #define NESTING_MAX 4
 #define REPEAT_MAX 1000
 #define LEASES_USUAL 4
+/* Without any rest the load takes all processors there are, and what a fault costs is not seen. */
+#define REST_MS_USUAL 2
+#define REST_MS_MAX 10000
 
 static const char *const ROOT_KEYS[] = {"drill", "about",    "topology", "group",  "disks",
                                         "seed",  "workload", "timeline", "expect", NULL};
@@ -430,6 +433,12 @@ static void read_workload(struct reading *r, const yaml_node_t *map)
     r->d->keys = read_number(r, map, "keys", usual.keys, 1, 10000);
     r->d->reads_percent = read_number(r, map, "reads", usual.reads_percent, 0, 90);
     r->d->value_bytes = read_number(r, map, "value-bytes", usual.value_bytes, 24, 4096);
+    const yaml_node_t *rest = map == NULL ? NULL : yaml_doc_get(&r->y, map, "rest");
+    r->d->rest_ms =
+        rest == NULL
+            ? REST_MS_USUAL
+            : (uint32_t)(yaml_doc_duration(&r->y, rest, "rest", 0, REST_MS_MAX * TS_NS_PER_MS) /
+                         TS_NS_PER_MS);
 }
 
 static size_t read_alarms(struct reading *r, const yaml_node_t *list, const char *what,

@@ -79,10 +79,10 @@ void lab_drill_read_host(struct yaml_doc *y, const yaml_node_t *map, struct lab_
 bool lab_drill_read_leases(struct yaml_doc *y, const yaml_node_t *map, struct lab_drill *d)
 {
     static const char *const OF_KEYS[] = {"kind",        "clients", "keys", "reads",
-                                          "value-bytes", "user",    NULL};
+                                          "value-bytes", "rest",    "user", NULL};
     static const char *const OF_LEASES[] = {"kind", "clients", "leases", "for", "user", NULL};
-    static const char *const ALL[] = {"kind",   "clients", "keys", "reads", "value-bytes",
-                                      "leases", "for",     "user", NULL};
+    static const char *const ALL[] = {"kind", "clients", "keys", "reads", "value-bytes",
+                                      "rest", "leases",  "for",  "user",  NULL};
     yaml_doc_check_map(y, map, "workload", ALL);
     const yaml_node_t *kind = yaml_doc_get(y, map, "kind");
     const char *text = kind == NULL ? "keys" : yaml_doc_text(y, kind, "kind");

@@ -167,9 +167,10 @@ static void advance_idle(struct repl *c, enum repl_evidence evidence, struct rep
         /* Ties favour the present primary (R4.3): it may be removing us right now, or, when it was
          * never seen, it may only be starting. */
         const struct repl_peer *p = repl_peer(c, c->config.primary);
-        uint64_t delay =
-            p != NULL && !p->ever_connected ? c->o.timing.poll_register : c->o.timing.tie_delay;
-        c->takeover_at = ts_mono_add(c->now, repl_jitter(c, delay));
+        bool never_seen = p != NULL && !p->ever_connected;
+        uint64_t half = c->o.timing.tie_delay / 2;
+        c->takeover_at = ts_mono_add(c->now, never_seen ? repl_jitter(c, c->o.timing.poll_register)
+                                                        : half + repl_jitter(c, half));
     } else if (!ts_mono_lt(c->now, c->takeover_at)) {
         begin(c, evidence, fx);
         return;

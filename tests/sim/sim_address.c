@@ -53,11 +53,7 @@ void sim_address_replica_turn(struct sim *s, int node)
     const struct sim_replica *r = &s->node[node].replica;
     struct report_serves said;
     struct asker from = {s, node};
-    if (sim_replica_serves(s, node)) {
-        a->served_at = s->now;
-    } else if (!a->says.serves) {
-        return; /* as was said */
-    }
+    a->served_at = sim_replica_serves(s, node) ? s->now : a->served_at;
     if (replica_address_say(&a->says, r->core, r->p.started, answered, &from, sim_local(s, node),
                             &said)) {
         uint8_t bytes[64];
@@ -115,7 +111,7 @@ void sim_address_replica_ended(struct sim *s, int node)
     struct service_addresses *core = &address_of(s, node)->core;
     int i = service_addresses_find(core, (struct ts_group_id){SIM_GROUP});
     if (i >= 0) {
-        perform(s, node, service_address_ended(core, i, sim_local(s, node)));
+        service_address_ended(core, i, sim_local(s, node));
     }
 }
 
