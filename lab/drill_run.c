@@ -335,6 +335,21 @@ static bool look_who(struct lab_drilling *d, const struct lab_step *s)
     return good;
 }
 
+/* What was to last for a time lasts so long, also behind the last step. */
+static bool wait_out(struct lab_drilling *d)
+{
+    bool good = true;
+    bool lasts = true;
+    while (good && lasts) {
+        lasts = false;
+        for (size_t i = 0; i < LAB_DRILL_ACTIVE_MAX; i++) {
+            lasts = lasts || (d->active[i].active && d->active[i].heal_at_ns != 0);
+        }
+        good = !lasts || turn(d, "until the last fault is over");
+    }
+    return good;
+}
+
 static bool carry_out(struct lab_drilling *d, const struct lab_step *s)
 {
     switch (s->kind) {
@@ -490,6 +505,7 @@ void lab_drill_run(const struct lab_drill_config *config, struct lab_drill_resul
     for (size_t i = 0; i < drill->step_count && good; i++) {
         good = carry_out(&d, &drill->steps[i]);
     }
+    good = good && wait_out(&d);
     if (is_interrupted(&d)) {
         lab_drill_find(out, LAB_DRILL_INVALID, "it was interrupted");
     }

@@ -28,7 +28,7 @@
 #define LAB_DRILL_EVENT_TEXT 160
 #define LAB_DRILL_FINDINGS_MAX 16
 #define LAB_DRILL_FINDING_TEXT 320
-#define LAB_DRILL_CODES_MAX 64
+#define LAB_DRILL_CODES_MAX 128
 
 /* How a drill ends. The worst that was found counts. */
 enum lab_drill_verdict {

@@ -10,7 +10,7 @@
 #include "cluster-cfg/report.h"
 #include "lab/nodes.h"
 
-#define LAB_VIEW_ALARMS_MAX 64
+#define LAB_VIEW_ALARMS_MAX 512
 
 /* What one replica last reported. */
 struct lab_view_replica {
