@@ -10,7 +10,7 @@
 #include "lab/drill_data.h"
 #include "lab/primaries.h"
 
-#define LOOK_MS 10
+#define LOOK_MS 25
 #define FIRST_ANSWERS 50
 #define FIRST_ANSWERS_MS 30000
 #define READ_BACK_MS 30000

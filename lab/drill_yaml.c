@@ -15,7 +15,7 @@
 #define REPEAT_MAX 1000
 #define LEASES_USUAL 4
 /* Without any rest the load takes all processors there are, and what a fault costs is not seen. */
-#define REST_MS_USUAL 2
+#define REST_MS_USUAL 4
 #define REST_MS_MAX 10000
 
 static const char *const ROOT_KEYS[] = {"drill", "about",    "topology", "group",  "disks",
