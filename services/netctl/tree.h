@@ -17,7 +17,7 @@
 #include "base/ids.h"
 
 /* Bytes of a key, and of a value. */
-#define NET_KEY_MAX 1024
+#define NET_KEY_MAX 2048
 #define NET_VALUE_MAX (4U * 1024U * 1024U)
 
 struct net_node;

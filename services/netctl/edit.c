@@ -1,0 +1,437 @@
+/* Requests that change intent: each on a copy of the tree, which takes its place when all of it
+ * holds. References and parents are looked at when the request is done, so that the objects of one
+ * request may come in any order. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/memory.h"
+#include "services/netctl/store.h"
+
+/* Objects of one request: what is longer is an error to its sender. */
+#define TOUCHED_MAX 100000
+
+struct edit {
+    struct net_intent *t;
+    struct net_intent before;
+    const struct net_author *author;
+    struct net_error *e;
+    bool revisions; /* an object that is there needs its present _revision */
+    char **touched; /* paths that came, changed or went; owned */
+    size_t count;
+    size_t cap;
+};
+
+static struct edit begin(struct net_intent *t, const struct net_author *author, struct net_error *e)
+{
+    return (struct edit){.t = t,
+                         .before = {net_tree_copy(&t->objects), net_tree_copy(&t->refs), 0},
+                         .author = author,
+                         .e = e};
+}
+
+static bool touch(struct edit *x, const char *path)
+{
+    if (x->count == TOUCHED_MAX) {
+        return net_error_set(x->e, 400, NET_CODE_BODY,
+                             "one request may change %d objects at most; send it in parts",
+                             TOUCHED_MAX);
+    }
+    if (x->count == x->cap) {
+        x->cap = x->cap == 0 ? 8 : 2 * x->cap;
+        x->touched = realloc(x->touched, x->cap * sizeof(*x->touched));
+        ts_must(x->touched);
+    }
+    char *copy = malloc(strlen(path) + 1);
+    ts_must(copy);
+    memcpy(copy, path, strlen(path) + 1);
+    x->touched[x->count++] = copy;
+    return true;
+}
+
+/* ---- what must hold when it is done ---- */
+
+struct missing {
+    const struct net_intent *t;
+    const char *of;
+    struct net_error *e;
+};
+
+static void on_reference(void *arg, const char *target)
+{
+    const struct missing *m = arg;
+    if (net_tree_get(&m->t->objects, target).data == NULL) {
+        (void)net_error_set(m->e, 400, NET_CODE_REFERENCE,
+                            "%.180s refers to %.180s, which does not exist", m->of, target);
+    }
+}
+
+static bool check_there(const struct edit *x, const char *path)
+{
+    char parent[NET_PATH_ROOM];
+    struct missing m = {x->t, path, x->e};
+    json_t *object = net_store_get(x->t, path);
+    if (net_resource_parent(path, parent) && net_tree_get(&x->t->objects, parent).data == NULL) {
+        (void)net_error_set(x->e, 404, NET_CODE_PARENT, "there is no object %.200s for %.200s",
+                            parent, path);
+    }
+    net_schema_paths(net_resource_of(path)->fields, object, on_reference, &m);
+    json_decref(object);
+    return x->e->status == 0;
+}
+
+static bool check_gone(const struct edit *x, const char *path)
+{
+    char source[NET_PATH_ROOM];
+    const char *child = net_store_child(x->t, path);
+    if (child != NULL) {
+        return net_error_set(x->e, 400, NET_CODE_REFERENCED,
+                             "%.200s cannot be deleted: %.200s is in it", path, child);
+    }
+    return !net_store_referrer(x->t, path, source) ||
+           net_error_set(x->e, 400, NET_CODE_REFERENCED,
+                         "%.200s cannot be deleted: %.200s refers to it", path, source);
+}
+
+static bool end(struct edit *x, bool good)
+{
+    for (size_t i = 0; i < x->count; i++) {
+        const char *path = x->touched[i];
+        bool there = net_tree_get(&x->t->objects, path).data != NULL;
+        good = good && (there ? check_there(x, path) : check_gone(x, path));
+        free(x->touched[i]);
+    }
+    free(x->touched);
+    bool grew = x->t->objects.bytes > x->before.objects.bytes;
+    if (good && grew && x->t->objects.bytes > x->t->bytes_max) {
+        good = net_error_set(x->e, 507, NET_CODE_FULL,
+                             "all objects together have more than %llu bytes; delete some",
+                             (unsigned long long)x->t->bytes_max);
+    }
+    struct net_tree *objects = good ? &x->before.objects : &x->t->objects;
+    struct net_tree *refs = good ? &x->before.refs : &x->t->refs;
+    net_tree_free(objects);
+    net_tree_free(refs);
+    if (!good) {
+        x->t->objects = x->before.objects;
+        x->t->refs = x->before.refs;
+    }
+    ts_assert(good == (x->e->status == 0));
+    return good;
+}
+
+/* ---- one object ---- */
+
+static const char *const OWN[] = {"_revision",           "_create_time",        "_create_user",
+                                  "_last_modified_time", "_last_modified_user", NULL};
+
+static bool is_same_content(const json_t *a, const json_t *b)
+{
+    json_t *x = json_copy((json_t *)a);
+    json_t *y = json_copy((json_t *)b);
+    ts_must(x);
+    ts_must(y);
+    for (size_t i = 0; OWN[i] != NULL; i++) {
+        (void)json_object_del(x, OWN[i]);
+        (void)json_object_del(y, OWN[i]);
+    }
+    bool same = json_equal(x, y) == 1;
+    json_decref(x);
+    json_decref(y);
+    return same;
+}
+
+static void set_new(json_t *object, const char *key, json_t *value)
+{
+    ts_must(value);
+    int failed = json_object_set_new(object, key, value);
+    ts_assert(failed == 0);
+}
+
+/* Signs and puts what `object` says now. */
+static void put(struct edit *x, const char *path, json_t *object, const json_t *before)
+{
+    json_int_t ms = (json_int_t)x->author->ms;
+    json_int_t revision = 0;
+    set_new(object, "_create_time", json_integer(ms));
+    set_new(object, "_create_user", json_string(x->author->user));
+    if (before != NULL) {
+        (void)json_object_set(object, "_create_time", json_object_get(before, "_create_time"));
+        (void)json_object_set(object, "_create_user", json_object_get(before, "_create_user"));
+        revision = json_integer_value(json_object_get(before, "_revision")) + 1;
+    }
+    set_new(object, "_last_modified_time", json_integer(ms));
+    set_new(object, "_last_modified_user", json_string(x->author->user));
+    set_new(object, "_revision", json_integer(revision));
+    net_store_put(x->t, path, object);
+}
+
+/* The body's own words of which object it is agree with the path. */
+static bool check_names(struct edit *x, const struct net_resource *r, const char *path,
+                        json_t *body)
+{
+    const char *const want[][2] = {{"id", net_resource_id(path)}, {"resource_type", r->type}};
+    for (size_t i = 0; i < 2; i++) {
+        const char *is = json_string_value(json_object_get(body, want[i][0]));
+        if (is != NULL && strcmp(is, want[i][1]) != 0) {
+            return net_error_set(x->e, 400, NET_CODE_BODY,
+                                 "%s is \"%.100s\", and the path %.200s says \"%.100s\"",
+                                 want[i][0], is, path, want[i][1]);
+        }
+        (void)json_object_del(body, want[i][0]);
+    }
+    return true;
+}
+
+static bool check_revision(struct edit *x, const char *path, const json_t *sent,
+                           const json_t *before)
+{
+    json_int_t now = json_integer_value(json_object_get(before, "_revision"));
+    if (json_is_integer(sent) && json_integer_value(sent) == now) {
+        return true;
+    }
+    if (sent == NULL || json_is_null(sent)) {
+        return net_error_set(x->e, 412, NET_CODE_REVISION,
+                             "_revision is missing; that of %.300s is %lld", path, (long long)now);
+    }
+    return net_error_set(x->e, 412, NET_CODE_REVISION,
+                         "%.300s has changed meanwhile: its _revision is %lld; get it again", path,
+                         (long long)now);
+}
+
+static bool edit_object(struct edit *x, const char *path, json_t *body, bool whole);
+
+/* The objects that the body has as a list. With `whole` those that it has not are deleted.
+ * *changed: any was. */
+static bool edit_embedded(struct edit *x, const struct net_resource *r, const char *path,
+                          const json_t *list, bool whole, bool *changed)
+{
+    char inner[NET_PATH_ROOM + NET_ID_MAX + 32];
+    struct ts_hash before = x->t->objects.digest;
+    json_t *named = json_object();
+    ts_must(named);
+    bool good = true;
+    for (size_t i = 0; good && i < json_array_size(list); i++) {
+        json_t *one = json_array_get(list, i);
+        const char *id = json_string_value(json_object_get(one, "id"));
+        if (id == NULL || !net_id_is_valid(id, strlen(id))) {
+            good = net_error_set(x->e, 400, NET_CODE_INVALID,
+                                 "%s[%zu].id is missing, or is none: letters, digits and -_.:~@",
+                                 r->embedded, i);
+        } else if (json_object_get(named, id) != NULL) {
+            good = net_error_set(x->e, 400, NET_CODE_INVALID, "%s[%zu].id is there twice",
+                                 r->embedded, i);
+        } else {
+            set_new(named, id, json_true());
+            int n = snprintf(inner, sizeof(inner), "%s/%s/%s", path, r->embedded, id);
+            good = (n <= NET_PATH_MAX ||
+                    net_error_set(x->e, 400, NET_CODE_INVALID, "the path of %s[%zu] is too long",
+                                  r->embedded, i)) &&
+                   edit_object(x, inner, one, whole);
+        }
+    }
+    (void)snprintf(inner, sizeof(inner), "%s/%s", path, r->embedded);
+    const char *at = good && whole ? net_store_next(x->t, inner, NULL) : NULL;
+    while (good && at != NULL) {
+        char old[NET_PATH_ROOM];
+        (void)snprintf(old, sizeof(old), "%s", at);
+        if (json_object_get(named, net_resource_id(old)) == NULL) {
+            net_store_remove(x->t, old);
+            good = touch(x, old);
+        }
+        at = net_store_next(x->t, inner, old);
+    }
+    json_decref(named);
+    *changed = !ts_hash_eq(before, x->t->objects.digest);
+    return good;
+}
+
+/* `body` as clients send it, of an object that is `before`, or is new. */
+static bool edit_checked(struct edit *x, const struct net_resource *r, const char *path,
+                         json_t *body, const json_t *before, bool whole)
+{
+    json_t *embedded = r->embedded == NULL ? NULL : json_object_get(body, r->embedded);
+    json_incref(embedded);
+    if (embedded != NULL) {
+        (void)json_object_del(body, r->embedded);
+    }
+    bool inner = false;
+    bool good = (embedded == NULL && !(whole && r->embedded != NULL)) ||
+                edit_embedded(x, r, path, embedded, whole, &inner);
+    json_decref(embedded);
+    json_t *after = before == NULL || whole ? json_incref(body) : json_copy((json_t *)before);
+    ts_must(after);
+    if (before != NULL && !whole) {
+        int failed = json_object_update(after, body);
+        ts_assert(failed == 0);
+    }
+    if (good && (before == NULL || inner || !is_same_content(before, after))) {
+        put(x, path, after, before);
+        good = touch(x, path);
+    }
+    json_decref(after);
+    return good;
+}
+
+/* With `whole` the body replaces the object, otherwise the fields that it has. */
+static bool edit_object(struct edit *x, const char *path, json_t *body, bool whole)
+{
+    const struct net_resource *r = net_path_is_valid(path) ? net_resource_of(path) : NULL;
+    if (r == NULL) {
+        return net_error_set(x->e, 404, NET_CODE_NOT_FOUND, "there are no objects like %.400s",
+                             path);
+    }
+    if (r->is_fixed) {
+        return net_error_set(x->e, 400, NET_CODE_BODY, "%.400s cannot be changed", path);
+    }
+    if (!json_is_object(body)) {
+        return net_error_set(x->e, 400, NET_CODE_BODY, "the body is no JSON object {…}");
+    }
+    json_t *revision = json_incref(json_object_get(body, "_revision"));
+    json_t *before = net_store_get(x->t, path);
+    bool good = net_schema_check(r->fields, body, "", x->e) && check_names(x, r, path, body) &&
+                (before == NULL || !x->revisions || check_revision(x, path, revision, before)) &&
+                edit_checked(x, r, path, body, before, whole);
+    json_decref(revision);
+    json_decref(before);
+    return good;
+}
+
+/* ---- the requests ---- */
+
+bool net_intent_put(struct net_intent *t, const char *path, json_t *body,
+                    const struct net_author *author, struct net_error *e)
+{
+    struct edit x = begin(t, author, e);
+    x.revisions = true;
+    return end(&x, edit_object(&x, path, body, true));
+}
+
+bool net_intent_patch(struct net_intent *t, const char *path, json_t *body,
+                      const struct net_author *author, struct net_error *e)
+{
+    struct edit x = begin(t, author, e);
+    return end(&x, edit_object(&x, path, body, false));
+}
+
+/* An object, and what clients see as a list in it. */
+static bool remove_object(struct edit *x, const char *path)
+{
+    const struct net_resource *r = net_path_is_valid(path) ? net_resource_of(path) : NULL;
+    if (r == NULL || net_tree_get(&x->t->objects, path).data == NULL) {
+        return net_error_set(x->e, 404, NET_CODE_NOT_FOUND, "there is no object %.400s", path);
+    }
+    if (r->is_fixed) {
+        return net_error_set(x->e, 400, NET_CODE_BODY, "%.400s cannot be deleted", path);
+    }
+    bool good = true;
+    char collection[NET_PATH_ROOM + 32];
+    (void)snprintf(collection, sizeof(collection), "%s/%s", path,
+                   r->embedded == NULL ? "" : r->embedded);
+    const char *at = r->embedded == NULL ? NULL : net_store_next(x->t, collection, NULL);
+    while (good && at != NULL) {
+        char old[NET_PATH_ROOM];
+        (void)snprintf(old, sizeof(old), "%s", at);
+        net_store_remove(x->t, old);
+        good = touch(x, old);
+        at = net_store_next(x->t, collection, NULL);
+    }
+    net_store_remove(x->t, path);
+    return good && touch(x, path);
+}
+
+bool net_intent_delete(struct net_intent *t, const char *path, struct net_error *e)
+{
+    struct edit x = begin(t, NULL, e);
+    return end(&x, remove_object(&x, path));
+}
+
+/* ---- the hierarchical request ---- */
+
+/* A child's path below `parent`: its own words of type and id. */
+static bool name_child(struct edit *x, const char *parent, const char *type, const json_t *object,
+                       char path[NET_PATH_ROOM])
+{
+    const char *id = json_string_value(json_object_get(object, "id"));
+    if (id == NULL || !net_id_is_valid(id, strlen(id))) {
+        return net_error_set(x->e, 400, NET_CODE_INVALID,
+                             "a %.60s below %.200s has no id of letters, digits and -_.:~@", type,
+                             parent);
+    }
+    return net_resource_below(parent, type, id, path) != NULL ||
+           net_error_set(x->e, 400, NET_CODE_INVALID, "there are no objects %.60s below %.200s",
+                         type, parent);
+}
+
+static bool edit_children(struct edit *x, const char *parent, json_t *object, unsigned depth);
+
+static bool edit_child(struct edit *x, const char *parent, json_t *child, unsigned depth)
+{
+    const char *name = json_string_value(json_object_get(child, "resource_type"));
+    char path[NET_PATH_ROOM];
+    if (name == NULL || strncmp(name, "Child", 5) != 0) {
+        return net_error_set(x->e, 400, NET_CODE_INVALID,
+                             "a child of %.200s has no resource_type such as ChildSegment", parent);
+    }
+    if (strcmp(name, "ChildResourceReference") == 0) {
+        const char *type = json_string_value(json_object_get(child, "target_type"));
+        return name_child(x, parent, type == NULL ? "(no target_type)" : type, child, path) &&
+               (net_tree_get(&x->t->objects, path).data != NULL ||
+                net_error_set(x->e, 404, NET_CODE_NOT_FOUND, "there is no object %.400s", path)) &&
+               edit_children(x, path, child, depth);
+    }
+    json_t *object = json_object_get(child, name + 5);
+    if (!json_is_object(object)) {
+        return net_error_set(x->e, 400, NET_CODE_INVALID, "a %.60s below %.200s has no \"%.60s\"",
+                             name, parent, name + 5);
+    }
+    if (!name_child(x, parent, name + 5, object, path)) {
+        return false;
+    }
+    bool gone = json_is_true(json_object_get(child, "marked_for_delete")) ||
+                json_is_true(json_object_get(object, "marked_for_delete"));
+    json_t *children = json_incref(json_object_get(object, "children"));
+    (void)json_object_del(object, "children");
+    json_t *rest = json_object();
+    ts_must(rest);
+    if (children != NULL) {
+        set_new(rest, "children", children);
+    }
+    /* What is deleted is deleted behind what is in it. */
+    bool good = gone || edit_object(x, path, object, false);
+    good = good && edit_children(x, path, rest, depth);
+    if (good && gone && net_tree_get(&x->t->objects, path).data != NULL) {
+        good = remove_object(x, path);
+    }
+    json_decref(rest);
+    return good;
+}
+
+#define DEPTH_MAX 16
+
+static bool edit_children(struct edit *x, const char *parent, json_t *object, unsigned depth)
+{
+    const json_t *children = json_object_get(object, "children");
+    bool good =
+        children == NULL || (json_is_array(children) && depth < DEPTH_MAX) ||
+        net_error_set(x->e, 400, NET_CODE_BODY, "children of %.200s is no list […]", parent);
+    for (size_t i = 0; good && i < json_array_size(children); i++) {
+        good = edit_child(x, parent, json_array_get(children, i), depth + 1);
+    }
+    return good;
+}
+
+bool net_intent_patch_tree(struct net_intent *t, json_t *body, bool revisions,
+                           const struct net_author *author, struct net_error *e)
+{
+    struct edit x = begin(t, author, e);
+    x.revisions = revisions;
+    const char *type = json_string_value(json_object_get(body, "resource_type"));
+    bool good = json_is_object(body) && type != NULL && strcmp(type, "Infra") == 0;
+    if (!good) {
+        (void)net_error_set(e, 400, NET_CODE_BODY,
+                            "the body is no JSON object with resource_type \"Infra\"");
+    }
+    return end(&x, good && edit_children(&x, "/infra", body, 0));
+}

@@ -1,0 +1,217 @@
+#include "services/netctl/schema.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "services/netctl/address.h"
+
+#define WHERE_MAX 200
+/* An object in an object in …: the descriptors have fewer. */
+#define DEPTH_MAX 8
+
+bool net_error_set(struct net_error *e, int status, int code, const char *format, ...)
+{
+    va_list args;
+    if (e->status == 0) {
+        e->status = status;
+        e->code = code;
+        va_start(args, format);
+        int n = vsnprintf(e->message, sizeof(e->message), format, args);
+        va_end(args);
+        ts_assert(n >= 0);
+    }
+    return false;
+}
+
+static bool wrong(struct net_error *e, const char *where, const char *what)
+{
+    return net_error_set(e, 400, NET_CODE_INVALID, "%s %s", where, what);
+}
+
+static bool is_choice(const char *const *choices, const char *text)
+{
+    for (size_t i = 0; choices != NULL && choices[i] != NULL; i++) {
+        if (strcmp(choices[i], text) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool check_choice(const struct net_field *f, const char *text, const char *where,
+                         struct net_error *e)
+{
+    char list[256] = "";
+    size_t len = 0;
+    if (is_choice(f->choices, text)) {
+        return true;
+    }
+    for (size_t i = 0; f->choices[i] != NULL && len < sizeof(list); i++) {
+        int n = snprintf(list + len, sizeof(list) - len, "%s%s", i == 0 ? "" : ", ", f->choices[i]);
+        len += n < 0 ? 0 : (size_t)n;
+    }
+    return net_error_set(e, 400, NET_CODE_INVALID, "%s is \"%.40s\"; there are: %s", where, text,
+                         list);
+}
+
+static bool check_text(const struct net_field *f, const char *text, size_t len, const char *where,
+                       struct net_error *e)
+{
+    struct net_address ignored;
+    if (strlen(text) != len) {
+        return wrong(e, where, "has a character 0 in it");
+    }
+    switch (f->kind) {
+    case NET_TEXT:
+        return (len >= (size_t)f->min && len <= (size_t)f->max) ||
+               net_error_set(e, 400, NET_CODE_INVALID, "%s has %zu bytes; %lld to %lld are allowed",
+                             where, len, (long long)f->min, (long long)f->max);
+    case NET_CHOICE:
+        return check_choice(f, text, where, e);
+    case NET_PATH:
+        return is_choice(f->choices, text) || net_path_is_valid(text) ||
+               wrong(e, where, "is no path of an object, such as /infra/segments/web");
+    case NET_ADDRESS:
+        return net_address_read(text, &ignored) ||
+               wrong(e, where, "is no IP address, such as 10.0.0.1");
+    case NET_PREFIX:
+        return net_prefix_read(text, &ignored) ||
+               wrong(e, where, "is no address with a prefix length, such as 10.0.0.1/24");
+    case NET_ELEMENT:
+        return net_element_is_valid(text) ||
+               wrong(e, where, "is no address, prefix (10.0.0.0/24) or range (10.0.0.1-10.0.0.9)");
+    case NET_MAC:
+        return net_mac_is_valid(text) || wrong(e, where, "is no MAC, such as 02:00:5e:00:00:01");
+    case NET_PORTS:
+        return net_ports_are_valid(text) || wrong(e, where, "is no port, such as 80 or 1000-2000");
+    case NET_NUMBER:
+    case NET_BOOL:
+    case NET_OBJECT:
+    case NET_LIST:
+    case NET_PASSED:
+        break;
+    }
+    ts_unreachable();
+}
+
+static bool check_object(const struct net_field *fields, json_t *object, const char *where,
+                         unsigned depth, struct net_error *e);
+
+static bool check(const struct net_field *f, json_t *value, const char *where, unsigned depth,
+                  struct net_error *e)
+{
+    char inner[WHERE_MAX];
+    switch (f->kind) {
+    case NET_NUMBER:
+        return (json_is_integer(value) && json_integer_value(value) >= f->min &&
+                json_integer_value(value) <= f->max) ||
+               net_error_set(e, 400, NET_CODE_INVALID, "%s is no whole number from %lld to %lld",
+                             where, (long long)f->min, (long long)f->max);
+    case NET_BOOL:
+        return json_is_boolean(value) || wrong(e, where, "is neither true nor false");
+    case NET_OBJECT:
+        (void)snprintf(inner, sizeof(inner), "%s.", where);
+        return json_is_object(value) ? check_object(f->fields, value, inner, depth + 1, e)
+                                     : wrong(e, where, "is no object {…}");
+    case NET_LIST:
+        if (!json_is_array(value) || json_array_size(value) > (size_t)f->max) {
+            return net_error_set(e, 400, NET_CODE_INVALID, "%s is no list […] of at most %lld",
+                                 where, (long long)f->max);
+        }
+        for (size_t i = 0; i < json_array_size(value); i++) {
+            (void)snprintf(inner, sizeof(inner), "%s[%zu]", where, i);
+            if (!check(f->of, json_array_get(value, i), inner, depth, e)) {
+                return false;
+            }
+        }
+        return true;
+    case NET_PASSED:
+        return true;
+    case NET_TEXT:
+    case NET_CHOICE:
+    case NET_PATH:
+    case NET_ADDRESS:
+    case NET_PREFIX:
+    case NET_ELEMENT:
+    case NET_MAC:
+    case NET_PORTS:
+        return json_is_string(value)
+                   ? check_text(f, json_string_value(value), json_string_length(value), where, e)
+                   : wrong(e, where, "is no text \"…\"");
+    }
+    ts_unreachable();
+}
+
+static const struct net_field *find(const struct net_field *fields, const char *name)
+{
+    while (fields->name != NULL && strcmp(fields->name, name) != 0) {
+        fields++;
+    }
+    return fields->name == NULL ? NULL : fields;
+}
+
+static bool check_object(const struct net_field *fields, json_t *object, const char *where,
+                         unsigned depth, struct net_error *e)
+{
+    const char *key;
+    json_t *value;
+    void *next;
+    char name[WHERE_MAX];
+    if (depth > DEPTH_MAX) {
+        return wrong(e, where, "has too many objects inside each other");
+    }
+    json_object_foreach_safe(object, next, key, value)
+    {
+        const struct net_field *f = find(fields, key);
+        (void)snprintf(name, sizeof(name), "%s%.64s", where, key);
+        if (f == NULL) {
+            return wrong(e, name, "is not known here");
+        }
+        if (json_is_null(value) || f->kind == NET_PASSED) {
+            (void)json_object_del(object, key);
+        } else if (!check(f, value, name, depth, e)) {
+            return false;
+        }
+    }
+    for (const struct net_field *f = fields; f->name != NULL; f++) {
+        if (f->needed && json_object_get(object, f->name) == NULL) {
+            return net_error_set(e, 400, NET_CODE_INVALID, "%s%s is missing", where, f->name);
+        }
+    }
+    return true;
+}
+
+bool net_schema_check(const struct net_field *fields, json_t *object, const char *where,
+                      struct net_error *e)
+{
+    return check_object(fields, object, where, 0, e);
+}
+
+/* ---- references ---- */
+
+static void refer(const struct net_field *f, const json_t *value, net_schema_refers *refers,
+                  void *arg)
+{
+    if (f->kind == NET_PATH && !is_choice(f->choices, json_string_value(value))) {
+        refers(arg, json_string_value(value));
+    } else if (f->kind == NET_OBJECT) {
+        net_schema_paths(f->fields, value, refers, arg);
+    } else if (f->kind == NET_LIST) {
+        for (size_t i = 0; i < json_array_size(value); i++) {
+            refer(f->of, json_array_get(value, i), refers, arg);
+        }
+    }
+}
+
+void net_schema_paths(const struct net_field *fields, const json_t *object,
+                      net_schema_refers *refers, void *arg)
+{
+    for (const struct net_field *f = fields; f->name != NULL; f++) {
+        const json_t *value = json_object_get(object, f->name);
+        if (value != NULL) {
+            refer(f, value, refers, arg);
+        }
+    }
+}

@@ -1,0 +1,214 @@
+#include "services/netctl/store.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/memory.h"
+
+/* Between the two paths of a reference. No path has it. */
+#define SEPARATOR '\x01'
+#define REF_ROOM (2 * NET_PATH_ROOM)
+_Static_assert(REF_ROOM <= NET_KEY_MAX, "two paths are a key");
+
+static json_t *parse(struct ts_bytes text)
+{
+    json_t *object = json_loadb((const char *)text.data, text.len, JSON_REJECT_DUPLICATES, NULL);
+    return object;
+}
+
+json_t *net_store_get(const struct net_intent *t, const char *path)
+{
+    struct ts_bytes text = net_tree_get(&t->objects, path);
+    if (text.data == NULL) {
+        return NULL;
+    }
+    json_t *object = parse(text);
+    ts_must(object); /* it was JSON when it came in */
+    return object;
+}
+
+/* ---- references ---- */
+
+struct referring {
+    struct net_tree *refs;
+    const char *source;
+    bool comes;
+};
+
+static void on_reference(void *arg, const char *target)
+{
+    const struct referring *r = arg;
+    char key[REF_ROOM];
+    int n = snprintf(key, sizeof(key), "%s%c%s", target, SEPARATOR, r->source);
+    ts_assert(n > 0 && (size_t)n < sizeof(key));
+    if (r->comes) {
+        net_tree_put(r->refs, key, (struct ts_bytes){(const uint8_t *)"", 0});
+    } else {
+        (void)net_tree_remove(r->refs, key); /* it may be named twice by one object */
+    }
+}
+
+static void refer(struct net_intent *t, const char *path, const json_t *object, bool comes)
+{
+    const struct net_resource *r = net_resource_of(path);
+    struct referring arg = {&t->refs, path, comes};
+    ts_assert(r != NULL);
+    net_schema_paths(r->fields, object, on_reference, &arg);
+}
+
+bool net_store_referrer(const struct net_intent *t, const char *path, char out[NET_PATH_ROOM])
+{
+    char prefix[REF_ROOM];
+    struct net_item item = {NULL, {NULL, 0}};
+    (void)snprintf(prefix, sizeof(prefix), "%s%c", path, SEPARATOR);
+    bool found = net_tree_next(&t->refs, prefix, &item);
+    if (found) {
+        (void)snprintf(out, NET_PATH_ROOM, "%s", item.key + strlen(prefix));
+    }
+    return found;
+}
+
+/* ---- objects ---- */
+
+void net_store_remove(struct net_intent *t, const char *path)
+{
+    json_t *object = net_store_get(t, path);
+    ts_assert(object != NULL);
+    refer(t, path, object, false);
+    json_decref(object);
+    bool was = net_tree_remove(&t->objects, path);
+    ts_assert(was);
+}
+
+void net_store_put(struct net_intent *t, const char *path, const json_t *object)
+{
+    json_t *before = net_store_get(t, path);
+    if (before != NULL) {
+        refer(t, path, before, false);
+        json_decref(before);
+    }
+    char *text = json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS);
+    ts_must(text);
+    net_tree_put(&t->objects, path, (struct ts_bytes){(const uint8_t *)text, strlen(text)});
+    free(text);
+    refer(t, path, object, true);
+}
+
+const char *net_store_child(const struct net_intent *t, const char *path)
+{
+    char prefix[NET_PATH_ROOM + 1];
+    struct net_item item = {NULL, {NULL, 0}};
+    (void)snprintf(prefix, sizeof(prefix), "%s/", path);
+    return net_tree_next(&t->objects, prefix, &item) ? item.key : NULL;
+}
+
+const char *net_store_next(const struct net_intent *t, const char *collection, const char *after)
+{
+    char prefix[NET_PATH_ROOM + 1];
+    char from[NET_PATH_ROOM + 1];
+    (void)snprintf(prefix, sizeof(prefix), "%s/", collection);
+    size_t len = strlen(prefix);
+    struct net_item item =
+        net_tree_seek(&t->objects, after == NULL ? prefix : after, after != NULL);
+    while (item.key != NULL && net_key_begins(item.key, prefix)) {
+        size_t id = strcspn(item.key + len, "/");
+        if (item.key[len + id] == '\0') {
+            return item.key;
+        }
+        /* Below one of them: on behind all that are. '0' is the character behind '/'. */
+        (void)snprintf(from, sizeof(from), "%.*s0", (int)(len + id), item.key);
+        item = net_tree_seek(&t->objects, from, false);
+    }
+    return NULL;
+}
+
+/* ---- the whole ---- */
+
+struct net_intent net_intent_make(uint64_t seed, uint64_t bytes_max)
+{
+    return (struct net_intent){net_tree_make(seed), net_tree_make(seed), bytes_max};
+}
+
+void net_intent_free(struct net_intent *t)
+{
+    net_tree_free(&t->objects);
+    net_tree_free(&t->refs);
+}
+
+void net_intent_seed(struct net_intent *t)
+{
+    static const char *const PATHS[] = {
+        "/infra",
+        "/infra/domains/default",
+        "/infra/sites/default",
+        "/infra/sites/default/enforcement-points/default",
+        "/infra/sites/default/enforcement-points/default/edge-clusters/default",
+        "/infra/sites/default/enforcement-points/default/transport-zones/overlay",
+    };
+    for (size_t i = 0; i < sizeof(PATHS) / sizeof(PATHS[0]); i++) {
+        json_t *object = json_pack("{sisIsssIss}", "_revision", 0, "_create_time", (json_int_t)0,
+                                   "_create_user", "system", "_last_modified_time", (json_int_t)0,
+                                   "_last_modified_user", "system");
+        ts_must(object);
+        net_store_put(t, PATHS[i], object);
+        json_decref(object);
+    }
+}
+
+/* ---- a load ---- */
+
+/* Those that the service writes itself. */
+static bool take_out_own(json_t *object)
+{
+    static const char *const NUMBERS[] = {"_revision", "_create_time", "_last_modified_time"};
+    static const char *const TEXTS[] = {"_create_user", "_last_modified_user"};
+    bool good = true;
+    for (size_t i = 0; i < 3; i++) {
+        const json_t *v = json_object_get(object, NUMBERS[i]);
+        good = good && json_is_integer(v) && json_integer_value(v) >= 0;
+        (void)json_object_del(object, NUMBERS[i]);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        good = good && json_is_string(json_object_get(object, TEXTS[i]));
+        (void)json_object_del(object, TEXTS[i]);
+    }
+    return good;
+}
+
+bool net_intent_load(struct net_intent *t, const char *path, struct ts_bytes text)
+{
+    struct net_error e = {0};
+    const struct net_resource *r = net_path_is_valid(path) ? net_resource_of(path) : NULL;
+    json_t *object = r == NULL ? NULL : parse(text);
+    json_t *copy = json_deep_copy(object);
+    bool good = json_is_object(copy) && take_out_own(copy) &&
+                net_schema_check(r->fields, copy, "", &e) &&
+                (r->embedded == NULL || json_object_get(copy, r->embedded) == NULL);
+    if (good) {
+        net_store_put(t, path, object);
+        struct ts_bytes kept = net_tree_get(&t->objects, path);
+        good = kept.len == text.len && memcmp(kept.data, text.data, kept.len) == 0;
+    }
+    json_decref(copy);
+    json_decref(object);
+    return good;
+}
+
+bool net_intent_loaded(const struct net_intent *t)
+{
+    struct net_item item = {NULL, {NULL, 0}};
+    char path[NET_PATH_ROOM];
+    bool good = true;
+    while (good && net_tree_next(&t->refs, "", &item)) {
+        size_t n = strcspn(item.key, "\x01");
+        (void)snprintf(path, sizeof(path), "%.*s", (int)n, item.key);
+        good = net_tree_get(&t->objects, path).data != NULL;
+    }
+    item.key = NULL;
+    while (good && net_tree_next(&t->objects, "", &item)) {
+        good = !net_resource_parent(item.key, path) || net_tree_get(&t->objects, path).data != NULL;
+    }
+    return good;
+}
