@@ -65,6 +65,9 @@ int cli_drill_end_lab(const struct cli_drill *o, const struct nodes_run *run, in
 /* One drill in a lab that runs; its result is appended. */
 int cli_drill_run_there(const struct cli_drill *o, const struct lab_drill *d,
                         const struct nodes_run *run, json_t *results);
+/* Whether the newest result tells of nothing but a machine that had too much to do: then it is let
+ * go. */
+bool cli_drill_let_go(const struct cli_drill *o, json_t *results);
 int cli_drill_worse(int a, int b);
 void cli_drill_print_summary(const struct cli_drill *o, const json_t *results);
 int cli_drill_write_results(const struct cli_drill *o, const json_t *results);

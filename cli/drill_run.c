@@ -13,6 +13,8 @@
 #include "lab/pods.h"
 
 #define LAB_TIMEOUT_S "60"
+/* How often a drill is run again that the machine itself held up. */
+#define AGAIN_MAX 3
 
 volatile sig_atomic_t cli_drill_interrupted;
 static volatile sig_atomic_t inside; /* the process that has the drill at hand, 0 = none */
@@ -257,7 +259,20 @@ int cli_drill_run_there(const struct cli_drill *o, const struct lab_drill *d,
                             : status_of(json_array_get(results, json_array_size(results) - 1));
 }
 
-static int run_one(const struct cli_drill *o, const struct lab_drill *d, bool last, json_t *results)
+bool cli_drill_let_go(const struct cli_drill *o, json_t *results)
+{
+    size_t count = json_array_size(results);
+    const json_t *r = count == 0 ? NULL : json_array_get(results, count - 1);
+    bool stalled = json_is_true(json_object_get(r, "stalled"));
+    if (stalled && !cli_drill_interrupted) {
+        (void)json_array_remove(results, count - 1);
+        (void)fprintf(o->cli->out, "  again, for that tells nothing\n");
+    }
+    return stalled && !cli_drill_interrupted;
+}
+
+static int run_once(const struct cli_drill *o, const struct lab_drill *d, bool last,
+                    json_t *results)
 {
     struct nodes_run run;
     cli_drill_announce(o, d);
@@ -272,6 +287,15 @@ static int run_one(const struct cli_drill *o, const struct lab_drill *d, bool la
         return status;
     }
     return cli_drill_end_lab(o, &run, status);
+}
+
+static int run_one(const struct cli_drill *o, const struct lab_drill *d, bool last, json_t *results)
+{
+    int status = run_once(o, d, last, results);
+    for (int i = 0; i < AGAIN_MAX && !o->keep && cli_drill_let_go(o, results); i++) {
+        status = run_once(o, d, last, results);
+    }
+    return status;
 }
 
 /* ---- the results ----------------------------------------------------------------------------- */

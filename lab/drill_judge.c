@@ -54,4 +54,12 @@ void lab_drill_judge(struct lab_drilling *d)
                        r->takeovers, drill->takeovers);
     }
     judge_alarms(drill, r);
+    uint64_t timeout = d->config->cluster->timing.failure_timeout;
+    r->stalled = r->verdict == LAB_DRILL_FAILED && r->stall_ns >= timeout / 2;
+    if (r->stalled) {
+        lab_drill_find(r, LAB_DRILL_INVALID,
+                       "this machine held up what was to run on it for %.0f ms, at a "
+                       "failure-timeout of %.0f ms: run it again when it has less to do",
+                       (double)r->stall_ns / 1e6, (double)timeout / 1e6);
+    }
 }

@@ -186,6 +186,8 @@ json_t *lab_drill_json(const struct lab_drill *d, const struct lab_drill_result 
     (void)json_object_set_new(all, "false_takeovers", json_integer((json_int_t)r->false_takeovers));
     (void)json_object_set_new(all, "primary_epochs", json_integer((json_int_t)r->primary_epochs));
     (void)json_object_set_new(all, "two_primaries", json_integer((json_int_t)r->two_primaries));
+    (void)json_object_set_new(all, "stall_ms", json_real((double)r->stall_ns / 1e6));
+    (void)json_object_set_new(all, "stalled", json_boolean(r->stalled));
     (void)json_object_set_new(all, "alarms",
                               strings(r->codes[0], r->code_count, LAB_DRILL_ALARM_MAX));
     (void)json_object_set_new(all, "faults", faults_json(r));

@@ -9,6 +9,7 @@
 #include "lab/clock.h"
 #include "lab/drill_data.h"
 #include "lab/primaries.h"
+#include "lab/stall.h"
 
 #define LOOK_MS 25
 #define FIRST_ANSWERS 50
@@ -501,6 +502,7 @@ void lab_drill_run(const struct lab_drill_config *config, struct lab_drill_resul
     struct lab_drilling d = {.config = config, .out = out, .primary = -1, .primary_before = -1};
     *out = (struct lab_drill_result){.begin_ns = lab_now_ns()};
     d.view = lab_view_make(config->cluster);
+    struct lab_stall *stall = lab_stall_start();
     bool good = find_group(&d) && begin_load(&d);
     for (size_t i = 0; i < drill->step_count && good; i++) {
         good = carry_out(&d, &drill->steps[i]);
@@ -517,6 +519,7 @@ void lab_drill_run(const struct lab_drill_config *config, struct lab_drill_resul
     end_load(&d);
     lab_drill_access_end(&d);
     out->end_ns = lab_now_ns();
+    out->stall_ns = lab_stall_stop(stall);
     count_primaries(&d);
     lab_drill_judge(&d);
     lab_view_free(d.view);

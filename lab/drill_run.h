@@ -89,6 +89,8 @@ struct lab_drill_result {
     uint64_t false_takeovers; /* of a primary that nothing had harmed */
     uint64_t primary_epochs;  /* epochs that had a primary, of all groups, as the recorders say */
     uint64_t two_primaries;   /* of these, and of looks: that had two */
+    uint64_t stall_ns;        /* the longest that the machine held up what was to run */
+    bool stalled;             /* it did not hold, and that may be why: it is invalid */
     size_t strike_count;
     struct lab_drill_strike strikes[LAB_STEPS_MAX];
     size_t event_count;
