@@ -6,10 +6,10 @@
 
 #include "base/assert.h"
 
-bool net_address_read(const char *text, struct net_address *out)
+bool netctl_address_read(const char *text, struct netctl_address *out)
 {
     bool v6 = strchr(text, ':') != NULL;
-    *out = (struct net_address){.v6 = v6, .bits = v6 ? 128 : 32};
+    *out = (struct netctl_address){.v6 = v6, .bits = v6 ? 128 : 32};
     return inet_pton(v6 ? AF_INET6 : AF_INET, text, out->bytes) == 1;
 }
 
@@ -29,9 +29,9 @@ static long read_decimal(const char *text, size_t len, long max)
     return v <= max ? v : -1;
 }
 
-bool net_prefix_read(const char *text, struct net_address *out)
+bool netctl_prefix_read(const char *text, struct netctl_address *out)
 {
-    char address[NET_ADDRESS_TEXT_MAX];
+    char address[NETCTL_ADDRESS_TEXT_MAX];
     const char *slash = strchr(text, '/');
     size_t len = slash == NULL ? 0 : (size_t)(slash - text);
     if (slash == NULL || len >= sizeof(address)) {
@@ -39,7 +39,7 @@ bool net_prefix_read(const char *text, struct net_address *out)
     }
     memcpy(address, text, len);
     address[len] = '\0';
-    if (!net_address_read(address, out)) {
+    if (!netctl_address_read(address, out)) {
         return false;
     }
     long bits = read_decimal(slash + 1, strlen(slash + 1), out->v6 ? 128 : 32);
@@ -47,9 +47,9 @@ bool net_prefix_read(const char *text, struct net_address *out)
     return bits >= 0;
 }
 
-struct net_address net_address_network(const struct net_address *a)
+struct netctl_address netctl_address_network(const struct netctl_address *a)
 {
-    struct net_address n = *a;
+    struct netctl_address n = *a;
     for (size_t i = 0; i < sizeof(n.bytes); i++) {
         size_t before = 8 * i;
         size_t kept = n.bits <= before ? 0 : n.bits - before;
@@ -58,17 +58,17 @@ struct net_address net_address_network(const struct net_address *a)
     return n;
 }
 
-bool net_address_is_in(const struct net_address *network, const struct net_address *a)
+bool netctl_address_is_in(const struct netctl_address *network, const struct netctl_address *a)
 {
-    struct net_address want = net_address_network(network);
-    struct net_address have = *a;
+    struct netctl_address want = netctl_address_network(network);
+    struct netctl_address have = *a;
     have.bits = network->bits;
-    have = net_address_network(&have);
+    have = netctl_address_network(&have);
     return network->v6 == a->v6 && network->bits <= a->bits &&
            memcmp(want.bytes, have.bytes, sizeof(want.bytes)) == 0;
 }
 
-int net_address_compare(const struct net_address *a, const struct net_address *b)
+int netctl_address_compare(const struct netctl_address *a, const struct netctl_address *b)
 {
     if (a->v6 != b->v6) {
         return a->v6 ? 1 : -1;
@@ -77,25 +77,27 @@ int net_address_compare(const struct net_address *a, const struct net_address *b
     return order != 0 ? order : (int)a->bits - (int)b->bits;
 }
 
-void net_address_write(const struct net_address *a, bool with_bits, char out[NET_ADDRESS_TEXT_MAX])
+void netctl_address_write(const struct netctl_address *a, bool with_bits,
+                          char out[NETCTL_ADDRESS_TEXT_MAX])
 {
-    const char *text = inet_ntop(a->v6 ? AF_INET6 : AF_INET, a->bytes, out, NET_ADDRESS_TEXT_MAX);
+    const char *text =
+        inet_ntop(a->v6 ? AF_INET6 : AF_INET, a->bytes, out, NETCTL_ADDRESS_TEXT_MAX);
     ts_assert(text != NULL);
     if (with_bits) {
         size_t len = strlen(out);
-        int n = snprintf(out + len, NET_ADDRESS_TEXT_MAX - len, "/%u", (unsigned)a->bits);
+        int n = snprintf(out + len, NETCTL_ADDRESS_TEXT_MAX - len, "/%u", (unsigned)a->bits);
         ts_assert(n > 0);
     }
 }
 
-bool net_element_is_valid(const char *text)
+bool netctl_element_is_valid(const char *text)
 {
-    struct net_address a;
-    struct net_address b;
-    char first[NET_ADDRESS_TEXT_MAX];
+    struct netctl_address a;
+    struct netctl_address b;
+    char first[NETCTL_ADDRESS_TEXT_MAX];
     const char *dash = strchr(text, '-');
     if (dash == NULL) {
-        return net_address_read(text, &a) || net_prefix_read(text, &a);
+        return netctl_address_read(text, &a) || netctl_prefix_read(text, &a);
     }
     size_t len = (size_t)(dash - text);
     if (len >= sizeof(first)) {
@@ -103,11 +105,11 @@ bool net_element_is_valid(const char *text)
     }
     memcpy(first, text, len);
     first[len] = '\0';
-    return net_address_read(first, &a) && net_address_read(dash + 1, &b) && a.v6 == b.v6 &&
-           net_address_compare(&a, &b) <= 0;
+    return netctl_address_read(first, &a) && netctl_address_read(dash + 1, &b) && a.v6 == b.v6 &&
+           netctl_address_compare(&a, &b) <= 0;
 }
 
-bool net_mac_is_valid(const char *text)
+bool netctl_mac_is_valid(const char *text)
 {
     static const char DIGITS[] = "0123456789abcdefABCDEF";
     if (strlen(text) != 17) {
@@ -121,7 +123,7 @@ bool net_mac_is_valid(const char *text)
     return true;
 }
 
-bool net_ports_read(const char *text, uint16_t *first, uint16_t *last)
+bool netctl_ports_read(const char *text, uint16_t *first, uint16_t *last)
 {
     const char *dash = strchr(text, '-');
     size_t len = dash == NULL ? strlen(text) : (size_t)(dash - text);
@@ -132,16 +134,16 @@ bool net_ports_read(const char *text, uint16_t *first, uint16_t *last)
     return a >= 0 && b >= a;
 }
 
-bool net_ports_are_valid(const char *text)
+bool netctl_ports_are_valid(const char *text)
 {
     uint16_t ignored[2];
-    return net_ports_read(text, &ignored[0], &ignored[1]);
+    return netctl_ports_read(text, &ignored[0], &ignored[1]);
 }
 
-bool net_id_is_valid(const char *text, size_t len)
+bool netctl_id_is_valid(const char *text, size_t len)
 {
     bool dots = len <= 2 && text[0] == '.' && (len == 1 || text[1] == '.');
-    if (len == 0 || len > NET_ID_MAX || dots) {
+    if (len == 0 || len > NETCTL_ID_MAX || dots) {
         return false;
     }
     for (size_t i = 0; i < len; i++) {
@@ -154,13 +156,13 @@ bool net_id_is_valid(const char *text, size_t len)
     return true;
 }
 
-bool net_path_is_valid(const char *text)
+bool netctl_path_is_valid(const char *text)
 {
     size_t len = strlen(text);
-    bool good = len > 0 && len <= NET_PATH_MAX && text[0] == '/';
+    bool good = len > 0 && len <= NETCTL_PATH_MAX && text[0] == '/';
     while (good && *text == '/') {
         size_t n = strcspn(++text, "/");
-        good = net_id_is_valid(text, n);
+        good = netctl_id_is_valid(text, n);
         text += n;
     }
     return good;

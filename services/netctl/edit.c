@@ -11,22 +11,25 @@
 
 /* Objects of one request: what is longer is an error to its sender. */
 #define TOUCHED_MAX 100000
+/* Objects in one list of another one. */
+#define EMBEDDED_MAX 10000
 
 struct edit {
-    struct net_intent *t;
-    struct net_intent before;
-    const struct net_author *author;
-    struct net_error *e;
+    struct netctl_intent *t;
+    struct netctl_intent before;
+    const struct netctl_author *author;
+    struct netctl_error *e;
     bool revisions; /* an object that is there needs its present _revision */
     char **touched; /* paths that came, changed or went; owned */
     size_t count;
     size_t cap;
 };
 
-static struct edit begin(struct net_intent *t, const struct net_author *author, struct net_error *e)
+static struct edit begin(struct netctl_intent *t, const struct netctl_author *author,
+                         struct netctl_error *e)
 {
     return (struct edit){.t = t,
-                         .before = {net_tree_copy(&t->objects), net_tree_copy(&t->refs), 0},
+                         .before = {netctl_tree_copy(&t->objects), netctl_tree_copy(&t->refs), 0},
                          .author = author,
                          .e = e};
 }
@@ -34,9 +37,9 @@ static struct edit begin(struct net_intent *t, const struct net_author *author, 
 static bool touch(struct edit *x, const char *path)
 {
     if (x->count == TOUCHED_MAX) {
-        return net_error_set(x->e, 400, NET_CODE_BODY,
-                             "one request may change %d objects at most; send it in parts",
-                             TOUCHED_MAX);
+        return netctl_error_set(x->e, 400, NETCTL_CODE_BODY,
+                                "one request may change %d objects at most; send it in parts",
+                                TOUCHED_MAX);
     }
     if (x->count == x->cap) {
         x->cap = x->cap == 0 ? 8 : 2 * x->cap;
@@ -53,66 +56,67 @@ static bool touch(struct edit *x, const char *path)
 /* ---- what must hold when it is done ---- */
 
 struct missing {
-    const struct net_intent *t;
+    const struct netctl_intent *t;
     const char *of;
-    struct net_error *e;
+    struct netctl_error *e;
 };
 
 static void on_reference(void *arg, const char *target)
 {
     const struct missing *m = arg;
-    if (net_tree_get(&m->t->objects, target).data == NULL) {
-        (void)net_error_set(m->e, 400, NET_CODE_REFERENCE,
-                            "%.180s refers to %.180s, which does not exist", m->of, target);
+    if (netctl_tree_get(&m->t->objects, target).data == NULL) {
+        (void)netctl_error_set(m->e, 400, NETCTL_CODE_REFERENCE,
+                               "%.180s refers to %.180s, which does not exist", m->of, target);
     }
 }
 
 static bool check_there(const struct edit *x, const char *path)
 {
-    char parent[NET_PATH_ROOM];
+    char parent[NETCTL_PATH_ROOM];
     struct missing m = {x->t, path, x->e};
-    json_t *object = net_store_get(x->t, path);
-    if (net_resource_parent(path, parent) && net_tree_get(&x->t->objects, parent).data == NULL) {
-        (void)net_error_set(x->e, 404, NET_CODE_PARENT, "there is no object %.200s for %.200s",
-                            parent, path);
+    json_t *object = netctl_store_get(x->t, path);
+    if (netctl_resource_parent(path, parent) &&
+        netctl_tree_get(&x->t->objects, parent).data == NULL) {
+        (void)netctl_error_set(x->e, 404, NETCTL_CODE_PARENT,
+                               "there is no object %.200s for %.200s", parent, path);
     }
-    net_schema_paths(net_resource_of(path)->fields, object, on_reference, &m);
+    netctl_schema_paths(netctl_resource_of(path)->fields, object, on_reference, &m);
     json_decref(object);
     return x->e->status == 0;
 }
 
 static bool check_gone(const struct edit *x, const char *path)
 {
-    char source[NET_PATH_ROOM];
-    const char *child = net_store_child(x->t, path);
+    char source[NETCTL_PATH_ROOM];
+    const char *child = netctl_store_child(x->t, path);
     if (child != NULL) {
-        return net_error_set(x->e, 400, NET_CODE_REFERENCED,
-                             "%.200s cannot be deleted: %.200s is in it", path, child);
+        return netctl_error_set(x->e, 400, NETCTL_CODE_REFERENCED,
+                                "%.200s cannot be deleted: %.200s is in it", path, child);
     }
-    return !net_store_referrer(x->t, path, source) ||
-           net_error_set(x->e, 400, NET_CODE_REFERENCED,
-                         "%.200s cannot be deleted: %.200s refers to it", path, source);
+    return !netctl_store_referrer(x->t, path, source) ||
+           netctl_error_set(x->e, 400, NETCTL_CODE_REFERENCED,
+                            "%.200s cannot be deleted: %.200s refers to it", path, source);
 }
 
 static bool end(struct edit *x, bool good)
 {
     for (size_t i = 0; i < x->count; i++) {
         const char *path = x->touched[i];
-        bool there = net_tree_get(&x->t->objects, path).data != NULL;
+        bool there = netctl_tree_get(&x->t->objects, path).data != NULL;
         good = good && (there ? check_there(x, path) : check_gone(x, path));
         free(x->touched[i]);
     }
     free(x->touched);
     bool grew = x->t->objects.bytes > x->before.objects.bytes;
     if (good && grew && x->t->objects.bytes > x->t->bytes_max) {
-        good = net_error_set(x->e, 507, NET_CODE_FULL,
-                             "all objects together have more than %llu bytes; delete some",
-                             (unsigned long long)x->t->bytes_max);
+        good = netctl_error_set(x->e, 507, NETCTL_CODE_FULL,
+                                "all objects together have more than %llu bytes; delete some",
+                                (unsigned long long)x->t->bytes_max);
     }
-    struct net_tree *objects = good ? &x->before.objects : &x->t->objects;
-    struct net_tree *refs = good ? &x->before.refs : &x->t->refs;
-    net_tree_free(objects);
-    net_tree_free(refs);
+    struct netctl_tree *objects = good ? &x->before.objects : &x->t->objects;
+    struct netctl_tree *refs = good ? &x->before.refs : &x->t->refs;
+    netctl_tree_free(objects);
+    netctl_tree_free(refs);
     if (!good) {
         x->t->objects = x->before.objects;
         x->t->refs = x->before.refs;
@@ -164,83 +168,90 @@ static void put(struct edit *x, const char *path, json_t *object, const json_t *
     set_new(object, "_last_modified_time", json_integer(ms));
     set_new(object, "_last_modified_user", json_string(x->author->user));
     set_new(object, "_revision", json_integer(revision));
-    net_store_put(x->t, path, object);
+    netctl_store_put(x->t, path, object);
 }
 
 /* The body's own words of which object it is agree with the path. */
-static bool check_names(struct edit *x, const struct net_resource *r, const char *path,
+static bool check_names(struct edit *x, const struct netctl_resource *r, const char *path,
                         json_t *body)
 {
-    const char *const want[][2] = {{"id", net_resource_id(path)}, {"resource_type", r->type}};
+    const char *const want[][2] = {{"id", netctl_resource_id(path)}, {"resource_type", r->type}};
     for (size_t i = 0; i < 2; i++) {
         const char *is = json_string_value(json_object_get(body, want[i][0]));
         if (is != NULL && strcmp(is, want[i][1]) != 0) {
-            return net_error_set(x->e, 400, NET_CODE_BODY,
-                                 "%s is \"%.100s\", and the path %.200s says \"%.100s\"",
-                                 want[i][0], is, path, want[i][1]);
+            return netctl_error_set(x->e, 400, NETCTL_CODE_BODY,
+                                    "%s is \"%.100s\", and the path %.200s says \"%.100s\"",
+                                    want[i][0], is, path, want[i][1]);
         }
         (void)json_object_del(body, want[i][0]);
     }
     return true;
 }
 
+/* `inner`: an object in another one's list, which may come without: that one's counts. */
 static bool check_revision(struct edit *x, const char *path, const json_t *sent,
-                           const json_t *before)
+                           const json_t *before, bool inner)
 {
     json_int_t now = json_integer_value(json_object_get(before, "_revision"));
+    if (before == NULL || !x->revisions || (inner && sent == NULL)) {
+        return true;
+    }
     if (json_is_integer(sent) && json_integer_value(sent) == now) {
         return true;
     }
     if (sent == NULL || json_is_null(sent)) {
-        return net_error_set(x->e, 412, NET_CODE_REVISION,
-                             "_revision is missing; that of %.300s is %lld", path, (long long)now);
+        return netctl_error_set(x->e, 412, NETCTL_CODE_REVISION,
+                                "_revision is missing; that of %.300s is %lld", path,
+                                (long long)now);
     }
-    return net_error_set(x->e, 412, NET_CODE_REVISION,
-                         "%.300s has changed meanwhile: its _revision is %lld; get it again", path,
-                         (long long)now);
+    return netctl_error_set(x->e, 412, NETCTL_CODE_REVISION,
+                            "%.300s has changed meanwhile: its _revision is %lld; get it again",
+                            path, (long long)now);
 }
 
-static bool edit_object(struct edit *x, const char *path, json_t *body, bool whole);
+static bool edit_object(struct edit *x, const char *path, json_t *body, bool whole, bool inner);
 
 /* The objects that the body has as a list. With `whole` those that it has not are deleted.
  * *changed: any was. */
-static bool edit_embedded(struct edit *x, const struct net_resource *r, const char *path,
+static bool edit_embedded(struct edit *x, const struct netctl_resource *r, const char *path,
                           const json_t *list, bool whole, bool *changed)
 {
-    char inner[NET_PATH_ROOM + NET_ID_MAX + 32];
+    char inner[NETCTL_PATH_ROOM + NETCTL_ID_MAX + 32];
     struct ts_hash before = x->t->objects.digest;
     json_t *named = json_object();
     ts_must(named);
-    bool good = true;
+    bool good = list == NULL || (json_is_array(list) && json_array_size(list) <= EMBEDDED_MAX) ||
+                netctl_error_set(x->e, 400, NETCTL_CODE_INVALID, "%s is no list […] of at most %d",
+                                 r->embedded, EMBEDDED_MAX);
     for (size_t i = 0; good && i < json_array_size(list); i++) {
         json_t *one = json_array_get(list, i);
         const char *id = json_string_value(json_object_get(one, "id"));
-        if (id == NULL || !net_id_is_valid(id, strlen(id))) {
-            good = net_error_set(x->e, 400, NET_CODE_INVALID,
-                                 "%s[%zu].id is missing, or is none: letters, digits and -_.:~@",
-                                 r->embedded, i);
+        if (id == NULL || !netctl_id_is_valid(id, strlen(id))) {
+            good = netctl_error_set(x->e, 400, NETCTL_CODE_INVALID,
+                                    "%s[%zu].id is missing, or is none: letters, digits and -_.:~@",
+                                    r->embedded, i);
         } else if (json_object_get(named, id) != NULL) {
-            good = net_error_set(x->e, 400, NET_CODE_INVALID, "%s[%zu].id is there twice",
-                                 r->embedded, i);
+            good = netctl_error_set(x->e, 400, NETCTL_CODE_INVALID, "%s[%zu].id is there twice",
+                                    r->embedded, i);
         } else {
             set_new(named, id, json_true());
             int n = snprintf(inner, sizeof(inner), "%s/%s/%s", path, r->embedded, id);
-            good = (n <= NET_PATH_MAX ||
-                    net_error_set(x->e, 400, NET_CODE_INVALID, "the path of %s[%zu] is too long",
-                                  r->embedded, i)) &&
-                   edit_object(x, inner, one, whole);
+            good = (n <= NETCTL_PATH_MAX ||
+                    netctl_error_set(x->e, 400, NETCTL_CODE_INVALID,
+                                     "the path of %s[%zu] is too long", r->embedded, i)) &&
+                   edit_object(x, inner, one, whole, true);
         }
     }
     (void)snprintf(inner, sizeof(inner), "%s/%s", path, r->embedded);
-    const char *at = good && whole ? net_store_next(x->t, inner, NULL) : NULL;
+    const char *at = good && whole ? netctl_store_next(x->t, inner, NULL) : NULL;
     while (good && at != NULL) {
-        char old[NET_PATH_ROOM];
+        char old[NETCTL_PATH_ROOM];
         (void)snprintf(old, sizeof(old), "%s", at);
-        if (json_object_get(named, net_resource_id(old)) == NULL) {
-            net_store_remove(x->t, old);
+        if (json_object_get(named, netctl_resource_id(old)) == NULL) {
+            netctl_store_remove(x->t, old);
             good = touch(x, old);
         }
-        at = net_store_next(x->t, inner, old);
+        at = netctl_store_next(x->t, inner, old);
     }
     json_decref(named);
     *changed = !ts_hash_eq(before, x->t->objects.digest);
@@ -248,23 +259,20 @@ static bool edit_embedded(struct edit *x, const struct net_resource *r, const ch
 }
 
 /* `body` as clients send it, of an object that is `before`, or is new. */
-static bool edit_checked(struct edit *x, const struct net_resource *r, const char *path,
-                         json_t *body, const json_t *before, bool whole)
+static bool edit_checked(struct edit *x, const struct netctl_resource *r, const char *path,
+                         json_t *body, const json_t *embedded, const json_t *before, bool whole)
 {
-    json_t *embedded = r->embedded == NULL ? NULL : json_object_get(body, r->embedded);
-    json_incref(embedded);
-    if (embedded != NULL) {
-        (void)json_object_del(body, r->embedded);
-    }
     bool inner = false;
     bool good = (embedded == NULL && !(whole && r->embedded != NULL)) ||
                 edit_embedded(x, r, path, embedded, whole, &inner);
-    json_decref(embedded);
     json_t *after = before == NULL || whole ? json_incref(body) : json_copy((json_t *)before);
     ts_must(after);
     if (before != NULL && !whole) {
         int failed = json_object_update(after, body);
         ts_assert(failed == 0);
+    }
+    if (json_object_get(after, "display_name") == NULL) {
+        set_new(after, "display_name", json_string(netctl_resource_id(path)));
     }
     if (good && (before == NULL || inner || !is_same_content(before, after))) {
         put(x, path, after, before);
@@ -275,73 +283,79 @@ static bool edit_checked(struct edit *x, const struct net_resource *r, const cha
 }
 
 /* With `whole` the body replaces the object, otherwise the fields that it has. */
-static bool edit_object(struct edit *x, const char *path, json_t *body, bool whole)
+static bool edit_object(struct edit *x, const char *path, json_t *body, bool whole, bool inner)
 {
-    const struct net_resource *r = net_path_is_valid(path) ? net_resource_of(path) : NULL;
+    const struct netctl_resource *r = netctl_path_is_valid(path) ? netctl_resource_of(path) : NULL;
     if (r == NULL) {
-        return net_error_set(x->e, 404, NET_CODE_NOT_FOUND, "there are no objects like %.400s",
-                             path);
+        return netctl_error_set(x->e, 404, NETCTL_CODE_NOT_FOUND,
+                                "there are no objects like %.400s", path);
     }
     if (r->is_fixed) {
-        return net_error_set(x->e, 400, NET_CODE_BODY, "%.400s cannot be changed", path);
+        return netctl_error_set(x->e, 400, NETCTL_CODE_BODY, "%.400s cannot be changed", path);
     }
     if (!json_is_object(body)) {
-        return net_error_set(x->e, 400, NET_CODE_BODY, "the body is no JSON object {…}");
+        return netctl_error_set(x->e, 400, NETCTL_CODE_BODY, "the body is no JSON object {…}");
     }
     json_t *revision = json_incref(json_object_get(body, "_revision"));
-    json_t *before = net_store_get(x->t, path);
-    bool good = net_schema_check(r->fields, body, "", x->e) && check_names(x, r, path, body) &&
-                (before == NULL || !x->revisions || check_revision(x, path, revision, before)) &&
-                edit_checked(x, r, path, body, before, whole);
+    json_t *embedded = r->embedded == NULL ? NULL : json_incref(json_object_get(body, r->embedded));
+    if (embedded != NULL) {
+        (void)json_object_del(body, r->embedded); /* objects of their own, with their revisions */
+    }
+    json_t *before = netctl_store_get(x->t, path);
+    bool good = netctl_schema_check(r->fields, body, "", x->e) && check_names(x, r, path, body) &&
+                check_revision(x, path, revision, before, inner) &&
+                edit_checked(x, r, path, body, embedded, before, whole);
     json_decref(revision);
+    json_decref(embedded);
     json_decref(before);
     return good;
 }
 
 /* ---- the requests ---- */
 
-bool net_intent_put(struct net_intent *t, const char *path, json_t *body,
-                    const struct net_author *author, struct net_error *e)
+bool netctl_intent_put(struct netctl_intent *t, const char *path, json_t *body,
+                       const struct netctl_author *author, struct netctl_error *e)
 {
     struct edit x = begin(t, author, e);
     x.revisions = true;
-    return end(&x, edit_object(&x, path, body, true));
+    return end(&x, edit_object(&x, path, body, true, false));
 }
 
-bool net_intent_patch(struct net_intent *t, const char *path, json_t *body,
-                      const struct net_author *author, struct net_error *e)
+bool netctl_intent_patch(struct netctl_intent *t, const char *path, json_t *body,
+                         const struct netctl_author *author, struct netctl_error *e)
 {
     struct edit x = begin(t, author, e);
-    return end(&x, edit_object(&x, path, body, false));
+    return end(&x, edit_object(&x, path, body, false, false));
 }
 
 /* An object, and what clients see as a list in it. */
 static bool remove_object(struct edit *x, const char *path)
 {
-    const struct net_resource *r = net_path_is_valid(path) ? net_resource_of(path) : NULL;
-    if (r == NULL || net_tree_get(&x->t->objects, path).data == NULL) {
-        return net_error_set(x->e, 404, NET_CODE_NOT_FOUND, "there is no object %.400s", path);
+    const struct netctl_resource *r = netctl_path_is_valid(path) ? netctl_resource_of(path) : NULL;
+    if (r == NULL || netctl_tree_get(&x->t->objects, path).data == NULL) {
+        return netctl_error_set(x->e, 404, NETCTL_CODE_NOT_FOUND, "there is no object %.400s",
+                                path);
     }
     if (r->is_fixed) {
-        return net_error_set(x->e, 400, NET_CODE_BODY, "%.400s cannot be deleted", path);
+        return netctl_error_set(x->e, 400, NETCTL_CODE_BODY, "%.400s cannot be deleted", path);
     }
     bool good = true;
-    char collection[NET_PATH_ROOM + 32];
+    char collection[NETCTL_PATH_ROOM + 32];
     (void)snprintf(collection, sizeof(collection), "%s/%s", path,
                    r->embedded == NULL ? "" : r->embedded);
-    const char *at = r->embedded == NULL ? NULL : net_store_next(x->t, collection, NULL);
+    const char *at = r->embedded == NULL ? NULL : netctl_store_next(x->t, collection, NULL);
     while (good && at != NULL) {
-        char old[NET_PATH_ROOM];
+        char old[NETCTL_PATH_ROOM];
         (void)snprintf(old, sizeof(old), "%s", at);
-        net_store_remove(x->t, old);
+        netctl_store_remove(x->t, old);
         good = touch(x, old);
-        at = net_store_next(x->t, collection, NULL);
+        at = netctl_store_next(x->t, collection, NULL);
     }
-    net_store_remove(x->t, path);
+    netctl_store_remove(x->t, path);
     return good && touch(x, path);
 }
 
-bool net_intent_delete(struct net_intent *t, const char *path, struct net_error *e)
+bool netctl_intent_delete(struct netctl_intent *t, const char *path, struct netctl_error *e)
 {
     struct edit x = begin(t, NULL, e);
     return end(&x, remove_object(&x, path));
@@ -351,17 +365,17 @@ bool net_intent_delete(struct net_intent *t, const char *path, struct net_error 
 
 /* A child's path below `parent`: its own words of type and id. */
 static bool name_child(struct edit *x, const char *parent, const char *type, const json_t *object,
-                       char path[NET_PATH_ROOM])
+                       char path[NETCTL_PATH_ROOM])
 {
     const char *id = json_string_value(json_object_get(object, "id"));
-    if (id == NULL || !net_id_is_valid(id, strlen(id))) {
-        return net_error_set(x->e, 400, NET_CODE_INVALID,
-                             "a %.60s below %.200s has no id of letters, digits and -_.:~@", type,
-                             parent);
+    if (id == NULL || !netctl_id_is_valid(id, strlen(id))) {
+        return netctl_error_set(x->e, 400, NETCTL_CODE_INVALID,
+                                "a %.60s below %.200s has no id of letters, digits and -_.:~@",
+                                type, parent);
     }
-    return net_resource_below(parent, type, id, path) != NULL ||
-           net_error_set(x->e, 400, NET_CODE_INVALID, "there are no objects %.60s below %.200s",
-                         type, parent);
+    return netctl_resource_below(parent, type, id, path) != NULL ||
+           netctl_error_set(x->e, 400, NETCTL_CODE_INVALID,
+                            "there are no objects %.60s below %.200s", type, parent);
 }
 
 static bool edit_children(struct edit *x, const char *parent, json_t *object, unsigned depth);
@@ -369,22 +383,24 @@ static bool edit_children(struct edit *x, const char *parent, json_t *object, un
 static bool edit_child(struct edit *x, const char *parent, json_t *child, unsigned depth)
 {
     const char *name = json_string_value(json_object_get(child, "resource_type"));
-    char path[NET_PATH_ROOM];
+    char path[NETCTL_PATH_ROOM];
     if (name == NULL || strncmp(name, "Child", 5) != 0) {
-        return net_error_set(x->e, 400, NET_CODE_INVALID,
-                             "a child of %.200s has no resource_type such as ChildSegment", parent);
+        return netctl_error_set(x->e, 400, NETCTL_CODE_INVALID,
+                                "a child of %.200s has no resource_type such as ChildSegment",
+                                parent);
     }
     if (strcmp(name, "ChildResourceReference") == 0) {
         const char *type = json_string_value(json_object_get(child, "target_type"));
         return name_child(x, parent, type == NULL ? "(no target_type)" : type, child, path) &&
-               (net_tree_get(&x->t->objects, path).data != NULL ||
-                net_error_set(x->e, 404, NET_CODE_NOT_FOUND, "there is no object %.400s", path)) &&
+               (netctl_tree_get(&x->t->objects, path).data != NULL ||
+                netctl_error_set(x->e, 404, NETCTL_CODE_NOT_FOUND, "there is no object %.400s",
+                                 path)) &&
                edit_children(x, path, child, depth);
     }
     json_t *object = json_object_get(child, name + 5);
     if (!json_is_object(object)) {
-        return net_error_set(x->e, 400, NET_CODE_INVALID, "a %.60s below %.200s has no \"%.60s\"",
-                             name, parent, name + 5);
+        return netctl_error_set(x->e, 400, NETCTL_CODE_INVALID,
+                                "a %.60s below %.200s has no \"%.60s\"", name, parent, name + 5);
     }
     if (!name_child(x, parent, name + 5, object, path)) {
         return false;
@@ -399,9 +415,9 @@ static bool edit_child(struct edit *x, const char *parent, json_t *child, unsign
         set_new(rest, "children", children);
     }
     /* What is deleted is deleted behind what is in it. */
-    bool good = gone || edit_object(x, path, object, false);
+    bool good = gone || edit_object(x, path, object, false, false);
     good = good && edit_children(x, path, rest, depth);
-    if (good && gone && net_tree_get(&x->t->objects, path).data != NULL) {
+    if (good && gone && netctl_tree_get(&x->t->objects, path).data != NULL) {
         good = remove_object(x, path);
     }
     json_decref(rest);
@@ -415,23 +431,23 @@ static bool edit_children(struct edit *x, const char *parent, json_t *object, un
     const json_t *children = json_object_get(object, "children");
     bool good =
         children == NULL || (json_is_array(children) && depth < DEPTH_MAX) ||
-        net_error_set(x->e, 400, NET_CODE_BODY, "children of %.200s is no list […]", parent);
+        netctl_error_set(x->e, 400, NETCTL_CODE_BODY, "children of %.200s is no list […]", parent);
     for (size_t i = 0; good && i < json_array_size(children); i++) {
         good = edit_child(x, parent, json_array_get(children, i), depth + 1);
     }
     return good;
 }
 
-bool net_intent_patch_tree(struct net_intent *t, json_t *body, bool revisions,
-                           const struct net_author *author, struct net_error *e)
+bool netctl_intent_patch_tree(struct netctl_intent *t, json_t *body, bool revisions,
+                              const struct netctl_author *author, struct netctl_error *e)
 {
     struct edit x = begin(t, author, e);
     x.revisions = revisions;
     const char *type = json_string_value(json_object_get(body, "resource_type"));
     bool good = json_is_object(body) && type != NULL && strcmp(type, "Infra") == 0;
     if (!good) {
-        (void)net_error_set(e, 400, NET_CODE_BODY,
-                            "the body is no JSON object with resource_type \"Infra\"");
+        (void)netctl_error_set(e, 400, NETCTL_CODE_BODY,
+                               "the body is no JSON object with resource_type \"Infra\"");
     }
     return end(&x, good && edit_children(&x, "/infra", body, 0));
 }

@@ -17,25 +17,22 @@ static void put_text(json_t *object, const char *key, const char *text)
 }
 
 /* What follows from the path. */
-static void add_names(json_t *object, const char *path, const struct net_resource *r)
+static void add_names(json_t *object, const char *path, const struct netctl_resource *r)
 {
-    char parent[NET_PATH_ROOM];
-    const char *id = net_resource_id(path);
+    char parent[NETCTL_PATH_ROOM];
+    const char *id = netctl_resource_id(path);
     put_text(object, "id", id);
     put_text(object, "path", path);
     put_text(object, "relative_path", id);
     put_text(object, "resource_type", r->type);
-    if (net_resource_parent(path, parent)) {
+    if (netctl_resource_parent(path, parent)) {
         put_text(object, "parent_path", parent);
-    }
-    if (json_object_get(object, "display_name") == NULL) {
-        put_text(object, "display_name", id);
     }
 }
 
-static json_t *get(const struct net_intent *t, const char *path, const struct net_resource *r)
+static json_t *get(const struct netctl_intent *t, const char *path, const struct netctl_resource *r)
 {
-    json_t *object = net_store_get(t, path);
+    json_t *object = netctl_store_get(t, path);
     if (object != NULL) {
         add_names(object, path, r);
     }
@@ -50,16 +47,16 @@ static json_t *new_list(void)
 }
 
 /* The objects below that clients see as a list in this one. */
-static void add_embedded(const struct net_intent *t, json_t *object, const char *path,
-                         const struct net_resource *r)
+static void add_embedded(const struct netctl_intent *t, json_t *object, const char *path,
+                         const struct netctl_resource *r)
 {
-    char collection[NET_PATH_ROOM + 32];
+    char collection[NETCTL_PATH_ROOM + 32];
     json_t *list = new_list();
     (void)snprintf(collection, sizeof(collection), "%s/%s", path, r->embedded);
-    const struct net_resource *inner = net_resource_in(collection);
+    const struct netctl_resource *inner = netctl_resource_in(collection);
     ts_assert(inner != NULL);
-    for (const char *at = net_store_next(t, collection, NULL); at != NULL;
-         at = net_store_next(t, collection, at)) {
+    for (const char *at = netctl_store_next(t, collection, NULL); at != NULL;
+         at = netctl_store_next(t, collection, at)) {
         int failed = json_array_append_new(list, get(t, at, inner));
         ts_assert(failed == 0);
     }
@@ -67,57 +64,57 @@ static void add_embedded(const struct net_intent *t, json_t *object, const char 
     ts_assert(failed == 0);
 }
 
-json_t *net_intent_get(const struct net_intent *t, const char *path, struct net_error *e)
+json_t *netctl_intent_get(const struct netctl_intent *t, const char *path, struct netctl_error *e)
 {
-    const struct net_resource *r = net_path_is_valid(path) ? net_resource_of(path) : NULL;
+    const struct netctl_resource *r = netctl_path_is_valid(path) ? netctl_resource_of(path) : NULL;
     json_t *object = r == NULL ? NULL : get(t, path, r);
     if (object == NULL) {
-        (void)net_error_set(e, 404, NET_CODE_NOT_FOUND, "there is no object %.400s", path);
+        (void)netctl_error_set(e, 404, NETCTL_CODE_NOT_FOUND, "there is no object %.400s", path);
     } else if (r->embedded != NULL) {
         add_embedded(t, object, path, r);
     }
     return object;
 }
 
-json_t *net_intent_list(const struct net_intent *t, const char *collection, const char *cursor,
-                        size_t page, struct net_error *e)
+json_t *netctl_intent_list(const struct netctl_intent *t, const char *collection,
+                           const char *cursor, size_t page, struct netctl_error *e)
 {
-    const struct net_resource *r =
-        net_path_is_valid(collection) ? net_resource_in(collection) : NULL;
-    char parent[NET_PATH_ROOM];
-    char after[2 * NET_PATH_ROOM];
-    char one[NET_PATH_ROOM + 2];
+    const struct netctl_resource *r =
+        netctl_path_is_valid(collection) ? netctl_resource_in(collection) : NULL;
+    char parent[NETCTL_PATH_ROOM];
+    char after[2 * NETCTL_PATH_ROOM];
+    char one[NETCTL_PATH_ROOM + 2];
     if (r == NULL) {
-        (void)net_error_set(e, 404, NET_CODE_NOT_FOUND, "there is no collection %.400s",
-                            collection);
+        (void)netctl_error_set(e, 404, NETCTL_CODE_NOT_FOUND, "there is no collection %.400s",
+                               collection);
         return NULL;
     }
     (void)snprintf(one, sizeof(one), "%s/x", collection);
-    if (net_resource_parent(one, parent) && net_tree_get(&t->objects, parent).data == NULL) {
-        (void)net_error_set(e, 404, NET_CODE_NOT_FOUND, "there is no object %.400s", parent);
+    if (netctl_resource_parent(one, parent) && netctl_tree_get(&t->objects, parent).data == NULL) {
+        (void)netctl_error_set(e, 404, NETCTL_CODE_NOT_FOUND, "there is no object %.400s", parent);
         return NULL;
     }
-    if (cursor[0] != '\0' && !net_id_is_valid(cursor, strlen(cursor))) {
-        (void)net_error_set(e, 400, NET_CODE_INVALID,
-                            "cursor is not what the page before ended with");
+    if (cursor[0] != '\0' && !netctl_id_is_valid(cursor, strlen(cursor))) {
+        (void)netctl_error_set(e, 400, NETCTL_CODE_INVALID,
+                               "cursor is not what the page before ended with");
         return NULL;
     }
     (void)snprintf(after, sizeof(after), "%s/%s", collection, cursor);
     json_t *results = new_list();
-    const char *at = net_store_next(t, collection, cursor[0] == '\0' ? NULL : after);
+    const char *at = netctl_store_next(t, collection, cursor[0] == '\0' ? NULL : after);
     const char *last = NULL;
     while (at != NULL && json_array_size(results) < page) {
         int failed = json_array_append_new(results, get(t, at, r));
         ts_assert(failed == 0);
         last = at;
-        at = net_store_next(t, collection, at);
+        at = netctl_store_next(t, collection, at);
     }
     json_t *list =
         json_pack("{sosi}", "results", results, "result_count", (int)json_array_size(results));
     ts_must(list);
     (void)json_object_set_new(list, "sort_ascending", json_true());
     if (at != NULL) {
-        put_text(list, "cursor", net_resource_id(last));
+        put_text(list, "cursor", netctl_resource_id(last));
     }
     return list;
 }

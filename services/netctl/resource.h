@@ -9,10 +9,10 @@
 #include "services/netctl/address.h"
 #include "services/netctl/schema.h"
 
-struct net_resource {
+struct netctl_resource {
     const char *type;    /* resource_type */
     const char *pattern; /* of its path: "/infra/segments/<>", where <> is an id */
-    const struct net_field *fields;
+    const struct netctl_field *fields;
     /* A list in the body that is objects of their own below this one: "rules"; NULL: there is
      * none. */
     const char *embedded;
@@ -21,19 +21,19 @@ struct net_resource {
 };
 
 /* NULL ends the list by its type. */
-extern const struct net_resource net_resources[];
+extern const struct netctl_resource netctl_resources[];
 
 /* The kind of object that has this path; NULL: none has. */
-const struct net_resource *net_resource_of(const char *path);
+const struct netctl_resource *netctl_resource_of(const char *path);
 /* The kind of the objects directly in this collection (/infra/segments); NULL: it is none. */
-const struct net_resource *net_resource_in(const char *collection);
+const struct netctl_resource *netctl_resource_in(const char *collection);
 /* The kind of this type whose objects stand below `parent` ("/infra/domains/default"), and the path
  * that the one called `id` has there; NULL: there is none such. */
-const struct net_resource *net_resource_below(const char *parent, const char *type, const char *id,
-                                              char path[NET_PATH_ROOM]);
+const struct netctl_resource *netctl_resource_below(const char *parent, const char *type,
+                                                    const char *id, char path[NETCTL_PATH_ROOM]);
 /* The path of the object in which this one is; false: it is the root, or in none. */
-bool net_resource_parent(const char *path, char parent[NET_PATH_ROOM]);
+bool netctl_resource_parent(const char *path, char parent[NETCTL_PATH_ROOM]);
 /* What is behind the last '/'. */
-const char *net_resource_id(const char *path);
+const char *netctl_resource_id(const char *path);
 
 #endif

@@ -5,7 +5,7 @@
 #include "services/netctl/resource.h"
 
 #define TEXTS(...) ((const char *const[]){__VA_ARGS__, NULL})
-#define FIELDS(...) ((const struct net_field[]){__VA_ARGS__, {0}})
+#define FIELDS(...) ((const struct netctl_field[]){__VA_ARGS__, {0}})
 
 #define NAME_MAX_BYTES 255
 #define LONG_MAX_BYTES 1024
@@ -13,67 +13,67 @@
 
 #define TEXT(key, most) \
     { \
-        .name = (key), .kind = NET_TEXT, .max = (most) \
+        .name = (key), .kind = NETCTL_TEXT, .max = (most) \
     }
 #define NUMBER(key, low, high) \
     { \
-        .name = (key), .kind = NET_NUMBER, .min = (low), .max = (high) \
+        .name = (key), .kind = NETCTL_NUMBER, .min = (low), .max = (high) \
     }
 #define BOOL(key) \
     { \
-        .name = (key), .kind = NET_BOOL \
+        .name = (key), .kind = NETCTL_BOOL \
     }
 #define CHOICE(key, ...) \
     { \
-        .name = (key), .kind = NET_CHOICE, .choices = TEXTS(__VA_ARGS__) \
+        .name = (key), .kind = NETCTL_CHOICE, .choices = TEXTS(__VA_ARGS__) \
     }
 #define PATH(key) \
     { \
-        .name = (key), .kind = NET_PATH \
+        .name = (key), .kind = NETCTL_PATH \
     }
 #define ADDRESS(key) \
     { \
-        .name = (key), .kind = NET_ADDRESS \
+        .name = (key), .kind = NETCTL_ADDRESS \
     }
 #define PREFIX(key) \
     { \
-        .name = (key), .kind = NET_PREFIX \
+        .name = (key), .kind = NETCTL_PREFIX \
     }
 #define OBJECT(key, ...) \
     { \
-        .name = (key), .kind = NET_OBJECT, .fields = FIELDS(__VA_ARGS__) \
+        .name = (key), .kind = NETCTL_OBJECT, .fields = FIELDS(__VA_ARGS__) \
     }
 #define PASSED(key) \
     { \
-        .name = (key), .kind = NET_PASSED \
+        .name = (key), .kind = NETCTL_PASSED \
     }
 
-static const struct net_field A_TEXT = {.kind = NET_TEXT, .max = LONG_MAX_BYTES};
-static const struct net_field AN_ADDRESS = {.kind = NET_ADDRESS};
-static const struct net_field A_PREFIX = {.kind = NET_PREFIX};
-static const struct net_field AN_ELEMENT = {.kind = NET_ELEMENT};
-static const struct net_field A_MAC = {.kind = NET_MAC};
-static const struct net_field SOME_PORTS = {.kind = NET_PORTS};
-static const struct net_field A_PATH = {.kind = NET_PATH};
-static const struct net_field A_PATH_OR_ANY = {.kind = NET_PATH, .choices = TEXTS("ANY")};
+static const struct netctl_field A_TEXT = {.kind = NETCTL_TEXT, .max = LONG_MAX_BYTES};
+static const struct netctl_field AN_ADDRESS = {.kind = NETCTL_ADDRESS};
+static const struct netctl_field A_PREFIX = {.kind = NETCTL_PREFIX};
+static const struct netctl_field AN_ELEMENT = {.kind = NETCTL_ELEMENT};
+static const struct netctl_field A_MAC = {.kind = NETCTL_MAC};
+static const struct netctl_field SOME_PORTS = {.kind = NETCTL_PORTS};
+static const struct netctl_field A_PATH = {.kind = NETCTL_PATH};
+static const struct netctl_field A_PATH_OR_ANY = {.kind = NETCTL_PATH, .choices = TEXTS("ANY")};
 /* A group, or what it would have in it. */
-static const struct net_field A_GROUP_OR_ANY = {.kind = NET_PATH, .choices = TEXTS("ANY")};
+static const struct netctl_field A_GROUP_OR_ANY = {.kind = NETCTL_PATH, .choices = TEXTS("ANY")};
 
 #define LIST(key, most, what) \
     { \
-        .name = (key), .kind = NET_LIST, .max = (most), .of = &(what) \
+        .name = (key), .kind = NETCTL_LIST, .max = (most), .of = &(what) \
     }
 #define LIST_OF(key, most, ...) \
     { \
-        .name = (key), .kind = NET_LIST, .max = (most), .of = &(const struct net_field) \
+        .name = (key), .kind = NETCTL_LIST, .max = (most), .of = &(const struct netctl_field) \
         { \
-            .kind = NET_OBJECT, .fields = FIELDS(__VA_ARGS__) \
+            .kind = NETCTL_OBJECT, .fields = FIELDS(__VA_ARGS__) \
         } \
     }
 
 /* What every object has. `resource_type` is checked where the object is known. */
 #define COMMON \
-    TEXT("id", NET_ID_MAX), TEXT("display_name", NAME_MAX_BYTES), \
+    TEXT("id", NETCTL_ID_MAX), TEXT("display_name", NAME_MAX_BYTES), \
         TEXT("description", LONG_MAX_BYTES), TEXT("resource_type", 64), \
         LIST_OF("tags", 30, TEXT("scope", 128), TEXT("tag", 256)), PASSED("path"), \
         PASSED("parent_path"), PASSED("relative_path"), PASSED("unique_id"), \
@@ -85,14 +85,14 @@ static const struct net_field A_GROUP_OR_ANY = {.kind = NET_PATH, .choices = TEX
 
 /* ---- segments ---- */
 
-static const struct net_field SUBNET[] = {
-    {.name = "gateway_address", .kind = NET_PREFIX, .needed = true},
+static const struct netctl_field SUBNET[] = {
+    {.name = "gateway_address", .kind = NETCTL_PREFIX, .needed = true},
     PASSED("network"),
     LIST("dhcp_ranges", 64, AN_ELEMENT),
     OBJECT("dhcp_config", TEXT("resource_type", 64), PREFIX("server_address"),
            NUMBER("lease_time", 60, UINT32_MAX), LIST("dns_servers", 2, AN_ADDRESS)),
     {0}};
-static const struct net_field A_SUBNET = {.kind = NET_OBJECT, .fields = SUBNET};
+static const struct netctl_field A_SUBNET = {.kind = NETCTL_OBJECT, .fields = SUBNET};
 
 #define SEGMENT \
     FIELDS(COMMON, LIST("subnets", 2, A_SUBNET), PATH("connectivity_path"), \
@@ -103,25 +103,25 @@ static const struct net_field A_SUBNET = {.kind = NET_OBJECT, .fields = SUBNET};
            OBJECT("advanced_config", CHOICE("connectivity", "ON", "OFF"), BOOL("hybrid"), \
                   BOOL("local_egress"), BOOL("multicast")))
 
-static const struct net_field PORT[] = {
+static const struct netctl_field PORT[] = {
     COMMON,
     CHOICE("admin_state", "UP", "DOWN"),
     OBJECT("attachment", TEXT("id", 255), CHOICE("type", "INDEPENDENT", "STATIC"),
            TEXT("context_id", 255), CHOICE("allocate_addresses", "NONE", "DHCP", "BOTH")),
-    LIST_OF("address_bindings", 64, ADDRESS("ip_address"), {.name = "mac_address", .kind = NET_MAC},
-            NUMBER("vlan_id", 0, 0)),
+    LIST_OF("address_bindings", 64, ADDRESS("ip_address"),
+            {.name = "mac_address", .kind = NETCTL_MAC}, NUMBER("vlan_id", 0, 0)),
     {0}};
 
 /* ---- routers ---- */
 
-static const struct net_field TIER0[] = {COMMON,
-                                         CHOICE("ha_mode", "ACTIVE_STANDBY"),
-                                         CHOICE("failover_mode", "PREEMPTIVE", "NON_PREEMPTIVE"),
-                                         LIST("transit_subnets", 4, A_PREFIX),
-                                         LIST("internal_transit_subnets", 1, A_PREFIX),
-                                         {0}};
+static const struct netctl_field TIER0[] = {COMMON,
+                                            CHOICE("ha_mode", "ACTIVE_STANDBY"),
+                                            CHOICE("failover_mode", "PREEMPTIVE", "NON_PREEMPTIVE"),
+                                            LIST("transit_subnets", 4, A_PREFIX),
+                                            LIST("internal_transit_subnets", 1, A_PREFIX),
+                                            {0}};
 
-static const struct net_field TIER1[] = {
+static const struct netctl_field TIER1[] = {
     COMMON,
     PATH("tier0_path"),
     CHOICE("failover_mode", "PREEMPTIVE", "NON_PREEMPTIVE"),
@@ -131,28 +131,29 @@ static const struct net_field TIER1[] = {
     BOOL("enable_standby_relocation"),
     LIST("dhcp_config_paths", 1, A_PATH),
     {.name = "route_advertisement_types",
-     .kind = NET_LIST,
+     .kind = NETCTL_LIST,
      .max = 7,
-     .of = &(const struct net_field){.kind = NET_CHOICE,
-                                     .choices = TEXTS("TIER1_STATIC_ROUTES", "TIER1_CONNECTED",
-                                                      "TIER1_NAT")}},
+     .of = &(const struct netctl_field){.kind = NETCTL_CHOICE,
+                                        .choices = TEXTS("TIER1_STATIC_ROUTES", "TIER1_CONNECTED",
+                                                         "TIER1_NAT")}},
     {0}};
 
 #define LOCALE_SERVICES \
     FIELDS(COMMON, PATH("edge_cluster_path"), LIST("preferred_edge_paths", 8, A_PATH), \
            {.name = "route_redistribution_types", \
-            .kind = NET_LIST, \
+            .kind = NETCTL_LIST, \
             .max = 16, \
-            .of = &(const struct net_field){.kind = NET_CHOICE, \
-                                            .choices = TEXTS("TIER0_STATIC", "TIER0_CONNECTED", \
-                                                             "TIER1_STATIC", "TIER1_CONNECTED", \
-                                                             "TIER1_NAT")}})
+            .of = &(const struct netctl_field){.kind = NETCTL_CHOICE, \
+                                               .choices = TEXTS("TIER0_STATIC", "TIER0_CONNECTED", \
+                                                                "TIER1_STATIC", "TIER1_CONNECTED", \
+                                                                "TIER1_NAT")}})
 
 #define INTERFACE_SUBNETS \
-    LIST_OF("subnets", 2, {.name = "ip_addresses", .kind = NET_LIST, .max = 1, .of = &AN_ADDRESS}, \
-            {.name = "prefix_len", .kind = NET_NUMBER, .needed = true, .min = 1, .max = 128})
+    LIST_OF("subnets", 2, \
+            {.name = "ip_addresses", .kind = NETCTL_LIST, .max = 1, .of = &AN_ADDRESS}, \
+            {.name = "prefix_len", .kind = NETCTL_NUMBER, .needed = true, .min = 1, .max = 128})
 
-static const struct net_field TIER0_INTERFACE[] = {
+static const struct netctl_field TIER0_INTERFACE[] = {
     COMMON,
     CHOICE("type", "EXTERNAL", "SERVICE", "LOOPBACK"),
     PATH("edge_path"),
@@ -162,26 +163,26 @@ static const struct net_field TIER0_INTERFACE[] = {
     NUMBER("mtu", 64, 9000),
     {0}};
 
-static const struct net_field TIER1_INTERFACE[] = {
+static const struct netctl_field TIER1_INTERFACE[] = {
     COMMON, PATH("segment_path"), INTERFACE_SUBNETS, NUMBER("mtu", 64, 9000), {0}};
 
-static const struct net_field STATIC_ROUTES[] = {
+static const struct netctl_field STATIC_ROUTES[] = {
     COMMON,
-    {.name = "network", .kind = NET_PREFIX, .needed = true},
+    {.name = "network", .kind = NETCTL_PREFIX, .needed = true},
     LIST_OF("next_hops", 8, ADDRESS("ip_address"), NUMBER("admin_distance", 1, 255),
             LIST("scope", 1, A_PATH)),
     {0}};
 
-static const struct net_field NAT_RULE[] = {
+static const struct netctl_field NAT_RULE[] = {
     COMMON,
     {.name = "action",
-     .kind = NET_CHOICE,
+     .kind = NETCTL_CHOICE,
      .needed = true,
      .choices = TEXTS("SNAT", "DNAT", "NO_SNAT", "NO_DNAT", "REFLEXIVE")},
-    {.name = "source_network", .kind = NET_ELEMENT},
-    {.name = "destination_network", .kind = NET_ELEMENT},
-    {.name = "translated_network", .kind = NET_ELEMENT},
-    {.name = "translated_ports", .kind = NET_PORTS},
+    {.name = "source_network", .kind = NETCTL_ELEMENT},
+    {.name = "destination_network", .kind = NETCTL_ELEMENT},
+    {.name = "translated_network", .kind = NETCTL_ELEMENT},
+    {.name = "translated_ports", .kind = NETCTL_PORTS},
     PATH("service"),
     NUMBER("sequence_number", 0, INT32_MAX),
     BOOL("enabled"),
@@ -192,7 +193,7 @@ static const struct net_field NAT_RULE[] = {
 
 /* ---- services, DHCP, pools ---- */
 
-static const struct net_field SERVICE[] = {
+static const struct netctl_field SERVICE[] = {
     COMMON,
     BOOL("is_default"),
     LIST_OF("service_entries", 64, COMMON, CHOICE("l4_protocol", "TCP", "UDP"),
@@ -202,21 +203,22 @@ static const struct net_field SERVICE[] = {
             PATH("nested_service_path")),
     {0}};
 
-static const struct net_field DHCP_SERVER[] = {COMMON,
-                                               PATH("edge_cluster_path"),
-                                               NUMBER("lease_time", 60, UINT32_MAX),
-                                               PREFIX("server_address"),
-                                               LIST("server_addresses", 2, A_PREFIX),
-                                               {0}};
+static const struct netctl_field DHCP_SERVER[] = {COMMON,
+                                                  PATH("edge_cluster_path"),
+                                                  NUMBER("lease_time", 60, UINT32_MAX),
+                                                  PREFIX("server_address"),
+                                                  LIST("server_addresses", 2, A_PREFIX),
+                                                  {0}};
 
-static const struct net_field DHCP_RELAY[] = {COMMON, LIST("server_addresses", 8, AN_ADDRESS), {0}};
+static const struct netctl_field DHCP_RELAY[] = {
+    COMMON, LIST("server_addresses", 8, AN_ADDRESS), {0}};
 
-static const struct net_field IP_POOL[] = {COMMON, {0}};
+static const struct netctl_field IP_POOL[] = {COMMON, {0}};
 
 /* ---- groups and firewall ---- */
 
 #define EXPRESSION_FIELDS \
-    TEXT("resource_type", 64), TEXT("id", NET_ID_MAX), \
+    TEXT("resource_type", 64), TEXT("id", NETCTL_ID_MAX), \
         CHOICE("member_type", "VirtualMachine", "Segment", "SegmentPort", "IPSet"), \
         CHOICE("key", "Tag", "Name"), CHOICE("operator", "EQUALS", "CONTAINS", "STARTSWITH"), \
         CHOICE("scope_operator", "EQUALS"), TEXT("value", LONG_MAX_BYTES), \
@@ -225,14 +227,14 @@ static const struct net_field IP_POOL[] = {COMMON, {0}};
         PASSED("marked_for_delete"), PASSED("_protection"), PASSED("path"), PASSED("parent_path"), \
         PASSED("relative_path")
 
-static const struct net_field GROUP[] = {
+static const struct netctl_field GROUP[] = {
     COMMON,
     LIST_OF("expression", 64, EXPRESSION_FIELDS, LIST_OF("expressions", 16, EXPRESSION_FIELDS)),
     LIST("extended_expression", 0, A_TEXT),
     {.name = "group_type",
-     .kind = NET_LIST,
+     .kind = NETCTL_LIST,
      .max = 1,
-     .of = &(const struct net_field){.kind = NET_CHOICE, .choices = TEXTS("IPAddress")}},
+     .of = &(const struct netctl_field){.kind = NETCTL_CHOICE, .choices = TEXTS("IPAddress")}},
     PASSED("group_state"),
     PASSED("reference"),
     {0}};
@@ -244,16 +246,16 @@ static const struct net_field GROUP[] = {
         BOOL("destinations_excluded"), LIST("services", 128, A_PATH_OR_ANY), \
         LIST("scope", 128, A_PATH_OR_ANY), \
         {.name = "profiles", \
-         .kind = NET_LIST, \
+         .kind = NETCTL_LIST, \
          .max = 1, \
-         .of = &(const struct net_field){.kind = NET_CHOICE, .choices = TEXTS("ANY")}}, \
+         .of = &(const struct netctl_field){.kind = NETCTL_CHOICE, .choices = TEXTS("ANY")}}, \
         CHOICE("direction", "IN", "OUT", "IN_OUT"), \
         CHOICE("ip_protocol", "IPV4", "IPV6", "IPV4_IPV6"), BOOL("logged"), BOOL("disabled"), \
         NUMBER("sequence_number", 0, INT32_MAX), TEXT("tag", 32), TEXT("notes", 2048), \
         PASSED("rule_id"), PASSED("is_default")
 
-static const struct net_field RULE[] = {RULE_FIELDS, {0}};
-static const struct net_field A_RULE = {.kind = NET_OBJECT, .fields = RULE};
+static const struct netctl_field RULE[] = {RULE_FIELDS, {0}};
+static const struct netctl_field A_RULE = {.kind = NETCTL_OBJECT, .fields = RULE};
 
 #define POLICY_FIELDS \
     COMMON, NUMBER("sequence_number", 0, 999999), LIST("scope", 128, A_PATH_OR_ANY), \
@@ -262,29 +264,29 @@ static const struct net_field A_RULE = {.kind = NET_OBJECT, .fields = RULE};
         PASSED("internal_sequence_number"), PASSED("lock_modified_by"), \
         PASSED("lock_modified_time"), PASSED("scheduler_path")
 
-static const struct net_field SECURITY_POLICY[] = {
+static const struct netctl_field SECURITY_POLICY[] = {
     POLICY_FIELDS,
     CHOICE("category", "Ethernet", "Emergency", "Infrastructure", "Environment", "Application"),
     CHOICE("connectivity_preference", "ALLOWLIST", "DENYLIST", "NONE"),
     {0}};
 
-static const struct net_field GATEWAY_POLICY[] = {POLICY_FIELDS,
-                                                  CHOICE("category", "Emergency", "SystemRules",
-                                                         "SharedPreRules", "LocalGatewayRules",
-                                                         "AutoServiceRules", "Default"),
-                                                  {0}};
+static const struct netctl_field GATEWAY_POLICY[] = {POLICY_FIELDS,
+                                                     CHOICE("category", "Emergency", "SystemRules",
+                                                            "SharedPreRules", "LocalGatewayRules",
+                                                            "AutoServiceRules", "Default"),
+                                                     {0}};
 
 /* ---- the fabric ---- */
 
-static const struct net_field FABRIC[] = {COMMON, {0}};
-static const struct net_field TRANSPORT_ZONE[] = {
+static const struct netctl_field FABRIC[] = {COMMON, {0}};
+static const struct netctl_field TRANSPORT_ZONE[] = {
     COMMON, CHOICE("tz_type", "OVERLAY_STANDARD"), BOOL("is_default"), {0}};
-static const struct net_field TRANSPORT_NODE[] = {
-    COMMON, {.name = "tunnel_address", .kind = NET_ADDRESS, .needed = true}, {0}};
+static const struct netctl_field TRANSPORT_NODE[] = {
+    COMMON, {.name = "tunnel_address", .kind = NETCTL_ADDRESS, .needed = true}, {0}};
 
 #define POINT "/infra/sites/<>/enforcement-points/<>"
 
-const struct net_resource net_resources[] = {
+const struct netctl_resource netctl_resources[] = {
     {.type = "Infra", .pattern = "/infra", .fields = FABRIC, .is_fixed = true},
     {.type = "Segment", .pattern = "/infra/segments/<>", .fields = SEGMENT},
     {.type = "SegmentPort", .pattern = "/infra/segments/<>/ports/<>", .fields = PORT},

@@ -11,7 +11,7 @@
 /* An object in an object in …: the descriptors have fewer. */
 #define DEPTH_MAX 8
 
-bool net_error_set(struct net_error *e, int status, int code, const char *format, ...)
+bool netctl_error_set(struct netctl_error *e, int status, int code, const char *format, ...)
 {
     va_list args;
     if (e->status == 0) {
@@ -25,9 +25,9 @@ bool net_error_set(struct net_error *e, int status, int code, const char *format
     return false;
 }
 
-static bool wrong(struct net_error *e, const char *where, const char *what)
+static bool wrong(struct netctl_error *e, const char *where, const char *what)
 {
-    return net_error_set(e, 400, NET_CODE_INVALID, "%s %s", where, what);
+    return netctl_error_set(e, 400, NETCTL_CODE_INVALID, "%s %s", where, what);
 }
 
 static bool is_choice(const char *const *choices, const char *text)
@@ -40,8 +40,8 @@ static bool is_choice(const char *const *choices, const char *text)
     return false;
 }
 
-static bool check_choice(const struct net_field *f, const char *text, const char *where,
-                         struct net_error *e)
+static bool check_choice(const struct netctl_field *f, const char *text, const char *where,
+                         struct netctl_error *e)
 {
     char list[256] = "";
     size_t len = 0;
@@ -52,73 +52,76 @@ static bool check_choice(const struct net_field *f, const char *text, const char
         int n = snprintf(list + len, sizeof(list) - len, "%s%s", i == 0 ? "" : ", ", f->choices[i]);
         len += n < 0 ? 0 : (size_t)n;
     }
-    return net_error_set(e, 400, NET_CODE_INVALID, "%s is \"%.40s\"; there are: %s", where, text,
-                         list);
+    return netctl_error_set(e, 400, NETCTL_CODE_INVALID, "%s is \"%.40s\"; there are: %s", where,
+                            text, list);
 }
 
-static bool check_text(const struct net_field *f, const char *text, size_t len, const char *where,
-                       struct net_error *e)
+static bool check_text(const struct netctl_field *f, const char *text, size_t len,
+                       const char *where, struct netctl_error *e)
 {
-    struct net_address ignored;
+    struct netctl_address ignored;
     if (strlen(text) != len) {
         return wrong(e, where, "has a character 0 in it");
     }
     switch (f->kind) {
-    case NET_TEXT:
+    case NETCTL_TEXT:
         return (len >= (size_t)f->min && len <= (size_t)f->max) ||
-               net_error_set(e, 400, NET_CODE_INVALID, "%s has %zu bytes; %lld to %lld are allowed",
-                             where, len, (long long)f->min, (long long)f->max);
-    case NET_CHOICE:
+               netctl_error_set(e, 400, NETCTL_CODE_INVALID,
+                                "%s has %zu bytes; %lld to %lld are allowed", where, len,
+                                (long long)f->min, (long long)f->max);
+    case NETCTL_CHOICE:
         return check_choice(f, text, where, e);
-    case NET_PATH:
-        return is_choice(f->choices, text) || net_path_is_valid(text) ||
+    case NETCTL_PATH:
+        return is_choice(f->choices, text) || netctl_path_is_valid(text) ||
                wrong(e, where, "is no path of an object, such as /infra/segments/web");
-    case NET_ADDRESS:
-        return net_address_read(text, &ignored) ||
+    case NETCTL_ADDRESS:
+        return netctl_address_read(text, &ignored) ||
                wrong(e, where, "is no IP address, such as 10.0.0.1");
-    case NET_PREFIX:
-        return net_prefix_read(text, &ignored) ||
+    case NETCTL_PREFIX:
+        return netctl_prefix_read(text, &ignored) ||
                wrong(e, where, "is no address with a prefix length, such as 10.0.0.1/24");
-    case NET_ELEMENT:
-        return net_element_is_valid(text) ||
+    case NETCTL_ELEMENT:
+        return netctl_element_is_valid(text) ||
                wrong(e, where, "is no address, prefix (10.0.0.0/24) or range (10.0.0.1-10.0.0.9)");
-    case NET_MAC:
-        return net_mac_is_valid(text) || wrong(e, where, "is no MAC, such as 02:00:5e:00:00:01");
-    case NET_PORTS:
-        return net_ports_are_valid(text) || wrong(e, where, "is no port, such as 80 or 1000-2000");
-    case NET_NUMBER:
-    case NET_BOOL:
-    case NET_OBJECT:
-    case NET_LIST:
-    case NET_PASSED:
+    case NETCTL_MAC:
+        return netctl_mac_is_valid(text) || wrong(e, where, "is no MAC, such as 02:00:5e:00:00:01");
+    case NETCTL_PORTS:
+        return netctl_ports_are_valid(text) ||
+               wrong(e, where, "is no port, such as 80 or 1000-2000");
+    case NETCTL_NUMBER:
+    case NETCTL_BOOL:
+    case NETCTL_OBJECT:
+    case NETCTL_LIST:
+    case NETCTL_PASSED:
         break;
     }
     ts_unreachable();
 }
 
-static bool check_object(const struct net_field *fields, json_t *object, const char *where,
-                         unsigned depth, struct net_error *e);
+static bool check_object(const struct netctl_field *fields, json_t *object, const char *where,
+                         unsigned depth, struct netctl_error *e);
 
-static bool check(const struct net_field *f, json_t *value, const char *where, unsigned depth,
-                  struct net_error *e)
+static bool check(const struct netctl_field *f, json_t *value, const char *where, unsigned depth,
+                  struct netctl_error *e)
 {
     char inner[WHERE_MAX];
     switch (f->kind) {
-    case NET_NUMBER:
+    case NETCTL_NUMBER:
         return (json_is_integer(value) && json_integer_value(value) >= f->min &&
                 json_integer_value(value) <= f->max) ||
-               net_error_set(e, 400, NET_CODE_INVALID, "%s is no whole number from %lld to %lld",
-                             where, (long long)f->min, (long long)f->max);
-    case NET_BOOL:
+               netctl_error_set(e, 400, NETCTL_CODE_INVALID,
+                                "%s is no whole number from %lld to %lld", where, (long long)f->min,
+                                (long long)f->max);
+    case NETCTL_BOOL:
         return json_is_boolean(value) || wrong(e, where, "is neither true nor false");
-    case NET_OBJECT:
+    case NETCTL_OBJECT:
         (void)snprintf(inner, sizeof(inner), "%s.", where);
         return json_is_object(value) ? check_object(f->fields, value, inner, depth + 1, e)
                                      : wrong(e, where, "is no object {…}");
-    case NET_LIST:
+    case NETCTL_LIST:
         if (!json_is_array(value) || json_array_size(value) > (size_t)f->max) {
-            return net_error_set(e, 400, NET_CODE_INVALID, "%s is no list […] of at most %lld",
-                                 where, (long long)f->max);
+            return netctl_error_set(e, 400, NETCTL_CODE_INVALID,
+                                    "%s is no list […] of at most %lld", where, (long long)f->max);
         }
         for (size_t i = 0; i < json_array_size(value); i++) {
             (void)snprintf(inner, sizeof(inner), "%s[%zu]", where, i);
@@ -127,16 +130,16 @@ static bool check(const struct net_field *f, json_t *value, const char *where, u
             }
         }
         return true;
-    case NET_PASSED:
+    case NETCTL_PASSED:
         return true;
-    case NET_TEXT:
-    case NET_CHOICE:
-    case NET_PATH:
-    case NET_ADDRESS:
-    case NET_PREFIX:
-    case NET_ELEMENT:
-    case NET_MAC:
-    case NET_PORTS:
+    case NETCTL_TEXT:
+    case NETCTL_CHOICE:
+    case NETCTL_PATH:
+    case NETCTL_ADDRESS:
+    case NETCTL_PREFIX:
+    case NETCTL_ELEMENT:
+    case NETCTL_MAC:
+    case NETCTL_PORTS:
         return json_is_string(value)
                    ? check_text(f, json_string_value(value), json_string_length(value), where, e)
                    : wrong(e, where, "is no text \"…\"");
@@ -144,7 +147,7 @@ static bool check(const struct net_field *f, json_t *value, const char *where, u
     ts_unreachable();
 }
 
-static const struct net_field *find(const struct net_field *fields, const char *name)
+static const struct netctl_field *find(const struct netctl_field *fields, const char *name)
 {
     while (fields->name != NULL && strcmp(fields->name, name) != 0) {
         fields++;
@@ -152,8 +155,8 @@ static const struct net_field *find(const struct net_field *fields, const char *
     return fields->name == NULL ? NULL : fields;
 }
 
-static bool check_object(const struct net_field *fields, json_t *object, const char *where,
-                         unsigned depth, struct net_error *e)
+static bool check_object(const struct netctl_field *fields, json_t *object, const char *where,
+                         unsigned depth, struct netctl_error *e)
 {
     const char *key;
     json_t *value;
@@ -164,51 +167,51 @@ static bool check_object(const struct net_field *fields, json_t *object, const c
     }
     json_object_foreach_safe(object, next, key, value)
     {
-        const struct net_field *f = find(fields, key);
+        const struct netctl_field *f = find(fields, key);
         (void)snprintf(name, sizeof(name), "%s%.64s", where, key);
         if (f == NULL) {
             return wrong(e, name, "is not known here");
         }
-        if (json_is_null(value) || f->kind == NET_PASSED) {
+        if (json_is_null(value) || f->kind == NETCTL_PASSED) {
             (void)json_object_del(object, key);
         } else if (!check(f, value, name, depth, e)) {
             return false;
         }
     }
-    for (const struct net_field *f = fields; f->name != NULL; f++) {
+    for (const struct netctl_field *f = fields; f->name != NULL; f++) {
         if (f->needed && json_object_get(object, f->name) == NULL) {
-            return net_error_set(e, 400, NET_CODE_INVALID, "%s%s is missing", where, f->name);
+            return netctl_error_set(e, 400, NETCTL_CODE_INVALID, "%s%s is missing", where, f->name);
         }
     }
     return true;
 }
 
-bool net_schema_check(const struct net_field *fields, json_t *object, const char *where,
-                      struct net_error *e)
+bool netctl_schema_check(const struct netctl_field *fields, json_t *object, const char *where,
+                         struct netctl_error *e)
 {
     return check_object(fields, object, where, 0, e);
 }
 
 /* ---- references ---- */
 
-static void refer(const struct net_field *f, const json_t *value, net_schema_refers *refers,
+static void refer(const struct netctl_field *f, const json_t *value, netctl_schema_refers *refers,
                   void *arg)
 {
-    if (f->kind == NET_PATH && !is_choice(f->choices, json_string_value(value))) {
+    if (f->kind == NETCTL_PATH && !is_choice(f->choices, json_string_value(value))) {
         refers(arg, json_string_value(value));
-    } else if (f->kind == NET_OBJECT) {
-        net_schema_paths(f->fields, value, refers, arg);
-    } else if (f->kind == NET_LIST) {
+    } else if (f->kind == NETCTL_OBJECT) {
+        netctl_schema_paths(f->fields, value, refers, arg);
+    } else if (f->kind == NETCTL_LIST) {
         for (size_t i = 0; i < json_array_size(value); i++) {
             refer(f->of, json_array_get(value, i), refers, arg);
         }
     }
 }
 
-void net_schema_paths(const struct net_field *fields, const json_t *object,
-                      net_schema_refers *refers, void *arg)
+void netctl_schema_paths(const struct netctl_field *fields, const json_t *object,
+                         netctl_schema_refers *refers, void *arg)
 {
-    for (const struct net_field *f = fields; f->name != NULL; f++) {
+    for (const struct netctl_field *f = fields; f->name != NULL; f++) {
         const json_t *value = json_object_get(object, f->name);
         if (value != NULL) {
             refer(f, value, refers, arg);

@@ -9,8 +9,8 @@
 
 /* Between the two paths of a reference. No path has it. */
 #define SEPARATOR '\x01'
-#define REF_ROOM (2 * NET_PATH_ROOM)
-_Static_assert(REF_ROOM <= NET_KEY_MAX, "two paths are a key");
+#define REF_ROOM (2 * NETCTL_PATH_ROOM)
+_Static_assert(REF_ROOM <= NETCTL_KEY_MAX, "two paths are a key");
 
 static json_t *parse(struct ts_bytes text)
 {
@@ -18,9 +18,9 @@ static json_t *parse(struct ts_bytes text)
     return object;
 }
 
-json_t *net_store_get(const struct net_intent *t, const char *path)
+json_t *netctl_store_get(const struct netctl_intent *t, const char *path)
 {
-    struct ts_bytes text = net_tree_get(&t->objects, path);
+    struct ts_bytes text = netctl_tree_get(&t->objects, path);
     if (text.data == NULL) {
         return NULL;
     }
@@ -32,7 +32,7 @@ json_t *net_store_get(const struct net_intent *t, const char *path)
 /* ---- references ---- */
 
 struct referring {
-    struct net_tree *refs;
+    struct netctl_tree *refs;
     const char *source;
     bool comes;
 };
@@ -44,100 +44,102 @@ static void on_reference(void *arg, const char *target)
     int n = snprintf(key, sizeof(key), "%s%c%s", target, SEPARATOR, r->source);
     ts_assert(n > 0 && (size_t)n < sizeof(key));
     if (r->comes) {
-        net_tree_put(r->refs, key, (struct ts_bytes){(const uint8_t *)"", 0});
+        netctl_tree_put(r->refs, key, (struct ts_bytes){(const uint8_t *)"", 0});
     } else {
-        (void)net_tree_remove(r->refs, key); /* it may be named twice by one object */
+        (void)netctl_tree_remove(r->refs, key); /* it may be named twice by one object */
     }
 }
 
-static void refer(struct net_intent *t, const char *path, const json_t *object, bool comes)
+static void refer(struct netctl_intent *t, const char *path, const json_t *object, bool comes)
 {
-    const struct net_resource *r = net_resource_of(path);
+    const struct netctl_resource *r = netctl_resource_of(path);
     struct referring arg = {&t->refs, path, comes};
     ts_assert(r != NULL);
-    net_schema_paths(r->fields, object, on_reference, &arg);
+    netctl_schema_paths(r->fields, object, on_reference, &arg);
 }
 
-bool net_store_referrer(const struct net_intent *t, const char *path, char out[NET_PATH_ROOM])
+bool netctl_store_referrer(const struct netctl_intent *t, const char *path,
+                           char out[NETCTL_PATH_ROOM])
 {
     char prefix[REF_ROOM];
-    struct net_item item = {NULL, {NULL, 0}};
+    struct netctl_item item = {NULL, {NULL, 0}};
     (void)snprintf(prefix, sizeof(prefix), "%s%c", path, SEPARATOR);
-    bool found = net_tree_next(&t->refs, prefix, &item);
+    bool found = netctl_tree_next(&t->refs, prefix, &item);
     if (found) {
-        (void)snprintf(out, NET_PATH_ROOM, "%s", item.key + strlen(prefix));
+        (void)snprintf(out, NETCTL_PATH_ROOM, "%s", item.key + strlen(prefix));
     }
     return found;
 }
 
 /* ---- objects ---- */
 
-void net_store_remove(struct net_intent *t, const char *path)
+void netctl_store_remove(struct netctl_intent *t, const char *path)
 {
-    json_t *object = net_store_get(t, path);
+    json_t *object = netctl_store_get(t, path);
     ts_assert(object != NULL);
     refer(t, path, object, false);
     json_decref(object);
-    bool was = net_tree_remove(&t->objects, path);
+    bool was = netctl_tree_remove(&t->objects, path);
     ts_assert(was);
 }
 
-void net_store_put(struct net_intent *t, const char *path, const json_t *object)
+void netctl_store_put(struct netctl_intent *t, const char *path, const json_t *object)
 {
-    json_t *before = net_store_get(t, path);
+    json_t *before = netctl_store_get(t, path);
     if (before != NULL) {
         refer(t, path, before, false);
         json_decref(before);
     }
     char *text = json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS);
     ts_must(text);
-    net_tree_put(&t->objects, path, (struct ts_bytes){(const uint8_t *)text, strlen(text)});
+    netctl_tree_put(&t->objects, path, (struct ts_bytes){(const uint8_t *)text, strlen(text)});
     free(text);
     refer(t, path, object, true);
 }
 
-const char *net_store_child(const struct net_intent *t, const char *path)
+const char *netctl_store_child(const struct netctl_intent *t, const char *path)
 {
-    char prefix[NET_PATH_ROOM + 1];
-    struct net_item item = {NULL, {NULL, 0}};
+    char prefix[NETCTL_PATH_ROOM + 1];
+    struct netctl_item item = {NULL, {NULL, 0}};
     (void)snprintf(prefix, sizeof(prefix), "%s/", path);
-    return net_tree_next(&t->objects, prefix, &item) ? item.key : NULL;
+    return netctl_tree_next(&t->objects, prefix, &item) ? item.key : NULL;
 }
 
-const char *net_store_next(const struct net_intent *t, const char *collection, const char *after)
+const char *netctl_store_next(const struct netctl_intent *t, const char *collection,
+                              const char *after)
 {
-    char prefix[NET_PATH_ROOM + 1];
-    char from[NET_PATH_ROOM + 1];
+    char prefix[NETCTL_PATH_ROOM + 1];
+    char from[NETCTL_PATH_ROOM + 1];
     (void)snprintf(prefix, sizeof(prefix), "%s/", collection);
     size_t len = strlen(prefix);
-    struct net_item item =
-        net_tree_seek(&t->objects, after == NULL ? prefix : after, after != NULL);
-    while (item.key != NULL && net_key_begins(item.key, prefix)) {
+    struct netctl_item item =
+        netctl_tree_seek(&t->objects, after == NULL ? prefix : after, after != NULL);
+    while (item.key != NULL && netctl_key_begins(item.key, prefix)) {
         size_t id = strcspn(item.key + len, "/");
         if (item.key[len + id] == '\0') {
             return item.key;
         }
         /* Below one of them: on behind all that are. '0' is the character behind '/'. */
         (void)snprintf(from, sizeof(from), "%.*s0", (int)(len + id), item.key);
-        item = net_tree_seek(&t->objects, from, false);
+        item = netctl_tree_seek(&t->objects, from, false);
     }
     return NULL;
 }
 
 /* ---- the whole ---- */
 
-struct net_intent net_intent_make(uint64_t seed, uint64_t bytes_max)
+struct netctl_intent netctl_intent_make(uint64_t seed, uint64_t bytes_max)
 {
-    return (struct net_intent){net_tree_make(seed), net_tree_make(seed), bytes_max};
+    return (struct netctl_intent){netctl_tree_make(seed), netctl_tree_make(seed), bytes_max};
 }
 
-void net_intent_free(struct net_intent *t)
+void netctl_intent_free(struct netctl_intent *t)
 {
-    net_tree_free(&t->objects);
-    net_tree_free(&t->refs);
+    netctl_tree_free(&t->objects);
+    netctl_tree_free(&t->refs);
 }
 
-void net_intent_seed(struct net_intent *t)
+void netctl_intent_seed(struct netctl_intent *t)
 {
     static const char *const PATHS[] = {
         "/infra",
@@ -148,11 +150,12 @@ void net_intent_seed(struct net_intent *t)
         "/infra/sites/default/enforcement-points/default/transport-zones/overlay",
     };
     for (size_t i = 0; i < sizeof(PATHS) / sizeof(PATHS[0]); i++) {
-        json_t *object = json_pack("{sisIsssIss}", "_revision", 0, "_create_time", (json_int_t)0,
-                                   "_create_user", "system", "_last_modified_time", (json_int_t)0,
-                                   "_last_modified_user", "system");
+        json_t *object =
+            json_pack("{sssisIsssIss}", "display_name", netctl_resource_id(PATHS[i]), "_revision",
+                      0, "_create_time", (json_int_t)0, "_create_user", "system",
+                      "_last_modified_time", (json_int_t)0, "_last_modified_user", "system");
         ts_must(object);
-        net_store_put(t, PATHS[i], object);
+        netctl_store_put(t, PATHS[i], object);
         json_decref(object);
     }
 }
@@ -177,18 +180,18 @@ static bool take_out_own(json_t *object)
     return good;
 }
 
-bool net_intent_load(struct net_intent *t, const char *path, struct ts_bytes text)
+bool netctl_intent_load(struct netctl_intent *t, const char *path, struct ts_bytes text)
 {
-    struct net_error e = {0};
-    const struct net_resource *r = net_path_is_valid(path) ? net_resource_of(path) : NULL;
+    struct netctl_error e = {0};
+    const struct netctl_resource *r = netctl_path_is_valid(path) ? netctl_resource_of(path) : NULL;
     json_t *object = r == NULL ? NULL : parse(text);
     json_t *copy = json_deep_copy(object);
     bool good = json_is_object(copy) && take_out_own(copy) &&
-                net_schema_check(r->fields, copy, "", &e) &&
+                netctl_schema_check(r->fields, copy, "", &e) &&
                 (r->embedded == NULL || json_object_get(copy, r->embedded) == NULL);
     if (good) {
-        net_store_put(t, path, object);
-        struct ts_bytes kept = net_tree_get(&t->objects, path);
+        netctl_store_put(t, path, object);
+        struct ts_bytes kept = netctl_tree_get(&t->objects, path);
         good = kept.len == text.len && memcmp(kept.data, text.data, kept.len) == 0;
     }
     json_decref(copy);
@@ -196,19 +199,20 @@ bool net_intent_load(struct net_intent *t, const char *path, struct ts_bytes tex
     return good;
 }
 
-bool net_intent_loaded(const struct net_intent *t)
+bool netctl_intent_loaded(const struct netctl_intent *t)
 {
-    struct net_item item = {NULL, {NULL, 0}};
-    char path[NET_PATH_ROOM];
+    struct netctl_item item = {NULL, {NULL, 0}};
+    char path[NETCTL_PATH_ROOM];
     bool good = true;
-    while (good && net_tree_next(&t->refs, "", &item)) {
+    while (good && netctl_tree_next(&t->refs, "", &item)) {
         size_t n = strcspn(item.key, "\x01");
         (void)snprintf(path, sizeof(path), "%.*s", (int)n, item.key);
-        good = net_tree_get(&t->objects, path).data != NULL;
+        good = netctl_tree_get(&t->objects, path).data != NULL;
     }
     item.key = NULL;
-    while (good && net_tree_next(&t->objects, "", &item)) {
-        good = !net_resource_parent(item.key, path) || net_tree_get(&t->objects, path).data != NULL;
+    while (good && netctl_tree_next(&t->objects, "", &item)) {
+        good = !netctl_resource_parent(item.key, path) ||
+               netctl_tree_get(&t->objects, path).data != NULL;
     }
     return good;
 }

@@ -17,16 +17,16 @@ struct item {
     char bytes[]; /* the key, a NUL, the value */
 };
 
-struct net_node {
+struct netctl_node {
     uint32_t refs;
     struct item *item;
-    struct net_node *left;
-    struct net_node *right;
+    struct netctl_node *left;
+    struct netctl_node *right;
 };
 
 /* ---- items ---- */
 
-static const char *key_of(const struct net_node *n)
+static const char *key_of(const struct netctl_node *n)
 {
     return n->item->bytes;
 }
@@ -44,7 +44,7 @@ static size_t bytes_of(const struct item *i)
 static struct item *item_make(uint64_t seed, const char *key, struct ts_bytes value)
 {
     size_t len = strlen(key);
-    ts_assert(len > 0 && len <= NET_KEY_MAX && value.len <= NET_VALUE_MAX);
+    ts_assert(len > 0 && len <= NETCTL_KEY_MAX && value.len <= NETCTL_VALUE_MAX);
     struct item *i = malloc(sizeof(*i) + len + 1 + value.len);
     ts_must(i);
     i->refs = 1;
@@ -74,15 +74,16 @@ static bool is_above(const struct item *a, const struct item *b)
 
 /* ---- nodes ---- */
 
-static struct net_node *node_make(struct item *item, struct net_node *left, struct net_node *right)
+static struct netctl_node *node_make(struct item *item, struct netctl_node *left,
+                                     struct netctl_node *right)
 {
-    struct net_node *n = malloc(sizeof(*n));
+    struct netctl_node *n = malloc(sizeof(*n));
     ts_must(n);
-    *n = (struct net_node){1, item, left, right};
+    *n = (struct netctl_node){1, item, left, right};
     return n;
 }
 
-static struct net_node *node_ref(struct net_node *n)
+static struct netctl_node *node_ref(struct netctl_node *n)
 {
     if (n != NULL) {
         n->refs++;
@@ -90,7 +91,7 @@ static struct net_node *node_ref(struct net_node *n)
     return n;
 }
 
-static void node_unref(struct net_node *n)
+static void node_unref(struct netctl_node *n)
 {
     if (n != NULL && --n->refs == 0) {
         node_unref(n->left);
@@ -101,7 +102,7 @@ static void node_unref(struct net_node *n)
 }
 
 /* A node that nobody else has, in place of this one. */
-static struct net_node *node_own(struct net_node *n)
+static struct netctl_node *node_own(struct netctl_node *n)
 {
     if (n->refs == 1) {
         return n;
@@ -112,8 +113,8 @@ static struct net_node *node_own(struct net_node *n)
 }
 
 /* Takes `n` apart: what is before the key, and what is behind it. The key is not in it. */
-static void split(struct net_node *n, const char *key, struct net_node **before,
-                  struct net_node **behind)
+static void split(struct netctl_node *n, const char *key, struct netctl_node **before,
+                  struct netctl_node **behind)
 {
     if (n == NULL) {
         *before = *behind = NULL;
@@ -130,7 +131,7 @@ static void split(struct net_node *n, const char *key, struct net_node **before,
 }
 
 /* All of `a` is before all of `b`. */
-static struct net_node *join(struct net_node *a, struct net_node *b)
+static struct netctl_node *join(struct netctl_node *a, struct netctl_node *b)
 {
     if (a == NULL || b == NULL) {
         return a == NULL ? b : a;
@@ -146,15 +147,15 @@ static struct net_node *join(struct net_node *a, struct net_node *b)
 }
 
 /* *was: the item that had the key, whose reference is the caller's now; NULL: there was none. */
-static struct net_node *insert(struct net_node *n, struct item *item, struct item **was)
+static struct netctl_node *insert(struct netctl_node *n, struct item *item, struct item **was)
 {
     if (n == NULL) {
         return node_make(item, NULL, NULL);
     }
     int order = strcmp(item->bytes, key_of(n));
     if (order != 0 && is_above(item, n->item)) {
-        struct net_node *before;
-        struct net_node *behind;
+        struct netctl_node *before;
+        struct netctl_node *behind;
         split(n, item->bytes, &before, &behind);
         return node_make(item, before, behind);
     }
@@ -171,12 +172,12 @@ static struct net_node *insert(struct net_node *n, struct item *item, struct ite
 }
 
 /* The key is in it. */
-static struct net_node *take_out(struct net_node *n, const char *key, struct item **was)
+static struct netctl_node *take_out(struct netctl_node *n, const char *key, struct item **was)
 {
     n = node_own(n);
     int order = strcmp(key, key_of(n));
     if (order == 0) {
-        struct net_node *rest = join(n->left, n->right);
+        struct netctl_node *rest = join(n->left, n->right);
         *was = n->item;
         free(n);
         return rest;
@@ -189,9 +190,9 @@ static struct net_node *take_out(struct net_node *n, const char *key, struct ite
     return n;
 }
 
-static const struct net_node *find(const struct net_tree *t, const char *key)
+static const struct netctl_node *find(const struct netctl_tree *t, const char *key)
 {
-    const struct net_node *n = t->root;
+    const struct netctl_node *n = t->root;
     int order = 1;
     while (n != NULL && order != 0) {
         order = strcmp(key, key_of(n));
@@ -202,29 +203,29 @@ static const struct net_node *find(const struct net_tree *t, const char *key)
 
 /* ---- trees ---- */
 
-struct net_tree net_tree_make(uint64_t seed)
+struct netctl_tree netctl_tree_make(uint64_t seed)
 {
-    return (struct net_tree){.seed = seed};
+    return (struct netctl_tree){.seed = seed};
 }
 
-struct net_tree net_tree_copy(const struct net_tree *t)
+struct netctl_tree netctl_tree_copy(const struct netctl_tree *t)
 {
-    struct net_tree copy = *t;
+    struct netctl_tree copy = *t;
     copy.root = node_ref(t->root);
     return copy;
 }
 
-void net_tree_free(struct net_tree *t)
+void netctl_tree_free(struct netctl_tree *t)
 {
     node_unref(t->root);
-    *t = net_tree_make(t->seed);
+    *t = netctl_tree_make(t->seed);
 }
 
-bool net_tree_free_some(struct net_tree *t, size_t most)
+bool netctl_tree_free_some(struct netctl_tree *t, size_t most)
 {
     for (size_t done = 0; t->root != NULL && done < most;) {
-        struct net_node *n = t->root;
-        struct net_node *left = n->left;
+        struct netctl_node *n = t->root;
+        struct netctl_node *left = n->left;
         if (n->refs > 1) {
             n->refs--;
             t->root = NULL;
@@ -244,12 +245,12 @@ bool net_tree_free_some(struct net_tree *t, size_t most)
     }
     bool more = t->root != NULL;
     if (!more) {
-        *t = net_tree_make(t->seed);
+        *t = netctl_tree_make(t->seed);
     }
     return more;
 }
 
-static void count(struct net_tree *t, const struct item *i, bool comes)
+static void count(struct netctl_tree *t, const struct item *i, bool comes)
 {
     t->count = comes ? t->count + 1 : t->count - 1;
     t->bytes = comes ? t->bytes + bytes_of(i) : t->bytes - bytes_of(i);
@@ -257,13 +258,13 @@ static void count(struct net_tree *t, const struct item *i, bool comes)
     t->digest.hi = comes ? t->digest.hi + i->hash.hi : t->digest.hi - i->hash.hi;
 }
 
-struct ts_bytes net_tree_get(const struct net_tree *t, const char *key)
+struct ts_bytes netctl_tree_get(const struct netctl_tree *t, const char *key)
 {
-    const struct net_node *n = find(t, key);
+    const struct netctl_node *n = find(t, key);
     return n == NULL ? (struct ts_bytes){NULL, 0} : value_of(n->item);
 }
 
-void net_tree_put(struct net_tree *t, const char *key, struct ts_bytes value)
+void netctl_tree_put(struct netctl_tree *t, const char *key, struct ts_bytes value)
 {
     struct item *was = NULL;
     struct item *item = item_make(t->seed, key, value);
@@ -275,7 +276,7 @@ void net_tree_put(struct net_tree *t, const char *key, struct ts_bytes value)
     }
 }
 
-bool net_tree_remove(struct net_tree *t, const char *key)
+bool netctl_tree_remove(struct netctl_tree *t, const char *key)
 {
     struct item *was = NULL;
     if (find(t, key) == NULL) {
@@ -287,29 +288,29 @@ bool net_tree_remove(struct net_tree *t, const char *key)
     return true;
 }
 
-struct net_item net_tree_seek(const struct net_tree *t, const char *key, bool above)
+struct netctl_item netctl_tree_seek(const struct netctl_tree *t, const char *key, bool above)
 {
-    const struct net_node *found = NULL;
-    for (const struct net_node *n = t->root; n != NULL;) {
+    const struct netctl_node *found = NULL;
+    for (const struct netctl_node *n = t->root; n != NULL;) {
         int order = strcmp(key, key_of(n));
         bool is_it = above ? order < 0 : order <= 0;
         found = is_it ? n : found;
         n = is_it ? n->left : n->right;
     }
-    return found == NULL ? (struct net_item){NULL, {NULL, 0}}
-                         : (struct net_item){key_of(found), value_of(found->item)};
+    return found == NULL ? (struct netctl_item){NULL, {NULL, 0}}
+                         : (struct netctl_item){key_of(found), value_of(found->item)};
 }
 
-bool net_key_begins(const char *key, const char *prefix)
+bool netctl_key_begins(const char *key, const char *prefix)
 {
     return strncmp(key, prefix, strlen(prefix)) == 0;
 }
 
-bool net_tree_next(const struct net_tree *t, const char *prefix, struct net_item *item)
+bool netctl_tree_next(const struct netctl_tree *t, const char *prefix, struct netctl_item *item)
 {
     bool first = item->key == NULL;
-    *item = net_tree_seek(t, first ? prefix : item->key, !first);
-    return item->key != NULL && net_key_begins(item->key, prefix);
+    *item = netctl_tree_seek(t, first ? prefix : item->key, !first);
+    return item->key != NULL && netctl_key_begins(item->key, prefix);
 }
 
 /* ---- differences ---- */
@@ -320,7 +321,7 @@ struct range {
 };
 
 /* The highest node of this part whose key is in the range. */
-static const struct net_node *within(const struct net_node *n, struct range r)
+static const struct netctl_node *within(const struct netctl_node *n, struct range r)
 {
     for (;;) {
         if (n != NULL && r.above != NULL && strcmp(key_of(n), r.above) <= 0) {
@@ -333,8 +334,8 @@ static const struct net_node *within(const struct net_node *n, struct range r)
     }
 }
 
-static void diff(const struct net_node *a, const struct net_node *b, struct range r,
-                 net_tree_differs *differs, void *arg)
+static void diff(const struct netctl_node *a, const struct netctl_node *b, struct range r,
+                 netctl_tree_differs *differs, void *arg)
 {
     a = within(a, r);
     b = within(b, r);
@@ -355,8 +356,8 @@ static void diff(const struct net_node *a, const struct net_node *b, struct rang
     diff(in_a ? a->right : a, in_b ? b->right : b, (struct range){key, r.below}, differs, arg);
 }
 
-void net_tree_diff(const struct net_tree *before, const struct net_tree *after,
-                   net_tree_differs *differs, void *arg)
+void netctl_tree_diff(const struct netctl_tree *before, const struct netctl_tree *after,
+                      netctl_tree_differs *differs, void *arg)
 {
     ts_assert(before->seed == after->seed);
     diff(before->root, after->root, (struct range){NULL, NULL}, differs, arg);

@@ -17,52 +17,53 @@
 #include "base/ids.h"
 
 /* Bytes of a key, and of a value. */
-#define NET_KEY_MAX 2048
-#define NET_VALUE_MAX (4U * 1024U * 1024U)
+#define NETCTL_KEY_MAX 2048
+#define NETCTL_VALUE_MAX (4U * 1024U * 1024U)
 
-struct net_node;
+struct netctl_node;
 
-struct net_tree {
-    struct net_node *root; /* owned, perhaps together with other trees; NULL = empty */
-    uint64_t seed;         /* of the priorities; the same in all copies */
+struct netctl_tree {
+    struct netctl_node *root; /* owned, perhaps together with other trees; NULL = empty */
+    uint64_t seed;            /* of the priorities; the same in all copies */
     size_t count;
     uint64_t bytes;        /* of keys and values */
     struct ts_hash digest; /* sum of the items' hashes */
 };
 
-struct net_tree net_tree_make(uint64_t seed);
-/* The same content, in a time that does not grow with it; net_tree_free it, too. */
-struct net_tree net_tree_copy(const struct net_tree *t);
+struct netctl_tree netctl_tree_make(uint64_t seed);
+/* The same content, in a time that does not grow with it; netctl_tree_free it, too. */
+struct netctl_tree netctl_tree_copy(const struct netctl_tree *t);
 /* In a time that grows with what no other tree shares. Leaves an empty tree. */
-void net_tree_free(struct net_tree *t);
+void netctl_tree_free(struct netctl_tree *t);
 /* The same in pieces: frees `most` nodes at the most. True: there is more to free. */
-bool net_tree_free_some(struct net_tree *t, size_t most);
+bool netctl_tree_free_some(struct netctl_tree *t, size_t most);
 
 /* Borrowed until the next change of this tree; data NULL: it is not there. */
-struct ts_bytes net_tree_get(const struct net_tree *t, const char *key);
+struct ts_bytes netctl_tree_get(const struct netctl_tree *t, const char *key);
 /* Copies both, in place of what was there. */
-void net_tree_put(struct net_tree *t, const char *key, struct ts_bytes value);
+void netctl_tree_put(struct netctl_tree *t, const char *key, struct ts_bytes value);
 /* False: it was not there. */
-bool net_tree_remove(struct net_tree *t, const char *key);
+bool netctl_tree_remove(struct netctl_tree *t, const char *key);
 
 /* One item, borrowed until the next change of the tree. key NULL: there is none. */
-struct net_item {
+struct netctl_item {
     const char *key;
     struct ts_bytes value;
 };
 
 /* The first one whose key is not before `key`; `above`: whose key is behind it. */
-struct net_item net_tree_seek(const struct net_tree *t, const char *key, bool above);
+struct netctl_item netctl_tree_seek(const struct netctl_tree *t, const char *key, bool above);
 /* The next one behind `item` whose key begins with `prefix`. To begin with, item->key is NULL. */
-bool net_tree_next(const struct net_tree *t, const char *prefix, struct net_item *item);
+bool netctl_tree_next(const struct netctl_tree *t, const char *prefix, struct netctl_item *item);
 
 /* What differs between two trees, in the order of the keys: `was` or `is` has data NULL when it is
  * only in the other. Parts that both share are not looked at: the cost is that of the changes. */
-typedef void net_tree_differs(void *arg, const char *key, struct ts_bytes was, struct ts_bytes is);
-void net_tree_diff(const struct net_tree *before, const struct net_tree *after,
-                   net_tree_differs *differs, void *arg);
+typedef void netctl_tree_differs(void *arg, const char *key, struct ts_bytes was,
+                                 struct ts_bytes is);
+void netctl_tree_diff(const struct netctl_tree *before, const struct netctl_tree *after,
+                      netctl_tree_differs *differs, void *arg);
 
 /* Whether `key` begins with `prefix`. */
-bool net_key_begins(const char *key, const char *prefix);
+bool netctl_key_begins(const char *key, const char *prefix);
 
 #endif

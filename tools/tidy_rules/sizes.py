@@ -21,7 +21,7 @@ PREFIXES = {
     "heartbeat/io": ("hb_",),
     "replicator": ("repl_",),
     "replicator/io": ("repl_",),
-    "services": ("svc_", "kv_", "resp_"),
+    "services": ("svc_", "kv_", "resp_", "netctl_"),
     "services/io": ("svc_", "front_", "resp_"),
     "vsan-witness": ("witness_",),
     "vsan-witness/io": ("witness_",),

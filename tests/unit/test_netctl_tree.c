@@ -19,9 +19,9 @@ static struct ts_bytes text(const char *s)
     return (struct ts_bytes){(const uint8_t *)s, strlen(s)};
 }
 
-static bool has(const struct net_tree *t, const char *key, const char *value)
+static bool has(const struct netctl_tree *t, const char *key, const char *value)
 {
-    struct ts_bytes got = net_tree_get(t, key);
+    struct ts_bytes got = netctl_tree_get(t, key);
     return value == NULL ? got.data == NULL
                          : got.data != NULL && got.len == strlen(value) &&
                                memcmp(got.data, value, got.len) == 0;
@@ -37,10 +37,10 @@ struct model {
     unsigned v[KEYS];
 };
 
-static void assert_holds(const struct net_tree *t, const struct model *m)
+static void assert_holds(const struct netctl_tree *t, const struct model *m)
 {
     size_t count = 0;
-    struct net_item item = {NULL, {NULL, 0}};
+    struct netctl_item item = {NULL, {NULL, 0}};
     for (unsigned i = 0; i < KEYS; i++) {
         char key[16];
         char value[16];
@@ -48,16 +48,16 @@ static void assert_holds(const struct net_tree *t, const struct model *m)
         snprintf(value, sizeof value, "%u", m->v[i]);
         assert_true(has(t, key, m->v[i] == 0 ? NULL : value));
         if (m->v[i] != 0) {
-            assert_true(net_tree_next(t, "k", &item)); /* in the order of the keys */
+            assert_true(netctl_tree_next(t, "k", &item)); /* in the order of the keys */
             assert_string_equal(item.key, key);
             count++;
         }
     }
-    assert_false(net_tree_next(t, "k", &item));
+    assert_false(netctl_tree_next(t, "k", &item));
     assert_int_equal(t->count, count);
 }
 
-static void change(struct net_tree *t, struct model *m, struct ts_prng *prng)
+static void change(struct netctl_tree *t, struct model *m, struct ts_prng *prng)
 {
     unsigned i = (unsigned)ts_prng_below(prng, KEYS);
     unsigned v = (unsigned)ts_prng_below(prng, 4);
@@ -66,20 +66,20 @@ static void change(struct net_tree *t, struct model *m, struct ts_prng *prng)
     name(i, key);
     snprintf(value, sizeof value, "%u", v);
     if (v == 0) {
-        assert_int_equal(net_tree_remove(t, key), m->v[i] != 0);
+        assert_int_equal(netctl_tree_remove(t, key), m->v[i] != 0);
     } else {
-        net_tree_put(t, key, text(value));
+        netctl_tree_put(t, key, text(value));
     }
     m->v[i] = v;
 }
 
 /* Goal: it does what a plain table does, in order, and its digest is that of the content: the same
  * on another way to it, another one after any change. */
-static void test_it_holds_what_was_put(void **state)
+static void test_put_and_remove_hold_what_a_table_would(void **state)
 {
     (void)state;
     struct ts_prng prng = ts_prng_init(1);
-    struct net_tree t = net_tree_make(7);
+    struct netctl_tree t = netctl_tree_make(7);
     struct model m = {{0}};
     for (unsigned round = 0; round < 4000; round++) {
         change(&t, &m, &prng);
@@ -87,42 +87,42 @@ static void test_it_holds_what_was_put(void **state)
             assert_holds(&t, &m);
         }
     }
-    struct net_tree other = net_tree_make(8);
+    struct netctl_tree other = netctl_tree_make(8);
     for (unsigned i = KEYS; i-- > 0;) {
         char key[16];
         char value[16];
         name(i, key);
         snprintf(value, sizeof value, "%u", m.v[i]);
         if (m.v[i] != 0) {
-            net_tree_put(&other, key, text("before"));
-            net_tree_put(&other, key, text(value));
+            netctl_tree_put(&other, key, text("before"));
+            netctl_tree_put(&other, key, text(value));
         }
     }
     assert_true(ts_hash_eq(t.digest, other.digest));
     assert_int_equal(t.bytes, other.bytes);
-    net_tree_put(&other, "more", text(""));
+    netctl_tree_put(&other, "more", text(""));
     assert_true(has(&other, "more", ""));
     assert_false(ts_hash_eq(t.digest, other.digest));
-    net_tree_free(&other);
-    net_tree_free(&t);
+    netctl_tree_free(&other);
+    netctl_tree_free(&t);
     assert_int_equal(t.count, 0);
     assert_null(t.root);
 }
 
 /* Goal: a copy stays what it was, whatever becomes of the other one, and may be freed in pieces. */
-static void test_a_copy_is_frozen(void **state)
+static void test_copy_is_frozen(void **state)
 {
     (void)state;
     struct ts_prng prng = ts_prng_init(2);
-    struct net_tree t = net_tree_make(7);
+    struct netctl_tree t = netctl_tree_make(7);
     struct model m = {{0}};
-    struct net_tree kept[8];
+    struct netctl_tree kept[8];
     struct model kept_m[8];
     for (unsigned k = 0; k < 8; k++) {
         for (unsigned i = 0; i < 200; i++) {
             change(&t, &m, &prng);
         }
-        kept[k] = net_tree_copy(&t);
+        kept[k] = netctl_tree_copy(&t);
         kept_m[k] = m;
     }
     for (unsigned k = 0; k < 8; k++) {
@@ -130,7 +130,7 @@ static void test_a_copy_is_frozen(void **state)
     }
     for (unsigned k = 0; k < 8; k += 2) {
         size_t pieces = 1;
-        while (net_tree_free_some(&kept[k], 5)) {
+        while (netctl_tree_free_some(&kept[k], 5)) {
             pieces++;
             assert_true(pieces < KEYS);
         }
@@ -138,10 +138,10 @@ static void test_a_copy_is_frozen(void **state)
     }
     for (unsigned k = 1; k < 8; k += 2) {
         assert_holds(&kept[k], &kept_m[k]);
-        net_tree_free(&kept[k]);
+        netctl_tree_free(&kept[k]);
     }
     assert_holds(&t, &m);
-    net_tree_free(&t);
+    netctl_tree_free(&t);
 }
 
 struct seen {
@@ -163,16 +163,16 @@ static void on_difference(void *arg, const char *key, struct ts_bytes was, struc
 
 /* Goal: what differs is told in order, all of it and nothing else, also between trees that came
  * about on their own. */
-static void test_differences(void **state)
+static void test_diff_tells_all_in_order(void **state)
 {
     (void)state;
     struct ts_prng prng = ts_prng_init(3);
-    struct net_tree t = net_tree_make(7);
-    struct net_tree own = net_tree_make(7);
+    struct netctl_tree t = netctl_tree_make(7);
+    struct netctl_tree own = netctl_tree_make(7);
     struct model m = {{0}};
     struct model own_m = {{0}};
     for (unsigned round = 0; round < 300; round++) {
-        struct net_tree before = net_tree_copy(&t);
+        struct netctl_tree before = netctl_tree_copy(&t);
         struct seen s = {.m = m};
         struct seen s2 = {.m = own_m};
         unsigned changes = (unsigned)ts_prng_below(&prng, 20);
@@ -181,45 +181,45 @@ static void test_differences(void **state)
         }
         change(&own, &own_m, &prng);
         s2.m = own_m;
-        net_tree_diff(&before, &t, on_difference, &s);
+        netctl_tree_diff(&before, &t, on_difference, &s);
         assert_memory_equal(&s.m, &m, sizeof m);
         assert_true(s.told <= changes);
-        net_tree_diff(&own, &t, on_difference, &s2);
+        netctl_tree_diff(&own, &t, on_difference, &s2);
         assert_memory_equal(&s2.m, &m, sizeof m);
-        net_tree_free(&before);
+        netctl_tree_free(&before);
     }
-    net_tree_free(&t);
-    net_tree_free(&own);
+    netctl_tree_free(&t);
+    netctl_tree_free(&own);
 }
 
 /* Goal: the first at or behind a key, and behind it. */
-static void test_seek(void **state)
+static void test_seek_finds_the_next(void **state)
 {
     (void)state;
-    struct net_tree t = net_tree_make(7);
-    assert_null(net_tree_seek(&t, "", false).key);
-    net_tree_put(&t, "b", text("1"));
-    net_tree_put(&t, "b/c", text("2"));
-    net_tree_put(&t, "d", text("3"));
-    assert_string_equal(net_tree_seek(&t, "", false).key, "b");
-    assert_string_equal(net_tree_seek(&t, "b", false).key, "b");
-    assert_string_equal(net_tree_seek(&t, "b", true).key, "b/c");
-    assert_string_equal(net_tree_seek(&t, "c", false).key, "d");
-    assert_null(net_tree_seek(&t, "d", true).key);
-    struct net_item item = {NULL, {NULL, 0}};
-    assert_true(net_tree_next(&t, "b/", &item));
+    struct netctl_tree t = netctl_tree_make(7);
+    assert_null(netctl_tree_seek(&t, "", false).key);
+    netctl_tree_put(&t, "b", text("1"));
+    netctl_tree_put(&t, "b/c", text("2"));
+    netctl_tree_put(&t, "d", text("3"));
+    assert_string_equal(netctl_tree_seek(&t, "", false).key, "b");
+    assert_string_equal(netctl_tree_seek(&t, "b", false).key, "b");
+    assert_string_equal(netctl_tree_seek(&t, "b", true).key, "b/c");
+    assert_string_equal(netctl_tree_seek(&t, "c", false).key, "d");
+    assert_null(netctl_tree_seek(&t, "d", true).key);
+    struct netctl_item item = {NULL, {NULL, 0}};
+    assert_true(netctl_tree_next(&t, "b/", &item));
     assert_string_equal(item.key, "b/c");
-    assert_false(net_tree_next(&t, "b/", &item));
-    net_tree_free(&t);
+    assert_false(netctl_tree_next(&t, "b/", &item));
+    netctl_tree_free(&t);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_it_holds_what_was_put),
-        cmocka_unit_test(test_a_copy_is_frozen),
-        cmocka_unit_test(test_differences),
-        cmocka_unit_test(test_seek),
+        cmocka_unit_test(test_put_and_remove_hold_what_a_table_would),
+        cmocka_unit_test(test_copy_is_frozen),
+        cmocka_unit_test(test_diff_tells_all_in_order),
+        cmocka_unit_test(test_seek_finds_the_next),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
