@@ -154,7 +154,7 @@ static void set_new(json_t *object, const char *key, json_t *value)
 }
 
 /* Signs and puts what `object` says now. */
-static void put(struct edit *x, const char *path, json_t *object, const json_t *before)
+static bool put(struct edit *x, const char *path, json_t *object, const json_t *before)
 {
     json_int_t ms = (json_int_t)x->author->ms;
     json_int_t revision = 0;
@@ -168,7 +168,9 @@ static void put(struct edit *x, const char *path, json_t *object, const json_t *
     set_new(object, "_last_modified_time", json_integer(ms));
     set_new(object, "_last_modified_user", json_string(x->author->user));
     set_new(object, "_revision", json_integer(revision));
-    netctl_store_put(x->t, path, object);
+    return netctl_store_put(x->t, path, object) ||
+           netctl_error_set(x->e, 400, NETCTL_CODE_BODY, "%.300s would have more than %u bytes",
+                            path, NETCTL_OBJECT_MAX);
 }
 
 /* The body's own words of which object it is agree with the path. */
@@ -275,8 +277,7 @@ static bool edit_checked(struct edit *x, const struct netctl_resource *r, const 
         set_new(after, "display_name", json_string(netctl_resource_id(path)));
     }
     if (good && (before == NULL || inner || !is_same_content(before, after))) {
-        put(x, path, after, before);
-        good = touch(x, path);
+        good = put(x, path, after, before) && touch(x, path);
     }
     json_decref(after);
     return good;

@@ -83,18 +83,22 @@ void netctl_store_remove(struct netctl_intent *t, const char *path)
     ts_assert(was);
 }
 
-void netctl_store_put(struct netctl_intent *t, const char *path, const json_t *object)
+bool netctl_store_put(struct netctl_intent *t, const char *path, const json_t *object)
 {
-    json_t *before = netctl_store_get(t, path);
+    char *text = json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS);
+    ts_must(text);
+    bool fits = strlen(text) <= NETCTL_OBJECT_MAX;
+    json_t *before = fits ? netctl_store_get(t, path) : NULL;
     if (before != NULL) {
         refer(t, path, before, false);
         json_decref(before);
     }
-    char *text = json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS);
-    ts_must(text);
-    netctl_tree_put(&t->objects, path, (struct ts_bytes){(const uint8_t *)text, strlen(text)});
+    if (fits) {
+        netctl_tree_put(&t->objects, path, (struct ts_bytes){(const uint8_t *)text, strlen(text)});
+        refer(t, path, object, true);
+    }
     free(text);
-    refer(t, path, object, true);
+    return fits;
 }
 
 const char *netctl_store_child(const struct netctl_intent *t, const char *path)
@@ -155,7 +159,8 @@ void netctl_intent_seed(struct netctl_intent *t)
                       0, "_create_time", (json_int_t)0, "_create_user", "system",
                       "_last_modified_time", (json_int_t)0, "_last_modified_user", "system");
         ts_must(object);
-        netctl_store_put(t, PATHS[i], object);
+        bool fits = netctl_store_put(t, PATHS[i], object);
+        ts_assert(fits);
         json_decref(object);
     }
 }
@@ -189,10 +194,11 @@ bool netctl_intent_load(struct netctl_intent *t, const char *path, struct ts_byt
     bool good = json_is_object(copy) && take_out_own(copy) &&
                 netctl_schema_check(r->fields, copy, "", &e) &&
                 (r->embedded == NULL || json_object_get(copy, r->embedded) == NULL);
-    if (good) {
-        netctl_store_put(t, path, object);
+    if (good && netctl_store_put(t, path, object)) {
         struct ts_bytes kept = netctl_tree_get(&t->objects, path);
         good = kept.len == text.len && memcmp(kept.data, text.data, kept.len) == 0;
+    } else {
+        good = false;
     }
     json_decref(copy);
     json_decref(object);

@@ -6,8 +6,11 @@
 
 /* The object as it is kept, the caller's; NULL: there is none. */
 json_t *netctl_store_get(const struct netctl_intent *t, const char *path);
-/* Puts `object`, whose fields were checked, in place of what was there. */
-void netctl_store_put(struct netctl_intent *t, const char *path, const json_t *object);
+/* Bytes of one object. */
+#define NETCTL_OBJECT_MAX (1024U * 1024U)
+/* Puts `object`, whose fields were checked, in place of what was there. False: it is too long, and
+ * nothing has changed. */
+bool netctl_store_put(struct netctl_intent *t, const char *path, const json_t *object);
 /* It is there. */
 void netctl_store_remove(struct netctl_intent *t, const char *path);
 
