@@ -199,7 +199,7 @@ static void put_digest(const struct netctl_state *s, struct svc_out *out)
 static void netctl_apply(void *state, const struct svc_entry *entry, struct svc_out *out)
 {
     struct netctl_state *s = state;
-    struct netctl_request *r = NULL;
+    struct netctl_request r;
     s->time = entry->time;
     (void)netctl_walk_tidy(s, FREE_PER_ENTRY);
     switch (entry->kind) {
@@ -210,16 +210,13 @@ static void netctl_apply(void *state, const struct svc_entry *entry, struct svc_
         put_digest(s, out);
         return;
     case SVC_ENTRY_COMMAND:
-        r = malloc(sizeof(*r));
-        ts_must(r);
-        if (netctl_request_decode(r, entry->payload) != TS_OK) {
+        if (netctl_request_decode(&r, entry->payload) != TS_OK) {
             malformed(out);
-        } else if (r->method == NETCTL_GET) {
-            get(s, r, out);
+        } else if (r.method == NETCTL_GET) {
+            get(s, &r, out);
         } else {
-            run(s, r, out);
+            run(s, &r, out);
         }
-        free(r);
         return;
     }
     ts_unreachable();
@@ -227,14 +224,12 @@ static void netctl_apply(void *state, const struct svc_entry *entry, struct svc_
 
 static void netctl_read(const void *state, struct ts_bytes command, struct svc_out *out)
 {
-    struct netctl_request *r = malloc(sizeof(*r));
-    ts_must(r);
-    if (netctl_request_decode(r, command) == TS_OK && r->method == NETCTL_GET) {
-        get(state, r, out);
+    struct netctl_request r;
+    if (netctl_request_decode(&r, command) == TS_OK && r.method == NETCTL_GET) {
+        get(state, &r, out);
     } else {
         malformed(out);
     }
-    free(r);
 }
 
 static struct ts_ltime netctl_next_tick(const void *state)
