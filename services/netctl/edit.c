@@ -61,12 +61,26 @@ struct missing {
     struct netctl_error *e;
 };
 
-static void on_reference(void *arg, const char *target)
+static bool is_of(const char *const *types, const struct netctl_resource *r)
+{
+    for (size_t i = 0; types != NULL && types[i] != NULL; i++) {
+        if (strcmp(types[i], r->type) == 0) {
+            return true;
+        }
+    }
+    return types == NULL;
+}
+
+static void on_reference(void *arg, const struct netctl_field *field, const char *target)
 {
     const struct missing *m = arg;
     if (netctl_tree_get(&m->t->objects, target).data == NULL) {
         (void)netctl_error_set(m->e, 400, NETCTL_CODE_REFERENCE,
                                "%.180s refers to %.180s, which does not exist", m->of, target);
+    } else if (!is_of(field->types, netctl_resource_of(target))) {
+        (void)netctl_error_set(m->e, 400, NETCTL_CODE_REFERENCE,
+                               "%.180s refers to %.180s, which is a %s; there it is to be a %s",
+                               m->of, target, netctl_resource_of(target)->type, field->types[0]);
     }
 }
 

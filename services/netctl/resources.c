@@ -27,9 +27,9 @@
     { \
         .name = (key), .kind = NETCTL_CHOICE, .choices = TEXTS(__VA_ARGS__) \
     }
-#define PATH(key) \
+#define PATH(key, ...) \
     { \
-        .name = (key), .kind = NETCTL_PATH \
+        .name = (key), .kind = NETCTL_PATH, .types = TEXTS(__VA_ARGS__) \
     }
 #define ADDRESS(key) \
     { \
@@ -55,9 +55,16 @@ static const struct netctl_field AN_ELEMENT = {.kind = NETCTL_ELEMENT};
 static const struct netctl_field A_MAC = {.kind = NETCTL_MAC};
 static const struct netctl_field SOME_PORTS = {.kind = NETCTL_PORTS};
 static const struct netctl_field A_PATH = {.kind = NETCTL_PATH};
-static const struct netctl_field A_PATH_OR_ANY = {.kind = NETCTL_PATH, .choices = TEXTS("ANY")};
+static const struct netctl_field A_SCOPE = {
+    .kind = NETCTL_PATH, .choices = TEXTS("ANY"), .types = TEXTS("Group", "Tier1", "Tier0")};
+static const struct netctl_field A_SERVICE_OR_ANY = {
+    .kind = NETCTL_PATH, .choices = TEXTS("ANY"), .types = TEXTS("Service")};
 /* A group, or what it would have in it. */
-static const struct netctl_field A_GROUP_OR_ANY = {.kind = NETCTL_PATH, .choices = TEXTS("ANY")};
+static const struct netctl_field A_GROUP_OR_ANY = {
+    .kind = NETCTL_PATH, .choices = TEXTS("ANY"), .types = TEXTS("Group"), .or_element = true};
+static const struct netctl_field A_DHCP_CONFIG = {
+    .kind = NETCTL_PATH, .types = TEXTS("DhcpServerConfig", "DhcpRelayConfig")};
+static const struct netctl_field AN_EDGE = {.kind = NETCTL_PATH, .types = TEXTS("PolicyEdgeNode")};
 
 #define LIST(key, most, what) \
     { \
@@ -95,10 +102,12 @@ static const struct netctl_field SUBNET[] = {
 static const struct netctl_field A_SUBNET = {.kind = NETCTL_OBJECT, .fields = SUBNET};
 
 #define SEGMENT \
-    FIELDS(COMMON, LIST("subnets", 2, A_SUBNET), PATH("connectivity_path"), \
-           PATH("transport_zone_path"), PATH("dhcp_config_path"), TEXT("domain_name", 255), \
-           LIST("vlan_ids", 0, A_TEXT), NUMBER("overlay_id", 1, 16777215), \
-           CHOICE("admin_state", "UP", "DOWN"), CHOICE("replication_mode", "MTEP", "SOURCE"), \
+    FIELDS(COMMON, LIST("subnets", 2, A_SUBNET), PATH("connectivity_path", "Tier1", "Tier0"), \
+           PATH("transport_zone_path", "PolicyTransportZone"), \
+           PATH("dhcp_config_path", "DhcpServerConfig", "DhcpRelayConfig"), \
+           TEXT("domain_name", 255), LIST("vlan_ids", 0, A_TEXT), \
+           NUMBER("overlay_id", 1, 16777215), CHOICE("admin_state", "UP", "DOWN"), \
+           CHOICE("replication_mode", "MTEP", "SOURCE"), \
            CHOICE("type", "ROUTED", "EXTENDED", "DISCONNECTED"), \
            OBJECT("advanced_config", CHOICE("connectivity", "ON", "OFF"), BOOL("hybrid"), \
                   BOOL("local_egress"), BOOL("multicast")))
@@ -123,13 +132,13 @@ static const struct netctl_field TIER0[] = {COMMON,
 
 static const struct netctl_field TIER1[] = {
     COMMON,
-    PATH("tier0_path"),
+    PATH("tier0_path", "Tier0"),
     CHOICE("failover_mode", "PREEMPTIVE", "NON_PREEMPTIVE"),
     CHOICE("ha_mode", "ACTIVE_STANDBY"),
     CHOICE("type", "ROUTED", "ISOLATED", "NATTED"),
     CHOICE("pool_allocation", "ROUTING"),
     BOOL("enable_standby_relocation"),
-    LIST("dhcp_config_paths", 1, A_PATH),
+    LIST("dhcp_config_paths", 1, A_DHCP_CONFIG),
     {.name = "route_advertisement_types",
      .kind = NETCTL_LIST,
      .max = 7,
@@ -139,7 +148,8 @@ static const struct netctl_field TIER1[] = {
     {0}};
 
 #define LOCALE_SERVICES \
-    FIELDS(COMMON, PATH("edge_cluster_path"), LIST("preferred_edge_paths", 8, A_PATH), \
+    FIELDS(COMMON, PATH("edge_cluster_path", "PolicyEdgeCluster"), \
+           LIST("preferred_edge_paths", 8, AN_EDGE), \
            {.name = "route_redistribution_types", \
             .kind = NETCTL_LIST, \
             .max = 16, \
@@ -156,15 +166,15 @@ static const struct netctl_field TIER1[] = {
 static const struct netctl_field TIER0_INTERFACE[] = {
     COMMON,
     CHOICE("type", "EXTERNAL", "SERVICE", "LOOPBACK"),
-    PATH("edge_path"),
-    PATH("segment_path"),
+    PATH("edge_path", "PolicyEdgeNode"),
+    PATH("segment_path", "Segment"),
     TEXT("interface", 64),
     INTERFACE_SUBNETS,
     NUMBER("mtu", 64, 9000),
     {0}};
 
 static const struct netctl_field TIER1_INTERFACE[] = {
-    COMMON, PATH("segment_path"), INTERFACE_SUBNETS, NUMBER("mtu", 64, 9000), {0}};
+    COMMON, PATH("segment_path", "Segment"), INTERFACE_SUBNETS, NUMBER("mtu", 64, 9000), {0}};
 
 static const struct netctl_field STATIC_ROUTES[] = {
     COMMON,
@@ -183,7 +193,7 @@ static const struct netctl_field NAT_RULE[] = {
     {.name = "destination_network", .kind = NETCTL_ELEMENT},
     {.name = "translated_network", .kind = NETCTL_ELEMENT},
     {.name = "translated_ports", .kind = NETCTL_PORTS},
-    PATH("service"),
+    PATH("service", "Service"),
     NUMBER("sequence_number", 0, INT32_MAX),
     BOOL("enabled"),
     BOOL("logging"),
@@ -200,11 +210,11 @@ static const struct netctl_field SERVICE[] = {
             LIST("source_ports", 15, SOME_PORTS), LIST("destination_ports", 15, SOME_PORTS),
             CHOICE("protocol", "ICMPv4", "ICMPv6"), NUMBER("icmp_type", 0, 255),
             NUMBER("icmp_code", 0, 255), NUMBER("protocol_number", 0, 255),
-            PATH("nested_service_path")),
+            PATH("nested_service_path", "Service")),
     {0}};
 
 static const struct netctl_field DHCP_SERVER[] = {COMMON,
-                                                  PATH("edge_cluster_path"),
+                                                  PATH("edge_cluster_path", "PolicyEdgeCluster"),
                                                   NUMBER("lease_time", 60, UINT32_MAX),
                                                   PREFIX("server_address"),
                                                   LIST("server_addresses", 2, A_PREFIX),
@@ -243,8 +253,8 @@ static const struct netctl_field GROUP[] = {
     COMMON, CHOICE("action", "ALLOW", "DROP", "REJECT", "DETECT"), \
         LIST("source_groups", 128, A_GROUP_OR_ANY), \
         LIST("destination_groups", 128, A_GROUP_OR_ANY), BOOL("sources_excluded"), \
-        BOOL("destinations_excluded"), LIST("services", 128, A_PATH_OR_ANY), \
-        LIST("scope", 128, A_PATH_OR_ANY), \
+        BOOL("destinations_excluded"), LIST("services", 128, A_SERVICE_OR_ANY), \
+        LIST("scope", 128, A_SCOPE), \
         {.name = "profiles", \
          .kind = NETCTL_LIST, \
          .max = 1, \
@@ -258,11 +268,10 @@ static const struct netctl_field RULE[] = {RULE_FIELDS, {0}};
 static const struct netctl_field A_RULE = {.kind = NETCTL_OBJECT, .fields = RULE};
 
 #define POLICY_FIELDS \
-    COMMON, NUMBER("sequence_number", 0, 999999), LIST("scope", 128, A_PATH_OR_ANY), \
-        BOOL("stateful"), BOOL("tcp_strict"), BOOL("locked"), TEXT("comments", 2048), \
-        LIST("rules", MANY, A_RULE), PASSED("is_default"), PASSED("rule_count"), \
-        PASSED("internal_sequence_number"), PASSED("lock_modified_by"), \
-        PASSED("lock_modified_time"), PASSED("scheduler_path")
+    COMMON, NUMBER("sequence_number", 0, 999999), LIST("scope", 128, A_SCOPE), BOOL("stateful"), \
+        BOOL("tcp_strict"), BOOL("locked"), TEXT("comments", 2048), LIST("rules", MANY, A_RULE), \
+        PASSED("is_default"), PASSED("rule_count"), PASSED("internal_sequence_number"), \
+        PASSED("lock_modified_by"), PASSED("lock_modified_time"), PASSED("scheduler_path")
 
 static const struct netctl_field SECURITY_POLICY[] = {
     POLICY_FIELDS,

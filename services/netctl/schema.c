@@ -97,6 +97,7 @@ static bool check_text(const struct netctl_field *f, const char *text, size_t le
         return check_choice(f, text, where, e);
     case NETCTL_PATH:
         return is_choice(f->choices, text) || netctl_path_is_valid(text) ||
+               (f->or_element && netctl_element_is_valid(text)) ||
                wrong(e, where, "is no path of an object, such as /infra/segments/web");
     case NETCTL_ADDRESS:
         return netctl_address_read(text, &ignored) ||
@@ -221,8 +222,8 @@ bool netctl_schema_check(const struct netctl_field *fields, json_t *object, cons
 static void refer(const struct netctl_field *f, const json_t *value, netctl_schema_refers *refers,
                   void *arg)
 {
-    if (f->kind == NETCTL_PATH && !is_choice(f->choices, json_string_value(value))) {
-        refers(arg, json_string_value(value));
+    if (f->kind == NETCTL_PATH && netctl_path_is_valid(json_string_value(value))) {
+        refers(arg, f, json_string_value(value));
     } else if (f->kind == NETCTL_OBJECT) {
         netctl_schema_paths(f->fields, value, refers, arg);
     } else if (f->kind == NETCTL_LIST) {

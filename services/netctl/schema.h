@@ -51,6 +51,8 @@ struct netctl_field {
     int64_t min;
     int64_t max;
     const char *const *choices; /* NULL ends them */
+    const char *const *types;   /* NETCTL_PATH: what the other object may be; NULL: anything */
+    bool or_element;            /* NETCTL_PATH: or a NETCTL_ELEMENT */
     const struct netctl_field *fields;
     const struct netctl_field *of;
 };
@@ -61,7 +63,7 @@ bool netctl_schema_check(const struct netctl_field *fields, json_t *object, cons
                          struct netctl_error *e);
 
 /* Tells each path that an object refers to; its fields were checked. */
-typedef void netctl_schema_refers(void *arg, const char *path);
+typedef void netctl_schema_refers(void *arg, const struct netctl_field *field, const char *path);
 void netctl_schema_paths(const struct netctl_field *fields, const json_t *object,
                          netctl_schema_refers *refers, void *arg);
 

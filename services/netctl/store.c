@@ -37,8 +37,9 @@ struct referring {
     bool comes;
 };
 
-static void on_reference(void *arg, const char *target)
+static void on_reference(void *arg, const struct netctl_field *field, const char *target)
 {
+    (void)field;
     const struct referring *r = arg;
     char key[REF_ROOM];
     int n = snprintf(key, sizeof(key), "%s%c%s", target, SEPARATOR, r->source);
