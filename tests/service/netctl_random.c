@@ -1,5 +1,6 @@
 #include "tests/service/netctl_random.h"
 
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -111,13 +112,14 @@ static void random_tree(struct ts_prng *p, char *out, size_t cap)
         unsigned type = below(p, 4);
         char body[1024];
         random_body(p, body, sizeof body);
-        len += (size_t)snprintf(out + len, cap - len,
-                                "%s{\"resource_type\":\"Child%s\",\"marked_for_delete\":%s,\"%s\":{"
-                                "\"id\":\"%c%u\"%s%s}",
-                                i > 0 ? "," : "", TYPES[type], below(p, 4) == 0 ? "true" : "false",
-                                TYPES[type], PREFIX[type], below(p, IDS),
-                                strcmp(body, "{}") == 0 || body[1] == '\0' ? "" : ",",
-                                body[1] == '}' ? "" : body + 1);
+        bool gone = below(p, 4) == 0;
+        unsigned id = below(p, IDS);
+        len += (size_t)snprintf(
+            out + len, cap - len,
+            "%s{\"resource_type\":\"Child%s\",\"marked_for_delete\":%s,\"%s\":{"
+            "\"id\":\"%c%u\"%s%s}",
+            i > 0 ? "," : "", TYPES[type], gone ? "true" : "false", TYPES[type], PREFIX[type], id,
+            strcmp(body, "{}") == 0 || body[1] == '\0' ? "" : ",", body[1] == '}' ? "" : body + 1);
         if (body[1] == '}' || strchr(body, '}') == NULL) {
             len += (size_t)snprintf(out + len, cap - len, "}");
         }
