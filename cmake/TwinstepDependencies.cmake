@@ -17,6 +17,7 @@ ts_pkg(JANSSON jansson libjansson-dev)
 ts_pkg(ISAL libisal libisal-dev)
 ts_pkg(MICROHTTPD libmicrohttpd libmicrohttpd-dev)
 ts_pkg(MNL libmnl libmnl-dev)
+ts_pkg(NFTABLES libnftables libnftables-dev)
 ts_pkg(XXHASH libxxhash libxxhash-dev)
 
 find_package(OpenSSL 3.0 QUIET)
