@@ -71,7 +71,7 @@ struct cfg_timing {
     uint64_t path_timeout;       /* failure_timeout / 2: a silent path is left */
     uint64_t link_ping_interval; /* failure_timeout / 5: replica to replica */
     uint64_t tie_delay;          /* failure_timeout / 5: what a secondary waits more on silence,
-                                    and up to half of it again */
+                                    and up to a quarter of it again */
     uint64_t proposer_retry;     /* failure_timeout / 2: first; doubles to 20 × */
     uint64_t poll_register;      /* failure_timeout × 3: a replica without a primary asks */
 };

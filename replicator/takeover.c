@@ -168,9 +168,9 @@ static void advance_idle(struct repl *c, enum repl_evidence evidence, struct rep
          * never seen, it may only be starting. */
         const struct repl_peer *p = repl_peer(c, c->config.primary);
         bool never_seen = p != NULL && !p->ever_connected;
-        uint64_t half = c->o.timing.tie_delay / 2;
+        uint64_t quarter = c->o.timing.tie_delay / 4;
         c->takeover_at = ts_mono_add(c->now, never_seen ? repl_jitter(c, c->o.timing.poll_register)
-                                                        : half + repl_jitter(c, half));
+                                                        : 3 * quarter + repl_jitter(c, quarter));
     } else if (!ts_mono_lt(c->now, c->takeover_at)) {
         begin(c, evidence, fx);
         return;

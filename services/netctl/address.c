@@ -53,7 +53,8 @@ struct netctl_address netctl_address_network(const struct netctl_address *a)
     for (size_t i = 0; i < sizeof(n.bytes); i++) {
         size_t before = 8 * i;
         size_t kept = n.bits <= before ? 0 : n.bits - before;
-        n.bytes[i] &= kept >= 8 ? 0xff : (uint8_t)(0xff00U >> kept);
+        unsigned mask = kept >= 8 ? 0xffU : (0xff00U >> kept) & 0xffU;
+        n.bytes[i] = (uint8_t)(n.bytes[i] & mask);
     }
     return n;
 }
