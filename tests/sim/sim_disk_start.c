@@ -149,7 +149,8 @@ bool sim_disk_open(struct sim *s, int node)
         sim_snapshot_check_found(s, node);
     }
     d->told.snapshot = d->loaded;
-    v->latent = v->latent && sim_volume_lies(v); /* all of it was read, and is whole */
+    /* All of it was read, and is whole, but for a snapshot that this start had no need of. */
+    v->latent = v->latent && (sim_volume_lies(v) || sim_volume_hides(v, s->now + 1) != NULL);
     d->told_bad = false;
     d->told_broken.v = 0;
     d->segment_after.v = 0;
