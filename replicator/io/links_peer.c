@@ -190,8 +190,11 @@ static void links_choose(struct links_member *m, struct ts_mono now)
         return;
     }
     if (m->active != NULL) {
-        /* Left before the new one is confirmed: the session's order must have one end. */
-        links_session_down(m, LINKS_DOWN_MOVED);
+        /* Left before the new one is confirmed: the session's order must have one end. And closed:
+         * the peer takes answers on it for signs of the session until it hears of the new one, and
+         * what this side has promised meanwhile cannot be said there (R4.8). */
+        m->dials[m->active->path].next_at = now;
+        links_conn_close(m->active, LINKS_DOWN_MOVED);
         if (m->links->closing) {
             return;
         }

@@ -86,11 +86,12 @@ static void drop_frames(struct sim *s, struct sim_end *e)
 }
 
 /* A ping is at the other side when all that was sent there before it is, and its answer is here
- * when all is that was sent back before. */
+ * when all is that was sent back before. Whoever has closed the connection answers none. */
 static void move_ping(struct sim_conn *c, int side)
 {
     struct sim_end *e = &c->end[side];
-    if (e->ping_at != 0 && !e->ping_there && c->end[1 - side].taken >= e->ping_behind) {
+    const struct sim_end *other = &c->end[1 - side];
+    if (e->ping_at != 0 && !e->ping_there && other->open && other->taken >= e->ping_behind) {
         e->ping_there = true;
         e->ping_behind = e->sent;
     }
@@ -319,7 +320,7 @@ static void choose(struct sim *s, struct sim_pair *p)
     }
     uint64_t id = best->id;
     if (me->active != 0) {
-        session_down(s, p, 0);
+        end_conn(s, p, conn_by_id(p, me->active), 0, true);
         best = conn_by_id(p, id);
         if (best == NULL || !best->end[0].open) {
             return; /* the process crashed at it */
