@@ -94,17 +94,29 @@ static void put_set(struct agent_nft_batch *b, const char *set)
 
 /* ---- sets of ports ---- */
 
-static void put_port_set(struct agent_nft_batch *b, const char *set, const char *marks)
+/* The number at `at`; `at` is moved behind it and its blank. */
+static unsigned long next_mark(const char **at, const char *end)
 {
+    unsigned long mark = 0;
+    for (; *at < end && **at >= '0' && **at <= '9'; (*at)++) {
+        mark = mark * 10 + (unsigned long)(**at - '0');
+    }
+    (*at)++;
+    return mark;
+}
+
+/* `marks`: as agent_ruleset_heads writes them, a blank behind each. */
+static void put_port_set(struct agent_nft_batch *b, const char *set, struct ts_bytes marks)
+{
+    const char *end = (const char *)marks.data + marks.len;
     agent_text_put(&b->text,
                    "add set " INET "po_%s { type mark; }\nadd set " INET "pi_%s { type mark; }\n"
                    "flush set " INET "po_%s\nflush set " INET "pi_%s\n",
                    set, set, set, set);
     for (int in = 0; in < 2; in++) {
         bool first = true;
-        char *end = NULL;
-        for (const char *at = marks; *at != '\0'; at = end + 1) {
-            unsigned long mark = strtoul(at, &end, 10);
+        for (const char *at = (const char *)marks.data; at < end;) {
+            unsigned long mark = next_mark(&at, end);
             agent_text_put(&b->text, first ? "add element " INET "%s_%s { " : ", ",
                            in ? "pi" : "po", set);
             agent_text_put(&b->text, "0x%lx", in ? mark << AGENT_MARK_TO_SHIFT : mark);
@@ -245,9 +257,7 @@ void agent_nft_batch_make(struct agent_nft_batch *b, const struct agent_text *el
         if (is_chain(i.key)) {
             put_chain(b, i.key);
         } else {
-            char *marks = strndup((const char *)i.value.data, i.value.len);
-            put_port_set(b, i.key + 2, marks == NULL ? "" : marks);
-            free(marks);
+            put_port_set(b, i.key + 2, i.value);
         }
     }
     b->changes = b->changes || b->gone->count > 0;
