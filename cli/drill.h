@@ -30,6 +30,7 @@ struct cli_drill {
     bool beyond;      /* … of faults that are too many at once */
     bool as_json;     /* of list */
     bool keep;
+    unsigned let_go; /* rounds of a soak that the machine held up */
 };
 
 /* A drill to be run: a shipped one, or a file. */

@@ -74,7 +74,10 @@ static int soak_in_lab(struct cli_drill *o, const struct cli_drill_file *soak, s
         memcpy(d->name, name, sizeof(name));
         cli_drill_announce(o, d);
         status = status != CLI_OK ? status : cli_drill_run_there(o, d, run, results);
-        status = status == CLI_UNREACHABLE && cli_drill_let_go(o, results) ? CLI_OK : status;
+        if (status == CLI_UNREACHABLE && cli_drill_let_go(o, results)) {
+            status = CLI_OK;
+            o->let_go++;
+        }
         o->seed_number++;
         status = cli_drill_worse(status, cli_drill_write_results(o, results)); /* it may be long */
         if (status == CLI_OK) {
@@ -111,6 +114,15 @@ int cli_drill_soak(struct cli_drill *o, const char *name)
         }
         cli_drill_print_summary(o, results);
         print_kinds(o, results);
+        if (o->let_go > 0) {
+            (void)fprintf(o->cli->out, "%u more told nothing: this machine held them up\n",
+                          o->let_go);
+        }
+        if (status == CLI_OK && json_array_size(results) == 0) {
+            status = cli_fail(o->cli, CLI_UNREACHABLE,
+                              "this machine held up each drill of the soak; run it when it has "
+                              "less to do");
+        }
         status = cli_drill_worse(status, cli_drill_write_results(o, results));
     }
     json_decref(results);
