@@ -22,13 +22,15 @@ bool replica_address_say(struct replica_address *a, const struct repl *core, boo
 {
     bool serves = started && repl_serves(core);
     struct ts_epoch epoch = repl_epoch(core);
-    bool moved = a->epoch.v != 0 && a->epoch.v != epoch.v;
+    a->first = started && a->first.v == 0 ? epoch : a->first;
+    /* The address may be here still from the process before; once only. */
+    bool moved = started && !a->spoken && !ts_epoch_eq(a->first, epoch);
     bool again = serves ? !ts_mono_lt(now, a->again_at) : moved;
-    a->epoch = started ? epoch : a->epoch;
     if (serves == a->serves && !again) {
         return false;
     }
     a->serves = serves;
+    a->spoken = true;
     a->again_at = ts_mono_add(now, a->interval);
     *out = (struct report_serves){.group = a->group, .epoch = repl_epoch(core)};
     if (serves) {

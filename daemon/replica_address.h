@@ -13,7 +13,8 @@ struct replica_address {
     uint64_t interval; /* while it serves it says so again and again */
     /* volatile */
     bool serves;           /* … as it was said last */
-    struct ts_epoch epoch; /* … as it was said last, or known at the start */
+    bool spoken;           /* something was said */
+    struct ts_epoch first; /* that was known at the start */
     struct ts_mono again_at;
 };
 
@@ -21,9 +22,9 @@ struct replica_address {
 typedef struct ts_mono replica_address_answered(const void *arg, struct ts_nic_id peer);
 
 /* What is to be said now, if anything is: that it serves, again and again; that it does not, at
- * once, and when it has heard of an epoch that is not the one it started with. The time in it is
- * when all who could take over had not: each has answered something that it was asked then, and who
- * takes over says so first. */
+ * once, and a process that has said nothing yet when it hears of another epoch than at its start.
+ * The time in it is when all who could take over had not: each has answered something that it was
+ * asked then, and who takes over says so first. */
 bool replica_address_say(struct replica_address *a, const struct repl *core, bool started,
                          replica_address_answered *answered, const void *arg, struct ts_mono now,
                          struct report_serves *out);
