@@ -91,7 +91,7 @@ static bool check_there(const struct edit *x, const char *path)
     json_t *object = netctl_store_get(x->t, path);
     if (netctl_resource_parent(path, parent) &&
         netctl_tree_get(&x->t->objects, parent).data == NULL) {
-        (void)netctl_error_set(x->e, 404, NETCTL_CODE_PARENT,
+        (void)netctl_error_set(x->e, 404, NETCTL_CODE_NOT_FOUND,
                                "there is no object %.200s for %.200s", parent, path);
     }
     netctl_schema_paths(netctl_resource_of(path)->fields, object, on_reference, &m);

@@ -22,7 +22,6 @@ bool netctl_error_set(struct netctl_error *e, int status, int code, const char *
 #define NETCTL_CODE_INVALID 255       /* a field */
 #define NETCTL_CODE_BODY 287          /* no JSON object, or not that of this path */
 #define NETCTL_CODE_NOT_FOUND 500012  /* the object */
-#define NETCTL_CODE_PARENT 500030     /* what it would be in */
 #define NETCTL_CODE_REFERENCE 500090  /* what a field refers to */
 #define NETCTL_CODE_REFERENCED 500030 /* it cannot be deleted */
 #define NETCTL_CODE_REVISION 604
