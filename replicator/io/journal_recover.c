@@ -579,7 +579,8 @@ static enum ts_err begin_anew(struct recovery *v, struct ts_why *why)
                                .number = v->last_segment + 1,
                                .size = v->j->options.segment_bytes};
     close_segment(v);
-    enum ts_err err = journal_segment_create(v->j->dir, &h, &v->from, NULL, why);
+    enum ts_err err =
+        journal_distrust(v->j, journal_segment_create(v->j->dir, &h, &v->from, NULL, why), why);
     return err == TS_OK ? remove_before(v, h.number, why) : err;
 }
 

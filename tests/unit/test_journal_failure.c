@@ -327,6 +327,33 @@ static void test_open_failed_directory_sync_abandons(void **state)
     expect_abandoned(f, "cannot fsync the directory");
 }
 
+/* A snapshot of another replica's is here, and the log does not go through it. */
+static enum ts_err begin_elsewhere(void *arg, const char *dir, const struct journal_info *info,
+                                   struct journal_start *from, struct ts_why *why)
+{
+    (void)arg;
+    (void)dir;
+    (void)info;
+    (void)why;
+    *from = (struct journal_start){{{5000}, {7, 8}, {3}}, true};
+    return TS_OK;
+}
+
+/* Goal: nor when a log begins anew and the sync of its first segment fails (3659). */
+static void test_open_failed_sync_of_a_new_beginning_abandons(void **state)
+{
+    struct fix *f = *state;
+    struct journal_options o = {.segment_bytes = f->segment_bytes, .begin = begin_elsewhere};
+    struct journal_callbacks cb = {.failed = fix_failed, .arg = f};
+    fix_close(f);
+    atomic_store(&fail_fsync, 1);
+    assert_int_equal(journal_open(&f->journal, &f->loop, f->path, &o, &cb, fix_replay, f, &f->why),
+                     TS_ERR_IO);
+    f->journal = NULL;
+    assert_int_equal(atomic_load(&fail_fsync), 0);
+    expect_abandoned(f, "cannot fsync");
+}
+
 static int count_name(void *arg, const char *name)
 {
     (void)name;
@@ -382,6 +409,7 @@ int main(void)
         T(test_spare_on_full_disk_does_not_fail),
         T(test_open_syncs_found_spare),
         T(test_open_failed_directory_sync_abandons),
+        T(test_open_failed_sync_of_a_new_beginning_abandons),
         T(test_list_read_error_is_told),
         T(test_open_reads_no_more_of_the_first_block_than_it_needs),
     };
