@@ -97,7 +97,9 @@ bool sim_replace_begin(struct sim *s, const struct sim_fault *f)
 
 bool sim_replace_end(struct sim *s, const struct sim_fault *f)
 {
-    return f->b % 3 == 0 && !s->healed && put_back(s, f->node);
+    bool good = sim_disk_good(&replica_of(s, f->node)->disk);
+    bool may = !good || sim_budget_allows_replica_loss(s, f->node);
+    return f->b % 3 == 0 && !s->healed && may && put_back(s, f->node);
 }
 
 /* The number of a disk of this NIC that was put in later; 0: of no such. */

@@ -102,8 +102,13 @@ bool sim_volume_mends(const struct sim_volume *v)
 {
     for (size_t i = 0; i < v->names.count; i++) {
         const struct sim_file *f = v->names.n[i].file;
+        bool segment = is_segment(v->names.n[i].name);
         for (size_t k = 0; k < f->wrong.count; k++) {
-            if (sim_sectors_find(&f->undo, f->wrong.s[k].number) != NULL) {
+            uint32_t number = f->wrong.s[k].number;
+            /* A note in a segment's ring needs no sync of its own. */
+            bool note = segment && number >= JOURNAL_BLOCK / SIM_SECTOR &&
+                        number < JOURNAL_DATA_START / SIM_SECTOR;
+            if (!note && sim_sectors_find(&f->undo, number) != NULL) {
                 return true;
             }
         }
