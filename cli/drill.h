@@ -61,8 +61,10 @@ void cli_drill_announce(const struct cli_drill *o, const struct lab_drill *d);
  * the results, as invalid. */
 int cli_drill_begin_lab(const struct cli_drill *o, const struct lab_drill *d, struct nodes_run *run,
                         json_t *results);
-/* The lab of what did not hold leaves its logs. Gives the status. */
-int cli_drill_end_lab(const struct cli_drill *o, const struct nodes_run *run, int status);
+/* The lab of what did not hold leaves its logs; that of the last drill stays with --keep. Gives the
+ * status. */
+int cli_drill_end_lab(const struct cli_drill *o, const struct nodes_run *run, bool last,
+                      int status);
 /* One drill in a lab that runs; its result is appended. */
 int cli_drill_run_there(const struct cli_drill *o, const struct lab_drill *d,
                         const struct nodes_run *run, json_t *results);

@@ -234,7 +234,7 @@ int cli_drill_begin_lab(const struct cli_drill *o, const struct lab_drill *d, st
 }
 
 /* The lab of what did not hold leaves its logs. */
-int cli_drill_end_lab(const struct cli_drill *o, const struct nodes_run *run, int status)
+static int end_lab(const struct cli_drill *o, const struct nodes_run *run, int status)
 {
     struct ts_why why = {{0}};
     char program[TS_PATH_MAX];
@@ -247,6 +247,16 @@ int cli_drill_end_lab(const struct cli_drill *o, const struct nodes_run *run, in
     if (status != CLI_OK) {
         (void)fprintf(o->cli->out, "  logs       %s/*/log\n", run->run);
     }
+    return cli_drill_interrupted ? CLI_INTERRUPTED : status;
+}
+
+int cli_drill_end_lab(const struct cli_drill *o, const struct nodes_run *run, bool last, int status)
+{
+    if (!o->keep || !last) {
+        return end_lab(o, run, status);
+    }
+    (void)fprintf(o->cli->out, "The lab goes on in %s; twinstep lab down --dir %s ends it.\n",
+                  run->run, run->run);
     return cli_drill_interrupted ? CLI_INTERRUPTED : status;
 }
 
@@ -281,12 +291,7 @@ static int run_once(const struct cli_drill *o, const struct lab_drill *d, bool l
         return status;
     }
     status = cli_drill_run_there(o, d, &run, results);
-    if (o->keep && last) {
-        (void)fprintf(o->cli->out, "The lab goes on in %s; twinstep lab down --dir %s ends it.\n",
-                      run.run, run.run);
-        return status;
-    }
-    return cli_drill_end_lab(o, &run, status);
+    return cli_drill_end_lab(o, &run, last, status);
 }
 
 static int run_one(const struct cli_drill *o, const struct lab_drill *d, bool last, json_t *results)

@@ -110,7 +110,7 @@ int cli_drill_soak(struct cli_drill *o, const char *name)
         status = cli_drill_begin_lab(o, d, &run, results);
         if (status == CLI_OK) {
             status = soak_in_lab(o, soak, d, &run, results);
-            status = cli_drill_end_lab(o, &run, status);
+            status = cli_drill_end_lab(o, &run, true, status);
         }
         cli_drill_print_summary(o, results);
         print_kinds(o, results);
