@@ -439,6 +439,20 @@ static const char *found(struct netlink *n, unsigned before, struct ts_why *why)
     return if_indextoname(index, name);
 }
 
+/* The kernel looks at an interface's link some time after it was set up. */
+static void await_running(const char *name)
+{
+    struct ifreq r = {.ifr_flags = 0};
+    (void)snprintf(r.ifr_name, sizeof(r.ifr_name), "%s", name);
+    int fd = socket(AF_INET, SOCK_DGRAM, 0);
+    for (int i = 0; i < 1000 && (r.ifr_flags & IFF_RUNNING) == 0; i++) {
+        assert_int_equal(usleep(10000), 0);
+        assert_int_equal(ioctl(fd, SIOCGIFFLAGS, &r), 0);
+    }
+    close(fd);
+    assert_true((r.ifr_flags & IFF_RUNNING) != 0);
+}
+
 /* Goal: of several interfaces that fit, one that runs is taken, then one with the very network,
  * then the one that it was; one that does not run, or is the loopback with a host's address, only
  * when there is no other, and then it is told what is wrong with it. */
@@ -465,9 +479,11 @@ static void test_interface_that_runs_is_preferred(void **state)
     assert_true(run_ip("addr add 10.1.0.2/24 dev veth3"));
     assert_true(run_ip("link set veth3 up"));
     assert_true(run_ip("link set veth4 up"));
+    await_running("veth3");
     assert_string_equal(found(n, if_nametoindex("veth1"), &why), "veth3");
     assert_string_equal(why.text, "");
     assert_true(run_ip("link set veth2 up"));
+    await_running("veth1");
     assert_string_equal(found(n, if_nametoindex("veth3"), &why), "veth1");
     assert_string_equal(why.text, "");
     assert_true(run_ip("addr add 10.1.0.3/16 dev veth3"));
