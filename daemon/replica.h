@@ -25,7 +25,7 @@
 #include "replicator/io/journal.h"
 #include "replicator/io/links.h"
 #include "replicator/io/perform_replica.h"
-#include "services/io/resp_server.h"
+#include "services/io/front.h"
 
 /* Batches ordered and not yet answered: at most the log window's. */
 #define REPLICA_WAITING_MAX 65536
@@ -87,7 +87,8 @@ struct replica {
     bool voter_lost;               /* … for so long */
 
     /* service */
-    struct resp_server *front;
+    struct front *front;
+    bool has_sessions;                 /* of clients, in the service's state */
     struct net_tls_server *client_tls; /* NULL = clients speak plainly */
     size_t users;                      /* that the front-end knows; 0 = its port is open */
     struct replica_waiting *waiting;   /* ring of REPLICA_WAITING_MAX */
@@ -194,7 +195,7 @@ void replica_peers_tell_nicd(struct replica *r, struct ts_mono now);
 
 /* replica_clients.c; without a service address these do nothing. */
 enum ts_err replica_clients_open(struct replica *r, struct ts_why *why) TS_MUST_USE;
-/* For resp_server_ops.visitor. */
+/* For front_owner.visitor. */
 void replica_clients_visitor(struct replica *r, uint32_t place, const struct sockaddr *client);
 /* A session with the peer begins: it is told all. */
 void replica_clients_link_up(struct replica *r, struct ts_nic_id peer);

@@ -85,7 +85,7 @@ void replica_clients_close(struct replica *r)
 {
     if (r->clients != NULL) {
         r->clients->closing = true;
-        resp_server_close_visitors(r->front);
+        front_close_visitors(r->front);
         r->clients->closing = false;
     }
 }
@@ -158,7 +158,7 @@ void replica_clients_serves(struct replica *r, bool serves, struct ts_mono now)
     if (c != NULL && !serves) {
         address_resets_stop(&c->resets);
     } else if (c != NULL) {
-        resp_server_close_muted(r->front); /* it never left: nobody else will tell them */
+        front_close_muted(r->front); /* it never left: nobody else will tell them */
     }
 }
 

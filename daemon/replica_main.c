@@ -64,7 +64,7 @@ void replica_end(struct replica *r)
 {
     struct ts_mono now = net_now();
     replica_service_publish_status(r, now);
-    resp_server_flush(r->front);
+    front_flush(r->front);
     replica_report_flush(r, now, true);
     r->exit_status = TS_EXIT_FAILURE;
     uv_stop(&r->loop);
@@ -109,7 +109,7 @@ static void on_prepare(uv_prepare_t *h)
         r->status_changed = false;
         replica_service_publish_status(r, now);
     }
-    resp_server_flush(r->front);
+    front_flush(r->front);
     replica_latency_replied(&r->latency, now);
     replica_report_flush(r, now, changed);
     replica_peers_tell_nicd(r, now);

@@ -68,7 +68,7 @@ static struct ts_hash on_apply(void *ctx, const struct svc_entry *entry, struct 
 static void on_reads_ready(void *ctx, uint64_t token)
 {
     struct replica *r = ctx;
-    resp_server_read_ready(r->front, token);
+    front_read_ready(r->front, token);
 }
 
 static void on_close_pending(void *ctx)

@@ -137,7 +137,7 @@ void replica_why(const struct replica *r, const struct repl_status *s, char out[
 }
 
 static uint64_t rejected(const struct replica *r, const struct repl_status *s,
-                         const struct resp_server_stats *stats)
+                         const struct front_figures *stats)
 {
     uint64_t n = s->malformed + r->rejected_reports + stats->protocol_errors;
     return r->links == NULL ? n : n + net_counters_rejected(links_counters(r->links));
@@ -159,12 +159,12 @@ static void send_figures(struct replica *r)
 {
     struct report_figures f = {
         .nic = r->start->node->id, .group = r->start->group->id, .instance = r->instance};
-    struct resp_server_stats stats;
+    struct front_figures stats;
     struct repl_status s;
     uint8_t bytes[REPORT_BYTES_MAX];
     struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
     repl_status(r->core, &s);
-    resp_server_stats(r->front, &stats);
+    front_figures(r->front, &stats);
     memcpy(f.counter, r->counted, sizeof(f.counter));
     f.counter[REPORT_COUNTER_REQUESTS] = r->requests_total;
     f.counter[REPORT_COUNTER_READS] = stats.reads;
@@ -179,7 +179,9 @@ static void send_figures(struct replica *r)
     f.counter[REPORT_COUNTER_SCRUB_FOUND] = r->p.scrub.found_all;
     f.counter[REPORT_COUNTER_REJECTED] = rejected(r, &s, &stats);
     f.counter[REPORT_COUNTER_TRACES_DROPPED] = r->traces.dropped;
-    fill_sessions(r, &f);
+    if (r->has_sessions) {
+        fill_sessions(r, &f);
+    }
     memcpy(f.stage, r->latency.stage, sizeof(f.stage));
     if (report_figures_encode(&f, &w) == TS_OK) {
         (void)net_dgram_send(&r->dgram, r->cfgd_path, (struct ts_bytes){bytes, w.len});
@@ -229,9 +231,9 @@ static void send_state(struct replica *r)
 {
     struct repl_status s;
     struct report_replica out;
-    struct resp_server_stats stats;
+    struct front_figures stats;
     repl_status(r->core, &s);
-    resp_server_stats(r->front, &stats);
+    front_figures(r->front, &stats);
     memset(&out, 0, sizeof(out));
     out.nic = r->start->node->id;
     out.group = r->start->group->id;

@@ -6,6 +6,7 @@
 #include "base/assert.h"
 #include "base/hash.h"
 #include "daemon/replica.h"
+#include "services/io/resp_front.h"
 #include "services/kv/sessions.h"
 #include "services/session.h"
 
@@ -14,7 +15,24 @@ _Static_assert(SVC_ANSWER_MAX + SESSION_BYTES_DEFAULT + SESSION_ANSWER_MORE <= O
                "an answer of a session's fits");
 #define SUBMIT_COUNT_MAX 4096U
 
-static const struct svc *const SERVICES[] = {&kv_with_sessions};
+/* What this build has: a service, and who speaks with its clients. */
+static const struct service {
+    const struct svc *svc;
+    const struct front_ops *front;
+    bool has_sessions; /* its state is of services/session.h */
+} SERVICES[] = {
+    {&kv_with_sessions, &resp_front, true},
+};
+
+static const struct service *service_of(const struct cfg_group *group)
+{
+    for (size_t i = 0; i < sizeof(SERVICES) / sizeof(SERVICES[0]); i++) {
+        if (strcmp(SERVICES[i].svc->name, group->service) == 0) {
+            return &SERVICES[i];
+        }
+    }
+    return NULL;
+}
 
 static struct repl_status status_of(const struct replica *r)
 {
@@ -60,7 +78,7 @@ static enum ts_err on_submit(void *ctx, const struct ts_bytes *payloads, size_t 
     struct ts_mono now = net_now();
     r->requests_total += n;
     r->counted[REPORT_COUNTER_BATCHES]++;
-    replica_latency_ordered(&r->latency, first, n, resp_server_waited(r->front, first_token, now),
+    replica_latency_ordered(&r->latency, first, n, front_waited(r->front, first_token, now),
                             (s.required_mask & ~(1ULL << r->start->node->id.v)) != 0, now);
     return TS_OK;
 }
@@ -91,7 +109,7 @@ void replica_service_release(struct replica *r, struct ts_seq seq, struct ts_byt
             return; /* an entry of an earlier primary, or one without a client */
         }
         if (seq.v - w->first.v < w->count) {
-            resp_server_reply(r->front, w->token + (seq.v - w->first.v), out);
+            front_reply(r->front, w->token + (seq.v - w->first.v), out);
             if (seq.v - w->first.v == w->count - 1) {
                 r->waiting_head = (r->waiting_head + 1) % REPLICA_WAITING_MAX;
                 r->waiting_count--;
@@ -107,7 +125,7 @@ void replica_service_resume(struct replica *r)
 {
     if (r->submit_busy) {
         r->submit_busy = false;
-        resp_server_resume(r->front);
+        front_resume(r->front);
     }
 }
 
@@ -132,22 +150,22 @@ void replica_service_close_pending(struct replica *r)
     r->waiting_count = 0;
     r->waiting_head = 0;
     r->status_changed = true;
-    resp_server_close_unanswered(r->front);
+    front_close_unanswered(r->front);
 }
 
 /* "HOST:PORT" of a node's front-end, on its first path. */
-static void front_address(const struct replica *r, struct ts_nic_id nic, char out[RESP_ADDR_MAX])
+static void front_address(const struct replica *r, struct ts_nic_id nic, char out[FRONT_ADDR_MAX])
 {
     const struct cfg_node *n = cfg_cluster_node(&r->start->cluster, nic);
     out[0] = '\0';
     if (n != NULL && n->path_count > 0) {
-        (void)snprintf(out, RESP_ADDR_MAX, "%s:%u", n->paths[0],
+        (void)snprintf(out, FRONT_ADDR_MAX, "%s:%u", n->paths[0],
                        (unsigned)r->start->group->client_port);
     }
 }
 
 static void describe_members(const struct replica *r, const struct repl_status *s,
-                             struct resp_server_status *out)
+                             struct front_status *out)
 {
     out->self_in_sync = cfg_set_has(&s->config.in_sync, r->start->node->id,
                                     journal_info(r->p.journal)->incarnation);
@@ -157,7 +175,7 @@ static void describe_members(const struct replica *r, const struct repl_status *
         if (n == NULL) {
             continue;
         }
-        struct resp_peer *p = &out->peers[out->peer_count++];
+        struct front_peer *p = &out->peers[out->peer_count++];
         (void)snprintf(p->name, sizeof(p->name), "%s", n->name);
         front_address(r, n->id, p->address);
         p->in_sync = cfg_set_find(&s->config.in_sync, n->id) != NULL;
@@ -169,7 +187,7 @@ static void describe_members(const struct replica *r, const struct repl_status *
         r->voters == NULL ? 0 : (uint8_t)proposer_answering(&r->p.proposer, net_now());
 }
 
-static void on_describe(void *ctx, struct resp_server_status *status)
+static void on_describe(void *ctx, struct front_status *status)
 {
     struct repl_status s = status_of(ctx);
     describe_members(ctx, &s, status);
@@ -204,7 +222,7 @@ static bool holds(struct replica *r, const struct repl_status *s, struct ts_mono
 void replica_service_publish_status(struct replica *r, struct ts_mono now)
 {
     struct repl_status s = status_of(r);
-    struct resp_server_status out;
+    struct front_status out;
     memset(&out, 0, sizeof(out));
     (void)snprintf(out.group, sizeof(out.group), "%s", r->start->group->name);
     (void)snprintf(out.node, sizeof(out.node), "%s", r->start->node->name);
@@ -219,17 +237,17 @@ void replica_service_publish_status(struct replica *r, struct ts_mono now)
     r->holding = holds(r, &s, now);
     bool stays = r->wish.group.v == 0 && !repl_hands_over(r->core);
     if (repl_serves(r->core) && stays) {
-        out.role = RESP_ROLE_PRIMARY;
+        out.role = FRONT_ROLE_PRIMARY;
         r->handed_over = false;
         replica_full(r, out.full);
     } else if (led_by_other) {
-        out.role = RESP_ROLE_SECONDARY;
+        out.role = FRONT_ROLE_SECONDARY;
         out.relays = r->handed_over;
     } else {
-        out.role = r->holding ? RESP_ROLE_TAKING_OVER : RESP_ROLE_UNAVAILABLE;
+        out.role = r->holding ? FRONT_ROLE_TAKING_OVER : FRONT_ROLE_UNAVAILABLE;
         replica_why(r, &s, out.reason);
     }
-    resp_server_set_status(r->front, &out);
+    front_set_status(r->front, &out);
 }
 
 struct ts_mono replica_service_deadline(const struct replica *r, struct ts_mono now)
@@ -274,8 +292,8 @@ void replica_service_turn(struct replica *r, struct ts_mono now)
     if (r->holding && !ts_mono_lt(now, r->hold_until)) {
         r->status_changed = true;
     }
-    resp_server_turn(r->front);
-    if (r->wish.group.v != 0 && !resp_server_has_collected(r->front)) {
+    front_turn(r->front);
+    if (r->wish.group.v != 0 && !front_has_collected(r->front)) {
         hand_over(r);
     }
 }
@@ -283,12 +301,8 @@ void replica_service_turn(struct replica *r, struct ts_mono now)
 enum ts_err replica_service_open(struct replica *r, struct ts_why *why)
 {
     const struct cfg_group *group = r->start->group;
-    for (size_t i = 0; i < sizeof(SERVICES) / sizeof(SERVICES[0]); i++) {
-        if (strcmp(SERVICES[i]->name, group->service) == 0) {
-            r->p.svc = SERVICES[i];
-        }
-    }
-    if (r->p.svc == NULL) {
+    const struct service *service = service_of(group);
+    if (service == NULL) {
         return ts_why(why, TS_ERR_CONFIG,
                       "group %s: there is no service \"%s\"; this build has: kv", group->name,
                       group->service);
@@ -309,27 +323,27 @@ enum ts_err replica_service_open(struct replica *r, struct ts_why *why)
             return err;
         }
     }
+    r->p.svc = service->svc;
     r->p.state = r->p.svc->create(limits);
-    struct resp_server_ops ops = {.ctx = r,
-                                  .submit = on_submit,
-                                  .read = on_read,
-                                  .position = on_position,
-                                  .describe = on_describe,
-                                  .visitor = on_visitor,
-                                  .sessions = on_sessions};
-    struct resp_server_config config = {
+    if (r->p.state == NULL) {
+        return ts_why(why, TS_ERR_NOMEM, "out of memory for service %s", r->p.svc->name);
+    }
+    r->has_sessions = service->has_sessions;
+    struct front_owner owner = {.ctx = r,
+                                .submit = on_submit,
+                                .read = on_read,
+                                .position = on_position,
+                                .describe = on_describe,
+                                .visitor = on_visitor,
+                                .sessions = on_sessions};
+    struct front_config config = {
         .submit_count_max = SUBMIT_COUNT_MAX,
         .failure_timeout_ms = (uint32_t)(r->start->cluster.timing.failure_timeout / TS_NS_PER_MS),
         .tls = r->client_tls,
         .version = "0.1.0",
     };
-    r->front = r->p.state == NULL
-                   ? NULL
-                   : resp_server_create(&r->loop, &ops, session_inner(r->p.state), &config);
-    if (r->front == NULL) {
-        return ts_why(why, TS_ERR_NOMEM, "out of memory for service %s", r->p.svc->name);
-    }
-    return TS_OK;
+    r->front = service->front->create(&r->loop, &owner, r->p.state, &config, why);
+    return r->front == NULL ? TS_ERR_NOMEM : TS_OK;
 }
 
 /* One address: a path's, or the service address, which comes and goes. */
@@ -337,7 +351,7 @@ static enum ts_err listen_on(struct replica *r, const char *address, bool ahead,
 {
     const struct cfg_group *group = r->start->group;
     int uv_error = 0;
-    enum ts_err err = resp_server_listen(r->front, address, group->client_port, ahead, &uv_error);
+    enum ts_err err = front_listen(r->front, address, group->client_port, ahead, &uv_error);
     if (err != TS_OK) {
         (void)ts_why(why, err,
                      "cannot listen for clients on %s:%u: %s; free the port or change `port` of "

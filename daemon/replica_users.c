@@ -16,7 +16,7 @@ enum ts_err replica_users_open(struct replica *r, struct ts_why *why)
         return err; /* a port that was to be closed is never opened by a slip */
     }
     r->users = users.count;
-    resp_server_set_users(r->front, &users);
+    front_set_users(r->front, &users);
     return TS_OK;
 }
 
@@ -36,7 +36,7 @@ void replica_users_renew(struct replica *r)
         return;
     }
     r->users = users.count;
-    resp_server_set_users(r->front, &users);
+    front_set_users(r->front, &users);
     net_log(&r->start->log, NET_LOG_INFO, "%zu users may use the service%s", users.count,
             users.count == 0 ? ": everybody may" : "");
 }

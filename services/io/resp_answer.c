@@ -256,9 +256,9 @@ static void answer_oldest_held(struct resp_conn *c, const char *error)
 
 void resp_answer_held(struct resp_server *s)
 {
-    char text[RESP_ADDR_MAX + RESP_REASON_MAX + 64];
+    char text[FRONT_ADDR_MAX + FRONT_REASON_MAX + 64];
     const char *error = NULL;
-    if (s->status.role != RESP_ROLE_PRIMARY) {
+    if (s->status.role != FRONT_ROLE_PRIMARY) {
         resp_answer_refusal(s, text, sizeof(text)); /* as all reads that wait for a round */
         error = text;
     }
@@ -306,14 +306,14 @@ void resp_server_read_ready(struct resp_server *s, uint64_t round)
 
 void resp_answer_refusal(const struct resp_server *s, char *text, size_t cap)
 {
-    const struct resp_server_status *st = &s->status;
-    if (st->role == RESP_ROLE_SECONDARY && st->primary[0] != '\0') {
+    const struct front_status *st = &s->status;
+    if (st->role == FRONT_ROLE_SECONDARY && st->primary[0] != '\0') {
         snprintf(text, cap, "READONLY primary is %s", st->primary);
-    } else if (st->role == RESP_ROLE_PRIMARY && st->full[0] != '\0') {
+    } else if (st->role == FRONT_ROLE_PRIMARY && st->full[0] != '\0') {
         snprintf(text, cap, "OOM %s", st->full);
     } else if (st->reason[0] != '\0') {
         snprintf(text, cap, "CLUSTERDOWN %s; try again", st->reason);
-    } else if (st->role == RESP_ROLE_PRIMARY) {
+    } else if (st->role == FRONT_ROLE_PRIMARY) {
         snprintf(text, cap, "CLUSTERDOWN the primary takes no requests now; try again");
     } else {
         snprintf(text, cap, "CLUSTERDOWN no primary is known; try again, or ask another node");
@@ -322,7 +322,7 @@ void resp_answer_refusal(const struct resp_server *s, char *text, size_t cap)
 
 void resp_answer_refuse_rounds(struct resp_server *s)
 {
-    char text[RESP_ADDR_MAX + RESP_REASON_MAX + 64];
+    char text[FRONT_ADDR_MAX + FRONT_REASON_MAX + 64];
     resp_answer_refusal(s, text, sizeof(text));
     while (s->round_answered < s->round_sent) {
         answer_round(s, round_at(s, s->round_answered + 1), text);
@@ -341,10 +341,11 @@ static void close_unanswered(struct resp_conn *c)
 
 void resp_answer_refuse_pending(struct resp_server *s, enum ts_err err)
 {
-    char text[RESP_ADDR_MAX + RESP_REASON_MAX + 64];
+    char text[FRONT_ADDR_MAX + FRONT_REASON_MAX + 64];
     char marked[RESP_ERROR_MAX];
     char line[RESP_ERROR_MAX + 4];
-    if (err == TS_ERR_NOSPACE && s->status.role == RESP_ROLE_PRIMARY && s->status.full[0] == '\0') {
+    if (err == TS_ERR_NOSPACE && s->status.role == FRONT_ROLE_PRIMARY &&
+        s->status.full[0] == '\0') {
         (void)snprintf(text, sizeof(text), "OOM there is no room on the disk now; remove keys");
     } else {
         resp_answer_refusal(s, text, sizeof(text));

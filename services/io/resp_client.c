@@ -41,11 +41,11 @@ bool resp_client_set_name(struct resp_conn *c, struct ts_bytes name, struct resp
 
 static void address_text(const uv_tcp_t *tcp,
                          int (*get)(const uv_tcp_t *tcp, struct sockaddr *name, int *len),
-                         char out[RESP_ADDR_MAX])
+                         char out[FRONT_ADDR_MAX])
 {
     struct sockaddr_storage where = {0};
     int len = sizeof(where);
-    char host[RESP_ADDR_MAX - 16] = "?";
+    char host[FRONT_ADDR_MAX - 16] = "?";
     uint16_t port = 0;
     if (get(tcp, (struct sockaddr *)&where, &len) == 0) {
         const struct sockaddr_in *v4 = (const struct sockaddr_in *)&where;
@@ -58,10 +58,10 @@ static void address_text(const uv_tcp_t *tcp,
             port = ntohs(v4->sin_port);
         }
     }
-    snprintf(out, RESP_ADDR_MAX, where.ss_family == AF_INET6 ? "[%s]:%u" : "%s:%u", host, port);
+    snprintf(out, FRONT_ADDR_MAX, where.ss_family == AF_INET6 ? "[%s]:%u" : "%s:%u", host, port);
 }
 
-void resp_client_address(const struct resp_conn *c, bool local, char out[RESP_ADDR_MAX])
+void resp_client_address(const struct resp_conn *c, bool local, char out[FRONT_ADDR_MAX])
 {
     address_text(&c->tcp, local ? uv_tcp_getsockname : uv_tcp_getpeername, out);
 }
@@ -71,8 +71,8 @@ static size_t client_line(const struct resp_conn *c, const struct resp_conn *ask
                           char line[LINE_MAX_BYTES])
 {
     const struct resp_server *s = c->server;
-    char peer[RESP_ADDR_MAX];
-    char local[RESP_ADDR_MAX];
+    char peer[FRONT_ADDR_MAX];
+    char local[FRONT_ADDR_MAX];
     uv_os_fd_t fd = -1;
     char flags[3] = {0};
     size_t n = 0;

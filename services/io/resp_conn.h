@@ -267,10 +267,10 @@ struct resp_buffer {
 struct resp_server {
     /* config */
     uv_loop_t *loop; /* borrowed */
-    struct resp_server_ops ops;
+    struct front_owner ops;
     struct resp_server_config config;
     const void *state; /* of kv_service, borrowed */
-    struct resp_server_status status;
+    struct front_status status;
 
     /* handles */
     uv_tcp_t listeners[RESP_LISTENERS_MAX];
@@ -298,8 +298,8 @@ struct resp_server {
     struct resp_list lists[RESP_LINKS];
     size_t output_bytes; /* of all connections */
     struct resp_pubsub pubsub;
-    struct net_users users;           /* none: the port is open */
-    char last_primary[RESP_ADDR_MAX]; /* the last one that was known; "" = none was */
+    struct net_users users;            /* none: the port is open */
+    char last_primary[FRONT_ADDR_MAX]; /* the last one that was known; "" = none was */
 
     /* ordered commands: tokens [answered_to, submitted_to) are in the log, [submitted_to,
      * next_token) wait in `pending` */
@@ -712,16 +712,16 @@ void resp_local_run(struct resp_conn *c, const struct kv_command *command,
 /* Names the connection; false when the name is not allowed: then the error is written. */
 bool resp_client_set_name(struct resp_conn *c, struct ts_bytes name, struct resp_writer *w);
 /* "HOST:PORT" of the client, or, `local`, of this end. */
-void resp_client_address(const struct resp_conn *c, bool local, char out[RESP_ADDR_MAX]);
+void resp_client_address(const struct resp_conn *c, bool local, char out[FRONT_ADDR_MAX]);
 /* COMMAND without a subcommand. */
 void resp_local_command(struct resp_writer *w);
 void resp_local_info(struct resp_server *s, const struct resp_request *req, struct resp_writer *w);
 void resp_local_role(struct resp_server *s, struct resp_writer *w);
 /* An id that stays the same: of a NIC's "replica" of this group, or of the NIC as a "sentinel". */
-void resp_sentinel_id(const struct resp_server_status *st, const char *kind, const char *node,
+void resp_sentinel_id(const struct front_status *st, const char *kind, const char *node,
                       char out[RESP_ID_MAX]);
 /* What INFO SENTINEL says of the group; as snprintf. */
-int resp_sentinel_line(const struct resp_server_status *st, char *line, size_t cap);
+int resp_sentinel_line(const struct front_status *st, char *line, size_t cap);
 /* Brings up to date what the status says of the group's members. */
 void resp_local_refresh(struct resp_server *s);
 /* Splits "HOST:PORT" at its last colon: the host's length, and the port's text. */

@@ -29,16 +29,16 @@ __attribute__((format(printf, 2, 3))) static void add(struct info_text *t, const
     }
 }
 
-static const char *role_text(enum resp_role role)
+static const char *role_text(enum front_role role)
 {
     switch (role) {
-    case RESP_ROLE_PRIMARY:
+    case FRONT_ROLE_PRIMARY:
         return "primary";
-    case RESP_ROLE_SECONDARY:
+    case FRONT_ROLE_SECONDARY:
         return "secondary";
-    case RESP_ROLE_TAKING_OVER:
+    case FRONT_ROLE_TAKING_OVER:
         return "taking-over";
-    case RESP_ROLE_UNAVAILABLE:
+    case FRONT_ROLE_UNAVAILABLE:
         break;
     }
     return "unavailable";
@@ -205,7 +205,7 @@ int resp_host_len(const char *address, const char **port)
     return colon != NULL ? (int)(colon - address) : (int)strlen(address);
 }
 
-static unsigned connected_peers(const struct resp_server_status *st)
+static unsigned connected_peers(const struct front_status *st)
 {
     unsigned n = 0;
     for (unsigned i = 0; i < st->peer_count; i++) {
@@ -217,7 +217,7 @@ static unsigned connected_peers(const struct resp_server_status *st)
 /* What a replica says of its primary, in the words of Redis. */
 static void add_master(const struct resp_server *s, struct info_text *t)
 {
-    const struct resp_server_status *st = &s->status;
+    const struct front_status *st = &s->status;
     const char *port = NULL;
     bool up = false;
     for (unsigned i = 0; i < st->peer_count; i++) {
@@ -234,12 +234,12 @@ static void add_master(const struct resp_server *s, struct info_text *t)
     add(t, "connected_slaves:0\r\n");
 }
 
-static void add_replicas(const struct resp_server_status *st, struct info_text *t)
+static void add_replicas(const struct front_status *st, struct info_text *t)
 {
     unsigned n = 0;
     add(t, "connected_slaves:%u\r\n", connected_peers(st));
     for (unsigned i = 0; i < st->peer_count; i++) {
-        const struct resp_peer *p = &st->peers[i];
+        const struct front_peer *p = &st->peers[i];
         const char *port = NULL;
         if (p->connected) {
             int len = resp_host_len(p->address, &port);
@@ -252,8 +252,8 @@ static void add_replicas(const struct resp_server_status *st, struct info_text *
 
 static void add_replication(const struct resp_server *s, struct info_text *t)
 {
-    const struct resp_server_status *st = &s->status;
-    bool primary = st->role == RESP_ROLE_PRIMARY;
+    const struct front_status *st = &s->status;
+    bool primary = st->role == FRONT_ROLE_PRIMARY;
     add(t, "role:%s\r\n", primary ? "master" : "slave");
     if (primary) {
         add_replicas(st, t);
@@ -307,7 +307,7 @@ static void add_cluster(const struct resp_server *s, struct info_text *t)
 
 static void add_sentinel(const struct resp_server *s, struct info_text *t)
 {
-    char line[sizeof(s->status.group) + RESP_ADDR_MAX + 96];
+    char line[sizeof(s->status.group) + FRONT_ADDR_MAX + 96];
     (void)resp_sentinel_line(&s->status, line, sizeof(line));
     add(t, "sentinel_masters:1\r\nsentinel_tilt:0\r\nsentinel_running_scripts:0\r\n");
     add(t, "sentinel_scripts_queue_length:0\r\n%s", line);
@@ -361,11 +361,11 @@ void resp_local_info(struct resp_server *s, const struct resp_request *req, stru
 
 void resp_local_role(struct resp_server *s, struct resp_writer *w)
 {
-    const struct resp_server_status *st = &s->status;
+    const struct front_status *st = &s->status;
     const char *port = NULL;
-    char host[RESP_ADDR_MAX];
+    char host[FRONT_ADDR_MAX];
     resp_local_refresh(s);
-    if (st->role != RESP_ROLE_PRIMARY) {
+    if (st->role != FRONT_ROLE_PRIMARY) {
         int n = resp_host_len(st->primary, &port);
         snprintf(host, sizeof(host), "%.*s", n, st->primary);
         int64_t number = 0;
@@ -374,7 +374,7 @@ void resp_local_role(struct resp_server *s, struct resp_writer *w)
         resp_put_bulk_text(w, "slave");
         resp_put_bulk_text(w, host);
         resp_put_integer(w, number);
-        resp_put_bulk_text(w, st->role == RESP_ROLE_SECONDARY ? "connected" : "connect");
+        resp_put_bulk_text(w, st->role == FRONT_ROLE_SECONDARY ? "connected" : "connect");
         resp_put_integer(w, (int64_t)position(s));
         return;
     }

@@ -165,18 +165,18 @@ static void run_local(struct resp_conn *c, const struct kv_command *command,
 
 bool resp_intake_is_full(const struct resp_server *s, const struct kv_command *command)
 {
-    return s->status.role == RESP_ROLE_PRIMARY && s->status.full[0] != '\0' &&
+    return s->status.role == FRONT_ROLE_PRIMARY && s->status.full[0] != '\0' &&
            (command->flags & KV_CMD_DENYOOM) != 0;
 }
 
 bool resp_intake_serves(struct resp_conn *c, enum resp_intake *how)
 {
     struct resp_server *s = c->server;
-    char text[RESP_ADDR_MAX + RESP_REASON_MAX + 64];
-    if (s->status.role == RESP_ROLE_PRIMARY) {
+    char text[FRONT_ADDR_MAX + FRONT_REASON_MAX + 64];
+    if (s->status.role == FRONT_ROLE_PRIMARY) {
         return true;
     }
-    if (s->status.role == RESP_ROLE_TAKING_OVER) {
+    if (s->status.role == FRONT_ROLE_TAKING_OVER) {
         resp_list_add(c, RESP_LINK_STARVED);
         *how = RESP_INTAKE_WAIT;
         return false;
@@ -203,7 +203,7 @@ static enum resp_intake dispatch(struct resp_conn *c, const struct kv_command *c
                                  const struct resp_request *req)
 {
     struct resp_server *s = c->server;
-    char text[RESP_ADDR_MAX + RESP_REASON_MAX + 64];
+    char text[FRONT_ADDR_MAX + FRONT_REASON_MAX + 64];
     if (c->multi.runs) {
         return RESP_INTAKE_WAIT; /* goes on when that is answered */
     }
@@ -225,12 +225,12 @@ static enum resp_intake dispatch(struct resp_conn *c, const struct kv_command *c
     }
     bool state_command = allowed && command != NULL && (command->flags & KV_CMD_LOCAL) == 0;
     bool arity_ok = command != NULL && kv_command_arity_ok(command, req->argc);
-    if (state_command && arity_ok && s->status.role == RESP_ROLE_TAKING_OVER) {
+    if (state_command && arity_ok && s->status.role == FRONT_ROLE_TAKING_OVER) {
         resp_list_add(c, RESP_LINK_STARVED);
         return RESP_INTAKE_WAIT;
     }
     bool full = state_command && arity_ok && resp_intake_is_full(s, command);
-    if (state_command && arity_ok && s->status.role == RESP_ROLE_PRIMARY && !full) {
+    if (state_command && arity_ok && s->status.role == FRONT_ROLE_PRIMARY && !full) {
         c->last_command = command->name;
         unsigned kind = command->flags & (KV_CMD_READ | KV_CMD_TIMED);
         return kind == KV_CMD_READ && c->ordered == c->answered ? collect_read(c, command, req)

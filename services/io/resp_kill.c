@@ -56,7 +56,7 @@ struct filter {
 
 static bool is_at(const struct resp_conn *c, bool local, struct ts_bytes wanted)
 {
-    char text[RESP_ADDR_MAX];
+    char text[FRONT_ADDR_MAX];
     resp_client_address(c, local, text);
     return resp_bytes_are(wanted, text);
 }

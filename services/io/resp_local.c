@@ -97,7 +97,7 @@ static void run_select(const struct resp_request *req, struct resp_writer *w)
 
 static void put_hello(struct resp_conn *c, struct resp_writer *w)
 {
-    bool primary = c->server->status.role == RESP_ROLE_PRIMARY;
+    bool primary = c->server->status.role == FRONT_ROLE_PRIMARY;
     resp_put_map(w, 7);
     resp_put_bulk_text(w, "server");
     resp_put_bulk_text(w, "twinstep");

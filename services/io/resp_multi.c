@@ -190,7 +190,7 @@ static enum resp_intake take_within(struct resp_conn *c, const struct kv_command
                                     const struct resp_request *req)
 {
     enum resp_intake how = RESP_INTAKE_TAKEN;
-    char text[RESP_REASON_MAX + 64];
+    char text[FRONT_REASON_MAX + 64];
     if (command == NULL || !kv_command_arity_ok(command, req->argc)) {
         c->multi.failed = true;
         if (command == NULL) {

@@ -255,8 +255,8 @@ static const char switch_channel[] = "+switch-master";
 
 void resp_pubsub_primary_changed(struct resp_server *s, const char *old_primary)
 {
-    const struct resp_server_status *st = &s->status;
-    char text[sizeof(st->group) + 2 * RESP_ADDR_MAX + 8];
+    const struct front_status *st = &s->status;
+    char text[sizeof(st->group) + 2 * FRONT_ADDR_MAX + 8];
     const char *old_port = NULL;
     const char *new_port = NULL;
     int old_len = resp_host_len(old_primary, &old_port);

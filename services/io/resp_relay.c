@@ -50,7 +50,7 @@ bool resp_relay_wants(const struct resp_conn *c, const struct kv_command *comman
     bool session = c->session.state == RESP_SESSION_NONE ||
                    (c->session.state == RESP_SESSION_IN && !c->session.gap);
     return of_state && c->id < s->relay_below && !c->visitor &&
-           s->status.role == RESP_ROLE_SECONDARY && s->status.primary[0] != '\0' && !c->multi.on &&
+           s->status.role == FRONT_ROLE_SECONDARY && s->status.primary[0] != '\0' && !c->multi.on &&
            c->multi.watched.len == 0 && session && resp_pubsub_count(c) == 0 &&
            s->users.count == 0 && s->config.tls == NULL && resp_conn_may_open(s);
 }
@@ -336,7 +336,7 @@ static void on_connect(uv_connect_t *connect, int status)
 
 static bool address_of(const char *text, struct sockaddr_storage *out)
 {
-    char host[RESP_ADDR_MAX];
+    char host[FRONT_ADDR_MAX];
     const char *port = NULL;
     int n = resp_host_len(text, &port);
     int number = (int)strtol(port, NULL, 10);

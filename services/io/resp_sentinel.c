@@ -16,7 +16,7 @@
 /* A member of the group, as it is told of. */
 struct member {
     const char *node; /* borrowed from the status */
-    char host[RESP_ADDR_MAX];
+    char host[FRONT_ADDR_MAX];
     char port[8];
     bool up;
 };
@@ -39,22 +39,22 @@ static struct member member_at(const char *node, const char *address, bool up)
     return m;
 }
 
-static bool is_primary(const struct resp_server_status *st, const char *address)
+static bool is_primary(const struct front_status *st, const char *address)
 {
     return st->primary[0] != '\0' && strcmp(st->primary, address) == 0;
 }
 
 /* Whether the primary that the status names serves, as far as this replica knows: it is this one,
  * or about to be, or this one follows it. */
-static bool primary_serves(const struct resp_server_status *st)
+static bool primary_serves(const struct front_status *st)
 {
-    if (st->role == RESP_ROLE_TAKING_OVER) {
+    if (st->role == FRONT_ROLE_TAKING_OVER) {
         return is_primary(st, st->self);
     }
-    return st->primary[0] != '\0' && st->role != RESP_ROLE_UNAVAILABLE;
+    return st->primary[0] != '\0' && st->role != FRONT_ROLE_UNAVAILABLE;
 }
 
-static struct member the_primary(const struct resp_server_status *st)
+static struct member the_primary(const struct front_status *st)
 {
     const char *node = is_primary(st, st->self) ? st->node : "";
     for (unsigned i = 0; i < st->peer_count; i++) {
@@ -66,15 +66,14 @@ static struct member the_primary(const struct resp_server_status *st)
 }
 
 /* The members that are not primary; returns how many. */
-static unsigned the_replicas(const struct resp_server_status *st,
-                             struct member out[TS_MEMBERS_MAX + 1])
+static unsigned the_replicas(const struct front_status *st, struct member out[TS_MEMBERS_MAX + 1])
 {
     unsigned n = 0;
     if (!is_primary(st, st->self)) {
-        out[n++] = member_at(st->node, st->self, st->role == RESP_ROLE_SECONDARY);
+        out[n++] = member_at(st->node, st->self, st->role == FRONT_ROLE_SECONDARY);
     }
     for (unsigned i = 0; i < st->peer_count; i++) {
-        const struct resp_peer *p = &st->peers[i];
+        const struct front_peer *p = &st->peers[i];
         if (!is_primary(st, p->address)) {
             out[n++] = member_at(p->name, p->address, p->connected);
         }
@@ -84,7 +83,7 @@ static unsigned the_replicas(const struct resp_server_status *st,
 
 /* So many of those that decide a failover must agree: the voters, or the NICs, as long as this
  * replica does not know how many voters there are. */
-static unsigned quorum(const struct resp_server_status *st)
+static unsigned quorum(const struct front_status *st)
 {
     unsigned all = st->voters > 0 ? st->voters : st->peer_count + 1U;
     return all / 2 + 1;
@@ -105,7 +104,7 @@ static void put_number(struct resp_writer *w, const char *name, uint64_t v)
     put_text(w, name, text);
 }
 
-void resp_sentinel_id(const struct resp_server_status *st, const char *kind, const char *node,
+void resp_sentinel_id(const struct front_status *st, const char *kind, const char *node,
                       char out[RESP_ID_MAX])
 {
     char whole[sizeof(st->group) + NODE_MAX + 16];
@@ -137,7 +136,7 @@ static void put_common(const struct resp_server *s, struct resp_writer *w, const
 
 static void put_master(const struct resp_server *s, struct resp_writer *w)
 {
-    const struct resp_server_status *st = &s->status;
+    const struct front_status *st = &s->status;
     struct member m = the_primary(st);
     struct member replicas[TS_MEMBERS_MAX + 1];
     resp_put_map(w, FIELDS_MASTER);
@@ -156,14 +155,14 @@ static void put_master(const struct resp_server *s, struct resp_writer *w)
 static void put_replica(const struct resp_server *s, struct resp_writer *w, const struct member *m)
 {
     struct member primary = the_primary(&s->status);
-    char name[RESP_ADDR_MAX + 8];
+    char name[FRONT_ADDR_MAX + 8];
     uint64_t offset = 0;
     (void)snprintf(name, sizeof(name), "%s:%s", m->host, m->port);
     if (m->node == s->status.node) {
         offset = s->ops.position != NULL ? s->ops.position(s->ops.ctx) : 0;
     }
     for (unsigned i = 0; i < s->status.peer_count; i++) {
-        const struct resp_peer *p = &s->status.peers[i];
+        const struct front_peer *p = &s->status.peers[i];
         offset = p->name == m->node ? p->acked_seq : offset;
     }
     resp_put_map(w, FIELDS_REPLICA);
@@ -183,7 +182,7 @@ static void put_replica(const struct resp_server *s, struct resp_writer *w, cons
 /* ---- subcommands ---- */
 
 /* The status, as of now. */
-static const struct resp_server_status *status_now(struct resp_conn *c)
+static const struct front_status *status_now(struct resp_conn *c)
 {
     resp_local_refresh(c->server);
     return &c->server->status;
@@ -202,7 +201,7 @@ static bool is_known(struct resp_conn *c, const struct resp_request *req, struct
 
 static void run_address(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
 {
-    const struct resp_server_status *st = status_now(c);
+    const struct front_status *st = status_now(c);
     struct member m = the_primary(st);
     if (!resp_bytes_are(req->args[2], st->group) || !m.up) {
         resp_put_null_array(w);
@@ -246,13 +245,13 @@ static void run_sentinels(struct resp_conn *c, const struct resp_request *req,
                           struct resp_writer *w)
 {
     const struct resp_server *s = c->server;
-    const struct resp_server_status *st = &s->status;
+    const struct front_status *st = &s->status;
     if (!is_known(c, req, w)) {
         return;
     }
     resp_put_array(w, st->peer_count);
     for (unsigned i = 0; i < st->peer_count; i++) {
-        const struct resp_peer *p = &st->peers[i];
+        const struct front_peer *p = &st->peers[i];
         struct member m = member_at(p->name, p->address, p->connected);
         char id[RESP_ID_MAX];
         resp_sentinel_id(st, "sentinel", p->name, id);
@@ -277,7 +276,7 @@ static void run_myid(struct resp_conn *c, const struct resp_request *req, struct
 /* Whether a failover could be decided: by the voters that answer this replica. */
 static void run_ckquorum(struct resp_conn *c, const struct resp_request *req, struct resp_writer *w)
 {
-    const struct resp_server_status *st = &c->server->status;
+    const struct front_status *st = &c->server->status;
     char text[192];
     if (!is_known(c, req, w)) {
         return;
@@ -414,7 +413,7 @@ static const struct resp_subcommand members[] = {
 const struct resp_container resp_sentinel_container = {KV_SENTINEL, "SENTINEL", members,
                                                        sizeof(members) / sizeof(members[0])};
 
-int resp_sentinel_line(const struct resp_server_status *st, char *line, size_t cap)
+int resp_sentinel_line(const struct front_status *st, char *line, size_t cap)
 {
     struct member replicas[TS_MEMBERS_MAX + 1];
     struct member m = the_primary(st);

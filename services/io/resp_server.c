@@ -134,7 +134,7 @@ static void begin_turn(struct resp_server *s)
     s->handshakes_left = RESP_TURN_HANDSHAKES;
 }
 
-struct resp_server *resp_server_create(uv_loop_t *loop, const struct resp_server_ops *ops,
+struct resp_server *resp_server_create(uv_loop_t *loop, const struct front_owner *ops,
                                        const void *state, const struct resp_server_config *config)
 {
     ts_assert(ops->submit != NULL && ops->read != NULL && state != NULL);
@@ -322,7 +322,7 @@ static bool round_due(const struct resp_server *s)
 static bool starved_may_go(const struct resp_server *s)
 {
     const struct resp_round *open = &s->rounds[(s->round_sent + 1) % (s->config.rounds_max + 1)];
-    return s->lists[RESP_LINK_STARVED].len > 0 && s->status.role != RESP_ROLE_TAKING_OVER &&
+    return s->lists[RESP_LINK_STARVED].len > 0 && s->status.role != FRONT_ROLE_TAKING_OVER &&
            resp_intake_has_room(s) && open->bytes.len < s->config.pending_bytes_max;
 }
 
@@ -522,11 +522,11 @@ bool resp_server_has_collected(const struct resp_server *s)
     return s->pending_len > 0 || open->len > 0;
 }
 
-void resp_server_set_status(struct resp_server *s, const struct resp_server_status *status)
+void resp_server_set_status(struct resp_server *s, const struct front_status *status)
 {
     /* What a primary that hands over has collected waits for who is primary next, or for itself. */
-    bool kept = s->status.role == RESP_ROLE_PRIMARY || s->status.role == RESP_ROLE_TAKING_OVER;
-    bool keeps = status->role == RESP_ROLE_PRIMARY || status->role == RESP_ROLE_TAKING_OVER;
+    bool kept = s->status.role == FRONT_ROLE_PRIMARY || s->status.role == FRONT_ROLE_TAKING_OVER;
+    bool keeps = status->role == FRONT_ROLE_PRIMARY || status->role == FRONT_ROLE_TAKING_OVER;
     s->status = *status;
     if (status->primary[0] != '\0' && strcmp(s->last_primary, status->primary) != 0) {
         if (s->last_primary[0] != '\0') {
@@ -544,9 +544,9 @@ void resp_server_set_status(struct resp_server *s, const struct resp_server_stat
             resp_answer_refuse_all(s);
         }
     }
-    if (kept && status->role == RESP_ROLE_SECONDARY && status->relays) {
+    if (kept && status->role == FRONT_ROLE_SECONDARY && status->relays) {
         s->relay_below = s->next_id;
-    } else if (status->role == RESP_ROLE_PRIMARY) {
+    } else if (status->role == FRONT_ROLE_PRIMARY) {
         s->relay_below = 0;
         resp_relay_end_all(s);
     }

@@ -44,47 +44,9 @@
 #include "base/ids.h"
 #include "net/tls_server.h"
 #include "net/users.h"
+#include "services/io/front.h"
 #include "services/resp.h"
 #include "services/svc.h"
-
-struct resp_server_status;
-struct session_figures;
-
-/* What the server asks of its owner. submit and read are called from resp_server_turn only, the
- * others may not call back. */
-struct resp_server_ops {
-    void *ctx; /* borrowed, given back in each call */
-
-    /* Orders these `n` payloads (1..submit_count_max), in this order; they are numbered
-     * first_token, first_token + 1, … and are borrowed for the call. Each gets exactly one
-     * resp_server_reply later, in token order, or resp_server_close_unanswered comes.
-     * TS_OK takes all. TS_ERR_BUSY takes none: they are kept, and offered again in the next
-     * turn: the loop is not kept awake for that before resp_server_resume. Any other error takes
-     * none, for ever: they are answered with the error of the present status, which may be set
-     * within the call; reads, too, but after TS_ERR_NOSPACE. */
-    enum ts_err (*submit)(void *ctx, const struct ts_bytes *payloads, size_t n,
-                          uint64_t first_token);
-
-    /* Asks for a read round that begins now. resp_server_read_ready with this token answers it.
-     * Rounds are numbered 1, 2, … and are answered in order, several at once if need be.
-     * Not TS_OK: the reads are answered with the error of the present status. */
-    enum ts_err (*read)(void *ctx, uint64_t round);
-
-    /* The seq of the last applied entry, for INFO, ROLE and SENTINEL. May be NULL. */
-    uint64_t (*position)(void *ctx);
-
-    /* Brings up to date what `status` says of the group's members and voters (self_in_sync, peers,
-     * voters_answering), which changes without a change of status. Called when one of these is
-     * answered. May be NULL. */
-    void (*describe)(void *ctx, struct resp_server_status *status);
-
-    /* Who came by an address that may go (`ahead`): `client` has this place, below clients_max, or
-     * NULL: nobody has it any more. Called at once, whoever closes the connection. May be NULL. */
-    void (*visitor)(void *ctx, uint32_t place, const struct sockaddr *client);
-
-    /* The figures of the sessions (services/session.h), for INFO. May be NULL. */
-    void (*sessions)(void *ctx, struct session_figures *out);
-};
 
 /* Every bound and its default; 0 in a field means the default. */
 struct resp_server_config {
@@ -103,47 +65,6 @@ struct resp_server_config {
     uint32_t failure_timeout_ms;    /* of the cluster, for SENTINEL and what is carried on */
     struct net_tls_server *tls;     /* clients speak TLS when it is given; borrowed, as below */
     const char *version;            /* "0.1.0", for INFO; borrowed for the server's life */
-};
-
-enum resp_role {
-    RESP_ROLE_UNAVAILABLE = 0, /* no primary is known, or this one cannot serve now */
-    RESP_ROLE_PRIMARY,
-    RESP_ROLE_SECONDARY,
-    /* About to be the primary, within milliseconds: state commands wait, and what follows them on
-     * their connection, until the status says something else. The owner bounds that time. */
-    RESP_ROLE_TAKING_OVER,
-};
-
-#define RESP_ADDR_MAX 80 /* "HOST:PORT" with its NUL */
-#define RESP_REASON_MAX 160
-
-/* Another replica, for INFO, ROLE and SENTINEL. */
-struct resp_peer {
-    char name[32];
-    char address[RESP_ADDR_MAX]; /* "HOST:PORT" of its front-end */
-    bool in_sync;
-    bool connected;
-    uint64_t acked_seq; /* 0 = unknown */
-};
-
-/* What the front-end tells clients about the group; hints, never proof. */
-struct resp_server_status {
-    enum resp_role role;
-    char primary[RESP_ADDR_MAX];  /* "HOST:PORT" of the primary; "" = unknown */
-    char self[RESP_ADDR_MAX];     /* … of this replica, spelled the same way */
-    char reason[RESP_REASON_MAX]; /* UNAVAILABLE: why, and what to do; a clause without full stop */
-    char group[32];
-    char node[32];
-    struct ts_epoch epoch;
-    /* PRIMARY: "" = it takes all commands; otherwise it refuses those that may make the state grow,
-     * and this says why, and what to do; a clause without full stop */
-    char full[RESP_REASON_MAX];
-    bool relays; /* SECONDARY: it has handed over, and carries on the connections of before */
-    bool self_in_sync;
-    struct resp_peer peers[TS_MEMBERS_MAX]; /* the other members */
-    uint8_t peer_count;
-    uint8_t voters;           /* that decide a failover; 0 = unknown */
-    uint8_t voters_answering; /* of these, which answer this replica */
 };
 
 /* Counters since the start, for INFO and for tests. */
@@ -175,7 +96,7 @@ struct resp_server;
 
 /* Gives a server that listens nowhere yet and is UNAVAILABLE. `loop`, `state` (of kv_service)
  * and ops->ctx are borrowed for its life; `config` may be NULL. NULL when memory is short. */
-struct resp_server *resp_server_create(uv_loop_t *loop, const struct resp_server_ops *ops,
+struct resp_server *resp_server_create(uv_loop_t *loop, const struct front_owner *ops,
                                        const void *state, const struct resp_server_config *config);
 
 /* Closes all; `closed` is called on the loop when every handle is gone and the memory is freed.
@@ -224,7 +145,7 @@ bool resp_server_has_collected(const struct resp_server *s);
 /* Role, primary and group as clients shall see them from now on; copied. On leaving PRIMARY,
  * what is collected but not submitted, and reads that wait, are answered with the new
  * status' error; what is submitted stays until it is answered or close_unanswered. */
-void resp_server_set_status(struct resp_server *s, const struct resp_server_status *status);
+void resp_server_set_status(struct resp_server *s, const struct front_status *status);
 /* Who may do what from now on; copied. No users: everybody may everything. Connections of users
  * that are gone or have another password are closed. */
 void resp_server_set_users(struct resp_server *s, const struct net_users *users);

@@ -244,24 +244,24 @@ static void read_options(int argc, char **argv, struct options *o)
 
 static void set_status(struct loopback *l, const struct options *o)
 {
-    struct resp_server_status st = {.role = RESP_ROLE_PRIMARY,
-                                    .epoch = {7},
-                                    .self_in_sync = true,
-                                    .voters = 3,
-                                    .voters_answering = o->voters};
+    struct front_status st = {.role = FRONT_ROLE_PRIMARY,
+                              .epoch = {7},
+                              .self_in_sync = true,
+                              .voters = 3,
+                              .voters_answering = o->voters};
     snprintf(st.node, sizeof(st.node), "nic1");
     snprintf(st.group, sizeof(st.group), "kv");
     snprintf(st.self, sizeof(st.self), "127.0.0.1:6379");
     snprintf(st.primary, sizeof(st.primary), "127.0.0.1:6379");
     st.peer_count = 1;
-    st.peers[0] = (struct resp_peer){
+    st.peers[0] = (struct front_peer){
         .name = "nic2", .address = "127.0.0.2:6379", .in_sync = true, .connected = true};
     snprintf(st.full, sizeof(st.full), "%s", o->full != NULL ? o->full : "");
     if (o->secondary != NULL) {
-        st.role = RESP_ROLE_SECONDARY;
+        st.role = FRONT_ROLE_SECONDARY;
         snprintf(st.primary, sizeof(st.primary), "%s", o->secondary);
     } else if (o->unavailable != NULL) {
-        st.role = RESP_ROLE_UNAVAILABLE;
+        st.role = FRONT_ROLE_UNAVAILABLE;
         snprintf(st.reason, sizeof(st.reason), "%s", o->unavailable);
     }
     resp_server_set_status(l->server, &st);
@@ -304,11 +304,11 @@ int main(int argc, char **argv)
         fprintf(stderr, "kv_loopback: %s\n", why.text);
         return 1;
     }
-    struct resp_server_ops ops = {.ctx = l,
-                                  .submit = on_submit,
-                                  .read = on_round,
-                                  .position = on_position,
-                                  .sessions = on_sessions};
+    struct front_owner ops = {.ctx = l,
+                              .submit = on_submit,
+                              .read = on_round,
+                              .position = on_position,
+                              .sessions = on_sessions};
     l->server = resp_server_create(&l->loop, &ops, session_inner(l->state[0]), &o.config);
     int uv_error = 0;
     if (l->server == NULL ||

@@ -35,10 +35,10 @@ struct owner {
     uint16_t visitors[8]; /* by place: the port, 0 = nobody */
 };
 
-static inline void set_role(struct owner *o, enum resp_role role)
+static inline void set_role(struct owner *o, enum front_role role)
 {
-    struct resp_server_status st = {.role = role, .epoch = {1}};
-    if (role == RESP_ROLE_SECONDARY) {
+    struct front_status st = {.role = role, .epoch = {1}};
+    if (role == FRONT_ROLE_SECONDARY) {
         snprintf(st.primary, sizeof(st.primary), "10.0.0.1:6379");
     }
     resp_server_set_status(o->server, &st);
@@ -65,10 +65,10 @@ static inline enum ts_err on_submit(void *ctx, const struct ts_bytes *payloads, 
 {
     struct owner *o = ctx;
     if (o->lose_role_in_submit) {
-        set_role(o, RESP_ROLE_SECONDARY);
+        set_role(o, FRONT_ROLE_SECONDARY);
     }
     if (o->full_in_submit != NULL) {
-        struct resp_server_status st = {.role = RESP_ROLE_PRIMARY, .epoch = {1}};
+        struct front_status st = {.role = FRONT_ROLE_PRIMARY, .epoch = {1}};
         snprintf(st.full, sizeof(st.full), "%s", o->full_in_submit);
         resp_server_set_status(o->server, &st);
     }
@@ -113,7 +113,7 @@ static inline int open_owner(void **state)
     signal(SIGPIPE, SIG_IGN);
     assert_int_equal(uv_loop_init(&o->loop), 0);
     o->state = kv_with_sessions.create(NULL);
-    struct resp_server_ops ops = {
+    struct front_owner ops = {
         .ctx = o, .submit = on_submit, .read = on_round, .visitor = on_visitor};
     o->server = resp_server_create(&o->loop, &ops, session_inner(o->state), NULL);
     assert_non_null(o->server);
@@ -129,7 +129,7 @@ static inline int open_owner(void **state)
     assert_int_equal(
         resp_server_listen(o->server, o->elsewhere, resp_server_port(o->server), true, NULL),
         TS_OK);
-    set_role(o, RESP_ROLE_PRIMARY);
+    set_role(o, FRONT_ROLE_PRIMARY);
     *state = o;
     return 0;
 }

@@ -13,7 +13,7 @@ static void test_role_lost_closes_only_what_is_in_the_log(void **state)
     say(writer, "SET a 1\r\nPING\r\n");
     say(reader, "GET a\r\n");
     UNTIL(o, o->taken == 1 && o->rounds == 1);
-    set_role(o, RESP_ROLE_SECONDARY);
+    set_role(o, FRONT_ROLE_SECONDARY);
     expect(o, reader, "-READONLY primary is 10.0.0.1:6379\r\n");
     resp_server_close_unanswered(o->server);
     expect_closed(o, writer);
@@ -24,7 +24,7 @@ static void test_role_lost_closes_only_what_is_in_the_log(void **state)
     say(idle, "PING\r\n");
     expect(o, idle, "+PONG\r\n");
     /* The next life of the role starts clean. */
-    set_role(o, RESP_ROLE_PRIMARY);
+    set_role(o, FRONT_ROLE_PRIMARY);
     o->answered = o->taken;
     say(idle, "SET b 2\r\n");
     UNTIL(o, o->taken == 2);
@@ -49,7 +49,7 @@ static void test_role_lost_refuses_what_is_not_in_the_log(void **state)
     say(fresh, "SET a 1\r\nPING\r\nSET b 1\r\n");
     say(mixed, "INCR n\r\n");
     UNTIL(o, stats_of(o).commands == before + 4);
-    set_role(o, RESP_ROLE_SECONDARY);
+    set_role(o, FRONT_ROLE_SECONDARY);
     expect(o, fresh,
            "-READONLY primary is 10.0.0.1:6379\r\n+PONG\r\n-READONLY primary is "
            "10.0.0.1:6379\r\n");
@@ -67,7 +67,7 @@ static void test_taking_over_holds_commands(void **state)
     int array = client(o);
     int inlined = client(o);
     int other = client(o);
-    set_role(o, RESP_ROLE_TAKING_OVER);
+    set_role(o, FRONT_ROLE_TAKING_OVER);
     say(array, "*1\r\n$4\r\nPING\r\n*2\r\n$4\r\nINCR\r\n$1\r\nn\r\n*1\r\n$4\r\nPING\r\n");
     expect(o, array, "+PONG\r\n");
     say(inlined, "INCR n\r\n");
@@ -76,18 +76,18 @@ static void test_taking_over_holds_commands(void **state)
     expect(o, other, "+PONG\r\n");
     assert_int_equal(o->taken, 0);
     assert_false(resp_server_has_work(o->server)); /* no spinning meanwhile */
-    set_role(o, RESP_ROLE_PRIMARY);
+    set_role(o, FRONT_ROLE_PRIMARY);
     UNTIL(o, o->taken == 2);
     answer_one(o);
     answer_one(o);
     expect(o, array, ":1\r\n+PONG\r\n");
     expect(o, inlined, ":2\r\n+PONG\r\n");
-    set_role(o, RESP_ROLE_TAKING_OVER);
+    set_role(o, FRONT_ROLE_TAKING_OVER);
     say(array, "INCR n\r\n");
     say(other, "*1\r\n$4\r\nPING\r\n");
     expect(o, other, "+PONG\r\n");
     close(inlined); /* a client that leaves while it waits */
-    set_role(o, RESP_ROLE_SECONDARY);
+    set_role(o, FRONT_ROLE_SECONDARY);
     expect(o, array, "-READONLY primary is 10.0.0.1:6379\r\n");
     assert_int_equal(o->taken, 2);
     close(array);
@@ -184,12 +184,12 @@ static void test_refused_write_keeps_its_number(void **state)
     expect(o, fd,
            "-SESSIONGAP an earlier write was refused; this one was not executed either. "
            "SESSION.NEXT n, then send both again [no number]\r\n+OK\r\n:2\r\n:3\r\n");
-    set_role(o, RESP_ROLE_SECONDARY);
+    set_role(o, FRONT_ROLE_SECONDARY);
     say(fd, "INCR n\r\nSESSION.RESUME me#65536 0\r\n");
     expect(o, fd,
            "-READONLY primary is 10.0.0.1:6379 [no number]\r\n"
            "-READONLY primary is 10.0.0.1:6379\r\n");
-    set_role(o, RESP_ROLE_PRIMARY);
+    set_role(o, FRONT_ROLE_PRIMARY);
     say(fd, "SESSION.RESUME me#65536 1\r\nINCR n\r\n");
     expect(o, fd, "*2\r\n:2\r\n:3\r\n:4\r\n");
     close(fd);
@@ -325,9 +325,9 @@ static void test_slow_reads_end_with_their_turn(void **state)
     close(fd);
 }
 
-static void set_primary(struct owner *o, enum resp_role role, const char *primary)
+static void set_primary(struct owner *o, enum front_role role, const char *primary)
 {
-    struct resp_server_status st = {.role = role, .self = "10.0.0.1:6379", .group = "kv"};
+    struct front_status st = {.role = role, .self = "10.0.0.1:6379", .group = "kv"};
     snprintf(st.primary, sizeof(st.primary), "%s", primary);
     resp_server_set_status(o->server, &st);
 }
@@ -355,7 +355,7 @@ static void test_switch_of_primary_is_published(void **state)
                                             "10.0.0.3:6379"};
     int fd = subscribe(o, client(o), "+switch-master");
     for (size_t i = 0; i < sizeof(primaries) / sizeof(primaries[0]); i++) {
-        set_primary(o, RESP_ROLE_UNAVAILABLE, primaries[i]);
+        set_primary(o, FRONT_ROLE_UNAVAILABLE, primaries[i]);
     }
     say(fd, "PING\r\n");
     expect(o, fd, MESSAGE(SWITCHED("2", "3")) "*2\r\n$4\r\npong\r\n$0\r\n\r\n");
@@ -368,7 +368,7 @@ static void test_switch_of_primary_is_published(void **state)
 static void test_handoff_closes_subscribers(void **state)
 {
     struct owner *o = *state;
-    set_primary(o, RESP_ROLE_PRIMARY, "10.0.0.1:6379");
+    set_primary(o, FRONT_ROLE_PRIMARY, "10.0.0.1:6379");
     int plain = client(o);
     int news = subscribe(o, client(o), "news");
     int all = client(o);
@@ -377,15 +377,15 @@ static void test_handoff_closes_subscribers(void **state)
     int plus = subscribe(o, client(o), "+chat");
     int watcher = subscribe(o, client(o), "+switch-master");
     int visitor = subscribe(o, kv_connect(o->elsewhere, resp_server_port(o->server)), "news");
-    set_primary(o, RESP_ROLE_TAKING_OVER, "10.0.0.1:6379");
-    set_primary(o, RESP_ROLE_SECONDARY, "10.0.0.2:6379");
+    set_primary(o, FRONT_ROLE_TAKING_OVER, "10.0.0.1:6379");
+    set_primary(o, FRONT_ROLE_SECONDARY, "10.0.0.2:6379");
     expect(o, watcher, MESSAGE(SWITCHED("1", "2")));
     expect(o, all, "*4\r\n$8\r\npmessage\r\n$1\r\n*\r\n" SWITCHED("1", "2"));
     expect_closed(o, news);
     expect_closed(o, all);
     expect_closed(o, plus);
     int late = subscribe(o, client(o), "news");
-    set_primary(o, RESP_ROLE_PRIMARY, "10.0.0.1:6379");
+    set_primary(o, FRONT_ROLE_PRIMARY, "10.0.0.1:6379");
     expect(o, watcher, MESSAGE(SWITCHED("2", "1")));
     say(plain, "PUBLISH news y\r\n");
     expect(o, plain, ":2\r\n");
@@ -399,7 +399,7 @@ static void test_handoff_closes_subscribers(void **state)
 
 static void set_in_sync(struct owner *o, bool in_sync)
 {
-    struct resp_server_status st = {.role = RESP_ROLE_PRIMARY, .peer_count = 1};
+    struct front_status st = {.role = FRONT_ROLE_PRIMARY, .peer_count = 1};
     st.peers[0].in_sync = in_sync;
     resp_server_set_status(o->server, &st);
 }
@@ -450,7 +450,7 @@ static void test_wait_ends_with_the_role_and_the_client(void **state)
     shutdown(left, SHUT_WR);
     expect(o, left, ":0\r\n");
     expect_closed(o, left);
-    set_role(o, RESP_ROLE_SECONDARY);
+    set_role(o, FRONT_ROLE_SECONDARY);
     expect(o, fd, "-READONLY primary is 10.0.0.1:6379\r\n");
     say(fd, "PING\r\nWAIT 1 0\r\n");
     expect(o, fd, "+PONG\r\n-READONLY primary is 10.0.0.1:6379\r\n");

@@ -14,7 +14,7 @@ static uint16_t port_of(int fd)
 
 static void hand_over(struct owner *o, const char *to)
 {
-    struct resp_server_status st = {.role = RESP_ROLE_SECONDARY, .relays = true};
+    struct front_status st = {.role = FRONT_ROLE_SECONDARY, .relays = true};
     snprintf(st.primary, sizeof(st.primary), "%s", to);
     resp_server_set_status(o->server, &st);
 }
@@ -54,14 +54,14 @@ static void test_unanswered_visitors_hear_nothing_yet(void **state)
     for (int again = 0; again < 2; again++) {
         char byte;
         size_t taken = o->taken;
-        set_role(o, RESP_ROLE_PRIMARY);
+        set_role(o, FRONT_ROLE_PRIMARY);
         int resident = client(o);
         int visitor = kv_connect(o->elsewhere, port);
         UNTIL(o, o->visitors[0] + o->visitors[1] == port_of(visitor));
         say(resident, "INCR n\r\n");
         say(visitor, "INCR n\r\nINCR n\r\n");
         UNTIL(o, o->taken == taken + 3);
-        set_role(o, RESP_ROLE_SECONDARY);
+        set_role(o, FRONT_ROLE_SECONDARY);
         resp_server_close_unanswered(o->server);
         o->answered = o->taken;
         expect_closed(o, resident);
@@ -78,7 +78,7 @@ static void test_unanswered_visitors_hear_nothing_yet(void **state)
         expect_closed(o, visitor);
     }
     /* The last one is left to the server's end. */
-    set_role(o, RESP_ROLE_PRIMARY);
+    set_role(o, FRONT_ROLE_PRIMARY);
     int visitor = kv_connect(o->elsewhere, port);
     size_t taken = o->taken;
     say(visitor, "INCR n\r\n");
