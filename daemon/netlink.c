@@ -19,6 +19,7 @@
 #include <libmnl/libmnl.h>
 
 #include "base/assert.h"
+#include "base/netlink/talk.h"
 
 /* How long an IPv6 address that was added is waited for, at most. */
 #define LOCAL_TRIES 100
@@ -29,11 +30,9 @@
 #define ANSWER_S 1
 
 struct netlink {
-    struct mnl_socket *socket;
+    struct ts_netlink kernel;
     int arp; /* packet socket, which receives nothing; -1: none yet. To close one takes Linux 10 ms
               */
-    uint32_t seq;
-    uint8_t buffer[32768]; /* a part of a dump */
 };
 
 struct netlink_address netlink_address_of(const char *text, uint8_t prefix)
@@ -59,12 +58,8 @@ enum ts_err netlink_open(struct netlink **out, struct ts_why *why)
         return ts_why(why, TS_ERR_NOMEM, "out of memory");
     }
     n->arp = -1;
-    const struct timeval patience = {.tv_sec = ANSWER_S};
-    n->socket = mnl_socket_open2(NETLINK_ROUTE, SOCK_CLOEXEC);
-    if (n->socket == NULL || mnl_socket_bind(n->socket, 0, MNL_SOCKET_AUTOPID) < 0 ||
-        setsockopt(mnl_socket_get_fd(n->socket), SOL_SOCKET, SO_RCVTIMEO, &patience,
-                   sizeof(patience)) != 0) {
-        enum ts_err err = ts_why_sys(why, errno, "cannot open a netlink socket");
+    enum ts_err err = ts_netlink_open(&n->kernel, NETLINK_ROUTE, ANSWER_S, why);
+    if (err != TS_OK) {
         netlink_close(n);
         return err;
     }
@@ -75,64 +70,11 @@ enum ts_err netlink_open(struct netlink **out, struct ts_why *why)
 void netlink_close(struct netlink *n)
 {
     if (n != NULL) {
-        if (n->socket != NULL) {
-            (void)mnl_socket_close(n->socket);
-        }
+        ts_netlink_close(&n->kernel);
         if (n->arp >= 0) {
             (void)close(n->arp);
         }
         free(n);
-    }
-}
-
-static struct nlmsghdr *begin(struct netlink *n, uint16_t type, uint16_t flags)
-{
-    struct nlmsghdr *h = mnl_nlmsg_put_header(n->buffer);
-    h->nlmsg_type = type;
-    h->nlmsg_flags = NLM_F_REQUEST | flags;
-    h->nlmsg_seq = ++n->seq;
-    return h;
-}
-
-/* One message: 0 = it was an acknowledgement or the end, an errno = a refusal, -1 = there are more
- * to come. *torn: what was listed has changed meanwhile, and something may be missing. */
-static int take(const struct nlmsghdr *h, mnl_cb_t told, void *arg, bool *torn)
-{
-    *torn = *torn || (h->nlmsg_flags & NLM_F_DUMP_INTR) != 0;
-    if (h->nlmsg_type == NLMSG_ERROR) {
-        const struct nlmsgerr *e = mnl_nlmsg_get_payload(h);
-        return mnl_nlmsg_get_payload_len(h) < sizeof(*e) ? EBADMSG : -e->error;
-    }
-    if (h->nlmsg_type == NLMSG_DONE) {
-        return 0;
-    }
-    return told != NULL && told(h, arg) == MNL_CB_STOP ? 0 : -1;
-}
-
-/* Sends what begin() began and reads all answers. Those to an earlier question, which was given up
- * before its end, are passed over. Gives an errno, or 0; EINTR: the answers are torn. (libmnl's own
- * loop passes over the rest of a torn part, and knows nothing of earlier questions.) */
-static int talk(struct netlink *n, const struct nlmsghdr *h, mnl_cb_t told, void *arg)
-{
-    unsigned port = mnl_socket_get_portid(n->socket);
-    bool torn = false;
-    if (mnl_socket_sendto(n->socket, h, h->nlmsg_len) < 0) {
-        return errno;
-    }
-    for (;;) {
-        ssize_t len = mnl_socket_recvfrom(n->socket, n->buffer, sizeof(n->buffer));
-        if (len < 0 && errno != EINTR) {
-            return errno == EAGAIN ? ETIMEDOUT : errno;
-        }
-        int left = len < 0 ? 0 : (int)len;
-        const struct nlmsghdr *m = (const struct nlmsghdr *)n->buffer;
-        for (; mnl_nlmsg_ok(m, left); m = mnl_nlmsg_next(m, &left)) {
-            bool ours = m->nlmsg_seq == n->seq && m->nlmsg_pid == port;
-            int result = ours ? take(m, told, arg, &torn) : -1;
-            if (result >= 0) {
-                return result == 0 && torn ? EINTR : result;
-            }
-        }
     }
 }
 
@@ -239,10 +181,10 @@ enum ts_err netlink_find(struct netlink *n, const struct netlink_address *a, uns
         return ts_why_sys(why, errno, "cannot ask for the interfaces' state");
     }
     for (int i = 0; i < TORN_TRIES && err == EINTR; i++) {
-        struct nlmsghdr *h = begin(n, RTM_GETADDR, NLM_F_DUMP);
+        struct nlmsghdr *h = ts_netlink_begin(&n->kernel, RTM_GETADDR, NLM_F_DUMP);
         struct ifaddrmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
         m->ifa_family = (uint8_t)a->family;
-        err = talk(n, h, on_address, &s);
+        err = ts_netlink_talk(&n->kernel, h, on_address, &s);
     }
     (void)close(s.ioctls);
     /* Of a torn list the one that was before may be missing, but not that one alone each time. */
@@ -284,7 +226,7 @@ static enum ts_err told(int err, const struct netlink_address *a, unsigned index
 static struct nlmsghdr *put_address(struct netlink *n, const struct netlink_address *a,
                                     unsigned index, uint16_t type, uint16_t flags)
 {
-    struct nlmsghdr *h = begin(n, type, NLM_F_ACK | flags);
+    struct nlmsghdr *h = ts_netlink_begin(&n->kernel, type, NLM_F_ACK | flags);
     struct ifaddrmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
     m->ifa_family = (uint8_t)a->family;
     m->ifa_prefixlen = a->prefix;
@@ -308,12 +250,12 @@ static int on_route(const struct nlmsghdr *h, void *arg)
 static bool is_local(struct netlink *n, const struct netlink_address *a)
 {
     bool local = false;
-    struct nlmsghdr *h = begin(n, RTM_GETROUTE, 0);
+    struct nlmsghdr *h = ts_netlink_begin(&n->kernel, RTM_GETROUTE, 0);
     struct rtmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
     m->rtm_family = (uint8_t)a->family;
     m->rtm_dst_len = (uint8_t)(8 * size_of(a));
     mnl_attr_put(h, RTA_DST, size_of(a), a->bytes);
-    return talk(n, h, on_route, &local) == 0 && local;
+    return ts_netlink_talk(&n->kernel, h, on_route, &local) == 0 && local;
 }
 
 /* Linux has an IPv6 address at once, and a moment later the route by which it takes packets to it:
@@ -333,7 +275,7 @@ enum ts_err netlink_add(struct netlink *n, const struct netlink_address *a, unsi
     struct ifa_cacheinfo life = {.ifa_prefered = 0, .ifa_valid = seconds};
     struct nlmsghdr *h = put_address(n, a, index, RTM_NEWADDR, NLM_F_CREATE | NLM_F_REPLACE);
     mnl_attr_put(h, IFA_CACHEINFO, sizeof(life), &life);
-    int err = talk(n, h, NULL, NULL);
+    int err = ts_netlink_talk(&n->kernel, h, NULL, NULL);
     if (err == 0 && a->family == AF_INET6) {
         wait_until_local(n, a);
     }
@@ -344,7 +286,7 @@ enum ts_err netlink_remove(struct netlink *n, const struct netlink_address *a, u
                            struct ts_why *why)
 {
     struct nlmsghdr *h = put_address(n, a, index, RTM_DELADDR, 0);
-    int err = talk(n, h, NULL, NULL);
+    int err = ts_netlink_talk(&n->kernel, h, NULL, NULL);
     return told(err == EADDRNOTAVAIL ? 0 : err, a, index, "remove", "ADMIN", why);
 }
 

@@ -13,6 +13,7 @@ CORES = ("base", "cluster-cfg", "heartbeat", "replicator", "services", "vsan-wit
 ALLOWED = {
     "base": (),
     "base/io": ("base",),
+    "base/netlink": ("base", "base/io"),
     "net": ("base", "base/io"),
     "cluster-cfg": ("base",),
     "cluster-cfg/io": ("base", "base/io", "net", "cluster-cfg"),
@@ -24,7 +25,7 @@ ALLOWED = {
                       "replicator", "services/svc.h"),
     "services": ("base", "cluster-cfg"),
     "services/io": ("base", "base/io", "net", "cluster-cfg", "services"),
-    "services/agent/io": ("base", "base/io", "services"),
+    "services/agent/io": ("base", "base/io", "base/netlink", "services"),
     "vsan-witness": ("base", "cluster-cfg", "services/svc.h"),
     "vsan-witness/io": ("base", "base/io", "net", "cluster-cfg", "services/svc.h",
                         "vsan-witness"),
@@ -35,8 +36,8 @@ ALLOWED = {
             "replicator/io/journal_inspect.h", "replicator/io/replica_record.h",
             "services/kv/sessions.h"),
     "lab": ("base", "base/io", "net", "cluster-cfg", "cluster-cfg/io"),
-    "daemon": ("base", "base/io", "net", "cluster-cfg", "cluster-cfg/io", "heartbeat",
-               "heartbeat/io", "replicator", "replicator/io", "services", "services/io",
+    "daemon": ("base", "base/io", "base/netlink", "net", "cluster-cfg", "cluster-cfg/io",
+               "heartbeat", "heartbeat/io", "replicator", "replicator/io", "services", "services/io",
                "services/agent/io", "vsan-witness", "vsan-witness/io"),
     # The judge of histories knows nothing of what it judges.
     "tests/lincheck": ("base",),

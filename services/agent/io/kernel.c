@@ -16,7 +16,7 @@
 struct kernel {
     struct agent_driver base;
     struct agent_kernel_options options;
-    struct agent_rtnl route;
+    struct ts_netlink route;
     struct agent_nft nft;
     struct netctl_tree table;  /* what it was told to make true */
     struct netctl_tree record; /* the nft chains and sets that there are, with their hashes */
@@ -684,7 +684,7 @@ static enum ts_err kernel_statistics(struct agent_driver *d, const struct agent_
 static void kernel_close(struct agent_driver *d)
 {
     struct kernel *k = (struct kernel *)d;
-    agent_rtnl_close(&k->route);
+    ts_netlink_close(&k->route);
     agent_nft_close(&k->nft);
     agent_kernel_state_free(&k->state);
     netctl_tree_free(&k->table);
@@ -708,7 +708,7 @@ enum ts_err agent_kernel_open(struct agent_driver **out, const struct agent_kern
     k->options.vxlan_port = options->vxlan_port == 0 ? VXLAN_PORT : options->vxlan_port;
     /* Another than a former program's: what its rules allowed is judged anew. */
     k->generation = (uint32_t)ts_random_id() & AGENT_GENERATION_MAX;
-    enum ts_err err = agent_rtnl_open(&k->route, NETLINK_ROUTE, why);
+    enum ts_err err = ts_netlink_open(&k->route, NETLINK_ROUTE, AGENT_RTNL_ANSWER_S, why);
     if (err == TS_OK) {
         err = agent_nft_open(&k->nft, why);
     }

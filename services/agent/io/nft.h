@@ -25,7 +25,7 @@ struct agent_nft_rules {
 };
 
 struct agent_nft {
-    struct agent_rtnl bus;
+    struct ts_netlink bus;
     struct nft_ctx *context;
 };
 

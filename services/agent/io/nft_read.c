@@ -34,7 +34,7 @@ bool agent_nft_recorded(const struct netctl_tree *record, const char *key, uint6
 
 enum ts_err agent_nft_open(struct agent_nft *n, struct ts_why *why)
 {
-    enum ts_err err = agent_rtnl_open(&n->bus, NETLINK_NETFILTER, why);
+    enum ts_err err = ts_netlink_open(&n->bus, NETLINK_NETFILTER, AGENT_RTNL_ANSWER_S, why);
     if (err != TS_OK) {
         return err;
     }
@@ -49,7 +49,7 @@ enum ts_err agent_nft_open(struct agent_nft *n, struct ts_why *why)
 
 void agent_nft_close(struct agent_nft *n)
 {
-    agent_rtnl_close(&n->bus);
+    ts_netlink_close(&n->bus);
     if (n->context != NULL) {
         nft_ctx_free(n->context);
         n->context = NULL;

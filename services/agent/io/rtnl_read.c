@@ -401,7 +401,7 @@ struct step {
     const char *what;
 };
 
-enum ts_err agent_rtnl_read(struct agent_rtnl *n, bool all, struct agent_kernel_state *s,
+enum ts_err agent_rtnl_read(struct ts_netlink *n, bool all, struct agent_kernel_state *s,
                             struct ts_why *why)
 {
     static const struct step STEPS[] = {

@@ -30,17 +30,17 @@ static uint8_t family_of(const struct agent_address *a)
     return a->family == 4 ? AF_INET : AF_INET6;
 }
 
-static int ask(struct agent_rtnl *n, const struct nlmsghdr *h)
+static int ask(struct ts_netlink *n, const struct nlmsghdr *h)
 {
-    return agent_rtnl_talk(n, h, NULL, NULL);
+    return ts_netlink_talk(n, h, NULL, NULL);
 }
 
 /* ---- links ---- */
 
-static struct nlmsghdr *begin_link(struct agent_rtnl *n, uint16_t flags, const char *name,
+static struct nlmsghdr *begin_link(struct ts_netlink *n, uint16_t flags, const char *name,
                                    struct ifinfomsg **m)
 {
-    struct nlmsghdr *h = agent_rtnl_begin(n, RTM_NEWLINK, NLM_F_ACK | flags);
+    struct nlmsghdr *h = ts_netlink_begin(n, RTM_NEWLINK, NLM_F_ACK | flags);
     *m = mnl_nlmsg_put_extra_header(h, sizeof(**m));
     mnl_attr_put_strz(h, IFLA_IFNAME, name);
     return h;
@@ -94,7 +94,7 @@ static void put_leg(struct nlmsghdr *h, const struct agent_object_value *v)
 }
 
 /* What a link has besides its kind: alias, MTU, no address of its own, up. */
-static int finish_link(struct agent_rtnl *n, const char *name, const char *what,
+static int finish_link(struct ts_netlink *n, const char *name, const char *what,
                        const struct agent_object_value *v, bool with_mac)
 {
     char alias[64];
@@ -121,9 +121,9 @@ static int finish_link(struct agent_rtnl *n, const char *name, const char *what,
     return ask(n, h);
 }
 
-static int remove_link(struct agent_rtnl *n, const char *name)
+static int remove_link(struct ts_netlink *n, const char *name)
 {
-    struct nlmsghdr *h = agent_rtnl_begin(n, RTM_DELLINK, NLM_F_ACK);
+    struct nlmsghdr *h = ts_netlink_begin(n, RTM_DELLINK, NLM_F_ACK);
     (void)mnl_nlmsg_put_extra_header(h, sizeof(struct ifinfomsg));
     mnl_attr_put_strz(h, IFLA_IFNAME, name);
     return ask(n, h);
@@ -165,7 +165,7 @@ static int set_leg(const char *name)
     return 0;
 }
 
-static int make_link(struct agent_rtnl *n, const struct agent_object *o, uint16_t flags)
+static int make_link(struct ts_netlink *n, const struct agent_object *o, uint16_t flags)
 {
     struct ifinfomsg *m;
     struct nlmsghdr *h = begin_link(n, flags, o->key.device, &m);
@@ -182,7 +182,7 @@ static int make_link(struct agent_rtnl *n, const struct agent_object *o, uint16_
     return ask(n, h);
 }
 
-static int complete_link(struct agent_rtnl *n, const struct agent_object *o)
+static int complete_link(struct ts_netlink *n, const struct agent_object *o)
 {
     char peer[AGENT_NAME_MAX];
     const struct agent_object_value *v = &o->value;
@@ -198,7 +198,7 @@ static int complete_link(struct agent_rtnl *n, const struct agent_object *o)
     return err != 0 ? err : finish_link(n, o->key.device, "leg", v, true);
 }
 
-static int perform_link(struct agent_rtnl *n, const struct agent_op *op)
+static int perform_link(struct ts_netlink *n, const struct agent_op *op)
 {
     if (op->kind == AGENT_REMOVE) {
         return remove_link(n, op->was->key.device);
@@ -218,7 +218,7 @@ static int perform_link(struct agent_rtnl *n, const struct agent_op *op)
     return err != 0 ? err : complete_link(n, o);
 }
 
-static int perform_member(struct agent_rtnl *n, const struct agent_op *op)
+static int perform_member(struct ts_netlink *n, const struct agent_op *op)
 {
     const struct agent_object *o = op->kind == AGENT_REMOVE ? op->was : op->is;
     char bridge[AGENT_NAME_MAX];
@@ -255,12 +255,12 @@ static int set_forwarding(const struct agent_object_key *k)
     return write_setting(four ? "ipv4" : "ipv6", four ? k->device : "all", "forwarding", "1");
 }
 
-static int perform_address(struct agent_rtnl *n, const struct agent_op *op, unsigned index)
+static int perform_address(struct ts_netlink *n, const struct agent_op *op, unsigned index)
 {
     bool add = op->kind != AGENT_REMOVE;
     const struct agent_address *a = add ? &op->is->key.address : &op->was->key.address;
     struct nlmsghdr *h =
-        agent_rtnl_begin(n, add ? RTM_NEWADDR : RTM_DELADDR,
+        ts_netlink_begin(n, add ? RTM_NEWADDR : RTM_DELADDR,
                          (uint16_t)(NLM_F_ACK | (add ? NLM_F_CREATE | NLM_F_REPLACE : 0)));
     struct ifaddrmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
     m->ifa_family = family_of(a);
@@ -280,7 +280,7 @@ static int perform_address(struct agent_rtnl *n, const struct agent_op *op, unsi
     return err != 0 || !add ? err : set_forwarding(&op->is->key);
 }
 
-static int perform_entry(struct agent_rtnl *n, const struct agent_op *op, unsigned index)
+static int perform_entry(struct ts_netlink *n, const struct agent_op *op, unsigned index)
 {
     bool add = op->kind != AGENT_REMOVE;
     const struct agent_object *o = add ? op->is : op->was;
@@ -288,7 +288,7 @@ static int perform_entry(struct agent_rtnl *n, const struct agent_op *op, unsign
     bool flood = k->kind == AGENT_O_FLOOD;
     int how = !add ? 0 : flood ? NLM_F_CREATE | NLM_F_APPEND : NLM_F_CREATE | NLM_F_REPLACE;
     struct nlmsghdr *h =
-        agent_rtnl_begin(n, add ? RTM_NEWNEIGH : RTM_DELNEIGH, (uint16_t)(NLM_F_ACK | how));
+        ts_netlink_begin(n, add ? RTM_NEWNEIGH : RTM_DELNEIGH, (uint16_t)(NLM_F_ACK | how));
     struct ndmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
     m->ndm_ifindex = (int)index;
     m->ndm_family = AF_BRIDGE;
@@ -311,11 +311,11 @@ static int perform_entry(struct agent_rtnl *n, const struct agent_op *op, unsign
 
 /* ---- routes, rules ---- */
 
-static int send_route(struct agent_rtnl *n, const struct agent_object *o, bool add, unsigned index)
+static int send_route(struct ts_netlink *n, const struct agent_object *o, bool add, unsigned index)
 {
     const struct agent_object_key *k = &o->key;
     struct nlmsghdr *h =
-        agent_rtnl_begin(n, add ? RTM_NEWROUTE : RTM_DELROUTE,
+        ts_netlink_begin(n, add ? RTM_NEWROUTE : RTM_DELROUTE,
                          (uint16_t)(NLM_F_ACK | (add ? NLM_F_CREATE | NLM_F_REPLACE : 0)));
     struct rtmsg *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
     bool via = o->value.address.family != 0;
@@ -343,7 +343,7 @@ static int send_route(struct agent_rtnl *n, const struct agent_object *o, bool a
     return ask(n, h);
 }
 
-static int perform_route(struct agent_rtnl *n, const struct agent_op *op)
+static int perform_route(struct ts_netlink *n, const struct agent_op *op)
 {
     const struct agent_object *o = op->kind == AGENT_REMOVE ? op->was : op->is;
     unsigned index = o->value.drop ? 0 : if_nametoindex(o->value.device);
@@ -353,12 +353,12 @@ static int perform_route(struct agent_rtnl *n, const struct agent_op *op)
     return send_route(n, o, op->kind != AGENT_REMOVE, index);
 }
 
-static int perform_rule(struct agent_rtnl *n, const struct agent_op *op)
+static int perform_rule(struct ts_netlink *n, const struct agent_op *op)
 {
     bool add = op->kind != AGENT_REMOVE;
     const struct agent_object_key *k = add ? &op->is->key : &op->was->key;
     struct nlmsghdr *h =
-        agent_rtnl_begin(n, add ? RTM_NEWRULE : RTM_DELRULE,
+        ts_netlink_begin(n, add ? RTM_NEWRULE : RTM_DELRULE,
                          (uint16_t)(NLM_F_ACK | (add ? NLM_F_CREATE | NLM_F_EXCL : 0)));
     struct fib_rule_hdr *m = mnl_nlmsg_put_extra_header(h, sizeof(*m));
     bool from = k->address.bits > 0;
@@ -386,7 +386,7 @@ static int perform_rule(struct agent_rtnl *n, const struct agent_op *op)
 
 /* ---- any of them ---- */
 
-static int perform(struct agent_rtnl *n, const struct agent_op *op)
+static int perform(struct ts_netlink *n, const struct agent_op *op)
 {
     const struct agent_object *o = op->kind == AGENT_REMOVE ? op->was : op->is;
     switch ((enum agent_object_kind)o->key.kind) {
@@ -421,7 +421,7 @@ static bool is_gone(int err)
     return err == ENODEV || err == ENOENT || err == ESRCH || err == EADDRNOTAVAIL;
 }
 
-enum ts_err agent_rtnl_perform(struct agent_rtnl *n, const struct agent_op *op,
+enum ts_err agent_rtnl_perform(struct ts_netlink *n, const struct agent_op *op,
                                struct agent_error *error)
 {
     static const char *const VERBS[] = {"add", "change", "remove"};
