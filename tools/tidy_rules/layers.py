@@ -37,8 +37,8 @@ ALLOWED = {
             "services/kv/sessions.h"),
     "lab": ("base", "base/io", "net", "cluster-cfg", "cluster-cfg/io"),
     "daemon": ("base", "base/io", "base/netlink", "net", "cluster-cfg", "cluster-cfg/io",
-               "heartbeat", "heartbeat/io", "replicator", "replicator/io", "services", "services/io",
-               "services/agent/io", "vsan-witness", "vsan-witness/io"),
+               "heartbeat", "heartbeat/io", "replicator", "replicator/io", "services",
+               "services/io", "services/agent/io", "vsan-witness", "vsan-witness/io"),
     # The judge of histories knows nothing of what it judges.
     "tests/lincheck": ("base",),
     "tests/lincheck/io": ("base", "base/io", "tests/lincheck"),
