@@ -12,19 +12,23 @@
 
 static void print_help(FILE *out)
 {
-    (void)fputs("usage: twinstep ca init --dir CA --cluster NAME\n"
-                "       twinstep ca issue --dir CA --node NAME --out DIR [--days N] [--force]\n"
-                "\n"
-                "init makes an authority in an empty directory. issue makes a node's key and\n"
-                "certificate (ca.pem node.pem node.key heartbeat.key); DIR is the node's tls\n"
-                "directory, RUN/NAME/tls. Whoever has CA/ca.key can join the cluster: keep it off\n"
-                "the nodes. \"twinstep up\" keeps a lab's authority in RUN/ca by itself.\n"
-                "\n"
-                "  --days N  how long the certificate holds, 1 to 3650 (default 365)\n"
-                "  --force   replace a key and certificate that are in DIR\n"
-                "\n"
-                "Exit status: 0 done, 1 failed, 2 wrong usage.\n",
-                out);
+    (void)fputs(
+        "usage: twinstep ca init --dir CA --cluster NAME\n"
+        "       twinstep ca issue --dir CA --node NAME --out DIR [--address ADDRESS]…\n"
+        "                         [--days N] [--force]\n"
+        "\n"
+        "init makes an authority in an empty directory. issue makes a node's key and\n"
+        "certificate (ca.pem node.pem node.key heartbeat.key); DIR is the node's tls\n"
+        "directory, RUN/NAME/tls. Whoever has CA/ca.key can join the cluster: keep it off\n"
+        "the nodes. \"twinstep up\" keeps a lab's authority in RUN/ca by itself.\n"
+        "\n"
+        "  --address ADDRESS\n"
+        "            where clients of HTTPS reach the node: its paths, and service addresses\n"
+        "  --days N  how long the certificate holds, 1 to 3650 (default 365)\n"
+        "  --force   replace a key and certificate that are in DIR\n"
+        "\n"
+        "Exit status: 0 done, 1 failed, 2 wrong usage.\n",
+        out);
 }
 
 struct ca_args {
@@ -32,6 +36,7 @@ struct ca_args {
     const char *cluster;
     const char *node;
     const char *out;
+    struct ca_addresses addresses; /* borrowed from argv */
     unsigned long days;
     bool force;
 };
@@ -40,10 +45,15 @@ struct ca_args {
 static int parse(const struct cli *cli, struct ca_args *a, int argc, char **argv)
 {
     static const struct option OPTIONS[] = {
-        {"dir", required_argument, NULL, 'd'},  {"cluster", required_argument, NULL, 'c'},
-        {"node", required_argument, NULL, 'n'}, {"out", required_argument, NULL, 'o'},
-        {"days", required_argument, NULL, 'y'}, {"force", no_argument, NULL, 'f'},
-        {"help", no_argument, NULL, 'h'},       {NULL, 0, NULL, 0},
+        {"dir", required_argument, NULL, 'd'},
+        {"cluster", required_argument, NULL, 'c'},
+        {"node", required_argument, NULL, 'n'},
+        {"out", required_argument, NULL, 'o'},
+        {"days", required_argument, NULL, 'y'},
+        {"address", required_argument, NULL, 'a'},
+        {"force", no_argument, NULL, 'f'},
+        {"help", no_argument, NULL, 'h'},
+        {NULL, 0, NULL, 0},
     };
     int c;
     optind = 0; /* GNU: from the beginning, whatever was parsed before */
@@ -55,6 +65,13 @@ static int parse(const struct cli *cli, struct ca_args *a, int argc, char **argv
             break;
         case 'c':
             a->cluster = optarg;
+            break;
+        case 'a':
+            if (a->addresses.count == CA_ADDRESSES_MAX) {
+                return cli_fail(cli, CLI_USAGE, "a certificate has %d addresses at most",
+                                CA_ADDRESSES_MAX);
+            }
+            a->addresses.address[a->addresses.count++] = optarg;
             break;
         case 'n':
             a->node = optarg;
@@ -140,7 +157,7 @@ static int issue(const struct cli *cli, const struct ca_args *a)
         return status;
     }
     struct ca_validity validity = ca_validity_days((unsigned)a->days);
-    if (ca_issue(a->dir, a->node, a->out, validity, &why) != TS_OK) {
+    if (ca_issue(a->dir, a->node, a->out, &a->addresses, validity, &why) != TS_OK) {
         return cli_fail(cli, CLI_FAILED, "%s", why.text);
     }
     (void)fprintf(cli->out, "certificate of %s for %lu days in %s\n", a->node, a->days, a->out);

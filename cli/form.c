@@ -6,6 +6,7 @@
 
 #include "cluster-cfg/io/cluster_yaml.h"
 #include "cluster-cfg/io/format.h"
+#include "lab/certificate.h"
 #include "net/ca.h"
 #include "replicator/io/journal.h"
 #include "replicator/io/replica_record.h"
@@ -134,7 +135,8 @@ static enum ts_err make_certificates(const struct cli_form *f, struct ts_why *wh
             err = ts_path(tls, why, f->run, "%s/tls", node->name);
             err = err != TS_OK ? err : make_authority(f, ca, node, tls, alone, why);
             err = err != TS_OK ? err
-                               : ca_issue(ca, node->name, tls, ca_validity_days(CA_NODE_DAYS), why);
+                               : lab_certificate_issue(f->cluster, node, ca, tls,
+                                                       ca_validity_days(CA_NODE_DAYS), why);
         }
     }
     return err;
@@ -231,7 +233,7 @@ enum ts_err cli_form_replace(const struct cli_form *f, const struct cfg_node *no
     }
     err = format_node(f->run, f->cluster, &g, node, &ENV, why);
     if (err == TS_OK && issue) {
-        err = ca_issue(ca, node->name, tls, ca_validity_days(CA_NODE_DAYS), why);
+        err = lab_certificate_issue(f->cluster, node, ca, tls, ca_validity_days(CA_NODE_DAYS), why);
     }
     return err != TS_OK ? err : format_replace_finish(f->run, f->cluster, &g, node, &ENV, why);
 }

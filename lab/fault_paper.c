@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "lab/certificate.h"
 #include "lab/clock.h"
 #include "lab/fault_host.h"
 #include "lab/pods.h"
@@ -49,12 +50,20 @@ static enum ts_err put_key(const char *tls, const uint8_t key[CA_HEARTBEAT_KEY_B
     return err != TS_OK ? err : ts_file_replace(path, key, CA_HEARTBEAT_KEY_BYTES, 0600, why);
 }
 
+static enum ts_err issue(const struct lab_fault *f, const char *ca, const char *tls,
+                         struct ca_validity validity, struct ts_why *why)
+{
+    const struct cfg_node *node = cfg_cluster_node_by_name(f->cluster, f->node);
+    return node == NULL ? ts_why(why, TS_ERR_NOT_FOUND, "there is no node %s", f->node)
+                        : lab_certificate_issue(f->cluster, node, ca, tls, validity, why);
+}
+
 static enum ts_err expire(const struct lab_fault *f, const char *ca, const char *tls,
                           struct ts_why *why)
 {
     int64_t now = (int64_t)time(NULL);
     struct ca_validity over = {.not_before = now - 2 * DAY_S, .not_after = now - JUST_EXPIRED_S};
-    enum ts_err err = ca_issue(ca, f->node, tls, over, why);
+    enum ts_err err = issue(f, ca, tls, over, why);
     return err != TS_OK ? err : tell_nicd(f, why);
 }
 
@@ -67,7 +76,7 @@ static enum ts_err become_foreign(const struct lab_fault *f, const char *ca, con
     enum ts_err err = ca_dir(f, "ca-other", other, why);
     err = err != TS_OK ? err : ts_dir_remove(other, why);
     err = err != TS_OK ? err : ca_init(other, f->cluster->name, why);
-    err = err != TS_OK ? err : ca_issue(other, f->node, tls, ca_validity_days(1), why);
+    err = err != TS_OK ? err : ca_issue(other, f->node, tls, NULL, ca_validity_days(1), why);
     err = err != TS_OK ? err : ts_dir_remove(other, why);
     err = err != TS_OK ? err : ca_heartbeat_key(ca, key, why);
     err = err != TS_OK ? err : put_key(tls, key, why);
@@ -140,7 +149,7 @@ static enum ts_err heal(struct lab_fault *f, struct ts_why *why)
     char tls[TS_PATH_MAX];
     enum ts_err err = ca_dir(f, "ca", ca, why);
     err = err != TS_OK ? err : tls_dir(f, tls, why);
-    err = err != TS_OK ? err : ca_issue(ca, f->node, tls, ca_validity_days(CA_NODE_DAYS), why);
+    err = err != TS_OK ? err : issue(f, ca, tls, ca_validity_days(CA_NODE_DAYS), why);
     if (err != TS_OK) {
         return err;
     }

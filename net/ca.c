@@ -1,5 +1,6 @@
 #include "net/ca.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,8 @@
 #define CA_SKEW_S 3600 /* clocks of nodes may be this late */
 
 /* A certificate with its key; both owned. */
+#define ALTERNATIVES_MAX (CA_NAME_MAX + 8 + CA_ADDRESSES_MAX * (INET6_ADDRSTRLEN + 4))
+
 struct ca_pair {
     X509 *cert;
     EVP_PKEY *key;
@@ -120,7 +123,30 @@ static bool ca_finish_authority(X509 *cert, EVP_PKEY *key)
            X509_sign(cert, key, EVP_sha256()) > 0;
 }
 
-static bool ca_finish_node(X509 *cert, const struct ca_pair *authority)
+/* "DNS:nic1,IP:10.0.0.1,…"; what is in it was looked at. */
+static void ca_alternative_names(const char *node, const struct ca_addresses *addresses,
+                                 char out[ALTERNATIVES_MAX])
+{
+    int len = snprintf(out, ALTERNATIVES_MAX, "DNS:%s", node);
+    for (size_t i = 0; addresses != NULL && i < addresses->count; i++) {
+        len += snprintf(out + len, ALTERNATIVES_MAX - (size_t)len, ",IP:%s", addresses->address[i]);
+    }
+}
+
+static enum ts_err ca_check_addresses(const struct ca_addresses *addresses, struct ts_why *why)
+{
+    for (size_t i = 0; addresses != NULL && i < addresses->count; i++) {
+        const char *text = addresses->address[i];
+        uint8_t bytes[16];
+        if (inet_pton(AF_INET, text, bytes) != 1 && inet_pton(AF_INET6, text, bytes) != 1) {
+            return ts_why(why, TS_ERR_MALFORMED,
+                          "\"%.60s\" is no address: write it in numbers, without a prefix", text);
+        }
+    }
+    return TS_OK;
+}
+
+static bool ca_finish_node(X509 *cert, const struct ca_pair *authority, const char *alternatives)
 {
     X509 *issuer = authority->cert;
     return X509_set_issuer_name(cert, X509_get_subject_name(issuer)) == 1 &&
@@ -129,6 +155,7 @@ static bool ca_finish_node(X509 *cert, const struct ca_pair *authority)
            ca_add_extension(cert, issuer, NID_ext_key_usage, "serverAuth,clientAuth") &&
            ca_add_extension(cert, issuer, NID_subject_key_identifier, "hash") &&
            ca_add_extension(cert, issuer, NID_authority_key_identifier, "keyid:always") &&
+           ca_add_extension(cert, issuer, NID_subject_alt_name, alternatives) &&
            X509_sign(cert, authority->key, EVP_sha256()) > 0;
 }
 
@@ -370,14 +397,18 @@ static enum ts_err ca_write_node(const struct ca_pair *authority, const struct c
 }
 
 enum ts_err ca_issue(const char *dir, const char *node, const char *out_dir,
-                     struct ca_validity validity, struct ts_why *why)
+                     const struct ca_addresses *addresses, struct ca_validity validity,
+                     struct ts_why *why)
 {
+    char alternatives[ALTERNATIVES_MAX];
     struct ca_pair authority = {.cert = NULL};
     struct ca_pair pair = {.cert = NULL};
     char cluster[CA_NAME_MAX + 1];
     uint8_t heartbeat[CA_HEARTBEAT_KEY_BYTES];
     enum ts_err err = ca_check_name("node", node, why);
+    err = err != TS_OK ? err : ca_check_addresses(addresses, why);
     if (err == TS_OK) {
+        ca_alternative_names(node, addresses, alternatives);
         err = ca_load(dir, &authority, why);
     }
     if (err == TS_OK) {
@@ -389,7 +420,7 @@ enum ts_err ca_issue(const char *dir, const char *node, const char *out_dir,
     if (err == TS_OK) {
         pair.key = EVP_EC_gen("P-256");
         pair.cert = pair.key == NULL ? NULL : ca_new_cert(pair.key, node, cluster, validity);
-        if (pair.cert == NULL || !ca_finish_node(pair.cert, &authority)) {
+        if (pair.cert == NULL || !ca_finish_node(pair.cert, &authority, alternatives)) {
             err = ca_crypto_failed(why, "issue a certificate");
         }
     }

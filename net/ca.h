@@ -7,6 +7,7 @@
 #define NET_CA_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/err.h"
@@ -32,12 +33,21 @@ struct ca_validity ca_validity_days(unsigned days);
  * at all. TS_ERR_EXISTS: the directory is not empty: an authority is never overwritten;
  * TS_ERR_LIMIT: the name is empty or longer than CA_NAME_MAX; others as in base/io/files.h. */
 enum ts_err ca_init(const char *dir, const char *cluster, struct ts_why *why) TS_MUST_USE;
-/* Issues a certificate CN = `node`, O = the authority's cluster, for both sides of TLS, with a new
- * key, and writes the files to `out_dir` (made when missing), replacing older ones. After an
- * interruption: issue again. TS_ERR_NOT_FOUND: no authority in `dir`; TS_ERR_MALFORMED: its files
- * are damaged; TS_ERR_LIMIT: the name; others as in base/io/files.h. */
+/* What clients may call a node besides its name: numeric addresses. Borrowed. */
+#define CA_ADDRESSES_MAX 64
+struct ca_addresses {
+    size_t count;
+    const char *address[CA_ADDRESSES_MAX];
+};
+
+/* Issues a certificate CN = `node`, which is also its DNS name, with `addresses` (NULL: none), O =
+ * the authority's cluster, for both sides of TLS, with a new key, and writes the files to `out_dir`
+ * (made when missing), replacing older ones. After an interruption: issue again. TS_ERR_NOT_FOUND:
+ * no authority in `dir`; TS_ERR_MALFORMED: its files are damaged; TS_ERR_LIMIT: the name;
+ * TS_ERR_MALFORMED: an address; others as in base/io/files.h. */
 enum ts_err ca_issue(const char *dir, const char *node, const char *out_dir,
-                     struct ca_validity validity, struct ts_why *why) TS_MUST_USE;
+                     const struct ca_addresses *addresses, struct ca_validity validity,
+                     struct ts_why *why) TS_MUST_USE;
 /* What a certificate says, and who says so. */
 struct ca_paper {
     struct ca_validity validity;

@@ -267,12 +267,12 @@ static void make_certificates(void)
     assert_int_equal(ts_path(authority, NULL, fixture.run, "foreign-ca"), TS_OK);
     assert_int_equal(ca_init(authority, cluster, &why), TS_OK);
     assert_int_equal(ts_path(dir, NULL, fixture.run, "foreign"), TS_OK);
-    assert_int_equal(ca_issue(authority, "nic2", dir, ca_validity_days(10), &why), TS_OK);
+    assert_int_equal(ca_issue(authority, "nic2", dir, NULL, ca_validity_days(10), &why), TS_OK);
     assert_int_equal(ts_path(authority, NULL, fixture.run, "ca"), TS_OK);
     assert_int_equal(ts_path(dir, NULL, fixture.run, "expired"), TS_OK);
-    assert_int_equal(ca_issue(authority, "nic2", dir, past, &why), TS_OK);
+    assert_int_equal(ca_issue(authority, "nic2", dir, NULL, past, &why), TS_OK);
     assert_int_equal(ts_path(dir, NULL, fixture.run, "stolen"), TS_OK);
-    assert_int_equal(ca_issue(authority, "arb1", dir, ca_validity_days(10), &why), TS_OK);
+    assert_int_equal(ca_issue(authority, "arb1", dir, NULL, ca_validity_days(10), &why), TS_OK);
 }
 
 struct pids {

@@ -619,7 +619,7 @@ static void test_status_wrong_certificate_is_told(void **state)
     struct ca_validity past = ca_validity_days(1);
     past.not_before -= 864000;
     past.not_after -= 864000;
-    assert_int_equal(ca_issue(ca, "arb1", tls, past, &why), TS_OK);
+    assert_int_equal(ca_issue(ca, "arb1", tls, NULL, past, &why), TS_OK);
     hang_up("arb1");
     wait_alarm("certificate");
     twinstep("status", NULL);
@@ -628,7 +628,7 @@ static void test_status_wrong_certificate_is_told(void **state)
     hang_up("arb1");
     expect_alarm_gone("certificate");
 
-    assert_int_equal(ca_issue(ca, "nic1", tls, ca_validity_days(9), &why), TS_OK);
+    assert_int_equal(ca_issue(ca, "nic1", tls, NULL, ca_validity_days(9), &why), TS_OK);
     fixture_kill_node(ARBITER);
     fixture_start_node(ARBITER);
     wait_said("node.pem is of node nic1 of cluster demo, and this is arb1 of demo");

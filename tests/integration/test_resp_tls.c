@@ -28,7 +28,7 @@ static int set_up(void **state)
     snprintf(tls, sizeof(tls), "%s/tls", dir);
     snprintf(ca_pem, sizeof(ca_pem), "%s/ca.pem", tls);
     assert_int_equal(ca_init(ca, "demo", &why), TS_OK);
-    assert_int_equal(ca_issue(ca, "nic1", tls, ca_validity_days(2), &why), TS_OK);
+    assert_int_equal(ca_issue(ca, "nic1", tls, NULL, ca_validity_days(2), &why), TS_OK);
     process = kv_start_loopback(address, &port,
                                 (const char *const[]){"--tls", tls, "--jitter", "3", NULL});
     snprintf(port_text, sizeof(port_text), "%u", port);
@@ -172,7 +172,7 @@ static void test_given_certificate_is_used(void **state)
     struct net_tls_server *t = NULL;
     snprintf(ca, sizeof(ca), "%s/ca", dir);
     snprintf(other, sizeof(other), "%s/other", dir);
-    assert_int_equal(ca_issue(ca, "nic2", other, ca_validity_days(2), &why), TS_OK);
+    assert_int_equal(ca_issue(ca, "nic2", other, NULL, ca_validity_days(2), &why), TS_OK);
     assert_int_equal(net_tls_server_open(&t, tls, &why), TS_OK);
     snprintf(from, sizeof(from), "%s/node.pem", other);
     snprintf(to, sizeof(to), "%s/client.pem", tls);

@@ -102,7 +102,7 @@ static inline struct net_fixture *fx_open(void)
         char name[16];
         (void)snprintf(name, sizeof(name), "%s%u", i == 3 ? "arb" : "nic", i);
         (void)snprintf(f->tls_dir[i], sizeof(f->tls_dir[i]), "%s/%s", f->dir, name);
-        fx_ok(ca_issue(f->ca, name, f->tls_dir[i], ca_validity_days(1), &why), &why);
+        fx_ok(ca_issue(f->ca, name, f->tls_dir[i], NULL, ca_validity_days(1), &why), &why);
         fx_ok(net_tls_open(&f->tls[i], f->tls_dir[i], &why), &why);
     }
     assert_int_equal(uv_loop_init(&f->loop), 0);

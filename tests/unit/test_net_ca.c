@@ -1,4 +1,6 @@
 /* The certificate authority and what TLS makes of its files. */
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
 #include <sys/stat.h>
 
 #include "tests/unit/net_fixture.h"
@@ -59,20 +61,20 @@ static void test_ca_init_existing_authority_is_kept(void **state)
     assert_non_null(strstr(why.text, f->ca));
     char none[256];
     path_of(none, f->dir, "none");
-    assert_int_equal(ca_issue(none, "nic1", f->tls_dir[1], ca_validity_days(1), &why),
+    assert_int_equal(ca_issue(none, "nic1", f->tls_dir[1], NULL, ca_validity_days(1), &why),
                      TS_ERR_NOT_FOUND);
     assert_non_null(strstr(why.text, none));
     assert_int_equal(ca_init(none, "", &why), TS_ERR_LIMIT);
     char name[80];
     memset(name, 'n', sizeof(name) - 1);
     name[sizeof(name) - 1] = '\0';
-    assert_int_equal(ca_issue(f->ca, name, none, ca_validity_days(1), &why), TS_ERR_LIMIT);
+    assert_int_equal(ca_issue(f->ca, name, none, NULL, ca_validity_days(1), &why), TS_ERR_LIMIT);
     /* The longest name passes, and comes back whole. */
     name[CA_NAME_MAX] = '\0';
     fx_ok(ca_init(none, name, &why), &why);
     char out[256];
     path_of(out, f->dir, "longest");
-    fx_ok(ca_issue(none, name, out, ca_validity_days(1), &why), &why);
+    fx_ok(ca_issue(none, name, out, NULL, ca_validity_days(1), &why), &why);
     struct net_tls tls;
     fx_ok(net_tls_open(&tls, out, &why), &why);
     assert_string_equal(tls.self.node, name);
@@ -102,7 +104,7 @@ static void test_net_tls_open_bad_files_are_named(void **state)
         assert_int_equal(net_tls_open(&tls, dir, &why), TS_ERR_NOT_FOUND);
         assert_non_null(strstr(why.text, path));
         assert_non_null(strstr(why.text, "twinstep ca issue"));
-        fx_ok(ca_issue(f->ca, "nic4", dir, ca_validity_days(1), &why), &why);
+        fx_ok(ca_issue(f->ca, "nic4", dir, NULL, ca_validity_days(1), &why), &why);
     }
     /* A key of another node. */
     char from[256];
@@ -116,7 +118,7 @@ static void test_net_tls_open_bad_files_are_named(void **state)
     char ca2[256];
     path_of(ca2, f->dir, "ca2");
     fx_ok(ca_init(ca2, "demo", &why), &why);
-    fx_ok(ca_issue(f->ca, "nic4", dir, ca_validity_days(1), &why), &why);
+    fx_ok(ca_issue(f->ca, "nic4", dir, NULL, ca_validity_days(1), &why), &why);
     path_of(from, ca2, "ca.pem");
     path_of(to, dir, "ca.pem");
     (void)unlink(to);
@@ -134,14 +136,14 @@ static void test_net_tls_reload_bad_file_keeps_the_old(void **state)
     struct net_fixture *f = fx_open();
     struct ts_why why = {.text = ""};
     int64_t old = f->tls[4].not_after;
-    fx_ok(ca_issue(f->ca, "nic4", f->tls_dir[4], ca_validity_days(9), &why), &why);
+    fx_ok(ca_issue(f->ca, "nic4", f->tls_dir[4], NULL, ca_validity_days(9), &why), &why);
     fx_ok(net_tls_reload(&f->tls[4], &why), &why);
     assert_true(f->tls[4].not_after > old);
     overwrite(f->tls_dir[4], "node.pem", "x");
     const SSL_CTX *ctx = f->tls[4].ctx;
     assert_int_equal(net_tls_reload(&f->tls[4], &why), TS_ERR_MALFORMED);
     assert_ptr_equal(f->tls[4].ctx, ctx);
-    fx_ok(ca_issue(f->ca, "nic5", f->tls_dir[4], ca_validity_days(9), &why), &why);
+    fx_ok(ca_issue(f->ca, "nic5", f->tls_dir[4], NULL, ca_validity_days(9), &why), &why);
     assert_int_equal(net_tls_reload(&f->tls[4], &why), TS_ERR_AUTH);
     assert_non_null(strstr(why.text, "is of node nic5 of cluster demo, and this is nic4 of demo"));
     assert_ptr_equal(f->tls[4].ctx, ctx);
@@ -165,10 +167,10 @@ static void test_ca_issue_damaged_authority_is_refused(void **state)
     uint8_t key[CA_HEARTBEAT_KEY_BYTES];
     overwrite(f->ca, "heartbeat.key", "short");
     assert_int_equal(ca_heartbeat_key(f->ca, key, &why), TS_ERR_MALFORMED);
-    assert_int_equal(ca_issue(f->ca, "nic4", f->tls_dir[4], ca_validity_days(1), &why),
+    assert_int_equal(ca_issue(f->ca, "nic4", f->tls_dir[4], NULL, ca_validity_days(1), &why),
                      TS_ERR_MALFORMED);
     overwrite(f->ca, "ca.key", "no key");
-    assert_int_equal(ca_issue(f->ca, "nic4", f->tls_dir[4], ca_validity_days(1), &why),
+    assert_int_equal(ca_issue(f->ca, "nic4", f->tls_dir[4], NULL, ca_validity_days(1), &why),
                      TS_ERR_MALFORMED);
     fx_close(f);
 }
@@ -183,7 +185,7 @@ static void test_ca_inspect_tells_dates_and_authority(void **state)
     struct ca_validity over = {.not_before = 1000000000, .not_after = 1100000000};
     char other[256];
     path_of(other, f->dir, "other");
-    fx_ok(ca_issue(f->ca, "nic1", f->tls_dir[1], over, &why), &why);
+    fx_ok(ca_issue(f->ca, "nic1", f->tls_dir[1], NULL, over, &why), &why);
     fx_ok(ca_inspect(f->ca, f->tls_dir[1], &paper, &why), &why);
     assert_true(paper.of_authority);
     assert_int_equal(paper.validity.not_before, over.not_before);
@@ -198,9 +200,36 @@ static void test_ca_inspect_tells_dates_and_authority(void **state)
     fx_close(f);
 }
 
+/* A client of HTTPS verifies the name or the address that it asked. */
+static void test_ca_issue_addresses_are_names_of_the_node(void **state)
+{
+    (void)state;
+    struct net_fixture *f = fx_open();
+    struct ts_why why = {.text = ""};
+    const struct ca_addresses two = {2, {"192.0.2.10", "2001:db8::7"}};
+    const struct ca_addresses prefix = {1, {"192.0.2.10/24"}};
+    char path[256];
+    fx_ok(ca_issue(f->ca, "nic4", f->tls_dir[4], &two, ca_validity_days(1), &why), &why);
+    path_of(path, f->tls_dir[4], "node.pem");
+    BIO *bio = BIO_new_file(path, "r");
+    X509 *cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    assert_non_null(cert);
+    assert_int_equal(X509_check_ip_asc(cert, "192.0.2.10", 0), 1);
+    assert_int_equal(X509_check_ip_asc(cert, "2001:db8::7", 0), 1);
+    assert_int_equal(X509_check_host(cert, "nic4", 0, 0, NULL), 1);
+    assert_int_equal(X509_check_ip_asc(cert, "192.0.2.11", 0), 0);
+    X509_free(cert);
+    BIO_free(bio);
+    assert_int_equal(ca_issue(f->ca, "nic4", f->tls_dir[4], &prefix, ca_validity_days(1), &why),
+                     TS_ERR_MALFORMED);
+    assert_non_null(strstr(why.text, "\"192.0.2.10/24\" is no address"));
+    fx_close(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_ca_issue_addresses_are_names_of_the_node),
         cmocka_unit_test(test_ca_issue_files_are_private_and_named),
         cmocka_unit_test(test_ca_init_existing_authority_is_kept),
         cmocka_unit_test(test_net_tls_open_bad_files_are_named),

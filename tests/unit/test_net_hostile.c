@@ -237,7 +237,7 @@ static struct net_hello hello_of(unsigned node)
 static void world_bad_files(struct world *w, const char *ca, struct ca_validity validity)
 {
     struct ts_why why = {.text = ""};
-    fx_ok(ca_issue(ca, "nic2", w->bad_dir, validity, &why), &why);
+    fx_ok(ca_issue(ca, "nic2", w->bad_dir, NULL, validity, &why), &why);
     fx_ok(net_tls_open(&w->bad_tls, w->bad_dir, &why), &why);
 }
 
@@ -695,7 +695,7 @@ static void test_net_tls_reload_new_connections_use_it(void **state)
     struct world *w = world_open();
     struct ts_why why = {.text = ""};
     fx_ok(ca_init(w->other_ca, "demo", &why), &why);
-    fx_ok(ca_issue(w->other_ca, "nic1", w->f->tls_dir[1], ca_validity_days(1), &why), &why);
+    fx_ok(ca_issue(w->other_ca, "nic1", w->f->tls_dir[1], NULL, ca_validity_days(1), &why), &why);
     fx_ok(net_tls_reload(&w->f->tls[1], &why), &why);
     world_refuses(w, &w->f->tls[2], hello_of(2), NET_DOWN_TLS);
     world_bad_files(w, w->other_ca, ca_validity_days(1));
