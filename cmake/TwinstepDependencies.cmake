@@ -19,6 +19,18 @@ ts_pkg(MICROHTTPD libmicrohttpd libmicrohttpd-dev)
 ts_pkg(MNL libmnl libmnl-dev)
 ts_pkg(NFTABLES libnftables libnftables-dev)
 ts_pkg(XXHASH libxxhash libxxhash-dev)
+ts_pkg(NGHTTP2 libnghttp2 libnghttp2-dev)
+
+# It says nothing of itself to pkg-config.
+find_library(HTTP_PARSER_LIBRARY http_parser)
+find_path(HTTP_PARSER_INCLUDE http_parser.h)
+if(NOT HTTP_PARSER_LIBRARY OR NOT HTTP_PARSER_INCLUDE)
+    message(FATAL_ERROR "Twinstep needs http-parser: install the Debian package libhttp-parser-dev.")
+endif()
+add_library(HttpParser::HttpParser UNKNOWN IMPORTED)
+set_target_properties(HttpParser::HttpParser PROPERTIES
+    IMPORTED_LOCATION ${HTTP_PARSER_LIBRARY}
+    INTERFACE_INCLUDE_DIRECTORIES ${HTTP_PARSER_INCLUDE})
 
 find_package(OpenSSL 3.0 QUIET)
 if(NOT OpenSSL_FOUND)

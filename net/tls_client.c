@@ -39,6 +39,22 @@ enum ts_err net_tls_trust_open(struct net_tls_trust **out, const char *authority
     return TS_OK;
 }
 
+enum ts_err net_tls_trust_show(struct net_tls_trust *t, const char *certificate, const char *key,
+                               struct ts_why *why)
+{
+    if (SSL_CTX_use_certificate_chain_file(t->ctx, certificate) != 1) {
+        ERR_clear_error();
+        return ts_why(why, TS_ERR_MALFORMED, "%s is not a PEM certificate", certificate);
+    }
+    if (SSL_CTX_use_PrivateKey_file(t->ctx, key, SSL_FILETYPE_PEM) != 1 ||
+        SSL_CTX_check_private_key(t->ctx) != 1) {
+        ERR_clear_error();
+        return ts_why(why, TS_ERR_AUTH, "%s is not the PEM key of %s (without a password)", key,
+                      certificate);
+    }
+    return TS_OK;
+}
+
 void net_tls_trust_close(struct net_tls_trust *t)
 {
     if (t != NULL) {
@@ -97,6 +113,11 @@ size_t net_tls_client_read(struct net_tls_client *c, uint8_t *out, size_t cap)
 bool net_tls_client_is_ready(const struct net_tls_client *c)
 {
     return SSL_is_init_finished(c->ssl) == 1;
+}
+
+enum ts_err net_tls_client_peer(const struct net_tls_client *c, struct net_tls_identity *out)
+{
+    return net_tls_client_is_ready(c) ? net_tls_peer(c->ssl, out) : TS_ERR_AUTH;
 }
 
 enum ts_err net_tls_client_write(struct net_tls_client *c, struct ts_bytes plain)

@@ -1,6 +1,7 @@
 /* TLS 1.3 for who speaks to a service, as its clients do: bytes of the wire in, plain bytes out,
  * and back; the caller reads and writes the socket. The NIC must have a certificate of the
- * authority that is trusted. For the lab's clients: the other side of net/tls_server.h. */
+ * authority that is trusted. For agents and the lab's clients: the other side of net/tls_server.h.
+ */
 #ifndef NET_TLS_CLIENT_H
 #define NET_TLS_CLIENT_H
 
@@ -11,12 +12,17 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/io/files.h"
+#include "net/tls.h"
 
 struct net_tls_trust;  /* whom to trust; many connections share it */
 struct net_tls_client; /* one connection */
 
 /* Reads the authority's certificate, a PEM file. TS_ERR_MALFORMED: it is none. TS_ERR_NOMEM. */
 enum ts_err net_tls_trust_open(struct net_tls_trust **out, const char *authority,
+                               struct ts_why *why) TS_MUST_USE;
+/* Shows this certificate to whoever asks for one: two PEM files. TS_ERR_MALFORMED: not readable as
+ * such; TS_ERR_AUTH: the key is another one's. */
+enum ts_err net_tls_trust_show(struct net_tls_trust *t, const char *certificate, const char *key,
                                struct ts_why *why) TS_MUST_USE;
 /* All connections must have ended. NULL is allowed. */
 void net_tls_trust_close(struct net_tls_trust *t);
@@ -33,6 +39,9 @@ enum ts_err net_tls_client_take(struct net_tls_client *c, struct ts_bytes wire) 
 size_t net_tls_client_read(struct net_tls_client *c, uint8_t *out, size_t cap);
 /* Whether the handshake is done: before that nothing can be written. */
 bool net_tls_client_is_ready(const struct net_tls_client *c);
+/* Whose certificate the other side has, once that is done. TS_ERR_AUTH: it names nobody. */
+enum ts_err net_tls_client_peer(const struct net_tls_client *c,
+                                struct net_tls_identity *out) TS_MUST_USE;
 /* Encrypts; the bytes of the wire wait. TS_ERR_SYSTEM: the connection is broken. */
 enum ts_err net_tls_client_write(struct net_tls_client *c, struct ts_bytes plain) TS_MUST_USE;
 /* Bytes that the wire is to get: borrowed until net_tls_client_sent, which drops them. */

@@ -9,12 +9,15 @@
 
 #include "base/assert.h"
 #include "net/tls.h"
+#include "net/tls_web.h"
 
 #define WIRE_FIRST (16U * 1024)
 
 struct net_tls_server {
     char dir[NET_TLS_DIR_MAX];
-    SSL_CTX *ctx; /* of new connections */
+    const char *protocols; /* of the web; NULL: none, and no certificates of clients */
+    bool mutual;           /* clients show certificates */
+    SSL_CTX *ctx;          /* of new connections */
     BIO_METHOD *bio;
 };
 
@@ -66,6 +69,20 @@ static enum ts_err load_pair(SSL_CTX *ctx, const char *cert, const char *key, st
     return TS_OK;
 }
 
+/* Clients must have a certificate of the node's authority. */
+static enum ts_err ask_for_certificates(SSL_CTX *ctx, const char *dir, struct ts_why *why)
+{
+    char authority[TS_PATH_MAX];
+    enum ts_err err = ts_path(authority, why, dir, "ca.pem");
+    if (err == TS_OK && SSL_CTX_load_verify_file(ctx, authority) != 1) {
+        ERR_clear_error();
+        err = ts_why(why, TS_ERR_MALFORMED, "%s is not a PEM certificate", authority);
+    }
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+    SSL_CTX_set_verify_depth(ctx, 1);
+    return err;
+}
+
 enum ts_err net_tls_server_reload(struct net_tls_server *t, struct ts_why *why)
 {
     char given[2][TS_PATH_MAX];
@@ -82,9 +99,15 @@ enum ts_err net_tls_server_reload(struct net_tls_server *t, struct ts_why *why)
         net_tls_error(NULL, text, sizeof(text));
         return ts_why(why, TS_ERR_NOMEM, "OpenSSL cannot set up TLS 1.3: %s", text);
     }
-    bool other = access(given[0], F_OK) == 0 || access(given[1], F_OK) == 0;
+    bool other = !t->mutual && (access(given[0], F_OK) == 0 || access(given[1], F_OK) == 0);
     enum ts_err err =
         other ? load_pair(ctx, given[0], given[1], why) : load_pair(ctx, own[0], own[1], why);
+    if (err == TS_OK && t->protocols != NULL) {
+        err = net_tls_web_set_up(ctx, t->dir, t->protocols, why);
+    }
+    if (err == TS_OK && t->mutual) {
+        err = ask_for_certificates(ctx, t->dir, why);
+    }
     if (err != TS_OK) {
         SSL_CTX_free(ctx);
         return err;
@@ -143,12 +166,15 @@ static long bio_ctrl(BIO *bio, int command, long number, void *pointer)
     return command == BIO_CTRL_FLUSH ? 1 : 0;
 }
 
-enum ts_err net_tls_server_open(struct net_tls_server **out, const char *dir, struct ts_why *why)
+static enum ts_err open_server(struct net_tls_server **out, const char *dir, const char *protocols,
+                               bool mutual, struct ts_why *why)
 {
     struct net_tls_server *t = calloc(1, sizeof(*t));
     if (t == NULL) {
         return ts_why(why, TS_ERR_NOMEM, "out of memory for clients' TLS");
     }
+    t->protocols = protocols;
+    t->mutual = mutual;
     int n = snprintf(t->dir, sizeof(t->dir), "%s", dir);
     t->bio = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "twinstep client");
     enum ts_err err = TS_OK;
@@ -168,6 +194,23 @@ enum ts_err net_tls_server_open(struct net_tls_server **out, const char *dir, st
     }
     *out = t;
     return TS_OK;
+}
+
+enum ts_err net_tls_server_open(struct net_tls_server **out, const char *dir, struct ts_why *why)
+{
+    return open_server(out, dir, NULL, false, why);
+}
+
+enum ts_err net_tls_server_open_web(struct net_tls_server **out, const char *dir,
+                                    const char *protocols, struct ts_why *why)
+{
+    return open_server(out, dir, protocols, false, why);
+}
+
+enum ts_err net_tls_server_open_mutual(struct net_tls_server **out, const char *dir,
+                                       struct ts_why *why)
+{
+    return open_server(out, dir, NULL, true, why);
 }
 
 void net_tls_server_close(struct net_tls_server *t)
@@ -240,6 +283,20 @@ enum ts_err net_tls_stream_read(struct net_tls_stream *s, const uint8_t *wire, s
 bool net_tls_stream_is_ready(const struct net_tls_stream *s)
 {
     return SSL_is_init_finished(s->ssl) == 1;
+}
+
+bool net_tls_stream_speaks(const struct net_tls_stream *s, const char *protocol)
+{
+    const unsigned char *chosen = NULL;
+    unsigned len = 0;
+    SSL_get0_alpn_selected(s->ssl, &chosen, &len);
+    return len == strlen(protocol) && memcmp(chosen, protocol, len) == 0;
+}
+
+enum ts_err net_tls_stream_peer(const struct net_tls_stream *s, struct net_tls_identity *out)
+{
+    bool shown = net_tls_stream_is_ready(s) && SSL_get0_peer_certificate(s->ssl) != NULL;
+    return shown ? net_tls_peer(s->ssl, out) : TS_ERR_NOT_FOUND;
 }
 
 enum ts_err net_tls_stream_write(struct net_tls_stream *s, const uint8_t *plain, size_t n)

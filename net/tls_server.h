@@ -1,7 +1,9 @@
 /* TLS 1.3 for clients of a service: bytes of the wire in, plain bytes out, and back; the caller
  * reads and writes the socket. Clients show no certificate: who they are they say in their own
- * protocol. The certificate is client.pem with client.key in the node's directory when these are
- * there (one that the clients' own authority issued), else the node's own, node.pem with node.key.
+ * protocol; only those of the web may (net_tls_server_open_web), and those that are asked for one
+ * must (net_tls_server_open_mutual). The certificate is client.pem with client.key in the node's
+ * directory when these are there (one that the clients' own authority
+ * issued), else the node's own, node.pem with node.key.
  */
 #ifndef NET_TLS_SERVER_H
 #define NET_TLS_SERVER_H
@@ -12,13 +14,22 @@
 
 #include "base/err.h"
 #include "base/io/files.h"
+#include "net/tls.h"
 
+struct net_tls_identity; /* net/tls.h */
 struct net_tls_server;
 struct net_tls_stream;
 
 /* Loads the directory; gives *out. Errors as of net_tls_open. Blocks. */
 enum ts_err net_tls_server_open(struct net_tls_server **out, const char *dir,
                                 struct ts_why *why) TS_MUST_USE;
+/* The same with what net/tls_web.h says; `protocols` as there. */
+enum ts_err net_tls_server_open_web(struct net_tls_server **out, const char *dir,
+                                    const char *protocols, struct ts_why *why) TS_MUST_USE;
+/* The same for clients that must show a certificate of the node's own authority, ca.pem; this
+ * side's is the node's own. */
+enum ts_err net_tls_server_open_mutual(struct net_tls_server **out, const char *dir,
+                                       struct ts_why *why) TS_MUST_USE;
 /* Loads it again for new connections; on failure all stays as it was. Blocks. */
 enum ts_err net_tls_server_reload(struct net_tls_server *t, struct ts_why *why) TS_MUST_USE;
 /* All streams must have ended. */
@@ -40,6 +51,12 @@ enum ts_err net_tls_stream_read(struct net_tls_stream *s, const uint8_t *wire, s
                                 uint8_t *plain, size_t *got, bool *ended) TS_MUST_USE;
 /* Whether the handshake is done: before that nothing can be written. */
 bool net_tls_stream_is_ready(const struct net_tls_stream *s);
+/* Whether the client and this end have agreed on a protocol of this name (ALPN). */
+bool net_tls_stream_speaks(const struct net_tls_stream *s, const char *protocol);
+/* The names in the certificate that the client has shown. TS_ERR_NOT_FOUND: it has shown none;
+ * TS_ERR_AUTH: its names are none of this project. */
+enum ts_err net_tls_stream_peer(const struct net_tls_stream *s,
+                                struct net_tls_identity *out) TS_MUST_USE;
 /* Encrypts `n` bytes; they wait in the stream. TS_ERR_NOMEM. */
 enum ts_err net_tls_stream_write(struct net_tls_stream *s, const uint8_t *plain,
                                  size_t n) TS_MUST_USE;

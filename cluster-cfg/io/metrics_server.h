@@ -5,9 +5,9 @@
  * for them METRICS_IDLE_S: what a stranger sends is refused or let go without harm to the voter
  * that shares the loop. When no client can be let in, for want of descriptors, they wait.
  *
- * Not libwebsockets, though a later service may use it: its way into a foreign libuv loop (Debian's
- * 4.1.6) ended the process within minutes, since it closes descriptors that the loop still
- * watches, and an address that no interface bears by name (127.77.1.1) it takes for "all". */
+ * Not libwebsockets, whose way into a foreign libuv loop (Debian's 4.1.6) ended the process within
+ * minutes, since it closes descriptors that the loop still watches, and which takes an address that
+ * no interface bears by name (127.77.1.1) for "all" (docs/adr/0035 has more of it). */
 #ifndef CLUSTER_CFG_IO_METRICS_SERVER_H
 #define CLUSTER_CFG_IO_METRICS_SERVER_H
 
