@@ -143,8 +143,12 @@ static enum ts_err decode_route(struct agent_route *r, struct agent_fields *f)
 {
     r->drop = agent_fields_bool(f, "drop", false);
     r->via = agent_fields_address(f, "via", AGENT_ADDRESS_ALONE, !r->drop);
-    r->vni = (uint32_t)agent_fields_number(f, "segment", 1, AGENT_VNI_MAX, !r->drop, 0);
-    if (r->drop && (r->via.family != 0 || r->vni != 0)) {
+    r->uplink = agent_fields_bool(f, "uplink", false);
+    bool by_segment = !r->drop && !r->uplink;
+    r->vni = (uint32_t)agent_fields_number(f, "segment", 1, AGENT_VNI_MAX, by_segment, 0);
+    if (r->uplink && (r->drop || r->vni != 0)) {
+        agent_fields_fail(f, "uplink", "one of uplink, segment and drop");
+    } else if (r->drop && (r->via.family != 0 || r->vni != 0)) {
         agent_fields_fail(f, "drop", "either drop, or via and segment");
     } else if (!r->drop && f->err == TS_OK &&
                (r->via.family != r->prefix.family || !agent_address_is_host(&r->via))) {
@@ -228,6 +232,13 @@ static bool key_rule(const struct target *t)
     return is_order(t->parts->text[0]);
 }
 
+/* Decoded as a rule; which router's it is matters to nobody yet. */
+static bool key_gateway_rule(const struct target *t)
+{
+    (void)snprintf(t->item->rule.order, sizeof(t->item->rule.order), "%.20s", t->parts->text[1]);
+    return number_of(t->parts->text[0], AGENT_ROUTER_MAX) != 0 && is_order(t->parts->text[1]);
+}
+
 static bool key_segment(const struct target *t)
 {
     return (t->item->segment.vni = number_of(t->parts->text[0], AGENT_VNI_MAX)) != 0;
@@ -267,7 +278,22 @@ static const struct form FORMS[AGENT_KIND_COUNT] = {
     [AGENT_SET] = {2, "set/NAME/PREFIX", key_set, true},
     [AGENT_PORT_SET] = {2, "ports/NAME/NUMBER", key_ports, true},
     [AGENT_RULE] = {1, "rule/ORDER, of 20 digits", key_rule, false},
+    [AGENT_GATEWAY_RULE] = {2, "gateway-rule/ROUTER/ORDER, the order of 20 digits",
+                            key_gateway_rule, false},
 };
+
+/* What is right, and not done. */
+static enum ts_err not_realized(const struct agent_item *item, struct agent_fields *f)
+{
+    const char *what = item->kind == AGENT_GATEWAY_RULE                  ? "a rule of a gateway"
+                       : item->kind == AGENT_ROUTE && item->route.uplink ? "a route by the uplink"
+                                                                         : NULL;
+    if (what != NULL) {
+        (void)snprintf(f->error->text, sizeof(f->error->text),
+                       "%.120s: %s is not realized by this agent", f->key, what);
+    }
+    return what != NULL ? TS_ERR_VERSION : TS_OK;
+}
 
 static enum ts_err decode_value(struct agent_item *item, struct agent_fields *f)
 {
@@ -288,6 +314,9 @@ static enum ts_err decode_value(struct agent_item *item, struct agent_fields *f)
         return agent_rule_decode(&item->rule, f);
     case AGENT_NAT:
         return agent_nat_decode(&item->nat, f);
+    case AGENT_GATEWAY_RULE:
+        (void)agent_fields_text(f, "gateway", AGENT_TEXT_MAX, true);
+        return agent_rule_decode(&item->rule, f);
     case AGENT_FLOOD:
     case AGENT_SET:
     case AGENT_PORT_SET:
@@ -327,6 +356,7 @@ enum ts_err agent_item_decode(struct agent_item *item, const char *key, struct t
     }
     struct agent_fields fields = agent_fields_of(key, "", json, error);
     enum ts_err err = decode_value(item, &fields);
+    err = err == TS_OK ? not_realized(item, &fields) : err;
     json_decref(json);
     return err;
 }

@@ -43,7 +43,8 @@
     X(AGENT_DHCP, "dhcp") \
     X(AGENT_SET, "set") \
     X(AGENT_PORT_SET, "ports") \
-    X(AGENT_RULE, "rule")
+    X(AGENT_RULE, "rule") \
+    X(AGENT_GATEWAY_RULE, "gateway-rule")
 
 enum agent_kind {
 #define AGENT_KIND_ENUM(name, text) name,
@@ -95,6 +96,7 @@ struct agent_route {
     bool drop;                /* or else: */
     struct agent_address via; /* of the prefix's family */
     uint32_t vni;
+    bool uplink; /* instead of a segment */
 };
 
 struct agent_uplink {
@@ -215,7 +217,8 @@ enum agent_kind agent_kind_of(const char *key);
 bool agent_is_set_name(const char *text);
 
 /* Decodes one item. TS_ERR_MALFORMED: `error` says which key and field, and what is wanted.
- * TS_ERR_VERSION: a kind or a field that this agent does not know (dhcp is one). `item` is some
+ * TS_ERR_VERSION: a kind or a field that this agent does not know or does not realize (dhcp,
+ * gateway-rule, a route by the uplink). `item` is some
  * 100 KiB: keep one, and use it again. */
 enum ts_err agent_item_decode(struct agent_item *item, const char *key, struct ts_bytes value,
                               struct agent_error *error) TS_MUST_USE;

@@ -336,6 +336,7 @@ enum ts_err agent_objects_of_item(struct agent_objects *o, const struct agent_it
     case AGENT_SET:
     case AGENT_PORT_SET:
     case AGENT_RULE:
+    case AGENT_GATEWAY_RULE:
     case AGENT_DHCP:
     case AGENT_KIND_COUNT:
         break;

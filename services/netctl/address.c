@@ -69,6 +69,13 @@ bool netctl_address_is_in(const struct netctl_address *network, const struct net
            memcmp(want.bytes, have.bytes, sizeof(want.bytes)) == 0;
 }
 
+bool netctl_address_is_host(const struct netctl_address *a)
+{
+    static const uint8_t none[15];
+    return a->v6 ? a->bytes[0] != 0xff && (memcmp(a->bytes, none, 15) != 0 || a->bytes[15] > 1)
+                 : a->bytes[0] != 0 && a->bytes[0] != 127 && a->bytes[0] < 224;
+}
+
 int netctl_address_compare(const struct netctl_address *a, const struct netctl_address *b)
 {
     if (a->v6 != b->v6) {

@@ -21,6 +21,8 @@ bool netctl_prefix_read(const char *text, struct netctl_address *out);
 /* The network of it: all behind its bits is 0. */
 struct netctl_address netctl_address_network(const struct netctl_address *a);
 bool netctl_address_is_in(const struct netctl_address *network, const struct netctl_address *a);
+/* What a port, a gateway or a tunnel's end can have: no 127/8, ::1, multicast, 0/8, ::. */
+bool netctl_address_is_host(const struct netctl_address *a);
 /* <0, 0, >0, by family, bytes and bits. */
 int netctl_address_compare(const struct netctl_address *a, const struct netctl_address *b);
 /* As inet_ntop does; `with_bits`: and "/24". */

@@ -7,6 +7,7 @@
 
 #include "base/assert.h"
 #include "base/memory.h"
+#include "services/netctl/check.h"
 #include "services/netctl/store.h"
 
 /* Objects of one request: what is longer is an error to its sender. */
@@ -16,7 +17,9 @@
 
 struct edit {
     struct netctl_intent *t;
-    struct netctl_intent before;
+    struct netctl_tree objects; /* as they were before */
+    struct netctl_tree refs;
+    struct netctl_tree marks;
     const struct netctl_author *author;
     struct netctl_error *e;
     bool revisions; /* an object that is there needs its present _revision */
@@ -29,7 +32,9 @@ static struct edit begin(struct netctl_intent *t, const struct netctl_author *au
                          struct netctl_error *e)
 {
     return (struct edit){.t = t,
-                         .before = {netctl_tree_copy(&t->objects), netctl_tree_copy(&t->refs), 0},
+                         .objects = netctl_tree_copy(&t->objects),
+                         .refs = netctl_tree_copy(&t->refs),
+                         .marks = netctl_tree_copy(&t->marks),
                          .author = author,
                          .e = e};
 }
@@ -112,29 +117,38 @@ static bool check_gone(const struct edit *x, const char *path)
                             "%.200s cannot be deleted: %.200s refers to it", path, source);
 }
 
+/* Of `was` and `is`, the one that is not to be goes. */
+static void settle(struct netctl_tree *is, struct netctl_tree *was, bool good)
+{
+    netctl_tree_free(good ? was : is);
+    *is = good ? *is : *was;
+}
+
 static bool end(struct edit *x, bool good)
 {
     for (size_t i = 0; i < x->count; i++) {
         const char *path = x->touched[i];
         bool there = netctl_tree_get(&x->t->objects, path).data != NULL;
         good = good && (there ? check_there(x, path) : check_gone(x, path));
+    }
+    /* What objects say of one another, when all that they refer to is there. */
+    for (size_t i = 0; i < x->count; i++) {
+        good = good && netctl_check(x->t, x->touched[i], x->e);
         free(x->touched[i]);
     }
     free(x->touched);
-    bool grew = x->t->objects.bytes > x->before.objects.bytes;
+    bool grew = x->t->objects.bytes > x->objects.bytes;
     if (good && grew && x->t->objects.bytes > x->t->bytes_max) {
         good = netctl_error_set(x->e, 507, NETCTL_CODE_FULL,
                                 "all objects together have more than %llu bytes; delete some",
                                 (unsigned long long)x->t->bytes_max);
     }
-    struct netctl_tree *objects = good ? &x->before.objects : &x->t->objects;
-    struct netctl_tree *refs = good ? &x->before.refs : &x->t->refs;
-    netctl_tree_free(objects);
-    netctl_tree_free(refs);
-    if (!good) {
-        x->t->objects = x->before.objects;
-        x->t->refs = x->before.refs;
+    if (good) {
+        netctl_numbers_follow(&x->t->numbers, &x->objects, &x->t->objects);
     }
+    settle(&x->t->objects, &x->objects, good);
+    settle(&x->t->refs, &x->refs, good);
+    settle(&x->t->marks, &x->marks, good);
     ts_assert(good == (x->e->status == 0));
     return good;
 }

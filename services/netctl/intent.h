@@ -10,6 +10,7 @@
 
 #include <jansson.h>
 
+#include "services/netctl/numbers.h"
 #include "services/netctl/resource.h"
 #include "services/netctl/tree.h"
 
@@ -22,6 +23,8 @@
 struct netctl_intent {
     struct netctl_tree objects; /* path → JSON text */
     struct netctl_tree refs;    /* target '\x01' source → nothing */
+    struct netctl_tree marks;   /* what may be there once only (marks.h) */
+    struct netctl_numbers numbers;
     uint64_t bytes_max;
 };
 

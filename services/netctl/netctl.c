@@ -128,6 +128,8 @@ static bool change(struct netctl_state *s, const struct netctl_request *r, json_
                    : netctl_intent_patch(&s->intent, r->path, body, &author, e);
     case NETCTL_DELETE:
         return netctl_intent_delete(&s->intent, r->path, e);
+    case NETCTL_NODE:
+        return netctl_inventory_tell(&s->inventory, &s->intent.objects, r->path, body, e);
     case NETCTL_GET:
         break;
     }
@@ -147,7 +149,10 @@ static void run(struct netctl_state *s, const struct netctl_request *r, struct s
                                    where.column, where.text);
         }
     }
+    struct netctl_tree before = netctl_tree_copy(&s->intent.objects);
     bool good = e.status == 0 && change(s, r, body, &e);
+    netctl_inventory_follow(&s->inventory, &before, &s->intent.objects);
+    netctl_tree_free(&before);
     json_decref(body);
     if (good && r->method == NETCTL_PUT) {
         get(s, r, out);
@@ -172,6 +177,7 @@ static void *netctl_create(const char *limits)
     if (s != NULL) {
         s->intent = netctl_intent_make(l.hash_seed, l.bytes_max);
         netctl_intent_seed(&s->intent);
+        s->inventory = netctl_inventory_make(l.hash_seed);
     }
     return s;
 }
@@ -180,6 +186,7 @@ static void netctl_destroy(void *state)
 {
     struct netctl_state *s = state;
     netctl_intent_free(&s->intent);
+    netctl_inventory_free(&s->inventory);
     while (netctl_walk_tidy(s, SIZE_MAX)) {
     }
     free(s);
@@ -187,10 +194,15 @@ static void netctl_destroy(void *state)
 
 static void put_digest(const struct netctl_state *s, struct svc_out *out)
 {
-    uint8_t bytes[40];
+    uint8_t bytes[88];
     struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
     ts_put_hash(&w, s->intent.objects.digest);
     ts_put_hash(&w, s->intent.refs.digest);
+    ts_put_hash(&w, s->inventory.nodes.digest);
+    ts_put_hash(&w, s->intent.numbers.given.digest);
+    ts_put_u64(&w, s->inventory.told);
+    ts_put_u32(&w, s->intent.numbers.last_rule);
+    ts_put_u32(&w, s->intent.numbers.last_nat);
     ts_put_u64(&w, s->time.ns);
     enum ts_err err = svc_out_put(out, bytes, w.len);
     ts_assert(err == TS_OK && ts_writer_status(&w) == TS_OK);

@@ -53,7 +53,7 @@ enum ts_err netctl_request_decode(struct netctl_request *r, struct ts_bytes payl
     uint8_t flags = ts_get_u8(&in);
     r->body = ts_get_bytes(&in, ts_get_u32(&in));
     enum ts_err err = ts_reader_finish(&in);
-    good = good && method >= NETCTL_GET && method <= NETCTL_DELETE &&
+    good = good && method >= NETCTL_GET && method <= NETCTL_NODE &&
            flags <= NETCTL_FLAG_REVISIONS && r->body.len <= NETCTL_BODY_MAX;
     r->method = (enum netctl_method)method;
     r->revisions = flags == NETCTL_FLAG_REVISIONS;

@@ -21,6 +21,7 @@ enum netctl_method {
     NETCTL_PUT = 2,
     NETCTL_PATCH = 3, /* of /infra: the hierarchical one */
     NETCTL_DELETE = 4,
+    NETCTL_NODE = 5, /* what a transport node tells of itself; path: its own, or its id */
 };
 
 /* enforce_revision_check of the hierarchical PATCH. */

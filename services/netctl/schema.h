@@ -25,6 +25,8 @@ bool netctl_error_set(struct netctl_error *e, int status, int code, const char *
 #define NETCTL_CODE_REFERENCE 500090  /* what a field refers to */
 #define NETCTL_CODE_REFERENCED 500030 /* it cannot be deleted */
 #define NETCTL_CODE_REVISION 604
+#define NETCTL_CODE_FORBIDDEN 403
+#define NETCTL_CODE_METHOD 405
 #define NETCTL_CODE_FULL 98
 
 enum netctl_kind {

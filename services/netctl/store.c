@@ -6,6 +6,7 @@
 
 #include "base/assert.h"
 #include "base/memory.h"
+#include "services/netctl/marks.h"
 
 /* Between the two paths of a reference. No path has it. */
 #define SEPARATOR '\x01'
@@ -57,6 +58,7 @@ static void refer(struct netctl_intent *t, const char *path, const json_t *objec
     struct referring arg = {&t->refs, path, comes};
     ts_assert(r != NULL);
     netctl_schema_paths(r->fields, object, on_reference, &arg);
+    netctl_marks_put(&t->marks, path, object, comes);
 }
 
 bool netctl_store_referrer(const struct netctl_intent *t, const char *path,
@@ -135,13 +137,19 @@ const char *netctl_store_next(const struct netctl_intent *t, const char *collect
 
 struct netctl_intent netctl_intent_make(uint64_t seed, uint64_t bytes_max)
 {
-    return (struct netctl_intent){netctl_tree_make(seed), netctl_tree_make(seed), bytes_max};
+    return (struct netctl_intent){.objects = netctl_tree_make(seed),
+                                  .refs = netctl_tree_make(seed),
+                                  .marks = netctl_tree_make(seed),
+                                  .numbers = netctl_numbers_make(seed),
+                                  .bytes_max = bytes_max};
 }
 
 void netctl_intent_free(struct netctl_intent *t)
 {
     netctl_tree_free(&t->objects);
     netctl_tree_free(&t->refs);
+    netctl_tree_free(&t->marks);
+    netctl_numbers_free(&t->numbers);
 }
 
 void netctl_intent_seed(struct netctl_intent *t)

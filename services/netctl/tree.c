@@ -264,16 +264,34 @@ struct ts_bytes netctl_tree_get(const struct netctl_tree *t, const char *key)
     return n == NULL ? (struct ts_bytes){NULL, 0} : value_of(n->item);
 }
 
-void netctl_tree_put(struct netctl_tree *t, const char *key, struct ts_bytes value)
+static void put_item(struct netctl_tree *t, struct item *item)
 {
     struct item *was = NULL;
-    struct item *item = item_make(t->seed, key, value);
     t->root = insert(t->root, item, &was);
     count(t, item, true);
     if (was != NULL) {
         count(t, was, false);
         item_unref(was);
     }
+}
+
+void netctl_tree_put(struct netctl_tree *t, const char *key, struct ts_bytes value)
+{
+    put_item(t, item_make(t->seed, key, value));
+}
+
+void netctl_tree_share(struct netctl_tree *t, const struct netctl_tree *from, const char *key)
+{
+    const struct netctl_node *n = find(from, key);
+    ts_assert(n != NULL && t->seed == from->seed);
+    n->item->refs++;
+    put_item(t, n->item);
+}
+
+bool netctl_tree_is_shared(const struct netctl_tree *t, const char *key)
+{
+    const struct netctl_node *n = find(t, key);
+    return n != NULL && n->item->refs > 1;
 }
 
 bool netctl_tree_remove(struct netctl_tree *t, const char *key)
@@ -296,6 +314,18 @@ struct netctl_item netctl_tree_seek(const struct netctl_tree *t, const char *key
         bool is_it = above ? order < 0 : order <= 0;
         found = is_it ? n : found;
         n = is_it ? n->left : n->right;
+    }
+    return found == NULL ? (struct netctl_item){NULL, {NULL, 0}}
+                         : (struct netctl_item){key_of(found), value_of(found->item)};
+}
+
+struct netctl_item netctl_tree_seek_before(const struct netctl_tree *t, const char *key)
+{
+    const struct netctl_node *found = NULL;
+    for (const struct netctl_node *n = t->root; n != NULL;) {
+        bool is_it = strcmp(key_of(n), key) < 0;
+        found = is_it ? n : found;
+        n = is_it ? n->right : n->left;
     }
     return found == NULL ? (struct netctl_item){NULL, {NULL, 0}}
                          : (struct netctl_item){key_of(found), value_of(found->item)};

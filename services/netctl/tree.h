@@ -38,6 +38,13 @@ void netctl_tree_free(struct netctl_tree *t);
 /* The same in pieces: frees `most` nodes at the most. True: there is more to free. */
 bool netctl_tree_free_some(struct netctl_tree *t, size_t most);
 
+/* Puts what `from` has under this key, which is there, without its bytes being there twice; both
+ * have one seed. */
+void netctl_tree_share(struct netctl_tree *t, const struct netctl_tree *from, const char *key);
+/* Whether other trees have what this one has under the key, or share a part of it. False, too, when
+ * it has nothing there. */
+bool netctl_tree_is_shared(const struct netctl_tree *t, const char *key);
+
 /* Borrowed until the next change of this tree; data NULL: it is not there. */
 struct ts_bytes netctl_tree_get(const struct netctl_tree *t, const char *key);
 /* Copies both, in place of what was there. */
@@ -53,6 +60,8 @@ struct netctl_item {
 
 /* The first one whose key is not before `key`; `above`: whose key is behind it. */
 struct netctl_item netctl_tree_seek(const struct netctl_tree *t, const char *key, bool above);
+/* The last one whose key is before `key`. */
+struct netctl_item netctl_tree_seek_before(const struct netctl_tree *t, const char *key);
 /* The next one behind `item` whose key begins with `prefix`. To begin with, item->key is NULL. */
 bool netctl_tree_next(const struct netctl_tree *t, const char *prefix, struct netctl_item *item);
 

@@ -1,10 +1,11 @@
 /* netctl's core from any bytes. First byte even: a request; whatever it was, what the state became
  * is walked, loaded, and walked to the same bytes. Odd: a load of one piece; what it takes is what
- * a walk gives, byte for byte. */
+ * a walk gives, byte for byte. Tables are compiled from all of them. */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/assert.h"
+#include "services/netctl/compile.h"
 #include "services/netctl/netctl.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -20,6 +21,13 @@ static struct svc_out walk(void *state)
     return out;
 }
 
+static void compile(void *state)
+{
+    struct netctl_compiler *c = netctl_compiler_new(1);
+    netctl_compile(c, state);
+    netctl_compiler_free(c);
+}
+
 /* Gives whether it took the piece. */
 static bool load(struct ts_bytes piece)
 {
@@ -28,6 +36,7 @@ static bool load(struct ts_bytes piece)
     bool taken =
         netctl_service.load_piece(state, piece) == TS_OK && netctl_service.load_end(state) == TS_OK;
     if (taken) {
+        compile(state);
         struct svc_out again = walk(state);
         ts_assert(again.len == piece.len && memcmp(again.data, piece.data, piece.len) == 0);
         svc_out_free(&again);

@@ -6,9 +6,10 @@
 
 #include "base/assert.h"
 #include "services/netctl/request.h"
+#include "tests/service/netctl_random_net.h"
 
 #define IDS 6
-#define BODY_MAX 4096
+#define BODY_MAX NETCTL_RANDOM_BODY
 
 static unsigned below(struct ts_prng *p, unsigned n)
 {
@@ -132,7 +133,9 @@ static size_t encode(struct ts_prng *p, struct netctl_request *r, const char *bo
 {
     struct ts_writer w = ts_writer_init(payload, cap);
     (void)snprintf(r->user, sizeof r->user, "user%u", below(p, 3));
-    r->body = (struct ts_bytes){(const uint8_t *)body, strlen(body)};
+    if (body != NULL) {
+        r->body = (struct ts_bytes){(const uint8_t *)body, strlen(body)};
+    }
     enum ts_err err = netctl_request_encode(r, &w);
     ts_assert(err == TS_OK);
     return below(p, 100) == 0 ? (size_t)ts_prng_below(p, w.len) : w.len;
@@ -162,6 +165,10 @@ size_t netctl_random_request(struct ts_prng *p, uint8_t *payload, size_t cap)
     char body[BODY_MAX];
     if (below(p, 10) == 0) {
         return netctl_random_query(p, payload, cap);
+    }
+    if (below(p, 2) == 0) {
+        netctl_random_net(p, &r, body);
+        return encode(p, &r, NULL, payload, cap);
     }
     if (below(p, 6) == 0) {
         r.method = NETCTL_PATCH;

@@ -167,6 +167,24 @@ static void test_decode_nat_families_agree(void **state)
                      TS_OK);
 }
 
+/* Goal: what is right but not realized yet is named as that, and as nothing else. */
+static void test_decode_not_realized_is_said(void **state)
+{
+    (void)state;
+    static const char ROUTE[] = "{\"uplink\":true,\"via\":\"198.51.100.1\"}";
+    static const char GATEWAY[] =
+        "{\"action\":\"DROP\",\"direction\":\"IN\",\"gateway\":\"/infra/tier-0s/z\",\"id\":9}";
+    refuses("route/7/0.0.0.0/0", ROUTE, "a route by the uplink is not realized");
+    assert_int_equal(decode("route/7/0.0.0.0/0", ROUTE), TS_ERR_VERSION);
+    refuses("route/7/0.0.0.0/0", "{\"uplink\":true,\"via\":\"198.51.100.1\",\"segment\":5}",
+            "one of uplink");
+    refuses("route/7/0.0.0.0/0", "{\"uplink\":true}", "via");
+    refuses("gateway-rule/7/00000000000000000001", GATEWAY, "a rule of a gateway is not realized");
+    assert_int_equal(decode("gateway-rule/7/00000000000000000001", GATEWAY), TS_ERR_VERSION);
+    refuses("gateway-rule/7/00000000000000000001", RULE(""), "gateway");
+    refuses("gateway-rule/0/00000000000000000001", GATEWAY, "form");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -178,6 +196,7 @@ int main(void)
         cmocka_unit_test(test_decode_rule_wrong_names_field),
         cmocka_unit_test(test_decode_lists_have_bounds),
         cmocka_unit_test(test_decode_nat_families_agree),
+        cmocka_unit_test(test_decode_not_realized_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
