@@ -1,4 +1,5 @@
-/* netctl-agent: makes a table of a file true on this node, once (docs/NETCTL.md). */
+/* netctl-agent: follows the controllers, or makes a table of a file true on this node, once
+ * (docs/NETCTL.md). */
 #include <getopt.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -10,20 +11,26 @@
 
 #include "base/exit.h"
 #include "base/io/files.h"
+#include "daemon/netctl_agent_config.h"
 #include "services/agent/io/kernel.h"
 
 #define FILE_MAX (256U * 1024U * 1024U)
 #define CHANGES_MAX 65536U
 
 static const char USAGE[] =
-    "usage: netctl-agent --apply FILE --vtep ADDRESS [--then FILE]… [--dry-run] [--keep-orphans]\n"
+    "usage: netctl-agent --config FILE\n"
+    "       netctl-agent --apply FILE --vtep ADDRESS [--then FILE]… [--dry-run] [--keep-orphans]\n"
     "                    [--commits N] [--verbose] [--statistics]\n"
-    "Makes the table of FILE, a JSON object {key: value}, true on this node, then that of each\n"
+    "With --config it does what the controllers in FILE say until it ends, and leaves the network "
+    "as\n"
+    "it is then. Otherwise it makes the table of FILE, a JSON object {key: value}, true on this "
+    "node, then that of each\n"
     "further file by the changes to it. What is not realized is printed, KEY: WHY.\n"
     "With --commits nothing is changed any more after that many changes of the kernel.\n"
     "Exit status: 0 all is realized, 1 not all, 2 wrong usage, 3 the kernel cannot be talked to.\n";
 
 struct options {
+    const char *config;
     const char *apply;
     const char *then[16];
     size_t thens;
@@ -175,19 +182,17 @@ static enum ts_err run_one(const struct options *o, struct agent_driver *d, cons
 static int parse(struct options *o, int argc, char **argv)
 {
     static const struct option LONG[] = {
-        {"apply", required_argument, NULL, 'a'},
-        {"then", required_argument, NULL, 't'},
-        {"vtep", required_argument, NULL, 'v'},
-        {"dry-run", no_argument, NULL, 'd'},
-        {"verbose", no_argument, NULL, 'V'},
-        {"keep-orphans", no_argument, NULL, 'k'},
-        {"statistics", no_argument, NULL, 's'},
-        {"commits", required_argument, NULL, 'c'},
-        {0},
+        {"config", required_argument, NULL, 'C'},  {"apply", required_argument, NULL, 'a'},
+        {"then", required_argument, NULL, 't'},    {"vtep", required_argument, NULL, 'v'},
+        {"dry-run", no_argument, NULL, 'd'},       {"verbose", no_argument, NULL, 'V'},
+        {"keep-orphans", no_argument, NULL, 'k'},  {"statistics", no_argument, NULL, 's'},
+        {"commits", required_argument, NULL, 'c'}, {0},
     };
     char *end = NULL;
     for (int c; (c = getopt_long(argc, argv, "", LONG, NULL)) != -1;) {
-        if (c == 'a') {
+        if (c == 'C') {
+            o->config = optarg;
+        } else if (c == 'a') {
             o->apply = optarg;
         } else if (c == 't' && o->thens < sizeof(o->then) / sizeof(o->then[0])) {
             o->then[o->thens++] = optarg;
@@ -208,6 +213,9 @@ static int parse(struct options *o, int argc, char **argv)
         o->keep_orphans = o->keep_orphans || c == 'k';
         o->statistics = o->statistics || c == 's';
     }
+    if (o->config != NULL) {
+        return argc == 3 || (argc == 2 && optind == 2) ? 0 : -1;
+    }
     return o->apply == NULL || o->kernel.vtep.family == 0 || optind != argc ? -1 : 0;
 }
 
@@ -222,6 +230,9 @@ int main(int argc, char **argv)
     if (!ts_std_fds_hold() || parse(&o, argc, argv) != 0) {
         (void)fputs(USAGE, stderr);
         return 2;
+    }
+    if (o.config != NULL) {
+        return netctl_agent_run(o.config);
     }
     outcome.commits = o.commits;
     enum ts_err err = agent_kernel_open(&d, &o.kernel, &why);
