@@ -96,6 +96,7 @@ int cli_events(const struct cli *cli, int argc, char **argv);
 int cli_explain(const struct cli *cli, int argc, char **argv);
 int cli_handoff(const struct cli *cli, int argc, char **argv);
 int cli_nic(const struct cli *cli, int argc, char **argv);
+int cli_net(const struct cli *cli, int argc, char **argv);
 int cli_demo(const struct cli *cli, int argc, char **argv);
 int cli_lab(const struct cli *cli, int argc, char **argv);
 int cli_drill(const struct cli *cli, int argc, char **argv);

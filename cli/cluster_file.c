@@ -83,6 +83,9 @@ static void compare_group(struct difference *d, const struct cfg_group *a,
     if (a->client_port != b->client_port) {
         differ(d, "port of group %s %u to %u", a->name, a->client_port, b->client_port);
     }
+    if (a->agent_port != b->agent_port) {
+        differ(d, "agent-port of group %s %u to %u", a->name, a->agent_port, b->agent_port);
+    }
 }
 
 bool cli_cluster_differs(const struct cfg_cluster *before, const struct cfg_cluster *now,

@@ -113,9 +113,13 @@ int cli_ports_check(const struct cli *cli, const struct cfg_cluster *cluster,
         const struct cfg_group *group = &cluster->groups[g];
         struct port peers = {cfg_port_replica(cluster, group->id), SOCK_STREAM, "a replica"};
         struct port clients = {group->client_port, SOCK_STREAM, group->name};
+        struct port agents = {group->agent_port, SOCK_STREAM, group->name};
         if (cfg_group_has(group, node->id)) {
             status = check(cli, cluster, node, &peers, config);
             status = status != CLI_OK ? status : check(cli, cluster, node, &clients, config);
+            if (status == CLI_OK && group->agent_port != 0) {
+                status = check(cli, cluster, node, &agents, config);
+            }
         }
     }
     return status;

@@ -184,6 +184,7 @@ uint64_t cfg_cluster_digest(const struct cfg_cluster *c)
         h = add_text(add_text(h, g->name), g->service);
         h = add_number(add_number(h, (uint64_t)g->durability), g->client_port);
         h = g->client_tls ? add_number(h, 1) : h; /* as before it was there, when it is off */
+        h = g->agent_port != 0 ? add_number(add_number(h, 4), g->agent_port) : h;
         h = g->disk_limit != 0 ? add_number(add_number(h, 2), g->disk_limit) : h; /* … as well */
         h = g->scrub_every != 0 ? add_number(add_number(h, 3), g->scrub_every) : h;
         h = g->address[0] != '\0' ? add_text(add_number(h, g->address_prefix), g->address) : h;

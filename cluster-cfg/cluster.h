@@ -50,7 +50,8 @@ struct cfg_group {
     char service[CFG_NAME_MAX];
     enum cfg_durability durability;
     uint16_t client_port;
-    bool client_tls; /* clients speak TLS on it, and nothing else */
+    bool client_tls;     /* clients speak TLS on it, and nothing else */
+    uint16_t agent_port; /* of netctl: where its transport nodes' agents connect; 0 of others */
     /* What a replica's journal and snapshots may take on a disk, bytes; 0: half of its file system.
      */
     uint64_t disk_limit;
@@ -63,6 +64,9 @@ struct cfg_group {
     uint8_t nic_count;
     struct ts_nic_id nics[TS_MEMBERS_MAX]; /* the first one is the first primary */
 };
+
+/* Where agents connect unless the cluster file says otherwise. */
+#define CFG_AGENT_PORT 1235
 
 /* All derived from failure_timeout, see cfg_timing_derive. Nanoseconds. */
 struct cfg_timing {

@@ -18,6 +18,7 @@ ts_pkg(ISAL libisal libisal-dev)
 ts_pkg(MICROHTTPD libmicrohttpd libmicrohttpd-dev)
 ts_pkg(MNL libmnl libmnl-dev)
 ts_pkg(NFTABLES libnftables libnftables-dev)
+ts_pkg(CURL libcurl libcurl4-openssl-dev)
 ts_pkg(XXHASH libxxhash libxxhash-dev)
 ts_pkg(NGHTTP2 libnghttp2 libnghttp2-dev)
 

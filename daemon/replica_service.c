@@ -6,8 +6,10 @@
 #include "base/assert.h"
 #include "base/hash.h"
 #include "daemon/replica.h"
+#include "services/io/netctl_front.h"
 #include "services/io/resp_front.h"
 #include "services/kv/sessions.h"
+#include "services/netctl/netctl.h"
 #include "services/session.h"
 
 #define OUT_BYTES_MAX (16U << 20)
@@ -22,6 +24,7 @@ static const struct service {
     bool has_sessions; /* its state is of services/session.h */
 } SERVICES[] = {
     {&kv_with_sessions, &resp_front, true},
+    {&netctl_service, &netctl_front, false},
 };
 
 static const struct service *service_of(const struct cfg_group *group)
@@ -304,8 +307,8 @@ enum ts_err replica_service_open(struct replica *r, struct ts_why *why)
     const struct service *service = service_of(group);
     if (service == NULL) {
         return ts_why(why, TS_ERR_CONFIG,
-                      "group %s: there is no service \"%s\"; this build has: kv", group->name,
-                      group->service);
+                      "group %s: there is no service \"%s\"; this build has: kv, netctl",
+                      group->name, group->service);
     }
     uint64_t hash_seed;
     char limits[64];
@@ -315,10 +318,10 @@ enum ts_err replica_service_open(struct replica *r, struct ts_why *why)
     }
     (void)snprintf(limits, sizeof(limits), "hash-seed=%llu", (unsigned long long)hash_seed);
     r->p.out.max = OUT_BYTES_MAX;
+    char tls_dir[REPLICA_PATH_MAX + 8];
+    (void)snprintf(tls_dir, sizeof(tls_dir), "%s/tls", r->data_dir);
     if (group->client_tls) {
-        char dir[REPLICA_PATH_MAX + 8];
-        (void)snprintf(dir, sizeof(dir), "%s/tls", r->data_dir);
-        err = net_tls_server_open(&r->client_tls, dir, why);
+        err = net_tls_server_open(&r->client_tls, tls_dir, why);
         if (err != TS_OK) {
             return err;
         }
@@ -340,6 +343,9 @@ enum ts_err replica_service_open(struct replica *r, struct ts_why *why)
         .submit_count_max = SUBMIT_COUNT_MAX,
         .failure_timeout_ms = (uint32_t)(r->start->cluster.timing.failure_timeout / TS_NS_PER_MS),
         .tls = r->client_tls,
+        .tls_dir = tls_dir,
+        .agent_port = group->agent_port,
+        .cluster = r->start->cluster.name,
         .version = "0.1.0",
     };
     r->front = service->front->create(&r->loop, &owner, r->p.state, &config, why);

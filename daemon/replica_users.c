@@ -44,7 +44,9 @@ void replica_users_renew(struct replica *r)
 void replica_client_tls_renew(struct replica *r)
 {
     struct ts_why why = {.text = ""};
-    if (r->client_tls != NULL && net_tls_server_reload(r->client_tls, &why) != TS_OK) {
+    enum ts_err err = r->client_tls == NULL ? TS_OK : net_tls_server_reload(r->client_tls, &why);
+    err = err != TS_OK ? err : front_reload(r->front, &why);
+    if (err != TS_OK) {
         net_log(&r->start->log, NET_LOG_ERROR,
                 "the certificate for clients was not renewed, the old one stays: %s", why.text);
     }

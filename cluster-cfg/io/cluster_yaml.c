@@ -15,18 +15,19 @@ static const char *const ROOT_KEYS[] = {
 static const char *const NODE_KEYS[] = {"name", "host", "paths", "voter", NULL};
 static const char *const GROUP_KEYS[] = {"name",       "service",    "nics",       "port",
                                          "durability", "client-tls", "disk-limit", "scrub-every",
-                                         "address",    NULL};
+                                         "address",    "agent-port", NULL};
 /* A node lives in RUN/NAME: these names are files of RUN itself, and "status" speaks in alarms. */
 static const char *const RESERVED[] = {"ca",  "demo",   "formed", "lock",
                                        "run", "status", "users",  NULL};
-static const char *const SERVICES[] = {"kv", NULL};
+static const char *const SERVICES[] = {"kv", "netctl", NULL};
 
 /* The YAML node behind each part, for errors that only show once all is read. */
 struct places {
     const yaml_node_t *node[TS_NODES_MAX];
     const yaml_node_t *path[TS_NODES_MAX][TS_PATHS_MAX];
     const yaml_node_t *port[TS_GROUPS_MAX];
-    const yaml_node_t *metrics_port; /* NULL: the default */
+    const yaml_node_t *agent_port[TS_GROUPS_MAX]; /* NULL: the default, or none */
+    const yaml_node_t *metrics_port;              /* NULL: the default */
     const yaml_node_t *address[TS_GROUPS_MAX];
 };
 
@@ -206,7 +207,7 @@ static void read_service(struct yaml_doc *y, const yaml_node_t *node, struct cfg
             return;
         }
     }
-    yaml_doc_fail(y, node, "there is no service \"%s\"; known are: kv", g->service);
+    yaml_doc_fail(y, node, "there is no service \"%s\"; known are: kv, netctl", g->service);
 }
 
 /* R2.10's memory mode needs the clean marker: until a replica writes it, saying so here is the
@@ -360,6 +361,19 @@ static void read_group(struct yaml_doc *y, const yaml_node_t *map, struct cfg_cl
     }
     const yaml_node_t *tls = yaml_doc_get(y, map, "client-tls");
     g->client_tls = tls != NULL && read_client_tls(y, tls);
+    const yaml_node_t *agents = yaml_doc_get(y, map, "agent-port");
+    if (strcmp(g->service, "netctl") == 0) {
+        g->agent_port = agents == NULL
+                            ? CFG_AGENT_PORT
+                            : (uint16_t)yaml_doc_number(y, agents, "agent-port", 1, UINT16_MAX);
+        if (tls != NULL && !g->client_tls && !y->failed) {
+            yaml_doc_fail(y, tls, "netctl speaks HTTPS only; leave client-tls out");
+        }
+        g->client_tls = true;
+    } else if (agents != NULL) {
+        yaml_doc_fail(y, agents, "agent-port is for groups of netctl only; leave it out");
+    }
+    at->agent_port[c->group_count] = agents;
     const yaml_node_t *limit = yaml_doc_get(y, map, "disk-limit");
     g->disk_limit = limit != NULL ? read_disk_limit(y, limit) : 0;
     const yaml_node_t *scrub = yaml_doc_get(y, map, "scrub-every");
@@ -474,23 +488,39 @@ static bool share_nic(const struct cfg_group *a, const struct cfg_group *b)
     return false;
 }
 
-static void check_ports(struct yaml_doc *y, const struct cfg_cluster *c, const struct places *at)
+/* A port of group `i`, as it stands at `node`, must be nobody else's on its NICs. */
+static void check_port(struct yaml_doc *y, const struct cfg_cluster *c, const yaml_node_t *node,
+                       size_t i, uint16_t port)
 {
     unsigned own_last = c->base_port + CFG_PORTS_OWN - 1U;
+    const struct cfg_group *g = &c->groups[i];
+    if (port >= c->base_port && port <= own_last) {
+        yaml_doc_fail(y, node,
+                      "port %u of group %s lies in Twinstep's own %u..%u; choose another or "
+                      "move base-port",
+                      port, g->name, c->base_port, own_last);
+    }
+    for (size_t j = 0; j < i && !y->failed; j++) {
+        const struct cfg_group *other = &c->groups[j];
+        if ((other->client_port == port || other->agent_port == port) && share_nic(other, g)) {
+            yaml_doc_fail(y, node, "port %u is group %s's already on a shared NIC; choose another",
+                          port, other->name);
+        }
+    }
+}
+
+static void check_ports(struct yaml_doc *y, const struct cfg_cluster *c, const struct places *at)
+{
     for (size_t i = 0; i < c->group_count && !y->failed; i++) {
         const struct cfg_group *g = &c->groups[i];
-        if (g->client_port >= c->base_port && g->client_port <= own_last) {
-            yaml_doc_fail(y, at->port[i],
-                          "port %u of group %s lies in Twinstep's own %u..%u; choose another or "
-                          "move base-port",
-                          g->client_port, g->name, c->base_port, own_last);
+        const yaml_node_t *agents = at->agent_port[i] != NULL ? at->agent_port[i] : at->port[i];
+        check_port(y, c, at->port[i], i, g->client_port);
+        if (g->agent_port != 0 && !y->failed) {
+            check_port(y, c, agents, i, g->agent_port);
         }
-        for (size_t j = 0; j < i && !y->failed; j++) {
-            if (c->groups[j].client_port == g->client_port && share_nic(&c->groups[j], g)) {
-                yaml_doc_fail(y, at->port[i],
-                              "port %u is group %s's already on a shared NIC; choose another",
-                              g->client_port, c->groups[j].name);
-            }
+        if (g->agent_port == g->client_port && !y->failed) {
+            yaml_doc_fail(y, agents, "port and agent-port of group %s are both %u; choose another",
+                          g->name, g->client_port);
         }
     }
 }
@@ -549,7 +579,7 @@ static void check_metrics_port(struct yaml_doc *y, const struct cfg_cluster *c,
                       c->base_port, c->base_port + CFG_PORTS_OWN - 1U);
     }
     for (size_t i = 0; i < c->group_count && !y->failed; i++) {
-        if (c->groups[i].client_port == port) {
+        if (c->groups[i].client_port == port || c->groups[i].agent_port == port) {
             yaml_doc_fail(y, at->metrics_port, "port %u is group %s's already; choose another",
                           port, c->groups[i].name);
         }

@@ -109,7 +109,10 @@ struct front_owner {
 struct front_config {
     uint32_t submit_count_max;   /* commands of one submit call */
     uint32_t failure_timeout_ms; /* of the cluster */
-    struct net_tls_server *tls;  /* clients speak TLS when it is given; borrowed for its life */
+    struct net_tls_server *tls;  /* clients speak TLS when it is given; borrowed for its life … */
+    const char *tls_dir;         /* … and this is what it was made of */
+    uint16_t agent_port;         /* where a service's own agents connect; 0: it has none */
+    const char *cluster;         /* whose certificates a client may show */
     const char *version;         /* of the product; borrowed for its life */
 };
 
@@ -161,6 +164,9 @@ struct front_ops {
     void (*set_status)(struct front *f, const struct front_status *status);
     /* Who may do what from now on; copied. No users: everybody may everything. */
     void (*set_users)(struct front *f, const struct net_users *users);
+    /* Loads the certificates again, of front-ends that do not use config.tls; NULL: of those that
+     * do. On failure all stays as it was. Blocks. */
+    enum ts_err (*reload)(struct front *f, struct ts_why *why);
     /* Closes every connection that has submitted and unanswered commands, and forgets their tokens:
      * the replica lost its right to answer them (R2.8). Those that came by an address that may go
      * hear nothing before close_visitors, nor is owner.visitor called for them. */
@@ -227,6 +233,11 @@ static inline void front_set_status(struct front *f, const struct front_status *
 static inline void front_set_users(struct front *f, const struct net_users *users)
 {
     f->ops->set_users(f, users);
+}
+
+static inline enum ts_err front_reload(struct front *f, struct ts_why *why)
+{
+    return f->ops->reload == NULL ? TS_OK : f->ops->reload(f, why);
 }
 
 static inline void front_close_unanswered(struct front *f)

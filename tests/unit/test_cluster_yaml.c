@@ -74,7 +74,9 @@ static void test_parse_optional_parts_are_taken(void **state)
         "groups:\n"
         "  - {name: g, service: kv, port: 7000, durability: disk, client-tls: required}\n"
         "  - {name: h, service: kv, port: 7001, client-tls: off, disk-limit: 2GiB, scrub-every: "
-        "10min}\n";
+        "10min}\n"
+        "  - {name: n, service: netctl, port: 7002}\n"
+        "  - {name: o, service: netctl, port: 7003, agent-port: 7004}\n";
     assert_int_equal(parse(text, &c, error), TS_OK);
     assert_true(c.timing.failure_timeout == 2 * TS_NS_PER_S);
     assert_int_equal(cfg_port_voter(&c), 9001);
@@ -88,6 +90,9 @@ static void test_parse_optional_parts_are_taken(void **state)
     assert_true(c.groups[1].disk_limit == 2ULL << 30);
     assert_true(c.groups[0].scrub_every == 0);
     assert_true(c.groups[1].scrub_every == 600 * TS_NS_PER_S);
+    assert_int_equal(c.groups[1].agent_port, 0);
+    assert_true(c.groups[2].client_tls && c.groups[2].agent_port == CFG_AGENT_PORT);
+    assert_int_equal(c.groups[3].agent_port, 7004);
 }
 
 /* Goal: metrics are for this machine alone unless the file says otherwise; each way has its
@@ -225,7 +230,7 @@ static const struct bad BAD[] = {
      "c.yaml:6:53: an arbiter without a vote does nothing; remove it or let it vote"},
     {"cluster: demo\n" NICS ARBITER "groups: []\n", "c.yaml:7:9: 0 groups; describe 1 to 63"},
     {"cluster: demo\n" NICS ARBITER "groups:\n  - {name: kv, service: sql, port: 1}\n",
-     "c.yaml:8:25: there is no service \"sql\"; known are: kv"},
+     "c.yaml:8:25: there is no service \"sql\"; known are: kv, netctl"},
     {"cluster: demo\n" NICS ARBITER "groups:\n  - {name: kv, service: kv, nics: [nic3], port: 1}\n",
      "c.yaml:8:36: group kv names \"nic3\", which is no NIC; use a name under nics"},
     {"cluster: demo\n" NICS ARBITER "groups:\n  - {name: kv, service: kv, nics: [arb1], port: 1}\n",
@@ -244,6 +249,16 @@ static const struct bad BAD[] = {
      "move base-port"},
     {"cluster: demo\n" NICS ARBITER GROUPS "  - {name: k2, service: kv, port: 6379}\n",
      "c.yaml:9:35: port 6379 is group kv's already on a shared NIC; choose another"},
+    {"cluster: demo\n" NICS ARBITER GROUPS "  - {name: k2, service: kv, port: 1, agent-port: 2}\n",
+     "c.yaml:9:50: agent-port is for groups of netctl only; leave it out"},
+    {"cluster: demo\n" NICS ARBITER GROUPS "  - {name: n, service: netctl, port: 1235}\n",
+     "c.yaml:9:38: port and agent-port of group n are both 1235; choose another"},
+    {"cluster: demo\n" NICS ARBITER GROUPS
+     "  - {name: n, service: netctl, port: 443, agent-port: 6379}\n",
+     "c.yaml:9:55: port 6379 is group kv's already on a shared NIC; choose another"},
+    {"cluster: demo\n" NICS ARBITER GROUPS
+     "  - {name: n, service: netctl, port: 443, client-tls: off}\n",
+     "c.yaml:9:55: netctl speaks HTTPS only; leave client-tls out"},
     {"cluster: demo\n" NICS ARBITER GROUPS "  - {name: kv, service: kv, port: 1}\n",
      "c.yaml:9:12: a group named \"kv\" is there already; give each its own name"},
     {"cluster: demo\n" NICS ARBITER

@@ -1,0 +1,611 @@
+#include "services/io/netctl_front.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/memory.h"
+#include "net/link.h"
+#include "net/loop.h"
+#include "services/io/http_server.h"
+#include "services/netctl/io/controller.h"
+#include "services/netctl/netctl.h"
+#include "services/netctl/northbound.h"
+
+/* Requests that are not answered, of all clients, of either kind. */
+#define WAITING_MAX 4096U
+#define ROUNDS_MAX 8U
+/* Reads of one turn: a page may be long. */
+#define TURN_READS 16U
+#define RETRY_AFTER "1"
+#define STREAMS_MAX 256U
+
+/* A request that waits: for its order, its answer, or its round. */
+struct waiting {
+    uint64_t client; /* http_server's token; 0: the controller's own */
+    char *node;      /* owned: of the controller's own */
+    uint8_t *bytes;  /* owned: the request as it is ordered or read; NULL: it was ordered */
+    size_t len;
+    struct ts_mono since;
+};
+
+/* A ring: [done, sent) is under way, [sent, end) is collected; of these, what is behind `hold`
+ * waits until it is known who is the primary. Numbers go on for ever. */
+struct queue {
+    struct waiting at[WAITING_MAX];
+    uint64_t done;
+    uint64_t sent;
+    uint64_t end;
+    uint64_t hold;
+};
+
+struct round {
+    uint64_t number;
+    uint64_t until; /* reads in front of this one are confirmed with it */
+};
+
+struct netctl_front {
+    struct front front; /* first */
+    struct front_owner owner;
+    const void *state;
+    struct http_server *http;
+    uint32_t submit_max;
+    struct front_status status;
+    struct queue orders; /* a token is its number */
+    struct queue reads;
+    struct ts_bytes payloads[WAITING_MAX]; /* of one submit */
+    struct round rounds[ROUNDS_MAX];       /* ring */
+    uint64_t rounds_asked;
+    uint64_t rounds_done;
+    uint64_t confirmed; /* reads in front of this one may be answered */
+    struct svc_out out; /* of reads */
+    uv_idle_t awake;    /* runs while there are confirmed reads */
+    struct controller *controller;
+    uint16_t agent_port;
+    uint64_t streams[STREAMS_MAX]; /* of events */
+    size_t stream_count;
+    uint64_t refused;
+    uint64_t read_count;
+    char version[32];
+};
+
+static struct waiting *slot(struct queue *q, uint64_t number)
+{
+    return &q->at[number % WAITING_MAX];
+}
+
+/* Up to here it may be handed on. */
+static uint64_t due(const struct queue *q)
+{
+    return q->end < q->hold ? q->end : q->hold;
+}
+
+static void let_go(struct waiting *w)
+{
+    free(w->bytes);
+    w->bytes = NULL;
+}
+
+/* The end of one that is not answered any more. */
+static void forget(struct netctl_front *f, struct waiting *w)
+{
+    char *node = w->node;
+    let_go(w);
+    w->node = NULL;
+    if (node != NULL) {
+        controller_ordered(f->controller, node);
+        free(node);
+    }
+}
+
+/* ---- answers ---- */
+
+static void answer_json(struct netctl_front *f, uint64_t client, unsigned status,
+                        struct ts_bytes body)
+{
+    struct http_answer a = {.status = status, .body = body};
+    a.content_type = body.len > 0 ? "application/json" : NULL;
+    http_server_answer(f->http, client, &a);
+}
+
+/* What the service gave: u16 the status, the body. */
+static void answer_service(struct netctl_front *f, uint64_t client, struct ts_bytes bytes)
+{
+    struct ts_reader r = ts_reader_init(bytes.data, bytes.len);
+    unsigned status = ts_get_u16(&r);
+    struct ts_bytes body = ts_get_bytes(&r, ts_reader_left(&r));
+    ts_assert(ts_reader_finish(&r) == TS_OK);
+    answer_json(f, client, status, body);
+}
+
+/* It was not done. */
+static void refuse(struct netctl_front *f, uint64_t client)
+{
+    static const struct http_answer_header RETRY = {"Retry-After", RETRY_AFTER};
+    char body[HTTP_ERROR_MAX];
+    char text[FRONT_REASON_MAX + 2 * FRONT_ADDR_MAX];
+    const struct front_status *s = &f->status;
+    if (s->full[0] != '\0') {
+        (void)snprintf(text, sizeof(text), "nothing was changed: %s", s->full);
+    } else if (s->role == FRONT_ROLE_SECONDARY && s->primary[0] != '\0') {
+        (void)snprintf(text, sizeof(text), "nothing was done: the primary of group %s is at %s",
+                       s->group, s->primary);
+    } else {
+        (void)snprintf(text, sizeof(text), "nothing was done: %s",
+                       s->reason[0] != '\0' ? s->reason : "no primary is known; try again");
+    }
+    size_t len = http_error_body(body, 503, 98, "policy", text);
+    struct http_answer a = {.status = 503,
+                            .headers = &RETRY,
+                            .header_count = 1,
+                            .content_type = "application/json",
+                            .body = {(const uint8_t *)body, len}};
+    f->refused++;
+    http_server_answer(f->http, client, &a);
+}
+
+static void answer_version(struct netctl_front *f, uint64_t client)
+{
+    char body[160];
+    int len = snprintf(body, sizeof(body),
+                       "{\"node_version\":\"3.2.0\",\"product_version\":\"3.2.0\","
+                       "\"twinstep_version\":\"%s\"}",
+                       f->version);
+    answer_json(f, client, 200, (struct ts_bytes){(const uint8_t *)body, (size_t)len});
+}
+
+static void answer_methods(struct netctl_front *f, uint64_t client)
+{
+    static const struct http_answer_header ALLOW = {"Allow",
+                                                    "GET, HEAD, PUT, PATCH, DELETE, OPTIONS"};
+    struct http_answer a = {.status = 204, .headers = &ALLOW, .header_count = 1};
+    http_server_answer(f->http, client, &a);
+}
+
+/* ---- requests ---- */
+
+/* False: too many wait. */
+static bool collect(struct queue *q, uint64_t client, const char *node,
+                    const struct netctl_request *request)
+{
+    size_t cap = NETCTL_REQUEST_HEAD_MAX + request->body.len;
+    char *name = NULL;
+    if (q->end - q->done == WAITING_MAX) {
+        return false;
+    }
+    if (node != NULL) {
+        name = strdup(node);
+        ts_must(name);
+    }
+    uint8_t *bytes = malloc(cap);
+    ts_must(bytes);
+    struct ts_writer w = ts_writer_init(bytes, cap);
+    enum ts_err err = netctl_request_encode(request, &w);
+    ts_assert(err == TS_OK);
+    *slot(q, q->end++) = (struct waiting){client, name, bytes, w.len, net_now()};
+    return true;
+}
+
+static void collect_of(struct netctl_front *f, struct queue *q, uint64_t client,
+                       const struct netctl_request *request)
+{
+    if (!collect(q, client, NULL, request)) {
+        http_server_error(f->http, client, 503, 98, "policy", "too many requests wait; try again");
+    }
+}
+
+/* ---- the controller ---- */
+
+static void on_tells(void *arg, const char *node, struct ts_bytes body)
+{
+    struct netctl_front *f = arg;
+    struct netctl_request r = {.method = NETCTL_NODE, .body = body};
+    (void)snprintf(r.user, sizeof(r.user), "%.*s", NETCTL_USER_MAX, node);
+    (void)snprintf(r.path, sizeof(r.path), "%s", node);
+    (void)collect(&f->orders, 0, node, &r); /* too many: it is told again with the next change */
+}
+
+static void on_realized(void *arg, const char *node, struct ts_bytes event)
+{
+    struct netctl_front *f = arg;
+    const struct http_event e = {.name = "realization", .id = node, .data = event};
+    for (size_t i = f->stream_count; i-- > 0;) {
+        (void)!http_server_event(f->http, f->streams[i], &e); /* it closed: on_stream_closed */
+    }
+}
+
+static void on_stream_closed(void *ctx, uint64_t stream)
+{
+    struct netctl_front *f = ctx;
+    for (size_t i = 0; i < f->stream_count; i++) {
+        if (f->streams[i] == stream) {
+            f->streams[i] = f->streams[--f->stream_count];
+            return;
+        }
+    }
+}
+
+static void open_stream(struct netctl_front *f, uint64_t token)
+{
+    if (f->stream_count == STREAMS_MAX) {
+        http_server_error(f->http, token, 503, 98, "policy", "too many streams are open");
+    } else if (http_server_stream(f->http, token)) {
+        f->streams[f->stream_count++] = token;
+    }
+}
+
+static void answer_realization(struct netctl_front *f, uint64_t client, enum northbound_kind kind,
+                               const char *path)
+{
+    const struct netctl_state *s = f->state;
+    if (netctl_tree_get(&s->intent.objects, path).data == NULL) {
+        char text[300];
+        (void)snprintf(text, sizeof(text), "there is no object %.200s", path);
+        http_server_error(f->http, client, 404, NETCTL_CODE_NOT_FOUND, "policy", text);
+        return;
+    }
+    json_t *said = kind == NORTH_ENTITIES ? controller_entities(f->controller, path)
+                   : kind == NORTH_STATUS ? controller_status(f->controller, path)
+                                          : controller_segment_state(f->controller, path);
+    char *text = json_dumps(said, JSON_COMPACT);
+    ts_must(text);
+    answer_json(f, client, 200, (struct ts_bytes){(const uint8_t *)text, strlen(text)});
+    free(text);
+    json_decref(said);
+}
+
+/* ---- what clients want ---- */
+
+static void on_request(void *ctx, uint64_t token, const struct http_request *request)
+{
+    struct netctl_front *f = ctx;
+    struct netctl_request r;
+    struct netctl_error e;
+    struct northbound_question q = {
+        .method = request->method,
+        .path = request->path,
+        .params = request->params,
+        .param_count = request->param_count,
+        .body = request->body,
+        .user = request->who.name,
+        .may_read = request->who.role >= NET_ROLE_READ,
+        .may_change = request->who.role >= NET_ROLE_WRITE,
+    };
+    bool serves = f->status.role == FRONT_ROLE_PRIMARY;
+    bool waits = f->status.role == FRONT_ROLE_TAKING_OVER;
+    enum northbound_kind kind = northbound_read(&q, &r, &e);
+    switch (kind) {
+    case NORTH_ERROR:
+        http_server_error(f->http, token, (unsigned)e.status, (unsigned)e.code, "policy",
+                          e.message);
+        return;
+    case NORTH_VERSION:
+        answer_version(f, token);
+        return;
+    case NORTH_METHODS:
+        answer_methods(f, token);
+        return;
+    case NORTH_READ:
+        if (serves || waits) {
+            collect_of(f, &f->reads, token, &r);
+        } else {
+            refuse(f, token);
+        }
+        return;
+    case NORTH_ORDER:
+        if (serves ? f->status.full[0] == '\0' || r.method == NETCTL_DELETE : waits) {
+            collect_of(f, &f->orders, token, &r);
+        } else {
+            refuse(f, token);
+        }
+        return;
+    case NORTH_ENTITIES:
+    case NORTH_STATUS:
+    case NORTH_STATE:
+        if (serves) {
+            answer_realization(f, token, kind, r.path);
+        } else {
+            refuse(f, token);
+        }
+        return;
+    case NORTH_EVENTS:
+        if (serves) {
+            open_stream(f, token);
+        } else {
+            refuse(f, token);
+        }
+        return;
+    }
+    ts_unreachable();
+}
+
+/* The last one that was collected. */
+static void refuse_last(struct netctl_front *f, struct queue *q)
+{
+    struct waiting *w = slot(q, --q->end);
+    if (w->client != 0) {
+        refuse(f, w->client);
+    }
+    forget(f, w);
+}
+
+/* ---- orders ---- */
+
+static void submit(struct netctl_front *f)
+{
+    struct queue *q = &f->orders;
+    enum ts_err err = TS_OK;
+    while (q->sent < due(q) && err == TS_OK) {
+        size_t n = 0;
+        while (q->sent + n < due(q) && n < f->submit_max) {
+            const struct waiting *w = slot(q, q->sent + n);
+            f->payloads[n++] = (struct ts_bytes){w->bytes, w->len};
+        }
+        err = f->owner.submit(f->owner.ctx, f->payloads, n, q->sent);
+        for (size_t i = 0; i < n && err == TS_OK; i++) {
+            let_go(slot(q, q->sent++));
+        }
+    }
+    while (err != TS_OK && err != TS_ERR_BUSY && q->end > q->sent) {
+        refuse_last(f, q); /* its token was never given to anybody */
+    }
+}
+
+static void reply(struct front *front, uint64_t token, struct ts_bytes bytes)
+{
+    struct netctl_front *f = (struct netctl_front *)front;
+    if (token != f->orders.done || token >= f->orders.sent) {
+        return; /* given up */
+    }
+    struct waiting *w = slot(&f->orders, f->orders.done++);
+    if (w->client != 0) {
+        answer_service(f, w->client, bytes);
+    }
+    forget(f, w);
+}
+
+/* ---- reads ---- */
+
+static void ask_round(struct netctl_front *f)
+{
+    struct queue *q = &f->reads;
+    if (q->sent == due(q) || f->rounds_asked - f->rounds_done == ROUNDS_MAX) {
+        return;
+    }
+    if (f->owner.read(f->owner.ctx, f->rounds_asked + 1) != TS_OK) {
+        while (q->end > q->sent) {
+            refuse_last(f, q);
+        }
+        return;
+    }
+    q->sent = due(q);
+    f->rounds_asked++;
+    f->rounds[f->rounds_asked % ROUNDS_MAX] = (struct round){f->rounds_asked, q->sent};
+}
+
+static void on_awake(uv_idle_t *h)
+{
+    (void)h;
+}
+
+static void answer_reads(struct netctl_front *f)
+{
+    struct queue *q = &f->reads;
+    for (unsigned i = 0; i < TURN_READS && q->done < f->confirmed; i++) {
+        struct waiting *w = slot(q, q->done++);
+        f->out.len = 0;
+        netctl_service.read(f->state, (struct ts_bytes){w->bytes, w->len}, &f->out);
+        answer_service(f, w->client, (struct ts_bytes){f->out.data, f->out.len});
+        f->read_count++;
+        let_go(w);
+    }
+    if (q->done < f->confirmed) {
+        uv_idle_start(&f->awake, on_awake);
+    } else {
+        uv_idle_stop(&f->awake);
+    }
+}
+
+static void read_ready(struct front *front, uint64_t round)
+{
+    struct netctl_front *f = (struct netctl_front *)front;
+    while (f->rounds_done < round && f->rounds_done < f->rounds_asked) {
+        f->rounds_done++;
+        uint64_t until = f->rounds[f->rounds_done % ROUNDS_MAX].until;
+        f->confirmed = until > f->confirmed ? until : f->confirmed;
+    }
+}
+
+/* ---- the replica ---- */
+
+static void turn(struct front *front)
+{
+    struct netctl_front *f = (struct netctl_front *)front;
+    http_server_turn(f->http);
+    submit(f);
+    ask_round(f);
+}
+
+static void flush(struct front *front)
+{
+    struct netctl_front *f = (struct netctl_front *)front;
+    controller_applied(f->controller, (struct ts_seq){f->owner.position(f->owner.ctx)});
+    answer_reads(f);
+}
+
+static void resume(struct front *front)
+{
+    (void)front; /* each turn tries */
+}
+
+static uint64_t waited(const struct front *front, uint64_t token, struct ts_mono now)
+{
+    struct netctl_front *f = (struct netctl_front *)front;
+    return ts_mono_since(slot(&f->orders, token)->since, now);
+}
+
+static bool has_collected(const struct front *front)
+{
+    const struct netctl_front *f = (const struct netctl_front *)front;
+    return f->orders.sent < due(&f->orders) || f->reads.sent < due(&f->reads);
+}
+
+/* All that nobody has in hand, and reads whose round will not be confirmed any more. */
+static void refuse_collected(struct netctl_front *f)
+{
+    for (struct queue *q = &f->orders; q != NULL; q = q == &f->orders ? &f->reads : NULL) {
+        uint64_t keep = q == &f->orders ? q->sent : f->confirmed;
+        while (q->end > keep) {
+            refuse_last(f, q);
+        }
+        q->sent = q->sent < q->end ? q->sent : q->end;
+    }
+    f->rounds_done = f->rounds_asked;
+}
+
+/* Agents are told where their port is at the primary. */
+static void tell_office(struct netctl_front *f, bool serves)
+{
+    char primary[FRONT_ADDR_MAX + 8];
+    const char *colon = strrchr(f->status.primary, ':');
+    (void)snprintf(primary, sizeof(primary), "%.*s:%u",
+                   colon == NULL ? 0 : (int)(colon - f->status.primary), f->status.primary,
+                   (unsigned)f->agent_port);
+    controller_office(f->controller, f->status.epoch, serves, colon == NULL ? NULL : primary);
+}
+
+static void set_status(struct front *front, const struct front_status *status)
+{
+    struct netctl_front *f = (struct netctl_front *)front;
+    bool serves = status->role == FRONT_ROLE_PRIMARY;
+    bool waits = status->role == FRONT_ROLE_TAKING_OVER;
+    bool waited_before = f->status.role == FRONT_ROLE_TAKING_OVER;
+    f->status = *status;
+    if (!serves && !waits) {
+        refuse_collected(f);
+    }
+    tell_office(f, serves);
+    for (struct queue *q = &f->orders; q != NULL; q = q == &f->orders ? &f->reads : NULL) {
+        q->hold = !waits ? UINT64_MAX : waited_before ? q->hold : q->end;
+    }
+}
+
+static void set_users(struct front *front, const struct net_users *users)
+{
+    http_server_set_users(((struct netctl_front *)front)->http, users);
+}
+
+static enum ts_err reload(struct front *front, struct ts_why *why)
+{
+    struct netctl_front *f = (struct netctl_front *)front;
+    enum ts_err err = http_server_reload(f->http, why);
+    return err != TS_OK ? err : controller_reload(f->controller, why);
+}
+
+static void close_unanswered(struct front *front)
+{
+    struct netctl_front *f = (struct netctl_front *)front;
+    refuse_collected(f);
+    while (f->orders.done < f->orders.sent) {
+        forget(f, slot(&f->orders, f->orders.done++));
+    }
+    answer_reads(f);
+    http_server_fail_unanswered(f->http);
+}
+
+/* A connection that came by the service address is one like all others. */
+static void close_visitors(struct front *front)
+{
+    (void)front;
+}
+
+static void close_muted(struct front *front)
+{
+    (void)front;
+}
+
+static enum ts_err listen_on(struct front *front, const char *address, uint16_t port, bool ahead,
+                             int *uv_error)
+{
+    struct netctl_front *f = (struct netctl_front *)front;
+    struct sockaddr_storage agents;
+    struct ts_why why;
+    (void)ahead;
+    *uv_error = 0;
+    enum ts_err err = http_server_listen(f->http, address, port, &why);
+    err = err != TS_OK ? err : net_address(address, f->agent_port, &agents);
+    return err != TS_OK ? err : controller_listen(f->controller, &agents, &why);
+}
+
+static void figures(const struct front *front, struct front_figures *out)
+{
+    const struct netctl_front *f = (const struct netctl_front *)front;
+    struct http_server_stats s;
+    http_server_stats(f->http, &s);
+    *out = (struct front_figures){
+        .connections = s.connections,
+        .reads = f->read_count,
+        .protocol_errors = s.bad_requests + s.no_request,
+        .refused = f->refused,
+        .unauthorized = s.unauthorized,
+        .closed_unanswered = s.closed_unanswered,
+        .unanswered = (uint32_t)(f->orders.sent - f->orders.done),
+    };
+}
+
+static struct front *create(uv_loop_t *loop, const struct front_owner *owner, void *state,
+                            const struct front_config *config, struct ts_why *why)
+{
+    struct netctl_front *f = calloc(1, sizeof(*f));
+    ts_must(f);
+    const struct http_server_ops ops = {
+        .ctx = f, .request = on_request, .stream_closed = on_stream_closed};
+    const struct controller_config controller = {.loop = loop,
+                                                 .dir = config->tls_dir,
+                                                 .state = state,
+                                                 .tells = on_tells,
+                                                 .realized = on_realized,
+                                                 .arg = f};
+    const struct http_server_config c = {.tls_dir = config->tls_dir, .cluster = config->cluster};
+    f->front.ops = &netctl_front;
+    f->owner = *owner;
+    f->state = state;
+    f->submit_max = config->submit_count_max < WAITING_MAX ? config->submit_count_max : WAITING_MAX;
+    f->out.max = SVC_ANSWER_MAX;
+    f->orders.hold = UINT64_MAX;
+    f->reads.hold = UINT64_MAX;
+    (void)snprintf(f->version, sizeof(f->version), "%s", config->version);
+    f->agent_port = config->agent_port;
+    if (controller_open(&f->controller, &controller, why) != TS_OK) {
+        free(f);
+        return NULL;
+    }
+    if (http_server_create(&f->http, loop, &ops, &c, why) != TS_OK) {
+        controller_close(f->controller);
+        free(f);
+        return NULL;
+    }
+    int err = uv_idle_init(loop, &f->awake);
+    ts_assert(err == 0);
+    return &f->front;
+}
+
+const struct front_ops netctl_front = {
+    .create = create,
+    .listen = listen_on,
+    .turn = turn,
+    .flush = flush,
+    .reply = reply,
+    .read_ready = read_ready,
+    .resume = resume,
+    .waited = waited,
+    .has_collected = has_collected,
+    .set_status = set_status,
+    .set_users = set_users,
+    .reload = reload,
+    .close_unanswered = close_unanswered,
+    .close_visitors = close_visitors,
+    .close_muted = close_muted,
+    .figures = figures,
+};

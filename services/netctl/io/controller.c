@@ -1,0 +1,280 @@
+#include "services/netctl/io/controller.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/assert.h"
+#include "base/memory.h"
+#include "services/netctl/io/controller_internal.h"
+#include "services/netctl/south_msg.h"
+
+/* Of all tables of all replicas. */
+#define TABLE_SEED 1
+#define TREE_SEED 1
+
+/* ---- tables ---- */
+
+static void on_changed(void *arg, const char *key, struct ts_bytes was, struct ts_bytes is)
+{
+    struct controller *c = arg;
+    uint8_t bytes[8];
+    struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
+    (void)was;
+    if (is.data == NULL) {
+        (void)netctl_tree_remove(&c->changed, key);
+        return;
+    }
+    ts_put_u64(&w, c->compiled.v);
+    netctl_tree_put(&c->changed, key, (struct ts_bytes){bytes, w.len});
+}
+
+static void note_changes(struct controller *c, struct ts_seq seq)
+{
+    const struct netctl_tree *objects = &c->config.state->intent.objects;
+    bool is_first = c->compiled.v == 0;
+    c->compiled = seq;
+    if (is_first) {
+        c->first = seq; /* nobody knows when these changed */
+    } else {
+        netctl_tree_diff(&c->objects, objects, on_changed, c);
+    }
+    netctl_tree_free(&c->objects);
+    c->objects = netctl_tree_copy(objects);
+}
+
+static void give_table(struct controller *c, const char *node)
+{
+    const struct netctl_tree *table = netctl_compiler_table(c->compiler, node);
+    struct south_event e = {.kind = table == NULL ? SOUTH_E_FORGET : SOUTH_E_TABLE,
+                            .name = node,
+                            .table = table,
+                            .gen = c->compiled};
+    south_server_step(c->server, &e);
+}
+
+static bool differs(const struct controller *c)
+{
+    const struct netctl_state *s = c->config.state;
+    return c->compiled.v == 0 || !ts_hash_eq(c->objects.digest, s->intent.objects.digest) ||
+           !ts_hash_eq(c->inventory, s->inventory.nodes.digest);
+}
+
+/* ---- inventories ---- */
+
+static json_t *names_of(uint32_t count, struct ts_bytes list)
+{
+    struct ts_reader r = ts_reader_init(list.data, list.len);
+    json_t *names = json_array();
+    ts_must(names);
+    for (uint32_t i = 0; i < count; i++) {
+        struct ts_bytes name = south_name_get(&r);
+        json_t *text = json_stringn((const char *)name.data, name.len);
+        if (text != NULL) { /* no UTF-8: no port can name it */
+            (void)json_array_append_new(names, text);
+        }
+    }
+    return names;
+}
+
+static char *inventory_text(const struct south_inventory *i)
+{
+    json_t *object =
+        json_pack("{ss%,so,so}", "vtep", (const char *)i->vtep.data, i->vtep.len, "vifs",
+                  names_of(i->vifs, i->vif), "uplinks", names_of(i->uplinks, i->uplink));
+    ts_must(object);
+    char *text = json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS);
+    ts_must(text);
+    json_decref(object);
+    return text;
+}
+
+/* Whether the state has what the node told. */
+static bool is_settled(const struct controller *c, const char *node, struct ts_bytes told)
+{
+    struct ts_bytes kept = netctl_tree_get(&c->config.state->inventory.nodes, node);
+    if (kept.data == NULL) {
+        return false;
+    }
+    json_t *is = json_loadb((const char *)kept.data, kept.len, 0, NULL);
+    json_t *wanted = json_loadb((const char *)told.data, told.len, 0, NULL);
+    ts_must(is);
+    ts_must(wanted);
+    (void)json_object_del(is, "told");
+    bool same = json_equal(is, wanted) == 1;
+    json_decref(is);
+    json_decref(wanted);
+    return same;
+}
+
+static bool is_declared(const struct controller *c, const char *node)
+{
+    char path[sizeof(NETCTL_NODES) + SOUTH_NODE_MAX];
+    (void)snprintf(path, sizeof(path), NETCTL_NODES "%s", node);
+    return netctl_tree_get(&c->config.state->intent.objects, path).data != NULL;
+}
+
+/* Orders what the state does not have, of nodes that are declared. */
+static void settle(struct controller *c)
+{
+    const struct ts_bytes mark = {(const uint8_t *)"", 0};
+    struct netctl_item i = {NULL, {NULL, 0}};
+    struct netctl_tree nodes = netctl_tree_copy(&c->unsettled);
+    while (c->serves && netctl_tree_next(&nodes, "", &i)) {
+        struct ts_bytes told = netctl_tree_get(&c->told, i.key);
+        if (told.data == NULL || is_settled(c, i.key, told)) {
+            (void)netctl_tree_remove(&c->unsettled, i.key);
+        } else if (is_declared(c, i.key) && netctl_tree_get(&c->ordered, i.key).data == NULL) {
+            netctl_tree_put(&c->ordered, i.key, mark);
+            c->config.tells(c->config.arg, i.key, told);
+        }
+    }
+    netctl_tree_free(&nodes);
+}
+
+static void take_inventory(struct controller *c, const char *node, struct ts_bytes body)
+{
+    struct south_msg m;
+    if (south_msg_decode(&m, body) != TS_OK) {
+        return; /* the core has looked at it */
+    }
+    char *text = inventory_text(&m.inventory);
+    netctl_tree_put(&c->told, node, (struct ts_bytes){(const uint8_t *)text, strlen(text)});
+    netctl_tree_put(&c->unsettled, node, (struct ts_bytes){(const uint8_t *)"", 0});
+    free(text);
+}
+
+void controller_ordered(struct controller *c, const char *node)
+{
+    (void)netctl_tree_remove(&c->ordered, node);
+    settle(c);
+}
+
+/* ---- the core's effects ---- */
+
+static void tell_realized(struct controller *c, const struct south_effect *e)
+{
+    struct south_node_state node;
+    if (!south_node(south_server_core(c->server), e->name, &node)) {
+        return;
+    }
+    json_t *event =
+        json_pack("{ss,sI,sb,sI}", "node", e->name, "generation", (json_int_t)e->gen.v, "realized",
+                  node.acked.v >= node.gen.v && node.errors == 0 && !node.more, "errors",
+                  (json_int_t)node.errors);
+    ts_must(event);
+    char *text = json_dumps(event, JSON_COMPACT | JSON_SORT_KEYS);
+    ts_must(text);
+    c->config.realized(c->config.arg, e->name,
+                       (struct ts_bytes){(const uint8_t *)text, strlen(text)});
+    free(text);
+    json_decref(event);
+}
+
+static void on_effect(void *arg, const struct south_effects *all, const struct south_effect *e)
+{
+    struct controller *c = arg;
+    switch (e->kind) {
+    case SOUTH_TELLS:
+        take_inventory(c, e->name, south_effect_bytes(all, e));
+        return;
+    case SOUTH_ACKED:
+        tell_realized(c, e);
+        return;
+    case SOUTH_SEND:
+    case SOUTH_CLOSE:
+    case SOUTH_COUNTS:
+    case SOUTH_OUTDATED:
+    case SOUTH_LOST_EPOCH:
+        return;
+    }
+    ts_unreachable();
+}
+
+/* ---- the owner ---- */
+
+enum ts_err controller_open(struct controller **out, const struct controller_config *config,
+                            struct ts_why *why)
+{
+    struct controller *c = calloc(1, sizeof(*c));
+    ts_must(c);
+    c->config = *config;
+    const struct south_server_config server = {
+        .loop = config->loop,
+        .dir = config->dir,
+        .limits = {.connections_max = CONTROLLER_NODES_MAX, .nodes_max = CONTROLLER_NODES_MAX},
+        .on_effect = on_effect,
+        .arg = c,
+    };
+    enum ts_err err = south_server_open(&c->server, &server, why);
+    if (err != TS_OK) {
+        free(c);
+        return err;
+    }
+    c->compiler = netctl_compiler_new(TABLE_SEED);
+    c->objects = netctl_tree_make(TREE_SEED);
+    c->changed = netctl_tree_make(TREE_SEED);
+    c->told = netctl_tree_make(TREE_SEED);
+    c->unsettled = netctl_tree_make(TREE_SEED);
+    c->ordered = netctl_tree_make(TREE_SEED);
+    *out = c;
+    return TS_OK;
+}
+
+void controller_close(struct controller *c)
+{
+    south_server_close(c->server);
+    netctl_compiler_free(c->compiler);
+    netctl_tree_free(&c->objects);
+    netctl_tree_free(&c->changed);
+    netctl_tree_free(&c->told);
+    netctl_tree_free(&c->unsettled);
+    netctl_tree_free(&c->ordered);
+    free(c);
+}
+
+enum ts_err controller_listen(struct controller *c, const struct sockaddr_storage *address,
+                              struct ts_why *why)
+{
+    return south_server_listen(c->server, address, why);
+}
+
+enum ts_err controller_reload(struct controller *c, struct ts_why *why)
+{
+    return south_server_reload(c->server, why);
+}
+
+void controller_office(struct controller *c, struct ts_epoch epoch, bool serves,
+                       const char *primary)
+{
+    struct south_event e = {
+        .kind = SOUTH_E_ROLE, .epoch = epoch, .serves = serves, .primary = primary};
+    if (!serves) { /* what was told was told to the primary */
+        netctl_tree_free(&c->told);
+        netctl_tree_free(&c->unsettled);
+        netctl_tree_free(&c->ordered);
+        c->told = netctl_tree_make(TREE_SEED);
+        c->unsettled = netctl_tree_make(TREE_SEED);
+        c->ordered = netctl_tree_make(TREE_SEED);
+    }
+    c->serves = serves;
+    south_server_step(c->server, &e);
+}
+
+void controller_applied(struct controller *c, struct ts_seq seq)
+{
+    if (seq.v > c->compiled.v && differs(c)) {
+        bool told_other = !ts_hash_eq(c->inventory, c->config.state->inventory.nodes.digest);
+        note_changes(c, seq);
+        c->inventory = c->config.state->inventory.nodes.digest;
+        netctl_compile(c->compiler, c->config.state);
+        for (const char *n = netctl_compiler_changed(c->compiler, NULL); n != NULL;
+             n = netctl_compiler_changed(c->compiler, n)) {
+            give_table(c, n);
+        }
+        if (told_other) { /* also when a node was deleted, and is declared again */
+            netctl_tree_free(&c->unsettled);
+            c->unsettled = netctl_tree_copy(&c->told);
+        }
+    }
+    settle(c);
+}

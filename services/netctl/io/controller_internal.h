@@ -1,0 +1,23 @@
+/* What controller.c (tables, inventories) and realization.c share. Nobody else includes it. */
+#ifndef SERVICES_NETCTL_IO_CONTROLLER_INTERNAL_H
+#define SERVICES_NETCTL_IO_CONTROLLER_INTERNAL_H
+
+#include "services/netctl/compile.h"
+#include "services/netctl/io/controller.h"
+
+struct controller {
+    struct controller_config config;
+    struct south_server *server;
+    struct netctl_compiler *compiler;
+    bool serves;
+    struct ts_seq compiled;     /* up to which the tables are; 0 = not yet */
+    struct netctl_tree objects; /* of that state */
+    struct ts_hash inventory;   /* digest of that state's */
+    struct netctl_tree changed; /* path → 8 bytes: the seq with which it was last seen to change */
+    struct ts_seq first;        /* what is not in `changed` did not change since */
+    struct netctl_tree told;    /* node → JSON: what it said last, to this primary */
+    struct netctl_tree unsettled; /* those of `told` that the state may not have */
+    struct netctl_tree ordered;   /* those under way to it */
+};
+
+#endif

@@ -1,0 +1,44 @@
+/* What an HTTP request is to netctl: the paths, parameters and methods of the NSX Policy API.
+ *
+ *   /policy/api/v1/infra…                                       the tree of objects
+ *   /policy/api/v1/infra/realized-state/realized-entities       ?intent_path=…
+ *   /policy/api/v1/infra/realized-state/status                  ?intent_path=…
+ *   /policy/api/v1/infra/realized-state/events                  a stream (text/event-stream)
+ *   /policy/api/v1/infra/segments/<>/state                      … also below a tier-1
+ *   /api/v1/node, /api/v1/node/version                          what clients ask for first
+ */
+#ifndef SERVICES_NETCTL_NORTHBOUND_H
+#define SERVICES_NETCTL_NORTHBOUND_H
+
+#include "services/http.h"
+#include "services/netctl/request.h"
+#include "services/netctl/schema.h"
+
+enum northbound_kind {
+    NORTH_ERROR,    /* *e says why, at once */
+    NORTH_READ,     /* `request`, of the applied state, confirmed */
+    NORTH_ORDER,    /* `request`, by the log */
+    NORTH_ENTITIES, /* how far what `request.path` says is made true, as a list, … */
+    NORTH_STATUS,   /* … in one word, … */
+    NORTH_STATE,    /* … or as a segment's state */
+    NORTH_EVENTS,   /* changes of that, as a stream */
+    NORTH_VERSION,  /* of the product */
+    NORTH_METHODS,  /* OPTIONS: which methods there are */
+};
+
+struct northbound_question {
+    enum http_method method;
+    struct ts_bytes path; /* decoded, http_path_is_valid */
+    const struct http_param *params;
+    size_t param_count;
+    struct ts_bytes body;
+    const char *user;
+    bool may_read;
+    bool may_change;
+};
+
+/* Fills *request, whose body is borrowed of `q`, as the kind needs it. */
+enum northbound_kind northbound_read(const struct northbound_question *q,
+                                     struct netctl_request *request, struct netctl_error *e);
+
+#endif
