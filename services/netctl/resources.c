@@ -27,6 +27,11 @@
     { \
         .name = (key), .kind = NETCTL_CHOICE, .choices = TEXTS(__VA_ARGS__) \
     }
+/* Clients say that they do not want it. */
+#define NOT_OFFERED(key) \
+    { \
+        .name = (key), .kind = NETCTL_BOOL, .choices = TEXTS("false") \
+    }
 #define PATH(key, ...) \
     { \
         .name = (key), .kind = NETCTL_PATH, .types = TEXTS(__VA_ARGS__) \
@@ -115,6 +120,7 @@ static const struct netctl_field A_SUBNET = {.kind = NETCTL_OBJECT, .fields = SU
 static const struct netctl_field PORT[] = {
     COMMON,
     CHOICE("admin_state", "UP", "DOWN"),
+    CHOICE("init_state", "UNBLOCKED_VLAN"),
     OBJECT("attachment", TEXT("id", 255), CHOICE("type", "INDEPENDENT", "STATIC"),
            TEXT("context_id", 255), CHOICE("allocate_addresses", "NONE", "DHCP", "BOTH")),
     LIST_OF("address_bindings", 64, ADDRESS("ip_address"),
@@ -128,6 +134,10 @@ static const struct netctl_field TIER0[] = {COMMON,
                                             CHOICE("failover_mode", "PREEMPTIVE", "NON_PREEMPTIVE"),
                                             LIST("transit_subnets", 4, A_PREFIX),
                                             LIST("internal_transit_subnets", 1, A_PREFIX),
+                                            NOT_OFFERED("disable_firewall"),
+                                            NOT_OFFERED("default_rule_logging"),
+                                            NOT_OFFERED("force_whitelisting"),
+                                            LIST("dhcp_config_paths", 1, A_DHCP_CONFIG),
                                             {0}};
 
 static const struct netctl_field TIER1[] = {
@@ -138,6 +148,9 @@ static const struct netctl_field TIER1[] = {
     CHOICE("type", "ROUTED", "ISOLATED", "NATTED"),
     CHOICE("pool_allocation", "ROUTING"),
     BOOL("enable_standby_relocation"),
+    NOT_OFFERED("disable_firewall"),
+    NOT_OFFERED("default_rule_logging"),
+    NOT_OFFERED("force_whitelisting"),
     LIST("dhcp_config_paths", 1, A_DHCP_CONFIG),
     {.name = "route_advertisement_types",
      .kind = NETCTL_LIST,
@@ -254,7 +267,7 @@ static const struct netctl_field GROUP[] = {
         LIST("source_groups", 128, A_GROUP_OR_ANY), \
         LIST("destination_groups", 128, A_GROUP_OR_ANY), BOOL("sources_excluded"), \
         BOOL("destinations_excluded"), LIST("services", 128, A_SERVICE_OR_ANY), \
-        LIST("scope", 128, A_SCOPE), \
+        LIST("scope", 128, A_SCOPE), LIST("service_entries", 0, A_TEXT), \
         {.name = "profiles", \
          .kind = NETCTL_LIST, \
          .max = 1, \

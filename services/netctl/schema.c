@@ -138,7 +138,9 @@ static bool check(const struct netctl_field *f, json_t *value, const char *where
                                 "%s is no whole number from %lld to %lld", where, (long long)f->min,
                                 (long long)f->max);
     case NETCTL_BOOL:
-        return json_is_boolean(value) || wrong(e, where, "is neither true nor false");
+        return (json_is_boolean(value) || wrong(e, where, "is neither true nor false")) &&
+               (f->choices == NULL || json_is_false(value) ||
+                wrong(e, where, "is true, which is not offered here; leave it out"));
     case NETCTL_OBJECT:
         (void)snprintf(inner, sizeof(inner), "%s.", where);
         return json_is_object(value) ? check_object(f->fields, value, inner, depth + 1, e)
@@ -194,10 +196,10 @@ static bool check_object(const struct netctl_field *fields, json_t *object, cons
     {
         const struct netctl_field *f = find(fields, key);
         (void)snprintf(name, sizeof(name), "%s%.64s", where, key);
-        if (f == NULL) {
+        if (f == NULL && !json_is_null(value)) {
             return wrong(e, name, "is not known here");
         }
-        if (json_is_null(value) || f->kind == NETCTL_PASSED) {
+        if (f == NULL || json_is_null(value) || f->kind == NETCTL_PASSED) {
             (void)json_object_del(object, key);
         } else if (!check(f, value, name, depth, e)) {
             return false;

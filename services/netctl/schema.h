@@ -32,7 +32,7 @@ bool netctl_error_set(struct netctl_error *e, int status, int code, const char *
 enum netctl_kind {
     NETCTL_TEXT,    /* min..max bytes */
     NETCTL_NUMBER,  /* min..max */
-    NETCTL_BOOL,    /**/
+    NETCTL_BOOL,    /* where `choices` says so, false only: the rest is not offered here */
     NETCTL_CHOICE,  /* one of `choices` */
     NETCTL_PATH,    /* of another object; "ANY" where `choices` says so */
     NETCTL_ADDRESS, /* 10.0.0.1, 2001:db8::1 */

@@ -110,15 +110,15 @@ static struct told ask_all(const struct controller *c, const char *path,
 struct entities {
     json_t *list;
     const char *path;
-    const char *type;
+    char type[100];
 };
 
-static void add_entity(void *arg, const char *node, const struct told *t)
+static void add_entity(const struct entities *e, const char *id, const char *type,
+                       const struct told *t)
 {
-    const struct entities *e = arg;
     char path[NETCTL_PATH_ROOM + 300];
-    (void)snprintf(path, sizeof(path), "/infra/realized-state/enforcement-points/default/%s%s",
-                   node, e->path);
+    (void)snprintf(path, sizeof(path), "/infra/realized-state/enforcement-points/default/%s%s", id,
+                   e->path);
     json_t *alarms = json_array();
     ts_must(alarms);
     if (t->progress == FAILED) {
@@ -126,11 +126,9 @@ static void add_entity(void *arg, const char *node, const struct told *t)
                                     json_pack("{ss,ss,ss}", "resource_type", "PolicyRuntimeAlarm",
                                               "message", t->why, "source_reference", e->path));
     }
-    char name[100];
-    (void)snprintf(name, sizeof(name), "Realized%s", e->type);
     json_t *entity = json_pack("{ss,ss,ss,ss,ss,s[s],ss,so,ss}", "resource_type",
-                               "GenericPolicyRealizedResource", "entity_type", name, "id", node,
-                               "display_name", node, "path", path, "intent_paths", e->path, "state",
+                               "GenericPolicyRealizedResource", "entity_type", type, "id", id,
+                               "display_name", id, "path", path, "intent_paths", e->path, "state",
                                state_word(t->progress), "alarms", alarms, "runtime_status",
                                t->progress == DONE     ? "SUCCESS"
                                : t->progress == FAILED ? "ERROR"
@@ -139,14 +137,23 @@ static void add_entity(void *arg, const char *node, const struct told *t)
     (void)json_array_append_new(e->list, entity);
 }
 
+static void add_node(void *arg, const char *node, const struct told *t)
+{
+    const struct entities *e = arg;
+    char type[120];
+    (void)snprintf(type, sizeof(type), "%sOnNode", e->type);
+    add_entity(e, node, type, t);
+}
+
+/* Clients take the first one for all: it is what holds of all nodes. */
 json_t *controller_entities(const struct controller *c, const char *path)
 {
-    struct entities e = {json_array(), path, netctl_resource_of(path)->type};
+    struct entities e = {.list = json_array(), .path = path};
     ts_must(e.list);
-    const struct told all = ask_all(c, path, add_entity, &e);
-    if (json_array_size(e.list) == 0) { /* no node needs anything of it */
-        add_entity(&e, "controller", &all);
-    }
+    (void)snprintf(e.type, sizeof(e.type), "Realized%s", netctl_resource_of(path)->type);
+    const struct told all = ask_all(c, path, NULL, NULL);
+    add_entity(&e, "default", e.type, &all);
+    (void)ask_all(c, path, add_node, &e);
     json_t *answer = json_pack("{so,sI,sb}", "results", e.list, "result_count",
                                (json_int_t)json_array_size(e.list), "sort_ascending", 1);
     ts_must(answer);
