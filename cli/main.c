@@ -13,7 +13,7 @@ static const struct cli_command COMMANDS[] = {
     {"explain", "the latest failovers: evidence, phases in milliseconds, why", cli_explain},
     {"handoff", "have a group's primary hand over to another NIC", cli_handoff},
     {"nic", "replace the lost disk of a NIC by a blank one", cli_nic},
-    {"net", "what a network controller is to do: apply, list, show, delete", cli_net},
+    {"net", "what a network controller is to do: apply, list, show, delete, trace", cli_net},
     {"demo", "run a pair on this machine under load, kill it twice, report", cli_demo},
     {"lab", "a cluster in namespaces of this machine, to break on purpose", cli_lab},
     {"drill", "break a lab on purpose, and read the verdict", cli_drill},

@@ -9,10 +9,9 @@ static const struct word {
     const char *operand; /* "" when it takes none */
     int (*run)(struct cli_net *n, const char *operand);
 } WORDS[] = {
-    {"apply", "PATH", cli_net_apply},
-    {"list", "[COLLECTION]", cli_net_list},
-    {"show", "OBJECT", cli_net_show},
-    {"delete", "OBJECT", cli_net_delete},
+    {"apply", "PATH", cli_net_apply}, {"list", "[COLLECTION]", cli_net_list},
+    {"show", "OBJECT", cli_net_show}, {"delete", "OBJECT", cli_net_delete},
+    {"trace", "", cli_net_trace},
 };
 
 static void print_help(FILE *out)
@@ -22,12 +21,15 @@ static void print_help(FILE *out)
         "       twinstep net list [COLLECTION]\n"
         "       twinstep net show OBJECT\n"
         "       twinstep net delete OBJECT [--dry-run]\n"
+        "       twinstep net trace --from PORT --to PORT [--tcp N|--udp N|--icmp]\n"
         "\n"
         "What a network controller (a group of the service netctl) is to do. apply makes it so as\n"
         "PATH declares it, a file or a directory of *.yaml, *.yml and *.json: objects with their\n"
         "\"path\", all of them or, when one is wrong, none. What is not declared stays;\n"
         "\"marked_for_delete: true\" removes an object. list shows the objects of a collection\n"
-        "(default /infra/segments), show one of them.\n"
+        "(default /infra/segments), show one of them. trace tells which rules decide about the "
+        "first packet\n"
+        "of a connection between two ports, and on which nodes.\n"
         "\n"
         "  --dry-run    tell what would change, and change nothing\n"
         "  --dir RUN    of which cluster (default ./run)\n"
@@ -47,27 +49,26 @@ static void print_help(FILE *out)
 static int parse(struct cli_net *n, int argc, char **argv)
 {
     static const struct option OPTIONS[] = {
-        {"dir", required_argument, NULL, 'd'},
-        {"group", required_argument, NULL, 'g'},
-        {"url", required_argument, NULL, 'u'},
-        {"ca", required_argument, NULL, 'a'},
-        {"user", required_argument, NULL, 'n'},
-        {"cert", required_argument, NULL, 'c'},
-        {"key", required_argument, NULL, 'k'},
-        {"json", no_argument, NULL, 'j'},
-        {"dry-run", no_argument, NULL, 'r'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"dir", required_argument, NULL, 'd'},  {"group", required_argument, NULL, 'g'},
+        {"url", required_argument, NULL, 'u'},  {"ca", required_argument, NULL, 'a'},
+        {"user", required_argument, NULL, 'n'}, {"cert", required_argument, NULL, 'c'},
+        {"key", required_argument, NULL, 'k'},  {"json", no_argument, NULL, 'j'},
+        {"from", required_argument, NULL, 'f'}, {"to", required_argument, NULL, 't'},
+        {"tcp", required_argument, NULL, 'T'},  {"udp", required_argument, NULL, 'U'},
+        {"icmp", no_argument, NULL, 'I'},       {"dry-run", no_argument, NULL, 'r'},
+        {"help", no_argument, NULL, 'h'},       {NULL, 0, NULL, 0},
     };
     const struct {
         int option;
         const char **to;
     } TEXTS[] = {{'d', &n->dir},  {'g', &n->group}, {'u', &n->url}, {'a', &n->ca},
-                 {'n', &n->user}, {'c', &n->cert},  {'k', &n->key}};
+                 {'n', &n->user}, {'c', &n->cert},  {'k', &n->key}, {'f', &n->from},
+                 {'t', &n->to},   {'T', &n->tcp},   {'U', &n->udp}};
     int c;
     optind = 0; /* GNU: from the beginning, whatever was parsed before */
     while ((c = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
-        bool known = c == 'j' || c == 'r';
+        bool known = c == 'j' || c == 'r' || c == 'I';
+        n->icmp = n->icmp || c == 'I';
         n->as_json = n->as_json || c == 'j';
         n->dry_run = n->dry_run || c == 'r';
         for (size_t i = 0; i < sizeof(TEXTS) / sizeof(TEXTS[0]); i++) {
@@ -108,15 +109,19 @@ int cli_net(const struct cli *cli, int argc, char **argv)
     const char *operand = optind + 1 < argc ? argv[optind + 1] : NULL;
     const struct word *w = name == NULL ? NULL : find_word(name);
     if (w == NULL) {
-        return cli_fail(cli, CLI_USAGE,
-                        "net needs one of apply, list, show, delete%s%s; \"twinstep net --help\" "
-                        "tells what they do",
-                        name == NULL ? "" : ", and not ", name == NULL ? "" : name);
+        return cli_fail(
+            cli, CLI_USAGE,
+            "net needs one of apply, list, show, delete, trace%s%s; \"twinstep net --help\" "
+            "tells what they do",
+            name == NULL ? "" : ", and not ", name == NULL ? "" : name);
     }
     if (optind + 2 < argc) {
         return cli_excess(cli, "net", argv[optind + 2]);
     }
-    if (operand == NULL && w->operand[0] != '[') {
+    if (operand != NULL && w->operand[0] == '\0') {
+        return cli_excess(cli, "net", operand);
+    }
+    if (operand == NULL && w->operand[0] != '[' && w->operand[0] != '\0') {
         return cli_fail(cli, CLI_USAGE, "net %s needs a %s", w->name, w->operand);
     }
     status = cli_net_open(&n);

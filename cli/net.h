@@ -20,6 +20,11 @@ struct cli_net {
     const char *key;
     const char *user; /* the password is in TWINSTEP_PASSWORD */
     bool dry_run;
+    const char *from; /* of trace */
+    const char *to;
+    const char *tcp; /* a port; of these three one at most */
+    const char *udp;
+    bool icmp;
     char urls[CLI_NET_URLS_MAX][CLI_NET_URL_MAX]; /* "https://localhost:8443" */
     size_t url_count;
     size_t at; /* which of them answered last */
@@ -45,5 +50,6 @@ int cli_net_apply(struct cli_net *n, const char *operand);
 int cli_net_list(struct cli_net *n, const char *operand);
 int cli_net_show(struct cli_net *n, const char *operand);
 int cli_net_delete(struct cli_net *n, const char *operand);
+int cli_net_trace(struct cli_net *n, const char *operand);
 
 #endif

@@ -235,6 +235,28 @@ static void open_stream(struct netctl_front *f, uint64_t token)
     }
 }
 
+static void answer_object(struct netctl_front *f, uint64_t client, json_t *object)
+{
+    char *text = json_dumps(object, JSON_COMPACT);
+    ts_must(text);
+    answer_json(f, client, 200, (struct ts_bytes){(const uint8_t *)text, strlen(text)});
+    free(text);
+    json_decref(object);
+}
+
+static void answer_trace(struct netctl_front *f, uint64_t client, const struct northbound_trace *t)
+{
+    struct netctl_error e = {0};
+    const struct netctl_packet p = {t->from, t->to, t->protocol, t->port};
+    json_t *said = controller_trace(f->controller, &p, &e);
+    if (said == NULL) {
+        http_server_error(f->http, client, (unsigned)e.status, (unsigned)e.code, "policy",
+                          e.message);
+    } else {
+        answer_object(f, client, said);
+    }
+}
+
 static void answer_realization(struct netctl_front *f, uint64_t client, enum northbound_kind kind,
                                const char *path)
 {
@@ -248,11 +270,7 @@ static void answer_realization(struct netctl_front *f, uint64_t client, enum nor
     json_t *said = kind == NORTH_ENTITIES ? controller_entities(f->controller, path)
                    : kind == NORTH_STATUS ? controller_status(f->controller, path)
                                           : controller_segment_state(f->controller, path);
-    char *text = json_dumps(said, JSON_COMPACT);
-    ts_must(text);
-    answer_json(f, client, 200, (struct ts_bytes){(const uint8_t *)text, strlen(text)});
-    free(text);
-    json_decref(said);
+    answer_object(f, client, said);
 }
 
 /* ---- what clients want ---- */
@@ -262,6 +280,7 @@ static void on_request(void *ctx, uint64_t token, const struct http_request *req
     struct netctl_front *f = ctx;
     struct netctl_request r;
     struct netctl_error e;
+    struct northbound_trace trace;
     struct northbound_question q = {
         .method = request->method,
         .path = request->path,
@@ -274,7 +293,7 @@ static void on_request(void *ctx, uint64_t token, const struct http_request *req
     };
     bool serves = f->status.role == FRONT_ROLE_PRIMARY;
     bool waits = f->status.role == FRONT_ROLE_TAKING_OVER;
-    enum northbound_kind kind = northbound_read(&q, &r, &e);
+    enum northbound_kind kind = northbound_read(&q, &r, &trace, &e);
     switch (kind) {
     case NORTH_ERROR:
         http_server_error(f->http, token, (unsigned)e.status, (unsigned)e.code, "policy",
@@ -305,6 +324,13 @@ static void on_request(void *ctx, uint64_t token, const struct http_request *req
     case NORTH_STATE:
         if (serves) {
             answer_realization(f, token, kind, r.path);
+        } else {
+            refuse(f, token);
+        }
+        return;
+    case NORTH_TRACE:
+        if (serves) {
+            answer_trace(f, token, &trace);
         } else {
             refuse(f, token);
         }

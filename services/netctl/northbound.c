@@ -19,6 +19,9 @@ static bool is(struct ts_bytes text, const char *word)
 struct params {
     struct netctl_request *request;
     struct ts_bytes intent_path;
+    struct ts_bytes from;
+    struct ts_bytes to;
+    struct northbound_trace *trace;
     struct netctl_error *e;
 };
 
@@ -65,6 +68,36 @@ static bool take_intent_path(struct params *p, struct ts_bytes value)
     return true;
 }
 
+static bool take_from(struct params *p, struct ts_bytes value)
+{
+    p->from = value;
+    return true;
+}
+
+static bool take_to(struct params *p, struct ts_bytes value)
+{
+    p->to = value;
+    return true;
+}
+
+static bool take_protocol(struct params *p, struct ts_bytes value)
+{
+    p->trace->protocol = is(value, "tcp") ? 6 : is(value, "udp") ? 17 : is(value, "icmp") ? 1 : 0;
+    return p->trace->protocol != 0 ||
+           netctl_error_set(p->e, 400, NETCTL_CODE_INVALID, "protocol is one of tcp, udp, icmp");
+}
+
+static bool take_port(struct params *p, struct ts_bytes value)
+{
+    char text[8] = "";
+    uint16_t last = 0;
+    if (value.len < sizeof(text)) {
+        memcpy(text, value.data, value.len);
+    }
+    return (netctl_ports_read(text, &p->trace->port, &last) && last == p->trace->port) ||
+           netctl_error_set(p->e, 400, NETCTL_CODE_INVALID, "port is 0 to 65535");
+}
+
 /* What clients send, and what makes no difference here. */
 static bool take_nothing(struct params *p, struct ts_bytes value)
 {
@@ -83,6 +116,10 @@ static bool take_params(const struct northbound_question *q, struct params *p)
         {"cursor", take_cursor},
         {"enforce_revision_check", take_revisions},
         {"intent_path", take_intent_path},
+        {"source_path", take_from},
+        {"destination_path", take_to},
+        {"protocol", take_protocol},
+        {"port", take_port},
         {"enforcement_point_path", take_nothing},
         {"site_path", take_nothing},
         {"include_mark_for_delete_objects", take_nothing},
@@ -179,6 +216,24 @@ static bool begins(struct ts_bytes text, const char *with)
     return text.len >= strlen(with) && memcmp(text.data, with, strlen(with)) == 0;
 }
 
+static bool copy_path(struct ts_bytes text, char out[NETCTL_PATH_ROOM])
+{
+    bool fits = text.len > 0 && text.len <= NETCTL_PATH_MAX;
+    if (fits) {
+        memcpy(out, text.data, text.len);
+        out[text.len] = '\0';
+    }
+    return fits && netctl_path_is_valid(out);
+}
+
+static enum northbound_kind trace(const struct params *p)
+{
+    return copy_path(p->from, p->trace->from) && copy_path(p->to, p->trace->to)
+               ? NORTH_TRACE
+               : error(p->e, 400, NETCTL_CODE_INVALID,
+                       "source_path and destination_path are paths of ports");
+}
+
 static enum northbound_kind get(const struct northbound_question *q, struct params *p)
 {
     if (is(q->path, "/api/v1/node") || is(q->path, "/api/v1/node/version")) {
@@ -186,6 +241,9 @@ static enum northbound_kind get(const struct northbound_question *q, struct para
     }
     if (is(q->path, REALIZED "events")) {
         return NORTH_EVENTS;
+    }
+    if (is(q->path, REALIZED "trace")) {
+        return trace(p);
     }
     if (begins(q->path, REALIZED)) {
         return realized(q, p);
@@ -232,12 +290,14 @@ static enum northbound_kind change(const struct northbound_question *q, struct p
 }
 
 enum northbound_kind northbound_read(const struct northbound_question *q,
-                                     struct netctl_request *request, struct netctl_error *e)
+                                     struct netctl_request *request,
+                                     struct northbound_trace *trace_of, struct netctl_error *e)
 {
-    struct params p = {.request = request, .e = e};
+    struct params p = {.request = request, .trace = trace_of, .e = e};
     size_t user = strlen(q->user);
     *request = (struct netctl_request){.method = NETCTL_GET};
     *e = (struct netctl_error){0};
+    *trace_of = (struct northbound_trace){.protocol = 1};
     if (user > NETCTL_USER_MAX) {
         return error(e, 403, NETCTL_CODE_FORBIDDEN, "the name of this user is too long");
     }

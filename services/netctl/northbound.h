@@ -4,6 +4,7 @@
  *   /policy/api/v1/infra/realized-state/realized-entities       ?intent_path=…
  *   /policy/api/v1/infra/realized-state/status                  ?intent_path=…
  *   /policy/api/v1/infra/realized-state/events                  a stream (text/event-stream)
+ *   /policy/api/v1/infra/realized-state/trace   ?source_path=&destination_path=&protocol=&port=
  *   /policy/api/v1/infra/segments/<>/state                      … also below a tier-1
  *   /api/v1/node, /api/v1/node/version                          what clients ask for first
  */
@@ -21,6 +22,7 @@ enum northbound_kind {
     NORTH_ENTITIES, /* how far what `request.path` says is made true, as a list, … */
     NORTH_STATUS,   /* … in one word, … */
     NORTH_STATE,    /* … or as a segment's state */
+    NORTH_TRACE,    /* `trace`: what decides about a packet */
     NORTH_EVENTS,   /* changes of that, as a stream */
     NORTH_VERSION,  /* of the product */
     NORTH_METHODS,  /* OPTIONS: which methods there are */
@@ -37,8 +39,16 @@ struct northbound_question {
     bool may_change;
 };
 
+struct northbound_trace {
+    char from[NETCTL_PATH_ROOM];
+    char to[NETCTL_PATH_ROOM];
+    uint8_t protocol;
+    uint16_t port;
+};
+
 /* Fills *request, whose body is borrowed of `q`, as the kind needs it. */
 enum northbound_kind northbound_read(const struct northbound_question *q,
-                                     struct netctl_request *request, struct netctl_error *e);
+                                     struct netctl_request *request, struct northbound_trace *trace,
+                                     struct netctl_error *e);
 
 #endif

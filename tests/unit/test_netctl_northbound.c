@@ -13,6 +13,7 @@ struct seen {
     enum northbound_kind kind;
     struct netctl_request r;
     struct netctl_error e;
+    struct northbound_trace t;
 };
 
 /* `query`: "name=value", or NULL. */
@@ -35,7 +36,7 @@ static struct seen ask_as(bool may_change, enum http_method method, const char *
         assert_int_equal(http_param_parse(text, &param), TS_OK);
         q.param_count = 1;
     }
-    s.kind = northbound_read(&q, &s.r, &s.e);
+    s.kind = northbound_read(&q, &s.r, &s.t, &s.e);
     assert_int_equal(s.kind == NORTH_ERROR, s.e.status != 0);
     return s;
 }
@@ -137,7 +138,7 @@ static void test_roles_bound_what_is_done(void **state)
     struct seen s;
     expect_error(ask_as(false, HTTP_METHOD_DELETE, path, NULL), 403, "auditor");
     assert_int_equal(ask_as(false, HTTP_METHOD_GET, path, NULL).kind, NORTH_READ);
-    s.kind = northbound_read(&q, &s.r, &s.e);
+    s.kind = northbound_read(&q, &s.r, &s.t, &s.e);
     expect_error(s, 403, "may do nothing");
 }
 

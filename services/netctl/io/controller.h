@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 #include "services/netctl/io/south_server.h"
+#include "services/netctl/trace.h"
 #include "services/netctl/walk.h"
 
 #define CONTROLLER_NODES_MAX 4096U
@@ -48,5 +49,8 @@ void controller_ordered(struct controller *c, const char *node);
 json_t *controller_entities(const struct controller *c, const char *path);
 json_t *controller_status(const struct controller *c, const char *path);
 json_t *controller_segment_state(const struct controller *c, const char *path);
+/* As netctl_trace. */
+json_t *controller_trace(const struct controller *c, const struct netctl_packet *p,
+                         struct netctl_error *e);
 
 #endif

@@ -202,3 +202,9 @@ json_t *controller_segment_state(const struct controller *c, const char *path)
     ts_must(answer);
     return answer;
 }
+
+json_t *controller_trace(const struct controller *c, const struct netctl_packet *p,
+                         struct netctl_error *e)
+{
+    return netctl_trace(c->compiler, p, e);
+}
