@@ -323,6 +323,7 @@ int main(int argc, char **argv)
     run(r);
     replica_clients_leave(r);
     net_log_tell_held(&r->start->log, net_now(), true);
+    front_end(r->front);
     /* The journal's completed writes are durable and everything else may be lost: that is
      * what a replica must survive anyway. The process ends here; the kernel closes the rest. */
     return r->exit_status;

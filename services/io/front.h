@@ -177,6 +177,9 @@ struct front_ops {
     /* The address has not gone, after all: closes those that close_unanswered left. */
     void (*close_muted)(struct front *f);
     void (*figures)(const struct front *f, struct front_figures *out);
+    /* The process is about to end, and nothing is called any more: frees what nobody else would
+     * find. May be NULL. */
+    void (*end)(struct front *f);
 };
 
 /* What each of them begins with. */
@@ -258,6 +261,13 @@ static inline void front_close_muted(struct front *f)
 static inline void front_figures(const struct front *f, struct front_figures *out)
 {
     f->ops->figures(f, out);
+}
+
+static inline void front_end(struct front *f)
+{
+    if (f->ops->end != NULL) {
+        f->ops->end(f);
+    }
 }
 
 #endif

@@ -16,6 +16,9 @@
 /* Requests that are not answered, of all clients, of either kind. */
 #define WAITING_MAX 4096U
 #define ROUNDS_MAX 8U
+/* Bytes of them; and of one submit, of which one request alone may have more. */
+#define WAITING_BYTES_MAX (64U * 1024U * 1024U)
+#define SUBMIT_BYTES_MAX (1024U * 1024U)
 /* Reads of one turn: a page may be long. */
 #define TURN_READS 16U
 #define RETRY_AFTER "1"
@@ -55,7 +58,12 @@ struct netctl_front {
     struct queue orders; /* a token is its number */
     struct queue reads;
     struct ts_bytes payloads[WAITING_MAX]; /* of one submit */
-    struct round rounds[ROUNDS_MAX];       /* ring */
+    size_t waiting_bytes;
+    bool serves; /* as the controller was told last … */
+    struct ts_epoch epoch;
+    char primary[FRONT_ADDR_MAX + 8];
+    bool told;                       /* … if it was */
+    struct round rounds[ROUNDS_MAX]; /* ring */
     uint64_t rounds_asked;
     uint64_t rounds_done;
     uint64_t confirmed; /* reads in front of this one may be answered */
@@ -81,21 +89,21 @@ static uint64_t due(const struct queue *q)
     return q->end < q->hold ? q->end : q->hold;
 }
 
-static void let_go(struct waiting *w)
+static void let_go(struct netctl_front *f, struct waiting *w)
 {
+    f->waiting_bytes -= w->bytes == NULL ? 0 : w->len;
     free(w->bytes);
     w->bytes = NULL;
 }
 
-/* The end of one that is not answered any more. */
-static void forget(struct netctl_front *f, struct waiting *w)
+/* The end of one; `done`: of the controller's own, that it was carried out. */
+static void forget(struct netctl_front *f, struct waiting *w, bool done)
 {
-    char *node = w->node;
-    let_go(w);
-    w->node = NULL;
-    if (node != NULL) {
-        controller_ordered(f->controller, node);
-        free(node);
+    let_go(f, w);
+    if (w->node != NULL) {
+        controller_ordered(f->controller, w->node, done);
+        free(w->node);
+        w->node = NULL;
     }
 }
 
@@ -120,10 +128,22 @@ static void answer_service(struct netctl_front *f, uint64_t client, struct ts_by
 }
 
 /* It was not done. */
-static void refuse(struct netctl_front *f, uint64_t client)
+static void refuse_for(struct netctl_front *f, uint64_t client, const char *text)
 {
     static const struct http_answer_header RETRY = {"Retry-After", RETRY_AFTER};
     char body[HTTP_ERROR_MAX];
+    size_t len = http_error_body(body, 503, 98, "policy", text);
+    struct http_answer a = {.status = 503,
+                            .headers = &RETRY,
+                            .header_count = 1,
+                            .content_type = "application/json",
+                            .body = {(const uint8_t *)body, len}};
+    f->refused++;
+    http_server_answer(f->http, client, &a);
+}
+
+static void refuse(struct netctl_front *f, uint64_t client)
+{
     char text[FRONT_REASON_MAX + 2 * FRONT_ADDR_MAX];
     const struct front_status *s = &f->status;
     if (s->full[0] != '\0') {
@@ -135,14 +155,7 @@ static void refuse(struct netctl_front *f, uint64_t client)
         (void)snprintf(text, sizeof(text), "nothing was done: %s",
                        s->reason[0] != '\0' ? s->reason : "no primary is known; try again");
     }
-    size_t len = http_error_body(body, 503, 98, "policy", text);
-    struct http_answer a = {.status = 503,
-                            .headers = &RETRY,
-                            .header_count = 1,
-                            .content_type = "application/json",
-                            .body = {(const uint8_t *)body, len}};
-    f->refused++;
-    http_server_answer(f->http, client, &a);
+    refuse_for(f, client, text);
 }
 
 static void answer_version(struct netctl_front *f, uint64_t client)
@@ -166,12 +179,12 @@ static void answer_methods(struct netctl_front *f, uint64_t client)
 /* ---- requests ---- */
 
 /* False: too many wait. */
-static bool collect(struct queue *q, uint64_t client, const char *node,
+static bool collect(struct netctl_front *f, struct queue *q, uint64_t client, const char *node,
                     const struct netctl_request *request)
 {
     size_t cap = NETCTL_REQUEST_HEAD_MAX + request->body.len;
     char *name = NULL;
-    if (q->end - q->done == WAITING_MAX) {
+    if (q->end - q->done == WAITING_MAX || f->waiting_bytes + cap > WAITING_BYTES_MAX) {
         return false;
     }
     if (node != NULL) {
@@ -184,26 +197,28 @@ static bool collect(struct queue *q, uint64_t client, const char *node,
     enum ts_err err = netctl_request_encode(request, &w);
     ts_assert(err == TS_OK);
     *slot(q, q->end++) = (struct waiting){client, name, bytes, w.len, net_now()};
+    f->waiting_bytes += w.len;
     return true;
 }
 
 static void collect_of(struct netctl_front *f, struct queue *q, uint64_t client,
                        const struct netctl_request *request)
 {
-    if (!collect(q, client, NULL, request)) {
-        http_server_error(f->http, client, 503, 98, "policy", "too many requests wait; try again");
+    if (!collect(f, q, client, NULL, request)) {
+        refuse_for(f, client, "nothing was done: too many requests wait; try again");
     }
 }
 
 /* ---- the controller ---- */
 
-static void on_tells(void *arg, const char *node, struct ts_bytes body)
+static bool on_tells(void *arg, const char *node, struct ts_bytes body)
 {
     struct netctl_front *f = arg;
     struct netctl_request r = {.method = NETCTL_NODE, .body = body};
     (void)snprintf(r.user, sizeof(r.user), "%.*s", NETCTL_USER_MAX, node);
     (void)snprintf(r.path, sizeof(r.path), "%s", node);
-    (void)collect(&f->orders, 0, node, &r); /* too many: it is told again with the next change */
+    bool takes = f->status.role == FRONT_ROLE_PRIMARY && f->status.full[0] == '\0';
+    return takes && collect(f, &f->orders, 0, node, &r);
 }
 
 static void on_realized(void *arg, const char *node, struct ts_bytes event)
@@ -353,7 +368,7 @@ static void refuse_last(struct netctl_front *f, struct queue *q)
     if (w->client != 0) {
         refuse(f, w->client);
     }
-    forget(f, w);
+    forget(f, w, false);
 }
 
 /* ---- orders ---- */
@@ -364,13 +379,18 @@ static void submit(struct netctl_front *f)
     enum ts_err err = TS_OK;
     while (q->sent < due(q) && err == TS_OK) {
         size_t n = 0;
+        size_t bytes = 0;
         while (q->sent + n < due(q) && n < f->submit_max) {
             const struct waiting *w = slot(q, q->sent + n);
+            bytes += w->len;
+            if (n > 0 && bytes > SUBMIT_BYTES_MAX) {
+                break;
+            }
             f->payloads[n++] = (struct ts_bytes){w->bytes, w->len};
         }
         err = f->owner.submit(f->owner.ctx, f->payloads, n, q->sent);
         for (size_t i = 0; i < n && err == TS_OK; i++) {
-            let_go(slot(q, q->sent++));
+            let_go(f, slot(q, q->sent++));
         }
     }
     while (err != TS_OK && err != TS_ERR_BUSY && q->end > q->sent) {
@@ -385,10 +405,11 @@ static void reply(struct front *front, uint64_t token, struct ts_bytes bytes)
         return; /* given up */
     }
     struct waiting *w = slot(&f->orders, f->orders.done++);
+    struct ts_reader r = ts_reader_init(bytes.data, bytes.len);
     if (w->client != 0) {
         answer_service(f, w->client, bytes);
     }
-    forget(f, w);
+    forget(f, w, ts_get_u16(&r) == 200);
 }
 
 /* ---- reads ---- */
@@ -399,15 +420,19 @@ static void ask_round(struct netctl_front *f)
     if (q->sent == due(q) || f->rounds_asked - f->rounds_done == ROUNDS_MAX) {
         return;
     }
-    if (f->owner.read(f->owner.ctx, f->rounds_asked + 1) != TS_OK) {
+    /* Before it is asked for: it may be confirmed at once. */
+    uint64_t before = q->sent;
+    q->sent = due(q);
+    f->rounds_asked++;
+    f->rounds[f->rounds_asked % ROUNDS_MAX] = (struct round){f->rounds_asked, q->sent};
+    if (f->owner.read(f->owner.ctx, f->rounds_asked) != TS_OK) {
+        f->rounds_asked--; /* its number was never given to anybody */
+        q->sent = before;
         while (q->end > q->sent) {
             refuse_last(f, q);
         }
         return;
     }
-    q->sent = due(q);
-    f->rounds_asked++;
-    f->rounds[f->rounds_asked % ROUNDS_MAX] = (struct round){f->rounds_asked, q->sent};
 }
 
 static void on_awake(uv_idle_t *h)
@@ -424,7 +449,7 @@ static void answer_reads(struct netctl_front *f)
         netctl_service.read(f->state, (struct ts_bytes){w->bytes, w->len}, &f->out);
         answer_service(f, w->client, (struct ts_bytes){f->out.data, f->out.len});
         f->read_count++;
-        let_go(w);
+        let_go(f, w);
     }
     if (q->done < f->confirmed) {
         uv_idle_start(&f->awake, on_awake);
@@ -498,7 +523,24 @@ static void tell_office(struct netctl_front *f, bool serves)
     (void)snprintf(primary, sizeof(primary), "%.*s:%u",
                    colon == NULL ? 0 : (int)(colon - f->status.primary), f->status.primary,
                    (unsigned)f->agent_port);
+    bool same = f->told && serves == f->serves && ts_epoch_eq(f->epoch, f->status.epoch) &&
+                strcmp(f->primary, primary) == 0;
+    if (same) {
+        return; /* a repeated word would begin each table anew */
+    }
+    f->told = true;
+    f->serves = serves;
+    f->epoch = f->status.epoch;
+    memcpy(f->primary, primary, sizeof(primary));
     controller_office(f->controller, f->status.epoch, serves, colon == NULL ? NULL : primary);
+}
+
+/* Who listens finds out where the primary is, and asks there. */
+static void end_streams(struct netctl_front *f)
+{
+    while (f->stream_count > 0) {
+        http_server_stream_end(f->http, f->streams[--f->stream_count]);
+    }
 }
 
 static void set_status(struct front *front, const struct front_status *status)
@@ -508,10 +550,13 @@ static void set_status(struct front *front, const struct front_status *status)
     bool waits = status->role == FRONT_ROLE_TAKING_OVER;
     bool waited_before = f->status.role == FRONT_ROLE_TAKING_OVER;
     f->status = *status;
+    tell_office(f, serves);
+    if (!serves) {
+        end_streams(f);
+    }
     if (!serves && !waits) {
         refuse_collected(f);
     }
-    tell_office(f, serves);
     for (struct queue *q = &f->orders; q != NULL; q = q == &f->orders ? &f->reads : NULL) {
         q->hold = !waits ? UINT64_MAX : waited_before ? q->hold : q->end;
     }
@@ -534,7 +579,7 @@ static void close_unanswered(struct front *front)
     struct netctl_front *f = (struct netctl_front *)front;
     refuse_collected(f);
     while (f->orders.done < f->orders.sent) {
-        forget(f, slot(&f->orders, f->orders.done++));
+        forget(f, slot(&f->orders, f->orders.done++), false);
     }
     answer_reads(f);
     http_server_fail_unanswered(f->http);
@@ -562,6 +607,11 @@ static enum ts_err listen_on(struct front *front, const char *address, uint16_t 
     enum ts_err err = http_server_listen(f->http, address, port, &why);
     err = err != TS_OK ? err : net_address(address, f->agent_port, &agents);
     return err != TS_OK ? err : controller_listen(f->controller, &agents, &why);
+}
+
+static void end(struct front *front)
+{
+    controller_forget(((struct netctl_front *)front)->controller);
 }
 
 static void figures(const struct front *front, struct front_figures *out)
@@ -593,7 +643,10 @@ static struct front *create(uv_loop_t *loop, const struct front_owner *owner, vo
                                                  .tells = on_tells,
                                                  .realized = on_realized,
                                                  .arg = f};
-    const struct http_server_config c = {.tls_dir = config->tls_dir, .cluster = config->cluster};
+    const struct http_server_config c = {.tls_dir = config->tls_dir,
+                                         .cluster = config->cluster,
+                                         .http2 = true,
+                                         .body_max = NETCTL_BODY_MAX};
     f->front.ops = &netctl_front;
     f->owner = *owner;
     f->state = state;
@@ -634,4 +687,5 @@ const struct front_ops netctl_front = {
     .close_visitors = close_visitors,
     .close_muted = close_muted,
     .figures = figures,
+    .end = end,
 };

@@ -13,7 +13,8 @@
 
 #define NETCTL_FORMAT 1
 #define NETCTL_USER_MAX 128
-#define NETCTL_BODY_MAX (8U * 1024U * 1024U)
+/* One entry of the log has it, with its head. */
+#define NETCTL_BODY_MAX (4U * 1024U * 1024U - 8192U)
 #define NETCTL_REQUEST_HEAD_MAX (16 + NETCTL_USER_MAX + NETCTL_PATH_ROOM + NETCTL_ID_MAX)
 
 enum netctl_method {

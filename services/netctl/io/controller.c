@@ -5,6 +5,7 @@
 
 #include "base/assert.h"
 #include "base/memory.h"
+#include "services/netctl/address.h"
 #include "services/netctl/io/controller_internal.h"
 #include "services/netctl/south_msg.h"
 
@@ -76,11 +77,21 @@ static json_t *names_of(uint32_t count, struct ts_bytes list)
     return names;
 }
 
+/* NULL: the tunnel's end is no address. */
 static char *inventory_text(const struct south_inventory *i)
 {
-    json_t *object =
-        json_pack("{ss%,so,so}", "vtep", (const char *)i->vtep.data, i->vtep.len, "vifs",
-                  names_of(i->vifs, i->vif), "uplinks", names_of(i->uplinks, i->uplink));
+    struct netctl_address vtep;
+    char address[NETCTL_ADDRESS_TEXT_MAX] = "";
+    if (i->vtep.len < sizeof(address)) {
+        memcpy(address, i->vtep.data, i->vtep.len);
+        address[i->vtep.len] = '\0';
+    }
+    if (!netctl_address_read(address, &vtep)) {
+        return NULL;
+    }
+    netctl_address_write(&vtep, false, address);
+    json_t *object = json_pack("{ss,so,so}", "vtep", address, "vifs", names_of(i->vifs, i->vif),
+                               "uplinks", names_of(i->uplinks, i->uplink));
     ts_must(object);
     char *text = json_dumps(object, JSON_COMPACT | JSON_SORT_KEYS);
     ts_must(text);
@@ -121,11 +132,14 @@ static void settle(struct controller *c)
     struct netctl_tree nodes = netctl_tree_copy(&c->unsettled);
     while (c->serves && netctl_tree_next(&nodes, "", &i)) {
         struct ts_bytes told = netctl_tree_get(&c->told, i.key);
+        if (netctl_tree_get(&c->ordered, i.key).data != NULL) {
+            continue;
+        }
         if (told.data == NULL || is_settled(c, i.key, told)) {
             (void)netctl_tree_remove(&c->unsettled, i.key);
-        } else if (is_declared(c, i.key) && netctl_tree_get(&c->ordered, i.key).data == NULL) {
+        } else if (is_declared(c, i.key) && netctl_tree_get(&c->refused, i.key).data == NULL &&
+                   c->config.tells(c->config.arg, i.key, told)) {
             netctl_tree_put(&c->ordered, i.key, mark);
-            c->config.tells(c->config.arg, i.key, told);
         }
     }
     netctl_tree_free(&nodes);
@@ -138,15 +152,21 @@ static void take_inventory(struct controller *c, const char *node, struct ts_byt
         return; /* the core has looked at it */
     }
     char *text = inventory_text(&m.inventory);
+    if (text == NULL) {
+        return;
+    }
     netctl_tree_put(&c->told, node, (struct ts_bytes){(const uint8_t *)text, strlen(text)});
     netctl_tree_put(&c->unsettled, node, (struct ts_bytes){(const uint8_t *)"", 0});
+    (void)netctl_tree_remove(&c->refused, node);
     free(text);
 }
 
-void controller_ordered(struct controller *c, const char *node)
+void controller_ordered(struct controller *c, const char *node, bool done)
 {
     (void)netctl_tree_remove(&c->ordered, node);
-    settle(c);
+    if (!done) {
+        netctl_tree_put(&c->refused, node, (struct ts_bytes){(const uint8_t *)"", 0});
+    }
 }
 
 /* ---- the core's effects ---- */
@@ -216,6 +236,7 @@ enum ts_err controller_open(struct controller **out, const struct controller_con
     c->told = netctl_tree_make(TREE_SEED);
     c->unsettled = netctl_tree_make(TREE_SEED);
     c->ordered = netctl_tree_make(TREE_SEED);
+    c->refused = netctl_tree_make(TREE_SEED);
     *out = c;
     return TS_OK;
 }
@@ -223,13 +244,19 @@ enum ts_err controller_open(struct controller **out, const struct controller_con
 void controller_close(struct controller *c)
 {
     south_server_close(c->server);
+    controller_forget(c);
+    free(c);
+}
+
+void controller_forget(struct controller *c)
+{
     netctl_compiler_free(c->compiler);
     netctl_tree_free(&c->objects);
     netctl_tree_free(&c->changed);
     netctl_tree_free(&c->told);
     netctl_tree_free(&c->unsettled);
     netctl_tree_free(&c->ordered);
-    free(c);
+    netctl_tree_free(&c->refused);
 }
 
 enum ts_err controller_listen(struct controller *c, const struct sockaddr_storage *address,
@@ -252,6 +279,8 @@ void controller_office(struct controller *c, struct ts_epoch epoch, bool serves,
         netctl_tree_free(&c->told);
         netctl_tree_free(&c->unsettled);
         netctl_tree_free(&c->ordered);
+        netctl_tree_free(&c->refused);
+        c->refused = netctl_tree_make(TREE_SEED);
         c->told = netctl_tree_make(TREE_SEED);
         c->unsettled = netctl_tree_make(TREE_SEED);
         c->ordered = netctl_tree_make(TREE_SEED);
@@ -265,6 +294,8 @@ void controller_applied(struct controller *c, struct ts_seq seq)
     if (seq.v > c->compiled.v && differs(c)) {
         bool told_other = !ts_hash_eq(c->inventory, c->config.state->inventory.nodes.digest);
         note_changes(c, seq);
+        netctl_tree_free(&c->refused);
+        c->refused = netctl_tree_make(TREE_SEED);
         c->inventory = c->config.state->inventory.nodes.digest;
         netctl_compile(c->compiler, c->config.state);
         for (const char *n = netctl_compiler_changed(c->compiler, NULL); n != NULL;

@@ -20,8 +20,9 @@ struct controller_config {
     const char *dir; /* borrowed: certificates, as of south_server_open */
     const struct netctl_state *state;
     /* A node tells another inventory than the state has: `body` is its JSON, borrowed. The owner
-     * orders it, and calls controller_ordered when it is answered. */
-    void (*tells)(void *arg, const char *node, struct ts_bytes body);
+     * orders it, and calls controller_ordered when it is answered, or never will be. False: not
+     * now. */
+    bool (*tells)(void *arg, const char *node, struct ts_bytes body);
     /* A node has made a generation true, or cannot; `event` is JSON, borrowed. */
     void (*realized)(void *arg, const char *node, struct ts_bytes event);
     void *arg;
@@ -31,6 +32,8 @@ struct controller_config {
 enum ts_err controller_open(struct controller **out, const struct controller_config *config,
                             struct ts_why *why) TS_MUST_USE;
 void controller_close(struct controller *c);
+/* Frees the tables, before the process ends; nothing may be called any more. */
+void controller_forget(struct controller *c);
 /* As south_server_listen. */
 enum ts_err controller_listen(struct controller *c, const struct sockaddr_storage *address,
                               struct ts_why *why) TS_MUST_USE;
@@ -42,8 +45,9 @@ void controller_office(struct controller *c, struct ts_epoch epoch, bool serves,
                        const char *primary);
 /* The state is that of this seq. Cheap when nothing has changed. */
 void controller_applied(struct controller *c, struct ts_seq seq);
-/* A node's inventory was answered: once it is as told, or may be ordered again. */
-void controller_ordered(struct controller *c, const char *node);
+/* A node's inventory was answered; `done`: the state has it. One that was refused is ordered again
+ * when the state has changed. Calls nothing back. */
+void controller_ordered(struct controller *c, const char *node, bool done);
 
 /* How far the object of this path is made true, as the NSX Policy API tells it; new references. */
 json_t *controller_entities(const struct controller *c, const char *path);

@@ -18,6 +18,7 @@ struct controller {
     struct netctl_tree told;    /* node → JSON: what it said last, to this primary */
     struct netctl_tree unsettled; /* those of `told` that the state may not have */
     struct netctl_tree ordered;   /* those under way to it */
+    struct netctl_tree refused;   /* those that this state does not take */
 };
 
 #endif
