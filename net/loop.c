@@ -1,7 +1,10 @@
 #include "net/loop.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <sys/random.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
 
 #include "base/assert.h"
 
@@ -165,4 +168,32 @@ enum ts_err net_random_u64(uint64_t *out)
     }
     *out = v;
     return TS_OK;
+}
+
+/* ---- sockets ---- */
+
+#define FDS_RESERVED 64 /* for the journal, links, listeners, logs */
+
+uint32_t net_sockets_max(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
+        return UINT32_MAX;
+    }
+    uint64_t room =
+        limit.rlim_cur > 2 * FDS_RESERVED ? limit.rlim_cur - FDS_RESERVED : FDS_RESERVED;
+    return room < UINT32_MAX ? (uint32_t)room : UINT32_MAX;
+}
+
+int net_bind_ahead(uv_tcp_t *tcp, const struct sockaddr_storage *where)
+{
+    bool v6 = where->ss_family == AF_INET6;
+    uv_os_fd_t fd = -1;
+    int on = 1;
+    int rc = uv_fileno((const uv_handle_t *)tcp, &fd);
+    if (rc == 0 && setsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_FREEBIND : IP_FREEBIND,
+                              &on, sizeof(on)) != 0) {
+        rc = uv_translate_sys_error(errno);
+    }
+    return rc != 0 ? rc : uv_tcp_bind(tcp, (const struct sockaddr *)where, 0);
 }

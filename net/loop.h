@@ -62,4 +62,11 @@ enum ts_err net_random(void *out, size_t n) TS_MUST_USE;
 /* A random id, never 0: instances, incarnations, nonces. TS_ERR_SYSTEM as above. */
 enum ts_err net_random_u64(uint64_t *out) TS_MUST_USE;
 
+/* How many sockets a server may have for clients: what RLIMIT_NOFILE leaves beside those that the
+ * process needs itself. UINT32_MAX: there is no limit. */
+uint32_t net_sockets_max(void);
+/* Binds to an address that may come later (Linux). `tcp` was initialised with its family. Gives 0
+ * or libuv's error. */
+int net_bind_ahead(uv_tcp_t *tcp, const struct sockaddr_storage *where);
+
 #endif

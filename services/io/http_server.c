@@ -2,12 +2,10 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 
 #include "base/assert.h"
+#include "net/loop.h"
 #include "services/io/http_conn.h"
-
-#define FDS_RESERVED 64 /* for the journal, links, listeners, logs */
 
 const char *http_role_name(enum net_role role)
 {
@@ -61,21 +59,10 @@ static void or_default(uint32_t *field, uint32_t value)
     }
 }
 
-static uint32_t sockets_that_fit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
-        return UINT32_MAX;
-    }
-    uint64_t room =
-        limit.rlim_cur > 2 * FDS_RESERVED ? limit.rlim_cur - FDS_RESERVED : FDS_RESERVED;
-    return room < UINT32_MAX ? (uint32_t)room : UINT32_MAX;
-}
-
 static struct http_server_config complete(const struct http_server_config *given)
 {
     struct http_server_config c = *given;
-    uint32_t sockets = sockets_that_fit();
+    uint32_t sockets = net_sockets_max();
     or_default(&c.clients_max, 1024);
     c.clients_max = c.clients_max < sockets ? c.clients_max : sockets;
     or_default(&c.requests_max, 4096);

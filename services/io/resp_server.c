@@ -8,7 +8,6 @@
 #include "services/io/resp_conn.h"
 
 #define BACKLOG 511
-#define FDS_RESERVED 64 /* for the journal, links, listeners, logs */
 
 /* ---- set-up ---- */
 
@@ -17,17 +16,6 @@ static void or_default(uint32_t *field, uint32_t value)
     if (*field == 0) {
         *field = value;
     }
-}
-
-static uint32_t sockets_that_fit(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) {
-        return UINT32_MAX;
-    }
-    uint64_t room =
-        limit.rlim_cur > 2 * FDS_RESERVED ? limit.rlim_cur - FDS_RESERVED : FDS_RESERVED;
-    return room < UINT32_MAX ? (uint32_t)room : UINT32_MAX;
 }
 
 static uint32_t power_of_two(uint32_t n)
@@ -145,7 +133,7 @@ struct resp_server *resp_server_create(uv_loop_t *loop, const struct front_owner
     s->loop = loop;
     s->ops = *ops;
     s->state = state;
-    s->sockets_max = sockets_that_fit();
+    s->sockets_max = net_sockets_max();
     s->config = complete(config, s->sockets_max);
     s->next_id = 1;
     s->answered_to = s->submitted_to = s->next_token = 1;
@@ -229,20 +217,6 @@ static int parse_address(const char *text, uint16_t port, struct sockaddr_storag
     return uv_ip6_addr(text, port, (struct sockaddr_in6 *)out);
 }
 
-/* So that an address can be bound to before it is here. Linux. */
-static int free_bind(uv_tcp_t *tcp, int family)
-{
-    uv_os_fd_t fd;
-    int on = 1;
-    int r = uv_fileno((const uv_handle_t *)tcp, &fd);
-    if (r != 0) {
-        return r;
-    }
-    int level = family == AF_INET6 ? IPPROTO_IPV6 : IPPROTO_IP;
-    int option = family == AF_INET6 ? IPV6_FREEBIND : IP_FREEBIND;
-    return setsockopt(fd, level, option, &on, sizeof(on)) == 0 ? 0 : uv_translate_sys_error(errno);
-}
-
 enum ts_err resp_server_listen(struct resp_server *s, const char *address, uint16_t port,
                                bool ahead, int *uv_error)
 {
@@ -260,10 +234,8 @@ enum ts_err resp_server_listen(struct resp_server *s, const char *address, uint1
         s->ahead[s->listener_count] = ahead;
         s->listener_count++;
         s->handles++;
-        r = ahead ? free_bind(tcp, where.ss_family) : 0;
-    }
-    if (r == 0) {
-        r = uv_tcp_bind(tcp, (const struct sockaddr *)&where, 0);
+        r = ahead ? net_bind_ahead(tcp, &where)
+                  : uv_tcp_bind(tcp, (const struct sockaddr *)&where, 0);
     }
     if (r == 0) {
         r = uv_listen((uv_stream_t *)tcp, BACKLOG, on_connection);

@@ -313,20 +313,6 @@ static void on_handle_closed(uv_handle_t *handle)
     free_if_done(s);
 }
 
-/* So that it may listen on an address that comes later. */
-static int bind_ahead(uv_tcp_t *tcp, const struct sockaddr_storage *to)
-{
-    bool v6 = to->ss_family == AF_INET6;
-    uv_os_fd_t fd = -1;
-    int on = 1;
-    int rc = uv_fileno((const uv_handle_t *)tcp, &fd);
-    if (rc == 0 && setsockopt(fd, v6 ? IPPROTO_IPV6 : IPPROTO_IP, v6 ? IPV6_FREEBIND : IP_FREEBIND,
-                              &on, sizeof(on)) != 0) {
-        rc = uv_translate_sys_error(errno);
-    }
-    return rc != 0 ? rc : uv_tcp_bind(tcp, (const struct sockaddr *)to, 0);
-}
-
 enum ts_err south_server_listen(struct south_server *s, const struct sockaddr_storage *address,
                                 struct ts_why *why)
 {
@@ -340,7 +326,7 @@ enum ts_err south_server_listen(struct south_server *s, const struct sockaddr_st
         tcp->data = s;
         s->listeners++;
         s->handles++;
-        rc = bind_ahead(tcp, address);
+        rc = net_bind_ahead(tcp, address);
     }
     rc = rc != 0 ? rc : uv_listen((uv_stream_t *)tcp, BACKLOG, on_connection);
     return rc == 0 ? TS_OK
