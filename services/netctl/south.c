@@ -268,9 +268,14 @@ static void forget(struct south *s, struct south_node *n)
 static void take_role(struct south *s, const struct south_event *e, struct south_effects *out)
 {
     bool served = s->serves;
+    const char *primary = e->primary == NULL ? "" : e->primary;
+    if (ts_epoch_eq(s->epoch, e->epoch) && s->serves == e->serves &&
+        strcmp(s->primary, primary) == 0) {
+        return; /* an agent has answered this ROLE, and would not answer it again */
+    }
     s->epoch = e->epoch;
     s->serves = e->serves;
-    (void)snprintf(s->primary, sizeof(s->primary), "%s", e->primary == NULL ? "" : e->primary);
+    (void)snprintf(s->primary, sizeof(s->primary), "%s", primary);
     for (uint32_t i = 0; i < s->nodes && !served; i++) {
         struct south_node *n = s->node[i];
         n->acked = (struct ts_seq){0};

@@ -127,6 +127,17 @@ static void change(struct world *w)
     }
 }
 
+static void say_role(struct world *w, unsigned i)
+{
+    const struct controller *c = &w->controller[i];
+    char primary[2] = {(char)('0' + w->primary), '\0'};
+    south_do(w, i,
+             &(struct south_event){.kind = SOUTH_E_ROLE,
+                                   .epoch = c->epoch,
+                                   .serves = c->serves,
+                                   .primary = c->serves ? NULL : primary});
+}
+
 static void catch_up(struct world *w, unsigned i)
 {
     struct controller *c = &w->controller[i];
@@ -138,17 +149,9 @@ static void catch_up(struct world *w, unsigned i)
                                        .table = &one->table,
                                        .gen = one->gen});
     }
-}
-
-static void say_role(struct world *w, unsigned i)
-{
-    const struct controller *c = &w->controller[i];
-    char primary[2] = {(char)('0' + w->primary), '\0'};
-    south_do(w, i,
-             &(struct south_event){.kind = SOUTH_E_ROLE,
-                                   .epoch = c->epoch,
-                                   .serves = c->serves,
-                                   .primary = c->serves ? NULL : primary});
+    if (c->south != NULL && chance(w, 100)) {
+        say_role(w, i); /* a word that is repeated */
+    }
 }
 
 static void fail_over(struct world *w)
