@@ -13,6 +13,7 @@
 #include "cluster-cfg/io/format.h"
 #include "replicator/io/backup_file.h"
 #include "services/kv/sessions.h"
+#include "services/netctl/netctl.h"
 
 struct restore {
     const struct cli *cli;
@@ -103,7 +104,7 @@ static int check_target(struct restore *r)
     return make_staging(r, plain);
 }
 
-static const struct svc *const SERVICES[] = {&kv_with_sessions};
+static const struct svc *const SERVICES[] = {&kv_with_sessions, &netctl_service};
 
 /* A service with a state that the backup's pieces are loaded into. */
 struct trial {

@@ -50,10 +50,26 @@ static void on_expect(void *ctx, const struct svc_entry *entries, size_t count)
     perform_service_expect(shared(ctx), entries, count);
 }
 
+/* What a newer release ordered would become something else here. Nothing may follow it: not the
+ * entries behind it, no answer, no snapshot. */
+static void check_known(const struct replica *r, const struct svc_entry *entry)
+{
+    const struct svc *svc = r->p.svc;
+    if (entry->kind == SVC_ENTRY_COMMAND && svc->knows != NULL &&
+        !svc->knows(r->p.state, entry->payload)) {
+        net_log(&r->start->log, NET_LOG_ERROR,
+                "entry %" PRIu64 " of group %s was ordered by a newer release of Twinstep, and "
+                "this one does not know what it does: install that release on this NIC, too",
+                entry->seq.v, r->start->group->name);
+        _exit(TS_EXIT_CONFIG);
+    }
+}
+
 static struct ts_hash on_apply(void *ctx, const struct svc_entry *entry, struct ts_epoch epoch,
                                bool release)
 {
     struct replica *r = ctx;
+    check_known(r, entry);
     r->counted[REPORT_COUNTER_COMMITS]++;
     if (replica_latency_is_first(&r->latency, entry->seq)) {
         replica_latency_committed(&r->latency, entry->seq, net_now());

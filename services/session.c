@@ -493,6 +493,22 @@ static void checkpoint(struct session_state *st, struct svc_out *out)
 
 /* ---- apply, read ---- */
 
+bool session_knows(const void *state, struct ts_bytes command)
+{
+    const struct session_state *st = state;
+    struct session_msg m;
+    if (session_msg_is(command)) {
+        if (command.len > 1 && command.data[1] > SESSION_REQUEST) {
+            return false;
+        }
+        if (session_msg_decode(&m, command) != TS_OK || m.op != SESSION_REQUEST) {
+            return true; /* this table's */
+        }
+        command = m.rest;
+    }
+    return st->svc->knows == NULL || st->svc->knows(st->inner, command);
+}
+
 void session_apply(void *state, const struct svc_entry *entry, struct svc_out *out)
 {
     struct session_state *st = state;

@@ -31,11 +31,11 @@
  * result for the service behind it. Initializes a struct svc. */
 #define SESSION_SERVICE(name_, create_) \
     { \
-        .name = (name_), .create = (create_), .destroy = session_destroy, .apply = session_apply, \
-        .expect = session_expect, .read = session_read, .next_tick = session_next_tick, \
-        .walk_begin = session_walk_begin, .walk_next = session_walk_next, \
-        .walk_end = session_walk_end, .load_piece = session_load_piece, \
-        .load_end = session_load_end \
+        .name = (name_), .create = (create_), .destroy = session_destroy, .knows = session_knows, \
+        .apply = session_apply, .expect = session_expect, .read = session_read, \
+        .next_tick = session_next_tick, .walk_begin = session_walk_begin, \
+        .walk_next = session_walk_next, .walk_end = session_walk_end, \
+        .load_piece = session_load_piece, .load_end = session_load_end \
     }
 
 /* Limits, among those of the service behind, which gets the others. All but session-piece-bytes
@@ -64,6 +64,7 @@
 /* NULL: memory is short, or a limit is wrong, here or behind. `inner` is borrowed for ever. */
 void *session_create(const struct svc *inner, const char *limits);
 void session_destroy(void *state);
+bool session_knows(const void *state, struct ts_bytes command);
 void session_apply(void *state, const struct svc_entry *entry, struct svc_out *out);
 void session_expect(const void *state, const struct svc_entry *entries, size_t count);
 void session_read(const void *state, struct ts_bytes command, struct svc_out *out);

@@ -79,6 +79,12 @@ struct svc {
     void *(*create)(const char *limits);
     void (*destroy)(void *state);
 
+    /* Whether this release carries out a command as the one did that ordered it; false: that was a
+     * newer one, and the replica ends with a sentence for the operator. Asked of each command
+     * before apply. Bytes that no release orders may be known: their answer is an error for good.
+     * NULL: the service knows all there are. */
+    bool (*knows)(const void *state, struct ts_bytes command);
+
     /* Executes one committed entry, in order, and writes its answer to `out` (nothing for NOOP
      * and TICK). CHECKPOINT writes the digest of the next slice of the state.
      * Never fails: a command that cannot be carried out answers with an error reply, the

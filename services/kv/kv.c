@@ -182,10 +182,18 @@ static struct ts_ltime kv_next_tick(const void *state)
     return (struct ts_ltime){e->expire_ms * TS_NS_PER_MS};
 }
 
+static bool kv_knows(const void *state, struct ts_bytes command)
+{
+    (void)state;
+    return command.len < KV_PAYLOAD_HEAD || (command.data[0] == KV_PAYLOAD_FORMAT &&
+                                             kv_command_by_id(kv_payload_command(command)) != NULL);
+}
+
 const struct svc kv_service = {
     .name = "kv",
     .create = kv_create,
     .destroy = kv_destroy,
+    .knows = kv_knows,
     .apply = kv_apply,
     .expect = kv_expect,
     .read = kv_read,

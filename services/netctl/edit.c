@@ -315,7 +315,7 @@ static bool edit_checked(struct edit *x, const struct netctl_resource *r, const 
 static bool edit_object(struct edit *x, const char *path, json_t *body, bool whole, bool inner)
 {
     const struct netctl_resource *r = netctl_path_is_valid(path) ? netctl_resource_of(path) : NULL;
-    if (r == NULL) {
+    if (r == NULL || r->since > x->author->rules) {
         return netctl_error_set(x->e, 404, NETCTL_CODE_NOT_FOUND,
                                 "there are no objects like %.400s", path);
     }
@@ -331,8 +331,8 @@ static bool edit_object(struct edit *x, const char *path, json_t *body, bool who
         (void)json_object_del(body, r->embedded); /* objects of their own, with their revisions */
     }
     json_t *before = netctl_store_get(x->t, path);
-    bool good = netctl_schema_check(r->fields, body, "", x->e) && check_names(x, r, path, body) &&
-                check_revision(x, path, revision, before, inner) &&
+    bool good = netctl_schema_check(r->fields, body, x->author->rules, "", x->e) &&
+                check_names(x, r, path, body) && check_revision(x, path, revision, before, inner) &&
                 edit_checked(x, r, path, body, embedded, before, whole);
     json_decref(revision);
     json_decref(embedded);

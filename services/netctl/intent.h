@@ -28,10 +28,11 @@ struct netctl_intent {
     uint64_t bytes_max;
 };
 
-/* Whose request it is, and when it came about: the same on every replica. */
+/* Whose request it is, when it came about and by which rules: the same on every replica. */
 struct netctl_author {
     const char *user;
     uint64_t ms; /* since 1970 */
+    uint8_t rules;
 };
 
 struct netctl_intent netctl_intent_make(uint64_t seed, uint64_t bytes_max);

@@ -118,7 +118,7 @@ static void get(const struct netctl_state *s, const struct netctl_request *r, st
 static bool change(struct netctl_state *s, const struct netctl_request *r, json_t *body,
                    struct netctl_error *e)
 {
-    struct netctl_author author = {r->user, s->time.ns / TS_NS_PER_MS};
+    struct netctl_author author = {r->user, s->time.ns / TS_NS_PER_MS, r->rules};
     switch (r->method) {
     case NETCTL_PUT:
         return netctl_intent_put(&s->intent, r->path, body, &author, e);
@@ -208,6 +208,13 @@ static void put_digest(const struct netctl_state *s, struct svc_out *out)
     ts_assert(err == TS_OK && ts_writer_status(&w) == TS_OK);
 }
 
+static bool netctl_knows(const void *state, struct ts_bytes command)
+{
+    struct netctl_request r;
+    (void)state;
+    return netctl_request_decode(&r, command) != TS_ERR_VERSION;
+}
+
 static void netctl_apply(void *state, const struct svc_entry *entry, struct svc_out *out)
 {
     struct netctl_state *s = state;
@@ -254,6 +261,7 @@ const struct svc netctl_service = {
     .name = "netctl",
     .create = netctl_create,
     .destroy = netctl_destroy,
+    .knows = netctl_knows,
     .apply = netctl_apply,
     .read = netctl_read,
     .next_tick = netctl_next_tick,

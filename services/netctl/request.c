@@ -12,6 +12,7 @@ static void put_text(struct ts_writer *w, const char *text, size_t width)
 enum ts_err netctl_request_encode(const struct netctl_request *r, struct ts_writer *w)
 {
     ts_put_u8(w, NETCTL_FORMAT);
+    ts_put_u8(w, NETCTL_RULES);
     ts_put_u8(w, (uint8_t)r->method);
     put_text(w, r->user, 1);
     put_text(w, r->path, 2);
@@ -42,7 +43,8 @@ enum ts_err netctl_request_decode(struct netctl_request *r, struct ts_bytes payl
     struct ts_reader in = ts_reader_init(payload.data, payload.len);
     *r = (struct netctl_request){0};
     uint8_t format = ts_get_u8(&in);
-    if (!in.failed && format != NETCTL_FORMAT) {
+    r->rules = ts_get_u8(&in);
+    if (!in.failed && (format != NETCTL_FORMAT || r->rules == 0 || r->rules > NETCTL_RULES)) {
         return TS_ERR_VERSION;
     }
     uint8_t method = ts_get_u8(&in);

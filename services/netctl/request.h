@@ -1,9 +1,12 @@
 /* What the front-end orders or reads, and what it is answered: disk and wire formats. All integers
  * are little-endian.
  *
- *   request: u8 NETCTL_FORMAT · u8 method · u8 length, user · u16 length, path ·
+ *   request: u8 NETCTL_FORMAT · u8 rules · u8 method · u8 length, user · u16 length, path ·
  *            u16 length, cursor · u16 page · u8 flags · u32 length, body
- *   answer:  u16 HTTP status · the body, JSON or nothing */
+ *   answer:  u16 HTTP status · the body, JSON or nothing
+ *
+ * `rules` is by which rules a request was ordered: what there is to declare, and what is refused.
+ * An entry of a log is carried out by its own, whatever release reads the log (adr/0036). */
 #ifndef SERVICES_NETCTL_REQUEST_H
 #define SERVICES_NETCTL_REQUEST_H
 
@@ -11,7 +14,11 @@
 #include "base/err.h"
 #include "services/netctl/address.h"
 
-#define NETCTL_FORMAT 1
+#define NETCTL_FORMAT 2
+/* What this release orders by, and the newest that it knows. It rises with each release that knows
+ * another field or object, or refuses or does something else: what came with it says so (`since`).
+ */
+#define NETCTL_RULES 1
 #define NETCTL_USER_MAX 128
 /* One entry of the log has it, with its head. */
 #define NETCTL_BODY_MAX (4U * 1024U * 1024U - 8192U)
@@ -29,6 +36,7 @@ enum netctl_method {
 #define NETCTL_FLAG_REVISIONS 1
 
 struct netctl_request {
+    uint8_t rules; /* a decoded one's; what is encoded has NETCTL_RULES */
     enum netctl_method method;
     char user[NETCTL_USER_MAX + 1];
     char path[NETCTL_PATH_ROOM];
@@ -40,7 +48,8 @@ struct netctl_request {
 
 /* TS_ERR_FULL: the bytes do not take it. */
 enum ts_err netctl_request_encode(const struct netctl_request *r, struct ts_writer *w) TS_MUST_USE;
-/* TS_ERR_SHORT, TS_ERR_MALFORMED, TS_ERR_VERSION. Texts have visible ASCII characters only. */
+/* TS_ERR_SHORT, TS_ERR_MALFORMED. TS_ERR_VERSION: of another release's format, or by rules that
+ * this one does not know. Texts have visible ASCII characters only. */
 enum ts_err netctl_request_decode(struct netctl_request *r, struct ts_bytes payload) TS_MUST_USE;
 
 #endif

@@ -18,6 +18,7 @@ struct netctl_resource {
     const char *embedded;
     /* Whether clients may make, change and delete them; the others are there from the start. */
     bool is_fixed;
+    uint8_t since; /* the first rules (request.h) that know it; 0 = all do */
 };
 
 /* NULL ends the list by its type. */

@@ -123,10 +123,16 @@ static bool check_text(const struct netctl_field *f, const char *text, size_t le
     ts_unreachable();
 }
 
-static bool check_object(const struct netctl_field *fields, json_t *object, const char *where,
-                         unsigned depth, struct netctl_error *e);
+/* How deep it stands, and by which rules it is looked at. */
+struct place {
+    unsigned depth;
+    uint8_t rules;
+};
 
-static bool check(const struct netctl_field *f, json_t *value, const char *where, unsigned depth,
+static bool check_object(const struct netctl_field *fields, json_t *object, const char *where,
+                         struct place at, struct netctl_error *e);
+
+static bool check(const struct netctl_field *f, json_t *value, const char *where, struct place at,
                   struct netctl_error *e)
 {
     char inner[WHERE_MAX];
@@ -143,7 +149,8 @@ static bool check(const struct netctl_field *f, json_t *value, const char *where
                 wrong(e, where, "is true, which is not offered here; leave it out"));
     case NETCTL_OBJECT:
         (void)snprintf(inner, sizeof(inner), "%s.", where);
-        return json_is_object(value) ? check_object(f->fields, value, inner, depth + 1, e)
+        at.depth++;
+        return json_is_object(value) ? check_object(f->fields, value, inner, at, e)
                                      : wrong(e, where, "is no object {…}");
     case NETCTL_LIST:
         if (!json_is_array(value) || json_array_size(value) > (size_t)f->max) {
@@ -152,7 +159,7 @@ static bool check(const struct netctl_field *f, json_t *value, const char *where
         }
         for (size_t i = 0; i < json_array_size(value); i++) {
             (void)snprintf(inner, sizeof(inner), "%s[%zu]", where, i);
-            if (!check(f->of, json_array_get(value, i), inner, depth, e)) {
+            if (!check(f->of, json_array_get(value, i), inner, at, e)) {
                 return false;
             }
         }
@@ -174,49 +181,50 @@ static bool check(const struct netctl_field *f, json_t *value, const char *where
     ts_unreachable();
 }
 
-static const struct netctl_field *find(const struct netctl_field *fields, const char *name)
+static const struct netctl_field *find(const struct netctl_field *fields, const char *name,
+                                       uint8_t rules)
 {
     while (fields->name != NULL && strcmp(fields->name, name) != 0) {
         fields++;
     }
-    return fields->name == NULL ? NULL : fields;
+    return fields->name == NULL || fields->since > rules ? NULL : fields;
 }
 
 static bool check_object(const struct netctl_field *fields, json_t *object, const char *where,
-                         unsigned depth, struct netctl_error *e)
+                         struct place at, struct netctl_error *e)
 {
     const char *key;
     json_t *value;
     void *next;
     char name[WHERE_MAX];
-    if (depth > DEPTH_MAX) {
+    if (at.depth > DEPTH_MAX) {
         return wrong(e, where, "has too many objects inside each other");
     }
     json_object_foreach_safe(object, next, key, value)
     {
-        const struct netctl_field *f = find(fields, key);
+        const struct netctl_field *f = find(fields, key, at.rules);
         (void)snprintf(name, sizeof(name), "%s%.64s", where, key);
         if (f == NULL && !json_is_null(value)) {
             return wrong(e, name, "is not known here");
         }
         if (f == NULL || json_is_null(value) || f->kind == NETCTL_PASSED) {
             (void)json_object_del(object, key);
-        } else if (!check(f, value, name, depth, e)) {
+        } else if (!check(f, value, name, at, e)) {
             return false;
         }
     }
     for (const struct netctl_field *f = fields; f->name != NULL; f++) {
-        if (f->needed && json_object_get(object, f->name) == NULL) {
+        if (f->needed && f->since <= at.rules && json_object_get(object, f->name) == NULL) {
             return netctl_error_set(e, 400, NETCTL_CODE_INVALID, "%s%s is missing", where, f->name);
         }
     }
     return true;
 }
 
-bool netctl_schema_check(const struct netctl_field *fields, json_t *object, const char *where,
-                         struct netctl_error *e)
+bool netctl_schema_check(const struct netctl_field *fields, json_t *object, uint8_t rules,
+                         const char *where, struct netctl_error *e)
 {
-    return check_object(fields, object, where, 0, e);
+    return check_object(fields, object, where, (struct place){0, rules}, e);
 }
 
 /* ---- references ---- */

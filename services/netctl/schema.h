@@ -54,14 +54,15 @@ struct netctl_field {
     const char *const *choices; /* NULL ends them */
     const char *const *types;   /* NETCTL_PATH: what the other object may be; NULL: anything */
     bool or_element;            /* NETCTL_PATH: or a NETCTL_ELEMENT */
+    uint8_t since;              /* the first rules (request.h) that know it; 0 = all do */
     const struct netctl_field *fields;
     const struct netctl_field *of;
 };
 
-/* Checks `object` and takes what is null or read-only out of it. `where` begins the names in an
- * error ("rules[3]."), "" at the top. */
-bool netctl_schema_check(const struct netctl_field *fields, json_t *object, const char *where,
-                         struct netctl_error *e);
+/* Checks `object` by the rules of its request (request.h), and takes what is null or read-only out
+ * of it. `where` begins the names in an error ("rules[3]."), "" at the top. */
+bool netctl_schema_check(const struct netctl_field *fields, json_t *object, uint8_t rules,
+                         const char *where, struct netctl_error *e);
 
 /* Tells each path that an object refers to; its fields were checked. */
 typedef void netctl_schema_refers(void *arg, const struct netctl_field *field, const char *path);

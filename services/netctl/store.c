@@ -7,6 +7,7 @@
 #include "base/assert.h"
 #include "base/memory.h"
 #include "services/netctl/marks.h"
+#include "services/netctl/request.h"
 
 /* Between the two paths of a reference. No path has it. */
 #define SEPARATOR '\x01'
@@ -201,7 +202,7 @@ bool netctl_intent_load(struct netctl_intent *t, const char *path, struct ts_byt
     json_t *object = r == NULL ? NULL : parse(text);
     json_t *copy = json_deep_copy(object);
     bool good = json_is_object(copy) && take_out_own(copy) &&
-                netctl_schema_check(r->fields, copy, "", &e) &&
+                netctl_schema_check(r->fields, copy, NETCTL_RULES, "", &e) &&
                 (r->embedded == NULL || json_object_get(copy, r->embedded) == NULL);
     if (good && netctl_store_put(t, path, object)) {
         struct ts_bytes kept = netctl_tree_get(&t->objects, path);

@@ -13,6 +13,7 @@
 #include "services/netctl/inventory.h"
 #include "services/svc.h"
 
+/* Rises with NETCTL_RULES when objects can have more in them (adr/0036). */
 #define NETCTL_WALK_FORMAT 2
 
 enum netctl_walk_tree {

@@ -141,6 +141,14 @@ add_test(NAME integration/soak-finds-ack-before-commit
 add_test(NAME integration/soak-not-linearizable
     COMMAND sh -c "$<TARGET_FILE:lincheck> ${CMAKE_CURRENT_BINARY_DIR}/lossy.jsonl; test $? -eq 1")
 
+# No broken one, but one of a release to come.
+ts_mutant(newer-release services/netctl/request.c)
+add_test(NAME integration/netctl_release
+    COMMAND ${CMAKE_CURRENT_SOURCE_DIR}/netctl_release ${CMAKE_BINARY_DIR}/bin
+            ${CMAKE_BINARY_DIR}/mutants/newer-release/bin)
+set_tests_properties(integration/netctl_release PROPERTIES
+    TIMEOUT 300 LABELS "integration;no-tsan" SKIP_RETURN_CODE 77)
+
 ts_mutant(skip-journal-sync replicator/io/journal_writer.c)
 add_test(NAME integration/soak-finds-skip-journal-sync
     COMMAND soak --expect-loss --faults kill-both --faults-a-round 1 --rounds 5

@@ -10,6 +10,8 @@
 #include <cmocka.h>
 
 #include "services/example/lock.h"
+#include "services/kv/commands.h"
+#include "services/kv/payload.h"
 #include "services/kv/sessions.h"
 #include "services/session_state.h"
 #include "tests/service/lock_random.h"
@@ -496,6 +498,44 @@ static void test_session_malformed_is_refused(void **state)
     close_fixture(&f);
 }
 
+/* Goal: a session's request is known when the service behind knows it, an op of the table when it
+ * is one of this release's; without a service that says so all are known. */
+static void test_session_newer_commands_are_not_known(void **state)
+{
+    (void)state;
+    struct fixture f;
+    open_fixture(&f, SMALL);
+    void *kv = kv_with_sessions.create(NULL);
+    assert_non_null(kv);
+    static const struct {
+        uint8_t bytes[3];
+        bool known;
+    } CASES[] = {
+        {{KV_PAYLOAD_FORMAT, RESP_V2, KV_EXEC}, true},
+        {{KV_PAYLOAD_FORMAT, RESP_V2, 255}, false},
+        {{KV_PAYLOAD_FORMAT + 1, RESP_V2, KV_EXEC}, false},
+    };
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+        struct ts_bytes inner = {CASES[i].bytes, sizeof(CASES[i].bytes)};
+        uint8_t bytes[64];
+        struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
+        session_msg_encode(
+            &w,
+            &(struct session_msg){
+                .op = SESSION_REQUEST, .session = 1, .connection = 1, .number = 1, .rest = inner});
+        ts_put_bytes(&w, inner.data, inner.len);
+        struct ts_bytes outer = {bytes, w.len};
+        assert_int_equal(kv_with_sessions.knows(kv, inner), CASES[i].known);
+        assert_int_equal(kv_with_sessions.knows(kv, outer), CASES[i].known);
+        assert_true(service.knows(f.state, outer));
+        bytes[1] = SESSION_REQUEST + 1;
+        assert_false(kv_with_sessions.knows(kv, outer));
+        assert_false(service.knows(f.state, outer));
+    }
+    kv_with_sessions.destroy(kv);
+    close_fixture(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -511,6 +551,7 @@ int main(void)
         cmocka_unit_test(test_session_refused_request_moves_time),
         cmocka_unit_test(test_session_walk_and_load),
         cmocka_unit_test(test_session_malformed_is_refused),
+        cmocka_unit_test(test_session_newer_commands_are_not_known),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -102,10 +102,35 @@ static void test_netctl_is_deterministic(void **state)
     SVC_CHECK_DIGEST(r, UINT64_C(0xc5b272b99396d572), UINT64_C(0x9296717454715795));
 }
 
+/* Goal: requests by this release's rules are known, those by later rules or in another format are
+ * not; garbled ones are: their answer is an error for good. */
+static void test_netctl_newer_requests_are_not_known(void **state)
+{
+    (void)state;
+    struct netctl_request r = {.method = NETCTL_PATCH, .user = "ann", .path = "/infra/segments/a"};
+    uint8_t payload[256];
+    struct ts_writer w = ts_writer_init(payload, sizeof payload);
+    assert_int_equal(netctl_request_encode(&r, &w), TS_OK);
+    struct ts_bytes bytes = {payload, w.len};
+    assert_true(netctl_service.knows(NULL, bytes));
+    assert_int_equal(payload[0], NETCTL_FORMAT);
+    assert_int_equal(payload[1], NETCTL_RULES);
+    payload[1] = NETCTL_RULES + 1;
+    assert_false(netctl_service.knows(NULL, bytes));
+    payload[1] = NETCTL_RULES;
+    payload[0] = NETCTL_FORMAT + 1;
+    assert_false(netctl_service.knows(NULL, bytes));
+    payload[0] = NETCTL_FORMAT;
+    payload[2] = 0xff;
+    assert_true(netctl_service.knows(NULL, bytes));
+    assert_true(netctl_service.knows(NULL, (struct ts_bytes){payload, 0}));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_netctl_answers_as_http_would),
+        cmocka_unit_test(test_netctl_newer_requests_are_not_known),
         cmocka_unit_test(test_netctl_is_deterministic),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,6 +4,7 @@
 
 #include <string.h>
 
+#include "services/netctl/request.h"
 #include "services/netctl/walk.h"
 
 #define POINT "/infra/sites/default/enforcement-points/default"
@@ -45,7 +46,7 @@ static json_t *fixture_json(const char *text)
 
 static int patch(const char *path, const char *body)
 {
-    const struct netctl_author author = {"ann", 1000};
+    const struct netctl_author author = {"ann", 1000, NETCTL_RULES};
     json_t *v = fixture_json(body);
     error = (struct netctl_error){0};
     bool good = netctl_intent_patch(&state.intent, path, v, &author, &error);
@@ -55,7 +56,7 @@ static int patch(const char *path, const char *body)
 
 static inline int patch_tree(const char *body)
 {
-    const struct netctl_author author = {"ann", 1000};
+    const struct netctl_author author = {"ann", 1000, NETCTL_RULES};
     json_t *v = fixture_json(body);
     error = (struct netctl_error){0};
     bool good = netctl_intent_patch_tree(&state.intent, v, false, &author, &error);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "services/netctl/intent.h"
+#include "services/netctl/request.h"
 
 #define POINT "/infra/sites/default/enforcement-points/default"
 
@@ -21,7 +22,7 @@ static int setup(void **state)
     (void)state;
     t = netctl_intent_make(7, 1 << 20);
     netctl_intent_seed(&t);
-    author = (struct netctl_author){"ann", 1000};
+    author = (struct netctl_author){"ann", 1000, NETCTL_RULES};
     return 0;
 }
 
@@ -136,7 +137,7 @@ static void test_revision_moves_with_changes_only(void **state)
 {
     (void)state;
     assert_int_equal(patch("/infra/segments/web", "{\"description\": \"a\"}"), 200);
-    author = (struct netctl_author){"bob", 2000};
+    author = (struct netctl_author){"bob", 2000, NETCTL_RULES};
     assert_int_equal(patch("/infra/segments/web", "{\"description\": \"a\"}"), 200);
     assert_int_equal(revision("/infra/segments/web"), 0);
     assert_int_equal(patch("/infra/segments/web", "{\"domain_name\": \"x\"}"), 200);
@@ -395,6 +396,39 @@ static void test_load_takes_what_was_kept(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* Goal: what came with later rules is unknown to a request by earlier ones, at every depth, and
+ * neither it nor what it needs is looked for. */
+static void test_fields_of_later_rules_are_unknown(void **state)
+{
+    (void)state;
+    static const struct netctl_field INNER[] = {{.name = "old", .kind = NETCTL_BOOL},
+                                                {.name = "new", .kind = NETCTL_BOOL, .since = 3},
+                                                {0}};
+    static const struct netctl_field FIELDS[] = {
+        {.name = "inner", .kind = NETCTL_OBJECT, .fields = INNER},
+        {.name = "needed", .kind = NETCTL_BOOL, .needed = true, .since = 2},
+        {0}};
+    static const struct {
+        const char *body;
+        uint8_t from; /* by rules lower than these it is refused; 0: by all */
+        uint8_t to;   /* … and higher than these */
+    } CASES[] = {{"{}", 1, 1},
+                 {"{\"needed\":true}", 2, 9},
+                 {"{\"inner\":{\"old\":true}}", 1, 1},
+                 {"{\"needed\":true,\"inner\":{\"new\":true}}", 3, 9},
+                 {"{\"inner\":{\"new\":true}}", 10, 9}};
+    for (size_t i = 0; i < sizeof(CASES) / sizeof(CASES[0]); i++) {
+        for (uint8_t rules = 1; rules < 5; rules++) {
+            e = (struct netctl_error){0};
+            json_t *body = json_loads(CASES[i].body, 0, NULL);
+            assert_non_null(body);
+            assert_int_equal(netctl_schema_check(FIELDS, body, rules, "", &e),
+                             rules >= CASES[i].from && rules <= CASES[i].to);
+            json_decref(body);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -407,6 +441,7 @@ int main(void)
         T(test_list_comes_in_pages),
         T(test_full_tree_takes_nothing_more),
         T(test_load_takes_what_was_kept),
+        T(test_fields_of_later_rules_are_unknown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
