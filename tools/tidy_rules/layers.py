@@ -35,7 +35,7 @@ ALLOWED = {
     "cli": ("base", "base/io", "net", "cluster-cfg", "cluster-cfg/io", "lab",
             "replicator/io/backup_file.h", "replicator/io/journal.h",
             "replicator/io/journal_inspect.h", "replicator/io/replica_record.h",
-            "services/kv/sessions.h", "services/netctl/resource.h"),
+            "services/kv/sessions.h", "services/netctl/netctl.h", "services/netctl/resource.h"),
     "lab": ("base", "base/io", "net", "cluster-cfg", "cluster-cfg/io"),
     "daemon": ("base", "base/io", "base/netlink", "net", "cluster-cfg", "cluster-cfg/io",
                "heartbeat", "heartbeat/io", "replicator", "replicator/io", "services",
