@@ -26,9 +26,11 @@
 
 /* A request that waits: for its order, its answer, or its round. */
 struct waiting {
-    uint64_t client; /* http_server's token; 0: the controller's own */
-    char *node;      /* owned: of the controller's own */
-    uint8_t *bytes;  /* owned: the request as it is ordered or read; NULL: it was ordered */
+    uint64_t client;           /* http_server's token; 0: the controller's own */
+    enum northbound_kind kind; /* of those that wait */
+    char *node;                /* owned: of the controller's own */
+    uint8_t *bytes; /* owned: the request as it is ordered or read, of NORTH_TRACE the question;
+                     * NULL: it was ordered */
     size_t len;
     struct ts_mono since;
 };
@@ -178,35 +180,53 @@ static void answer_methods(struct netctl_front *f, uint64_t client)
 
 /* ---- requests ---- */
 
-/* False: too many wait. */
-static bool collect(struct netctl_front *f, struct queue *q, uint64_t client, const char *node,
-                    const struct netctl_request *request)
+static bool has_room(const struct netctl_front *f, const struct queue *q, size_t bytes)
 {
-    size_t cap = NETCTL_REQUEST_HEAD_MAX + request->body.len;
-    char *name = NULL;
-    if (q->end - q->done == WAITING_MAX || f->waiting_bytes + cap > WAITING_BYTES_MAX) {
-        return false;
-    }
-    if (node != NULL) {
-        name = strdup(node);
-        ts_must(name);
-    }
-    uint8_t *bytes = malloc(cap);
-    ts_must(bytes);
-    struct ts_writer w = ts_writer_init(bytes, cap);
-    enum ts_err err = netctl_request_encode(request, &w);
-    ts_assert(err == TS_OK);
-    *slot(q, q->end++) = (struct waiting){client, name, bytes, w.len, net_now()};
+    return q->end - q->done < WAITING_MAX && f->waiting_bytes + bytes <= WAITING_BYTES_MAX;
+}
+
+/* Takes `w`, whose bytes there is room for. */
+static void collect(struct netctl_front *f, struct queue *q, struct waiting w)
+{
+    w.since = net_now();
+    *slot(q, q->end++) = w;
     f->waiting_bytes += w.len;
-    return true;
+}
+
+static void encode(const struct netctl_request *request, struct waiting *w)
+{
+    w->bytes = malloc(NETCTL_REQUEST_HEAD_MAX + request->body.len);
+    ts_must(w->bytes);
+    struct ts_writer to = ts_writer_init(w->bytes, NETCTL_REQUEST_HEAD_MAX + request->body.len);
+    enum ts_err err = netctl_request_encode(request, &to);
+    ts_assert(err == TS_OK);
+    w->len = to.len;
 }
 
 static void collect_of(struct netctl_front *f, struct queue *q, uint64_t client,
-                       const struct netctl_request *request)
+                       enum northbound_kind kind, const struct netctl_request *request)
 {
-    if (!collect(f, q, client, NULL, request)) {
+    struct waiting w = {.client = client, .kind = kind};
+    if (!has_room(f, q, NETCTL_REQUEST_HEAD_MAX + request->body.len)) {
         refuse_for(f, client, "nothing was done: too many requests wait; try again");
+        return;
     }
+    encode(request, &w);
+    collect(f, q, w);
+}
+
+static void collect_trace(struct netctl_front *f, uint64_t client,
+                          const struct northbound_trace *trace)
+{
+    struct waiting w = {.client = client, .kind = NORTH_TRACE, .len = sizeof(*trace)};
+    if (!has_room(f, &f->reads, sizeof(*trace))) {
+        refuse_for(f, client, "nothing was done: too many requests wait; try again");
+        return;
+    }
+    w.bytes = malloc(sizeof(*trace));
+    ts_must(w.bytes);
+    memcpy(w.bytes, trace, sizeof(*trace));
+    collect(f, &f->reads, w);
 }
 
 /* ---- the controller ---- */
@@ -217,8 +237,16 @@ static bool on_tells(void *arg, const char *node, struct ts_bytes body)
     struct netctl_request r = {.method = NETCTL_NODE, .body = body};
     (void)snprintf(r.user, sizeof(r.user), "%.*s", NETCTL_USER_MAX, node);
     (void)snprintf(r.path, sizeof(r.path), "%s", node);
-    bool takes = f->status.role == FRONT_ROLE_PRIMARY && f->status.full[0] == '\0';
-    return takes && collect(f, &f->orders, 0, node, &r);
+    struct waiting w = {.kind = NORTH_ORDER};
+    if (f->status.role != FRONT_ROLE_PRIMARY || f->status.full[0] != '\0' ||
+        !has_room(f, &f->orders, NETCTL_REQUEST_HEAD_MAX + body.len)) {
+        return false;
+    }
+    w.node = strdup(node);
+    ts_must(w.node);
+    encode(&r, &w);
+    collect(f, &f->orders, w);
+    return true;
 }
 
 static void on_realized(void *arg, const char *node, struct ts_bytes event)
@@ -321,31 +349,25 @@ static void on_request(void *ctx, uint64_t token, const struct http_request *req
         answer_methods(f, token);
         return;
     case NORTH_READ:
+    case NORTH_ENTITIES:
+    case NORTH_STATUS:
+    case NORTH_STATE:
         if (serves || waits) {
-            collect_of(f, &f->reads, token, &r);
+            collect_of(f, &f->reads, token, kind, &r);
+        } else {
+            refuse(f, token);
+        }
+        return;
+    case NORTH_TRACE:
+        if (serves || waits) {
+            collect_trace(f, token, &trace);
         } else {
             refuse(f, token);
         }
         return;
     case NORTH_ORDER:
         if (serves ? f->status.full[0] == '\0' || r.method == NETCTL_DELETE : waits) {
-            collect_of(f, &f->orders, token, &r);
-        } else {
-            refuse(f, token);
-        }
-        return;
-    case NORTH_ENTITIES:
-    case NORTH_STATUS:
-    case NORTH_STATE:
-        if (serves) {
-            answer_realization(f, token, kind, r.path);
-        } else {
-            refuse(f, token);
-        }
-        return;
-    case NORTH_TRACE:
-        if (serves) {
-            answer_trace(f, token, &trace);
+            collect_of(f, &f->orders, token, kind, &r);
         } else {
             refuse(f, token);
         }
@@ -440,14 +462,30 @@ static void on_awake(uv_idle_t *h)
     (void)h;
 }
 
+static void answer_read(struct netctl_front *f, const struct waiting *w)
+{
+    struct northbound_trace trace;
+    struct netctl_request r;
+    if (w->kind == NORTH_TRACE) {
+        memcpy(&trace, w->bytes, sizeof(trace));
+        answer_trace(f, w->client, &trace);
+    } else if (w->kind != NORTH_READ) {
+        enum ts_err err = netctl_request_decode(&r, (struct ts_bytes){w->bytes, w->len});
+        ts_assert(err == TS_OK); /* encode() wrote it */
+        answer_realization(f, w->client, w->kind, r.path);
+    } else {
+        f->out.len = 0;
+        netctl_service.read(f->state, (struct ts_bytes){w->bytes, w->len}, &f->out);
+        answer_service(f, w->client, (struct ts_bytes){f->out.data, f->out.len});
+    }
+}
+
 static void answer_reads(struct netctl_front *f)
 {
     struct queue *q = &f->reads;
     for (unsigned i = 0; i < TURN_READS && q->done < f->confirmed; i++) {
         struct waiting *w = slot(q, q->done++);
-        f->out.len = 0;
-        netctl_service.read(f->state, (struct ts_bytes){w->bytes, w->len}, &f->out);
-        answer_service(f, w->client, (struct ts_bytes){f->out.data, f->out.len});
+        answer_read(f, w);
         f->read_count++;
         let_go(f, w);
     }
