@@ -70,7 +70,7 @@ struct netctl_front {
     uint64_t rounds_done;
     uint64_t confirmed; /* reads in front of this one may be answered */
     struct svc_out out; /* of reads */
-    uv_idle_t awake;    /* runs while there are confirmed reads */
+    uv_idle_t awake;    /* runs while there are confirmed reads, or tables to be compiled */
     struct controller *controller;
     uint16_t agent_port;
     uint64_t streams[STREAMS_MAX]; /* of events */
@@ -480,7 +480,8 @@ static void answer_read(struct netctl_front *f, const struct waiting *w)
     }
 }
 
-static void answer_reads(struct netctl_front *f)
+/* True: there are more. */
+static bool answer_reads(struct netctl_front *f)
 {
     struct queue *q = &f->reads;
     for (unsigned i = 0; i < TURN_READS && q->done < f->confirmed; i++) {
@@ -489,11 +490,7 @@ static void answer_reads(struct netctl_front *f)
         f->read_count++;
         let_go(f, w);
     }
-    if (q->done < f->confirmed) {
-        uv_idle_start(&f->awake, on_awake);
-    } else {
-        uv_idle_stop(&f->awake);
-    }
+    return q->done < f->confirmed;
 }
 
 static void read_ready(struct front *front, uint64_t round)
@@ -519,8 +516,13 @@ static void turn(struct front *front)
 static void flush(struct front *front)
 {
     struct netctl_front *f = (struct netctl_front *)front;
-    controller_applied(f->controller, (struct ts_seq){f->owner.position(f->owner.ctx)});
-    answer_reads(f);
+    bool more = controller_applied(f->controller, (struct ts_seq){f->owner.position(f->owner.ctx)});
+    more = answer_reads(f) || more;
+    if (more) {
+        uv_idle_start(&f->awake, on_awake);
+    } else {
+        uv_idle_stop(&f->awake);
+    }
 }
 
 static void resume(struct front *front)
@@ -619,7 +621,7 @@ static void close_unanswered(struct front *front)
     while (f->orders.done < f->orders.sent) {
         forget(f, slot(&f->orders, f->orders.done++), false);
     }
-    answer_reads(f);
+    (void)answer_reads(f); /* the rest goes with its clients */
     http_server_fail_unanswered(f->http);
 }
 

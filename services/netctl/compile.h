@@ -25,6 +25,12 @@ void netctl_compiler_free(struct netctl_compiler *c);
  * All calls of one compiler are of one state, or of states whose trees have one seed. */
 void netctl_compile(struct netctl_compiler *c, const struct netctl_state *s);
 
+/* The same in parts, so that others have their turn meanwhile: begin, then some at a time, of
+ * about `us` microseconds, until that is true. The state may change meanwhile: it is compiled as it
+ * was at the beginning. Tables, spans and what changed count for nothing until the end. */
+void netctl_compile_begin(struct netctl_compiler *c, const struct netctl_state *s);
+bool netctl_compile_some(struct netctl_compiler *c, uint64_t us) TS_MUST_USE;
+
 /* NULL: nothing is for this node. Borrowed until the next compile. */
 const struct netctl_tree *netctl_compiler_table(const struct netctl_compiler *c, const char *node);
 /* The next node behind `after` (NULL: the first one) that has a table; NULL: there is none. */

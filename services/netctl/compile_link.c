@@ -55,6 +55,7 @@ static bool is_same(struct ts_bytes a, struct ts_bytes b)
 static void set_item(struct netctl_compiler *c, const char *node, const char *key,
                      struct ts_bytes value)
 {
+    c->work += NETCTL_WORK_ITEM;
     struct netctl_table *t = find_table(c, node, value.data != NULL);
     struct ts_bytes is = t == NULL ? (struct ts_bytes){NULL, 0} : netctl_tree_get(&t->items, key);
     if (t == NULL || is_same(is, value)) {
@@ -106,6 +107,7 @@ static void set_on_span(const struct linking *l, struct ts_bytes span, const cha
 static void on_item(void *arg, const char *key, struct ts_bytes was, struct ts_bytes is)
 {
     const struct linking *l = arg;
+    netctl_compiler_at(l->c, key);
     (void)was;
     if ((is.data != NULL) != l->puts) {
         return;
@@ -123,8 +125,9 @@ static void on_item(void *arg, const char *key, struct ts_bytes was, struct ts_b
 static void on_span(void *arg, const char *fragment, struct ts_bytes was, struct ts_bytes is)
 {
     const struct linking *l = arg;
+    netctl_compiler_at(l->c, fragment);
     struct ts_bytes span = l->puts ? is : was;
-    char prefix[KEY_ROOM];
+    char prefix[KEY_ROOM + 1];
     struct netctl_item item = {NULL, {NULL, 0}};
     (void)snprintf(prefix, sizeof(prefix), "%s" OF, fragment);
     while (span.data != NULL && netctl_tree_next(&l->of->items, prefix, &item)) {
@@ -132,21 +135,27 @@ static void on_span(void *arg, const char *fragment, struct ts_bytes was, struct
     }
 }
 
-/* A node comes to a span, or leaves it. */
+/* A node comes to a span, or leaves it: fragment after fragment, as far as the work goes. */
 static void on_member(void *arg, const char *key, struct ts_bytes was, struct ts_bytes is)
 {
     const struct linking *l = arg;
+    struct netctl_compiler *c = l->c;
     const char *node = strchr(key, NETCTL_SEP[0]);
     char prefix[KEY_ROOM];
     char items[KEY_ROOM];
-    struct netctl_item user = {NULL, {NULL, 0}};
+    struct netctl_item user = {c->inner[0] == '\0' ? NULL : c->inner, {NULL, 0}};
     if (key[0] != 'S' || node == NULL || (was.data != NULL && is.data != NULL) ||
         (is.data != NULL) != l->puts) {
+        netctl_compiler_at(c, key);
         return;
     }
     node++;
     (void)snprintf(prefix, sizeof(prefix), "%.*s" OF, (int)(node - key) - 2, key + 1);
     while (netctl_tree_next(&l->of->users, prefix, &user)) {
+        if (c->work >= c->limit) {
+            return; /* c->at has not moved: it is told again */
+        }
+        memcpy(c->inner, user.key, strlen(user.key) + 1);
         const char *fragment = user.key + strlen(prefix);
         struct ts_bytes span = netctl_tree_get(&l->of->spans, fragment);
         ts_assert(span.data != NULL); /* it is what makes it a user */
@@ -157,10 +166,12 @@ static void on_member(void *arg, const char *key, struct ts_bytes was, struct ts
         struct netctl_item item = {NULL, {NULL, 0}};
         (void)snprintf(items, sizeof(items), "%s" OF, fragment);
         while (netctl_tree_next(&l->of->items, items, &item)) {
-            set_item(l->c, node, item.key + strlen(items),
+            set_item(c, node, item.key + strlen(items),
                      l->puts ? item.value : (struct ts_bytes){NULL, 0});
         }
     }
+    c->inner[0] = '\0';
+    netctl_compiler_at(c, key);
 }
 
 static void drop_empty_tables(struct netctl_compiler *c)
@@ -176,16 +187,32 @@ static void drop_empty_tables(struct netctl_compiler *c)
     c->count = kept;
 }
 
-/* All that goes, then all that comes: an item may go from one fragment to another. */
-void netctl_compiler_link(struct netctl_compiler *c)
+bool netctl_compiler_link(struct netctl_compiler *c)
 {
-    for (unsigned puts = 0; puts < 2; puts++) {
-        struct linking l = {c, puts == 1 ? &c->is : &c->was, puts == 1 ? &c->was : &c->is,
-                            puts == 1};
-        netctl_tree_diff(&c->was.items, &c->is.items, on_item, &l);
-        netctl_tree_diff(&c->was.spans, &c->is.spans, on_span, &l);
-        netctl_tree_diff(&c->was.facts, &c->is.facts, on_member, &l);
+    bool puts = c->phase >= NETCTL_C_ITEMS_COME;
+    struct linking l = {c, puts ? &c->is : &c->was, puts ? &c->was : &c->is, puts};
+    switch (c->phase) {
+    case NETCTL_C_ITEMS_GO:
+    case NETCTL_C_ITEMS_COME:
+        return netctl_tree_diff_next(&c->was.items, &c->is.items, c->at, on_item, &l);
+    case NETCTL_C_SPANS_GO:
+    case NETCTL_C_SPANS_COME:
+        return netctl_tree_diff_next(&c->was.spans, &c->is.spans, c->at, on_span, &l);
+    case NETCTL_C_MEMBERS_GO:
+    case NETCTL_C_MEMBERS_COME:
+        return netctl_tree_diff_next(&c->was.facts, &c->is.facts, c->at, on_member, &l);
+    case NETCTL_C_IDLE:
+    case NETCTL_C_OBJECTS:
+    case NETCTL_C_NODES:
+    case NETCTL_C_NUMBERS:
+    case NETCTL_C_MAKE:
+        break;
     }
+    ts_unreachable();
+}
+
+void netctl_compiler_linked(struct netctl_compiler *c)
+{
     drop_empty_tables(c);
     /* What older copies of tables have kept in it: tables do without, too. */
     if (c->pool.count > 2 * c->is.items.count + POOL_SPARE) {

@@ -364,31 +364,52 @@ static const struct netctl_node *within(const struct netctl_node *n, struct rang
     }
 }
 
-static void diff(const struct netctl_node *a, const struct netctl_node *b, struct range r,
-                 netctl_tree_differs *differs, void *arg)
+struct difference {
+    netctl_tree_differs *differs;
+    void *arg;
+    bool one; /* and no more */
+};
+
+/* False: the one was found. */
+static bool diff(const struct netctl_node *a, const struct netctl_node *b, struct range r,
+                 const struct difference *d)
 {
     a = within(a, r);
     b = within(b, r);
     if (a == b) {
-        return; /* nothing here, or the same part of both */
+        return true; /* nothing here, or the same part of both */
     }
     bool of_b = a == NULL || (b != NULL && is_above(b->item, a->item));
     const char *key = key_of(of_b ? b : a);
     bool both = a != NULL && b != NULL && strcmp(key_of(a), key_of(b)) == 0;
     bool in_a = both || !of_b;
     bool in_b = both || of_b;
-    diff(in_a ? a->left : a, in_b ? b->left : b, (struct range){r.above, key}, differs, arg);
+    if (!diff(in_a ? a->left : a, in_b ? b->left : b, (struct range){r.above, key}, d)) {
+        return false;
+    }
     struct ts_bytes was = in_a ? value_of(a->item) : (struct ts_bytes){NULL, 0};
     struct ts_bytes is = in_b ? value_of(b->item) : (struct ts_bytes){NULL, 0};
     if (!both || was.len != is.len || memcmp(was.data, is.data, was.len) != 0) {
-        differs(arg, key, was, is);
+        d->differs(d->arg, key, was, is);
+        if (d->one) {
+            return false;
+        }
     }
-    diff(in_a ? a->right : a, in_b ? b->right : b, (struct range){key, r.below}, differs, arg);
+    return diff(in_a ? a->right : a, in_b ? b->right : b, (struct range){key, r.below}, d);
 }
 
 void netctl_tree_diff(const struct netctl_tree *before, const struct netctl_tree *after,
                       netctl_tree_differs *differs, void *arg)
 {
+    const struct difference all = {differs, arg, false};
     ts_assert(before->seed == after->seed);
-    diff(before->root, after->root, (struct range){NULL, NULL}, differs, arg);
+    (void)diff(before->root, after->root, (struct range){NULL, NULL}, &all);
+}
+
+bool netctl_tree_diff_next(const struct netctl_tree *before, const struct netctl_tree *after,
+                           const char *key, netctl_tree_differs *differs, void *arg)
+{
+    const struct difference one = {differs, arg, true};
+    ts_assert(before->seed == after->seed);
+    return !diff(before->root, after->root, (struct range){key, NULL}, &one);
 }

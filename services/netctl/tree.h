@@ -71,6 +71,10 @@ typedef void netctl_tree_differs(void *arg, const char *key, struct ts_bytes was
                                  struct ts_bytes is);
 void netctl_tree_diff(const struct netctl_tree *before, const struct netctl_tree *after,
                       netctl_tree_differs *differs, void *arg);
+/* The same in parts: tells the first difference whose key is behind `key`, "" to begin with. False:
+ * there is none. */
+bool netctl_tree_diff_next(const struct netctl_tree *before, const struct netctl_tree *after,
+                           const char *key, netctl_tree_differs *differs, void *arg);
 
 /* Whether `key` begins with `prefix`. */
 bool netctl_key_begins(const char *key, const char *prefix);

@@ -136,12 +136,19 @@ static void test_compile_incremental_equals_full(void **unused)
             for (uint64_t n = 1 + ts_prng_below(&p, 3); n > 0; n--) {
                 apply_random(&w, &p);
             }
-            netctl_compile(w.compiler, w.state);
+            netctl_compile_begin(w.compiler, w.state);
+            while (!netctl_compile_some(w.compiler, 1 + ts_prng_below(&p, 2000))) {
+                if (ts_prng_below(&p, 4) == 0) {
+                    apply_random(&w, &p); /* it is for the next one */
+                }
+            }
             if (ts_prng_below(&p, 20) == 0) {
+                netctl_compile(w.compiler, w.state);
                 check_same(&w);
                 check_items(&w);
             }
         }
+        netctl_compile(w.compiler, w.state);
         check_same(&w);
         assert_true(w.done > 3000);
         for (size_t kind = 0; kind < AGENT_KIND_COUNT; kind++) {

@@ -12,6 +12,8 @@
 /* Of all tables of all replicas. */
 #define TABLE_SEED 1
 #define TREE_SEED 1
+/* Of a compile in one turn of the loop. */
+#define TURN_US 2000
 
 /* ---- tables ---- */
 
@@ -289,23 +291,38 @@ void controller_office(struct controller *c, struct ts_epoch epoch, bool serves,
     south_server_step(c->server, &e);
 }
 
-void controller_applied(struct controller *c, struct ts_seq seq)
+static void begin_compile(struct controller *c, struct ts_seq seq)
 {
-    if (seq.v > c->compiled.v && differs(c)) {
-        bool told_other = !ts_hash_eq(c->inventory, c->config.state->inventory.nodes.digest);
-        note_changes(c, seq);
-        netctl_tree_free(&c->refused);
-        c->refused = netctl_tree_make(TREE_SEED);
-        c->inventory = c->config.state->inventory.nodes.digest;
-        netctl_compile(c->compiler, c->config.state);
+    bool told_other = !ts_hash_eq(c->inventory, c->config.state->inventory.nodes.digest);
+    note_changes(c, seq);
+    netctl_tree_free(&c->refused);
+    c->refused = netctl_tree_make(TREE_SEED);
+    c->inventory = c->config.state->inventory.nodes.digest;
+    if (told_other) { /* also when a node was deleted, and is declared again */
+        netctl_tree_free(&c->unsettled);
+        c->unsettled = netctl_tree_copy(&c->told);
+    }
+    netctl_compile_begin(c->compiler, c->config.state);
+    c->compiles = true;
+}
+
+bool controller_applied(struct controller *c, struct ts_seq seq)
+{
+    if (!c->compiles && seq.v > c->compiled.v && differs(c)) {
+        begin_compile(c, seq);
+    }
+    if (c->compiles && netctl_compile_some(c->compiler, TURN_US)) {
+        c->compiles = false;
         for (const char *n = netctl_compiler_changed(c->compiler, NULL); n != NULL;
              n = netctl_compiler_changed(c->compiler, n)) {
             give_table(c, n);
         }
-        if (told_other) { /* also when a node was deleted, and is declared again */
-            netctl_tree_free(&c->unsettled);
-            c->unsettled = netctl_tree_copy(&c->told);
-        }
     }
     settle(c);
+    return controller_is_behind(c);
+}
+
+bool controller_is_behind(const struct controller *c)
+{
+    return c->compiles || differs(c);
 }

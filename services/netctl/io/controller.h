@@ -43,8 +43,11 @@ enum ts_err controller_reload(struct controller *c, struct ts_why *why) TS_MUST_
  * known. */
 void controller_office(struct controller *c, struct ts_epoch epoch, bool serves,
                        const char *primary);
-/* The state is that of this seq. Cheap when nothing has changed. */
-void controller_applied(struct controller *c, struct ts_seq seq);
+/* The state is that of this seq: some of what there is to compile is compiled, for a few
+ * milliseconds. True: there is more; call it again soon. Cheap when nothing has changed. */
+bool controller_applied(struct controller *c, struct ts_seq seq);
+/* Whether the tables are not yet those of the state. */
+bool controller_is_behind(const struct controller *c);
 /* A node's inventory was answered; `done`: the state has it. One that was refused is ordered again
  * when the state has changed. Calls nothing back. */
 void controller_ordered(struct controller *c, const char *node, bool done);
@@ -53,7 +56,7 @@ void controller_ordered(struct controller *c, const char *node, bool done);
 json_t *controller_entities(const struct controller *c, const char *path);
 json_t *controller_status(const struct controller *c, const char *path);
 json_t *controller_segment_state(const struct controller *c, const char *path);
-/* As netctl_trace. */
+/* As netctl_trace; 503 while the tables are behind. */
 json_t *controller_trace(const struct controller *c, const struct netctl_packet *p,
                          struct netctl_error *e);
 

@@ -10,7 +10,8 @@ struct controller {
     struct south_server *server;
     struct netctl_compiler *compiler;
     bool serves;
-    struct ts_seq compiled;     /* up to which the tables are; 0 = not yet */
+    bool compiles;              /* a compile is under way */
+    struct ts_seq compiled;     /* up to which it goes, or the last one went; 0 = there was none */
     struct netctl_tree objects; /* of that state */
     struct ts_hash inventory;   /* digest of that state's */
     struct netctl_tree changed; /* path → 8 bytes: the seq with which it was last seen to change */

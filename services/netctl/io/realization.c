@@ -70,7 +70,7 @@ static struct told ask_node(const struct controller *c, const char *node, const 
 {
     struct told t = {.progress = UNDER_WAY};
     struct south_node_state s;
-    if (!south_node(south_server_core(c->server), node, &s) ||
+    if (controller_is_behind(c) || !south_node(south_server_core(c->server), node, &s) ||
         (s.acked.v < s.gen.v && s.acked.v < changed_with(c, path))) {
         return t;
     }
@@ -206,5 +206,10 @@ json_t *controller_segment_state(const struct controller *c, const char *path)
 json_t *controller_trace(const struct controller *c, const struct netctl_packet *p,
                          struct netctl_error *e)
 {
+    if (controller_is_behind(c)) {
+        (void)netctl_error_set(e, 503, NETCTL_CODE_FULL,
+                               "the nodes' tables are being worked out; try again");
+        return NULL;
+    }
     return netctl_trace(c->compiler, p, e);
 }
