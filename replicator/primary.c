@@ -219,13 +219,14 @@ static void nothing_fetched(struct repl *c, struct repl_peer *p, bool other,
 }
 
 /* What the peer was to get is in a snapshot only, which it is offered. Or it has that, and does not
- * know that it is committed: then what follows is sent, and fits. */
+ * know that it is committed. Its word is waited for: to send what follows, up to the whole window
+ * each time it says that it does not fit, would take the link from the snapshot. */
 static void fetched_gone(struct repl *c, struct repl_peer *p, struct repl_pos base,
                          struct repl_effects *fx)
 {
-    p->stream = REPL_STREAM_LIVE;
     p->sent = base;
-    repl_primary_pump(c, p, true, fx);
+    send_append(c, p, (struct ts_bytes){NULL, 0}, fx);
+    p->stream = REPL_STREAM_DRAIN;
 }
 
 void repl_primary_on_fetched(struct repl *c, struct repl_peer *p, const struct repl_event *ev,

@@ -124,6 +124,36 @@ static void test_fetch_failed_does_not_require_the_learner(void **state)
     assert_int_equal(status(w).required_mask, 1U << SELF);
 }
 
+/* Goal: a learner whose next entries the journal has dropped is asked whether it has what is in
+ * front of the rest, and is sent nothing of that before it says so: it takes a snapshot meanwhile
+ * (a soak: the window, again and again, filled a link until that broke, for half a minute). */
+static void test_fetch_of_what_is_gone_sends_no_more(void **state)
+{
+    struct world *w = *state;
+    primary_with_history(w);
+    say_position(w, 2, (struct repl_pos){{0}, {0, 0}});
+    struct repl_event ev = {.kind = REPL_EV_FETCHED, .peer = {PEER}};
+    struct repl_batch b;
+    struct repl_pos base = {.seq = {5}};
+    repl_batch_at(w->p.core, base.seq, &b, &base.hash);
+    ev.u.fetched.base = base;
+    step(w, ev);
+    assert_string_equal(w->log, "append0 ");
+    assert_true(repl_pos_eq(w->sent.u.append.prev, base));
+    submit(w, 1);
+    assert_null(strstr(w->log, "append1"));
+    /* It has none of it: the same again. */
+    say_position(w, 2, (struct repl_pos){{0}, {0, 0}});
+    assert_string_equal(w->log, "fetch:0 ");
+    step(w, ev);
+    assert_string_equal(w->log, "append0 ");
+    /* It has it: what follows is sent. */
+    struct repl_msg_ack m = {.epoch = {2}, .incarnation = {102}, .instance = {202}, .pos = base};
+    give_ack(w, &m);
+    assert_non_null(strstr(w->log, "append"));
+    assert_true(repl_pos_eq(w->sent.u.append.prev, base));
+}
+
 /* Goal: the answer to a read that was begun for an earlier link is not sent where the peer is not;
  * the stream of the new link reads for itself, and takes either answer once. */
 static void test_fetch_answered_after_link_broke(void **state)
@@ -170,6 +200,7 @@ int main(void)
         T(test_epoch_raised_while_fetching_goes_on),
         T(test_fetch_failed_is_tried_again),
         T(test_fetch_failed_does_not_require_the_learner),
+        T(test_fetch_of_what_is_gone_sends_no_more),
         T(test_fetch_answered_after_link_broke),
         T(test_position_of_older_config_starts_nothing),
     };
