@@ -12,6 +12,7 @@
 #include "services/netctl/io/controller.h"
 #include "services/netctl/netctl.h"
 #include "services/netctl/northbound.h"
+#include "services/netctl/openapi.h"
 
 /* Requests that are not answered, of all clients, of either kind. */
 #define WAITING_MAX 4096U
@@ -287,6 +288,18 @@ static void answer_object(struct netctl_front *f, uint64_t client, json_t *objec
     json_decref(object);
 }
 
+/* What each replica knows, whatever its office. */
+static void answer_of_itself(struct netctl_front *f, uint64_t client, enum northbound_kind kind)
+{
+    if (kind == NORTH_VERSION) {
+        answer_version(f, client);
+    } else if (kind == NORTH_SPEC) {
+        answer_object(f, client, netctl_openapi());
+    } else {
+        answer_methods(f, client);
+    }
+}
+
 static void answer_trace(struct netctl_front *f, uint64_t client, const struct northbound_trace *t)
 {
     struct netctl_error e = {0};
@@ -343,10 +356,9 @@ static void on_request(void *ctx, uint64_t token, const struct http_request *req
                           e.message);
         return;
     case NORTH_VERSION:
-        answer_version(f, token);
-        return;
+    case NORTH_SPEC:
     case NORTH_METHODS:
-        answer_methods(f, token);
+        answer_of_itself(f, token, kind);
         return;
     case NORTH_READ:
     case NORTH_ENTITIES:

@@ -16,7 +16,7 @@ static bool is(struct ts_bytes text, const char *word)
 
 /* ---- parameters ---- */
 
-struct params {
+struct northbound_taking {
     struct netctl_request *request;
     struct ts_bytes intent_path;
     struct ts_bytes from;
@@ -25,7 +25,7 @@ struct params {
     struct netctl_error *e;
 };
 
-static bool take_page(struct params *p, struct ts_bytes value)
+static bool take_page(struct northbound_taking *p, struct ts_bytes value)
 {
     uint32_t n = 0;
     bool good = value.len > 0 && value.len <= 4;
@@ -41,7 +41,7 @@ static bool take_page(struct params *p, struct ts_bytes value)
     return true;
 }
 
-static bool take_cursor(struct params *p, struct ts_bytes value)
+static bool take_cursor(struct northbound_taking *p, struct ts_bytes value)
 {
     if (value.len > 0 && !netctl_id_is_valid((const char *)value.data, value.len)) {
         return netctl_error_set(p->e, 400, NETCTL_CODE_INVALID,
@@ -52,7 +52,7 @@ static bool take_cursor(struct params *p, struct ts_bytes value)
     return true;
 }
 
-static bool take_revisions(struct params *p, struct ts_bytes value)
+static bool take_revisions(struct northbound_taking *p, struct ts_bytes value)
 {
     if (!is(value, "true") && !is(value, "false")) {
         return netctl_error_set(p->e, 400, NETCTL_CODE_INVALID,
@@ -62,32 +62,32 @@ static bool take_revisions(struct params *p, struct ts_bytes value)
     return true;
 }
 
-static bool take_intent_path(struct params *p, struct ts_bytes value)
+static bool take_intent_path(struct northbound_taking *p, struct ts_bytes value)
 {
     p->intent_path = value;
     return true;
 }
 
-static bool take_from(struct params *p, struct ts_bytes value)
+static bool take_from(struct northbound_taking *p, struct ts_bytes value)
 {
     p->from = value;
     return true;
 }
 
-static bool take_to(struct params *p, struct ts_bytes value)
+static bool take_to(struct northbound_taking *p, struct ts_bytes value)
 {
     p->to = value;
     return true;
 }
 
-static bool take_protocol(struct params *p, struct ts_bytes value)
+static bool take_protocol(struct northbound_taking *p, struct ts_bytes value)
 {
     p->trace->protocol = is(value, "tcp") ? 6 : is(value, "udp") ? 17 : is(value, "icmp") ? 1 : 0;
     return p->trace->protocol != 0 ||
            netctl_error_set(p->e, 400, NETCTL_CODE_INVALID, "protocol is one of tcp, udp, icmp");
 }
 
-static bool take_port(struct params *p, struct ts_bytes value)
+static bool take_port(struct northbound_taking *p, struct ts_bytes value)
 {
     char text[8] = "";
     uint16_t last = 0;
@@ -99,48 +99,98 @@ static bool take_port(struct params *p, struct ts_bytes value)
 }
 
 /* What clients send, and what makes no difference here. */
-static bool take_nothing(struct params *p, struct ts_bytes value)
+static bool take_nothing(struct northbound_taking *p, struct ts_bytes value)
 {
     (void)p;
     (void)value;
     return true;
 }
 
-static bool take_params(const struct northbound_question *q, struct params *p)
+#define TEXT \
+    { \
+        .kind = NETCTL_TEXT, .max = HTTP_PARAM_VALUE_MAX \
+    }
+#define OBJECT_PATH \
+    { \
+        .kind = NETCTL_PATH \
+    }
+#define FLAG \
+    { \
+        .kind = NETCTL_BOOL \
+    }
+#define IGNORED "Taken, since clients send it; it makes no difference here."
+
+static const char *const PROTOCOLS[] = {"tcp", "udp", "icmp", NULL};
+
+const struct northbound_param northbound_params[] = {
+    {.name = "page_size",
+     .on = NORTHBOUND_ON_LIST,
+     .about = "How many objects a page has at the most; 1000 if it is left out.",
+     .value = {.kind = NETCTL_NUMBER, .min = 1, .max = NETCTL_PAGE_MAX},
+     .take = take_page},
+    {.name = "cursor",
+     .on = NORTHBOUND_ON_LIST,
+     .about = "What the page before has as its cursor: the page behind that one is wanted.",
+     .value = TEXT,
+     .take = take_cursor},
+    {.name = "enforce_revision_check",
+     .on = NORTHBOUND_ON_TREE,
+     .about = "Whether each object that is there already needs its present _revision.",
+     .value = FLAG,
+     .take = take_revisions},
+    {.name = "intent_path",
+     .on = NORTHBOUND_ON_REALIZED,
+     .is_needed = true,
+     .about = "The object whose realization is asked for.",
+     .value = OBJECT_PATH,
+     .take = take_intent_path},
+    {.name = "source_path",
+     .on = NORTHBOUND_ON_TRACE,
+     .is_needed = true,
+     .about = "The port that the packet comes from.",
+     .value = OBJECT_PATH,
+     .take = take_from},
+    {.name = "destination_path",
+     .on = NORTHBOUND_ON_TRACE,
+     .is_needed = true,
+     .about = "The port that it goes to.",
+     .value = OBJECT_PATH,
+     .take = take_to},
+    {.name = "protocol",
+     .on = NORTHBOUND_ON_TRACE,
+     .about = "icmp if it is left out.",
+     .value = {.kind = NETCTL_CHOICE, .choices = PROTOCOLS},
+     .take = take_protocol},
+    {.name = "port",
+     .on = NORTHBOUND_ON_TRACE,
+     .about = "The port of TCP or UDP that it goes to; 0 if it is left out.",
+     .value = {.kind = NETCTL_NUMBER, .min = 0, .max = UINT16_MAX},
+     .take = take_port},
+    {"enforcement_point_path", NORTHBOUND_ON_REALIZED, false, IGNORED, TEXT, take_nothing},
+    {"site_path", NORTHBOUND_ON_REALIZED, false, IGNORED, TEXT, take_nothing},
+    {"include_mark_for_delete_objects", NORTHBOUND_ON_LIST, false, IGNORED, FLAG, take_nothing},
+    {"include_enforced_status", NORTHBOUND_ON_REALIZED, false, IGNORED, FLAG, take_nothing},
+    {"included_fields", NORTHBOUND_ON_LIST, false, IGNORED, TEXT, take_nothing},
+    {"sort_ascending", NORTHBOUND_ON_LIST, false, IGNORED, FLAG, take_nothing},
+    {"sort_by", NORTHBOUND_ON_LIST, false, IGNORED, TEXT, take_nothing},
+    {"force", NORTHBOUND_ON_DELETE, false, IGNORED, FLAG, take_nothing},
+    {0},
+};
+
+static bool take_params(const struct northbound_question *q, struct northbound_taking *p)
 {
-    static const struct {
-        const char *name;
-        bool (*take)(struct params *p, struct ts_bytes value);
-    } KNOWN[] = {
-        {"page_size", take_page},
-        {"cursor", take_cursor},
-        {"enforce_revision_check", take_revisions},
-        {"intent_path", take_intent_path},
-        {"source_path", take_from},
-        {"destination_path", take_to},
-        {"protocol", take_protocol},
-        {"port", take_port},
-        {"enforcement_point_path", take_nothing},
-        {"site_path", take_nothing},
-        {"include_mark_for_delete_objects", take_nothing},
-        {"include_enforced_status", take_nothing},
-        {"included_fields", take_nothing},
-        {"sort_ascending", take_nothing},
-        {"sort_by", take_nothing},
-        {"force", take_nothing},
-    };
     for (size_t i = 0; i < q->param_count; i++) {
         const struct http_param *param = &q->params[i];
-        size_t k = 0;
-        while (k < sizeof(KNOWN) / sizeof(KNOWN[0]) && !is(param->name, KNOWN[k].name)) {
+        const struct northbound_param *k = northbound_params;
+        while (k->name != NULL && !is(param->name, k->name)) {
             k++;
         }
-        if (k == sizeof(KNOWN) / sizeof(KNOWN[0])) {
+        if (k->name == NULL) {
             return netctl_error_set(p->e, 400, NETCTL_CODE_INVALID,
                                     "there is no parameter \"%.*s\"", (int)param->name.len,
                                     (const char *)param->name.data);
         }
-        if (!KNOWN[k].take(p, param->value)) {
+        if (!k->take(p, param->value)) {
             return false;
         }
     }
@@ -198,7 +248,8 @@ static bool is_state(char *path)
     return segment;
 }
 
-static enum northbound_kind realized(const struct northbound_question *q, const struct params *p)
+static enum northbound_kind realized(const struct northbound_question *q,
+                                     const struct northbound_taking *p)
 {
     bool entities = is(q->path, REALIZED "realized-entities");
     if (!entities && !is(q->path, REALIZED "status")) {
@@ -226,7 +277,7 @@ static bool copy_path(struct ts_bytes text, char out[NETCTL_PATH_ROOM])
     return fits && netctl_path_is_valid(out);
 }
 
-static enum northbound_kind trace(const struct params *p)
+static enum northbound_kind trace(const struct northbound_taking *p)
 {
     return copy_path(p->from, p->trace->from) && copy_path(p->to, p->trace->to)
                ? NORTH_TRACE
@@ -234,10 +285,13 @@ static enum northbound_kind trace(const struct params *p)
                        "source_path and destination_path are paths of ports");
 }
 
-static enum northbound_kind get(const struct northbound_question *q, struct params *p)
+static enum northbound_kind get(const struct northbound_question *q, struct northbound_taking *p)
 {
     if (is(q->path, "/api/v1/node") || is(q->path, "/api/v1/node/version")) {
         return NORTH_VERSION;
+    }
+    if (is(q->path, NORTHBOUND_SPEC) || is(q->path, "/policy" NORTHBOUND_SPEC)) {
+        return NORTH_SPEC;
     }
     if (is(q->path, REALIZED "events")) {
         return NORTH_EVENTS;
@@ -263,7 +317,7 @@ static enum northbound_kind get(const struct northbound_question *q, struct para
     return is_object_or_list(p->request->path) ? NORTH_READ : no_path(q, p->e);
 }
 
-static enum northbound_kind change(const struct northbound_question *q, struct params *p)
+static enum northbound_kind change(const struct northbound_question *q, struct northbound_taking *p)
 {
     struct ts_bytes path = q->path;
     if (!q->may_change) {
@@ -293,7 +347,7 @@ enum northbound_kind northbound_read(const struct northbound_question *q,
                                      struct netctl_request *request,
                                      struct northbound_trace *trace_of, struct netctl_error *e)
 {
-    struct params p = {.request = request, .trace = trace_of, .e = e};
+    struct northbound_taking p = {.request = request, .trace = trace_of, .e = e};
     size_t user = strlen(q->user);
     *request = (struct netctl_request){.method = NETCTL_GET};
     *e = (struct netctl_error){0};

@@ -109,6 +109,8 @@ static void test_what_is_asked_for_first(void **state)
 {
     (void)state;
     assert_int_equal(ask(HTTP_METHOD_GET, "/api/v1/node/version", NULL).kind, NORTH_VERSION);
+    assert_int_equal(ask(HTTP_METHOD_GET, NORTHBOUND_SPEC, NULL).kind, NORTH_SPEC);
+    assert_int_equal(ask(HTTP_METHOD_GET, "/policy" NORTHBOUND_SPEC, NULL).kind, NORTH_SPEC);
     assert_int_equal(ask(HTTP_METHOD_OPTIONS, "/policy/api/v1/infra", NULL).kind, NORTH_METHODS);
 }
 
