@@ -8,6 +8,7 @@
 #include "base/assert.h"
 #include "base/memory.h"
 #include "services/netctl/check.h"
+#include "services/netctl/edit_inner.h"
 #include "services/netctl/store.h"
 
 /* Objects of one request: what is longer is an error to its sender. */
@@ -15,21 +16,8 @@
 /* Objects in one list of another one. */
 #define EMBEDDED_MAX 10000
 
-struct edit {
-    struct netctl_intent *t;
-    struct netctl_tree objects; /* as they were before */
-    struct netctl_tree refs;
-    struct netctl_tree marks;
-    const struct netctl_author *author;
-    struct netctl_error *e;
-    bool revisions; /* an object that is there needs its present _revision */
-    char **touched; /* paths that came, changed or went; owned */
-    size_t count;
-    size_t cap;
-};
-
-static struct edit begin(struct netctl_intent *t, const struct netctl_author *author,
-                         struct netctl_error *e)
+struct edit netctl_edit_begin(struct netctl_intent *t, const struct netctl_author *author,
+                              struct netctl_error *e)
 {
     return (struct edit){.t = t,
                          .objects = netctl_tree_copy(&t->objects),
@@ -124,7 +112,7 @@ static void settle(struct netctl_tree *is, struct netctl_tree *was, bool good)
     *is = good ? *is : *was;
 }
 
-static bool end(struct edit *x, bool good)
+bool netctl_edit_end(struct edit *x, bool good)
 {
     for (size_t i = 0; i < x->count; i++) {
         const char *path = x->touched[i];
@@ -174,7 +162,7 @@ static bool is_same_content(const json_t *a, const json_t *b)
     return same;
 }
 
-static void set_new(json_t *object, const char *key, json_t *value)
+void netctl_edit_set(json_t *object, const char *key, json_t *value)
 {
     ts_must(value);
     int failed = json_object_set_new(object, key, value);
@@ -186,16 +174,16 @@ static bool put(struct edit *x, const char *path, json_t *object, const json_t *
 {
     json_int_t ms = (json_int_t)x->author->ms;
     json_int_t revision = 0;
-    set_new(object, "_create_time", json_integer(ms));
-    set_new(object, "_create_user", json_string(x->author->user));
+    netctl_edit_set(object, "_create_time", json_integer(ms));
+    netctl_edit_set(object, "_create_user", json_string(x->author->user));
     if (before != NULL) {
         (void)json_object_set(object, "_create_time", json_object_get(before, "_create_time"));
         (void)json_object_set(object, "_create_user", json_object_get(before, "_create_user"));
         revision = json_integer_value(json_object_get(before, "_revision")) + 1;
     }
-    set_new(object, "_last_modified_time", json_integer(ms));
-    set_new(object, "_last_modified_user", json_string(x->author->user));
-    set_new(object, "_revision", json_integer(revision));
+    netctl_edit_set(object, "_last_modified_time", json_integer(ms));
+    netctl_edit_set(object, "_last_modified_user", json_string(x->author->user));
+    netctl_edit_set(object, "_revision", json_integer(revision));
     return netctl_store_put(x->t, path, object) ||
            netctl_error_set(x->e, 400, NETCTL_CODE_BODY, "%.300s would have more than %u bytes",
                             path, NETCTL_OBJECT_MAX);
@@ -239,8 +227,6 @@ static bool check_revision(struct edit *x, const char *path, const json_t *sent,
                             path, (long long)now);
 }
 
-static bool edit_object(struct edit *x, const char *path, json_t *body, bool whole, bool inner);
-
 /* The objects that the body has as a list. With `whole` those that it has not are deleted.
  * *changed: any was. */
 static bool edit_embedded(struct edit *x, const struct netctl_resource *r, const char *path,
@@ -264,12 +250,12 @@ static bool edit_embedded(struct edit *x, const struct netctl_resource *r, const
             good = netctl_error_set(x->e, 400, NETCTL_CODE_INVALID, "%s[%zu].id is there twice",
                                     r->embedded, i);
         } else {
-            set_new(named, id, json_true());
+            netctl_edit_set(named, id, json_true());
             int n = snprintf(inner, sizeof(inner), "%s/%s/%s", path, r->embedded, id);
             good = (n <= NETCTL_PATH_MAX ||
                     netctl_error_set(x->e, 400, NETCTL_CODE_INVALID,
                                      "the path of %s[%zu] is too long", r->embedded, i)) &&
-                   edit_object(x, inner, one, whole, true);
+                   netctl_edit_object(x, inner, one, whole, true);
         }
     }
     (void)snprintf(inner, sizeof(inner), "%s/%s", path, r->embedded);
@@ -288,6 +274,26 @@ static bool edit_embedded(struct edit *x, const struct netctl_resource *r, const
     return good;
 }
 
+/* What an object that is `before`, or is new, says with the fields of `part`; one that is null
+ * there is taken away. The caller's. */
+static json_t *merge(const json_t *before, const json_t *part)
+{
+    json_t *after = before == NULL ? json_object() : json_copy((json_t *)before);
+    const char *key;
+    json_t *value;
+    ts_must(after);
+    json_object_foreach((json_t *)part, key, value)
+    {
+        if (json_is_null(value)) {
+            (void)json_object_del(after, key);
+        } else {
+            int failed = json_object_set(after, key, value);
+            ts_assert(failed == 0);
+        }
+    }
+    return after;
+}
+
 /* `body` as clients send it, of an object that is `before`, or is new. */
 static bool edit_checked(struct edit *x, const struct netctl_resource *r, const char *path,
                          json_t *body, const json_t *embedded, const json_t *before, bool whole)
@@ -295,14 +301,10 @@ static bool edit_checked(struct edit *x, const struct netctl_resource *r, const 
     bool inner = false;
     bool good = (embedded == NULL && !(whole && r->embedded != NULL)) ||
                 edit_embedded(x, r, path, embedded, whole, &inner);
-    json_t *after = before == NULL || whole ? json_incref(body) : json_copy((json_t *)before);
-    ts_must(after);
-    if (before != NULL && !whole) {
-        int failed = json_object_update(after, body);
-        ts_assert(failed == 0);
-    }
+    json_t *after = merge(whole ? NULL : before, body);
+    good = good && netctl_schema_check_needed(r->fields, after, x->author->rules, x->e);
     if (json_object_get(after, "display_name") == NULL) {
-        set_new(after, "display_name", json_string(netctl_resource_id(path)));
+        netctl_edit_set(after, "display_name", json_string(netctl_resource_id(path)));
     }
     if (good && (before == NULL || inner || !is_same_content(before, after))) {
         good = put(x, path, after, before) && touch(x, path);
@@ -311,8 +313,27 @@ static bool edit_checked(struct edit *x, const struct netctl_resource *r, const 
     return good;
 }
 
-/* With `whole` the body replaces the object, otherwise the fields that it has. */
-static bool edit_object(struct edit *x, const char *path, json_t *body, bool whole, bool inner)
+/* The fields of a body, each as it may be, and those that are null. */
+static bool check_body(const struct edit *x, const struct netctl_resource *r, json_t *body)
+{
+    json_t *nulls = json_object();
+    const char *key;
+    json_t *value;
+    ts_must(nulls);
+    json_object_foreach(body, key, value)
+    {
+        if (json_is_null(value)) {
+            netctl_edit_set(nulls, key, json_null());
+        }
+    }
+    bool good = netctl_schema_check_part(r->fields, body, x->author->rules, x->e);
+    int failed = json_object_update(body, nulls);
+    ts_assert(failed == 0);
+    json_decref(nulls);
+    return good;
+}
+
+bool netctl_edit_object(struct edit *x, const char *path, json_t *body, bool whole, bool inner)
 {
     const struct netctl_resource *r = netctl_path_is_valid(path) ? netctl_resource_of(path) : NULL;
     if (r == NULL || r->since > x->author->rules) {
@@ -330,9 +351,12 @@ static bool edit_object(struct edit *x, const char *path, json_t *body, bool who
     if (embedded != NULL) {
         (void)json_object_del(body, r->embedded); /* objects of their own, with their revisions */
     }
+    if (json_is_null(embedded)) { /* as if it were left out */
+        embedded = NULL;
+    }
     json_t *before = netctl_store_get(x->t, path);
-    bool good = netctl_schema_check(r->fields, body, x->author->rules, "", x->e) &&
-                check_names(x, r, path, body) && check_revision(x, path, revision, before, inner) &&
+    bool good = check_body(x, r, body) && check_names(x, r, path, body) &&
+                check_revision(x, path, revision, before, inner) &&
                 edit_checked(x, r, path, body, embedded, before, whole);
     json_decref(revision);
     json_decref(embedded);
@@ -345,20 +369,19 @@ static bool edit_object(struct edit *x, const char *path, json_t *body, bool who
 bool netctl_intent_put(struct netctl_intent *t, const char *path, json_t *body,
                        const struct netctl_author *author, struct netctl_error *e)
 {
-    struct edit x = begin(t, author, e);
+    struct edit x = netctl_edit_begin(t, author, e);
     x.revisions = true;
-    return end(&x, edit_object(&x, path, body, true, false));
+    return netctl_edit_end(&x, netctl_edit_object(&x, path, body, true, false));
 }
 
 bool netctl_intent_patch(struct netctl_intent *t, const char *path, json_t *body,
                          const struct netctl_author *author, struct netctl_error *e)
 {
-    struct edit x = begin(t, author, e);
-    return end(&x, edit_object(&x, path, body, false, false));
+    struct edit x = netctl_edit_begin(t, author, e);
+    return netctl_edit_end(&x, netctl_edit_object(&x, path, body, false, false));
 }
 
-/* An object, and what clients see as a list in it. */
-static bool remove_object(struct edit *x, const char *path)
+bool netctl_edit_remove(struct edit *x, const char *path)
 {
     const struct netctl_resource *r = netctl_path_is_valid(path) ? netctl_resource_of(path) : NULL;
     if (r == NULL || netctl_tree_get(&x->t->objects, path).data == NULL) {
@@ -386,97 +409,6 @@ static bool remove_object(struct edit *x, const char *path)
 
 bool netctl_intent_delete(struct netctl_intent *t, const char *path, struct netctl_error *e)
 {
-    struct edit x = begin(t, NULL, e);
-    return end(&x, remove_object(&x, path));
-}
-
-/* ---- the hierarchical request ---- */
-
-/* A child's path below `parent`: its own words of type and id. */
-static bool name_child(struct edit *x, const char *parent, const char *type, const json_t *object,
-                       char path[NETCTL_PATH_ROOM])
-{
-    const char *id = json_string_value(json_object_get(object, "id"));
-    if (id == NULL || !netctl_id_is_valid(id, strlen(id))) {
-        return netctl_error_set(x->e, 400, NETCTL_CODE_INVALID,
-                                "a %.60s below %.200s has no id of letters, digits and -_.:~@",
-                                type, parent);
-    }
-    return netctl_resource_below(parent, type, id, path) != NULL ||
-           netctl_error_set(x->e, 400, NETCTL_CODE_INVALID,
-                            "there are no objects %.60s below %.200s", type, parent);
-}
-
-static bool edit_children(struct edit *x, const char *parent, json_t *object, unsigned depth);
-
-static bool edit_child(struct edit *x, const char *parent, json_t *child, unsigned depth)
-{
-    const char *name = json_string_value(json_object_get(child, "resource_type"));
-    char path[NETCTL_PATH_ROOM];
-    if (name == NULL || strncmp(name, "Child", 5) != 0) {
-        return netctl_error_set(x->e, 400, NETCTL_CODE_INVALID,
-                                "a child of %.200s has no resource_type such as ChildSegment",
-                                parent);
-    }
-    if (strcmp(name, "ChildResourceReference") == 0) {
-        const char *type = json_string_value(json_object_get(child, "target_type"));
-        return name_child(x, parent, type == NULL ? "(no target_type)" : type, child, path) &&
-               (netctl_tree_get(&x->t->objects, path).data != NULL ||
-                netctl_error_set(x->e, 404, NETCTL_CODE_NOT_FOUND, "there is no object %.400s",
-                                 path)) &&
-               edit_children(x, path, child, depth);
-    }
-    json_t *object = json_object_get(child, name + 5);
-    if (!json_is_object(object)) {
-        return netctl_error_set(x->e, 400, NETCTL_CODE_INVALID,
-                                "a %.60s below %.200s has no \"%.60s\"", name, parent, name + 5);
-    }
-    if (!name_child(x, parent, name + 5, object, path)) {
-        return false;
-    }
-    bool gone = json_is_true(json_object_get(child, "marked_for_delete")) ||
-                json_is_true(json_object_get(object, "marked_for_delete"));
-    json_t *children = json_incref(json_object_get(object, "children"));
-    (void)json_object_del(object, "children");
-    json_t *rest = json_object();
-    ts_must(rest);
-    if (children != NULL) {
-        set_new(rest, "children", children);
-    }
-    /* What is deleted is deleted behind what is in it. */
-    bool good = gone || edit_object(x, path, object, false, false);
-    good = good && edit_children(x, path, rest, depth);
-    if (good && gone && netctl_tree_get(&x->t->objects, path).data != NULL) {
-        good = remove_object(x, path);
-    }
-    json_decref(rest);
-    return good;
-}
-
-#define DEPTH_MAX 16
-
-static bool edit_children(struct edit *x, const char *parent, json_t *object, unsigned depth)
-{
-    const json_t *children = json_object_get(object, "children");
-    bool good =
-        children == NULL || (json_is_array(children) && depth < DEPTH_MAX) ||
-        netctl_error_set(x->e, 400, NETCTL_CODE_BODY, "children of %.200s is no list […]", parent);
-    for (size_t i = 0; good && i < json_array_size(children); i++) {
-        good = edit_child(x, parent, json_array_get(children, i), depth + 1);
-    }
-    return good;
-}
-
-bool netctl_intent_patch_tree(struct netctl_intent *t, json_t *body, bool revisions,
-                              const struct netctl_author *author, struct netctl_error *e)
-{
-    struct edit x = begin(t, author, e);
-    x.revisions = revisions;
-    const char *type = json_string_value(json_object_get(body, "resource_type"));
-    bool good = json_is_object(body) && type != NULL && strcmp(type, "Infra") == 0;
-    if (!good) {
-        (void)netctl_error_set(e, 400, NETCTL_CODE_BODY,
-                               "the body is no JSON object with resource_type \"Infra\"");
-    }
-    return end(&x, good && edit_children(&x, "/infra", body, 0));
+    struct edit x = netctl_edit_begin(t, NULL, e);
+    return netctl_edit_end(&x, netctl_edit_remove(&x, path));
 }

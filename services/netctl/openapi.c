@@ -20,7 +20,7 @@
     "with PATCH of /infra. " \
     "HEAD is answered wherever GET is, OPTIONS everywhere, with 204 and Allow. " \
     "PUT replaces an object, PATCH the fields that it has. " \
-    "A field that is null is one that is left out. " \
+    "A field that is null is left out of what PUT makes, and taken away by PATCH. " \
     "Lengths of texts are bytes, so a text of other than ASCII characters may have fewer. " \
     "Fields that are read-only may be sent, and make no difference. " \
     "What objects say together must make sense, too: a reference to what is not there, or two " \

@@ -190,8 +190,8 @@ static const struct netctl_field *find(const struct netctl_field *fields, const 
     return fields->name == NULL || fields->since > rules ? NULL : fields;
 }
 
-static bool check_object(const struct netctl_field *fields, json_t *object, const char *where,
-                         struct place at, struct netctl_error *e)
+static bool check_known(const struct netctl_field *fields, json_t *object, const char *where,
+                        struct place at, struct netctl_error *e)
 {
     const char *key;
     json_t *value;
@@ -213,12 +213,37 @@ static bool check_object(const struct netctl_field *fields, json_t *object, cons
             return false;
         }
     }
+    return true;
+}
+
+static bool check_needed(const struct netctl_field *fields, const json_t *object, uint8_t rules,
+                         const char *where, struct netctl_error *e)
+{
     for (const struct netctl_field *f = fields; f->name != NULL; f++) {
-        if (f->needed && f->since <= at.rules && json_object_get(object, f->name) == NULL) {
+        if (f->needed && f->since <= rules && json_object_get(object, f->name) == NULL) {
             return netctl_error_set(e, 400, NETCTL_CODE_INVALID, "%s%s is missing", where, f->name);
         }
     }
     return true;
+}
+
+static bool check_object(const struct netctl_field *fields, json_t *object, const char *where,
+                         struct place at, struct netctl_error *e)
+{
+    return check_known(fields, object, where, at, e) &&
+           check_needed(fields, object, at.rules, where, e);
+}
+
+bool netctl_schema_check_part(const struct netctl_field *fields, json_t *object, uint8_t rules,
+                              struct netctl_error *e)
+{
+    return check_known(fields, object, "", (struct place){0, rules}, e);
+}
+
+bool netctl_schema_check_needed(const struct netctl_field *fields, const json_t *object,
+                                uint8_t rules, struct netctl_error *e)
+{
+    return check_needed(fields, object, rules, "", e);
 }
 
 bool netctl_schema_check(const struct netctl_field *fields, json_t *object, uint8_t rules,

@@ -64,6 +64,12 @@ struct netctl_field {
 bool netctl_schema_check(const struct netctl_field *fields, json_t *object, uint8_t rules,
                          const char *where, struct netctl_error *e);
 
+/* The same of an object's part, in which nothing is needed; and whether an object has what is. */
+bool netctl_schema_check_part(const struct netctl_field *fields, json_t *object, uint8_t rules,
+                              struct netctl_error *e);
+bool netctl_schema_check_needed(const struct netctl_field *fields, const json_t *object,
+                                uint8_t rules, struct netctl_error *e);
+
 /* Tells each path that an object refers to; its fields were checked. */
 typedef void netctl_schema_refers(void *arg, const struct netctl_field *field, const char *path);
 void netctl_schema_paths(const struct netctl_field *fields, const json_t *object,

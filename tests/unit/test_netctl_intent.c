@@ -157,6 +157,62 @@ static void test_revision_moves_with_changes_only(void **state)
     assert_int_equal(revision("/infra/segments/web"), 2);
 }
 
+/* Goal: PATCH takes a field away that is null, and leaves what the body has not; what an object
+ * needs it has afterwards, whoever said it. */
+static void test_patch_with_null_takes_a_field_away(void **state)
+{
+    (void)state;
+    const char *web = "/infra/segments/web";
+    const char *route = "/infra/tier-0s/t0/static-routes/r";
+    assert_int_equal(patch("/infra/tier-1s/t1", "{}"), 200);
+    assert_int_equal(patch(web, "{\"connectivity_path\": \"/infra/tier-1s/t1\","
+                                "\"display_name\": \"x\", \"description\": \"a\"}"),
+                     200);
+    assert_int_equal(delete ("/infra/tier-1s/t1"), 400);
+    assert_int_equal(patch(web, "{\"connectivity_path\": null, \"display_name\": null,"
+                                "\"overlay_id\": null, \"path\": null, \"_revision\": null}"),
+                     200);
+    assert_object(web, "{\"id\":\"web\",\"display_name\":\"web\",\"path\":\"/infra/segments/web\","
+                       "\"relative_path\":\"web\",\"parent_path\":\"/infra\","
+                       "\"resource_type\":\"Segment\",\"_revision\":1,\"_create_time\":1000,"
+                       "\"_create_user\":\"ann\",\"_last_modified_time\":1000,"
+                       "\"_last_modified_user\":\"ann\",\"description\":\"a\"}");
+    assert_int_equal(delete ("/infra/tier-1s/t1"), 200);
+    assert_int_equal(patch(web, "{\"connectivity_path\": null}"), 200);
+    assert_int_equal(revision(web), 1); /* it was gone already */
+
+    assert_int_equal(patch("/infra/tier-0s/t0", "{}"), 200);
+    assert_int_equal(patch(route, "{\"description\": \"a\"}"), 400);
+    assert_non_null(strstr(e.message, "network is missing"));
+    assert_int_equal(patch(route, "{\"network\": \"10.7.0.0/16\"}"), 200);
+    assert_int_equal(patch(route, "{\"description\": \"a\"}"), 200);
+    assert_int_equal(revision(route), 1);
+    assert_int_equal(patch(route, "{\"network\": null}"), 400);
+    assert_non_null(strstr(e.message, "network is missing"));
+    assert_int_equal(put(route, "{\"description\": \"b\", \"_revision\": 1}"), 400);
+
+    assert_int_equal(patch_tree("{\"resource_type\": \"Infra\", \"children\": ["
+                                "{\"resource_type\": \"ChildSegment\", \"Segment\":"
+                                "{\"id\": \"web\", \"description\": null, \"children\": null}}]}",
+                                false),
+                     200);
+    assert_int_equal(revision(web), 2);
+}
+
+/* Goal: the rules of a policy are objects of their own: null says nothing of them. */
+static void test_patch_with_null_for_rules_leaves_them(void **state)
+{
+    (void)state;
+    const char *p = "/infra/domains/default/security-policies/p";
+    assert_int_equal(patch(p, "{\"rules\": [{\"id\": \"r\", \"notes\": \"a\"}]}"), 200);
+    assert_int_equal(patch(p, "{\"rules\": null, \"comments\": \"x\"}"), 200);
+    assert_true(is_there("/infra/domains/default/security-policies/p/rules/r"));
+    assert_int_equal(patch(p, "{\"rules\": [{\"id\": \"r\", \"notes\": null}]}"), 200);
+    assert_int_equal(revision("/infra/domains/default/security-policies/p/rules/r"), 1);
+    assert_int_equal(put(p, "{\"rules\": null, \"_revision\": 2}"), 200);
+    assert_false(is_there("/infra/domains/default/security-policies/p/rules/r"));
+}
+
 /* Goal: what is wrong is named by its field, and nothing is changed by it. */
 static void test_patch_refuses_what_is_wrong(void **state)
 {
@@ -434,6 +490,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(test_put_gives_an_object_that_get_shows),
         T(test_revision_moves_with_changes_only),
+        T(test_patch_with_null_takes_a_field_away),
+        T(test_patch_with_null_for_rules_leaves_them),
         T(test_patch_refuses_what_is_wrong),
         T(test_delete_refuses_what_is_needed),
         T(test_policy_carries_its_rules),
