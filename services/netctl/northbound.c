@@ -317,6 +317,21 @@ static enum northbound_kind get(const struct northbound_question *q, struct nort
     return is_object_or_list(p->request->path) ? NORTH_READ : no_path(q, p->e);
 }
 
+/* What is to be read there, or nothing. */
+static enum northbound_kind no_change(const struct northbound_question *q,
+                                      const struct northbound_taking *p)
+{
+    struct netctl_request request = {.method = NETCTL_GET};
+    struct netctl_error e = {0};
+    struct northbound_taking as_read = *p;
+    as_read.request = &request;
+    as_read.e = &e;
+    return get(q, &as_read) == NORTH_ERROR && e.status == 404
+               ? no_path(q, p->e)
+               : error(p->e, 405, NETCTL_CODE_METHOD,
+                       "this can be read only; change objects, one by one or with PATCH of /infra");
+}
+
 static enum northbound_kind change(const struct northbound_question *q, struct northbound_taking *p)
 {
     struct ts_bytes path = q->path;
@@ -325,19 +340,15 @@ static enum northbound_kind change(const struct northbound_question *q, struct n
                      "an auditor may read only; ask for the role operator or admin");
     }
     if (!begins(path, BASE "/infra")) {
-        return no_path(q, p->e);
+        return no_change(q, p);
     }
     path.data += strlen(BASE);
     path.len -= strlen(BASE);
-    if (!set_path(p->request, path)) {
-        return no_path(q, p->e);
-    }
-    if (netctl_resource_of(p->request->path) == NULL) {
-        return netctl_resource_in(p->request->path) == NULL
-                   ? no_path(q, p->e)
-                   : error(p->e, 405, NETCTL_CODE_METHOD,
-                           "a list cannot be changed; change the objects in it, one by one or "
-                           "with PATCH of /infra");
+    const struct netctl_resource *r =
+        set_path(p->request, path) ? netctl_resource_of(p->request->path) : NULL;
+    bool is_tree = p->request->method == NETCTL_PATCH && strcmp(p->request->path, "/infra") == 0;
+    if (r == NULL || (r->is_fixed && !is_tree)) {
+        return no_change(q, p);
     }
     p->request->body = q->body;
     return NORTH_ORDER;

@@ -121,7 +121,7 @@ static void test_bad_requests_are_told_what_is_wrong(void **state)
     expect_error(ask(HTTP_METHOD_GET, "/", NULL), 404, "nothing at /");
     expect_error(ask(HTTP_METHOD_GET, "/policy/api/v1/infrax", NULL), 404, "nothing at");
     expect_error(ask(HTTP_METHOD_GET, "/policy/api/v1/infra/nothing/here", NULL), 404, "nothing");
-    expect_error(ask(HTTP_METHOD_PUT, list, NULL), 405, "a list cannot be changed");
+    expect_error(ask(HTTP_METHOD_PUT, list, NULL), 405, "can be read only");
     expect_error(ask(HTTP_METHOD_POST, list, NULL), 405, "PUT or PATCH");
     expect_error(ask(HTTP_METHOD_GET, list, "page_size=0"), 400, "1 to 1000");
     expect_error(ask(HTTP_METHOD_GET, list, "page_size=1001"), 400, "1 to 1000");
@@ -130,6 +130,31 @@ static void test_bad_requests_are_told_what_is_wrong(void **state)
     expect_error(ask(HTTP_METHOD_GET, list, "pagesize=1"), 400, "no parameter \"pagesize\"");
     expect_error(ask(HTTP_METHOD_PATCH, "/policy/api/v1/infra", "enforce_revision_check=yes"), 400,
                  "true or false");
+}
+
+/* Goal: what is there to be read, and cannot be changed, is said so; it is not missing. */
+static void test_a_change_of_what_can_be_read_only_is_told_so(void **state)
+{
+    (void)state;
+    static const char *const READ_ONLY[] = {
+        "/policy/api/v1/infra/sites/default",
+        "/policy/api/v1/infra/sites/default/enforcement-points/default",
+        "/policy/api/v1/infra/segments/web/state",
+        "/policy/api/v1/infra/realized-state/status",
+        "/policy/api/v1/infra/realized-state/trace",
+        "/policy/api/v1/infra/realized-state/events",
+        "/api/v1/node/version",
+        NORTHBOUND_SPEC,
+    };
+    for (size_t i = 0; i < sizeof READ_ONLY / sizeof READ_ONLY[0]; i++) {
+        expect_error(ask(HTTP_METHOD_PUT, READ_ONLY[i], NULL), 405, "can be read only");
+        expect_error(ask(HTTP_METHOD_PATCH, READ_ONLY[i], NULL), 405, "can be read only");
+        expect_error(ask(HTTP_METHOD_DELETE, READ_ONLY[i], NULL), 405, "can be read only");
+    }
+    expect_error(ask(HTTP_METHOD_PUT, "/policy/api/v1/infra", NULL), 405, "can be read only");
+    expect_error(ask(HTTP_METHOD_DELETE, "/policy/api/v1/infra", NULL), 405, "can be read only");
+    expect_error(ask(HTTP_METHOD_DELETE, "/policy/api/v1/infra/colours", NULL), 404, "nothing at");
+    expect_error(ask(HTTP_METHOD_PUT, "/api/v1/nothing", NULL), 404, "nothing at");
 }
 
 static void test_roles_bound_what_is_done(void **state)
@@ -152,6 +177,7 @@ int main(void)
         cmocka_unit_test(test_realization_is_told_of_objects),
         cmocka_unit_test(test_what_is_asked_for_first),
         cmocka_unit_test(test_bad_requests_are_told_what_is_wrong),
+        cmocka_unit_test(test_a_change_of_what_can_be_read_only_is_told_so),
         cmocka_unit_test(test_roles_bound_what_is_done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
