@@ -121,7 +121,7 @@ bool http_header_is_valid(const char *name, const char *value);
 
 /* Writes an error as NSX has it, in JSON, with its NUL:
  *     {"httpStatus":"NOT_FOUND","error_code":600,"module_name":"policy","error_message":"…"}
- * A message that is too long is cut. Gives its length. */
+ * A message that is too long is cut, bytes that are no UTF-8 are '?'. Gives its length. */
 size_t http_error_body(char out[HTTP_ERROR_MAX], unsigned status, unsigned code, const char *module,
                        const char *message);
 

@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "base/assert.h"
+#include "base/utf8.h"
 #include "services/http.h"
 
 struct status {
@@ -34,6 +35,7 @@ static const struct status statuses[] = {
     {431, "Request Header Fields Too Large", "REQUEST_HEADER_FIELDS_TOO_LARGE"},
     {500, "Internal Server Error", "INTERNAL_SERVER_ERROR"},
     {503, "Service Unavailable", "SERVICE_UNAVAILABLE"},
+    {507, "Insufficient Storage", "INSUFFICIENT_STORAGE"},
 };
 
 static const struct status *find_status(unsigned status)
@@ -89,17 +91,19 @@ bool http_header_is_valid(const char *name, const char *value)
 
 /* ---- errors ---- */
 
-/* One byte of a JSON string as it is written; bytes beyond ASCII pass. */
-static size_t escape(char out[8], char c)
+/* One letter as a JSON string has it; '?' for a byte that is of none. Gives the bytes read. */
+static size_t escape(char out[8], const char *c, size_t *len)
 {
-    if (c == '"' || c == '\\') {
-        return (size_t)snprintf(out, 8, "\\%c", c);
+    size_t n = ts_utf8_letter(c);
+    if (*c == '"' || *c == '\\') {
+        *len = (size_t)snprintf(out, 8, "\\%c", *c);
+    } else if ((uint8_t)*c < ' ') {
+        *len = (size_t)snprintf(out, 8, "\\u%04x", (unsigned)(uint8_t)*c);
+    } else {
+        *len = n == 0 ? 1 : n;
+        memcpy(out, n == 0 ? "?" : c, *len);
     }
-    if ((uint8_t)c < ' ') {
-        return (size_t)snprintf(out, 8, "\\u%04x", (unsigned)(uint8_t)c);
-    }
-    out[0] = c;
-    return 1;
+    return n == 0 ? 1 : n;
 }
 
 size_t http_error_body(char out[HTTP_ERROR_MAX], unsigned status, unsigned code, const char *module,
@@ -111,16 +115,16 @@ size_t http_error_body(char out[HTTP_ERROR_MAX], unsigned status, unsigned code,
                        http_status_word(status), code, module);
     ts_assert(len > 0 && len < HTTP_ERROR_MAX / 2);
     size_t n = (size_t)len;
-    for (const char *c = message; *c != '\0'; c++) {
+    while (*message != '\0') {
         char piece[8];
-        size_t k = escape(piece, *c);
-        /* A sign of several bytes is cut as a whole. */
-        bool begins = ((uint8_t)*c & 0xc0) != 0x80;
-        if (n + k + 3 > HTTP_ERROR_MAX || (begins && n + 4 + 3 > HTTP_ERROR_MAX)) {
+        size_t k = 0;
+        size_t read = escape(piece, message, &k);
+        if (n + k + 3 > HTTP_ERROR_MAX) {
             break;
         }
         memcpy(out + n, piece, k);
         n += k;
+        message += read;
     }
     memcpy(out + n, "\"}", 3);
     return n + 2;

@@ -5,34 +5,12 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "base/utf8.h"
 #include "services/netctl/address.h"
 
 #define WHERE_MAX 200
 /* An object in an object in …: the descriptors have fewer. */
 #define DEPTH_MAX 8
-
-/* How many bytes the letter at `text` has in UTF-8; 0: it is none, or cut off. */
-static size_t letter(const char *text)
-{
-    unsigned char c = (unsigned char)text[0];
-    size_t n = c < 0x80 ? 1 : c < 0xc2 ? 0 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : c < 0xf5 ? 4 : 0;
-    for (size_t i = 1; i < n; i++) {
-        if (((unsigned char)text[i] & 0xc0) != 0x80) {
-            return 0;
-        }
-    }
-    return n;
-}
-
-/* A text that was cut to its room may end within a letter, of which JSON is not made. */
-static void mend_letters(char *text)
-{
-    while (*text != '\0') {
-        size_t n = letter(text);
-        *text = n == 0 ? '?' : *text;
-        text += n == 0 ? 1 : n;
-    }
-}
 
 bool netctl_error_set(struct netctl_error *e, int status, int code, const char *format, ...)
 {
@@ -44,7 +22,7 @@ bool netctl_error_set(struct netctl_error *e, int status, int code, const char *
         int n = vsnprintf(e->message, sizeof(e->message), format, args);
         va_end(args);
         ts_assert(n >= 0);
-        mend_letters(e->message);
+        ts_utf8_mend(e->message); /* a path's bytes, or a letter that was cut */
     }
     return false;
 }

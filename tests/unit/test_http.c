@@ -152,6 +152,14 @@ static void test_error_body_is_json(void **state)
     message[sizeof(message) - 1] = '\0';
     n = http_error_body(out, 400, 1, "policy", message);
     assert_true(n < HTTP_ERROR_MAX && strcmp(out + n - 3, "\"\"}") == 0);
+    n = http_error_body(out, 400, 1, "policy", "\xc3\xa4\xff\xed\xa0\x80.");
+    assert_string_equal(out + n - 9, "\xc3\xa4????.\"}");
+    for (size_t i = 0; i + 2 < sizeof(message); i += 2) {
+        memcpy(message + i, "\xc3\xa4", 3); /* whole letters are left out at the end */
+    }
+    n = http_error_body(out, 400, 1, "policy", message);
+    assert_memory_equal(out + n - 4, "\xc3\xa4\"}", 4);
+    assert_string_equal(http_status_word(507), "INSUFFICIENT_STORAGE");
     assert_true(http_header_is_valid("x-a", "b c"));
     assert_false(http_header_is_valid("x-a", "b\r\nc: d"));
     assert_false(http_header_is_valid("x a", "b"));

@@ -132,6 +132,15 @@ static void test_bad_requests_are_told_what_is_wrong(void **state)
                  "true or false");
 }
 
+/* Goal: what an error repeats of the request is text, whatever its bytes are. */
+static void test_errors_repeat_letters_only(void **state)
+{
+    (void)state;
+    expect_error(ask(HTTP_METHOD_GET, "/a\xff\xed\xa0\x80z", NULL), 404, "nothing at /a????z");
+    expect_error(ask(HTTP_METHOD_GET, "/\xc3\xa4", NULL), 404, "nothing at /\xc3\xa4");
+    expect_error(ask(HTTP_METHOD_GET, "/", "\xe0\x80\x80=1"), 400, "no parameter \"???\"");
+}
+
 /* Goal: what is there to be read, and cannot be changed, is said so; it is not missing. */
 static void test_a_change_of_what_can_be_read_only_is_told_so(void **state)
 {
@@ -177,6 +186,7 @@ int main(void)
         cmocka_unit_test(test_realization_is_told_of_objects),
         cmocka_unit_test(test_what_is_asked_for_first),
         cmocka_unit_test(test_bad_requests_are_told_what_is_wrong),
+        cmocka_unit_test(test_errors_repeat_letters_only),
         cmocka_unit_test(test_a_change_of_what_can_be_read_only_is_told_so),
         cmocka_unit_test(test_roles_bound_what_is_done),
     };

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/utf8.h"
 #include "services/netctl/io/controller_internal.h"
 #include "services/netctl/resource.h"
 
@@ -60,6 +61,7 @@ static bool find_error(const struct controller *c, const char *node, const char 
         json_decref(item);
         if (is_of) {
             (void)snprintf(out, cap, "%.*s", (int)error.len, (const char *)error.data);
+            ts_utf8_mend(out); /* a kernel's words, perhaps cut */
             return true;
         }
     }
