@@ -23,6 +23,7 @@ struct edit netctl_edit_begin(struct netctl_intent *t, const struct netctl_autho
                          .objects = netctl_tree_copy(&t->objects),
                          .refs = netctl_tree_copy(&t->refs),
                          .marks = netctl_tree_copy(&t->marks),
+                         .sizes = netctl_tree_copy(&t->sizes),
                          .author = author,
                          .e = e};
 }
@@ -137,6 +138,7 @@ bool netctl_edit_end(struct edit *x, bool good)
     settle(&x->t->objects, &x->objects, good);
     settle(&x->t->refs, &x->refs, good);
     settle(&x->t->marks, &x->marks, good);
+    settle(&x->t->sizes, &x->sizes, good);
     ts_assert(good == (x->e->status == 0));
     return good;
 }

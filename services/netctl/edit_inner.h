@@ -10,6 +10,7 @@ struct edit {
     struct netctl_tree objects; /* as they were before */
     struct netctl_tree refs;
     struct netctl_tree marks;
+    struct netctl_tree sizes;
     const struct netctl_author *author;
     struct netctl_error *e;
     bool revisions; /* an object that is there needs its present _revision */

@@ -109,12 +109,16 @@ json_t *netctl_intent_list(const struct netctl_intent *t, const char *collection
         last = at;
         at = netctl_store_next(t, collection, at);
     }
-    json_t *list =
-        json_pack("{sosi}", "results", results, "result_count", (int)json_array_size(results));
+    json_t *list = json_pack("{sosb}", "results", results, "sort_ascending", 1);
     ts_must(list);
-    (void)json_object_set_new(list, "sort_ascending", json_true());
+    if (cursor[0] == '\0') {
+        json_int_t count = (json_int_t)netctl_store_count(t, collection);
+        (void)json_object_set_new(list, "result_count", json_integer(count));
+    }
     if (at != NULL) {
-        put_text(list, "cursor", netctl_resource_id(last));
+        char text[sizeof(NETCTL_CURSOR) + NETCTL_ID_MAX];
+        (void)snprintf(text, sizeof(text), NETCTL_CURSOR "%s", netctl_resource_id(last));
+        put_text(list, "cursor", text);
     }
     return list;
 }

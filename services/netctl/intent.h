@@ -24,6 +24,7 @@ struct netctl_intent {
     struct netctl_tree objects; /* path → JSON text */
     struct netctl_tree refs;    /* target '\x01' source → nothing */
     struct netctl_tree marks;   /* what may be there once only (marks.h) */
+    struct netctl_tree sizes;   /* collection → how many objects are directly in it */
     struct netctl_numbers numbers;
     uint64_t bytes_max;
 };
@@ -56,7 +57,11 @@ bool netctl_intent_delete(struct netctl_intent *t, const char *path, struct netc
 
 /* Reads. Gives NULL with *e; else the caller's. */
 json_t *netctl_intent_get(const struct netctl_intent *t, const char *path, struct netctl_error *e);
-/* A page of a collection: behind the object called `cursor`, "" = from the first one. */
+/* In front of the last object's id in the cursor of a page that a client gets: the Ansible modules
+ * take a cursor that begins with "0000", as an id may, for the end. */
+#define NETCTL_CURSOR "after:"
+/* A page of a collection: behind the object called `cursor`, "" = from the first one. The first
+ * page says how many objects there are on all pages, as clients rely on. */
 json_t *netctl_intent_list(const struct netctl_intent *t, const char *collection,
                            const char *cursor, size_t page, struct netctl_error *e);
 

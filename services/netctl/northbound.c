@@ -14,6 +14,11 @@ static bool is(struct ts_bytes text, const char *word)
     return text.len == strlen(word) && memcmp(text.data, word, text.len) == 0;
 }
 
+static bool begins(struct ts_bytes text, const char *with)
+{
+    return text.len >= strlen(with) && memcmp(text.data, with, strlen(with)) == 0;
+}
+
 /* ---- parameters ---- */
 
 struct northbound_taking {
@@ -43,7 +48,11 @@ static bool take_page(struct northbound_taking *p, struct ts_bytes value)
 
 static bool take_cursor(struct northbound_taking *p, struct ts_bytes value)
 {
-    if (value.len > 0 && !netctl_id_is_valid((const char *)value.data, value.len)) {
+    size_t skip = begins(value, NETCTL_CURSOR) ? strlen(NETCTL_CURSOR) : 0;
+    value.data += skip;
+    value.len -= skip;
+    if ((value.len > 0) != (skip > 0) ||
+        (value.len > 0 && !netctl_id_is_valid((const char *)value.data, value.len))) {
         return netctl_error_set(p->e, 400, NETCTL_CODE_INVALID,
                                 "cursor is what the page before has as its \"cursor\"");
     }
@@ -260,11 +269,6 @@ static enum northbound_kind realized(const struct northbound_question *q,
                      "intent_path is the path of an object: ?intent_path=/infra/segments/web");
     }
     return entities ? NORTH_ENTITIES : NORTH_STATUS;
-}
-
-static bool begins(struct ts_bytes text, const char *with)
-{
-    return text.len >= strlen(with) && memcmp(text.data, with, strlen(with)) == 0;
 }
 
 static bool copy_path(struct ts_bytes text, char out[NETCTL_PATH_ROOM])

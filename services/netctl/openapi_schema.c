@@ -317,13 +317,14 @@ static json_t *of_answer(const struct netctl_resource *r)
 
 static json_t *of_list(const struct netctl_resource *r)
 {
-    json_t *schema = json_pack(
-        "{ss,s{s{ss,so},s{ss,si,ss},s{ss,sb},s{ss,ss}},s[sss],sb}", "type", "object", "properties",
-        "results", "type", "array", "items", openapi_ref("schemas", r->type, ""), "result_count",
-        "type", "integer", "minimum", 0, "description", "Objects of this page.", "sort_ascending",
-        "type", "boolean", "const", 1, "cursor", "type", "string", "description",
-        "Of the page behind this one; there is none when it is missing.", "required", "results",
-        "result_count", "sort_ascending", "additionalProperties", 0);
+    json_t *schema =
+        json_pack("{ss,s{s{ss,so},s{ss,si,ss},s{ss,sb},s{ss,ss}},s[ss],sb}", "type", "object",
+                  "properties", "results", "type", "array", "items",
+                  openapi_ref("schemas", r->type, ""), "result_count", "type", "integer", "minimum",
+                  0, "description", "Objects of all pages; in the first page only.",
+                  "sort_ascending", "type", "boolean", "const", 1, "cursor", "type", "string",
+                  "description", "Of the page behind this one; there is none when it is missing.",
+                  "required", "results", "sort_ascending", "additionalProperties", 0);
     ts_must(schema);
     return schema;
 }

@@ -75,6 +75,37 @@ bool netctl_store_referrer(const struct netctl_intent *t, const char *path,
     return found;
 }
 
+/* ---- counts ---- */
+
+uint64_t netctl_store_count(const struct netctl_intent *t, const char *collection)
+{
+    struct ts_bytes value = netctl_tree_get(&t->sizes, collection);
+    struct ts_reader r = ts_reader_init(value.data, value.len);
+    return value.data == NULL ? 0 : ts_get_u64(&r);
+}
+
+/* An object comes to its collection, or goes from it. */
+static void count(struct netctl_intent *t, const char *path, bool comes)
+{
+    char collection[NETCTL_PATH_ROOM];
+    uint8_t bytes[8];
+    struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
+    int len = (int)(netctl_resource_id(path) - path) - 1;
+    (void)snprintf(collection, sizeof(collection), "%.*s", len, path);
+    if (collection[0] == '\0') {
+        return; /* the root */
+    }
+    uint64_t before = netctl_store_count(t, collection);
+    ts_assert(comes || before > 0);
+    uint64_t now = comes ? before + 1 : before - 1;
+    if (now == 0) {
+        (void)netctl_tree_remove(&t->sizes, collection);
+    } else {
+        ts_put_u64(&w, now);
+        netctl_tree_put(&t->sizes, collection, (struct ts_bytes){bytes, w.len});
+    }
+}
+
 /* ---- objects ---- */
 
 void netctl_store_remove(struct netctl_intent *t, const char *path)
@@ -85,6 +116,7 @@ void netctl_store_remove(struct netctl_intent *t, const char *path)
     json_decref(object);
     bool was = netctl_tree_remove(&t->objects, path);
     ts_assert(was);
+    count(t, path, false);
 }
 
 bool netctl_store_put(struct netctl_intent *t, const char *path, const json_t *object)
@@ -96,6 +128,8 @@ bool netctl_store_put(struct netctl_intent *t, const char *path, const json_t *o
     if (before != NULL) {
         refer(t, path, before, false);
         json_decref(before);
+    } else if (fits) {
+        count(t, path, true);
     }
     if (fits) {
         netctl_tree_put(&t->objects, path, (struct ts_bytes){(const uint8_t *)text, strlen(text)});
@@ -141,6 +175,7 @@ struct netctl_intent netctl_intent_make(uint64_t seed, uint64_t bytes_max)
     return (struct netctl_intent){.objects = netctl_tree_make(seed),
                                   .refs = netctl_tree_make(seed),
                                   .marks = netctl_tree_make(seed),
+                                  .sizes = netctl_tree_make(seed),
                                   .numbers = netctl_numbers_make(seed),
                                   .bytes_max = bytes_max};
 }
@@ -150,6 +185,7 @@ void netctl_intent_free(struct netctl_intent *t)
     netctl_tree_free(&t->objects);
     netctl_tree_free(&t->refs);
     netctl_tree_free(&t->marks);
+    netctl_tree_free(&t->sizes);
     netctl_numbers_free(&t->numbers);
 }
 

@@ -19,6 +19,8 @@ bool netctl_store_referrer(const struct netctl_intent *t, const char *path,
                            char out[NETCTL_PATH_ROOM]);
 /* The first object below `path`; NULL: there is none. Borrowed until the next change. */
 const char *netctl_store_child(const struct netctl_intent *t, const char *path);
+/* How many objects are directly in the collection. */
+uint64_t netctl_store_count(const struct netctl_intent *t, const char *collection);
 /* The first object directly in the collection, or the next one behind the path `after`; NULL: none
  * is left. Borrowed until the next change. */
 const char *netctl_store_next(const struct netctl_intent *t, const char *collection,

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "services/netctl/intent.h"
 #include "services/netctl/request.h"
+#include "services/netctl/store.h"
 
 #define POINT "/infra/sites/default/enforcement-points/default"
 
@@ -396,9 +396,22 @@ static void test_list_comes_in_pages(void **state)
         }
         const char *next = json_string_value(json_object_get(list, "cursor"));
         assert_int_equal(next != NULL, page < 2);
-        snprintf(cursor, sizeof cursor, "%s", next == NULL ? "" : next);
+        assert_true(next == NULL || strncmp(next, NETCTL_CURSOR, strlen(NETCTL_CURSOR)) == 0);
+        snprintf(cursor, sizeof cursor, "%s", next == NULL ? "" : next + strlen(NETCTL_CURSOR));
+        const json_t *all = json_object_get(list, "result_count");
+        assert_int_equal(all != NULL, page == 0);
+        assert_int_equal(json_integer_value(all), page == 0 ? 5 : 0);
         json_decref(list);
     }
+    assert_int_equal(netctl_store_count(&t, "/infra/segments/a-b/ports"), 1);
+    assert_int_equal(delete ("/infra/segments/a-b/ports/x"), 200);
+    assert_int_equal(netctl_store_count(&t, "/infra/segments/a-b/ports"), 0);
+    assert_int_equal(delete ("/infra/segments/a-b"), 200);
+    assert_int_equal(delete ("/infra/segments/a"), 400);
+    assert_int_equal(patch("/infra/segments/z", "{\"connectivity_path\": \"/infra/tier-1s/no\"}"),
+                     400);
+    assert_int_equal(patch("/infra/segments/b", "{\"description\": \"again\"}"), 200);
+    assert_int_equal(netctl_store_count(&t, "/infra/segments"), 4);
     assert_null(netctl_intent_list(&t, "/infra/segments/no/ports", "", 10, &e));
     assert_int_equal(e.status, 404);
     e = (struct netctl_error){0};
@@ -438,6 +451,7 @@ static void test_load_takes_what_was_kept(void **state)
                          strcmp(item.key, "/infra/segments/web") < 0 ||
                              strcmp(item.key, "/infra/tier-1s/t1") >= 0);
     }
+    assert_true(ts_hash_eq(other.sizes.digest, t.sizes.digest));
     assert_true(ts_hash_eq(t.objects.digest, other.objects.digest));
     assert_true(ts_hash_eq(t.refs.digest, other.refs.digest));
     static const char *const WRONG[] = {"", "{", "[]", "{}", "{\"_revision\":0}"};

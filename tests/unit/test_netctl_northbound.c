@@ -66,9 +66,11 @@ static void test_objects_and_lists_are_read(void **state)
     s = ask(HTTP_METHOD_GET, "/policy/api/v1/infra/segments/", "page_size=7");
     assert_true(s.kind == NORTH_READ && s.r.page == 7);
     assert_string_equal(s.r.path, "/infra/segments");
-    s = ask(HTTP_METHOD_HEAD, "/policy/api/v1/infra/segments", "cursor=web");
+    s = ask(HTTP_METHOD_HEAD, "/policy/api/v1/infra/segments", "cursor=after:web");
     assert_int_equal(s.kind, NORTH_READ);
     assert_string_equal(s.r.cursor, "web");
+    s = ask(HTTP_METHOD_GET, "/policy/api/v1/infra/segments", "cursor=");
+    assert_true(s.kind == NORTH_READ && s.r.cursor[0] == '\0');
     assert_int_equal(ask(HTTP_METHOD_GET, "/policy/api/v1/infra", NULL).kind, NORTH_READ);
 }
 
