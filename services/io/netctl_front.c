@@ -378,7 +378,7 @@ static void on_request(void *ctx, uint64_t token, const struct http_request *req
         }
         return;
     case NORTH_ORDER:
-        if (serves ? f->status.full[0] == '\0' || r.method == NETCTL_DELETE : waits) {
+        if (serves ? f->status.full[0] == '\0' || northbound_removes(&r) : waits) {
             collect_of(f, &f->orders, token, kind, &r);
         } else {
             refuse(f, token);

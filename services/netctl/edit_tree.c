@@ -4,6 +4,9 @@
 #include "base/memory.h"
 #include "services/netctl/edit_inner.h"
 
+/* Children in children in …: of whole trees there are fewer. */
+#define DEPTH_MAX 16
+
 /* A child's path below `parent`: its own words of type and id. */
 static bool name_child(struct edit *x, const char *parent, const char *type, const json_t *object,
                        char path[NETCTL_PATH_ROOM])
@@ -17,6 +20,12 @@ static bool name_child(struct edit *x, const char *parent, const char *type, con
     return netctl_resource_below(parent, type, id, path) != NULL ||
            netctl_error_set(x->e, 400, NETCTL_CODE_INVALID,
                             "there are no objects %.60s below %.200s", type, parent);
+}
+
+static bool is_gone(const json_t *child, const json_t *object)
+{
+    return json_is_true(json_object_get(child, "marked_for_delete")) ||
+           json_is_true(json_object_get(object, "marked_for_delete"));
 }
 
 static bool edit_children(struct edit *x, const char *parent, json_t *object, unsigned depth);
@@ -46,8 +55,7 @@ static bool edit_child(struct edit *x, const char *parent, json_t *child, unsign
     if (!name_child(x, parent, name + 5, object, path)) {
         return false;
     }
-    bool gone = json_is_true(json_object_get(child, "marked_for_delete")) ||
-                json_is_true(json_object_get(object, "marked_for_delete"));
+    bool gone = is_gone(child, object);
     json_t *children = json_incref(json_object_get(object, "children"));
     (void)json_object_del(object, "children");
     json_t *rest = json_object();
@@ -65,8 +73,6 @@ static bool edit_child(struct edit *x, const char *parent, json_t *child, unsign
     return good;
 }
 
-#define DEPTH_MAX 16
-
 static bool edit_children(struct edit *x, const char *parent, json_t *object, unsigned depth)
 {
     const json_t *children = json_object_get(object, "children");
@@ -78,6 +84,27 @@ static bool edit_children(struct edit *x, const char *parent, json_t *object, un
         good = edit_child(x, parent, json_array_get(children, i), depth + 1);
     }
     return good;
+}
+
+static bool children_go(const json_t *object, unsigned depth)
+{
+    const json_t *children = json_object_get(object, "children");
+    bool all = depth < DEPTH_MAX;
+    for (size_t i = 0; all && i < json_array_size(children); i++) {
+        const json_t *child = json_array_get(children, i);
+        const char *name = json_string_value(json_object_get(child, "resource_type"));
+        bool named = name != NULL && strncmp(name, "Child", 5) == 0;
+        bool reference = named && strcmp(name, "ChildResourceReference") == 0;
+        const json_t *inner =
+            reference || !named ? child : json_object_get(child, name + strlen("Child"));
+        all = named && (reference || is_gone(child, inner)) && children_go(inner, depth + 1);
+    }
+    return all;
+}
+
+bool netctl_intent_tree_removes(const json_t *body)
+{
+    return children_go(body, 0);
 }
 
 bool netctl_intent_patch_tree(struct netctl_intent *t, json_t *body, bool revisions,

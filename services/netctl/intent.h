@@ -53,6 +53,9 @@ bool netctl_intent_patch(struct netctl_intent *t, const char *path, json_t *body
  * already has its present _revision in body. */
 bool netctl_intent_patch_tree(struct netctl_intent *t, json_t *body, bool revisions,
                               const struct netctl_author *author, struct netctl_error *e);
+/* Whether such a tree deletes objects and does nothing else: it is taken where there is room for
+ * nothing more. */
+bool netctl_intent_tree_removes(const json_t *body);
 bool netctl_intent_delete(struct netctl_intent *t, const char *path, struct netctl_error *e);
 
 /* Reads. Gives NULL with *e; else the caller's. */

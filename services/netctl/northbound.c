@@ -358,6 +358,18 @@ static enum northbound_kind change(const struct northbound_question *q, struct n
     return NORTH_ORDER;
 }
 
+bool northbound_removes(const struct netctl_request *request)
+{
+    bool is_tree = request->method == NETCTL_PATCH && strcmp(request->path, "/infra") == 0;
+    json_t *body = is_tree ? json_loadb((const char *)request->body.data, request->body.len,
+                                        JSON_REJECT_DUPLICATES, NULL)
+                           : NULL;
+    bool removes =
+        request->method == NETCTL_DELETE || (body != NULL && netctl_intent_tree_removes(body));
+    json_decref(body);
+    return removes;
+}
+
 enum northbound_kind northbound_read(const struct northbound_question *q,
                                      struct netctl_request *request,
                                      struct northbound_trace *trace_of, struct netctl_error *e)

@@ -78,6 +78,10 @@ struct northbound_param {
 /* All that there are; a name that is NULL ends them. */
 extern const struct northbound_param northbound_params[];
 
+/* Whether an order takes objects away and does nothing else, so that there is room for it always.
+ */
+bool northbound_removes(const struct netctl_request *request);
+
 /* Fills *request, whose body is borrowed of `q`, as the kind needs it. */
 enum northbound_kind northbound_read(const struct northbound_question *q,
                                      struct netctl_request *request, struct northbound_trace *trace,

@@ -143,6 +143,50 @@ static void test_errors_repeat_letters_only(void **state)
     expect_error(ask(HTTP_METHOD_GET, "/", "\xe0\x80\x80=1"), 400, "no parameter \"???\"");
 }
 
+static bool removes(enum http_method method, const char *path, const char *body)
+{
+    struct netctl_request r;
+    struct netctl_error e;
+    struct northbound_trace t;
+    struct northbound_question q = {
+        .method = method,
+        .path = {(const uint8_t *)path, strlen(path)},
+        .user = "anna",
+        .may_read = true,
+        .may_change = true,
+        .body = {(const uint8_t *)body, strlen(body)},
+    };
+    assert_int_equal(northbound_read(&q, &r, &t, &e), NORTH_ORDER);
+    return northbound_removes(&r);
+}
+
+/* Goal: where there is no room, what makes some is told from what needs it. */
+static void test_removes_is_true_of_deletions_alone(void **state)
+{
+    (void)state;
+    const char *tree = "/policy/api/v1/infra";
+    const char *one = "/policy/api/v1/infra/segments/web";
+    assert_true(removes(HTTP_METHOD_DELETE, one, ""));
+    assert_false(removes(HTTP_METHOD_PATCH, one, "{}"));
+    assert_false(removes(HTTP_METHOD_PUT, one, "{}"));
+#define TREE(children) "{\"resource_type\":\"Infra\",\"children\":[" children "]}"
+#define WEB "\"resource_type\":\"ChildSegment\",\"Segment\":{\"id\":\"web\""
+#define GONE "\"marked_for_delete\":true"
+    assert_true(removes(HTTP_METHOD_PATCH, tree, TREE("{" WEB "}," GONE "}")));
+    assert_true(removes(HTTP_METHOD_PATCH, tree, TREE("{" WEB "," GONE "}}")));
+    assert_true(removes(HTTP_METHOD_PATCH, tree,
+                        TREE("{\"resource_type\":\"ChildResourceReference\",\"target_type\":"
+                             "\"Domain\",\"id\":\"default\",\"children\":[{\"resource_type\":"
+                             "\"ChildGroup\",\"Group\":{\"id\":\"g\"}," GONE "}]}")));
+    assert_false(removes(HTTP_METHOD_PATCH, tree, TREE("{" WEB "}}")));
+    assert_false(removes(HTTP_METHOD_PATCH, tree, TREE("{" WEB "}," GONE "},{" WEB "}}")));
+    assert_false(removes(HTTP_METHOD_PATCH, tree,
+                         TREE("{" WEB ",\"children\":[{\"resource_type\":\"ChildSegmentPort\","
+                              "\"SegmentPort\":{\"id\":\"p\"}}]}," GONE "}")));
+    assert_false(removes(HTTP_METHOD_PATCH, tree, TREE("7")));
+    assert_false(removes(HTTP_METHOD_PATCH, tree, "{"));
+}
+
 /* Goal: what is there to be read, and cannot be changed, is said so; it is not missing. */
 static void test_a_change_of_what_can_be_read_only_is_told_so(void **state)
 {
@@ -189,6 +233,7 @@ int main(void)
         cmocka_unit_test(test_what_is_asked_for_first),
         cmocka_unit_test(test_bad_requests_are_told_what_is_wrong),
         cmocka_unit_test(test_errors_repeat_letters_only),
+        cmocka_unit_test(test_removes_is_true_of_deletions_alone),
         cmocka_unit_test(test_a_change_of_what_can_be_read_only_is_told_so),
         cmocka_unit_test(test_roles_bound_what_is_done),
     };
