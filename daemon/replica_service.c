@@ -6,15 +6,19 @@
 #include "base/assert.h"
 #include "base/hash.h"
 #include "daemon/replica.h"
+#include "replicator/batch.h"
 #include "services/io/netctl_front.h"
 #include "services/io/resp_front.h"
 #include "services/kv/sessions.h"
 #include "services/netctl/netctl.h"
+#include "services/netctl/request.h"
 #include "services/session.h"
 
 #define OUT_BYTES_MAX (16U << 20)
 _Static_assert(SVC_ANSWER_MAX + SESSION_BYTES_DEFAULT + SESSION_ANSWER_MORE <= OUT_BYTES_MAX,
                "an answer of a session's fits");
+_Static_assert(NETCTL_REQUEST_HEAD_MAX + NETCTL_BODY_MAX <= REPL_PAYLOAD_BYTES_MAX,
+               "a request of netctl's is one entry");
 #define SUBMIT_COUNT_MAX 4096U
 
 /* What this build has: a service, and who speaks with its clients. */
