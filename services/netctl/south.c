@@ -570,6 +570,20 @@ struct ts_bytes south_error(const struct south *s, const char *name, const char 
     return text;
 }
 
+struct netctl_item south_next_error(const struct south *s, const char *name, const char *key)
+{
+    const struct south_node *n = find(s, name);
+    struct netctl_item none = {NULL, {NULL, 0}};
+    if (n == NULL) {
+        return none;
+    }
+    struct netctl_item refused = netctl_tree_seek(&n->refused, key, true);
+    struct netctl_item error = netctl_tree_seek(&n->errors, key, true);
+    bool is_first =
+        refused.key != NULL && (error.key == NULL || strcmp(refused.key, error.key) <= 0);
+    return is_first ? refused : error;
+}
+
 size_t south_connected(const struct south *s)
 {
     size_t count = 0;

@@ -133,6 +133,9 @@ bool south_node(const struct south *s, const char *name, struct south_node_state
 const char *south_next_node(const struct south *s, const char *name);
 /* Why the node does not do this item; data NULL: it has said nothing against it. Borrowed. */
 struct ts_bytes south_error(const struct south *s, const char *name, const char *key);
+/* The node's errors in the order of their keys: the first behind `key` ("" = the first of all). Key
+ * NULL: there is none. Borrowed until the next step. */
+struct netctl_item south_next_error(const struct south *s, const char *name, const char *key);
 /* Connections that have said HELLO. */
 size_t south_connected(const struct south *s);
 

@@ -212,6 +212,40 @@ static void test_south_step_item_too_long_is_an_error(void **state)
     close_controller(&c);
 }
 
+/* What a node cannot do, and what it was never told, are given in one order. */
+static void test_south_next_error_gives_all_in_order(void **state)
+{
+    (void)state;
+    static const char *const KEYS[] = {"port/1", "rule/1", "unknown/7"};
+    struct controller c = open_controller(2, 100);
+    uint8_t list[200];
+    uint8_t *value = calloc(1, SOUTH_VALUE_MAX + 1);
+    assert_non_null(value);
+    assert_null(south_next_error(c.south, "n1", "").key);
+    assert_null(south_next_error(c.south, "n2", "").key);
+    netctl_tree_put(&c.table, "rule/1", (struct ts_bytes){value, SOUTH_VALUE_MAX + 1});
+    free(value);
+    south_step(
+        c.south,
+        &(struct south_event){.kind = SOUTH_E_TABLE, .name = "n1", .table = &c.table, .gen = {10}},
+        &c.out);
+    struct ts_writer w = ts_writer_init(list, sizeof(list));
+    south_item_put(&w, &(struct south_item){TEXT("port/1"), TEXT("no interface")});
+    south_item_put(&w, &(struct south_item){TEXT("unknown/7"), TEXT("not known")});
+    tell(&c, &HELLO);
+    tell(&c, &(struct south_msg){SOUTH_ACK, .epoch = {4}, .last = true, .items = 2,
+                                 .item = {list, w.len}});
+    struct netctl_item i = {"", {NULL, 0}};
+    for (size_t n = 0; n < 3; n++) {
+        i = south_next_error(c.south, "n1", i.key);
+        assert_non_null(i.key);
+        assert_string_equal(i.key, KEYS[n]);
+        assert_true(i.value.len > 0);
+    }
+    assert_null(south_next_error(c.south, "n1", i.key).key);
+    close_controller(&c);
+}
+
 /* A connection says HELLO first, once, and in the name of its certificate. */
 static void test_south_step_foreign_name_is_refused(void **state)
 {
@@ -436,6 +470,7 @@ int main(void)
         cmocka_unit_test(test_south_msg_decode_lies_are_refused),
         cmocka_unit_test(test_south_step_slow_reader_gets_a_window),
         cmocka_unit_test(test_south_step_item_too_long_is_an_error),
+        cmocka_unit_test(test_south_next_error_gives_all_in_order),
         cmocka_unit_test(test_south_step_foreign_name_is_refused),
         cmocka_unit_test(test_south_step_second_connection_is_served),
         cmocka_unit_test(test_south_step_lost_office_ends_connections),

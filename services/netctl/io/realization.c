@@ -48,13 +48,14 @@ static bool find_error(const struct controller *c, const char *node, const char 
     const struct netctl_tree *table = netctl_compiler_table(c->compiler, node);
     const struct south *core = south_server_core(c->server);
     size_t len = strlen(path);
-    struct netctl_item i = {NULL, {NULL, 0}};
-    while (table != NULL && netctl_tree_next(table, "", &i)) {
-        struct ts_bytes error = south_error(core, node, i.key);
-        if (error.data == NULL) {
-            continue;
+    struct netctl_item i = south_next_error(core, node, "");
+    for (; table != NULL && i.key != NULL; i = south_next_error(core, node, i.key)) {
+        struct ts_bytes error = i.value;
+        struct ts_bytes value = netctl_tree_get(table, i.key);
+        if (value.data == NULL) {
+            continue; /* it has gone from the table meanwhile */
         }
-        json_t *item = json_loadb((const char *)i.value.data, i.value.len, JSON_DECODE_ANY, NULL);
+        json_t *item = json_loadb((const char *)value.data, value.len, JSON_DECODE_ANY, NULL);
         const char *of = json_string_value(json_object_get(item, "path"));
         bool is_of =
             of != NULL && strncmp(of, path, len) == 0 && (of[len] == '\0' || of[len] == '/');
