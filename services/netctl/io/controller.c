@@ -25,6 +25,7 @@ static void on_changed(void *arg, const char *key, struct ts_bytes was, struct t
     (void)was;
     if (is.data == NULL) {
         (void)netctl_tree_remove(&c->changed, key);
+        leaving_deleted(c, key);
         return;
     }
     ts_put_u64(&w, c->compiled.v);
@@ -52,6 +53,9 @@ static void give_table(struct controller *c, const char *node)
                             .name = node,
                             .table = table,
                             .gen = c->compiled};
+    if (table == NULL) {
+        leaving_acked(c, node, (struct ts_seq){UINT64_MAX}); /* nobody waits for it */
+    }
     south_server_step(c->server, &e);
 }
 
@@ -200,6 +204,7 @@ static void on_effect(void *arg, const struct south_effects *all, const struct s
         take_inventory(c, e->name, south_effect_bytes(all, e));
         return;
     case SOUTH_ACKED:
+        leaving_acked(c, e->name, e->gen);
         tell_realized(c, e);
         return;
     case SOUTH_SEND:
@@ -235,6 +240,8 @@ enum ts_err controller_open(struct controller **out, const struct controller_con
     c->compiler = netctl_compiler_new(TABLE_SEED);
     c->objects = netctl_tree_make(TREE_SEED);
     c->changed = netctl_tree_make(TREE_SEED);
+    c->parting = netctl_tree_make(TREE_SEED);
+    c->leaving = netctl_tree_make(TREE_SEED);
     c->told = netctl_tree_make(TREE_SEED);
     c->unsettled = netctl_tree_make(TREE_SEED);
     c->ordered = netctl_tree_make(TREE_SEED);
@@ -255,6 +262,8 @@ void controller_forget(struct controller *c)
     netctl_compiler_free(c->compiler);
     netctl_tree_free(&c->objects);
     netctl_tree_free(&c->changed);
+    netctl_tree_free(&c->parting);
+    netctl_tree_free(&c->leaving);
     netctl_tree_free(&c->told);
     netctl_tree_free(&c->unsettled);
     netctl_tree_free(&c->ordered);
@@ -313,6 +322,7 @@ bool controller_applied(struct controller *c, struct ts_seq seq)
     }
     if (c->compiles && netctl_compile_some(c->compiler, TURN_US)) {
         c->compiles = false;
+        leaving_compiled(c);
         for (const char *n = netctl_compiler_changed(c->compiler, NULL); n != NULL;
              n = netctl_compiler_changed(c->compiler, n)) {
             give_table(c, n);

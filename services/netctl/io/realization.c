@@ -77,6 +77,9 @@ static struct told ask_node(const struct controller *c, const char *node, const 
         (s.acked.v < s.gen.v && s.acked.v < changed_with(c, path))) {
         return t;
     }
+    if (leaving_is_on(c, node, path)) {
+        return t;
+    }
     bool failed = s.errors > 0 && find_error(c, node, path, t.why, sizeof(t.why));
     t.progress = failed ? FAILED : s.more ? UNDER_WAY : DONE;
     return t;
@@ -89,7 +92,8 @@ static const char *state_word(enum progress p)
     return p == DONE ? "REALIZED" : p == FAILED ? "ERROR" : "UNREALIZED";
 }
 
-/* Gives what holds of all; `each` is called for every node of its span. */
+/* Gives what holds of all; `each` is called for every node of its span, and for those that are to
+ * let something of it go. */
 static struct told ask_all(const struct controller *c, const char *path,
                            void (*each)(void *arg, const char *node, const struct told *t),
                            void *arg)
@@ -104,6 +108,16 @@ static struct told ask_all(const struct controller *c, const char *path,
         }
         if (each != NULL) {
             each(arg, i.key, &t);
+        }
+    }
+    char node[SOUTH_NODE_MAX + 1] = "";
+    while (leaving_next(c, node)) {
+        if (netctl_tree_get(&span, node).data == NULL && leaving_is_on(c, node, path)) {
+            const struct told t = {.progress = UNDER_WAY};
+            all = all.progress == DONE ? t : all;
+            if (each != NULL) {
+                each(arg, node, &t);
+            }
         }
     }
     netctl_tree_free(&span);
