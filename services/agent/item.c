@@ -232,11 +232,12 @@ static bool key_rule(const struct target *t)
     return is_order(t->parts->text[0]);
 }
 
-/* Decoded as a rule; which router's it is matters to nobody yet. */
 static bool key_gateway_rule(const struct target *t)
 {
-    (void)snprintf(t->item->rule.order, sizeof(t->item->rule.order), "%.20s", t->parts->text[1]);
-    return number_of(t->parts->text[0], AGENT_ROUTER_MAX) != 0 && is_order(t->parts->text[1]);
+    struct agent_rule *o = &t->item->rule;
+    o->router = number_of(t->parts->text[0], AGENT_ROUTER_MAX);
+    (void)snprintf(o->order, sizeof(o->order), "%.20s", t->parts->text[1]);
+    return o->router != 0 && is_order(t->parts->text[1]);
 }
 
 static bool key_segment(const struct target *t)
@@ -285,9 +286,8 @@ static const struct form FORMS[AGENT_KIND_COUNT] = {
 /* What is right, and not done. */
 static enum ts_err not_realized(const struct agent_item *item, struct agent_fields *f)
 {
-    const char *what = item->kind == AGENT_GATEWAY_RULE                  ? "a rule of a gateway"
-                       : item->kind == AGENT_ROUTE && item->route.uplink ? "a route by the uplink"
-                                                                         : NULL;
+    const char *what =
+        item->kind == AGENT_ROUTE && item->route.uplink ? "a route by the uplink" : NULL;
     if (what != NULL) {
         (void)snprintf(f->error->text, sizeof(f->error->text),
                        "%.120s: %s is not realized by this agent", f->key, what);
@@ -316,6 +316,9 @@ static enum ts_err decode_value(struct agent_item *item, struct agent_fields *f)
         return agent_nat_decode(&item->nat, f);
     case AGENT_GATEWAY_RULE:
         (void)agent_fields_text(f, "gateway", AGENT_TEXT_MAX, true);
+        if (json_object_get(f->object, "ports") != NULL) {
+            agent_fields_fail(f, "ports", "none: a gateway's rule is of its uplink");
+        }
         return agent_rule_decode(&item->rule, f);
     case AGENT_FLOOD:
     case AGENT_SET:

@@ -21,7 +21,7 @@ static enum ts_err realize(const struct agent_caller *caller, struct agent_item 
     struct agent_error error;
     struct agent_text lines = {0};
     enum ts_err err = agent_item_decode(item, key, value, &error);
-    if (err == TS_OK && item->kind == AGENT_RULE) {
+    if (err == TS_OK && (item->kind == AGENT_RULE || item->kind == AGENT_GATEWAY_RULE)) {
         err = agent_rule_lines(&item->rule, true, &lines, &error);
     }
     agent_text_free(&lines);
@@ -90,7 +90,8 @@ static enum ts_err model_statistics(struct agent_driver *d, const struct agent_c
         if (agent_item_decode(item, i.key, i.value, &error) != TS_OK) {
             continue;
         }
-        if (item->kind == AGENT_RULE || item->kind == AGENT_NAT) {
+        if (item->kind == AGENT_RULE || item->kind == AGENT_GATEWAY_RULE ||
+            item->kind == AGENT_NAT) {
             bool nat = item->kind == AGENT_NAT;
             counts->rule(counts->arg,
                          &(struct agent_rule_count){nat ? item->nat.id : item->rule.id, nat, 0, 0});
@@ -195,7 +196,8 @@ static void put_objects(const struct model *m, struct agent_item *item,
     agent_objects_free(&objects);
 }
 
-static void put_blocks(const struct model *m, struct netctl_tree *state)
+static void put_rules(const struct model *m, const struct agent_place *place,
+                      struct netctl_tree *state)
 {
     char first[AGENT_ORDER_DIGITS + 1] = AGENT_FIRST;
     struct netctl_tree sets = netctl_tree_make(0);
@@ -208,6 +210,7 @@ static void put_blocks(const struct model *m, struct netctl_tree *state)
         }
     }
     agent_ruleset_block(&m->table, first, NULL, state, &sets, hear_nothing, NULL);
+    agent_ruleset_gateways(&m->table, place, state, &sets, hear_nothing, NULL);
     netctl_tree_free(&sets);
 }
 
@@ -221,7 +224,7 @@ struct netctl_tree agent_model_state(const struct agent_driver *d)
     put_places(m, item, &p);
     const struct agent_place place = {m->vtep, VXLAN_PORT, p.interface, p.count};
     put_objects(m, item, &place, &state);
-    put_blocks(m, &state);
+    put_rules(m, &place, &state);
     agent_ruleset_heads(&m->table, &state, &place, &state, hear_nothing, NULL);
     free(p.interface);
     free(item);

@@ -17,6 +17,11 @@
  * bit. A connection is one of its segment (conntrack zone), tracked once: netfilter looks a packet
  * up once only, so there can be no zone a port.
  *
+ * What crosses a router's uplink passes three base chains more, with the addresses of the inside: a
+ * translation of the destination is done before them, one of the source behind them. gw_in has the
+ * rules of the router by whose uplink a packet comes in, gw_out of the one by whose it leaves; bits
+ * and generation are as above, in the connection's mark in the router's zone.
+ *
  * Block: the boundaries are orders whose hash has five zero bits. So they follow from the rules
  * alone, and a rule that comes, changes or goes rewrites one block, seldom two. */
 #ifndef SERVICES_AGENT_RULESET_H
@@ -43,6 +48,9 @@
 #define AGENT_BLOCK_OUT "o_"
 #define AGENT_BLOCK_IN "i_"
 #define AGENT_FIRST "00000000000000000000"
+/* Rules of gateways: AGENT_KEY_INET, one of these, the router's number. */
+#define AGENT_GATEWAY_OUT "go_"
+#define AGENT_GATEWAY_IN "gi_"
 
 /* Whether a block begins with the rule of this order. */
 bool agent_is_boundary(const char *order);
@@ -61,9 +69,20 @@ void agent_ruleset_block(const struct netctl_tree *table, const char *first, con
 void agent_ruleset_heads(const struct netctl_tree *table, const struct netctl_tree *known,
                          const struct agent_place *place, struct netctl_tree *wanted,
                          agent_told *told, void *arg);
+/* The rules of the routers' gateways, for what crosses their uplinks: both chains of each router,
+ * none that is empty. The first that decides does; what it is told of as agent_ruleset_block. */
+void agent_ruleset_gateways(const struct netctl_tree *table, const struct agent_place *place,
+                            struct netctl_tree *wanted, struct netctl_tree *sets, agent_told *told,
+                            void *arg);
 /* Lines of the translations of all routers. */
 void agent_ruleset_nat(const struct netctl_tree *table, const struct agent_place *place,
                        struct netctl_tree *wanted, agent_told *told, void *arg);
+/* The name of the interface by which the router's packets leave the network; "": not here. `item`
+ * is scribbled over. */
+void agent_ruleset_uplink(const struct netctl_tree *table, const struct agent_place *place,
+                          uint32_t router, struct agent_item *item, char out[AGENT_NAME_MAX]);
+/* Puts the sets that one side of a rule looks at. */
+void agent_ruleset_want_sets(struct netctl_tree *sets, const struct agent_sets *side);
 /* nft's words of a service, "" for none. */
 void agent_service_words(const struct agent_service *s, struct agent_text *t);
 

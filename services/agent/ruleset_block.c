@@ -32,11 +32,11 @@ uint64_t agent_chain_hash(const char *text, size_t len)
     return hash;
 }
 
-static void want_sets(struct netctl_tree *sets, const struct agent_sets *s)
+void agent_ruleset_want_sets(struct netctl_tree *sets, const struct agent_sets *side)
 {
     static const uint8_t nothing[1];
-    for (size_t i = 0; i < s->count; i++) {
-        netctl_tree_put(sets, s->name[i], (struct ts_bytes){nothing, 0});
+    for (size_t i = 0; i < side->count; i++) {
+        netctl_tree_put(sets, side->name[i], (struct ts_bytes){nothing, 0});
     }
 }
 
@@ -85,8 +85,8 @@ void agent_ruleset_block(const struct netctl_tree *table, const char *first, con
             err = agent_rule_lines(&item->rule, false, &in, &error);
         }
         if (err == TS_OK) {
-            want_sets(sets, &item->rule.sources);
-            want_sets(sets, &item->rule.destinations);
+            agent_ruleset_want_sets(sets, &item->rule.sources);
+            agent_ruleset_want_sets(sets, &item->rule.destinations);
             want_port_sets(wanted, &item->rule.ports);
         } else {
             out.len = len; /* a rule is realized in both directions or not at all */

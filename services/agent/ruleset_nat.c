@@ -5,9 +5,8 @@
 #include "base/memory.h"
 #include "services/agent/ruleset.h"
 
-/* The name of the interface by which the router's packets leave the network; "": not here. */
-static void find_uplink(const struct netctl_tree *table, const struct agent_place *place,
-                        uint32_t router, struct agent_item *item, char out[AGENT_NAME_MAX])
+void agent_ruleset_uplink(const struct netctl_tree *table, const struct agent_place *place,
+                          uint32_t router, struct agent_item *item, char out[AGENT_NAME_MAX])
 {
     struct agent_error error;
     char key[32];
@@ -81,7 +80,7 @@ void agent_ruleset_nat(const struct netctl_tree *table, const struct agent_place
         const struct agent_nat *n = &item->nat;
         if (n->router != router) {
             router = n->router;
-            find_uplink(table, place, router, item + 1, uplink);
+            agent_ruleset_uplink(table, place, router, item + 1, uplink);
         }
         if (uplink[0] == '\0') {
             told(arg, i.key, "its router has no uplink here");

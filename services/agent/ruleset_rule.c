@@ -186,7 +186,7 @@ enum ts_err agent_rule_lines(const struct agent_rule *rule, bool out, struct age
     if (!good) {
         t->len = len;
         (void)snprintf(error->text, sizeof(error->text),
-                       "rule/%s: its sets, services and ports make more than %d rules of the "
+                       "rule %s: its sets, services and ports make more than %d rules of the "
                        "kernel: use fewer of each",
                        rule->order, AGENT_LINES_MAX);
         return TS_ERR_LIMIT;

@@ -23,7 +23,7 @@ static void make_all(const struct agent_item *item, const char *key)
         ts_assert(strlen(agent_object_text(&objects.object[i], text)) < sizeof(text));
     }
     error.text[0] = '\0';
-    if (item->kind == AGENT_RULE) {
+    if (item->kind == AGENT_RULE || item->kind == AGENT_GATEWAY_RULE) {
         enum ts_err err = agent_rule_lines(&item->rule, true, &lines, &error);
         ts_assert((err == TS_OK) == (error.text[0] == '\0'));
         ts_assert(lines.len == 0 || strpbrk(lines.data, ";#\\`") == NULL ||

@@ -228,6 +228,45 @@ static void test_model_changes_equal_the_whole(void **state)
     agent_close(step);
 }
 
+static bool has(const struct netctl_tree *state, const char *key, const char *words)
+{
+    char text[4096];
+    struct ts_bytes value = netctl_tree_get(state, key);
+    (void)snprintf(text, sizeof(text), "%.*s", (int)value.len,
+                   value.data == NULL ? "" : (const char *)value.data);
+    return value.data != NULL && strstr(text, words) != NULL;
+}
+
+/* Goal: a gateway's rules are lists of its router's uplink, a direction each, in their order. */
+static void test_gateway_rules_are_lists_of_the_uplink(void **state)
+{
+    (void)state;
+    const struct agent_caller caller = {.result = no_result};
+    struct netctl_tree t = netctl_tree_make(1);
+    struct agent_driver *d = agent_model_new(&VTEP);
+    put_network(&t);
+    put(&t, "gateway-rule/7/00000000000000000010",
+        "{\"action\":\"ALLOW\",\"direction\":\"IN\",\"gateway\":\"/"
+        "r\",\"id\":1,\"stateful\":true}");
+    put(&t, "gateway-rule/7/00000000000000000020",
+        "{\"action\":\"DROP\",\"direction\":\"IN_OUT\",\"gateway\":\"/r\",\"id\":2}");
+    assert_int_equal(agent_reconcile(d, &t, true, &caller), TS_OK);
+    struct netctl_tree s = agent_model_state(d);
+    assert_false(has(&s, "n/gi_7", "")); /* its router has no uplink */
+    netctl_tree_free(&s);
+    put(&t, "uplink/7", "{\"addresses\":[\"198.51.100.1/24\"],\"interface\":\"up\"}");
+    assert_int_equal(agent_reconcile(d, &t, true, &caller), TS_OK);
+    s = agent_model_state(d);
+    assert_true(has(&s, "n/gi_7", "1\t@C@ meta mark set meta mark | 0x80000000 accept\n2\t"));
+    assert_true(has(&s, "n/go_7", "2\t@C@ ct mark set 0 drop\n"));
+    assert_false(has(&s, "n/go_7", "1\t"));
+    assert_true(has(&s, "n/gw_in", "iifname \"u7\" jump gi_7"));
+    assert_true(has(&s, "n/gw_out", "oifname \"u7\" jump go_7"));
+    netctl_tree_free(&s);
+    netctl_tree_free(&t);
+    agent_close(d);
+}
+
 static bool never(void *arg)
 {
     (void)arg;
@@ -292,6 +331,7 @@ int main(void)
         cmocka_unit_test(test_sort_wanted_twice_names_the_second),
         cmocka_unit_test(test_block_one_changed_rule_changes_one_block),
         cmocka_unit_test(test_model_changes_equal_the_whole),
+        cmocka_unit_test(test_gateway_rules_are_lists_of_the_uplink),
         cmocka_unit_test(test_model_caller_says_no_changes_nothing),
         cmocka_unit_test(test_rule_lines_too_many_is_an_error),
         cmocka_unit_test(test_set_cover_leaves_out_covered),

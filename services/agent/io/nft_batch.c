@@ -21,7 +21,8 @@ static bool is_chain(const char *key)
 static bool has_generation(const char *key)
 {
     return strcmp(key, AGENT_KEY_INET "known_out") == 0 ||
-           strcmp(key, AGENT_KEY_INET "known_in") == 0 || strcmp(key, AGENT_KEY_INET "fw_end") == 0;
+           strcmp(key, AGENT_KEY_INET "known_in") == 0 ||
+           strcmp(key, AGENT_KEY_INET "fw_end") == 0 || strcmp(key, AGENT_KEY_INET "gw_end") == 0;
 }
 
 /* ---- address sets ---- */

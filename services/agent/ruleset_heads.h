@@ -1,0 +1,57 @@
+/* Inside the rules: what the chains are made of that are no blocks (ruleset.c). ruleset_bind.c
+ * reads it from the table, ruleset_gateway.c has the chains of the routers' uplinks. */
+#ifndef SERVICES_AGENT_RULESET_HEADS_H
+#define SERVICES_AGENT_RULESET_HEADS_H
+
+#include "services/agent/ruleset.h"
+
+#define AGENT_INDEX_MAX AGENT_MARK_FROM
+/* conntrack's zones: of segments, and (with the bit) of routers. */
+#define AGENT_ZONE_MAX 0x7fffU
+#define AGENT_ZONE_ROUTER 0x8000U
+
+/* What the heads are made of: read from the table once. */
+struct agent_bound_port {
+    uint32_t number;
+    uint32_t mark; /* 1 to AGENT_INDEX_MAX: which of this node's ports */
+    char name[AGENT_NAME_MAX];
+};
+
+struct agent_bound_segment {
+    uint32_t vni;
+    uint32_t router;
+    uint32_t zone;
+};
+
+struct agent_bound_uplink {
+    uint32_t router;
+    char name[AGENT_NAME_MAX];
+};
+
+struct agent_heads {
+    const struct netctl_tree *table;
+    const struct netctl_tree *known;
+    const struct agent_place *place;
+    struct netctl_tree *wanted;
+    agent_told *told;
+    void *arg;
+    struct agent_item *item;
+    struct agent_bound_port *port;
+    size_t ports;
+    struct agent_bound_segment *segment;
+    size_t segments;
+    struct agent_bound_uplink *uplink;
+    size_t uplinks;
+    struct agent_text text; /* of the chain that is being written */
+};
+
+/* Reads the table; ports' own chains are wanted then. */
+void agent_heads_bind(struct agent_heads *h);
+/* The text is what this chain shall have. */
+void agent_heads_chain(struct agent_heads *h, const char *key);
+/* `"a", "b"` of one letter's devices of all segments; with routed: only of those that are. */
+void agent_heads_devices(struct agent_heads *h, struct agent_text *t, char letter, bool routed);
+/* The base chains of what crosses an uplink. */
+void agent_heads_gateways(struct agent_heads *h);
+
+#endif
