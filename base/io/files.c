@@ -12,6 +12,9 @@
 #include "base/assert.h"
 #include "base/io/disk.h"
 
+/* Of a file that says it has no bytes. */
+#define UNSIZED_MAX 65536U
+
 enum ts_err ts_why(struct ts_why *why, enum ts_err err, const char *fmt, ...)
 {
     if (why != NULL) {
@@ -154,11 +157,13 @@ enum ts_err ts_file_read(const char *path, size_t max, uint8_t **data, size_t *l
     if (fd < 0) {
         return ts_why_sys(why, errno, "cannot open %s", path);
     }
-    /* Grows with the file's real size: `max` may be generous. */
+    /* Grows with the file's real size: `max` may be generous. Files of /proc say that they have
+     * none.
+     */
     struct stat st;
     size_t cap = max;
     if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && (uint64_t)st.st_size < max) {
-        cap = (size_t)st.st_size;
+        cap = st.st_size > 0 ? (size_t)st.st_size : max < UNSIZED_MAX ? max : UNSIZED_MAX;
     }
     uint8_t *buf = malloc(cap + 1);
     if (buf == NULL) {

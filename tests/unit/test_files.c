@@ -51,6 +51,24 @@ static void test_file_replace_gives_new_content(void **state)
     assert_int_equal(ts_file_remove(x->path, &x->why), TS_OK);
 }
 
+/* Goal: a file that the kernel makes, and says to have no bytes, is read; one that has none is
+ * empty.
+ */
+static void test_file_read_without_a_size_gives_content(void **state)
+{
+    struct dir_fix *x = *state;
+    uint8_t *data;
+    size_t len;
+    assert_int_equal(ts_file_read("/proc/self/cmdline", 4096, &data, &len, &x->why), TS_OK);
+    assert_true(len > 1);
+    free(data);
+    assert_int_equal(ts_file_read("/proc/self/cmdline", 1, &data, &len, &x->why), TS_ERR_LIMIT);
+    assert_int_equal(ts_file_replace(x->path, "", 0, 0600, &x->why), TS_OK);
+    assert_int_equal(ts_file_read(x->path, SIZE_MAX / 2, &data, &len, &x->why), TS_OK);
+    assert_int_equal(len, 0);
+    free(data);
+}
+
 /* Goal: an error names the path and what to do. */
 static void test_file_replace_in_missing_directory_says_where(void **state)
 {
@@ -298,6 +316,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(test_file_replace_gives_new_content),
+        T(test_file_read_without_a_size_gives_content),
         T(test_file_replace_in_missing_directory_says_where),
         T(test_file_write_to_full_device_is_nospace),
         T(test_dir_make_nested_makes_all),
