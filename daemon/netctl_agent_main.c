@@ -20,18 +20,20 @@
 static const char USAGE[] =
     "usage: netctl-agent --config FILE\n"
     "       netctl-agent --apply FILE --vtep ADDRESS [--then FILE]… [--dry-run] [--keep-orphans]\n"
-    "                    [--commits N] [--verbose] [--statistics]\n"
+    "                    [--state DIR] [--commits N] [--verbose] [--statistics]\n"
     "With --config it does what the controllers in FILE say until it ends, and leaves the network "
     "as\n"
     "it is then. Otherwise it makes the table of FILE, a JSON object {key: value}, true on this "
     "node, then that of each\n"
     "further file by the changes to it. What is not realized is printed, KEY: WHY.\n"
+    "DHCP is served with files in DIR/dhcp, and not at all without --state.\n"
     "With --commits nothing is changed any more after that many changes of the kernel.\n"
     "Exit status: 0 all is realized, 1 not all, 2 wrong usage, 3 the kernel cannot be talked to.\n";
 
 struct options {
     const char *config;
     const char *apply;
+    const char *state;
     const char *then[16];
     size_t thens;
     struct agent_kernel_options kernel;
@@ -182,11 +184,17 @@ static enum ts_err run_one(const struct options *o, struct agent_driver *d, cons
 static int parse(struct options *o, int argc, char **argv)
 {
     static const struct option LONG[] = {
-        {"config", required_argument, NULL, 'C'},  {"apply", required_argument, NULL, 'a'},
-        {"then", required_argument, NULL, 't'},    {"vtep", required_argument, NULL, 'v'},
-        {"dry-run", no_argument, NULL, 'd'},       {"verbose", no_argument, NULL, 'V'},
-        {"keep-orphans", no_argument, NULL, 'k'},  {"statistics", no_argument, NULL, 's'},
-        {"commits", required_argument, NULL, 'c'}, {0},
+        {"config", required_argument, NULL, 'C'},
+        {"apply", required_argument, NULL, 'a'},
+        {"then", required_argument, NULL, 't'},
+        {"vtep", required_argument, NULL, 'v'},
+        {"dry-run", no_argument, NULL, 'd'},
+        {"verbose", no_argument, NULL, 'V'},
+        {"keep-orphans", no_argument, NULL, 'k'},
+        {"statistics", no_argument, NULL, 's'},
+        {"commits", required_argument, NULL, 'c'},
+        {"state", required_argument, NULL, 'S'},
+        {0},
     };
     char *end = NULL;
     for (int c; (c = getopt_long(argc, argv, "", LONG, NULL)) != -1;) {
@@ -200,6 +208,8 @@ static int parse(struct options *o, int argc, char **argv)
             if (agent_address_parse(&o->kernel.vtep, optarg, AGENT_ADDRESS_ALONE) != TS_OK) {
                 return -1;
             }
+        } else if (c == 'S') {
+            o->state = optarg;
         } else if (c == 'c') {
             o->commits = strtoull(optarg, &end, 10);
             if (end == optarg || *end != '\0') {
@@ -235,7 +245,14 @@ int main(int argc, char **argv)
         return netctl_agent_run(o.config);
     }
     outcome.commits = o.commits;
-    enum ts_err err = agent_kernel_open(&d, &o.kernel, &why);
+    char dhcp[TS_PATH_MAX];
+    enum ts_err err = TS_OK;
+    if (o.state != NULL) {
+        err = ts_dir_make(o.state, 0700, &why);
+        err = err == TS_OK ? ts_path(dhcp, &why, o.state, "dhcp") : err;
+        o.kernel.dhcp = dhcp;
+    }
+    err = err != TS_OK ? err : agent_kernel_open(&d, &o.kernel, &why);
     if (err == TS_OK) {
         err = run_one(&o, d, o.apply, true, &table, &outcome, &why);
     }

@@ -35,12 +35,15 @@ static void on_signal(uv_signal_t *signal, int number)
 
 static enum ts_err open_driver(struct netctl_agent_config *c, struct ts_why *why)
 {
-    const struct agent_kernel_options options = {.vtep = c->vtep, .vxlan_port = c->vxlan_port};
+    char dhcp[TS_PATH_MAX];
+    const struct agent_kernel_options options = {
+        .vtep = c->vtep, .vxlan_port = c->vxlan_port, .dhcp = dhcp};
     if (c->model) {
         c->agent.driver = agent_model_new(&c->vtep);
         return TS_OK;
     }
-    return agent_kernel_open(&c->agent.driver, &options, why);
+    enum ts_err err = ts_path(dhcp, why, c->agent.state, "dhcp");
+    return err != TS_OK ? err : agent_kernel_open(&c->agent.driver, &options, why);
 }
 
 int netctl_agent_run(const char *path)

@@ -288,6 +288,10 @@ void agent_core_step(struct agent_core *c, const struct agent_event *e, struct a
         c->due = true;
         c->drive_at = (struct ts_mono){0};
         break;
+    case AGENT_E_LOST:
+        c->due = true;
+        c->drive_at = (struct ts_mono){0};
+        break;
     }
     agent_next_work(c, out);
 }

@@ -67,6 +67,7 @@ enum agent_event_kind {
     AGENT_E_TABLE_STORED, /* good: it is durable */
     AGENT_E_DRIVEN,       /* err, results: of an AGENT_APPLY or AGENT_RECONCILE */
     AGENT_E_COUNTED,      /* rules, ports: of an AGENT_COUNT */
+    AGENT_E_LOST,         /* something that the driver made has ended by itself */
     AGENT_E_INTERFACES, /* inventory: at the start, and when an interface came, went, was made anew
                          */
 };

@@ -63,6 +63,7 @@ struct agent_driver_type {
                          const struct agent_caller *caller);
     enum ts_err (*reconcile)(struct agent_driver *d, const struct netctl_tree *table,
                              bool delete_orphans, const struct agent_caller *caller);
+    bool (*lost)(struct agent_driver *d);
     enum ts_err (*statistics)(struct agent_driver *d, const struct agent_counts *counts);
     void (*close)(struct agent_driver *d);
 };
@@ -86,6 +87,13 @@ static inline enum ts_err agent_reconcile(struct agent_driver *d, const struct n
                                           bool delete_orphans, const struct agent_caller *caller)
 {
     return d->type->reconcile(d, table, delete_orphans, caller);
+}
+
+/* Whether something that the driver made has ended by itself, told once: agent_reconcile makes it
+ * true again. May be called while another call is at work on another thread. */
+static inline bool agent_lost(struct agent_driver *d)
+{
+    return d->type->lost(d);
 }
 
 static inline enum ts_err agent_statistics(struct agent_driver *d,

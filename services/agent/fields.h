@@ -44,6 +44,9 @@ unsigned agent_fields_word(struct agent_fields *f, const char *name, const char 
 /* Whether nothing was wrong and nothing is left that was not asked for. */
 enum ts_err agent_fields_end(struct agent_fields *f);
 
+/* DHCP's parts (item_dhcp.c). */
+enum ts_err agent_dhcp_decode(struct agent_dhcp *dhcp, struct agent_fields *f) TS_MUST_USE;
+enum ts_err agent_binding_decode(struct agent_binding *binding, struct agent_fields *f) TS_MUST_USE;
 /* A rule's and a translation's parts (item_rule.c). */
 enum ts_err agent_rule_decode(struct agent_rule *rule, struct agent_fields *f) TS_MUST_USE;
 enum ts_err agent_nat_decode(struct agent_nat *nat, struct agent_fields *f) TS_MUST_USE;

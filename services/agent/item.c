@@ -31,6 +31,9 @@ enum agent_kind agent_kind_of(const char *key)
             break;
         }
     }
+    if (kind == AGENT_DHCP && strchr(key + strlen("dhcp/"), '/') != NULL) {
+        return AGENT_BINDING;
+    }
     return (enum agent_kind)kind;
 }
 
@@ -260,6 +263,18 @@ static bool key_uplink(const struct target *t)
     return (t->item->uplink.router = number_of(t->parts->text[0], AGENT_ROUTER_MAX)) != 0;
 }
 
+static bool key_dhcp(const struct target *t)
+{
+    return (t->item->dhcp.vni = number_of(t->parts->text[0], AGENT_VNI_MAX)) != 0;
+}
+
+static bool key_binding(const struct target *t)
+{
+    struct agent_binding *o = &t->item->binding;
+    o->vni = number_of(t->parts->text[0], AGENT_VNI_MAX);
+    return o->vni != 0 && agent_mac_parse(&o->mac, t->parts->text[1]) == TS_OK;
+}
+
 struct form {
     size_t parts;
     const char *text;
@@ -276,6 +291,8 @@ static const struct form FORMS[AGENT_KIND_COUNT] = {
     [AGENT_ROUTE] = {2, "route/ROUTER/PREFIX", key_route, false},
     [AGENT_NAT] = {2, "nat/ROUTER/ORDER, the order of 20 digits", key_nat, false},
     [AGENT_UPLINK] = {1, "uplink/ROUTER", key_uplink, false},
+    [AGENT_DHCP] = {1, "dhcp/VNI", key_dhcp, false},
+    [AGENT_BINDING] = {2, "dhcp/VNI/MAC", key_binding, false},
     [AGENT_SET] = {2, "set/NAME/PREFIX", key_set, true},
     [AGENT_PORT_SET] = {2, "ports/NAME/NUMBER", key_ports, true},
     [AGENT_RULE] = {1, "rule/ORDER, of 20 digits", key_rule, false},
@@ -320,10 +337,13 @@ static enum ts_err decode_value(struct agent_item *item, struct agent_fields *f)
             agent_fields_fail(f, "ports", "none: a gateway's rule is of its uplink");
         }
         return agent_rule_decode(&item->rule, f);
+    case AGENT_DHCP:
+        return agent_dhcp_decode(&item->dhcp, f);
+    case AGENT_BINDING:
+        return agent_binding_decode(&item->binding, f);
     case AGENT_FLOOD:
     case AGENT_SET:
     case AGENT_PORT_SET:
-    case AGENT_DHCP:
     case AGENT_KIND_COUNT:
         break;
     }
@@ -337,9 +357,9 @@ enum ts_err agent_item_decode(struct agent_item *item, const char *key, struct t
     json_error_t bad;
     memset(item, 0, sizeof(*item));
     item->kind = agent_kind_of(key);
-    if (item->kind == AGENT_KIND_COUNT || item->kind == AGENT_DHCP) {
-        (void)snprintf(error->text, sizeof(error->text), "%.120s: this agent does not know %s", key,
-                       item->kind == AGENT_DHCP ? "DHCP" : "such items");
+    if (item->kind == AGENT_KIND_COUNT) {
+        (void)snprintf(error->text, sizeof(error->text),
+                       "%.120s: this agent does not know such items", key);
         return TS_ERR_VERSION;
     }
     const struct form *form = &FORMS[item->kind];

@@ -30,6 +30,11 @@
 #define AGENT_SETS_MAX 64
 #define AGENT_SERVICES_MAX 64
 #define AGENT_RANGES_MAX 32
+#define AGENT_SERVERS_MAX 16
+/* A domain name, a label of one, and the shortest lease (seconds). */
+#define AGENT_DOMAIN_MAX 253
+#define AGENT_LABEL_MAX 63
+#define AGENT_LEASE_MIN 60U
 
 #define AGENT_KIND_LIST(X) \
     X(AGENT_SEGMENT, "segment") \
@@ -41,6 +46,7 @@
     X(AGENT_NAT, "nat") \
     X(AGENT_UPLINK, "uplink") \
     X(AGENT_DHCP, "dhcp") \
+    X(AGENT_BINDING, "dhcp") /* with a MAC behind the VNI */ \
     X(AGENT_SET, "set") \
     X(AGENT_PORT_SET, "ports") \
     X(AGENT_RULE, "rule") \
@@ -104,6 +110,24 @@ struct agent_uplink {
     char interface[AGENT_ALIAS_MAX + 1];
     size_t addresses;
     struct agent_address address[AGENT_GATEWAYS_MAX];
+};
+
+struct agent_dhcp {
+    uint32_t vni;
+    struct agent_address server; /* with the bits of the network */
+    size_t routers;
+    struct agent_address router[AGENT_SERVERS_MAX];
+    size_t dns_servers;
+    struct agent_address dns[AGENT_SERVERS_MAX];
+    char domain[AGENT_DOMAIN_MAX + 1]; /* "": none */
+    uint32_t lease;
+};
+
+struct agent_binding {
+    uint32_t vni;
+    struct agent_mac mac;
+    struct agent_address ip;
+    char host[AGENT_LABEL_MAX + 1]; /* "": none that a client can be told */
 };
 
 struct agent_range {
@@ -205,6 +229,8 @@ struct agent_item {
         struct agent_route route;
         struct agent_nat nat;
         struct agent_uplink uplink;
+        struct agent_dhcp dhcp;
+        struct agent_binding binding;
         struct agent_set_member member;
         struct agent_port_member port_member;
         struct agent_rule rule;
@@ -218,8 +244,8 @@ enum agent_kind agent_kind_of(const char *key);
 bool agent_is_set_name(const char *text);
 
 /* Decodes one item. TS_ERR_MALFORMED: `error` says which key and field, and what is wanted.
- * TS_ERR_VERSION: a kind or a field that this agent does not know or does not realize (dhcp, a
- * route by the uplink). `item` is some
+ * TS_ERR_VERSION: a kind or a field that this agent does not know or does not realize (a route by
+ * the uplink). `item` is some
  * 100 KiB: keep one, and use it again. */
 enum ts_err agent_item_decode(struct agent_item *item, const char *key, struct ts_bytes value,
                               struct agent_error *error) TS_MUST_USE;

@@ -103,6 +103,12 @@ static enum ts_err model_statistics(struct agent_driver *d, const struct agent_c
     return TS_OK;
 }
 
+static bool model_lost(struct agent_driver *d)
+{
+    (void)d;
+    return false;
+}
+
 static void model_close(struct agent_driver *d)
 {
     struct model *m = (struct model *)d;
@@ -113,7 +119,7 @@ static void model_close(struct agent_driver *d)
 struct agent_driver *agent_model_new(const struct agent_address *vtep)
 {
     static const struct agent_driver_type TYPE = {
-        "model", model_apply, model_reconcile, model_statistics, model_close,
+        "model", model_apply, model_reconcile, model_lost, model_statistics, model_close,
     };
     struct model *m = calloc(1, sizeof(*m));
     ts_must(m);
@@ -222,7 +228,7 @@ struct netctl_tree agent_model_state(const struct agent_driver *d)
     struct netctl_tree state = netctl_tree_make(0);
     ts_must(item);
     put_places(m, item, &p);
-    const struct agent_place place = {m->vtep, VXLAN_PORT, p.interface, p.count};
+    const struct agent_place place = {m->vtep, VXLAN_PORT, p.interface, p.count, &m->table};
     put_objects(m, item, &place, &state);
     put_rules(m, &place, &state);
     agent_ruleset_heads(&m->table, &state, &place, &state, hear_nothing, NULL);

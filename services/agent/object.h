@@ -92,6 +92,8 @@ struct agent_place {
     uint32_t vxlan_port;       /* UDP; 4789 by custom */
     const struct agent_interface *interface;
     size_t interfaces;
+    /* What items need of others: borrowed; NULL: there are none. */
+    const struct netctl_tree *table;
 };
 
 struct agent_objects {
@@ -112,6 +114,11 @@ void agent_device_name(char out[AGENT_NAME_MAX], char letter, uint32_t vni);
 const struct agent_interface *agent_place_find(const struct agent_place *p, const char *prefix,
                                                const char *alias);
 const struct agent_interface *agent_place_named(const struct agent_place *p, const char *name);
+
+/* The MAC of the leg in a segment: its own, or that of its server of DHCP. */
+struct agent_mac agent_segment_leg_mac(const struct agent_segment *s);
+/* What the table says of a segment's DHCP; false: nothing that is right. */
+bool agent_table_dhcp(const struct netctl_tree *table, uint32_t vni, struct agent_dhcp *out);
 
 /* Adds what one item wants. TS_ERR_NOT_FOUND: the interface is not there; `error` says so. */
 enum ts_err agent_objects_of_item(struct agent_objects *o, const struct agent_item *item,

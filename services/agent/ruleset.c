@@ -73,6 +73,7 @@ static void put_bridge(struct agent_heads *h)
         put_dispatch(h, "0\tiifname vmap { ", "from");
     }
     agent_heads_chain(h, AGENT_KEY_BRIDGE "prerouting");
+    agent_heads_dhcp_bridge(h);
     put_dispatch(h, "0\toifname vmap { ", "to");
     agent_heads_chain(h, AGENT_KEY_BRIDGE "forward");
     if (some) { /* a bridge is no way to the node itself */
@@ -97,9 +98,10 @@ static void put_zones(struct agent_heads *h)
         agent_device_name(leg, 'r', s->vni);
         agent_text_put(&h->text, "%s\"%s\" : %u", i == 0 ? "0\tct zone set iifname map { " : ", ",
                        bridge, s->zone);
-        if (s->router != 0) {
+        if (s->leg) {
             agent_text_put(&h->text, ", \"%s\" : %u", leg,
-                           AGENT_ZONE_ROUTER | (s->router & AGENT_ZONE_MAX));
+                           s->router == 0 ? s->zone
+                                          : AGENT_ZONE_ROUTER | (s->router & AGENT_ZONE_MAX));
         }
     }
     for (size_t i = 0; h->segments > 0 && i < h->uplinks; i++) {
@@ -123,9 +125,10 @@ static void put_stage(struct agent_heads *h, bool out)
         agent_text_put(&h->text,
                        "0\tiifname != { %s } accept\n"
                        "0\tmeta mark & 0x%x == 0 accept\n"
-                       "0\ticmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept\n"
-                       "0\tjump known_%s\n",
-                       bridges.data, out ? AGENT_MARK_FROM : AGENT_MARK_TO, out ? "out" : "in");
+                       "0\ticmpv6 type { nd-neighbor-solicit, nd-neighbor-advert } accept\n",
+                       bridges.data, out ? AGENT_MARK_FROM : AGENT_MARK_TO);
+        agent_heads_dhcp_pass(h, out);
+        agent_text_put(&h->text, "0\tjump known_%s\n", out ? "out" : "in");
         struct netctl_item i = {NULL, {NULL, 0}};
         while (netctl_tree_next(h->known, blocks, &i)) {
             agent_text_put(&h->text, "0\tjump %s\n", i.key + strlen(AGENT_KEY_INET));
@@ -149,6 +152,7 @@ static void put_ends(struct agent_heads *h)
     struct agent_text legs = {0};
     agent_heads_devices(h, &bridges, 'b', false);
     agent_heads_devices(h, &legs, 'r', true);
+    agent_heads_dhcp_no_way(h);
     if (bridges.len > 0) {
         agent_text_put(&h->text,
                        "0\tiifname != { %s } accept\n"
@@ -158,6 +162,7 @@ static void put_ends(struct agent_heads *h)
                        AGENT_MARK_OUT | AGENT_MARK_IN);
     }
     agent_heads_chain(h, AGENT_KEY_INET "fw_end");
+    agent_heads_dhcp_to_node(h);
     if (legs.len > 0) { /* a router answers ping and neighbours, and nothing of the node does */
         agent_text_put(&h->text,
                        "0\tiifname { %s } icmp type echo-request accept\n"

@@ -11,12 +11,12 @@ void agent_heads_chain(struct agent_heads *h, const char *key)
     agent_text_clear(&h->text);
 }
 
-void agent_heads_devices(struct agent_heads *h, struct agent_text *t, char letter, bool routed)
+void agent_heads_devices(struct agent_heads *h, struct agent_text *t, char letter, bool legs)
 {
     for (size_t i = 0; i < h->segments; i++) {
         char name[AGENT_NAME_MAX];
         agent_device_name(name, letter, h->segment[i].vni);
-        if (!routed || h->segment[i].router != 0) {
+        if (!legs || h->segment[i].leg) {
             agent_text_put(t, "%s\"%s\"", t->len == 0 ? "" : ", ", name);
         }
     }
@@ -102,6 +102,7 @@ static void bind_port(struct agent_heads *h, const struct agent_port *p)
     ts_must(h->port);
     struct agent_bound_port *b = &h->port[h->ports];
     b->number = p->number;
+    b->vni = p->vni;
     memcpy(b->name, i->name, sizeof(b->name));
     b->mark = free_mark(i->index - 1, AGENT_INDEX_MAX, &h->port[0].mark, sizeof(*b), h->ports);
     h->ports++;
@@ -119,6 +120,7 @@ static void bind_port(struct agent_heads *h, const struct agent_port *p)
 static void bind_segment(struct agent_heads *h, const struct agent_segment *s)
 {
     char name[AGENT_NAME_MAX];
+    struct agent_dhcp dhcp;
     agent_device_name(name, 'b', s->vni);
     const struct agent_interface *i = agent_place_named(h->place, name);
     if (i == NULL) {
@@ -130,6 +132,17 @@ static void bind_segment(struct agent_heads *h, const struct agent_segment *s)
     b->vni = s->vni;
     b->router = s->router;
     b->zone = free_mark(i->index - 1, AGENT_ZONE_MAX, &h->segment[0].zone, sizeof(*b), h->segments);
+    b->dhcp = agent_table_dhcp(h->table, s->vni, &dhcp);
+    b->leg = s->router != 0 || b->dhcp;
+    b->servers = 0;
+    if (b->dhcp && s->router == 0) {
+        b->server[b->servers++] = dhcp.server;
+    }
+    for (size_t n = 0; b->dhcp && n < s->gateways; n++) {
+        if (s->gateway[n].family == 4) {
+            b->server[b->servers++] = s->gateway[n];
+        }
+    }
     h->segments++;
 }
 

@@ -13,6 +13,7 @@
 /* What the heads are made of: read from the table once. */
 struct agent_bound_port {
     uint32_t number;
+    uint32_t vni;
     uint32_t mark; /* 1 to AGENT_INDEX_MAX: which of this node's ports */
     char name[AGENT_NAME_MAX];
 };
@@ -21,6 +22,10 @@ struct agent_bound_segment {
     uint32_t vni;
     uint32_t router;
     uint32_t zone;
+    bool leg;  /* of a router, or of the server of DHCP */
+    bool dhcp; /* it is answered here, */
+    size_t servers;
+    struct agent_address server[AGENT_GATEWAYS_MAX]; /* from one of these */
 };
 
 struct agent_bound_uplink {
@@ -49,8 +54,18 @@ struct agent_heads {
 void agent_heads_bind(struct agent_heads *h);
 /* The text is what this chain shall have. */
 void agent_heads_chain(struct agent_heads *h, const char *key);
-/* `"a", "b"` of one letter's devices of all segments; with routed: only of those that are. */
-void agent_heads_devices(struct agent_heads *h, struct agent_text *t, char letter, bool routed);
+/* `"a", "b"` of one letter's devices of all segments; with legs: only of those that have
+ * one. */
+void agent_heads_devices(struct agent_heads *h, struct agent_text *t, char letter, bool legs);
+/* DHCP (ruleset_dhcp.c), in the chains where they are called. Between bridge ports: questions go to
+ * this node's server only, and answers come from there only. */
+void agent_heads_dhcp_bridge(struct agent_heads *h);
+/* No rule decides about them. */
+void agent_heads_dhcp_pass(struct agent_heads *h, bool out);
+/* The leg of a segment without a router leads nowhere, */
+void agent_heads_dhcp_no_way(struct agent_heads *h);
+/* and to the server. */
+void agent_heads_dhcp_to_node(struct agent_heads *h);
 /* The base chains of what crosses an uplink. */
 void agent_heads_gateways(struct agent_heads *h);
 

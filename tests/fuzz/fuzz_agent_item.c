@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void make_all(const struct agent_item *item, const char *key)
 {
     const struct agent_interface here = {"eth0", 7, AGENT_ALIAS_VIF "vm1"};
-    const struct agent_place place = {{4, 32, {192, 0, 2, 1}}, 4789, &here, 1};
+    const struct agent_place place = {{4, 32, {192, 0, 2, 1}}, 4789, &here, 1, NULL};
     struct agent_objects objects = {0};
     struct agent_text lines = {0};
     struct agent_error error = {""};
@@ -29,6 +29,10 @@ static void make_all(const struct agent_item *item, const char *key)
         ts_assert(lines.len == 0 || strpbrk(lines.data, ";#\\`") == NULL ||
                   item->rule.logged); /* a log's text is within quotes */
     }
+    const char *word = item->kind == AGENT_DHCP      ? item->dhcp.domain
+                       : item->kind == AGENT_BINDING ? item->binding.host
+                                                     : "";
+    ts_assert(strpbrk(word, " ,#\"\\\n:") == NULL); /* a line of dnsmasq's has it as it is */
     agent_text_free(&lines);
     agent_objects_free(&objects);
 }

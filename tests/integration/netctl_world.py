@@ -54,7 +54,7 @@ class Node:
     def __init__(self, world, number):
         self.world, self.name = world, f"node{number}"
         self.vtep = f"192.168.77.{number}"
-        self.table = {}
+        self.table, self.options = {}, []
 
     def inside(self, *words):
         return ("ip", "netns", "exec", self.name, *words)
@@ -65,9 +65,15 @@ class Node:
             json.dump(self.table, out)
         return path
 
+    def write_empty(self):
+        table, self.table = self.table, {}
+        path = self.write("empty")
+        self.table = table
+        return path
+
     def agent(self, *options, first=None, status=0):
         command = self.inside(os.path.join(self.world.bin, "netctl-agent"), "--vtep", self.vtep,
-                              "--apply", first or self.write(), *options)
+                              "--apply", first or self.write(), *self.options, *options)
         result = run(*command)
         if result.returncode != status:
             raise AssertionError(f"{self.name}: the agent ends with {result.returncode}:\n"

@@ -74,7 +74,6 @@ static void test_decode_unknown_is_told_apart(void **state)
     assert_int_equal(decode("segment/5", "{\"mtu\":1450,\"colour\":1}"), TS_ERR_VERSION);
     assert_non_null(strstr(error.text, "colour"));
     assert_int_equal(decode("tunnel/5", "{}"), TS_ERR_VERSION);
-    assert_int_equal(decode("dhcp/5", "{}"), TS_ERR_VERSION);
     assert_int_equal(decode("segment", "{}"), TS_ERR_VERSION);
 }
 

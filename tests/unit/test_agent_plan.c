@@ -36,7 +36,7 @@ static void put_network(struct netctl_tree *t)
 static struct agent_objects objects_of(const struct netctl_tree *t)
 {
     const struct agent_interface here = {"eth5", 5, AGENT_ALIAS_VIF "vm1"};
-    const struct agent_place place = {VTEP, 4789, &here, 1};
+    const struct agent_place place = {VTEP, 4789, &here, 1, t};
     struct agent_item *item = malloc(sizeof(*item));
     struct agent_objects objects = {0};
     struct netctl_item i = {NULL, {NULL, 0}};

@@ -14,6 +14,8 @@
 #include "services/agent/io/watch.h"
 #include "services/agent/io/wire.h"
 
+/* The servers of DHCP are looked after that often. */
+#define HEALTH_MS 1000
 #define BOOT_ID "/proc/sys/kernel/random/boot_id"
 
 /* One piece of work on another thread. */
@@ -41,6 +43,7 @@ struct agent {
     struct agent_wire *wire;
     struct agent_watch *watch;
     uv_timer_t timer;
+    uv_timer_t health; /* asks whether the driver has lost something */
     struct job epoch;
     struct job table;
     struct job drive;
@@ -153,10 +156,16 @@ static void free_agent(uv_handle_t *handle)
     }
 }
 
+static void on_health_closed(uv_handle_t *handle)
+{
+    struct agent *a = handle->data;
+    uv_close((uv_handle_t *)&a->timer, free_agent);
+}
+
 static void end_if_idle(struct agent *a)
 {
-    if (a->stopping && a->working == 0 && !uv_is_closing((uv_handle_t *)&a->timer)) {
-        uv_close((uv_handle_t *)&a->timer, free_agent);
+    if (a->stopping && a->working == 0 && !uv_is_closing((uv_handle_t *)&a->health)) {
+        uv_close((uv_handle_t *)&a->health, on_health_closed);
     }
 }
 
@@ -318,6 +327,16 @@ static void step(struct agent *a, struct agent_event *e)
 
 /* ---- what comes ---- */
 
+static void on_health(uv_timer_t *timer)
+{
+    struct agent *a = timer->data;
+    if (!a->stopping && agent_lost(a->config.driver)) {
+        (void)net_log_limited(a->config.log, NET_LOG_WARNING, "lost",
+                              "a server of DHCP has ended by itself: it is started again");
+        step(a, &(struct agent_event){.kind = AGENT_E_LOST});
+    }
+}
+
 static void on_up(void *arg, unsigned slot)
 {
     step(arg, &(struct agent_event){.kind = AGENT_E_UP, .slot = slot});
@@ -451,6 +470,9 @@ enum ts_err agent_start(struct agent **out, const struct agent_config *config, s
     open_wire(a);
     (void)uv_timer_init(config->loop, &a->timer);
     a->timer.data = a;
+    (void)uv_timer_init(config->loop, &a->health);
+    a->health.data = a;
+    (void)uv_timer_start(&a->health, on_health, HEALTH_MS, HEALTH_MS);
     if (!config->watches) {
         on_interfaces(a, &(struct south_inventory){.vifs = 0});
     }

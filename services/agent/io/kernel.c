@@ -40,18 +40,24 @@ bool agent_kernel_may_commit(struct agent_call *c)
 struct agent_place agent_kernel_place(const struct agent_kernel *k)
 {
     return (struct agent_place){k->options.vtep, k->options.vxlan_port, k->state.interface,
-                                k->state.interfaces};
+                                k->state.interfaces, &k->table};
 }
 
 /* ---- objects ---- */
 
-/* What the item wants, added; told if it is not to be had. `tell`: it shall be, from now on. */
-static void want(struct agent_call *c, struct agent_objects *objects, const char *key,
-                 struct ts_bytes value, bool tell)
+/* What an item of the table wants, added; told if it is not to be had. `tell`: it shall be, from
+ * now on. */
+static void want(struct agent_call *c, struct agent_objects *objects,
+                 const struct netctl_tree *table, const char *key, bool tell)
 {
     struct agent_kernel *k = c->k;
     struct agent_error error;
     struct agent_place place = agent_kernel_place(k);
+    struct ts_bytes value = netctl_tree_get(table, key);
+    if (value.data == NULL || netctl_key_begins(key, "rule/")) {
+        return; /* those are decoded with their blocks */
+    }
+    place.table = table;
     enum ts_err err = agent_item_decode(&k->item, key, value, &error);
     if (err == TS_OK) {
         err = agent_objects_of_item(objects, &k->item, key, &place, &error);
@@ -179,9 +185,7 @@ static enum ts_err kernel_reconcile(struct agent_driver *d, const struct netctl_
         return end_call(&c, table, err);
     }
     while (netctl_tree_next(&k->table, "", &i)) {
-        if (!netctl_key_begins(i.key, "rule/")) { /* those are decoded with their blocks */
-            want(&c, &wanted, i.key, i.value, true);
-        }
+        want(&c, &wanted, &k->table, i.key, true);
     }
     agent_objects_sort(&wanted, agent_kernel_fail_item, &c);
     struct agent_objects has = k->state.objects;
@@ -204,6 +208,9 @@ static enum ts_err kernel_reconcile(struct agent_driver *d, const struct netctl_
     if (err == TS_OK && !c.refused && delete_orphans) {
         perform(&c, ops, count, is_going);
     }
+    if (err == TS_OK && !c.refused) {
+        agent_kernel_dhcp(&c, delete_orphans);
+    }
     free(ops);
     agent_objects_free(&has);
     agent_objects_free(&wanted);
@@ -211,6 +218,46 @@ static enum ts_err kernel_reconcile(struct agent_driver *d, const struct netctl_
 }
 
 /* ---- changes ---- */
+
+static void take_changes(struct agent_kernel *k, const struct agent_change *changes, size_t count,
+                         struct netctl_tree *changed)
+{
+    static const uint8_t nothing[1];
+    for (size_t i = 0; i < count; i++) {
+        netctl_tree_put(changed, changes[i].key, (struct ts_bytes){nothing, 0});
+        if (changes[i].is.data == NULL) {
+            (void)netctl_tree_remove(&k->table, changes[i].key);
+        } else {
+            netctl_tree_put(&k->table, changes[i].key, changes[i].is);
+        }
+    }
+}
+
+/* The changed keys, and those of items that look at changed ones. */
+static struct netctl_tree concerned_by(const struct netctl_tree *before,
+                                       const struct netctl_tree *table,
+                                       const struct netctl_tree *changed)
+{
+    static const uint8_t nothing[1];
+    struct netctl_tree all = netctl_tree_copy(changed);
+    struct netctl_item i = {NULL, {NULL, 0}};
+    while (netctl_tree_next(changed, "dhcp/", &i)) {
+        char key[64];
+        (void)snprintf(key, sizeof(key), "segment/%.40s", i.key + strlen("dhcp/"));
+        if (netctl_tree_get(table, key).data != NULL || netctl_tree_get(before, key).data != NULL) {
+            netctl_tree_put(&all, key, (struct ts_bytes){nothing, 0});
+        }
+    }
+    return all;
+}
+
+static bool touches_dhcp(const struct netctl_tree *changed)
+{
+    struct netctl_item i = {NULL, {NULL, 0}};
+    bool touched = netctl_tree_next(changed, "dhcp/", &i);
+    i.key = NULL;
+    return touched || netctl_tree_next(changed, "segment/", &i);
+}
 
 static enum ts_err kernel_apply(struct agent_driver *d, const struct agent_change *changes,
                                 size_t count, const struct agent_caller *caller)
@@ -221,24 +268,14 @@ static enum ts_err kernel_apply(struct agent_driver *d, const struct agent_chang
     struct agent_objects is = {0};
     struct netctl_tree before = netctl_tree_copy(&k->table);
     struct netctl_tree changed = netctl_tree_make(0);
-    static const uint8_t nothing[1];
+    struct netctl_item i = {NULL, {NULL, 0}};
     size_t ops_count = 0;
     enum ts_err err = agent_rtnl_read(&k->route, false, &k->state, &c.why);
-    for (size_t i = 0; i < count; i++) {
-        const struct agent_change *one = &changes[i];
-        struct ts_bytes old = netctl_tree_get(&before, one->key);
-        netctl_tree_put(&changed, one->key, (struct ts_bytes){nothing, 0});
-        if (old.data != NULL && !netctl_key_begins(one->key, "rule/")) {
-            want(&c, &was, one->key, old, false);
-        }
-        if (one->is.data == NULL) {
-            (void)netctl_tree_remove(&k->table, one->key);
-        } else {
-            netctl_tree_put(&k->table, one->key, one->is);
-            if (!netctl_key_begins(one->key, "rule/")) {
-                want(&c, &is, one->key, one->is, true);
-            }
-        }
+    take_changes(k, changes, count, &changed);
+    struct netctl_tree concerned = concerned_by(&before, &k->table, &changed);
+    while (netctl_tree_next(&concerned, "", &i)) {
+        want(&c, &was, &before, i.key, false);
+        want(&c, &is, &k->table, i.key, true);
     }
     agent_objects_sort(&was, NULL, NULL);
     agent_objects_sort(&is, agent_kernel_fail_item, &c);
@@ -256,12 +293,16 @@ static enum ts_err kernel_apply(struct agent_driver *d, const struct agent_chang
         perform(&c, ops, ops_count, is_coming);
         perform(&c, ops, ops_count, is_going);
     }
+    if (err == TS_OK && !c.refused && touches_dhcp(&changed)) {
+        agent_kernel_dhcp(&c, true);
+    }
     k->record_holds = k->record_holds && err == TS_OK && !c.refused;
     free(ops);
     agent_objects_free(&was);
     agent_objects_free(&is);
     netctl_tree_free(&before);
-    err = end_call(&c, &changed, err);
+    err = end_call(&c, &concerned, err);
+    netctl_tree_free(&concerned);
     netctl_tree_free(&changed);
     return err;
 }
@@ -325,12 +366,18 @@ static enum ts_err kernel_statistics(struct agent_driver *d, const struct agent_
 
 /* ---- opening it ---- */
 
+static bool kernel_lost(struct agent_driver *d)
+{
+    return agent_dhcp_servers_lost(&((struct agent_kernel *)d)->dhcp);
+}
+
 static void kernel_close(struct agent_driver *d)
 {
     struct agent_kernel *k = (struct agent_kernel *)d;
     ts_netlink_close(&k->route);
     agent_nft_close(&k->nft);
     agent_kernel_state_free(&k->state);
+    agent_dhcp_servers_close(&k->dhcp);
     netctl_tree_free(&k->table);
     netctl_tree_free(&k->record);
     netctl_tree_free(&k->starts);
@@ -341,7 +388,7 @@ enum ts_err agent_kernel_open(struct agent_driver **out, const struct agent_kern
                               struct ts_why *why)
 {
     static const struct agent_driver_type TYPE = {
-        "kernel", kernel_apply, kernel_reconcile, kernel_statistics, kernel_close,
+        "kernel", kernel_apply, kernel_reconcile, kernel_lost, kernel_statistics, kernel_close,
     };
     struct agent_kernel *k = calloc(1, sizeof(*k));
     if (k == NULL) {
@@ -352,6 +399,8 @@ enum ts_err agent_kernel_open(struct agent_driver **out, const struct agent_kern
     k->options.vxlan_port = options->vxlan_port == 0 ? VXLAN_PORT : options->vxlan_port;
     /* Another than a former program's: what its rules allowed is judged anew. */
     k->generation = (uint32_t)ts_random_id() & AGENT_GENERATION_MAX;
+    agent_dhcp_servers_open(&k->dhcp, options->dhcp);
+    k->options.dhcp = NULL;
     enum ts_err err = ts_netlink_open(&k->route, NETLINK_ROUTE, AGENT_RTNL_ANSWER_S, why);
     if (err == TS_OK) {
         err = agent_nft_open(&k->nft, why);

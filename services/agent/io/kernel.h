@@ -1,6 +1,6 @@
-/* The kernel's driver: rtnetlink for links, addresses, entries, routes; nft for the rest, one
- * atomic batch a call. Linux only. Takes CAP_NET_ADMIN, in the network namespace where it is
- * opened.
+/* The kernel's driver: rtnetlink for links, addresses, entries, routes; nft for rules, one
+ * atomic batch a call; dnsmasq for DHCP. Linux only. Takes CAP_NET_ADMIN, in the network namespace
+ * where it is opened.
  *
  * The order: bridges first, then the nft rules, then ports are put on bridges, so
  * that no port has a moment without its guard and its rules; what goes, goes last (ports before
@@ -18,6 +18,7 @@
 struct agent_kernel_options {
     struct agent_address vtep; /* this node's end of the tunnels */
     uint16_t vxlan_port;       /* UDP; 0: 4789 */
+    const char *dhcp;          /* copied: a directory for the servers of DHCP; NULL: none serves */
     bool dry_run;              /* reads, says what it would do, changes nothing */
 };
 

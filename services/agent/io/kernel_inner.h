@@ -4,6 +4,7 @@
 #define SERVICES_AGENT_IO_KERNEL_INNER_H
 
 #include "services/agent/io/kernel.h"
+#include "services/agent/io/kernel_dhcp.h"
 #include "services/agent/io/nft.h"
 
 struct agent_kernel {
@@ -17,6 +18,7 @@ struct agent_kernel {
     bool record_holds;         /* else it is read from the kernel first */
     uint32_t generation;
     struct agent_kernel_state state;
+    struct agent_dhcp_servers dhcp;
     struct agent_item item;
 };
 
@@ -35,6 +37,7 @@ void agent_kernel_fail_item(void *arg, const char *key, const char *error);
 void agent_kernel_say(const struct agent_call *c, const char *line);
 /* Asked right before each change; once it is refused it stays so. */
 bool agent_kernel_may_commit(struct agent_call *c);
+/* With the table that it is to make true. */
 struct agent_place agent_kernel_place(const struct agent_kernel *k);
 
 /* ---- the rules (kernel_rules.c) ---- */

@@ -415,9 +415,12 @@ static int perform(struct ts_netlink *n, const struct agent_op *op)
                                           : perform_entry(n, op, index);
 }
 
-/* What goes may have gone with the link that it was on. */
-static bool is_gone(int err)
+/* What goes may have gone with the link that it was on, or with that link's place on a bridge. */
+static bool is_gone(const struct agent_op *op, int err)
 {
+    if (op->was->key.kind == AGENT_O_FDB && err == EOPNOTSUPP) {
+        return true;
+    }
     return err == ENODEV || err == ENOENT || err == ESRCH || err == EADDRNOTAVAIL;
 }
 
@@ -427,7 +430,7 @@ enum ts_err agent_rtnl_perform(struct ts_netlink *n, const struct agent_op *op,
     static const char *const VERBS[] = {"add", "change", "remove"};
     char text[AGENT_OBJECT_TEXT];
     int err = perform(n, op);
-    if (err == 0 || (op->kind == AGENT_REMOVE && is_gone(err))) {
+    if (err == 0 || (op->kind == AGENT_REMOVE && is_gone(op, err))) {
         return TS_OK;
     }
     const struct agent_object *o = op->kind == AGENT_REMOVE ? op->was : op->is;
