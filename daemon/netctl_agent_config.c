@@ -9,8 +9,8 @@
 #define FILE_MAX 65536U
 
 static const char *const KEYS[] = {
-    "node",        "vtep",        "vxlan-port",       "state",  "ca", "key",
-    "certificate", "controllers", "controller-names", "driver", NULL};
+    "node",        "vtep",        "vxlan-port",       "state",  "ca",           "key",
+    "certificate", "controllers", "controller-names", "driver", "detect-group", NULL};
 
 static void read_text(struct yaml_doc *y, const yaml_node_t *map, const char *key, char *out,
                       size_t cap)
@@ -93,6 +93,14 @@ static void read_names(struct yaml_doc *y, const yaml_node_t *map, struct agent_
     a->names = (unsigned)n;
 }
 
+static void read_detect(struct yaml_doc *y, const yaml_node_t *map, struct netctl_agent_config *c)
+{
+    const yaml_node_t *node = yaml_doc_get(y, map, "detect-group");
+    c->detects = node != NULL;
+    c->detect_group =
+        node == NULL ? 0 : (uint16_t)yaml_doc_number(y, node, "detect-group", 0, UINT16_MAX);
+}
+
 static bool read_driver(struct yaml_doc *y, const yaml_node_t *map)
 {
     const yaml_node_t *node = yaml_doc_get(y, map, "driver");
@@ -129,6 +137,7 @@ enum ts_err netctl_agent_config_read(const char *path, struct netctl_agent_confi
     read_text(&y, map, "key", a->key, sizeof(a->key));
     read_controllers(&y, map, a);
     read_names(&y, map, a);
+    read_detect(&y, map, out);
     out->model = read_driver(&y, map);
     a->watches = !out->model;
     if (y.failed) {

@@ -9,6 +9,8 @@ struct netctl_agent_config {
     struct agent_config agent; /* loop, log, driver and callbacks are the caller's */
     struct agent_address vtep;
     uint16_t vxlan_port;
+    bool detects; /* DETECT has a consumer: */
+    uint16_t detect_group;
     bool model; /* nothing is changed in the kernel */
 };
 

@@ -20,13 +20,16 @@
 static const char USAGE[] =
     "usage: netctl-agent --config FILE\n"
     "       netctl-agent --apply FILE --vtep ADDRESS [--then FILE]… [--dry-run] [--keep-orphans]\n"
-    "                    [--state DIR] [--commits N] [--verbose] [--statistics]\n"
+    "                    [--state DIR] [--detect-group N] [--commits N] [--verbose]\n"
+    "                    [--statistics]\n"
     "With --config it does what the controllers in FILE say until it ends, and leaves the network "
     "as\n"
     "it is then. Otherwise it makes the table of FILE, a JSON object {key: value}, true on this "
     "node, then that of each\n"
     "further file by the changes to it. What is not realized is printed, KEY: WHY.\n"
     "DHCP is served with files in DIR/dhcp, and not at all without --state.\n"
+    "What DETECT matches is copied to the NFLOG group of --detect-group; without it, it is "
+    "counted.\n"
     "With --commits nothing is changed any more after that many changes of the kernel.\n"
     "Exit status: 0 all is realized, 1 not all, 2 wrong usage, 3 the kernel cannot be talked to.\n";
 
@@ -194,6 +197,7 @@ static int parse(struct options *o, int argc, char **argv)
         {"statistics", no_argument, NULL, 's'},
         {"commits", required_argument, NULL, 'c'},
         {"state", required_argument, NULL, 'S'},
+        {"detect-group", required_argument, NULL, 'D'},
         {0},
     };
     char *end = NULL;
@@ -208,6 +212,13 @@ static int parse(struct options *o, int argc, char **argv)
             if (agent_address_parse(&o->kernel.vtep, optarg, AGENT_ADDRESS_ALONE) != TS_OK) {
                 return -1;
             }
+        } else if (c == 'D') {
+            unsigned long group = strtoul(optarg, &end, 10);
+            if (end == optarg || *end != '\0' || group > UINT16_MAX) {
+                return -1;
+            }
+            o->kernel.detects = true;
+            o->kernel.detect_group = (uint16_t)group;
         } else if (c == 'S') {
             o->state = optarg;
         } else if (c == 'c') {

@@ -36,8 +36,11 @@ static void on_signal(uv_signal_t *signal, int number)
 static enum ts_err open_driver(struct netctl_agent_config *c, struct ts_why *why)
 {
     char dhcp[TS_PATH_MAX];
-    const struct agent_kernel_options options = {
-        .vtep = c->vtep, .vxlan_port = c->vxlan_port, .dhcp = dhcp};
+    const struct agent_kernel_options options = {.vtep = c->vtep,
+                                                 .vxlan_port = c->vxlan_port,
+                                                 .dhcp = dhcp,
+                                                 .detects = c->detects,
+                                                 .detect_group = c->detect_group};
     if (c->model) {
         c->agent.driver = agent_model_new(&c->vtep);
         return TS_OK;

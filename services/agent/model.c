@@ -228,7 +228,8 @@ struct netctl_tree agent_model_state(const struct agent_driver *d)
     struct netctl_tree state = netctl_tree_make(0);
     ts_must(item);
     put_places(m, item, &p);
-    const struct agent_place place = {m->vtep, VXLAN_PORT, p.interface, p.count, &m->table};
+    const struct agent_place place = {m->vtep,   VXLAN_PORT, p.interface,   p.count,
+                                      &m->table, true,       AGENT_PROTOCOL};
     put_objects(m, item, &place, &state);
     put_rules(m, &place, &state);
     agent_ruleset_heads(&m->table, &state, &place, &state, hear_nothing, NULL);

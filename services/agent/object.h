@@ -94,6 +94,8 @@ struct agent_place {
     size_t interfaces;
     /* What items need of others: borrowed; NULL: there are none. */
     const struct netctl_tree *table;
+    bool detects;          /* there is a consumer of DETECT's copies: */
+    uint16_t detect_group; /* of NFLOG */
 };
 
 struct agent_objects {

@@ -17,6 +17,7 @@ static const struct base BASES[] = {
     {AGENT_KEY_BRIDGE "input", "type filter hook input priority -300"},
     {AGENT_KEY_BRIDGE "postrouting", "type filter hook postrouting priority 300"},
     {AGENT_KEY_INET "zones", "type filter hook prerouting priority -300"},
+    {AGENT_KEY_INET "fw_begin", "type filter hook forward priority -20"},
     {AGENT_KEY_INET "fw_out", "type filter hook forward priority -10"},
     {AGENT_KEY_INET "fw_in", "type filter hook forward priority 0"},
     {AGENT_KEY_INET "fw_end", "type filter hook forward priority 10"},
@@ -112,6 +113,29 @@ static void put_zones(struct agent_heads *h)
     agent_heads_chain(h, AGENT_KEY_INET "zones");
 }
 
+/* What another generation allowed is judged anew, and copied no more until then. */
+static void put_begin(struct agent_heads *h)
+{
+    struct agent_text ways = {0};
+    agent_heads_devices(h, &ways, 'b', false);
+    agent_heads_devices(h, &ways, 'r', true);
+    for (size_t i = 0; i < h->uplinks; i++) {
+        agent_text_put(&ways, "%s\"%s\"", ways.len == 0 ? "" : ", ", h->uplink[i].name);
+    }
+    if (ways.len > 0) {
+        agent_text_put(&h->text,
+                       "0\tiifname { %s } ct direction original ct mark & 0x%x != @G@ "
+                       "ct mark set ct mark & 0x%x\n",
+                       ways.data, AGENT_GENERATION_MAX, ~AGENT_MARK_DETECT);
+    }
+    agent_heads_chain(h, AGENT_KEY_INET "fw_begin");
+    agent_text_free(&ways);
+    if (h->place->detects) {
+        agent_text_put(&h->text, "0\tlog group %u\n", (unsigned)h->place->detect_group);
+    }
+    agent_heads_chain(h, AGENT_KEY_INET "detect");
+}
+
 /* The rules of one direction. What belongs to a connection that is known is done with at once. */
 static void put_stage(struct agent_heads *h, bool out)
 {
@@ -156,10 +180,8 @@ static void put_ends(struct agent_heads *h)
     if (bridges.len > 0) {
         agent_text_put(&h->text,
                        "0\tiifname != { %s } accept\n"
-                       "0\tmeta mark & 0x%x == 0 accept\n"
-                       "0\tct direction original ct mark set meta mark & 0x%x | @G@\n",
-                       bridges.data, AGENT_MARK_FROM | AGENT_MARK_TO,
-                       AGENT_MARK_OUT | AGENT_MARK_IN);
+                       "0\tmeta mark & 0x%x == 0 accept\n" AGENT_KEEP_STATE,
+                       bridges.data, AGENT_MARK_FROM | AGENT_MARK_TO, AGENT_KEEP_STATE_MARKS);
     }
     agent_heads_chain(h, AGENT_KEY_INET "fw_end");
     agent_heads_dhcp_to_node(h);
@@ -277,6 +299,7 @@ void agent_ruleset_heads(const struct netctl_tree *table, const struct netctl_tr
     agent_heads_bind(&h);
     put_bridge(&h);
     put_zones(&h);
+    put_begin(&h);
     put_stage(&h, true);
     put_stage(&h, false);
     put_ends(&h);

@@ -3,8 +3,9 @@
  *
  * A chain's text has a line a rule: ID, a tab, nft's words; ID is the firewall rule's, 0 if it is
  * none. In the words @C@ stands for the counter (whose figures outlive a change) and @G@ for the
- * generation's number. What the kernel has of a rule is its comment, "ID.HASH" with the hash of
- * the line: so equal chains are told without reading nft's own words back.
+ * generation's number, @D@ for that with the bit of DETECT. What the kernel has of a rule is its
+ * comment, "ID.HASH" with the hash of the line: so equal chains are told without reading nft's own
+ * words back.
  *
  * How a packet goes. Bridge family, before anything else: the mark says from which of this node's
  * ports it comes (bits 0-14; other ports of a bridge: 0), a guarded port's lies are dropped; and
@@ -16,6 +17,10 @@
  * long as no rule changes, and are judged anew after one does; answers pass by the other port's
  * bit. A connection is one of its segment (conntrack zone), tracked once: netfilter looks a packet
  * up once only, so there can be no zone a port.
+ *
+ * What a rule of DETECT decides has a bit in its connection's mark: all packets of such a
+ * connection, in both directions, are copied behind the rules, until another generation judges it
+ * anew.
  *
  * What crosses a router's uplink passes three base chains more, with the addresses of the inside: a
  * translation of the destination is done before them, one of the source behind them. gw_in has the
@@ -37,7 +42,9 @@
 #define AGENT_MARK_TO_SHIFT 15
 #define AGENT_MARK_OUT 0x40000000U
 #define AGENT_MARK_IN 0x80000000U
-#define AGENT_GENERATION_MAX 0x3fffffffU
+/* In the connection's mark only: its packets are copied to the consumer of DETECT. */
+#define AGENT_MARK_DETECT 0x20000000U
+#define AGENT_GENERATION_MAX 0x1fffffffU
 /* Keys of what is wanted begin with one of these: chains of the families, a set of ports, an
  * address set (whose members are not here). */
 #define AGENT_KEY_BRIDGE "b/"

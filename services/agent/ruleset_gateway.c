@@ -128,10 +128,8 @@ void agent_heads_gateways(struct agent_heads *h)
     if (some) {
         agent_text_put(&h->text,
                        "0\tiifname != { %s } oifname != { %s } accept\n"
-                       "0\tiifname != { %s } accept\n"
-                       "0\tct direction original ct mark set meta mark & 0x%x | @G@\n"
-                       "0\tmeta mark set 0\n",
-                       uplinks.data, uplinks.data, ways.data, AGENT_MARK_OUT | AGENT_MARK_IN);
+                       "0\tiifname != { %s } accept\n" AGENT_KEEP_STATE "0\tmeta mark set 0\n",
+                       uplinks.data, uplinks.data, ways.data, AGENT_KEEP_STATE_MARKS);
     }
     agent_heads_chain(h, AGENT_KEY_INET "gw_end");
     agent_text_free(&uplinks);

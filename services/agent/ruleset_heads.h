@@ -10,6 +10,15 @@
 #define AGENT_ZONE_MAX 0x7fffU
 #define AGENT_ZONE_ROUTER 0x8000U
 
+/* Words behind all rules: the connection's mark is what they gave, and DETECT's copies are made. */
+#define AGENT_KEEP_STATE \
+    "0\tct direction original ct mark & 0x%x != 0 ct mark set meta mark & 0x%x | @D@\n" \
+    "0\tct direction original ct mark & 0x%x == 0 ct mark set meta mark & 0x%x | @G@\n" \
+    "0\tct mark & 0x%x != 0 jump detect\n"
+#define AGENT_KEEP_STATE_MARKS \
+    AGENT_MARK_DETECT, AGENT_MARK_OUT | AGENT_MARK_IN, AGENT_MARK_DETECT, \
+        AGENT_MARK_OUT | AGENT_MARK_IN, AGENT_MARK_DETECT
+
 /* What the heads are made of: read from the table once. */
 struct agent_bound_port {
     uint32_t number;

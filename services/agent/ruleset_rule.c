@@ -114,7 +114,7 @@ static void put_verdict(const struct build *b)
         return;
     }
     if (r->action == AGENT_DETECT) {
-        agent_text_put(b->text, "log group %d ", AGENT_PROTOCOL);
+        agent_text_put(b->text, "ct mark set ct mark | 0x%x ", AGENT_MARK_DETECT);
     }
     if (r->stateful) {
         agent_text_put(b->text, "meta mark set meta mark | 0x%x ",

@@ -12,7 +12,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void make_all(const struct agent_item *item, const char *key)
 {
     const struct agent_interface here = {"eth0", 7, AGENT_ALIAS_VIF "vm1"};
-    const struct agent_place place = {{4, 32, {192, 0, 2, 1}}, 4789, &here, 1, NULL};
+    const struct agent_place place = {{4, 32, {192, 0, 2, 1}}, 4789, &here, 1, NULL, false, 0};
     struct agent_objects objects = {0};
     struct agent_text lines = {0};
     struct agent_error error = {""};

@@ -143,7 +143,7 @@ static const struct agent_interface LEGS[] = {{"twr5001", 21, ""}, {"twr5009", 2
 
 static struct netctl_tree configs_of(const struct netctl_tree *t, size_t legs)
 {
-    const struct agent_place place = {VTEP, 4789, LEGS, legs, t};
+    const struct agent_place place = {VTEP, 4789, LEGS, legs, t, false, 0};
     struct netctl_tree configs = netctl_tree_make(0);
     netctl_tree_free(&wrong);
     wrong = netctl_tree_make(0);

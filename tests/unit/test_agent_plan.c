@@ -36,7 +36,7 @@ static void put_network(struct netctl_tree *t)
 static struct agent_objects objects_of(const struct netctl_tree *t)
 {
     const struct agent_interface here = {"eth5", 5, AGENT_ALIAS_VIF "vm1"};
-    const struct agent_place place = {VTEP, 4789, &here, 1, t};
+    const struct agent_place place = {VTEP, 4789, &here, 1, t, false, 0};
     struct agent_item *item = malloc(sizeof(*item));
     struct agent_objects objects = {0};
     struct netctl_item i = {NULL, {NULL, 0}};
@@ -267,6 +267,33 @@ static void test_gateway_rules_are_lists_of_the_uplink(void **state)
     agent_close(d);
 }
 
+/* Goal: DETECT marks the connection, and what is marked is copied behind all rules. */
+static void test_detect_copies_connections_to_the_group(void **state)
+{
+    (void)state;
+    const struct agent_caller caller = {.result = no_result};
+    struct netctl_tree t = netctl_tree_make(1);
+    struct agent_driver *d = agent_model_new(&VTEP);
+    put_network(&t);
+    put(&t, "uplink/7", "{\"addresses\":[\"198.51.100.1/24\"],\"interface\":\"up\"}");
+    put(&t, "rule/00000000000000000010",
+        "{\"action\":\"DETECT\",\"direction\":\"OUT\",\"id\":1,\"stateful\":true}");
+    assert_int_equal(agent_reconcile(d, &t, true, &caller), TS_OK);
+    struct netctl_tree s = agent_model_state(d);
+    assert_true(has(&s, "n/o_00000000000000000000",
+                    "1\t@C@ ct mark set ct mark | 0x20000000 meta mark set meta mark | 0x40000000 "
+                    "accept\n"));
+    static const char COPIES[] = "0\tct mark & 0x20000000 != 0 jump detect\n";
+    assert_true(has(&s, "n/fw_end", COPIES));
+    assert_true(has(&s, "n/gw_end", COPIES));
+    assert_true(has(&s, "n/detect", "0\tlog group 84\n"));
+    assert_true(
+        has(&s, "n/fw_begin", "ct mark & 0x1fffffff != @G@ ct mark set ct mark & 0xdfffffff"));
+    netctl_tree_free(&s);
+    netctl_tree_free(&t);
+    agent_close(d);
+}
+
 static bool never(void *arg)
 {
     (void)arg;
@@ -332,6 +359,7 @@ int main(void)
         cmocka_unit_test(test_block_one_changed_rule_changes_one_block),
         cmocka_unit_test(test_model_changes_equal_the_whole),
         cmocka_unit_test(test_gateway_rules_are_lists_of_the_uplink),
+        cmocka_unit_test(test_detect_copies_connections_to_the_group),
         cmocka_unit_test(test_model_caller_says_no_changes_nothing),
         cmocka_unit_test(test_rule_lines_too_many_is_an_error),
         cmocka_unit_test(test_set_cover_leaves_out_covered),

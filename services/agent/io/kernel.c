@@ -39,8 +39,9 @@ bool agent_kernel_may_commit(struct agent_call *c)
 
 struct agent_place agent_kernel_place(const struct agent_kernel *k)
 {
-    return (struct agent_place){k->options.vtep, k->options.vxlan_port, k->state.interface,
-                                k->state.interfaces, &k->table};
+    return (struct agent_place){
+        k->options.vtep, k->options.vxlan_port, k->state.interface,     k->state.interfaces,
+        &k->table,       k->options.detects,    k->options.detect_group};
 }
 
 /* ---- objects ---- */

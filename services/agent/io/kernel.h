@@ -19,6 +19,8 @@ struct agent_kernel_options {
     struct agent_address vtep; /* this node's end of the tunnels */
     uint16_t vxlan_port;       /* UDP; 0: 4789 */
     const char *dhcp;          /* copied: a directory for the servers of DHCP; NULL: none serves */
+    bool detects;              /* what DETECT matches is copied, */
+    uint16_t detect_group;     /* to this group of NFLOG */
     bool dry_run;              /* reads, says what it would do, changes nothing */
 };
 

@@ -22,6 +22,7 @@ static bool has_generation(const char *key)
 {
     return strcmp(key, AGENT_KEY_INET "known_out") == 0 ||
            strcmp(key, AGENT_KEY_INET "known_in") == 0 ||
+           strcmp(key, AGENT_KEY_INET "fw_begin") == 0 ||
            strcmp(key, AGENT_KEY_INET "fw_end") == 0 || strcmp(key, AGENT_KEY_INET "gw_end") == 0;
 }
 
@@ -154,7 +155,8 @@ static void put_rule(struct agent_nft_batch *b, const char *key, const char *lin
     agent_text_put(&b->text, "add rule %s%s ", family_of(key), key + 2);
     for (size_t i = from; i < len; i++) {
         bool counter = len - i >= 3 && memcmp(line + i, "@C@", 3) == 0;
-        bool generation = len - i >= 3 && memcmp(line + i, "@G@", 3) == 0;
+        bool detect = len - i >= 3 && memcmp(line + i, "@D@", 3) == 0;
+        bool generation = detect || (len - i >= 3 && memcmp(line + i, "@G@", 3) == 0);
         if (!counter && !generation) {
             continue;
         }
@@ -166,10 +168,11 @@ static void put_rule(struct agent_nft_batch *b, const char *key, const char *lin
             /* With the bit that the words' mask has. */
             bool out = strcmp(key, AGENT_KEY_INET "known_out") == 0;
             bool in = strcmp(key, AGENT_KEY_INET "known_in") == 0;
-            agent_text_put(&b->text, "0x%x",
-                           b->generation | (out  ? AGENT_MARK_OUT
-                                            : in ? AGENT_MARK_IN
-                                                 : 0));
+            uint32_t bit = out      ? AGENT_MARK_OUT
+                           : in     ? AGENT_MARK_IN
+                           : detect ? AGENT_MARK_DETECT
+                                    : 0;
+            agent_text_put(&b->text, "0x%x", b->generation | bit);
         }
     }
     agent_text_put_bytes(&b->text, line + from, len - from);
