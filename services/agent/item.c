@@ -300,18 +300,6 @@ static const struct form FORMS[AGENT_KIND_COUNT] = {
                             key_gateway_rule, false},
 };
 
-/* What is right, and not done. */
-static enum ts_err not_realized(const struct agent_item *item, struct agent_fields *f)
-{
-    const char *what =
-        item->kind == AGENT_ROUTE && item->route.uplink ? "a route by the uplink" : NULL;
-    if (what != NULL) {
-        (void)snprintf(f->error->text, sizeof(f->error->text),
-                       "%.120s: %s is not realized by this agent", f->key, what);
-    }
-    return what != NULL ? TS_ERR_VERSION : TS_OK;
-}
-
 static enum ts_err decode_value(struct agent_item *item, struct agent_fields *f)
 {
     switch (item->kind) {
@@ -379,7 +367,6 @@ enum ts_err agent_item_decode(struct agent_item *item, const char *key, struct t
     }
     struct agent_fields fields = agent_fields_of(key, "", json, error);
     enum ts_err err = decode_value(item, &fields);
-    err = err == TS_OK ? not_realized(item, &fields) : err;
     json_decref(json);
     return err;
 }

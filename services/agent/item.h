@@ -244,9 +244,8 @@ enum agent_kind agent_kind_of(const char *key);
 bool agent_is_set_name(const char *text);
 
 /* Decodes one item. TS_ERR_MALFORMED: `error` says which key and field, and what is wanted.
- * TS_ERR_VERSION: a kind or a field that this agent does not know or does not realize (a route by
- * the uplink). `item` is some
- * 100 KiB: keep one, and use it again. */
+ * TS_ERR_VERSION: a kind or a field that this agent does not know. `item` is some 100 KiB: keep
+ * one, and use it again. */
 enum ts_err agent_item_decode(struct agent_item *item, const char *key, struct ts_bytes value,
                               struct agent_error *error) TS_MUST_USE;
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
-#include "services/agent/object.h"
+#include "services/agent/ruleset.h"
 
 #define METRIC_LAST UINT32_MAX
 
@@ -296,12 +296,32 @@ static void put_router(const struct maker *m, uint32_t router)
     }
 }
 
-static void put_item_route(const struct maker *m, const struct agent_route *r)
+static bool find_uplink(const struct agent_place *place, uint32_t router,
+                        char device[AGENT_NAME_MAX])
+{
+    struct agent_item *item = malloc(sizeof(*item));
+    ts_must(item);
+    if (place->table != NULL) {
+        agent_ruleset_uplink(place->table, place, router, item, device);
+    }
+    free(item);
+    return device[0] != '\0';
+}
+
+static enum ts_err put_item_route(const struct maker *m, const struct agent_route *r,
+                                  const struct agent_place *place, struct agent_error *error)
 {
     char device[AGENT_NAME_MAX];
-    agent_device_name(device, 'r', r->vni);
+    memset(device, 0, sizeof(device));
+    if (!r->uplink) {
+        agent_device_name(device, 'r', r->vni);
+    } else if (!find_uplink(place, r->router, device)) {
+        (void)snprintf(error->text, sizeof(error->text), "its router has no uplink here");
+        return TS_ERR_NOT_FOUND;
+    }
     put_route(m, AGENT_TABLE_ROUTER + r->router, &r->prefix, r->drop ? NULL : device,
               r->drop ? NULL : &r->via);
+    return TS_OK;
 }
 
 enum ts_err agent_objects_of_item(struct agent_objects *o, const struct agent_item *item,
@@ -327,8 +347,7 @@ enum ts_err agent_objects_of_item(struct agent_objects *o, const struct agent_it
         put_router(&m, item->router);
         return TS_OK;
     case AGENT_ROUTE:
-        put_item_route(&m, &item->route);
-        return TS_OK;
+        return put_item_route(&m, &item->route, place, error);
     case AGENT_UPLINK:
         return put_uplink(&m, &item->uplink, place, error);
     case AGENT_NAT:

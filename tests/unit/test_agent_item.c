@@ -184,13 +184,12 @@ static void test_decode_gateway_rule_takes_fields(void **state)
     refuses("gateway-rule/7/1", "{" GATEWAY "}", "form");
 }
 
-/* Goal: what is right but not realized yet is named as that, and as nothing else. */
-static void test_decode_not_realized_is_said(void **state)
+static void test_decode_route_by_the_uplink(void **state)
 {
     (void)state;
     static const char ROUTE[] = "{\"uplink\":true,\"via\":\"198.51.100.1\"}";
-    refuses("route/7/0.0.0.0/0", ROUTE, "a route by the uplink is not realized");
-    assert_int_equal(decode("route/7/0.0.0.0/0", ROUTE), TS_ERR_VERSION);
+    assert_int_equal(decode("route/7/0.0.0.0/0", ROUTE), TS_OK);
+    assert_true(item.route.uplink);
     refuses("route/7/0.0.0.0/0", "{\"uplink\":true,\"via\":\"198.51.100.1\",\"segment\":5}",
             "one of uplink");
     refuses("route/7/0.0.0.0/0", "{\"uplink\":true}", "via");
@@ -208,7 +207,7 @@ int main(void)
         cmocka_unit_test(test_decode_lists_have_bounds),
         cmocka_unit_test(test_decode_nat_families_agree),
         cmocka_unit_test(test_decode_gateway_rule_takes_fields),
-        cmocka_unit_test(test_decode_not_realized_is_said),
+        cmocka_unit_test(test_decode_route_by_the_uplink),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

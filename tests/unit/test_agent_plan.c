@@ -294,6 +294,29 @@ static void test_detect_copies_connections_to_the_group(void **state)
     agent_close(d);
 }
 
+/* Goal: a route by the uplink leads out of the interface that the router's uplink is. */
+static void test_route_by_the_uplink_is_of_its_interface(void **state)
+{
+    (void)state;
+    const struct agent_caller caller = {.result = no_result};
+    struct netctl_tree t = netctl_tree_make(1);
+    struct agent_driver *d = agent_model_new(&VTEP);
+    static const char ROUTE[] = "route to 0.0.0.0/0 table 1409286151 via 198.51.100.2/32 dev u7";
+    put_network(&t);
+    put(&t, "route/7/0.0.0.0/0", "{\"uplink\":true,\"via\":\"198.51.100.2\"}");
+    assert_int_equal(agent_reconcile(d, &t, true, &caller), TS_OK);
+    struct netctl_tree s = agent_model_state(d);
+    assert_null(netctl_tree_get(&s, ROUTE).data);
+    netctl_tree_free(&s);
+    put(&t, "uplink/7", "{\"addresses\":[\"198.51.100.1/24\"],\"interface\":\"up\"}");
+    assert_int_equal(agent_reconcile(d, &t, true, &caller), TS_OK);
+    s = agent_model_state(d);
+    assert_non_null(netctl_tree_get(&s, ROUTE).data);
+    netctl_tree_free(&s);
+    netctl_tree_free(&t);
+    agent_close(d);
+}
+
 static bool never(void *arg)
 {
     (void)arg;
@@ -359,6 +382,7 @@ int main(void)
         cmocka_unit_test(test_block_one_changed_rule_changes_one_block),
         cmocka_unit_test(test_model_changes_equal_the_whole),
         cmocka_unit_test(test_gateway_rules_are_lists_of_the_uplink),
+        cmocka_unit_test(test_route_by_the_uplink_is_of_its_interface),
         cmocka_unit_test(test_detect_copies_connections_to_the_group),
         cmocka_unit_test(test_model_caller_says_no_changes_nothing),
         cmocka_unit_test(test_rule_lines_too_many_is_an_error),

@@ -234,6 +234,15 @@ static void take_changes(struct agent_kernel *k, const struct agent_change *chan
     }
 }
 
+static void put_keys(const struct netctl_tree *from, const char *prefix, struct netctl_tree *to)
+{
+    static const uint8_t nothing[1];
+    struct netctl_item i = {NULL, {NULL, 0}};
+    while (netctl_tree_next(from, prefix, &i)) {
+        netctl_tree_put(to, i.key, (struct ts_bytes){nothing, 0});
+    }
+}
+
 /* The changed keys, and those of items that look at changed ones. */
 static struct netctl_tree concerned_by(const struct netctl_tree *before,
                                        const struct netctl_tree *table,
@@ -248,6 +257,13 @@ static struct netctl_tree concerned_by(const struct netctl_tree *before,
         if (netctl_tree_get(table, key).data != NULL || netctl_tree_get(before, key).data != NULL) {
             netctl_tree_put(&all, key, (struct ts_bytes){nothing, 0});
         }
+    }
+    i.key = NULL;
+    while (netctl_tree_next(changed, "uplink/", &i)) {
+        char prefix[64];
+        (void)snprintf(prefix, sizeof(prefix), "route/%.40s/", i.key + strlen("uplink/"));
+        put_keys(table, prefix, &all);
+        put_keys(before, prefix, &all);
     }
     return all;
 }
