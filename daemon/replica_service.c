@@ -305,6 +305,12 @@ void replica_service_turn(struct replica *r, struct ts_mono now)
     }
 }
 
+static void on_warns(void *ctx, const char *key, const char *line)
+{
+    struct replica *r = ctx;
+    (void)net_log_limited(&r->start->log, NET_LOG_WARNING, key, "%s", line);
+}
+
 enum ts_err replica_service_open(struct replica *r, struct ts_why *why)
 {
     const struct cfg_group *group = r->start->group;
@@ -342,7 +348,8 @@ enum ts_err replica_service_open(struct replica *r, struct ts_why *why)
                                 .position = on_position,
                                 .describe = on_describe,
                                 .visitor = on_visitor,
-                                .sessions = on_sessions};
+                                .sessions = on_sessions,
+                                .warns = on_warns};
     struct front_config config = {
         .submit_count_max = SUBMIT_COUNT_MAX,
         .failure_timeout_ms = (uint32_t)(r->start->cluster.timing.failure_timeout / TS_NS_PER_MS),

@@ -104,6 +104,10 @@ struct front_owner {
 
     /* The figures of the sessions (services/session.h), for INFO. May be NULL. */
     void (*sessions)(void *ctx, struct session_figures *out);
+
+    /* A line for the operator, in the log; some of one `key` (static) are enough. Called at once.
+     * May be NULL. */
+    void (*warns)(void *ctx, const char *key, const char *line);
 };
 
 struct front_config {

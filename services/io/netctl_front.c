@@ -682,6 +682,14 @@ static void figures(const struct front *front, struct front_figures *out)
     };
 }
 
+static void on_warns(void *arg, const char *key, const char *line)
+{
+    struct netctl_front *f = arg;
+    if (f->owner.warns != NULL) {
+        f->owner.warns(f->owner.ctx, key, line);
+    }
+}
+
 static struct front *create(uv_loop_t *loop, const struct front_owner *owner, void *state,
                             const struct front_config *config, struct ts_why *why)
 {
@@ -694,6 +702,7 @@ static struct front *create(uv_loop_t *loop, const struct front_owner *owner, vo
                                                  .state = state,
                                                  .tells = on_tells,
                                                  .realized = on_realized,
+                                                 .warns = on_warns,
                                                  .arg = f};
     const struct http_server_config c = {.tls_dir = config->tls_dir,
                                          .cluster = config->cluster,

@@ -1,5 +1,7 @@
 #include "services/netctl/io/controller.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -196,6 +198,28 @@ static void tell_realized(struct controller *c, const struct south_effect *e)
     json_decref(event);
 }
 
+/* What should not be, and mends itself: somebody should know why. */
+static void warn(struct controller *c, const struct south_effect *e)
+{
+    char line[SOUTH_NODE_MAX + 384];
+    if (e->kind == SOUTH_OUTDATED) {
+        (void)snprintf(line, sizeof(line),
+                       "transport node %s obeys epoch %" PRIu64 ", which is higher than this "
+                       "primary's %" PRIu64 ": it takes nothing from here. If no other NIC is "
+                       "the primary, this group is a new or a restored one: empty the state "
+                       "directory of that node's agent",
+                       e->name, e->epoch.v, c->epoch.v);
+        c->config.warns(c->config.arg, "outdated", line);
+        return;
+    }
+    (void)snprintf(line, sizeof(line),
+                   "transport node %s has lost the highest epoch that it knew: until it has stored "
+                   "one again it could obey a former primary. Look at its disk, and at its agent's "
+                   "log",
+                   e->name);
+    c->config.warns(c->config.arg, "lost-epoch", line);
+}
+
 static void on_effect(void *arg, const struct south_effects *all, const struct south_effect *e)
 {
     struct controller *c = arg;
@@ -210,8 +234,10 @@ static void on_effect(void *arg, const struct south_effects *all, const struct s
     case SOUTH_SEND:
     case SOUTH_CLOSE:
     case SOUTH_COUNTS:
+        return;
     case SOUTH_OUTDATED:
     case SOUTH_LOST_EPOCH:
+        warn(c, e);
         return;
     }
     ts_unreachable();
@@ -296,6 +322,7 @@ void controller_office(struct controller *c, struct ts_epoch epoch, bool serves,
         c->unsettled = netctl_tree_make(TREE_SEED);
         c->ordered = netctl_tree_make(TREE_SEED);
     }
+    c->epoch = epoch;
     c->serves = serves;
     south_server_step(c->server, &e);
 }

@@ -25,6 +25,8 @@ struct controller_config {
     bool (*tells)(void *arg, const char *node, struct ts_bytes body);
     /* A node has made a generation true, or cannot; `event` is JSON, borrowed. */
     void (*realized)(void *arg, const char *node, struct ts_bytes event);
+    /* A line for the operator; some of one `key` (static) are enough. */
+    void (*warns)(void *arg, const char *key, const char *line);
     void *arg;
 };
 

@@ -12,6 +12,7 @@ struct controller {
     bool serves;
     bool compiles;              /* a compile is under way */
     struct ts_seq compiled;     /* up to which it goes, or the last one went; 0 = there was none */
+    struct ts_epoch epoch;      /* of its office */
     struct netctl_tree objects; /* of that state */
     struct ts_hash inventory;   /* digest of that state's */
     struct netctl_tree changed; /* path → 8 bytes: the seq with which it was last seen to change */
