@@ -6,10 +6,12 @@
 #include "services/agent/io/kernel.h"
 #include "services/agent/model.h"
 
+#define SIGNALS_COUNT 3
+
 struct run {
     uv_loop_t loop;
     struct net_log log;
-    uv_signal_t signals[2];
+    uv_signal_t signals[SIGNALS_COUNT];
     struct agent *agent;
     bool failed;
 };
@@ -19,15 +21,27 @@ static void on_ended(void *arg, bool failed)
     struct run *r = arg;
     r->agent = NULL;
     r->failed = failed;
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < SIGNALS_COUNT; i++) {
         uv_close((uv_handle_t *)&r->signals[i], NULL);
+    }
+}
+
+static void reload(struct run *r)
+{
+    struct ts_why why = {.text = ""};
+    if (agent_reload(r->agent, &why) == TS_OK) {
+        net_log(&r->log, NET_LOG_INFO, "the certificates are loaded again, for new connections");
+    } else {
+        net_log(&r->log, NET_LOG_ERROR, "the former certificates stay: %s", why.text);
     }
 }
 
 static void on_signal(uv_signal_t *signal, int number)
 {
     struct run *r = signal->data;
-    if (r->agent != NULL) {
+    if (r->agent != NULL && number == SIGHUP) {
+        reload(r);
+    } else if (r->agent != NULL) {
         net_log(&r->log, NET_LOG_INFO, "ends by signal %d; the network stays as it is", number);
         agent_stop(r->agent);
     }
@@ -51,7 +65,7 @@ static enum ts_err open_driver(struct netctl_agent_config *c, struct ts_why *why
 
 int netctl_agent_run(const char *path)
 {
-    static const int SIGNALS[2] = {SIGTERM, SIGINT};
+    static const int SIGNALS[SIGNALS_COUNT] = {SIGTERM, SIGINT, SIGHUP};
     struct run r = {.failed = false};
     struct netctl_agent_config c;
     struct ts_why why = {.text = ""};
@@ -63,7 +77,7 @@ int netctl_agent_run(const char *path)
     (void)signal(SIGPIPE, SIG_IGN);
     net_log_init(&r.log, "netctl-agent", c.agent.node);
     (void)uv_loop_init(&r.loop);
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < SIGNALS_COUNT; i++) {
         (void)uv_signal_init(&r.loop, &r.signals[i]);
         r.signals[i].data = &r;
         (void)uv_signal_start(&r.signals[i], on_signal, SIGNALS[i]);

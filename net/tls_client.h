@@ -24,7 +24,7 @@ enum ts_err net_tls_trust_open(struct net_tls_trust **out, const char *authority
  * such; TS_ERR_AUTH: the key is another one's. */
 enum ts_err net_tls_trust_show(struct net_tls_trust *t, const char *certificate, const char *key,
                                struct ts_why *why) TS_MUST_USE;
-/* All connections must have ended. NULL is allowed. */
+/* Connections that it was opened for may go on. NULL is allowed. */
 void net_tls_trust_close(struct net_tls_trust *t);
 
 /* NULL when memory is short. Its first words wait: net_tls_client_waiting. */

@@ -445,6 +445,22 @@ static void tell_found(const struct agent *a, const struct agent_stored *stored,
             stored->table.count);
 }
 
+/* On error there is none. */
+static enum ts_err open_trust(struct net_tls_trust **out, const struct agent_config *config,
+                              struct ts_why *why)
+{
+    enum ts_err err = net_tls_trust_open(out, config->ca, why);
+    if (err != TS_OK) {
+        return err;
+    }
+    err = net_tls_trust_show(*out, config->certificate, config->key, why);
+    if (err != TS_OK) {
+        net_tls_trust_close(*out);
+        *out = NULL;
+    }
+    return err;
+}
+
 enum ts_err agent_start(struct agent **out, const struct agent_config *config, struct ts_why *why)
 {
     struct agent *a = calloc(1, sizeof(*a));
@@ -452,8 +468,7 @@ enum ts_err agent_start(struct agent **out, const struct agent_config *config, s
     struct agent_store_news news;
     ts_must(a);
     a->config = *config;
-    enum ts_err err = net_tls_trust_open(&a->trust, config->ca, why);
-    err = err == TS_OK ? net_tls_trust_show(a->trust, config->certificate, config->key, why) : err;
+    enum ts_err err = open_trust(&a->trust, config, why);
     err = err == TS_OK ? agent_store_open(&a->store, config->state, &stored, &news, why) : err;
     if (err == TS_OK && config->watches) {
         err = agent_watch_open(&a->watch, config->loop, on_interfaces, a, why);
@@ -479,6 +494,18 @@ enum ts_err agent_start(struct agent **out, const struct agent_config *config, s
     (void)uv_timer_start(&a->timer, on_timer, 0, 0);
     *out = a;
     return TS_OK;
+}
+
+enum ts_err agent_reload(struct agent *a, struct ts_why *why)
+{
+    struct net_tls_trust *next = NULL;
+    enum ts_err err = open_trust(&next, &a->config, why);
+    if (err == TS_OK) {
+        agent_wire_trust(a->wire, next);
+        net_tls_trust_close(a->trust);
+        a->trust = next;
+    }
+    return err;
 }
 
 const struct agent_core *agent_core_of(const struct agent *a)

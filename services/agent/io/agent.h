@@ -47,6 +47,10 @@ enum ts_err agent_start(struct agent **out, const struct agent_config *config,
  * which the memory goes by the loop. */
 void agent_stop(struct agent *a);
 
+/* Loads the certificates again, for connections that begin from now on. What is wrong with them is
+ * in `why`, and the former ones stay. Errors as of net_tls_trust_open and _show. */
+enum ts_err agent_reload(struct agent *a, struct ts_why *why) TS_MUST_USE;
+
 /* For queries. */
 const struct agent_core *agent_core_of(const struct agent *a);
 

@@ -256,6 +256,11 @@ void agent_wire_send(struct agent_wire *w, unsigned slot, struct ts_bytes frame)
     flush(c);
 }
 
+void agent_wire_trust(struct agent_wire *w, struct net_tls_trust *trust)
+{
+    w->config.trust = trust;
+}
+
 void agent_wire_hang_up(struct agent_wire *w, unsigned slot)
 {
     struct conn *c = w->conn[slot];

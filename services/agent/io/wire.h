@@ -39,6 +39,8 @@ void agent_wire_close(struct agent_wire *w);
 void agent_wire_dial(struct agent_wire *w, unsigned slot, const struct sockaddr_storage *to);
 /* Copies; no effect when the connection is about to end. */
 void agent_wire_send(struct agent_wire *w, unsigned slot, struct ts_bytes frame);
+/* For connections that begin from now on. */
+void agent_wire_trust(struct agent_wire *w, struct net_tls_trust *trust);
 /* No effect without a connection. */
 void agent_wire_hang_up(struct agent_wire *w, unsigned slot);
 
