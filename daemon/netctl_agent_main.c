@@ -22,16 +22,18 @@ static const char USAGE[] =
     "       netctl-agent --apply FILE --vtep ADDRESS [--then FILE]… [--dry-run] [--keep-orphans]\n"
     "                    [--state DIR] [--detect-group N] [--commits N] [--verbose]\n"
     "                    [--statistics]\n"
-    "With --config it does what the controllers in FILE say until it ends, and leaves the network "
-    "as\n"
-    "it is then. Otherwise it makes the table of FILE, a JSON object {key: value}, true on this "
-    "node, then that of each\n"
-    "further file by the changes to it. What is not realized is printed, KEY: WHY.\n"
+    "With --config it does what the controllers in FILE say until it ends, and leaves the network\n"
+    "as it is then. Otherwise it makes the table of FILE, a JSON object {key: value}, true on "
+    "this\n"
+    "node, then that of each further file by the changes to it. What is not realized is printed,\n"
+    "KEY: WHY.\n"
     "DHCP is served with files in DIR/dhcp, and not at all without --state.\n"
     "What DETECT matches is copied to the NFLOG group of --detect-group; without it, it is "
     "counted.\n"
     "With --commits nothing is changed any more after that many changes of the kernel.\n"
-    "Exit status: 0 all is realized, 1 not all, 2 wrong usage, 3 the kernel cannot be talked to.\n";
+    "Exit status: 0 all is realized, or it was told to end; 1 not all; 2 the usage or FILE is "
+    "wrong;\n"
+    "3 the kernel cannot be talked to, or the store of --config fails.\n";
 
 struct options {
     const char *config;
@@ -248,6 +250,10 @@ int main(int argc, char **argv)
     struct netctl_tree table = netctl_tree_make(0);
     struct outcome outcome = {0};
     const struct agent_counts counts = {on_rule_count, on_port_count, NULL};
+    if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+        (void)fputs(USAGE, stdout);
+        return 0;
+    }
     if (!ts_std_fds_hold() || parse(&o, argc, argv) != 0) {
         (void)fputs(USAGE, stderr);
         return 2;

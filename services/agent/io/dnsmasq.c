@@ -15,8 +15,6 @@
 
 #define SAID_MAX 4096U
 
-extern char **environ;
-
 struct names {
     char conf[TS_PATH_MAX];
     char pid[TS_PATH_MAX];

@@ -12,6 +12,7 @@
 #include "services/agent/io/kernel_inner.h"
 
 #define VXLAN_PORT 4789
+#define BRIDGE_RULES "/proc/sys/net/bridge/bridge-nf-call-iptables"
 
 void agent_kernel_fail_item(void *arg, const char *key, const char *error)
 {
@@ -416,6 +417,13 @@ enum ts_err agent_kernel_open(struct agent_driver **out, const struct agent_kern
     k->options.vxlan_port = options->vxlan_port == 0 ? VXLAN_PORT : options->vxlan_port;
     /* Another than a former program's: what its rules allowed is judged anew. */
     k->generation = (uint32_t)ts_random_id() & AGENT_GENERATION_MAX;
+    if (access(BRIDGE_RULES, F_OK) != 0) {
+        free(k);
+        return ts_why(
+            why, TS_ERR_SYSTEM,
+            "the kernel's br_netfilter is not loaded: no rule would be asked about what a "
+            "bridge forwards; type modprobe br_netfilter");
+    }
     agent_dhcp_servers_open(&k->dhcp, options->dhcp);
     k->options.dhcp = NULL;
     enum ts_err err = ts_netlink_open(&k->route, NETLINK_ROUTE, AGENT_RTNL_ANSWER_S, why);
