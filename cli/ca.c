@@ -7,6 +7,7 @@
 #include "cli/cli.h"
 #include "cluster-cfg/cluster.h"
 #include "net/ca.h"
+#include "services/netctl/resource.h"
 
 #define DAYS_MAX 3650
 
@@ -16,11 +17,16 @@ static void print_help(FILE *out)
         "usage: twinstep ca init --dir CA --cluster NAME\n"
         "       twinstep ca issue --dir CA --node NAME --out DIR [--address ADDRESS]…\n"
         "                         [--days N] [--force]\n"
+        "       twinstep ca issue --dir CA --agent NAME --out DIR [--days N] [--force]\n"
         "\n"
         "init makes an authority in an empty directory. issue makes a node's key and\n"
         "certificate (ca.pem node.pem node.key heartbeat.key); DIR is the node's tls\n"
         "directory, RUN/NAME/tls. Whoever has CA/ca.key can join the cluster: keep it off\n"
         "the nodes. \"twinstep up\" keeps a lab's authority in RUN/ca by itself.\n"
+        "\n"
+        "With --agent they are those of the agent of the transport node NAME, for the agents'\n"
+        "port of a network controller: without heartbeat.key, and nothing else takes that\n"
+        "certificate.\n"
         "\n"
         "  --address ADDRESS\n"
         "            where clients of HTTPS reach the node: its paths, and service addresses\n"
@@ -35,6 +41,7 @@ struct ca_args {
     const char *dir;
     const char *cluster;
     const char *node;
+    const char *agent;
     const char *out;
     struct ca_addresses addresses; /* borrowed from argv */
     unsigned long days;
@@ -45,15 +52,11 @@ struct ca_args {
 static int parse(const struct cli *cli, struct ca_args *a, int argc, char **argv)
 {
     static const struct option OPTIONS[] = {
-        {"dir", required_argument, NULL, 'd'},
-        {"cluster", required_argument, NULL, 'c'},
-        {"node", required_argument, NULL, 'n'},
-        {"out", required_argument, NULL, 'o'},
-        {"days", required_argument, NULL, 'y'},
-        {"address", required_argument, NULL, 'a'},
-        {"force", no_argument, NULL, 'f'},
-        {"help", no_argument, NULL, 'h'},
-        {NULL, 0, NULL, 0},
+        {"dir", required_argument, NULL, 'd'},     {"cluster", required_argument, NULL, 'c'},
+        {"node", required_argument, NULL, 'n'},    {"agent", required_argument, NULL, 'g'},
+        {"out", required_argument, NULL, 'o'},     {"days", required_argument, NULL, 'y'},
+        {"address", required_argument, NULL, 'a'}, {"force", no_argument, NULL, 'f'},
+        {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
     };
     int c;
     optind = 0; /* GNU: from the beginning, whatever was parsed before */
@@ -75,6 +78,9 @@ static int parse(const struct cli *cli, struct ca_args *a, int argc, char **argv
             break;
         case 'n':
             a->node = optarg;
+            break;
+        case 'g':
+            a->agent = optarg;
             break;
         case 'o':
             a->out = optarg;
@@ -145,22 +151,44 @@ static int init(const struct cli *cli, const struct ca_args *a)
     return CLI_OK;
 }
 
+/* Transport nodes have the names that their objects may have. */
+static int check_agent(const struct cli *cli, const struct ca_args *a)
+{
+    size_t len = strlen(a->agent);
+    if (len > CA_NAME_MAX || !netctl_id_is_valid(a->agent, len)) {
+        return cli_fail(cli, CLI_USAGE,
+                        "--agent is \"%.70s\"; give the id of the HostTransportNode: 1 to %d "
+                        "letters, digits, - _ . : ~ @",
+                        a->agent, CA_NAME_MAX);
+    }
+    return a->addresses.count == 0
+               ? CLI_OK
+               : cli_fail(cli, CLI_USAGE, "nobody connects to an agent: --address is for --node");
+}
+
 static int issue(const struct cli *cli, const struct ca_args *a)
 {
     struct ts_why why = {0};
-    if (a->dir == NULL || a->node == NULL || a->out == NULL) {
-        return cli_fail(cli, CLI_USAGE, "ca issue needs --dir CA, --node NAME and --out DIR");
+    if (a->dir == NULL || (a->node == NULL) == (a->agent == NULL) || a->out == NULL) {
+        return cli_fail(cli, CLI_USAGE,
+                        "ca issue needs --dir CA, --out DIR and one of --node NAME and --agent "
+                        "NAME");
     }
-    int status = check_name(cli, "--node", a->node);
+    int status = a->agent != NULL ? check_agent(cli, a) : check_name(cli, "--node", a->node);
     status = status != CLI_OK ? status : check_free(cli, a);
     if (status != CLI_OK) {
         return status;
     }
     struct ca_validity validity = ca_validity_days((unsigned)a->days);
-    if (ca_issue(a->dir, a->node, a->out, &a->addresses, validity, &why) != TS_OK) {
+    enum ts_err err = a->agent != NULL
+                          ? ca_issue_agent(a->dir, a->agent, a->out, validity, &why)
+                          : ca_issue(a->dir, a->node, a->out, &a->addresses, validity, &why);
+    if (err != TS_OK) {
         return cli_fail(cli, CLI_FAILED, "%s", why.text);
     }
-    (void)fprintf(cli->out, "certificate of %s for %lu days in %s\n", a->node, a->days, a->out);
+    (void)fprintf(cli->out, "certificate of %s%s for %lu days in %s\n",
+                  a->agent != NULL ? "the agent of " : "", a->agent != NULL ? a->agent : a->node,
+                  a->days, a->out);
     return CLI_OK;
 }
 

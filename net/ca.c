@@ -29,6 +29,17 @@ struct ca_pair {
     EVP_PKEY *key;
 };
 
+/* What is to be issued; all borrowed. */
+struct ca_order {
+    const char *node;
+    const char *unit;                     /* OU; NULL: none */
+    const char *usage;                    /* sides of TLS */
+    const struct ca_addresses *addresses; /* NULL: none */
+    bool is_server;                       /* it bears the names by which clients verify it */
+    bool has_heartbeat;                   /* the key of the heartbeats comes with it */
+    struct ca_validity validity;
+};
+
 static void ca_pair_free(struct ca_pair *p)
 {
     X509_free(p->cert);
@@ -95,8 +106,8 @@ static bool ca_set_serial(X509 *cert)
 }
 
 /* A certificate with everything but issuer, extensions and signature. */
-static X509 *ca_new_cert(EVP_PKEY *key, const char *common_name, const char *cluster,
-                         struct ca_validity validity)
+static X509 *ca_new_cert(EVP_PKEY *key, const char *common_name, const char *unit,
+                         const char *cluster, struct ca_validity validity)
 {
     X509 *cert = X509_new();
     if (cert == NULL) {
@@ -106,8 +117,8 @@ static X509 *ca_new_cert(EVP_PKEY *key, const char *common_name, const char *clu
     if (X509_set_version(cert, X509_VERSION_3) != 1 || !ca_set_serial(cert) ||
         ASN1_TIME_set(X509_getm_notBefore(cert), (time_t)validity.not_before) == NULL ||
         ASN1_TIME_set(X509_getm_notAfter(cert), (time_t)validity.not_after) == NULL ||
-        !ca_add_name(name, "O", cluster) || !ca_add_name(name, "CN", common_name) ||
-        X509_set_pubkey(cert, key) != 1) {
+        !ca_add_name(name, "O", cluster) || (unit != NULL && !ca_add_name(name, "OU", unit)) ||
+        !ca_add_name(name, "CN", common_name) || X509_set_pubkey(cert, key) != 1) {
         X509_free(cert);
         return NULL;
     }
@@ -146,16 +157,20 @@ static enum ts_err ca_check_addresses(const struct ca_addresses *addresses, stru
     return TS_OK;
 }
 
-static bool ca_finish_node(X509 *cert, const struct ca_pair *authority, const char *alternatives)
+static bool ca_finish_node(X509 *cert, const struct ca_pair *authority,
+                           const struct ca_order *order)
 {
+    char alternatives[ALTERNATIVES_MAX];
     X509 *issuer = authority->cert;
+    ca_alternative_names(order->node, order->addresses, alternatives);
     return X509_set_issuer_name(cert, X509_get_subject_name(issuer)) == 1 &&
            ca_add_extension(cert, issuer, NID_basic_constraints, "critical,CA:FALSE") &&
            ca_add_extension(cert, issuer, NID_key_usage, "critical,digitalSignature") &&
-           ca_add_extension(cert, issuer, NID_ext_key_usage, "serverAuth,clientAuth") &&
+           ca_add_extension(cert, issuer, NID_ext_key_usage, order->usage) &&
            ca_add_extension(cert, issuer, NID_subject_key_identifier, "hash") &&
            ca_add_extension(cert, issuer, NID_authority_key_identifier, "keyid:always") &&
-           ca_add_extension(cert, issuer, NID_subject_alt_name, alternatives) &&
+           (!order->is_server ||
+            ca_add_extension(cert, issuer, NID_subject_alt_name, alternatives)) &&
            X509_sign(cert, authority->key, EVP_sha256()) > 0;
 }
 
@@ -218,7 +233,7 @@ static enum ts_err ca_fill(const char *staging, const char *cluster, struct ts_w
     }
     if (pair.key != NULL) {
         pair.cert =
-            ca_new_cert(pair.key, common_name, cluster, ca_validity_days(CA_AUTHORITY_DAYS));
+            ca_new_cert(pair.key, common_name, NULL, cluster, ca_validity_days(CA_AUTHORITY_DAYS));
     }
     enum ts_err err = TS_OK;
     if (pair.cert == NULL || !ca_finish_authority(pair.cert, pair.key) ||
@@ -374,6 +389,18 @@ static enum ts_err ca_cluster_name(X509 *cert, char out[CA_NAME_MAX + 1], struct
     return TS_OK;
 }
 
+/* `heartbeat`: NULL when the owner is to have none. */
+static enum ts_err ca_write_heartbeat(const uint8_t *heartbeat, const char *out_dir,
+                                      struct ts_why *why)
+{
+    char path[TS_PATH_MAX];
+    if (heartbeat != NULL) {
+        return ca_write_bytes(heartbeat, CA_HEARTBEAT_KEY_BYTES, out_dir, "heartbeat.key", why);
+    }
+    enum ts_err err = ts_path(path, why, out_dir, "heartbeat.key");
+    return err != TS_OK ? err : ts_file_remove(path, why);
+}
+
 static enum ts_err ca_write_node(const struct ca_pair *authority, const struct ca_pair *node,
                                  const uint8_t *heartbeat, const char *out_dir, struct ts_why *why)
 {
@@ -385,7 +412,7 @@ static enum ts_err ca_write_node(const struct ca_pair *authority, const struct c
         err = ca_write_cert(authority->cert, out_dir, "ca.pem", why);
     }
     if (err == TS_OK) {
-        err = ca_write_bytes(heartbeat, CA_HEARTBEAT_KEY_BYTES, out_dir, "heartbeat.key", why);
+        err = ca_write_heartbeat(heartbeat, out_dir, why);
     }
     if (err == TS_OK) {
         err = ca_write_key(node->key, out_dir, "node.key", why);
@@ -396,41 +423,62 @@ static enum ts_err ca_write_node(const struct ca_pair *authority, const struct c
     return err != TS_OK ? err : ts_file_replace(marker, "", 0, 0600, why);
 }
 
-enum ts_err ca_issue(const char *dir, const char *node, const char *out_dir,
-                     const struct ca_addresses *addresses, struct ca_validity validity,
-                     struct ts_why *why)
+static enum ts_err ca_issue_order(const char *dir, const struct ca_order *order,
+                                  const char *out_dir, struct ts_why *why)
 {
-    char alternatives[ALTERNATIVES_MAX];
     struct ca_pair authority = {.cert = NULL};
     struct ca_pair pair = {.cert = NULL};
     char cluster[CA_NAME_MAX + 1];
     uint8_t heartbeat[CA_HEARTBEAT_KEY_BYTES];
-    enum ts_err err = ca_check_name("node", node, why);
-    err = err != TS_OK ? err : ca_check_addresses(addresses, why);
+    enum ts_err err = ca_check_name("node", order->node, why);
+    err = err != TS_OK ? err : ca_check_addresses(order->addresses, why);
     if (err == TS_OK) {
-        ca_alternative_names(node, addresses, alternatives);
         err = ca_load(dir, &authority, why);
     }
     if (err == TS_OK) {
         err = ca_cluster_name(authority.cert, cluster, why);
     }
-    if (err == TS_OK) {
+    if (err == TS_OK && order->has_heartbeat) {
         err = ca_heartbeat_key(dir, heartbeat, why);
     }
     if (err == TS_OK) {
         pair.key = EVP_EC_gen("P-256");
-        pair.cert = pair.key == NULL ? NULL : ca_new_cert(pair.key, node, cluster, validity);
-        if (pair.cert == NULL || !ca_finish_node(pair.cert, &authority, alternatives)) {
+        pair.cert = pair.key == NULL
+                        ? NULL
+                        : ca_new_cert(pair.key, order->node, order->unit, cluster, order->validity);
+        if (pair.cert == NULL || !ca_finish_node(pair.cert, &authority, order)) {
             err = ca_crypto_failed(why, "issue a certificate");
         }
     }
     if (err == TS_OK) {
-        err = ca_write_node(&authority, &pair, heartbeat, out_dir, why);
+        err =
+            ca_write_node(&authority, &pair, order->has_heartbeat ? heartbeat : NULL, out_dir, why);
     }
     OPENSSL_cleanse(heartbeat, sizeof(heartbeat));
     ca_pair_free(&pair);
     ca_pair_free(&authority);
     return err;
+}
+
+enum ts_err ca_issue(const char *dir, const char *node, const char *out_dir,
+                     const struct ca_addresses *addresses, struct ca_validity validity,
+                     struct ts_why *why)
+{
+    const struct ca_order order = {.node = node,
+                                   .usage = "serverAuth,clientAuth",
+                                   .addresses = addresses,
+                                   .is_server = true,
+                                   .has_heartbeat = true,
+                                   .validity = validity};
+    return ca_issue_order(dir, &order, out_dir, why);
+}
+
+enum ts_err ca_issue_agent(const char *dir, const char *node, const char *out_dir,
+                           struct ca_validity validity, struct ts_why *why)
+{
+    const struct ca_order order = {
+        .node = node, .unit = CA_AGENT_UNIT, .usage = "clientAuth", .validity = validity};
+    return ca_issue_order(dir, &order, out_dir, why);
 }
 
 enum ts_err ca_heartbeat_key(const char *dir, uint8_t key[CA_HEARTBEAT_KEY_BYTES],

@@ -1,8 +1,8 @@
 /* The cluster's certificate authority, in a directory that an operator keeps:
  *     ca.key (0600)  ca.pem  heartbeat.key (0600, 32 random bytes for the HMAC of heartbeats)
  * A node gets ca.pem, node.pem, node.key (0600), heartbeat.key (0600), and as the last one the
- * empty file `issued`: with it the others are complete. Files are written aside, synced, renamed,
- * and the directory is synced. */
+ * empty file `issued`: with it the others are complete. A transport node's agent gets the same but
+ * for the heartbeat key. Files are written aside, synced, renamed, and the directory is synced. */
 #ifndef NET_CA_H
 #define NET_CA_H
 
@@ -15,6 +15,8 @@
 
 #define CA_HEARTBEAT_KEY_BYTES 32
 #define CA_ISSUED "issued"
+/* OU of a certificate of a transport node's agent; those of nodes have none. */
+#define CA_AGENT_UNIT "transport-node"
 #define CA_NAME_MAX 63 /* bytes of a cluster or node name */
 #define CA_AUTHORITY_DAYS 3650
 #define CA_NODE_DAYS 365
@@ -48,6 +50,12 @@ struct ca_addresses {
 enum ts_err ca_issue(const char *dir, const char *node, const char *out_dir,
                      const struct ca_addresses *addresses, struct ca_validity validity,
                      struct ts_why *why) TS_MUST_USE;
+/* Issues a certificate for the agent of the transport node `node`, as ca_issue does, but: OU =
+ * CA_AGENT_UNIT, for the client's side of TLS alone, without other names; and without
+ * heartbeat.key, of which an older one in `out_dir` is removed. So its key opens the agents' port
+ * of a network controller and nothing else (net/tls.h). Errors as of ca_issue. */
+enum ts_err ca_issue_agent(const char *dir, const char *node, const char *out_dir,
+                           struct ca_validity validity, struct ts_why *why) TS_MUST_USE;
 /* What a certificate says, and who says so. */
 struct ca_paper {
     struct ca_validity validity;

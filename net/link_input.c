@@ -125,7 +125,13 @@ static bool link_check_peer(const struct net_link *l, const struct net_hello *h,
 {
     const struct net_endpoint *ep = l->ep;
     struct net_tls_identity id;
-    if (net_tls_peer(l->ssl, &id) != TS_OK) {
+    enum ts_err err = net_tls_peer(l->ssl, NET_TLS_NODE, &id);
+    if (err == TS_ERR_REFUSED) {
+        (void)snprintf(why, cap, "its certificate is of the agent of transport node %s, no node's",
+                       id.node);
+        return false;
+    }
+    if (err != TS_OK) {
         (void)snprintf(why, cap, "its certificate names no node and cluster");
         return false;
     }

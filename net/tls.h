@@ -1,8 +1,10 @@
 /* TLS 1.3 between nodes, with certificates on both sides. A node's directory holds
  *     ca.pem     the cluster's authority        node.pem  this node's certificate
  *     node.key   its private key
- * A certificate names the node (CN) and the cluster (O). Its dates are checked when a
- * connection is set up, and only then (R7). There is no plain text between nodes. */
+ * A certificate names the node (CN) and the cluster (O), and whose it is (OU): the authority
+ * issues some to agents of transport nodes, too (net/ca.h), which are no nodes of the cluster. Who
+ * takes a peer's certificate says of which role it must be. Its dates are checked when a connection
+ * is set up, and only then (R7). There is no plain text between nodes. */
 #ifndef NET_TLS_H
 #define NET_TLS_H
 
@@ -19,10 +21,17 @@
 
 #define NET_TLS_DIR_MAX 512
 
+/* What the owner of a certificate may be. */
+enum net_tls_role {
+    NET_TLS_NODE,  /* no OU: a node of the cluster, or who has a node's rights */
+    NET_TLS_AGENT, /* CA_AGENT_UNIT: a transport node, at the agents' port of a controller */
+};
+
 /* The names in a verified certificate. */
 struct net_tls_identity {
     char node[NET_NAME_MAX];    /* CN */
     char cluster[NET_NAME_MAX]; /* O */
+    enum net_tls_role role;     /* OU */
 };
 
 struct net_tls {
@@ -37,7 +46,8 @@ struct net_tls {
 #define NET_TLS_DATE_MAX 40
 
 /* Loads `dir`. On failure `why` says which file is wrong and what to do.
- * TS_ERR_NOT_FOUND: a file is missing; TS_ERR_AUTH: the files do not fit each other;
+ * TS_ERR_NOT_FOUND: a file is missing; TS_ERR_AUTH: the files do not fit each other, or are an
+ * agent's;
  * TS_ERR_MALFORMED: a file is not PEM; TS_ERR_LIMIT: a name is too long; TS_ERR_NOMEM. */
 enum ts_err net_tls_open(struct net_tls *t, const char *dir, struct ts_why *why) TS_MUST_USE;
 /* The same for a certificate that must be `node`'s of `cluster`; TS_ERR_AUTH when it is another's.
@@ -54,9 +64,13 @@ const char *net_tls_date(int64_t s, char out[NET_TLS_DATE_MAX]);
 /* All connections must have ended. */
 void net_tls_close(struct net_tls *t);
 
-/* The names of the verified peer. TS_ERR_AUTH: no certificate, or names missing, doubled, too
- * long or with an embedded NUL. */
-enum ts_err net_tls_peer(const SSL *ssl, struct net_tls_identity *out) TS_MUST_USE;
+/* The names of the verified peer, which must be of this role. TS_ERR_AUTH: no certificate, or names
+ * missing, doubled, too long or with an embedded NUL, or an OU that means nothing here.
+ * TS_ERR_REFUSED: it is of another role, and *out tells whose it is. */
+enum ts_err net_tls_peer(const SSL *ssl, enum net_tls_role role,
+                         struct net_tls_identity *out) TS_MUST_USE;
+/* The names in the certificate that a context shows, of whatever role. TS_ERR_AUTH: as above. */
+enum ts_err net_tls_self(SSL_CTX *ctx, struct net_tls_identity *out) TS_MUST_USE;
 /* A context for TLS 1.3 alone, with the ciphers and groups of the design, without resumption and
  * without passwords on the terminal. Whom it verifies is the caller's. The caller frees it; NULL:
  * net_tls_error tells why. */

@@ -40,7 +40,7 @@ enum ts_err net_tls_trust_open(struct net_tls_trust **out, const char *authority
 }
 
 enum ts_err net_tls_trust_show(struct net_tls_trust *t, const char *certificate, const char *key,
-                               struct ts_why *why)
+                               struct net_tls_identity *self, struct ts_why *why)
 {
     if (SSL_CTX_use_certificate_chain_file(t->ctx, certificate) != 1) {
         ERR_clear_error();
@@ -50,6 +50,12 @@ enum ts_err net_tls_trust_show(struct net_tls_trust *t, const char *certificate,
         SSL_CTX_check_private_key(t->ctx) != 1) {
         ERR_clear_error();
         return ts_why(why, TS_ERR_AUTH, "%s is not the PEM key of %s (without a password)", key,
+                      certificate);
+    }
+    if (net_tls_self(t->ctx, self) != TS_OK) {
+        return ts_why(why, TS_ERR_AUTH,
+                      "%s names no node (CN), cluster (O) and what it is for (OU): issue it with "
+                      "`twinstep ca issue`",
                       certificate);
     }
     return TS_OK;
@@ -117,7 +123,7 @@ bool net_tls_client_is_ready(const struct net_tls_client *c)
 
 enum ts_err net_tls_client_peer(const struct net_tls_client *c, struct net_tls_identity *out)
 {
-    return net_tls_client_is_ready(c) ? net_tls_peer(c->ssl, out) : TS_ERR_AUTH;
+    return net_tls_client_is_ready(c) ? net_tls_peer(c->ssl, NET_TLS_NODE, out) : TS_ERR_AUTH;
 }
 
 enum ts_err net_tls_client_write(struct net_tls_client *c, struct ts_bytes plain)

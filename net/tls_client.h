@@ -20,10 +20,11 @@ struct net_tls_client; /* one connection */
 /* Reads the authority's certificate, a PEM file. TS_ERR_MALFORMED: it is none. TS_ERR_NOMEM. */
 enum ts_err net_tls_trust_open(struct net_tls_trust **out, const char *authority,
                                struct ts_why *why) TS_MUST_USE;
-/* Shows this certificate to whoever asks for one: two PEM files. TS_ERR_MALFORMED: not readable as
- * such; TS_ERR_AUTH: the key is another one's. */
+/* Shows this certificate to whoever asks for one: two PEM files. *self tells whose it is.
+ * TS_ERR_MALFORMED: not readable as such; TS_ERR_AUTH: the key is another one's, or the names are
+ * none of this project. */
 enum ts_err net_tls_trust_show(struct net_tls_trust *t, const char *certificate, const char *key,
-                               struct ts_why *why) TS_MUST_USE;
+                               struct net_tls_identity *self, struct ts_why *why) TS_MUST_USE;
 /* Connections that it was opened for may go on. NULL is allowed. */
 void net_tls_trust_close(struct net_tls_trust *t);
 
@@ -39,7 +40,8 @@ enum ts_err net_tls_client_take(struct net_tls_client *c, struct ts_bytes wire) 
 size_t net_tls_client_read(struct net_tls_client *c, uint8_t *out, size_t cap);
 /* Whether the handshake is done: before that nothing can be written. */
 bool net_tls_client_is_ready(const struct net_tls_client *c);
-/* Whose certificate the other side has, once that is done. TS_ERR_AUTH: it names nobody. */
+/* Whose certificate the other side has, once that is done; it must be a node's. Errors as of
+ * net_tls_peer. */
 enum ts_err net_tls_client_peer(const struct net_tls_client *c,
                                 struct net_tls_identity *out) TS_MUST_USE;
 /* Encrypts; the bytes of the wire wait. TS_ERR_SYSTEM: the connection is broken. */

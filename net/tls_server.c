@@ -69,6 +69,19 @@ static enum ts_err load_pair(SSL_CTX *ctx, const char *cert, const char *key, st
     return TS_OK;
 }
 
+/* The node's own certificate, which is no agent's: every client would refuse that one. */
+static enum ts_err load_own(SSL_CTX *ctx, const char *cert, const char *key, struct ts_why *why)
+{
+    struct net_tls_identity self;
+    enum ts_err err = load_pair(ctx, cert, key, why);
+    if (err == TS_OK && (net_tls_self(ctx, &self) != TS_OK || self.role != NET_TLS_NODE)) {
+        err = ts_why(why, TS_ERR_AUTH,
+                     "%s is no certificate of a node: issue it with `twinstep ca issue --node`",
+                     cert);
+    }
+    return err;
+}
+
 /* Clients must have a certificate of the node's authority. */
 static enum ts_err ask_for_certificates(SSL_CTX *ctx, const char *dir, struct ts_why *why)
 {
@@ -101,7 +114,7 @@ enum ts_err net_tls_server_reload(struct net_tls_server *t, struct ts_why *why)
     }
     bool other = !t->mutual && (access(given[0], F_OK) == 0 || access(given[1], F_OK) == 0);
     enum ts_err err =
-        other ? load_pair(ctx, given[0], given[1], why) : load_pair(ctx, own[0], own[1], why);
+        other ? load_pair(ctx, given[0], given[1], why) : load_own(ctx, own[0], own[1], why);
     if (err == TS_OK && t->protocols != NULL) {
         err = net_tls_web_set_up(ctx, t->dir, t->protocols, why);
     }
@@ -293,10 +306,11 @@ bool net_tls_stream_speaks(const struct net_tls_stream *s, const char *protocol)
     return len == strlen(protocol) && memcmp(chosen, protocol, len) == 0;
 }
 
-enum ts_err net_tls_stream_peer(const struct net_tls_stream *s, struct net_tls_identity *out)
+enum ts_err net_tls_stream_peer(const struct net_tls_stream *s, enum net_tls_role role,
+                                struct net_tls_identity *out)
 {
     bool shown = net_tls_stream_is_ready(s) && SSL_get0_peer_certificate(s->ssl) != NULL;
-    return shown ? net_tls_peer(s->ssl, out) : TS_ERR_NOT_FOUND;
+    return shown ? net_tls_peer(s->ssl, role, out) : TS_ERR_NOT_FOUND;
 }
 
 enum ts_err net_tls_stream_write(struct net_tls_stream *s, const uint8_t *plain, size_t n)

@@ -53,9 +53,9 @@ enum ts_err net_tls_stream_read(struct net_tls_stream *s, const uint8_t *wire, s
 bool net_tls_stream_is_ready(const struct net_tls_stream *s);
 /* Whether the client and this end have agreed on a protocol of this name (ALPN). */
 bool net_tls_stream_speaks(const struct net_tls_stream *s, const char *protocol);
-/* The names in the certificate that the client has shown. TS_ERR_NOT_FOUND: it has shown none;
- * TS_ERR_AUTH: its names are none of this project. */
-enum ts_err net_tls_stream_peer(const struct net_tls_stream *s,
+/* The names in the certificate that the client has shown, which must be of this role.
+ * TS_ERR_NOT_FOUND: it has shown none; others as of net_tls_peer. */
+enum ts_err net_tls_stream_peer(const struct net_tls_stream *s, enum net_tls_role role,
                                 struct net_tls_identity *out) TS_MUST_USE;
 /* Encrypts `n` bytes; they wait in the stream. TS_ERR_NOMEM. */
 enum ts_err net_tls_stream_write(struct net_tls_stream *s, const uint8_t *plain,

@@ -159,10 +159,11 @@ static void keep_error(struct http_exchange *x, unsigned status, unsigned code, 
 
 static void count_error(struct http_server *s, unsigned status)
 {
-    s->stats.unauthorized += status == 401 ? 1 : 0;
+    bool stranger = status == 401 || status == 403;
+    s->stats.unauthorized += stranger ? 1 : 0;
     s->stats.too_large += status == 413 ? 1 : 0;
     s->stats.overloads += status == 503 ? 1 : 0;
-    s->stats.bad_requests += status != 401 && status != 413 && status != 503 ? 1 : 0;
+    s->stats.bad_requests += !stranger && status != 413 && status != 503 ? 1 : 0;
 }
 
 /* The rest of a body that nobody wants cannot be told from the next request. */

@@ -126,6 +126,7 @@ struct http_conn {
     bool lingering;       /* has ended its part, and waits for the client's */
     bool closing;         /* uv_close was called */
     bool looked;          /* for a certificate */
+    bool is_agent;        /* it has shown that of a transport node's agent, who asks nothing here */
     struct http_who cert; /* when it has shown one */
 
     /* what it speaks */
@@ -307,8 +308,14 @@ void http_request_body(struct http_exchange *x, struct ts_bytes data);
 void http_request_complete(struct http_exchange *x);
 
 /* ---- http_who.c ---- */
-/* Finds out who the request is from. False: it does not say so, or wrongly. */
-bool http_who_find(struct http_exchange *x, const struct http_head *head);
+enum http_who_found {
+    HTTP_WHO_FOUND,
+    HTTP_WHO_UNKNOWN, /* it does not say so, or wrongly */
+    HTTP_WHO_AGENT,   /* from a transport node's agent, whatever else it says */
+};
+
+/* Finds out who the request is from. */
+enum http_who_found http_who_find(struct http_exchange *x, const struct http_head *head);
 
 /* ---- http_answer.c ---- */
 /* Answers by itself, before the owner has seen the request. */

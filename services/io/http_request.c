@@ -202,6 +202,26 @@ static void begin_body(struct http_exchange *x, const struct http_head *head,
     }
 }
 
+/* Answers who may ask nothing. Gives whether it has. */
+static bool refuse_stranger(struct http_exchange *x, const struct http_head *head)
+{
+    switch (http_who_find(x, head)) {
+    case HTTP_WHO_FOUND:
+        return false;
+    case HTTP_WHO_AGENT:
+        http_answer_error(x, 403, HTTP_ERROR_AUTH,
+                          "the certificate is of a transport node's agent, which may connect to "
+                          "the agents' port and nothing else: ask without it, as a user");
+        return true;
+    case HTTP_WHO_UNKNOWN:
+        break;
+    }
+    http_answer_error(x, 401, HTTP_ERROR_AUTH,
+                      "the request says not who it is from, or name or password are wrong: "
+                      "send Authorization: Basic, or show a certificate of this cluster");
+    return true;
+}
+
 void http_request_begin(struct http_exchange *x, const struct http_head *head,
                         enum http_framing framing)
 {
@@ -212,10 +232,7 @@ void http_request_begin(struct http_exchange *x, const struct http_head *head,
     if (refuse_head(x, head, &target)) {
         return;
     }
-    if (!http_who_find(x, head)) {
-        http_answer_error(x, 401, HTTP_ERROR_AUTH,
-                          "the request says not who it is from, or name or password are wrong: "
-                          "send Authorization: Basic, or show a certificate of this cluster");
+    if (refuse_stranger(x, head)) {
         return;
     }
     http_conn_is_known(x->conn);

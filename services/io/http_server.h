@@ -11,9 +11,10 @@
  * the loop's thread, also from within ops.request.
  *
  * Who a client is, it says with each request (Authorization: Basic, net/users.h) or once with a
- * certificate of the cluster's own authority. Without users in the file everybody is let in, as
- * everywhere in this cluster. What a role may do is the owner's matter; so is which request is
- * answered while this replica is not the primary.
+ * certificate of the cluster's own authority: a node's. That of a transport node's agent is
+ * refused. Without users in the file everybody is let in, as everywhere in this cluster. What a
+ * role may do is the owner's matter; so is which request is answered while this replica is not the
+ * primary.
  *
  * What one turn does is bounded (HTTP_TURN_…): handshakes, which cost the most, one by one.
  * Every connection is bounded in time (a stranger, slow headers, slow bodies, an idle one) and
@@ -125,7 +126,7 @@ struct http_server_stats {
     uint64_t requests;         /* given to ops.request */
     uint64_t answers;          /* by http_server_answer, to a client that was there */
     uint64_t dropped;          /* answers whose client had gone */
-    uint64_t unauthorized;     /* 401 */
+    uint64_t unauthorized;     /* 401; 403: a transport node's agent */
     uint64_t bad_requests;     /* 400, 405, 408, 414, 431 */
     uint64_t too_large;        /* 413 */
     uint64_t overloads;        /* 503: too many requests, or bytes of bodies or answers */

@@ -12,8 +12,9 @@ static void look_for_certificate(struct http_conn *c)
         return;
     }
     c->looked = true;
-    if (net_tls_stream_peer(c->tls, &id) != TS_OK ||
-        (cluster != NULL && strcmp(cluster, id.cluster) != 0)) {
+    enum ts_err err = net_tls_stream_peer(c->tls, NET_TLS_NODE, &id);
+    c->is_agent = err == TS_ERR_REFUSED;
+    if (err != TS_OK || (cluster != NULL && strcmp(cluster, id.cluster) != 0)) {
         return;
     }
     c->cert = (struct http_who){.kind = HTTP_WHO_CERTIFICATE, .role = NET_ROLE_ADMIN};
@@ -44,19 +45,22 @@ static bool check_user(const struct http_server *s, struct ts_bytes header, stru
     return true;
 }
 
-bool http_who_find(struct http_exchange *x, const struct http_head *head)
+enum http_who_found http_who_find(struct http_exchange *x, const struct http_head *head)
 {
     struct http_conn *c = x->conn;
     const struct http_server *s = c->server;
     struct ts_bytes said = http_head_get(head, HTTP_FIELD_AUTHORIZATION);
     look_for_certificate(c);
+    if (c->is_agent) {
+        return HTTP_WHO_AGENT;
+    }
     if (s->users.count > 0 && said.len > 0) {
-        return check_user(s, said, x);
+        return check_user(s, said, x) ? HTTP_WHO_FOUND : HTTP_WHO_UNKNOWN;
     }
     if (c->cert.kind == HTTP_WHO_CERTIFICATE) {
         x->request.who = c->cert;
-        return true;
+        return HTTP_WHO_FOUND;
     }
     x->request.who = (struct http_who){.kind = HTTP_WHO_ANYBODY, .role = NET_ROLE_ADMIN};
-    return s->users.count == 0;
+    return s->users.count == 0 ? HTTP_WHO_FOUND : HTTP_WHO_UNKNOWN;
 }

@@ -33,6 +33,18 @@ static void issue(const char *authority, const char *name, const char *to)
     }
 }
 
+static void issue_agent(const char *name, const char *to)
+{
+    char ca[96];
+    char out[96];
+    struct ts_why why = {.text = ""};
+    snprintf(ca, sizeof(ca), "%s/ca", dir);
+    snprintf(out, sizeof(out), "%s/%s", dir, to);
+    if (ca_issue_agent(ca, name, out, ca_validity_days(2), &why) != TS_OK) {
+        fail_msg("%s", why.text);
+    }
+}
+
 static int set_up(void **state)
 {
     static struct net_users users;
@@ -49,6 +61,7 @@ static int set_up(void **state)
     issue("ca", "nic1", "renewed");
     issue("ca", "operator7", "client");
     issue("foreign", "operator7", "stranger");
+    issue_agent("host7", "agent");
     add_user(&users, "admin", NET_ROLE_ADMIN);
     add_user(&users, "auditor", NET_ROLE_READ);
     snprintf(path, sizeof(path), "%s/users", dir);
@@ -58,8 +71,8 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    static const char *const parts[] = {"tls", "renewed", "client", "stranger",
-                                        "ca",  "foreign", ""};
+    static const char *const parts[] = {"tls", "renewed", "client",  "stranger",
+                                        "ca",  "agent",   "foreign", ""};
     (void)state;
     for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
         char path[128];
@@ -97,6 +110,7 @@ static void run(const char *script, const char *name)
     X(clients, bodies) \
     X(clients, authentication) \
     X(clients, certificates) \
+    X(clients, agents) \
     X(clients, pipeline) \
     X(clients, windows) \
     X(clients, goodbye) \

@@ -5,7 +5,7 @@
  *     ask NODE NUMBER             counters
  *
  * It prints what it hears, a line each. `south_controller --issue CA NAME OUT` issues a certificate
- * of an authority that it makes at first. */
+ * of an authority that it makes at first; with --issue-agent it is an agent's. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,12 +116,13 @@ static void on_read(uv_stream_t *stream, ssize_t n, const uv_buf_t *buf)
     }
 }
 
-static int issue(const char *ca, const char *name, const char *out)
+static int issue(bool agent, const char *ca, const char *name, const char *out)
 {
     struct ts_why why = {.text = ""};
     enum ts_err err = ca_init(ca, "netctl", &why);
     if (err == TS_OK || err == TS_ERR_EXISTS) {
-        err = ca_issue(ca, name, out, NULL, ca_validity_days(1), &why);
+        err = agent ? ca_issue_agent(ca, name, out, ca_validity_days(1), &why)
+                    : ca_issue(ca, name, out, NULL, ca_validity_days(1), &why);
     }
     if (err != TS_OK) {
         (void)fprintf(stderr, "%s\n", why.text);
@@ -134,9 +135,10 @@ int main(int argc, char **argv)
     struct program *p = calloc(1, sizeof(*p));
     struct ts_why why = {.text = ""};
     ts_must(p);
-    if (argc == 5 && strcmp(argv[1], "--issue") == 0) {
+    bool agent = argc == 5 && strcmp(argv[1], "--issue-agent") == 0;
+    if (agent || (argc == 5 && strcmp(argv[1], "--issue") == 0)) {
         free(p);
-        return issue(argv[2], argv[3], argv[4]);
+        return issue(agent, argv[2], argv[3], argv[4]);
     }
     if (argc != 4) {
         (void)fprintf(stderr, "usage: south_controller DIRECTORY ADDRESS PORT\n");

@@ -1,6 +1,7 @@
 /* Two controllers and an agent on loopback addresses, over TLS: a table comes, a failover, what a
  * former primary says then; the agent ends and starts again without a controller. */
 #include "services/agent/io/agent.h"
+#include "services/agent/io/wire.h"
 #include "services/agent/model.h"
 #include "services/netctl/io/south_server.h"
 #include "tests/unit/net_fixture.h"
@@ -60,7 +61,7 @@ static void give_role(struct world *w, unsigned controller, uint64_t epoch, bool
         &(struct south_event){.kind = SOUTH_E_ROLE, .epoch = {epoch}, .serves = serves});
 }
 
-static void start_agent(struct world *w)
+static enum ts_err try_agent(struct world *w, struct ts_why *why)
 {
     struct agent_config c = {
         .loop = &w->f->loop,
@@ -73,7 +74,6 @@ static void start_agent(struct world *w)
         .on_ended = on_ended,
         .arg = w,
     };
-    struct ts_why why = {.text = ""};
     const struct agent_address vtep = {4, 32, {192, 0, 2, 1}};
     (void)snprintf(c.state, sizeof(c.state), "%s", w->state);
     (void)snprintf(c.ca, sizeof(c.ca), "%s/node/ca.pem", w->f->dir);
@@ -88,7 +88,13 @@ static void start_agent(struct world *w)
     }
     c.driver = w->driver = agent_model_new(&vtep);
     w->ended = false;
-    fx_ok(agent_start(&w->agent, &c, &why), &why);
+    return agent_start(&w->agent, &c, why);
+}
+
+static void start_agent(struct world *w)
+{
+    struct ts_why why = {.text = ""};
+    fx_ok(try_agent(w, &why), &why);
 }
 
 static void stop_agent(struct world *w)
@@ -107,7 +113,7 @@ static struct world *open_world(void)
     w->table = netctl_tree_make(7);
     (void)snprintf(w->state, sizeof(w->state), "%s/state", w->f->dir);
     (void)snprintf(dir, sizeof(dir), "%s/node", w->f->dir);
-    fx_ok(ca_issue(w->f->ca, "nic3x", dir, NULL, ca_validity_days(1), &why), &why);
+    fx_ok(ca_issue_agent(w->f->ca, "nic3x", dir, ca_validity_days(1), &why), &why);
     for (unsigned i = 0; i < CONTROLLERS; i++) {
         struct south_server_config c = {
             .loop = &w->f->loop,
@@ -254,11 +260,110 @@ static void test_agent_start_without_controllers_restores_table(void **state)
     close_world(w);
 }
 
+/* A connection with the node's files that says HELLO as somebody. */
+struct stranger {
+    struct agent_wire *wire;
+    const char *says;
+    bool down;
+};
+
+static void on_up(void *arg, unsigned slot)
+{
+    struct stranger *s = arg;
+    uint8_t bytes[512];
+    struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
+    const struct south_msg hello = {
+        .type = SOUTH_HELLO,
+        .version = SOUTH_VERSION,
+        .node = {(const uint8_t *)s->says, strlen(s->says)},
+        .inventory.vtep = {(const uint8_t *)"192.0.2.1", 9},
+    };
+    south_msg_encode(&w, &hello);
+    assert_false(w.failed);
+    agent_wire_send(s->wire, slot, (struct ts_bytes){bytes, w.len});
+}
+
+static void on_down(void *arg, unsigned slot, const char *why)
+{
+    struct stranger *s = arg;
+    (void)slot;
+    (void)why;
+    s->down = true;
+}
+
+static void on_message(void *arg, unsigned slot, struct ts_bytes body)
+{
+    (void)arg;
+    (void)slot;
+    (void)body;
+    fail_msg("%s", "the controller answers it");
+}
+
+static void expect_refused(struct world *w, const char *says)
+{
+    char file[3][200];
+    static const char *const NAMES[] = {"ca.pem", "node.pem", "node.key"};
+    struct ts_why why = {.text = ""};
+    struct stranger s = {.says = says};
+    struct net_tls_trust *trust = NULL;
+    struct net_tls_identity self;
+    struct agent_wire_config c = {.loop = &w->f->loop,
+                                  .names = 1,
+                                  .name = {"nic1"},
+                                  .on_up = on_up,
+                                  .on_down = on_down,
+                                  .on_message = on_message,
+                                  .arg = &s};
+    char address[CFG_ADDR_MAX];
+    struct sockaddr_storage to;
+    struct south_node_state state;
+    for (size_t i = 0; i < 3; i++) {
+        (void)snprintf(file[i], sizeof(file[i]), "%s/node/%s", w->f->dir, NAMES[i]);
+    }
+    fx_ok(net_tls_trust_open(&trust, file[0], &why), &why);
+    fx_ok(net_tls_trust_show(trust, file[1], file[2], &self, &why), &why);
+    c.trust = trust;
+    fx_address(address, 0, 1);
+    fx_ok(net_address(address, south_server_port(w->server[0]), &to), NULL);
+    s.wire = agent_wire_open(&c);
+    agent_wire_dial(s.wire, 0, &to);
+    fx_until(w->f, fx_true, &s.down);
+    assert_false(south_node(south_server_core(w->server[0]), says, &state));
+    agent_wire_close(s.wire);
+    net_tls_trust_close(trust);
+}
+
+/* The agents' port takes agents alone, each by its own name; an agent that has another one's
+ * certificate, or a node's, says so and ends. */
+static void test_south_refuses_all_but_the_node_itself(void **state)
+{
+    (void)state;
+    struct world *w = open_world();
+    char dir[160];
+    struct ts_why why = {.text = ""};
+    (void)snprintf(dir, sizeof(dir), "%s/node", w->f->dir);
+    give_role(w, 0, 3, true);
+    expect_refused(w, "nic4x");
+    fx_ok(ca_issue_agent(w->f->ca, "nic4x", dir, ca_validity_days(1), &why), &why);
+    expect_refused(w, "nic3x");
+    assert_int_equal(try_agent(w, &why), TS_ERR_AUTH);
+    assert_non_null(strstr(why.text, "is of the agent of nic4x"));
+    agent_close(w->driver);
+    fx_ok(ca_issue(w->f->ca, "nic3x", dir, NULL, ca_validity_days(1), &why), &why);
+    expect_refused(w, "nic3x");
+    assert_int_equal(try_agent(w, &why), TS_ERR_AUTH);
+    assert_non_null(strstr(why.text, "is of the node nic3x"));
+    assert_non_null(strstr(why.text, "ca issue --agent nic3x"));
+    agent_close(w->driver);
+    close_world(w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_south_failover_newest_table_is_done),
         cmocka_unit_test(test_agent_start_without_controllers_restores_table),
+        cmocka_unit_test(test_south_refuses_all_but_the_node_itself),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -166,6 +166,36 @@ static void test_ca_issue_replaces_only_by_force(void **state)
     lab_scratch_remove(p.dir);
 }
 
+/* Goal: a transport node's agent gets a certificate, and no key of the heartbeats; its name is one
+ * that the object of a transport node may have. */
+static void test_ca_issue_agent_gets_no_heartbeat_key(void **state)
+{
+    (void)state;
+    struct ca_place p;
+    char key[TS_PATH_MAX];
+    ca_place_make(&p);
+    const char *const both[] = {"ca",      "issue", "--dir", p.ca,  "--node", "nic1",
+                                "--agent", "host7", "--out", p.tls, NULL};
+    const char *const address[] = {"ca",    "issue", "--dir",     p.ca,        "--agent", "host7",
+                                   "--out", p.tls,   "--address", "192.0.2.7", NULL};
+    const char *const odd[] = {"ca",     "issue", "--dir", p.ca, "--agent",
+                               "host/7", "--out", p.tls,   NULL};
+    const char *const neither[] = {"ca", "issue", "--dir", p.ca, "--out", p.tls, NULL};
+    const char *const issue[] = {"ca",           "issue", "--dir", p.ca, "--agent",
+                                 "ESX_7.rack:2", "--out", p.tls,   NULL};
+    expect_run(both, CLI_USAGE, "one of --node NAME and --agent NAME");
+    expect_run(neither, CLI_USAGE, "one of --node NAME and --agent NAME");
+    expect_run(address, CLI_USAGE, "nobody connects to an agent");
+    expect_run(odd, CLI_USAGE, "--agent is \"host/7\"");
+    assert_int_equal(access(p.pem, F_OK), -1);
+    expect_run(issue, CLI_OK, "certificate of the agent of ESX_7.rack:2 for 365 days");
+    assert_int_equal(access(p.pem, F_OK), 0);
+    assert_int_equal(ts_path(key, NULL, p.tls, "heartbeat.key"), TS_OK);
+    assert_int_equal(access(key, F_OK), -1);
+    expect_run(issue, CLI_FAILED, "/node.pem exists, and nothing was changed; --force");
+    lab_scratch_remove(p.dir);
+}
+
 /* Goal: what a formed node lost is not replaced by something that the other nodes do not know,
  * whether the lab's authority is still there or not; a second `up` makes no authority. */
 static void test_form_lost_certificate_is_not_replaced(void **state)
@@ -230,6 +260,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ca_odd_names_are_refused),
         cmocka_unit_test(test_ca_issue_replaces_only_by_force),
+        cmocka_unit_test(test_ca_issue_agent_gets_no_heartbeat_key),
         cmocka_unit_test(test_form_lost_certificate_is_not_replaced),
         cmocka_unit_test(test_form_ends_a_replacement),
     };

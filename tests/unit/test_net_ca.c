@@ -3,6 +3,8 @@
 #include <openssl/x509v3.h>
 #include <sys/stat.h>
 
+#include "net/tls_client.h"
+#include "net/tls_server.h"
 #include "tests/unit/net_fixture.h"
 
 static void path_of(char out[256], const char *dir, const char *name)
@@ -200,6 +202,17 @@ static void test_ca_inspect_tells_dates_and_authority(void **state)
     fx_close(f);
 }
 
+static X509 *cert_of(const char *dir)
+{
+    char path[256];
+    path_of(path, dir, "node.pem");
+    BIO *bio = BIO_new_file(path, "r");
+    X509 *cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
+    assert_non_null(cert);
+    BIO_free(bio);
+    return cert;
+}
+
 /* A client of HTTPS verifies the name or the address that it asked. */
 static void test_ca_issue_addresses_are_names_of_the_node(void **state)
 {
@@ -208,21 +221,61 @@ static void test_ca_issue_addresses_are_names_of_the_node(void **state)
     struct ts_why why = {.text = ""};
     const struct ca_addresses two = {2, {"192.0.2.10", "2001:db8::7"}};
     const struct ca_addresses prefix = {1, {"192.0.2.10/24"}};
-    char path[256];
     fx_ok(ca_issue(f->ca, "nic4", f->tls_dir[4], &two, ca_validity_days(1), &why), &why);
-    path_of(path, f->tls_dir[4], "node.pem");
-    BIO *bio = BIO_new_file(path, "r");
-    X509 *cert = PEM_read_bio_X509(bio, NULL, NULL, NULL);
-    assert_non_null(cert);
+    X509 *cert = cert_of(f->tls_dir[4]);
     assert_int_equal(X509_check_ip_asc(cert, "192.0.2.10", 0), 1);
     assert_int_equal(X509_check_ip_asc(cert, "2001:db8::7", 0), 1);
     assert_int_equal(X509_check_host(cert, "nic4", 0, 0, NULL), 1);
     assert_int_equal(X509_check_ip_asc(cert, "192.0.2.11", 0), 0);
     X509_free(cert);
-    BIO_free(bio);
     assert_int_equal(ca_issue(f->ca, "nic4", f->tls_dir[4], &prefix, ca_validity_days(1), &why),
                      TS_ERR_MALFORMED);
     assert_non_null(strstr(why.text, "\"192.0.2.10/24\" is no address"));
+    fx_close(f);
+}
+
+/* An agent's certificate is for the client's side of TLS alone, and comes without the key of the
+ * heartbeats, also where that of a node was before; no program takes it for a node's own. */
+static void test_ca_issue_agent_is_no_node(void **state)
+{
+    (void)state;
+    struct net_fixture *f = fx_open();
+    struct ts_why why = {.text = ""};
+    struct net_tls tls;
+    struct net_tls_server *server = NULL;
+    struct net_tls_trust *trust = NULL;
+    struct net_tls_identity self;
+    char pem[256];
+    char key[256];
+    const char *dir = f->tls_dir[4];
+    path_of(key, dir, "heartbeat.key");
+    assert_int_equal(access(key, F_OK), 0);
+    fx_ok(net_tls_server_open(&server, dir, &why), &why);
+    fx_ok(ca_issue_agent(f->ca, "nic4", dir, ca_validity_days(1), &why), &why);
+    assert_int_equal(access(key, F_OK), -1);
+    assert_int_equal(mode_of(dir, "node.key"), 0600);
+    assert_int_equal(mode_of(dir, "issued"), 0600);
+    X509 *cert = cert_of(dir);
+    assert_int_equal(X509_check_purpose(cert, X509_PURPOSE_SSL_CLIENT, 0), 1);
+    assert_int_equal(X509_check_purpose(cert, X509_PURPOSE_SSL_SERVER, 0), 0);
+    X509_free(cert);
+
+    assert_int_equal(net_tls_open(&tls, dir, &why), TS_ERR_AUTH);
+    assert_non_null(strstr(why.text, "is of the agent of transport node nic4"));
+    assert_int_equal(net_tls_reload(&f->tls[4], &why), TS_ERR_AUTH);
+    assert_int_equal(net_tls_server_reload(server, &why), TS_ERR_AUTH);
+    assert_non_null(strstr(why.text, "is no certificate of a node"));
+    net_tls_server_close(server);
+
+    path_of(pem, dir, "ca.pem");
+    fx_ok(net_tls_trust_open(&trust, pem, &why), &why);
+    path_of(pem, dir, "node.pem");
+    path_of(key, dir, "node.key");
+    fx_ok(net_tls_trust_show(trust, pem, key, &self, &why), &why);
+    assert_int_equal(self.role, NET_TLS_AGENT);
+    assert_string_equal(self.node, "nic4");
+    assert_string_equal(self.cluster, "demo");
+    net_tls_trust_close(trust);
     fx_close(f);
 }
 
@@ -230,6 +283,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_ca_issue_addresses_are_names_of_the_node),
+        cmocka_unit_test(test_ca_issue_agent_is_no_node),
         cmocka_unit_test(test_ca_issue_files_are_private_and_named),
         cmocka_unit_test(test_ca_init_existing_authority_is_kept),
         cmocka_unit_test(test_net_tls_open_bad_files_are_named),

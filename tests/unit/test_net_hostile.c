@@ -265,6 +265,41 @@ static void test_net_link_foreign_authority_is_refused(void **state)
     world_close(w);
 }
 
+/* Gives the context the certificate of an agent, and its key. */
+static void world_bad_agent(struct world *w, const char *name)
+{
+    char path[256];
+    struct ts_why why = {.text = ""};
+    fx_ok(ca_issue_agent(w->f->ca, name, w->bad_dir, ca_validity_days(1), &why), &why);
+    (void)snprintf(path, sizeof(path), "%s/node.pem", w->bad_dir);
+    assert_int_equal(SSL_CTX_use_certificate_file(w->bad_tls.ctx, path, SSL_FILETYPE_PEM), 1);
+    (void)snprintf(path, sizeof(path), "%s/node.key", w->bad_dir);
+    assert_int_equal(SSL_CTX_use_PrivateKey_file(w->bad_tls.ctx, path, SSL_FILETYPE_PEM), 1);
+}
+
+/* The agent of a transport node is no node, whatever its name: neither who dials a link nor who
+ * answers one. */
+static void test_net_link_of_an_agent_is_refused(void **state)
+{
+    (void)state;
+    struct world *w = world_open();
+    world_bad_files(w, w->f->ca, ca_validity_days(1));
+    world_bad_agent(w, "nic2");
+    world_refuses(w, &w->bad_tls, hello_of(2), NET_DOWN_IDENTITY);
+
+    SSL_CTX *right = w->f->tls[1].ctx;
+    world_bad_agent(w, "nic1");
+    w->f->tls[1].ctx = w->bad_tls.ctx;
+    node_open(&w->bad, w->f, &w->f->tls[2], 2);
+    node_dial(&w->bad, w, 2, 1);
+    fx_until(w->f, node_is_down, &w->bad);
+    assert_int_equal(w->bad.why, NET_DOWN_TLS);
+    w->f->tls[1].ctx = right;
+    node_close(&w->bad);
+    net_tls_close(&w->bad_tls);
+    world_close(w);
+}
+
 /* Dates are checked when a connection is set up. */
 static void test_net_link_expired_certificate_is_refused(void **state)
 {
@@ -711,6 +746,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_net_link_foreign_authority_is_refused),
+        cmocka_unit_test(test_net_link_of_an_agent_is_refused),
         cmocka_unit_test(test_net_link_expired_certificate_is_refused),
         cmocka_unit_test(test_net_link_no_certificate_is_refused),
         cmocka_unit_test(test_net_link_hello_of_somebody_else_is_refused),

@@ -445,15 +445,24 @@ static void tell_found(const struct agent *a, const struct agent_stored *stored,
             stored->table.count);
 }
 
-/* On error there is none. */
+/* On error there is none. Every controller would refuse another one's certificate, and could not
+ * say so. */
 static enum ts_err open_trust(struct net_tls_trust **out, const struct agent_config *config,
                               struct ts_why *why)
 {
+    struct net_tls_identity self;
     enum ts_err err = net_tls_trust_open(out, config->ca, why);
     if (err != TS_OK) {
         return err;
     }
-    err = net_tls_trust_show(*out, config->certificate, config->key, why);
+    err = net_tls_trust_show(*out, config->certificate, config->key, &self, why);
+    if (err == TS_OK && (self.role != NET_TLS_AGENT || strcmp(self.node, config->node) != 0)) {
+        err = ts_why(why, TS_ERR_AUTH,
+                     "%s is of %s %s, and this is the agent of transport node %s: issue its "
+                     "certificate with `twinstep ca issue --agent %s`",
+                     config->certificate, self.role == NET_TLS_AGENT ? "the agent of" : "the node",
+                     self.node, config->node, config->node);
+    }
     if (err != TS_OK) {
         net_tls_trust_close(*out);
         *out = NULL;

@@ -192,7 +192,7 @@ static void take_frames(struct conn *c)
 static void tell(struct conn *c)
 {
     struct net_tls_identity peer;
-    if (net_tls_stream_peer(c->tls, &peer) != TS_OK) {
+    if (net_tls_stream_peer(c->tls, NET_TLS_AGENT, &peer) != TS_OK) {
         end(c);
         return;
     }

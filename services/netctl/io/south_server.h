@@ -1,6 +1,7 @@
 /* Where the agents of transport nodes connect: TCP, TLS 1.3 with certificates on both sides,
- * frames, around the core of services/netctl/south.h. A connection's name is that of its
- * certificate, so a node can only be itself. Everything runs on the loop's thread. */
+ * frames, around the core of services/netctl/south.h. Only certificates of agents are taken, so a
+ * node of the cluster has no business here; a connection's name is that of its certificate, so a
+ * transport node can only be itself. Everything runs on the loop's thread. */
 #ifndef SERVICES_NETCTL_IO_SOUTH_SERVER_H
 #define SERVICES_NETCTL_IO_SOUTH_SERVER_H
 
