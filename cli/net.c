@@ -7,11 +7,15 @@
 static const struct word {
     const char *name;
     const char *operand; /* "" when it takes none */
+    /* Whether what it was given makes sense, before anybody is asked; NULL: it sees by itself. */
+    int (*check)(const struct cli_net *n, const char *operand);
     int (*run)(struct cli_net *n, const char *operand);
 } WORDS[] = {
-    {"apply", "PATH", cli_net_apply}, {"list", "[COLLECTION]", cli_net_list},
-    {"show", "OBJECT", cli_net_show}, {"delete", "OBJECT", cli_net_delete},
-    {"trace", "", cli_net_trace},
+    {"apply", "PATH", NULL, cli_net_apply},
+    {"list", "[COLLECTION]", cli_net_check_list, cli_net_list},
+    {"show", "OBJECT", cli_net_check_show, cli_net_show},
+    {"delete", "OBJECT", cli_net_check_delete, cli_net_delete},
+    {"trace", "", cli_net_check_trace, cli_net_trace},
 };
 
 static void print_help(FILE *out)
@@ -40,8 +44,13 @@ static void print_help(FILE *out)
         "  --cert FILE, --key FILE\n"
         "               … or a certificate of the cluster's authority, and its key\n"
         "  --json       what the controller says, as it is\n"
+        "  --timeout S  how long a question is asked again while no controller serves, 1 to 3600\n"
+        "               (default 30); a third of it for one answer\n"
         "\n"
-        "Exit status: 0 done, 1 refused, 2 wrong usage, 3 no controller answers.\n",
+        "Exit status: 0 done; 1 refused, or there is no such object; 2 wrong usage, also a path "
+        "or\n"
+        "a file that is wrong, and nothing was changed; 3 no controller served in time: what was\n"
+        "to be changed may be changed, where that is told.\n",
         out);
 }
 
@@ -49,14 +58,23 @@ static void print_help(FILE *out)
 static int parse(struct cli_net *n, int argc, char **argv)
 {
     static const struct option OPTIONS[] = {
-        {"dir", required_argument, NULL, 'd'},  {"group", required_argument, NULL, 'g'},
-        {"url", required_argument, NULL, 'u'},  {"ca", required_argument, NULL, 'a'},
-        {"user", required_argument, NULL, 'n'}, {"cert", required_argument, NULL, 'c'},
-        {"key", required_argument, NULL, 'k'},  {"json", no_argument, NULL, 'j'},
-        {"from", required_argument, NULL, 'f'}, {"to", required_argument, NULL, 't'},
-        {"tcp", required_argument, NULL, 'T'},  {"udp", required_argument, NULL, 'U'},
-        {"icmp", no_argument, NULL, 'I'},       {"dry-run", no_argument, NULL, 'r'},
-        {"help", no_argument, NULL, 'h'},       {NULL, 0, NULL, 0},
+        {"dir", required_argument, NULL, 'd'},
+        {"group", required_argument, NULL, 'g'},
+        {"url", required_argument, NULL, 'u'},
+        {"ca", required_argument, NULL, 'a'},
+        {"user", required_argument, NULL, 'n'},
+        {"cert", required_argument, NULL, 'c'},
+        {"key", required_argument, NULL, 'k'},
+        {"json", no_argument, NULL, 'j'},
+        {"from", required_argument, NULL, 'f'},
+        {"to", required_argument, NULL, 't'},
+        {"tcp", required_argument, NULL, 'T'},
+        {"udp", required_argument, NULL, 'U'},
+        {"icmp", no_argument, NULL, 'I'},
+        {"dry-run", no_argument, NULL, 'r'},
+        {"help", no_argument, NULL, 'h'},
+        {"timeout", required_argument, NULL, 'w'},
+        {NULL, 0, NULL, 0},
     };
     const struct {
         int option;
@@ -81,6 +99,13 @@ static int parse(struct cli_net *n, int argc, char **argv)
             print_help(n->cli->out);
             return CLI_OK;
         }
+        if (c == 'w') {
+            int status = cli_seconds(n->cli, "--timeout", optarg, 1, 3600, &n->timeout_s);
+            if (status != CLI_OK) {
+                return status;
+            }
+            known = true;
+        }
         if (!known) {
             return cli_usage(n->cli, "net");
         }
@@ -100,7 +125,7 @@ static const struct word *find_word(const char *name)
 
 int cli_net(const struct cli *cli, int argc, char **argv)
 {
-    struct cli_net n = {.cli = cli, .dir = CLI_DEFAULT_DIR};
+    struct cli_net n = {.cli = cli, .dir = CLI_DEFAULT_DIR, .timeout_s = CLI_NET_TIMEOUT_S};
     int status = parse(&n, argc, argv);
     if (status >= 0) {
         return status;
@@ -124,7 +149,8 @@ int cli_net(const struct cli *cli, int argc, char **argv)
     if (operand == NULL && w->operand[0] != '[' && w->operand[0] != '\0') {
         return cli_fail(cli, CLI_USAGE, "net %s needs a %s", w->name, w->operand);
     }
-    status = cli_net_open(&n);
+    status = w->check == NULL ? CLI_OK : w->check(&n, operand);
+    status = status != CLI_OK ? status : cli_net_open(&n);
     status = status != CLI_OK ? status : w->run(&n, operand);
     cli_net_close(&n);
     return status;

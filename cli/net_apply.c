@@ -2,12 +2,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/assert.h"
 #include "base/memory.h"
 #include "cli/net.h"
 #include "services/netctl/resource.h"
 
 struct plan {
     json_t *children; /* of the hierarchical PATCH */
+    bool is_silent;
     size_t created;
     size_t changed;
     size_t deleted;
@@ -49,8 +51,8 @@ static bool is_of_request(const char *key)
     return strcmp(key, "path") == 0 || strcmp(key, "marked_for_delete") == 0;
 }
 
-/* Prints each field that would change; gives how many. */
-static size_t tell_fields(const struct cli_net *n, const json_t *is, const json_t *wanted)
+/* Prints each field that would change. */
+static void tell_fields(const struct cli_net *n, const json_t *is, const json_t *wanted)
 {
     size_t count = 0;
     const char *key;
@@ -69,7 +71,14 @@ static size_t tell_fields(const struct cli_net *n, const json_t *is, const json_
         free(was);
         free(now);
     }
-    return count;
+}
+
+/* `mark`: '+' or '-'. */
+static void tell(const struct cli_net *n, const struct plan *p, char mark, const char *path)
+{
+    if (!p->is_silent) {
+        (void)fprintf(n->cli->out, "%c %s\n", mark, path);
+    }
 }
 
 /* ---- the request ---- */
@@ -91,14 +100,12 @@ static json_t *wrap(const char *path, json_t *child)
     return child;
 }
 
-static int add_change(const struct cli_net *n, struct plan *p, const json_t *wanted, bool gone)
+static int add_change(struct plan *p, const json_t *wanted, bool gone)
 {
     const char *path = cli_string(wanted, "path", "");
     const struct netctl_resource *r = netctl_resource_of(path);
     char name[128];
-    if (r == NULL) {
-        return cli_fail(n->cli, CLI_USAGE, "%.200s is no path of an object", path);
-    }
+    ts_assert(r != NULL); /* as cli_net_intents gives them */
     json_t *object = json_deep_copy(wanted);
     ts_must(object);
     (void)json_object_del(object, "path");
@@ -128,46 +135,74 @@ static int plan_one(struct cli_net *n, struct plan *p, const json_t *wanted)
     if (is == NULL ? gone : !gone && says(is, wanted)) {
         p->same++;
     } else if (is == NULL) {
-        (void)fprintf(n->cli->out, "+ %s\n", path);
+        tell(n, p, '+', path);
         p->created++;
-        status = add_change(n, p, wanted, false);
+        status = add_change(p, wanted, false);
     } else if (gone) {
-        (void)fprintf(n->cli->out, "- %s\n", path);
+        tell(n, p, '-', path);
         p->deleted++;
-        status = add_change(n, p, wanted, true);
+        status = add_change(p, wanted, true);
     } else {
-        (void)tell_fields(n, is, wanted);
+        if (!p->is_silent) {
+            tell_fields(n, is, wanted);
+        }
         p->changed++;
-        status = add_change(n, p, wanted, false);
+        status = add_change(p, wanted, false);
     }
     json_decref(is);
     return status;
 }
 
-int cli_net_apply(struct cli_net *n, const char *operand)
+static int make_plan(struct cli_net *n, struct plan *p, const json_t *intents)
 {
-    struct plan p = {.children = json_array()};
-    json_t *intents = cli_net_intents(n->cli, operand);
-    json_t *said = NULL;
     size_t i;
     const json_t *wanted;
-    int status = intents == NULL ? CLI_USAGE : CLI_OK;
+    int status = CLI_OK;
+    p->children = json_array();
+    ts_must(p->children);
     json_array_foreach(intents, i, wanted)
     {
-        status = status != CLI_OK ? status : plan_one(n, &p, wanted);
+        status = status != CLI_OK ? status : plan_one(n, p, wanted);
     }
-    size_t changes = json_array_size(p.children);
-    json_t *request = json_pack("{ss,sO}", "resource_type", "Infra", "children", p.children);
+    return status;
+}
+
+/* Whether there is nothing left to do. */
+static bool is_done(struct cli_net *n, const json_t *intents)
+{
+    struct plan p = {.is_silent = true};
+    bool done = make_plan(n, &p, intents) == CLI_OK && json_array_size(p.children) == 0;
+    json_decref(p.children);
+    return done;
+}
+
+static int carry_out(struct cli_net *n, const struct plan *p, const json_t *intents)
+{
+    struct cli_net_said said;
+    json_t *request = json_pack("{ss,sO}", "resource_type", "Infra", "children", p->children);
     ts_must(request);
-    if (status == CLI_OK && changes > 0 && !n->dry_run) {
-        status = cli_net_ask(n, "PATCH", "/infra", request, false, &said);
-        json_decref(said);
+    int status = cli_net_try(n, "PATCH", "/infra", request, &said);
+    /* What is deleted can be missed by the second one: by who refers to it. */
+    if (status == CLI_OK && said.status >= 300 && !(said.repeated && is_done(n, intents))) {
+        status = cli_net_refused(n, "/infra", &said);
+    }
+    json_decref(said.body);
+    json_decref(request);
+    return status;
+}
+
+int cli_net_apply(struct cli_net *n, const char *operand)
+{
+    struct plan p = {.children = NULL};
+    json_t *intents = cli_net_intents(n->cli, operand);
+    int status = intents == NULL ? CLI_USAGE : make_plan(n, &p, intents);
+    if (status == CLI_OK && json_array_size(p.children) > 0 && !n->dry_run) {
+        status = carry_out(n, &p, intents);
     }
     if (status == CLI_OK) {
         (void)fprintf(n->cli->out, "%s%zu created, %zu changed, %zu deleted, %zu as they were\n",
                       n->dry_run ? "would be: " : "", p.created, p.changed, p.deleted, p.same);
     }
-    json_decref(request);
     json_decref(p.children);
     json_decref(intents);
     return status;

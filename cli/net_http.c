@@ -1,6 +1,7 @@
 /* Asks a controller, by libcurl. */
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include <curl/curl.h>
 
@@ -10,10 +11,12 @@
 #include "cli/net.h"
 
 #define CONNECT_MS 1000
-#define ANSWER_S 30
-/* A takeover takes some milliseconds; this many rounds of all addresses are patient enough. */
-#define ROUNDS 20
+/* One answer may take this part of the time for all attempts: others may answer. */
+#define ANSWER_PART 3
+/* Between rounds of all addresses. */
 #define PAUSE_NS 250000000L
+/* A takeover takes some milliseconds; what takes longer is told. */
+#define PATIENCE_MS 1500
 #define ANSWER_MAX (64U * 1024U * 1024U)
 
 struct answer {
@@ -95,6 +98,15 @@ static int find_group(struct cli_net *n)
     return status;
 }
 
+/* With a host, maybe a port, and nothing behind. */
+static bool is_url(const char *text)
+{
+    static const char SCHEME[] = "https://";
+    size_t len = strlen(SCHEME);
+    return strncmp(text, SCHEME, len) == 0 && strlen(text) < CLI_NET_URL_MAX && text[len] != '\0' &&
+           strpbrk(text + len, "/?#@ ") == NULL;
+}
+
 int cli_net_open(struct cli_net *n)
 {
     struct ts_why why = {{0}};
@@ -102,7 +114,7 @@ int cli_net_open(struct cli_net *n)
     if (n->url != NULL) {
         (void)snprintf(n->urls[0], CLI_NET_URL_MAX, "%s", n->url);
         n->url_count = 1;
-        if (strncmp(n->url, "https://", 8) != 0 || strlen(n->url) >= CLI_NET_URL_MAX) {
+        if (!is_url(n->url)) {
             return cli_fail(n->cli, CLI_USAGE, "--url is https://localhost:8443, and not %.100s",
                             n->url);
         }
@@ -133,31 +145,84 @@ void cli_net_close(struct cli_net *n)
 
 /* ---- asking ---- */
 
-/* Gives libcurl's word. */
-static CURLcode once(struct cli_net *n, const char *method, const char *path, const char *body,
-                     struct answer *a, char error[CURL_ERROR_SIZE])
+/* What no other address and no other moment makes better. */
+static const struct hopeless {
+    CURLcode rc;
+    int status;
+    const char *what;
+} HOPELESS[] = {
+    {CURLE_PEER_FAILED_VERIFICATION, CLI_FAILED,
+     "its certificate is refused (--ca says whose is taken)"},
+    {CURLE_WRITE_ERROR, CLI_FAILED, "the answer is longer than 64 MiB"},
+    {CURLE_SSL_CACERT_BADFILE, CLI_USAGE, "the file of --ca is no PEM certificate"},
+    {CURLE_SSL_CERTPROBLEM, CLI_USAGE, "--cert and --key are no PEM certificate and its key"},
+    {CURLE_URL_MALFORMAT, CLI_USAGE, "this is no URL"},
+};
+
+/* NULL: it is none of these. */
+static const struct hopeless *find_hopeless(CURLcode rc)
+{
+    for (size_t i = 0; i < sizeof(HOPELESS) / sizeof(HOPELESS[0]); i++) {
+        if (HOPELESS[i].rc == rc) {
+            return &HOPELESS[i];
+        }
+    }
+    return NULL;
+}
+
+/* Whether the controller cannot have got all of it. */
+static bool was_not_sent(CURLcode rc)
+{
+    return rc == CURLE_COULDNT_CONNECT || rc == CURLE_COULDNT_RESOLVE_HOST ||
+           rc == CURLE_SSL_CONNECT_ERROR;
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec t;
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* A question, until it is answered. */
+struct question {
+    const char *method;
+    const char *path;
+    const char *body; /* NULL: none */
+    uint64_t begun_ms;
+    CURLcode rc; /* of the last attempt … */
+    char error[CURL_ERROR_SIZE];
+    struct answer answer;
+    json_t *said;  /* … and what its body says; owned */
+    bool repeated; /* an earlier attempt may have been carried out */
+    bool told;     /* that it takes long */
+};
+
+/* One attempt. */
+static void once(struct cli_net *n, struct question *q, uint64_t left)
 {
     char url[CLI_NET_URL_MAX + 4096];
     const char *password = getenv("TWINSTEP_PASSWORD");
+    uint64_t part = (uint64_t)n->timeout_s * 1000 / ANSWER_PART;
     CURL *c = n->curl;
     struct curl_slist *headers = curl_slist_append(NULL, "Content-Type: application/json");
     ts_must(headers);
-    (void)snprintf(url, sizeof(url), "%s" CLI_NET_BASE "%s", n->urls[n->at], path);
+    (void)snprintf(url, sizeof(url), "%s" CLI_NET_BASE "%s", n->urls[n->at], q->path);
     curl_easy_reset(c);
-    error[0] = '\0';
-    a->len = 0;
+    q->error[0] = '\0';
+    q->answer.len = 0;
     curl_easy_setopt(c, CURLOPT_URL, url);
-    curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, method);
-    curl_easy_setopt(c, CURLOPT_ERRORBUFFER, error);
+    curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, q->method);
+    curl_easy_setopt(c, CURLOPT_ERRORBUFFER, q->error);
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, on_data);
-    curl_easy_setopt(c, CURLOPT_WRITEDATA, a);
-    curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)CONNECT_MS);
-    curl_easy_setopt(c, CURLOPT_TIMEOUT, (long)ANSWER_S);
+    curl_easy_setopt(c, CURLOPT_WRITEDATA, &q->answer);
+    curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, (long)(left < CONNECT_MS ? left : CONNECT_MS));
+    curl_easy_setopt(c, CURLOPT_TIMEOUT_MS, (long)(left < part ? left : part));
     curl_easy_setopt(c, CURLOPT_CAINFO, n->ca);
     curl_easy_setopt(c, CURLOPT_NOPROXY, "*");
     curl_easy_setopt(c, CURLOPT_HTTPHEADER, headers);
-    if (body != NULL) {
-        curl_easy_setopt(c, CURLOPT_POSTFIELDS, body);
+    if (q->body != NULL) {
+        curl_easy_setopt(c, CURLOPT_POSTFIELDS, q->body);
     }
     if (n->user != NULL) {
         curl_easy_setopt(c, CURLOPT_USERNAME, n->user);
@@ -167,73 +232,118 @@ static CURLcode once(struct cli_net *n, const char *method, const char *path, co
         curl_easy_setopt(c, CURLOPT_SSLCERT, n->cert);
         curl_easy_setopt(c, CURLOPT_SSLKEY, n->key == NULL ? n->cert : n->key);
     }
-    CURLcode rc = curl_easy_perform(c);
-    a->status = 0;
-    curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &a->status);
+    q->rc = curl_easy_perform(c);
+    q->answer.status = 0;
+    curl_easy_getinfo(c, CURLINFO_RESPONSE_CODE, &q->answer.status);
     curl_slist_free_all(headers);
-    return rc;
 }
 
-/* Whether another address, or another moment, may be better. Changes are the same when they are
- * done twice. */
-static bool may_try_again(CURLcode rc, const struct answer *a)
+static uint64_t left_ms(const struct cli_net *n, const struct question *q)
 {
-    bool hopeless = rc == CURLE_PEER_FAILED_VERIFICATION || rc == CURLE_SSL_CACERT_BADFILE ||
-                    rc == CURLE_SSL_CERTPROBLEM;
-    return rc == CURLE_OK ? a->status == 503 : !hopeless;
+    uint64_t gone = now_ms() - q->begun_ms;
+    uint64_t all = (uint64_t)n->timeout_s * 1000;
+    return gone < all ? all - gone : 0;
 }
 
-static CURLcode ask(struct cli_net *n, const char *method, const char *path, const char *body,
-                    struct answer *a, char error[CURL_ERROR_SIZE])
+static bool is_answered(const struct question *q)
 {
-    CURLcode rc = CURLE_OK;
-    for (size_t i = 0; i < ROUNDS * n->url_count; i++) {
-        rc = once(n, method, path, body, a, error);
-        if (!may_try_again(rc, a)) {
-            return rc;
+    return q->rc == CURLE_OK && q->answer.status != 503;
+}
+
+/* Why the last attempt was none. */
+static const char *reason(const struct question *q)
+{
+    if (q->rc == CURLE_OK) {
+        return cli_string(q->said, "error_message", "it serves nobody now (503)");
+    }
+    return q->error[0] != '\0' ? q->error : curl_easy_strerror(q->rc);
+}
+
+static void tell_wait(const struct cli_net *n, struct question *q)
+{
+    if (!q->told && now_ms() - q->begun_ms >= PATIENCE_MS) {
+        q->told = true;
+        (void)fprintf(n->cli->err,
+                      "twinstep: waits for a controller that serves, %u s at most; %s: %s\n",
+                      n->timeout_s, n->urls[n->at], reason(q));
+    }
+}
+
+/* Changes are the same when they are done twice. */
+static void ask(struct cli_net *n, struct question *q)
+{
+    size_t asked = 0;
+    q->begun_ms = now_ms();
+    for (;;) {
+        uint64_t left = left_ms(n, q);
+        once(n, q, left == 0 ? 1 : left);
+        json_decref(q->said);
+        q->said = q->answer.len == 0 ? NULL : json_loadb(q->answer.data, q->answer.len, 0, NULL);
+        if (is_answered(q) || find_hopeless(q->rc) != NULL || left_ms(n, q) == 0) {
+            return;
         }
+        q->repeated = q->repeated || (q->rc != CURLE_OK && !was_not_sent(q->rc));
+        tell_wait(n, q);
         n->at = (n->at + 1) % n->url_count;
-        if ((i + 1) % n->url_count == 0 && i + 1 < ROUNDS * n->url_count) {
+        if (++asked % n->url_count == 0) {
             (void)nanosleep(&(struct timespec){0, PAUSE_NS}, NULL);
         }
     }
-    return rc;
 }
 
-static int told(const struct cli_net *n, const struct answer *a, const char *path, json_t *said)
+static int unanswered(const struct cli_net *n, const struct question *q)
 {
-    const char *message = cli_string(said, "error_message", "it does not say why");
-    if (a->status == 401) {
+    const struct hopeless *h = find_hopeless(q->rc);
+    bool change = strcmp(q->method, "GET") != 0;
+    bool unsure = change && (q->repeated || (q->rc != CURLE_OK && !was_not_sent(q->rc)));
+    if (h != NULL) {
+        return cli_fail(n->cli, h->status, "%s: %s: %s", n->urls[n->at], h->what, reason(q));
+    }
+    return cli_fail(n->cli, CLI_UNREACHABLE, "no controller serves within %u s; %s: %s%s",
+                    n->timeout_s, n->urls[n->at], reason(q),
+                    unsure ? "; the change may have been made all the same: say it again" : "");
+}
+
+int cli_net_try(struct cli_net *n, const char *method, const char *path, const json_t *body,
+                struct cli_net_said *out)
+{
+    char *text = body == NULL ? NULL : json_dumps(body, JSON_COMPACT);
+    struct question q = {.method = method, .path = path, .body = text};
+    *out = (struct cli_net_said){.body = NULL};
+    ask(n, &q);
+    int status = is_answered(&q) ? CLI_OK : unanswered(n, &q);
+    if (status == CLI_OK) {
+        *out = (struct cli_net_said){q.answer.status, q.repeated, json_incref(q.said)};
+    }
+    json_decref(q.said);
+    free(q.answer.data);
+    free(text);
+    return status;
+}
+
+int cli_net_refused(const struct cli_net *n, const char *path, const struct cli_net_said *said)
+{
+    const char *message = cli_string(said->body, "error_message", "it does not say why");
+    if (said->status == 401) {
         return cli_fail(n->cli, CLI_FAILED,
                         "%s does not know you: give --user NAME with the password in "
                         "TWINSTEP_PASSWORD, or --cert and --key",
                         n->urls[n->at]);
     }
-    return cli_fail(n->cli, a->status == 503 ? CLI_UNREACHABLE : CLI_FAILED, "%s: %s (%ld)", path,
-                    message, a->status);
+    return cli_fail(n->cli, CLI_FAILED, "%s: %s (%ld)", path, message, said->status);
 }
 
 int cli_net_ask(struct cli_net *n, const char *method, const char *path, const json_t *body,
                 bool may_miss, json_t **out)
 {
-    struct answer a = {.data = NULL};
-    char error[CURL_ERROR_SIZE];
-    char *text = body == NULL ? NULL : json_dumps(body, JSON_COMPACT);
-    int status = CLI_OK;
+    struct cli_net_said said;
+    int status = cli_net_try(n, method, path, body, &said);
     *out = NULL;
-    CURLcode rc = ask(n, method, path, text, &a, error);
-    json_t *said = a.len == 0 ? NULL : json_loadb(a.data, a.len, 0, NULL);
-    if (rc != CURLE_OK) {
-        status = cli_fail(n->cli, CLI_UNREACHABLE, "no controller answers at %s: %s",
-                          n->urls[n->at], error[0] != '\0' ? error : curl_easy_strerror(rc));
-    } else if (a.status >= 300 && !(may_miss && a.status == 404)) {
-        status = told(n, &a, path, said);
-    } else if (a.status < 300) {
-        *out = said;
-        said = NULL;
+    if (status == CLI_OK && said.status >= 300) {
+        status = may_miss && said.status == 404 ? CLI_OK : cli_net_refused(n, path, &said);
+    } else if (status == CLI_OK) {
+        *out = json_incref(said.body);
     }
-    json_decref(said);
-    free(a.data);
-    free(text);
+    json_decref(said.body);
     return status;
 }

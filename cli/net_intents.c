@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "cli/net.h"
 #include "cli/yaml_json.h"
+#include "services/netctl/resource.h"
 
 #define FILE_MAX (64U * 1024U * 1024U)
 
@@ -41,6 +42,10 @@ static int take(const struct cli *cli, const char *file, const json_t *said, jso
         return cli_fail(cli, CLI_USAGE,
                         "%s: an object needs its \"path\", as in path: /infra/segments/web%s%.100s",
                         file, path == NULL ? "" : ", and not ", path == NULL ? "" : path);
+    }
+    if (!netctl_path_is_valid(path) || netctl_resource_of(path) == NULL) {
+        return cli_fail(cli, CLI_USAGE, "%s: there are no objects with such a path: %.200s", file,
+                        path);
     }
     json_array_foreach(objects, i, item)
     {
