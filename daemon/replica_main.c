@@ -216,6 +216,14 @@ static int open_journal(struct replica *r)
     return TS_EXIT_OK;
 }
 
+/* Whether a file has to be mended before another start can do better: the cluster file, users, a
+ * certificate. A port that is taken comes free, and memory comes back, without a person. */
+static bool is_for_a_person(enum ts_err err)
+{
+    return err == TS_ERR_CONFIG || err == TS_ERR_MALFORMED || err == TS_ERR_AUTH ||
+           err == TS_ERR_NOT_FOUND || err == TS_ERR_LIMIT || err == TS_ERR_VERSION;
+}
+
 static int open_all(struct replica *r)
 {
     struct ts_why why = {{0}};
@@ -248,8 +256,8 @@ static int open_all(struct replica *r)
     err = err != TS_OK ? err : replica_users_open(r, &why);
     err = err != TS_OK ? err : replica_service_listen(r, &why);
     if (err != TS_OK) {
-        (void)fail(r, why.text);
-        return err == TS_ERR_CONFIG ? TS_EXIT_CONFIG : TS_EXIT_FAILURE;
+        (void)fail(r, why.text[0] != '\0' ? why.text : ts_err_text(err));
+        return is_for_a_person(err) ? TS_EXIT_CONFIG : TS_EXIT_FAILURE;
     }
     return TS_EXIT_OK;
 }

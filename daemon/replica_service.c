@@ -359,24 +359,16 @@ enum ts_err replica_service_open(struct replica *r, struct ts_why *why)
         .cluster = r->start->cluster.name,
         .version = "0.1.0",
     };
-    r->front = service->front->create(&r->loop, &owner, r->p.state, &config, why);
-    return r->front == NULL ? TS_ERR_NOMEM : TS_OK;
+    return service->front->create(&r->front, &r->loop, &owner, r->p.state, &config, why);
 }
 
 /* One address: a path's, or the service address, which comes and goes. */
 static enum ts_err listen_on(struct replica *r, const char *address, bool ahead, struct ts_why *why)
 {
     const struct cfg_group *group = r->start->group;
-    int uv_error = 0;
-    enum ts_err err = front_listen(r->front, address, group->client_port, ahead, &uv_error);
-    if (err != TS_OK) {
-        (void)ts_why(why, err,
-                     "cannot listen for clients on %s:%u: %s; free the port or change `port` of "
-                     "group %s",
-                     address, (unsigned)group->client_port,
-                     uv_error != 0 ? uv_strerror(uv_error) : ts_err_text(err), group->name);
-    }
-    return err;
+    struct ts_why inner = {.text = ""};
+    enum ts_err err = front_listen(r->front, address, group->client_port, ahead, &inner);
+    return err == TS_OK ? TS_OK : ts_why(why, err, "group %s: %s", group->name, inner.text);
 }
 
 enum ts_err replica_service_listen(struct replica *r, struct ts_why *why)

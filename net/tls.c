@@ -218,6 +218,36 @@ static int64_t tls_seconds(const ASN1_TIME *date)
     return (int64_t)timegm(&tm);
 }
 
+enum ts_err net_tls_check_own(SSL_CTX *ctx, const char *dir, const struct net_tls_identity *keep,
+                              struct net_tls_identity *self, struct ts_why *why)
+{
+    X509 *cert = SSL_CTX_get0_certificate(ctx);
+    enum ts_err err = tls_check_chain(ctx, cert, dir, why);
+    if (err != TS_OK) {
+        return err;
+    }
+    if (tls_identity(cert, self) != TS_OK) {
+        return ts_why(why, TS_ERR_LIMIT,
+                      "%s/node.pem names no node (CN) and cluster (O) of 1 to %d bytes: issue it "
+                      "with `twinstep ca issue`",
+                      dir, NET_NAME_MAX - 1);
+    }
+    if (self->role != NET_TLS_NODE) {
+        return ts_why(why, TS_ERR_AUTH,
+                      "%s/node.pem is of the agent of transport node %s, and no node's: issue this "
+                      "node's with `twinstep ca issue --node`",
+                      dir, self->node);
+    }
+    if (keep != NULL &&
+        (strcmp(self->node, keep->node) != 0 || strcmp(self->cluster, keep->cluster) != 0)) {
+        return ts_why(why, TS_ERR_AUTH,
+                      "%s/node.pem is of node %s of cluster %s, and this is %s of %s: issue this "
+                      "node's with `twinstep ca issue`",
+                      dir, self->node, self->cluster, keep->node, keep->cluster);
+    }
+    return TS_OK;
+}
+
 /* `keep`: the names must be these; NULL: any. */
 static enum ts_err tls_load(struct net_tls *t, const char *dir, const struct net_tls_identity *keep,
                             struct ts_why *why)
@@ -232,33 +262,12 @@ static enum ts_err tls_load(struct net_tls *t, const char *dir, const struct net
     SSL_CTX_set_verify_depth(ctx, 1);
     struct net_tls_identity self = {.node = ""};
     enum ts_err err = tls_load_files(ctx, dir, why);
-    X509 *cert = err == TS_OK ? SSL_CTX_get0_certificate(ctx) : NULL;
-    if (err == TS_OK) {
-        err = tls_check_chain(ctx, cert, dir, why);
-    }
-    if (err == TS_OK && tls_identity(cert, &self) != TS_OK) {
-        err = ts_why(why, TS_ERR_LIMIT,
-                     "%s/node.pem names no node (CN) and cluster (O) of 1 to %d bytes: issue it "
-                     "with `twinstep ca issue`",
-                     dir, NET_NAME_MAX - 1);
-    }
-    if (err == TS_OK && self.role != NET_TLS_NODE) {
-        err = ts_why(why, TS_ERR_AUTH,
-                     "%s/node.pem is of the agent of transport node %s, and no node's: issue this "
-                     "node's with `twinstep ca issue --node`",
-                     dir, self.node);
-    }
-    if (err == TS_OK && keep != NULL &&
-        (strcmp(self.node, keep->node) != 0 || strcmp(self.cluster, keep->cluster) != 0)) {
-        err = ts_why(why, TS_ERR_AUTH,
-                     "%s/node.pem is of node %s of cluster %s, and this is %s of %s: issue this "
-                     "node's with `twinstep ca issue`",
-                     dir, self.node, self.cluster, keep->node, keep->cluster);
-    }
+    err = err != TS_OK ? err : net_tls_check_own(ctx, dir, keep, &self, why);
     if (err != TS_OK) {
         SSL_CTX_free(ctx);
         return err;
     }
+    const X509 *cert = SSL_CTX_get0_certificate(ctx);
     SSL_CTX_free(t->ctx);
     t->ctx = ctx;
     t->self = self;

@@ -71,6 +71,12 @@ enum ts_err net_tls_peer(const SSL *ssl, enum net_tls_role role,
                          struct net_tls_identity *out) TS_MUST_USE;
 /* The names in the certificate that a context shows, of whatever role. TS_ERR_AUTH: as above. */
 enum ts_err net_tls_self(SSL_CTX *ctx, struct net_tls_identity *out) TS_MUST_USE;
+/* Whether what a context has loaded from `dir` may be a node's own: its certificate is from the
+ * authority that the context verifies with, dates aside, of a node, and names whom `keep` names
+ * (NULL: anybody). *self: whom. TS_ERR_AUTH, TS_ERR_LIMIT: `why` tells what is wrong with it;
+ * TS_ERR_NOMEM. */
+enum ts_err net_tls_check_own(SSL_CTX *ctx, const char *dir, const struct net_tls_identity *keep,
+                              struct net_tls_identity *self, struct ts_why *why) TS_MUST_USE;
 /* A context for TLS 1.3 alone, with the ciphers and groups of the design, without resumption and
  * without passwords on the terminal. Whom it verifies is the caller's. The caller frees it; NULL:
  * net_tls_error tells why. */

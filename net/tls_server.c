@@ -15,9 +15,10 @@
 
 struct net_tls_server {
     char dir[NET_TLS_DIR_MAX];
-    const char *protocols; /* of the web; NULL: none, and no certificates of clients */
-    bool mutual;           /* clients show certificates */
-    SSL_CTX *ctx;          /* of new connections */
+    const char *protocols;        /* of the web; NULL: none, and no certificates of clients */
+    bool mutual;                  /* clients show certificates */
+    SSL_CTX *ctx;                 /* of new connections */
+    struct net_tls_identity self; /* of the node's own certificate; "": it was never used */
     BIO_METHOD *bio;
 };
 
@@ -69,34 +70,27 @@ static enum ts_err load_pair(SSL_CTX *ctx, const char *cert, const char *key, st
     return TS_OK;
 }
 
-/* The node's own certificate, which is no agent's: every client would refuse that one. */
-static enum ts_err load_own(SSL_CTX *ctx, const char *cert, const char *key, struct ts_why *why)
-{
-    struct net_tls_identity self;
-    enum ts_err err = load_pair(ctx, cert, key, why);
-    if (err == TS_OK && (net_tls_self(ctx, &self) != TS_OK || self.role != NET_TLS_NODE)) {
-        err = ts_why(why, TS_ERR_AUTH,
-                     "%s is no certificate of a node: issue it with `twinstep ca issue --node`",
-                     cert);
-    }
-    return err;
-}
-
-/* Clients must have a certificate of the node's authority. */
-static enum ts_err ask_for_certificates(SSL_CTX *ctx, const char *dir, struct ts_why *why)
+/* The node's own certificate and key, as its links have them: what is refused there is refused
+ * here. The authority is read for that alone, unless clients are asked for certificates. */
+static enum ts_err load_own(const struct net_tls_server *t, SSL_CTX *ctx, const char *cert,
+                            const char *key, struct net_tls_identity *self, struct ts_why *why)
 {
     char authority[TS_PATH_MAX];
-    enum ts_err err = ts_path(authority, why, dir, "ca.pem");
+    enum ts_err err = load_pair(ctx, cert, key, why);
+    err = err != TS_OK ? err : ts_path(authority, why, t->dir, "ca.pem");
     if (err == TS_OK && SSL_CTX_load_verify_file(ctx, authority) != 1) {
         ERR_clear_error();
-        err = ts_why(why, TS_ERR_MALFORMED, "%s is not a PEM certificate", authority);
+        err = ts_why(why, TS_ERR_MALFORMED, "%s is missing or no PEM certificate", authority);
     }
-    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
-    SSL_CTX_set_verify_depth(ctx, 1);
-    return err;
+    return err != TS_OK ? err
+                        : net_tls_check_own(ctx, t->dir, t->self.node[0] == '\0' ? NULL : &t->self,
+                                            self, why);
 }
 
-enum ts_err net_tls_server_reload(struct net_tls_server *t, struct ts_why *why)
+/* Loads the directory to *out, which is the caller's, and *self, when its own certificate is used.
+ */
+static enum ts_err load(const struct net_tls_server *t, SSL_CTX **out,
+                        struct net_tls_identity *self, struct ts_why *why)
 {
     char given[2][TS_PATH_MAX];
     char own[2][TS_PATH_MAX];
@@ -113,21 +107,51 @@ enum ts_err net_tls_server_reload(struct net_tls_server *t, struct ts_why *why)
         return ts_why(why, TS_ERR_NOMEM, "OpenSSL cannot set up TLS 1.3: %s", text);
     }
     bool other = !t->mutual && (access(given[0], F_OK) == 0 || access(given[1], F_OK) == 0);
-    enum ts_err err =
-        other ? load_pair(ctx, given[0], given[1], why) : load_own(ctx, own[0], own[1], why);
+    enum ts_err err = other ? load_pair(ctx, given[0], given[1], why)
+                            : load_own(t, ctx, own[0], own[1], self, why);
     if (err == TS_OK && t->protocols != NULL) {
         err = net_tls_web_set_up(ctx, t->dir, t->protocols, why);
     }
     if (err == TS_OK && t->mutual) {
-        err = ask_for_certificates(ctx, t->dir, why);
+        SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
+        SSL_CTX_set_verify_depth(ctx, 1);
     }
     if (err != TS_OK) {
         SSL_CTX_free(ctx);
         return err;
     }
-    SSL_CTX_free(t->ctx);
-    t->ctx = ctx;
+    *out = ctx;
     return TS_OK;
+}
+
+enum ts_err net_tls_server_reload_all(struct net_tls_server *const *servers, size_t n,
+                                      struct ts_why *why)
+{
+    SSL_CTX *ctx[NET_TLS_SERVERS_MAX] = {NULL};
+    struct net_tls_identity self[NET_TLS_SERVERS_MAX];
+    enum ts_err err = TS_OK;
+    ts_assert(n <= NET_TLS_SERVERS_MAX);
+    for (size_t i = 0; i < n && err == TS_OK; i++) {
+        if (servers[i] != NULL) {
+            self[i] = servers[i]->self;
+            err = load(servers[i], &ctx[i], &self[i], why);
+        }
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (err != TS_OK) {
+            SSL_CTX_free(ctx[i]);
+        } else if (servers[i] != NULL) {
+            SSL_CTX_free(servers[i]->ctx);
+            servers[i]->ctx = ctx[i];
+            servers[i]->self = self[i];
+        }
+    }
+    return err;
+}
+
+enum ts_err net_tls_server_reload(struct net_tls_server *t, struct ts_why *why)
+{
+    return net_tls_server_reload_all(&t, 1, why);
 }
 
 /* TLS reads the bytes of the present call… */

@@ -20,7 +20,8 @@ struct net_tls_identity; /* net/tls.h */
 struct net_tls_server;
 struct net_tls_stream;
 
-/* Loads the directory; gives *out. Errors as of net_tls_open. Blocks. */
+/* Loads the directory; gives *out. Errors as of net_tls_open: the node's own certificate is looked
+ * at as there. Blocks. */
 enum ts_err net_tls_server_open(struct net_tls_server **out, const char *dir,
                                 struct ts_why *why) TS_MUST_USE;
 /* The same with what net/tls_web.h says; `protocols` as there. */
@@ -30,8 +31,13 @@ enum ts_err net_tls_server_open_web(struct net_tls_server **out, const char *dir
  * side's is the node's own. */
 enum ts_err net_tls_server_open_mutual(struct net_tls_server **out, const char *dir,
                                        struct ts_why *why) TS_MUST_USE;
-/* Loads it again for new connections; on failure all stays as it was. Blocks. */
+/* Loads it again for new connections; on failure all stays as it was. TS_ERR_AUTH also when the
+ * node's own certificate is another node's than before. Blocks. */
 enum ts_err net_tls_server_reload(struct net_tls_server *t, struct ts_why *why) TS_MUST_USE;
+/* The same of several: all of them, or, on failure, none. NULL among them is passed over. */
+#define NET_TLS_SERVERS_MAX 4
+enum ts_err net_tls_server_reload_all(struct net_tls_server *const *servers, size_t n,
+                                      struct ts_why *why) TS_MUST_USE;
 /* All streams must have ended. */
 void net_tls_server_close(struct net_tls_server *t);
 

@@ -137,13 +137,16 @@ struct front;
 
 struct front_ops {
     /* Gives a front-end that listens nowhere yet and is UNAVAILABLE. `loop`, `state` (the
-     * service's) and owner->ctx are borrowed for its life. NULL with `why`. */
-    struct front *(*create)(uv_loop_t *loop, const struct front_owner *owner, void *state,
-                            const struct front_config *config, struct ts_why *why);
-    /* Listens on one more address (numeric). `ahead`: it may come later. Errors, with the libuv
-     * error in *uv_error: TS_ERR_CONFIG: not an address. TS_ERR_LIMIT: too many. TS_ERR_SYSTEM. */
+     * service's) and owner->ctx are borrowed for its life. TS_ERR_NOMEM; of those that do not use
+     * config.tls, errors of their certificates as of net_tls_server_open. */
+    enum ts_err (*create)(struct front **out, uv_loop_t *loop, const struct front_owner *owner,
+                          void *state, const struct front_config *config, struct ts_why *why);
+    /* Listens on one more address (numeric), with all its ports. `ahead`: it may come later. `why`
+     * names the port that cannot be had, and its key in the cluster file. TS_ERR_CONFIG: not an
+     * address. TS_ERR_LIMIT: too many. TS_ERR_BUSY: another process listens there. TS_ERR_SYSTEM.
+     */
     enum ts_err (*listen)(struct front *f, const char *address, uint16_t port, bool ahead,
-                          int *uv_error);
+                          struct ts_why *why);
     /* Parses what waits, submits the turn's commands, asks for the turn's read round. */
     void (*turn)(struct front *f);
     /* Writes every client's answers. */
@@ -169,7 +172,7 @@ struct front_ops {
     /* Who may do what from now on; copied. No users: everybody may everything. */
     void (*set_users)(struct front *f, const struct net_users *users);
     /* Loads the certificates again, of front-ends that do not use config.tls; NULL: of those that
-     * do. On failure all stays as it was. Blocks. */
+     * do. All of them, or, on failure, none. Blocks. */
     enum ts_err (*reload)(struct front *f, struct ts_why *why);
     /* Closes every connection that has submitted and unanswered commands, and forgets their tokens:
      * the replica lost its right to answer them (R2.8). Those that came by an address that may go
@@ -192,9 +195,9 @@ struct front {
 };
 
 static inline enum ts_err front_listen(struct front *f, const char *address, uint16_t port,
-                                       bool ahead, int *uv_error)
+                                       bool ahead, struct ts_why *why)
 {
-    return f->ops->listen(f, address, port, ahead, uv_error);
+    return f->ops->listen(f, address, port, ahead, why);
 }
 
 static inline void front_turn(struct front *f)

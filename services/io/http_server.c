@@ -167,6 +167,11 @@ enum ts_err http_server_reload(struct http_server *s, struct ts_why *why)
     return s->tls != NULL ? net_tls_server_reload(s->tls, why) : TS_OK;
 }
 
+struct net_tls_server *http_server_tls(const struct http_server *s)
+{
+    return s->tls;
+}
+
 /* ---- the turn ---- */
 
 static void on_idle(uv_idle_t *idle)

@@ -143,6 +143,7 @@ struct http_server_stats {
 };
 
 struct http_server;
+struct net_tls_server;
 
 /* Gives a server that listens nowhere yet. `loop` and ops->ctx are borrowed for its life.
  * Errors of the certificates as of net_tls_server_open; TS_ERR_NOMEM; TS_ERR_CONFIG: neither plain
@@ -196,6 +197,8 @@ void http_server_set_users(struct http_server *s, const struct net_users *users)
 /* Loads the certificates again, for new connections; on failure all stays as it was. Errors as of
  * net_tls_server_reload; nothing to do when it is plain. Blocks. */
 enum ts_err http_server_reload(struct http_server *s, struct ts_why *why) TS_MUST_USE;
+/* For who reloads several (net_tls_server_reload_all); NULL when it is plain. */
+struct net_tls_server *http_server_tls(const struct http_server *s);
 
 void http_server_stats(const struct http_server *s, struct http_server_stats *out);
 

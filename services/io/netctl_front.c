@@ -622,8 +622,8 @@ static void set_users(struct front *front, const struct net_users *users)
 static enum ts_err reload(struct front *front, struct ts_why *why)
 {
     struct netctl_front *f = (struct netctl_front *)front;
-    enum ts_err err = http_server_reload(f->http, why);
-    return err != TS_OK ? err : controller_reload(f->controller, why);
+    struct net_tls_server *const both[] = {http_server_tls(f->http), controller_tls(f->controller)};
+    return net_tls_server_reload_all(both, 2, why);
 }
 
 static void close_unanswered(struct front *front)
@@ -649,16 +649,21 @@ static void close_muted(struct front *front)
 }
 
 static enum ts_err listen_on(struct front *front, const char *address, uint16_t port, bool ahead,
-                             int *uv_error)
+                             struct ts_why *why)
 {
     struct netctl_front *f = (struct netctl_front *)front;
     struct sockaddr_storage agents;
-    struct ts_why why;
+    struct ts_why inner = {.text = ""};
     (void)ahead;
-    *uv_error = 0;
-    enum ts_err err = http_server_listen(f->http, address, port, &why);
-    err = err != TS_OK ? err : net_address(address, f->agent_port, &agents);
-    return err != TS_OK ? err : controller_listen(f->controller, &agents, &why);
+    enum ts_err err = http_server_listen(f->http, address, port, &inner);
+    if (err != TS_OK) {
+        return ts_why(why, err, "the group's `port` for clients: %s", inner.text);
+    }
+    err = net_address(address, f->agent_port, &agents);
+    err = err != TS_OK ? err : controller_listen(f->controller, &agents, &inner);
+    return err == TS_OK ? TS_OK
+                        : ts_why(why, err, "the group's `agent-port`, %s port %u: %s", address,
+                                 (unsigned)f->agent_port, inner.text);
 }
 
 static void end(struct front *front)
@@ -690,8 +695,8 @@ static void on_warns(void *arg, const char *key, const char *line)
     }
 }
 
-static struct front *create(uv_loop_t *loop, const struct front_owner *owner, void *state,
-                            const struct front_config *config, struct ts_why *why)
+static enum ts_err create(struct front **out, uv_loop_t *loop, const struct front_owner *owner,
+                          void *state, const struct front_config *config, struct ts_why *why)
 {
     struct netctl_front *f = calloc(1, sizeof(*f));
     ts_must(f);
@@ -717,18 +722,21 @@ static struct front *create(uv_loop_t *loop, const struct front_owner *owner, vo
     f->reads.hold = UINT64_MAX;
     (void)snprintf(f->version, sizeof(f->version), "%s", config->version);
     f->agent_port = config->agent_port;
-    if (controller_open(&f->controller, &controller, why) != TS_OK) {
+    enum ts_err err = controller_open(&f->controller, &controller, why);
+    if (err != TS_OK) {
         free(f);
-        return NULL;
+        return err;
     }
-    if (http_server_create(&f->http, loop, &ops, &c, why) != TS_OK) {
+    err = http_server_create(&f->http, loop, &ops, &c, why);
+    if (err != TS_OK) {
         controller_close(f->controller);
         free(f);
-        return NULL;
+        return err;
     }
-    int err = uv_idle_init(loop, &f->awake);
-    ts_assert(err == 0);
-    return &f->front;
+    int failed = uv_idle_init(loop, &f->awake);
+    ts_assert(failed == 0);
+    *out = &f->front;
+    return TS_OK;
 }
 
 const struct front_ops netctl_front = {

@@ -16,8 +16,8 @@ static struct resp_server *server_of(const struct front *f)
     return ((const struct resp_front *)f)->server;
 }
 
-static struct front *create(uv_loop_t *loop, const struct front_owner *owner, void *state,
-                            const struct front_config *config, struct ts_why *why)
+static enum ts_err create(struct front **out, uv_loop_t *loop, const struct front_owner *owner,
+                          void *state, const struct front_config *config, struct ts_why *why)
 {
     const struct resp_server_config c = {
         .submit_count_max = config->submit_count_max,
@@ -30,18 +30,27 @@ static struct front *create(uv_loop_t *loop, const struct front_owner *owner, vo
         f == NULL ? NULL : resp_server_create(loop, owner, session_inner(state), &c);
     if (server == NULL) {
         free(f);
-        (void)ts_why(why, TS_ERR_NOMEM, "no memory for the clients' connections");
-        return NULL;
+        return ts_why(why, TS_ERR_NOMEM, "no memory for the clients' connections");
     }
     f->front.ops = &resp_front;
     f->server = server;
-    return &f->front;
+    *out = &f->front;
+    return TS_OK;
 }
 
 static enum ts_err listen_on(struct front *f, const char *address, uint16_t port, bool ahead,
-                             int *uv_error)
+                             struct ts_why *why)
 {
-    return resp_server_listen(server_of(f), address, port, ahead, uv_error);
+    int uv_error = 0;
+    enum ts_err err = resp_server_listen(server_of(f), address, port, ahead, &uv_error);
+    if (err == TS_OK) {
+        return TS_OK;
+    }
+    return ts_why(why, uv_error == UV_EADDRINUSE ? TS_ERR_BUSY : err,
+                  "cannot listen for clients on %s port %u, the group's `port`: %s; free it, or "
+                  "change it in the cluster file",
+                  address, (unsigned)port,
+                  uv_error != 0 ? uv_strerror(uv_error) : ts_err_text(err));
 }
 
 static void turn(struct front *f)

@@ -302,9 +302,9 @@ enum ts_err controller_listen(struct controller *c, const struct sockaddr_storag
     return south_server_listen(c->server, address, why);
 }
 
-enum ts_err controller_reload(struct controller *c, struct ts_why *why)
+struct net_tls_server *controller_tls(const struct controller *c)
 {
-    return south_server_reload(c->server, why);
+    return south_server_tls(c->server);
 }
 
 void controller_office(struct controller *c, struct ts_epoch epoch, bool serves,

@@ -39,7 +39,8 @@ void controller_forget(struct controller *c);
 /* As south_server_listen. */
 enum ts_err controller_listen(struct controller *c, const struct sockaddr_storage *address,
                               struct ts_why *why) TS_MUST_USE;
-enum ts_err controller_reload(struct controller *c, struct ts_why *why) TS_MUST_USE;
+/* As south_server_tls. */
+struct net_tls_server *controller_tls(const struct controller *c);
 
 /* This replica's office; `primary`: ADDRESS:PORT of the agents' port at the primary, NULL = not
  * known. */

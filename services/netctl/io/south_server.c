@@ -331,7 +331,9 @@ enum ts_err south_server_listen(struct south_server *s, const struct sockaddr_st
     rc = rc != 0 ? rc : uv_listen((uv_stream_t *)tcp, BACKLOG, on_connection);
     return rc == 0 ? TS_OK
                    : ts_why(why, rc == UV_EADDRINUSE ? TS_ERR_BUSY : TS_ERR_SYSTEM,
-                            "cannot listen for transport nodes: %s", uv_strerror(rc));
+                            "cannot listen for transport nodes: %s; free the port, or choose "
+                            "another",
+                            uv_strerror(rc));
 }
 
 enum ts_err south_server_open(struct south_server **out, const struct south_server_config *config,
@@ -371,9 +373,9 @@ void south_server_close(struct south_server *s)
     }
 }
 
-enum ts_err south_server_reload(struct south_server *s, struct ts_why *why)
+struct net_tls_server *south_server_tls(const struct south_server *s)
 {
-    return net_tls_server_reload(s->tls, why);
+    return s->tls;
 }
 
 uint16_t south_server_port(const struct south_server *s)

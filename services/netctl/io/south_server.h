@@ -15,6 +15,7 @@
 #define SOUTH_HANDSHAKE_NS (5 * TS_NS_PER_S)
 
 struct south_server;
+struct net_tls_server;
 
 struct south_server_config {
     uv_loop_t *loop; /* borrowed */
@@ -36,8 +37,8 @@ enum ts_err south_server_listen(struct south_server *s, const struct sockaddr_st
                                 struct ts_why *why) TS_MUST_USE;
 /* Ends all; the memory goes when the loop has closed its handles. */
 void south_server_close(struct south_server *s);
-/* Loads the certificates again, for new connections. */
-enum ts_err south_server_reload(struct south_server *s, struct ts_why *why) TS_MUST_USE;
+/* For who loads the certificates again (net_tls_server_reload_all). */
+struct net_tls_server *south_server_tls(const struct south_server *s);
 
 /* The port of the first address. */
 uint16_t south_server_port(const struct south_server *s);
