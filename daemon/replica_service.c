@@ -236,7 +236,9 @@ void replica_service_publish_status(struct replica *r, struct ts_mono now)
     out.epoch = s.config.epoch;
     front_address(r, r->start->node->id, out.self);
     if (s.config_known) {
+        const struct cfg_node *n = cfg_cluster_node(&r->start->cluster, s.config.primary);
         front_address(r, s.config.primary, out.primary);
+        (void)snprintf(out.primary_node, sizeof(out.primary_node), "%s", n == NULL ? "" : n->name);
     }
     describe_members(r, &s, &out);
     bool led_by_other = s.config_known && !ts_nic_eq(s.config.primary, r->start->node->id) &&
@@ -359,6 +361,11 @@ enum ts_err replica_service_open(struct replica *r, struct ts_why *why)
         .cluster = r->start->cluster.name,
         .version = "0.1.0",
     };
+    for (uint8_t i = 0; i < group->nic_count && i < TS_MEMBERS_MAX; i++) {
+        const struct cfg_node *n = cfg_cluster_node(&r->start->cluster, group->nics[i]);
+        ts_assert(n != NULL);
+        config.nics[config.nic_count++] = n->name;
+    }
     return service->front->create(&r->front, &r->loop, &owner, r->p.state, &config, why);
 }
 

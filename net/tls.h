@@ -20,6 +20,9 @@
 #include "net/log.h"
 
 #define NET_TLS_DIR_MAX 512
+/* The server name (SNI) with which a node asks a port for clients for the node's own certificate,
+ * where clients are shown another one. */
+#define NET_TLS_NODE_NAME "node.twinstep"
 
 /* What the owner of a certificate may be. */
 enum net_tls_role {

@@ -10,6 +10,7 @@
 
 struct net_tls_trust {
     SSL_CTX *ctx;
+    bool wants_node;
 };
 
 struct net_tls_client {
@@ -61,6 +62,11 @@ enum ts_err net_tls_trust_show(struct net_tls_trust *t, const char *certificate,
     return TS_OK;
 }
 
+void net_tls_trust_want_node(struct net_tls_trust *t)
+{
+    t->wants_node = true;
+}
+
 void net_tls_trust_close(struct net_tls_trust *t)
 {
     if (t != NULL) {
@@ -84,6 +90,11 @@ struct net_tls_client *net_tls_client_open(const struct net_tls_trust *trust)
     }
     SSL_set_bio(ssl, in, out);
     SSL_set_connect_state(ssl);
+    if (trust->wants_node && SSL_set_tlsext_host_name(ssl, NET_TLS_NODE_NAME) != 1) {
+        SSL_free(ssl); /* with both BIOs */
+        free(c);
+        return NULL;
+    }
     *c = (struct net_tls_client){.ssl = ssl, .in = in, .out = out};
     (void)SSL_do_handshake(ssl); /* its first words */
     return c;

@@ -25,6 +25,8 @@ enum ts_err net_tls_trust_open(struct net_tls_trust **out, const char *authority
  * none of this project. */
 enum ts_err net_tls_trust_show(struct net_tls_trust *t, const char *certificate, const char *key,
                                struct net_tls_identity *self, struct ts_why *why) TS_MUST_USE;
+/* Asks for a node's own certificate (NET_TLS_NODE_NAME). */
+void net_tls_trust_want_node(struct net_tls_trust *t);
 /* Connections that it was opened for may go on. NULL is allowed. */
 void net_tls_trust_close(struct net_tls_trust *t);
 

@@ -15,15 +15,17 @@
 
 struct net_tls_server {
     char dir[NET_TLS_DIR_MAX];
-    const char *protocols;        /* of the web; NULL: none, and no certificates of clients */
-    bool mutual;                  /* clients show certificates */
-    SSL_CTX *ctx;                 /* of new connections */
+    const char *protocols; /* of the web; NULL: none, and no certificates of clients */
+    bool mutual;           /* clients show certificates */
+    SSL_CTX *ctx;          /* of new connections */
+    SSL_CTX *node; /* … of nodes that ask for the own certificate, when that is another one */
     struct net_tls_identity self; /* of the node's own certificate; "": it was never used */
     BIO_METHOD *bio;
 };
 
 struct net_tls_stream {
     SSL *ssl;
+    SSL_CTX *node;     /* as of the server when it began; NULL: there is none. Owned */
     const uint8_t *in; /* of the present read, borrowed */
     size_t in_len;
     uint8_t *wire; /* owned */
@@ -87,17 +89,29 @@ static enum ts_err load_own(const struct net_tls_server *t, SSL_CTX *ctx, const 
                                             self, why);
 }
 
-/* Loads the directory to *out, which is the caller's, and *self, when its own certificate is used.
- */
-static enum ts_err load(const struct net_tls_server *t, SSL_CTX **out,
-                        struct net_tls_identity *self, struct ts_why *why)
+/* What new connections use, before it is taken. */
+struct loaded {
+    SSL_CTX *ctx;
+    SSL_CTX *node;
+    struct net_tls_identity self;
+};
+
+static void free_loaded(struct loaded *l)
 {
-    char given[2][TS_PATH_MAX];
-    char own[2][TS_PATH_MAX];
-    if (ts_path(given[0], why, t->dir, "client.pem") != TS_OK ||
-        ts_path(given[1], why, t->dir, "client.key") != TS_OK ||
-        ts_path(own[0], why, t->dir, "node.pem") != TS_OK ||
-        ts_path(own[1], why, t->dir, "node.key") != TS_OK) {
+    SSL_CTX_free(l->ctx);
+    SSL_CTX_free(l->node);
+    *l = (struct loaded){.ctx = NULL};
+}
+
+/* A context with client.pem (`given`), or with the node's own certificate. */
+static enum ts_err load_ctx(const struct net_tls_server *t, bool given, SSL_CTX **out,
+                            struct net_tls_identity *self, struct ts_why *why)
+{
+    char cert[TS_PATH_MAX];
+    char key[TS_PATH_MAX];
+    const char *kind = given ? "client" : "node";
+    if (ts_path(cert, why, t->dir, "%s.pem", kind) != TS_OK ||
+        ts_path(key, why, t->dir, "%s.key", kind) != TS_OK) {
         return TS_ERR_LIMIT;
     }
     SSL_CTX *ctx = new_ctx();
@@ -106,9 +120,8 @@ static enum ts_err load(const struct net_tls_server *t, SSL_CTX **out,
         net_tls_error(NULL, text, sizeof(text));
         return ts_why(why, TS_ERR_NOMEM, "OpenSSL cannot set up TLS 1.3: %s", text);
     }
-    bool other = !t->mutual && (access(given[0], F_OK) == 0 || access(given[1], F_OK) == 0);
-    enum ts_err err = other ? load_pair(ctx, given[0], given[1], why)
-                            : load_own(t, ctx, own[0], own[1], self, why);
+    enum ts_err err =
+        given ? load_pair(ctx, cert, key, why) : load_own(t, ctx, cert, key, self, why);
     if (err == TS_OK && t->protocols != NULL) {
         err = net_tls_web_set_up(ctx, t->dir, t->protocols, why);
     }
@@ -124,27 +137,59 @@ static enum ts_err load(const struct net_tls_server *t, SSL_CTX **out,
     return TS_OK;
 }
 
+/* Whose certificate is asked for, when clients see one of another authority. */
+static int on_server_name(SSL *ssl, int *alert, void *arg)
+{
+    const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    const struct net_tls_stream *s = BIO_get_data(SSL_get_rbio(ssl));
+    (void)alert;
+    (void)arg;
+    if (name != NULL && s->node != NULL && strcmp(name, NET_TLS_NODE_NAME) == 0) {
+        (void)SSL_set_SSL_CTX(ssl, s->node);
+    }
+    return SSL_TLSEXT_ERR_OK;
+}
+
+/* Loads the directory; nodes that ask a port of the web see the own certificate in any case. */
+static enum ts_err load(const struct net_tls_server *t, struct loaded *out, struct ts_why *why)
+{
+    char given[2][TS_PATH_MAX];
+    *out = (struct loaded){.self = t->self};
+    if (ts_path(given[0], why, t->dir, "client.pem") != TS_OK ||
+        ts_path(given[1], why, t->dir, "client.key") != TS_OK) {
+        return TS_ERR_LIMIT;
+    }
+    bool other = !t->mutual && (access(given[0], F_OK) == 0 || access(given[1], F_OK) == 0);
+    enum ts_err err = load_ctx(t, other, &out->ctx, &out->self, why);
+    if (err == TS_OK && other && t->protocols != NULL) {
+        err = load_ctx(t, false, &out->node, &out->self, why);
+        (void)SSL_CTX_set_tlsext_servername_callback(out->ctx, on_server_name);
+    }
+    if (err != TS_OK) {
+        free_loaded(out);
+    }
+    return err;
+}
+
 enum ts_err net_tls_server_reload_all(struct net_tls_server *const *servers, size_t n,
                                       struct ts_why *why)
 {
-    SSL_CTX *ctx[NET_TLS_SERVERS_MAX] = {NULL};
-    struct net_tls_identity self[NET_TLS_SERVERS_MAX];
+    struct loaded loaded[NET_TLS_SERVERS_MAX] = {{.ctx = NULL}};
     enum ts_err err = TS_OK;
     ts_assert(n <= NET_TLS_SERVERS_MAX);
     for (size_t i = 0; i < n && err == TS_OK; i++) {
-        if (servers[i] != NULL) {
-            self[i] = servers[i]->self;
-            err = load(servers[i], &ctx[i], &self[i], why);
-        }
+        err = servers[i] == NULL ? TS_OK : load(servers[i], &loaded[i], why);
     }
     for (size_t i = 0; i < n; i++) {
-        if (err != TS_OK) {
-            SSL_CTX_free(ctx[i]);
-        } else if (servers[i] != NULL) {
-            SSL_CTX_free(servers[i]->ctx);
-            servers[i]->ctx = ctx[i];
-            servers[i]->self = self[i];
+        struct net_tls_server *t = servers[i];
+        if (err == TS_OK && t != NULL) {
+            struct loaded former = {.ctx = t->ctx, .node = t->node};
+            t->ctx = loaded[i].ctx;
+            t->node = loaded[i].node;
+            t->self = loaded[i].self;
+            loaded[i] = former;
         }
+        free_loaded(&loaded[i]);
     }
     return err;
 }
@@ -253,6 +298,7 @@ enum ts_err net_tls_server_open_mutual(struct net_tls_server **out, const char *
 void net_tls_server_close(struct net_tls_server *t)
 {
     SSL_CTX_free(t->ctx);
+    SSL_CTX_free(t->node);
     BIO_meth_free(t->bio);
     free(t);
 }
@@ -275,6 +321,7 @@ struct net_tls_stream *net_tls_stream_open(const struct net_tls_server *t)
     SSL_set_bio(ssl, bio, bio);
     SSL_set_accept_state(ssl);
     s->ssl = ssl;
+    s->node = t->node != NULL && SSL_CTX_up_ref(t->node) == 1 ? t->node : NULL;
     return s;
 }
 
@@ -284,6 +331,7 @@ void net_tls_stream_close(struct net_tls_stream *s)
         return;
     }
     SSL_free(s->ssl);
+    SSL_CTX_free(s->node);
     free(s->wire);
     free(s);
 }

@@ -21,7 +21,8 @@
     X(LENGTH, "content-length") \
     X(CODING, "transfer-encoding") \
     X(AUTHORIZATION, "authorization") \
-    X(EXPECT, "expect")
+    X(EXPECT, "expect") \
+    X(CLIENT, "twinstep-client")
 
 enum http_field {
 #define HTTP_FIELD_ENUM(symbol, name) HTTP_FIELD_##symbol,

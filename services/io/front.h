@@ -52,6 +52,7 @@ struct front_peer {
 struct front_status {
     enum front_role role;
     char primary[FRONT_ADDR_MAX]; /* "HOST:PORT" of the primary; "" = unknown */
+    char primary_node[32];        /* … and its name */
     char self[FRONT_ADDR_MAX];    /* … of this replica, spelled the same way */
     char
         reason[FRONT_REASON_MAX]; /* UNAVAILABLE: why, and what to do; a clause without full stop */
@@ -117,7 +118,9 @@ struct front_config {
     const char *tls_dir;         /* … and this is what it was made of */
     uint16_t agent_port;         /* where a service's own agents connect; 0: it has none */
     const char *cluster;         /* whose certificates a client may show */
-    const char *version;         /* of the product; borrowed for its life */
+    const char *nics[TS_MEMBERS_MAX]; /* names of the group's NICs; borrowed for its life */
+    size_t nic_count;
+    const char *version; /* of the product; borrowed for its life */
 };
 
 /* Counters since the start. */

@@ -312,6 +312,7 @@ enum http_who_found {
     HTTP_WHO_FOUND,
     HTTP_WHO_UNKNOWN, /* it does not say so, or wrongly */
     HTTP_WHO_AGENT,   /* from a transport node's agent, whatever else it says */
+    HTTP_WHO_NO_NIC,  /* it says for whom it is passed on, and is from no NIC of the group */
 };
 
 /* Finds out who the request is from. */

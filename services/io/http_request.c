@@ -213,6 +213,11 @@ static bool refuse_stranger(struct http_exchange *x, const struct http_head *hea
                           "the certificate is of a transport node's agent, which may connect to "
                           "the agents' port and nothing else: ask without it, as a user");
         return true;
+    case HTTP_WHO_NO_NIC:
+        http_answer_error(
+            x, 403, HTTP_ERROR_AUTH,
+            "the header Twinstep-Client is for the NICs of this group: ask without it");
+        return true;
     case HTTP_WHO_UNKNOWN:
         break;
     }

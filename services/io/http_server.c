@@ -251,6 +251,15 @@ void http_server_turn(struct http_server *s)
     http_wake(s);
 }
 
+void http_server_give_up(struct http_server *s, uint64_t token)
+{
+    struct http_exchange *x = http_exchange_find(s, token);
+    if (x != NULL && x->stage == HTTP_ASKED) {
+        s->stats.closed_unanswered++;
+        http_conn_close(x->conn);
+    }
+}
+
 void http_server_fail_unanswered(struct http_server *s)
 {
     for (struct http_conn *c = s->lists[HTTP_LIST_CONNS].first; c != NULL;

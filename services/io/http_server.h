@@ -67,6 +67,7 @@ struct http_request {
     struct http_who who;
     char peer[HTTP_ADDR_MAX];
     bool http2;
+    bool is_relayed; /* by another NIC of the group (http_claim.h), which asks nobody else */
 };
 
 struct http_answer_header {
@@ -98,11 +99,13 @@ struct http_server_ops {
 
 /* Every bound and its default; 0 in a field means the default. */
 struct http_server_config {
-    const char *tls_dir; /* node.pem … of net/tls_server.h; NULL only with `plain` */
-    const char *cluster; /* whose certificates are taken; NULL: of any that ca.pem issued */
-    bool plain;          /* HTTP without TLS, for tests and labs */
-    bool http2;          /* HTTP/2, too, to clients that ask for it: by ALPN, or, where it is plain,
-                            by beginning with its preface */
+    const char *tls_dir;     /* node.pem … of net/tls_server.h; NULL only with `plain` */
+    const char *cluster;     /* whose certificates are taken; NULL: of any that ca.pem issued */
+    const char *const *nics; /* who may pass on what others ask: names in their certificates; … */
+    size_t nic_count;        /* … borrowed for the server's life */
+    bool plain;              /* HTTP without TLS, for tests and labs */
+    bool http2; /* HTTP/2, too, to clients that ask for it: by ALPN, or, where it is plain,
+                   by beginning with its preface */
     uint32_t clients_max;         /* connections, 1024; lowered to what RLIMIT_NOFILE allows */
     uint32_t requests_max;        /* not answered yet, of all clients, 4096 */
     uint32_t body_max;            /* bytes of one request's body, 8 MiB … */
@@ -176,6 +179,8 @@ void http_server_answer(struct http_server *s, uint64_t token, const struct http
 /* Answers with an error as NSX has it. `module`: "common-services" or "policy". */
 void http_server_error(struct http_server *s, uint64_t token, unsigned status, unsigned code,
                        const char *module, const char *message);
+/* Closes the connection of this request, of which nobody knows whether it was carried out. */
+void http_server_give_up(struct http_server *s, uint64_t token);
 /* Closes, without an answer, every connection that has unanswered requests: the replica lost its
  * right to answer. */
 void http_server_fail_unanswered(struct http_server *s);

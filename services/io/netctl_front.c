@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "net/link.h"
 #include "net/loop.h"
+#include "services/io/http_relay.h"
 #include "services/io/http_server.h"
 #include "services/netctl/io/controller.h"
 #include "services/netctl/netctl.h"
@@ -56,6 +57,8 @@ struct netctl_front {
     struct front_owner owner;
     const void *state;
     struct http_server *http;
+    struct http_relay *relay;
+    const char *nics[TS_MEMBERS_MAX];
     uint32_t submit_max;
     struct front_status status;
     struct queue orders; /* a token is its number */
@@ -158,6 +161,17 @@ static void refuse(struct netctl_front *f, uint64_t client)
         (void)snprintf(text, sizeof(text), "nothing was done: %s",
                        s->reason[0] != '\0' ? s->reason : "no primary is known; try again");
     }
+    refuse_for(f, client, text);
+}
+
+/* Who listens goes to the primary itself: a stream ends with its office, wherever it comes by. */
+static void refuse_stream(struct netctl_front *f, uint64_t client)
+{
+    char text[2 * FRONT_ADDR_MAX];
+    const struct front_status *s = &f->status;
+    bool known = s->role == FRONT_ROLE_SECONDARY && s->primary[0] != '\0';
+    (void)snprintf(text, sizeof(text), "events are told by the primary alone, which is %s%s",
+                   known ? "at " : "not known now", known ? s->primary : "");
     refuse_for(f, client, text);
 }
 
@@ -331,6 +345,13 @@ static void answer_realization(struct netctl_front *f, uint64_t client, enum nor
 
 /* ---- what clients want ---- */
 
+/* What another NIC may pass on; a stream is not: who listens goes to the primary itself. */
+static bool is_for_the_primary(enum northbound_kind kind)
+{
+    return kind != NORTH_ERROR && kind != NORTH_VERSION && kind != NORTH_SPEC &&
+           kind != NORTH_METHODS && kind != NORTH_EVENTS;
+}
+
 static void on_request(void *ctx, uint64_t token, const struct http_request *request)
 {
     struct netctl_front *f = ctx;
@@ -350,6 +371,10 @@ static void on_request(void *ctx, uint64_t token, const struct http_request *req
     bool serves = f->status.role == FRONT_ROLE_PRIMARY;
     bool waits = f->status.role == FRONT_ROLE_TAKING_OVER;
     enum northbound_kind kind = northbound_read(&q, &r, &trace, &e);
+    if (is_for_the_primary(kind) && f->status.role == FRONT_ROLE_SECONDARY &&
+        !request->is_relayed && http_relay_ask(f->relay, token, request)) {
+        return;
+    }
     switch (kind) {
     case NORTH_ERROR:
         http_server_error(f->http, token, (unsigned)e.status, (unsigned)e.code, "policy",
@@ -388,7 +413,7 @@ static void on_request(void *ctx, uint64_t token, const struct http_request *req
         if (serves) {
             open_stream(f, token);
         } else {
-            refuse(f, token);
+            refuse_stream(f, token);
         }
         return;
     }
@@ -603,6 +628,9 @@ static void set_status(struct front *front, const struct front_status *status)
     bool waited_before = f->status.role == FRONT_ROLE_TAKING_OVER;
     f->status = *status;
     tell_office(f, serves);
+    bool elsewhere = status->role == FRONT_ROLE_SECONDARY;
+    http_relay_aim(f->relay, elsewhere ? status->primary : "",
+                   elsewhere ? status->primary_node : "");
     if (!serves) {
         end_streams(f);
     }
@@ -623,7 +651,18 @@ static enum ts_err reload(struct front *front, struct ts_why *why)
 {
     struct netctl_front *f = (struct netctl_front *)front;
     struct net_tls_server *const both[] = {http_server_tls(f->http), controller_tls(f->controller)};
-    return net_tls_server_reload_all(both, 2, why);
+    struct net_tls_trust *trust = NULL;
+    enum ts_err err = http_relay_load(&trust, http_relay_dir(f->relay), why);
+    if (err != TS_OK) {
+        return err;
+    }
+    err = net_tls_server_reload_all(both, 2, why);
+    if (err != TS_OK) {
+        net_tls_trust_close(trust);
+        return err;
+    }
+    http_relay_use(f->relay, trust);
+    return TS_OK;
 }
 
 static void close_unanswered(struct front *front)
@@ -711,9 +750,12 @@ static enum ts_err create(struct front **out, uv_loop_t *loop, const struct fron
                                                  .arg = f};
     const struct http_server_config c = {.tls_dir = config->tls_dir,
                                          .cluster = config->cluster,
+                                         .nics = f->nics,
+                                         .nic_count = config->nic_count,
                                          .http2 = true,
                                          .body_max = NETCTL_BODY_MAX};
     f->front.ops = &netctl_front;
+    memcpy(f->nics, config->nics, sizeof(f->nics));
     f->owner = *owner;
     f->state = state;
     f->submit_max = config->submit_count_max < WAITING_MAX ? config->submit_count_max : WAITING_MAX;
@@ -729,6 +771,15 @@ static enum ts_err create(struct front **out, uv_loop_t *loop, const struct fron
     }
     err = http_server_create(&f->http, loop, &ops, &c, why);
     if (err != TS_OK) {
+        controller_close(f->controller);
+        free(f);
+        return err;
+    }
+    const struct http_relay_config relay = {
+        .loop = loop, .dir = config->tls_dir, .http = f->http, .answer_max = SVC_ANSWER_MAX};
+    err = http_relay_open(&f->relay, &relay, why);
+    if (err != TS_OK) {
+        http_server_destroy(f->http, NULL, NULL);
         controller_close(f->controller);
         free(f);
         return err;
