@@ -68,6 +68,7 @@ struct http_relay {
     unsigned count; /* of requests, with those that connections have … */
     size_t bytes;   /* … and their bytes */
     uv_timer_t timer;
+    unsigned handles; /* not closed yet */
     char read[READ_BYTES];
     uint8_t plain[READ_BYTES];
 };
@@ -132,6 +133,14 @@ static void deliver(struct link *l)
 
 static void give_next(struct http_relay *r);
 
+static void free_if_done(struct http_relay *r)
+{
+    if (r->handles == 0) {
+        net_tls_trust_close(r->trust);
+        free(r);
+    }
+}
+
 static void on_closed(uv_handle_t *handle)
 {
     struct link *l = handle->data;
@@ -141,6 +150,8 @@ static void on_closed(uv_handle_t *handle)
     http_relay_answer_free(&l->answer);
     free(l);
     give_next(r);
+    r->handles--;
+    free_if_done(r);
 }
 
 static void end(struct link *l, const char *why)
@@ -287,6 +298,7 @@ static void dial(struct http_relay *r, unsigned place, struct asked *a)
     ts_must(l->tls);
     l->since_ms = uv_now(r->config.loop);
     (void)uv_tcp_init(r->config.loop, &l->tcp);
+    r->handles++;
     l->tcp.data = l;
     l->connect.data = l;
     r->link[place] = l;
@@ -374,10 +386,24 @@ enum ts_err http_relay_open(struct http_relay **out, const struct http_relay_con
     }
     (void)uv_timer_init(config->loop, &r->timer);
     r->timer.data = r;
+    r->handles = 1;
     (void)uv_timer_start(&r->timer, on_timer, SWEEP_MS, SWEEP_MS);
     uv_unref((uv_handle_t *)&r->timer);
     *out = r;
     return TS_OK;
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct http_relay *r = handle->data;
+    r->handles--;
+    free_if_done(r);
+}
+
+void http_relay_close(struct http_relay *r)
+{
+    http_relay_aim(r, "", "");
+    uv_close((uv_handle_t *)&r->timer, on_timer_closed);
 }
 
 const char *http_relay_dir(const struct http_relay *r)

@@ -39,6 +39,9 @@ struct http_relay_config {
 enum ts_err http_relay_open(struct http_relay **out, const struct http_relay_config *config,
                             struct ts_why *why) TS_MUST_USE;
 
+/* Ends all; the memory goes when the loop has closed its handles. */
+void http_relay_close(struct http_relay *r);
+
 /* Where the primary is, "HOST:PORT", and the node's name; "": nobody knows, or it is here. What was
  * asked of another one ends. May be said again and again. */
 void http_relay_aim(struct http_relay *r, const char *primary, const char *node);

@@ -11,9 +11,11 @@
  *   GET /stream          events; GET /emit?n=N&bytes=B appends N to every stream; GET /end
  *   GET /fail            closes all connections with unanswered requests, this one included
  *   GET /stats           the front-end's counters
+ *   ANY /relay           is carried to whom --relay names, HOST:PORT@NODE
  *
  * usage: http_echo ADDRESS [--port N] [--tls DIR] [--users FILE] [--ahead ADDRESS] [--http2]
- *        [--clients N] [--requests N] [--body N] [--bodies N] [--stranger-ms N] [--request-ms N]
+ *        [--relay HOST:PORT@NODE] [--clients N] [--requests N] [--body N] [--bodies N]
+ * [--stranger-ms N] [--request-ms N]
  *        [--answer-ms N] [--idle-ms N] [--keepalive-ms N] [--output N]
  * Without --tls it is plain. Prints "port N" when it listens and "reloaded" on SIGHUP; ends on
  * SIGTERM, or tells why not. */
@@ -24,6 +26,7 @@
 #include <string.h>
 
 #include "base/assert.h"
+#include "services/io/http_relay.h"
 #include "services/io/http_server.h"
 
 #define HELD_MAX 4096
@@ -36,6 +39,7 @@ struct echo {
     uv_signal_t sigterm;
     uv_signal_t sighup;
     struct http_server *server;
+    struct http_relay *relay; /* NULL: nothing is carried on */
     const char *users;
     bool ended; /* nothing is answered any more */
     uint64_t turns;
@@ -247,7 +251,11 @@ static void end_streams(struct echo *e, uint64_t token)
 static void on_request(void *ctx, uint64_t token, const struct http_request *r)
 {
     struct echo *e = ctx;
-    if (path_is(r, "/hold") && e->held_count < HELD_MAX) {
+    if (e->relay != NULL && r->path.len >= 6 && memcmp(r->path.data, "/relay", 6) == 0) {
+        if (!http_relay_ask(e->relay, token, r)) {
+            answer_text(e, token, 503, "it is not carried on");
+        }
+    } else if (path_is(r, "/hold") && e->held_count < HELD_MAX) {
         e->held[e->held_count++] = token;
     } else if (path_is(r, "/release")) {
         release(e, token);
@@ -327,6 +335,9 @@ static void on_sigterm(uv_signal_t *signal_handle, int number)
     (void)number;
     e->ended = true;
     uv_check_stop(&e->check);
+    if (e->relay != NULL) {
+        http_relay_close(e->relay);
+    }
     http_server_destroy(e->server, on_closed, e);
     uv_close((uv_handle_t *)&e->check, NULL);
     uv_close((uv_handle_t *)&e->prepare, NULL);
@@ -337,6 +348,7 @@ static void on_sigterm(uv_signal_t *signal_handle, int number)
 struct options {
     const char *address;
     const char *ahead;
+    char *relay;
     uint16_t port;
     struct http_server_config config;
 };
@@ -385,6 +397,8 @@ static void read_options(struct echo *e, struct options *o, int argc, char **arg
             c->cluster = "demo";
         } else if (strcmp(argv[i], "--users") == 0) {
             e->users = value;
+        } else if (strcmp(argv[i], "--relay") == 0) {
+            o->relay = argv[i + 1];
         } else if (strcmp(argv[i], "--ahead") == 0) {
             o->ahead = value;
         } else if (strcmp(argv[i], "--port") == 0) {
@@ -406,6 +420,22 @@ static void listen_on(struct echo *e, const char *address, uint16_t port)
     }
 }
 
+/* Where requests are carried: "HOST:PORT@NODE". */
+static void open_relay(struct echo *e, const struct options *o)
+{
+    struct ts_why why = {.text = ""};
+    const struct http_relay_config c = {
+        .loop = &e->loop, .dir = o->config.tls_dir, .http = e->server, .answer_max = 100000};
+    char *node = strchr(o->relay, '@');
+    ts_assert(node != NULL);
+    *node = '\0';
+    if (http_relay_open(&e->relay, &c, &why) != TS_OK) {
+        fprintf(stderr, "http_echo: %s\n", why.text);
+        exit(1);
+    }
+    http_relay_aim(e->relay, o->relay, node + 1);
+}
+
 int main(int argc, char **argv)
 {
     static struct echo e;
@@ -425,6 +455,9 @@ int main(int argc, char **argv)
         return 1;
     }
     load_users(&e);
+    if (o.relay != NULL) {
+        open_relay(&e, &o);
+    }
     listen_on(&e, o.address, o.port);
     if (o.ahead != NULL) {
         listen_on(&e, o.ahead, http_server_port(e.server));

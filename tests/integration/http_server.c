@@ -1,5 +1,6 @@
 /* The HTTP front-end as clients see it: certificates and users are made here, http_echo is started,
- * and every case of http_clients and http_hostile (Python, curl, h2load) runs against it. */
+ * and every case of http_clients, http_hostile and http_relay (Python, curl, h2load) runs against
+ * it. */
 #include "tests/integration/kv_process.h"
 
 #include "base/io/files.h"
@@ -120,6 +121,9 @@ static void run(const char *script, const char *name)
     X(clients, fail_unanswered) \
     X(clients, events) \
     X(clients, addresses) \
+    X(relay, answers) \
+    X(relay, lost) \
+    X(relay, unsent) \
     X(hostile, bad_requests) \
     X(hostile, unannounced) \
     X(hostile, damaged) \
