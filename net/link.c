@@ -8,6 +8,7 @@
 #include <netinet/tcp.h>
 
 #include "base/assert.h"
+#include "base/memory.h"
 #include "net/link_internal.h"
 
 const char *net_down_text(enum net_down reason)
@@ -21,10 +22,10 @@ const char *net_down_text(enum net_down reason)
     return texts[reason];
 }
 
-bool link_bytes_reserve(struct link_bytes *b, size_t n)
+void link_bytes_reserve(struct link_bytes *b, size_t n)
 {
     if (b->cap - b->len >= n) {
-        return true;
+        return;
     }
     /* Only when that makes much room: a long backlog must not be moved for every frame. */
     if (b->pos > 0 && b->pos >= b->len - b->pos) {
@@ -32,7 +33,7 @@ bool link_bytes_reserve(struct link_bytes *b, size_t n)
         b->len -= b->pos;
         b->pos = 0;
         if (b->cap - b->len >= n) {
-            return true;
+            return;
         }
     }
     size_t cap = b->cap < 4096 ? 4096 : b->cap;
@@ -40,12 +41,9 @@ bool link_bytes_reserve(struct link_bytes *b, size_t n)
         cap *= 2;
     }
     uint8_t *data = realloc(b->data, cap);
-    if (data == NULL) {
-        return false;
-    }
+    ts_must(data);
     b->data = data;
     b->cap = cap;
-    return true;
 }
 
 void link_bytes_free(struct link_bytes *b)

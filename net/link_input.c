@@ -31,10 +31,7 @@ static int link_bio_write(BIO *bio, const char *data, size_t n, size_t *written)
 {
     struct net_link *l = BIO_get_data(bio);
     BIO_clear_retry_flags(bio);
-    if (!link_bytes_reserve(&l->wire, n)) {
-        *written = 0;
-        return 0;
-    }
+    link_bytes_reserve(&l->wire, n);
     memcpy(l->wire.data + l->wire.len, data, n);
     l->wire.len += n;
     *written = n;
@@ -85,14 +82,13 @@ static bool link_make_ssl(struct net_link *l)
     return true;
 }
 
-static bool link_send_hello(struct net_link *l)
+static void link_send_hello(struct net_link *l)
 {
     uint8_t bytes[NET_HELLO_PAYLOAD_MAX];
     struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
     net_hello_encode(&l->ep->hello, &w);
     ts_assert(!w.failed);
-    return link_put_frame(l, NET_FRAME_HELLO, (struct ts_bytes){bytes, w.len},
-                          (struct ts_bytes){NULL, 0});
+    link_put_frame(l, NET_FRAME_HELLO, (struct ts_bytes){bytes, w.len}, (struct ts_bytes){NULL, 0});
 }
 
 /* Tells an authenticated peer why it is not wanted, so that its operator can read it in its
@@ -101,8 +97,8 @@ static void link_refuse(struct net_link *l, enum net_down reason, const char *de
 {
     size_t n = strnlen(detail, NET_REFUSAL_MAX);
     if (!l->dialled) {
-        (void)link_put_frame(l, NET_FRAME_REFUSAL, (struct ts_bytes){(const uint8_t *)detail, n},
-                             (struct ts_bytes){NULL, 0});
+        link_put_frame(l, NET_FRAME_REFUSAL, (struct ts_bytes){(const uint8_t *)detail, n},
+                       (struct ts_bytes){NULL, 0});
     }
     link_end(l, reason, detail, true);
 }
@@ -179,9 +175,8 @@ static void link_on_hello(struct net_link *l, struct ts_bytes payload)
         link_refuse(l, NET_DOWN_IDENTITY, why);
         return;
     }
-    if (!l->dialled && !link_send_hello(l)) {
-        link_end(l, NET_DOWN_SYSTEM, "out of memory", true);
-        return;
+    if (!l->dialled) {
+        link_send_hello(l);
     }
     l->peer = hello;
     l->state = LINK_UP;
@@ -210,10 +205,11 @@ static void link_on_ping(struct net_link *l, struct ts_bytes payload)
         return;
     }
     /* Whoever pings without reading the answers meets the output limit. */
-    if (net_link_backlog(l) + payload.len + NET_FRAME_HEADER > l->ep->output_max ||
-        !link_put_frame(l, NET_FRAME_PONG, payload, (struct ts_bytes){NULL, 0})) {
+    if (net_link_backlog(l) + payload.len + NET_FRAME_HEADER > l->ep->output_max) {
         link_end(l, NET_DOWN_OVERFLOW, NULL, true);
+        return;
     }
+    link_put_frame(l, NET_FRAME_PONG, payload, (struct ts_bytes){NULL, 0});
 }
 
 static void link_on_frame(struct net_link *l, const struct net_frame *f)
@@ -268,7 +264,7 @@ static size_t link_frames(struct net_link *l)
 
 /* Room for the next record. The buffer grows with the bytes that came, never with what a length
  * field claims. */
-static bool link_in_room(struct link_bytes *in)
+static void link_in_room(struct link_bytes *in)
 {
     if (in->pos == in->len) {
         in->pos = 0;
@@ -277,7 +273,7 @@ static bool link_in_room(struct link_bytes *in)
             link_bytes_free(in);
         }
     }
-    return link_bytes_reserve(in, LINK_RECORD_BYTES);
+    link_bytes_reserve(in, LINK_RECORD_BYTES);
 }
 
 static void link_tls_failed(struct net_link *l)
@@ -290,10 +286,7 @@ static void link_tls_failed(struct net_link *l)
 static void link_read_records(struct net_link *l)
 {
     for (;;) {
-        if (!link_in_room(&l->in)) {
-            link_end(l, NET_DOWN_SYSTEM, "out of memory", true);
-            return;
-        }
+        link_in_room(&l->in);
         size_t got = 0;
         ERR_clear_error();
         int ok = SSL_read_ex(l->ssl, l->in.data + l->in.len, l->in.cap - l->in.len, &got);
@@ -328,8 +321,8 @@ static void link_handshake(struct net_link *l)
     }
     l->state = LINK_HELLO;
     /* The dialler speaks first: its HELLO travels with the last flight of the handshake. */
-    if (l->dialled && !link_send_hello(l)) {
-        link_end(l, NET_DOWN_SYSTEM, "out of memory", true);
+    if (l->dialled) {
+        link_send_hello(l);
     }
 }
 

@@ -73,8 +73,9 @@ struct net_link {
     uint64_t proven_in; /* raw_in when a round trip was last proven by the stream */
 };
 
-/* link_bytes: room for `n` more bytes behind len; false when memory is short. */
-bool link_bytes_reserve(struct link_bytes *b, size_t n);
+/* link_bytes: room for `n` more bytes behind len. Where memory is short the process ends: a link
+ * that ended instead would be made again and again, and nobody would take its process for lost. */
+void link_bytes_reserve(struct link_bytes *b, size_t n);
 void link_bytes_free(struct link_bytes *b);
 static inline size_t link_bytes_used(const struct link_bytes *b)
 {
@@ -96,7 +97,7 @@ void link_set_address(struct net_link *l, const struct sockaddr *address);
 /* link_input.c */
 void link_read_start(struct net_link *l);
 /* link_output.c: gathers a frame in whatever state; false when memory is short. */
-bool link_put_frame(struct net_link *l, uint8_t type, struct ts_bytes a, struct ts_bytes b);
+void link_put_frame(struct net_link *l, uint8_t type, struct ts_bytes a, struct ts_bytes b);
 void link_flush(void *link);
 /* Encrypts and writes what the kernel takes at once, when the link is about to be closed. */
 void link_flush_last(struct net_link *l);

@@ -21,12 +21,10 @@ static void link_bytes_consume(struct link_bytes *b, size_t n)
     }
 }
 
-bool link_put_frame(struct net_link *l, uint8_t type, struct ts_bytes a, struct ts_bytes b)
+void link_put_frame(struct net_link *l, uint8_t type, struct ts_bytes a, struct ts_bytes b)
 {
     size_t size = NET_FRAME_HEADER + a.len + b.len;
-    if (!link_bytes_reserve(&l->out, size)) {
-        return false;
-    }
+    link_bytes_reserve(&l->out, size);
     struct ts_writer w = ts_writer_init(l->out.data + l->out.len, size);
     net_frame_header(&w, type, (uint32_t)(a.len + b.len));
     ts_put_bytes(&w, a.data, a.len);
@@ -35,7 +33,6 @@ bool link_put_frame(struct net_link *l, uint8_t type, struct ts_bytes a, struct 
     l->out.len += size;
     l->ep->counters.frames_out++;
     net_turn_request(l->ep->env.turn, &l->flush);
-    return true;
 }
 
 /* Encrypts a bounded piece of what was gathered; false when TLS fails. */
@@ -181,10 +178,7 @@ enum ts_err net_link_send2(struct net_link *link, uint8_t type, struct ts_bytes 
     if (err != TS_OK) {
         return err;
     }
-    if (!link_put_frame(link, type, a, b)) {
-        link_doom(link, NET_DOWN_OVERFLOW);
-        return TS_ERR_FULL;
-    }
+    link_put_frame(link, type, a, b);
     return TS_OK;
 }
 
@@ -202,8 +196,6 @@ void net_link_ping(struct net_link *link)
     uint8_t bytes[8];
     struct ts_writer w = ts_writer_init(bytes, sizeof(bytes));
     ts_put_u64(&w, net_now().ns);
-    if (!link_put_frame(link, NET_FRAME_PING, (struct ts_bytes){bytes, w.len},
-                        (struct ts_bytes){NULL, 0})) {
-        link_doom(link, NET_DOWN_OVERFLOW);
-    }
+    link_put_frame(link, NET_FRAME_PING, (struct ts_bytes){bytes, w.len},
+                   (struct ts_bytes){NULL, 0});
 }
