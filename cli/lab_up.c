@@ -231,7 +231,6 @@ static _Noreturn void become_labd(const struct up *u, const char *program, int r
     char dir[TS_PATH_MAX];
     char lock[16];
     (void)setsid();
-    nodes_come_first();
     int err = ts_path(log, NULL, u->run.run, LAB_LOG) == TS_OK
                   ? open(log, O_WRONLY | O_CREAT | O_APPEND, 0644)
                   : -1;

@@ -117,22 +117,11 @@ bool nodes_is_running(const struct nodes_run *r, const char *node, pid_t *pid)
     return found;
 }
 
-void nodes_come_first(void)
-{
-    static const char NICE[] = "-10";
-    int fd = open("/proc/self/autogroup", O_WRONLY | O_CLOEXEC);
-    if (fd >= 0) {
-        (void)!write(fd, NICE, strlen(NICE));
-        (void)close(fd);
-    }
-}
-
 /* In the child: its own session, standard streams away from ours, then nicd. */
 static _Noreturn void become_nicd(const struct nodes_run *r, const char *node, const char *dir,
                                   const char *nicd, int log)
 {
     (void)setsid();
-    nodes_come_first();
     int null = open("/dev/null", O_RDONLY);
     if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(log, STDOUT_FILENO) < 0 ||
         dup2(log, STDERR_FILENO) < 0) {

@@ -74,10 +74,4 @@ size_t nodes_signal_all(const struct nodes_run *r, const char *node, int signal)
 /* Waits until no process of the node is left; false after `timeout_ms`. */
 bool nodes_wait_gone(const struct nodes_run *r, const char *node, unsigned timeout_ms);
 
-/* The caller's session comes before others of this machine. Linux gives each session the same share
- * of the processors, whatever it has to do (sched(7), autogroups); a node or a cable stands for
- * something of its own, which nothing else here holds up. Only root may say so: others go on as
- * they are. */
-void nodes_come_first(void);
-
 #endif
