@@ -16,14 +16,15 @@
 /* Objects in one list of another one. */
 #define EMBEDDED_MAX 10000
 
-struct edit netctl_edit_begin(struct netctl_intent *t, const struct netctl_author *author,
-                              struct netctl_error *e)
+struct edit netctl_edit_begin(struct netctl_intent *t, const char *asked,
+                              const struct netctl_author *author, struct netctl_error *e)
 {
     return (struct edit){.t = t,
                          .objects = netctl_tree_copy(&t->objects),
                          .refs = netctl_tree_copy(&t->refs),
                          .marks = netctl_tree_copy(&t->marks),
                          .sizes = netctl_tree_copy(&t->sizes),
+                         .asked = asked,
                          .author = author,
                          .e = e};
 }
@@ -296,6 +297,15 @@ static json_t *merge(const json_t *before, const json_t *part)
     return after;
 }
 
+#define NAME_ROOM 160
+
+/* What stands in front of the names of its fields: a request may be about many objects. */
+static void name_in_errors(const struct edit *x, const char *path, char where[NAME_ROOM])
+{
+    bool own = strcmp(path, x->asked) == 0;
+    (void)snprintf(where, NAME_ROOM, "%.150s%s", own ? "" : path, own ? "" : ": ");
+}
+
 /* `body` as clients send it, of an object that is `before`, or is new. */
 static bool edit_checked(struct edit *x, const struct netctl_resource *r, const char *path,
                          json_t *body, const json_t *embedded, const json_t *before, bool whole)
@@ -303,8 +313,10 @@ static bool edit_checked(struct edit *x, const struct netctl_resource *r, const 
     bool inner = false;
     bool good = (embedded == NULL && !(whole && r->embedded != NULL)) ||
                 edit_embedded(x, r, path, embedded, whole, &inner);
+    char where[NAME_ROOM];
     json_t *after = merge(whole ? NULL : before, body);
-    good = good && netctl_schema_check_needed(r->fields, after, x->author->rules, x->e);
+    name_in_errors(x, path, where);
+    good = good && netctl_schema_check_needed(r->fields, after, x->author->rules, where, x->e);
     if (json_object_get(after, "display_name") == NULL) {
         netctl_edit_set(after, "display_name", json_string(netctl_resource_id(path)));
     }
@@ -316,8 +328,10 @@ static bool edit_checked(struct edit *x, const struct netctl_resource *r, const 
 }
 
 /* The fields of a body, each as it may be, and those that are null. */
-static bool check_body(const struct edit *x, const struct netctl_resource *r, json_t *body)
+static bool check_body(const struct edit *x, const struct netctl_resource *r, const char *path,
+                       json_t *body)
 {
+    char where[NAME_ROOM];
     json_t *nulls = json_object();
     const char *key;
     json_t *value;
@@ -328,7 +342,8 @@ static bool check_body(const struct edit *x, const struct netctl_resource *r, js
             netctl_edit_set(nulls, key, json_null());
         }
     }
-    bool good = netctl_schema_check_part(r->fields, body, x->author->rules, x->e);
+    name_in_errors(x, path, where);
+    bool good = netctl_schema_check_part(r->fields, body, x->author->rules, where, x->e);
     int failed = json_object_update(body, nulls);
     ts_assert(failed == 0);
     json_decref(nulls);
@@ -357,7 +372,7 @@ bool netctl_edit_object(struct edit *x, const char *path, json_t *body, bool who
         embedded = NULL;
     }
     json_t *before = netctl_store_get(x->t, path);
-    bool good = check_body(x, r, body) && check_names(x, r, path, body) &&
+    bool good = check_body(x, r, path, body) && check_names(x, r, path, body) &&
                 check_revision(x, path, revision, before, inner) &&
                 edit_checked(x, r, path, body, embedded, before, whole);
     json_decref(revision);
@@ -371,7 +386,7 @@ bool netctl_edit_object(struct edit *x, const char *path, json_t *body, bool who
 bool netctl_intent_put(struct netctl_intent *t, const char *path, json_t *body,
                        const struct netctl_author *author, struct netctl_error *e)
 {
-    struct edit x = netctl_edit_begin(t, author, e);
+    struct edit x = netctl_edit_begin(t, path, author, e);
     x.revisions = true;
     return netctl_edit_end(&x, netctl_edit_object(&x, path, body, true, false));
 }
@@ -379,7 +394,7 @@ bool netctl_intent_put(struct netctl_intent *t, const char *path, json_t *body,
 bool netctl_intent_patch(struct netctl_intent *t, const char *path, json_t *body,
                          const struct netctl_author *author, struct netctl_error *e)
 {
-    struct edit x = netctl_edit_begin(t, author, e);
+    struct edit x = netctl_edit_begin(t, path, author, e);
     return netctl_edit_end(&x, netctl_edit_object(&x, path, body, false, false));
 }
 
@@ -411,6 +426,6 @@ bool netctl_edit_remove(struct edit *x, const char *path)
 
 bool netctl_intent_delete(struct netctl_intent *t, const char *path, struct netctl_error *e)
 {
-    struct edit x = netctl_edit_begin(t, NULL, e);
+    struct edit x = netctl_edit_begin(t, path, NULL, e);
     return netctl_edit_end(&x, netctl_edit_remove(&x, path));
 }

@@ -13,14 +13,15 @@ struct edit {
     struct netctl_tree sizes;
     const struct netctl_author *author;
     struct netctl_error *e;
-    bool revisions; /* an object that is there needs its present _revision */
-    char **touched; /* paths that came, changed or went; owned */
+    const char *asked; /* the path of the request: its own fields need no other name */
+    bool revisions;    /* an object that is there needs its present _revision */
+    char **touched;    /* paths that came, changed or went; owned */
     size_t count;
     size_t cap;
 };
 
-struct edit netctl_edit_begin(struct netctl_intent *t, const struct netctl_author *author,
-                              struct netctl_error *e);
+struct edit netctl_edit_begin(struct netctl_intent *t, const char *asked,
+                              const struct netctl_author *author, struct netctl_error *e);
 /* With `whole` the body replaces the object, otherwise the fields that it has; one that is null
  * there is taken away. `inner`: it is in another one's list. */
 bool netctl_edit_object(struct edit *x, const char *path, json_t *body, bool whole, bool inner);

@@ -110,7 +110,7 @@ bool netctl_intent_tree_removes(const json_t *body)
 bool netctl_intent_patch_tree(struct netctl_intent *t, json_t *body, bool revisions,
                               const struct netctl_author *author, struct netctl_error *e)
 {
-    struct edit x = netctl_edit_begin(t, author, e);
+    struct edit x = netctl_edit_begin(t, "/infra", author, e);
     x.revisions = revisions;
     const char *type = json_string_value(json_object_get(body, "resource_type"));
     bool good = json_is_object(body) && type != NULL && strcmp(type, "Infra") == 0;

@@ -303,8 +303,7 @@ static const struct netctl_field GATEWAY_POLICY[] = {POLICY_FIELDS,
 static const struct netctl_field FABRIC[] = {COMMON, {0}};
 static const struct netctl_field TRANSPORT_ZONE[] = {
     COMMON, CHOICE("tz_type", "OVERLAY_STANDARD"), BOOL("is_default"), {0}};
-static const struct netctl_field TRANSPORT_NODE[] = {
-    COMMON, {.name = "tunnel_address", .kind = NETCTL_ADDRESS, .needed = true}, {0}};
+static const struct netctl_field TRANSPORT_NODE[] = {COMMON, ADDRESS("tunnel_address"), {0}};
 
 #define POINT "/infra/sites/<>/enforcement-points/<>"
 

@@ -213,15 +213,15 @@ static bool check_object(const struct netctl_field *fields, json_t *object, cons
 }
 
 bool netctl_schema_check_part(const struct netctl_field *fields, json_t *object, uint8_t rules,
-                              struct netctl_error *e)
+                              const char *where, struct netctl_error *e)
 {
-    return check_known(fields, object, "", (struct place){0, rules}, e);
+    return check_known(fields, object, where, (struct place){0, rules}, e);
 }
 
 bool netctl_schema_check_needed(const struct netctl_field *fields, const json_t *object,
-                                uint8_t rules, struct netctl_error *e)
+                                uint8_t rules, const char *where, struct netctl_error *e)
 {
-    return check_needed(fields, object, rules, "", e);
+    return check_needed(fields, object, rules, where, e);
 }
 
 bool netctl_schema_check(const struct netctl_field *fields, json_t *object, uint8_t rules,

@@ -66,9 +66,9 @@ bool netctl_schema_check(const struct netctl_field *fields, json_t *object, uint
 
 /* The same of an object's part, in which nothing is needed; and whether an object has what is. */
 bool netctl_schema_check_part(const struct netctl_field *fields, json_t *object, uint8_t rules,
-                              struct netctl_error *e);
+                              const char *where, struct netctl_error *e);
 bool netctl_schema_check_needed(const struct netctl_field *fields, const json_t *object,
-                                uint8_t rules, struct netctl_error *e);
+                                uint8_t rules, const char *where, struct netctl_error *e);
 
 /* Tells each path that an object refers to; its fields were checked. */
 typedef void netctl_schema_refers(void *arg, const struct netctl_field *field, const char *path);
