@@ -8,81 +8,14 @@
 #include "base/memory.h"
 #include "net/link.h"
 #include "net/loop.h"
-#include "services/io/http_relay.h"
-#include "services/io/http_server.h"
-#include "services/netctl/io/controller.h"
+#include "services/io/netctl_front_internal.h"
 #include "services/netctl/netctl.h"
-#include "services/netctl/northbound.h"
-#include "services/netctl/openapi.h"
 
-/* Requests that are not answered, of all clients, of either kind. */
-#define WAITING_MAX 4096U
-#define ROUNDS_MAX 8U
 /* Bytes of them; and of one submit, of which one request alone may have more. */
 #define WAITING_BYTES_MAX (64U * 1024U * 1024U)
 #define SUBMIT_BYTES_MAX (1024U * 1024U)
 /* Reads of one turn: a page may be long. */
 #define TURN_READS 16U
-#define RETRY_AFTER "1"
-#define STREAMS_MAX 256U
-
-/* A request that waits: for its order, its answer, or its round. */
-struct waiting {
-    uint64_t client;           /* http_server's token; 0: the controller's own */
-    enum northbound_kind kind; /* of those that wait */
-    char *node;                /* owned: of the controller's own */
-    uint8_t *bytes; /* owned: the request as it is ordered or read, of NORTH_TRACE the question;
-                     * NULL: it was ordered */
-    size_t len;
-    struct ts_mono since;
-};
-
-/* A ring: [done, sent) is under way, [sent, end) is collected; of these, what is behind `hold`
- * waits until it is known who is the primary. Numbers go on for ever. */
-struct queue {
-    struct waiting at[WAITING_MAX];
-    uint64_t done;
-    uint64_t sent;
-    uint64_t end;
-    uint64_t hold;
-};
-
-struct round {
-    uint64_t number;
-    uint64_t until; /* reads in front of this one are confirmed with it */
-};
-
-struct netctl_front {
-    struct front front; /* first */
-    struct front_owner owner;
-    const void *state;
-    struct http_server *http;
-    struct http_relay *relay;
-    const char *nics[TS_MEMBERS_MAX];
-    uint32_t submit_max;
-    struct front_status status;
-    struct queue orders; /* a token is its number */
-    struct queue reads;
-    struct ts_bytes payloads[WAITING_MAX]; /* of one submit */
-    size_t waiting_bytes;
-    bool serves; /* as the controller was told last … */
-    struct ts_epoch epoch;
-    char primary[FRONT_ADDR_MAX + 8];
-    bool told;                       /* … if it was */
-    struct round rounds[ROUNDS_MAX]; /* ring */
-    uint64_t rounds_asked;
-    uint64_t rounds_done;
-    uint64_t confirmed; /* reads in front of this one may be answered */
-    struct svc_out out; /* of reads */
-    uv_idle_t awake;    /* runs while there are confirmed reads, or tables to be compiled */
-    struct controller *controller;
-    uint16_t agent_port;
-    uint64_t streams[STREAMS_MAX]; /* of events */
-    size_t stream_count;
-    uint64_t refused;
-    uint64_t read_count;
-    char version[32];
-};
 
 static struct waiting *slot(struct queue *q, uint64_t number)
 {
@@ -113,86 +46,6 @@ static void forget(struct netctl_front *f, struct waiting *w, bool done)
     }
 }
 
-/* ---- answers ---- */
-
-static void answer_json(struct netctl_front *f, uint64_t client, unsigned status,
-                        struct ts_bytes body)
-{
-    struct http_answer a = {.status = status, .body = body};
-    a.content_type = body.len > 0 ? "application/json" : NULL;
-    http_server_answer(f->http, client, &a);
-}
-
-/* What the service gave: u16 the status, the body. */
-static void answer_service(struct netctl_front *f, uint64_t client, struct ts_bytes bytes)
-{
-    struct ts_reader r = ts_reader_init(bytes.data, bytes.len);
-    unsigned status = ts_get_u16(&r);
-    struct ts_bytes body = ts_get_bytes(&r, ts_reader_left(&r));
-    ts_assert(ts_reader_finish(&r) == TS_OK);
-    answer_json(f, client, status, body);
-}
-
-/* It was not done. */
-static void refuse_for(struct netctl_front *f, uint64_t client, const char *text)
-{
-    static const struct http_answer_header RETRY = {"Retry-After", RETRY_AFTER};
-    char body[HTTP_ERROR_MAX];
-    size_t len = http_error_body(body, 503, 98, "policy", text);
-    struct http_answer a = {.status = 503,
-                            .headers = &RETRY,
-                            .header_count = 1,
-                            .content_type = "application/json",
-                            .body = {(const uint8_t *)body, len}};
-    f->refused++;
-    http_server_answer(f->http, client, &a);
-}
-
-static void refuse(struct netctl_front *f, uint64_t client)
-{
-    char text[FRONT_REASON_MAX + 2 * FRONT_ADDR_MAX];
-    const struct front_status *s = &f->status;
-    if (s->full[0] != '\0') {
-        (void)snprintf(text, sizeof(text), "nothing was changed: %s", s->full);
-    } else if (s->role == FRONT_ROLE_SECONDARY && s->primary[0] != '\0') {
-        (void)snprintf(text, sizeof(text), "nothing was done: the primary of group %s is at %s",
-                       s->group, s->primary);
-    } else {
-        (void)snprintf(text, sizeof(text), "nothing was done: %s",
-                       s->reason[0] != '\0' ? s->reason : "no primary is known; try again");
-    }
-    refuse_for(f, client, text);
-}
-
-/* Who listens goes to the primary itself: a stream ends with its office, wherever it comes by. */
-static void refuse_stream(struct netctl_front *f, uint64_t client)
-{
-    char text[2 * FRONT_ADDR_MAX];
-    const struct front_status *s = &f->status;
-    bool known = s->role == FRONT_ROLE_SECONDARY && s->primary[0] != '\0';
-    (void)snprintf(text, sizeof(text), "events are told by the primary alone, which is %s%s",
-                   known ? "at " : "not known now", known ? s->primary : "");
-    refuse_for(f, client, text);
-}
-
-static void answer_version(struct netctl_front *f, uint64_t client)
-{
-    char body[160];
-    int len = snprintf(body, sizeof(body),
-                       "{\"node_version\":\"3.2.0\",\"product_version\":\"3.2.0\","
-                       "\"twinstep_version\":\"%s\"}",
-                       f->version);
-    answer_json(f, client, 200, (struct ts_bytes){(const uint8_t *)body, (size_t)len});
-}
-
-static void answer_methods(struct netctl_front *f, uint64_t client)
-{
-    static const struct http_answer_header ALLOW = {"Allow",
-                                                    "GET, HEAD, PUT, PATCH, DELETE, OPTIONS"};
-    struct http_answer a = {.status = 204, .headers = &ALLOW, .header_count = 1};
-    http_server_answer(f->http, client, &a);
-}
-
 /* ---- requests ---- */
 
 static bool has_room(const struct netctl_front *f, const struct queue *q, size_t bytes)
@@ -218,24 +71,24 @@ static void encode(const struct netctl_request *request, struct waiting *w)
     w->len = to.len;
 }
 
-static void collect_of(struct netctl_front *f, struct queue *q, uint64_t client,
-                       enum northbound_kind kind, const struct netctl_request *request)
+void netctl_front_collect(struct netctl_front *f, struct queue *q, uint64_t client,
+                          enum northbound_kind kind, const struct netctl_request *request)
 {
     struct waiting w = {.client = client, .kind = kind};
     if (!has_room(f, q, NETCTL_REQUEST_HEAD_MAX + request->body.len)) {
-        refuse_for(f, client, "nothing was done: too many requests wait; try again");
+        netctl_front_refuse_for(f, client, "nothing was done: too many requests wait; try again");
         return;
     }
     encode(request, &w);
     collect(f, q, w);
 }
 
-static void collect_trace(struct netctl_front *f, uint64_t client,
-                          const struct northbound_trace *trace)
+void netctl_front_collect_trace(struct netctl_front *f, uint64_t client,
+                                const struct northbound_trace *trace)
 {
     struct waiting w = {.client = client, .kind = NORTH_TRACE, .len = sizeof(*trace)};
     if (!has_room(f, &f->reads, sizeof(*trace))) {
-        refuse_for(f, client, "nothing was done: too many requests wait; try again");
+        netctl_front_refuse_for(f, client, "nothing was done: too many requests wait; try again");
         return;
     }
     w.bytes = malloc(sizeof(*trace));
@@ -273,159 +126,12 @@ static void on_realized(void *arg, const char *node, struct ts_bytes event)
     }
 }
 
-static void on_stream_closed(void *ctx, uint64_t stream)
-{
-    struct netctl_front *f = ctx;
-    for (size_t i = 0; i < f->stream_count; i++) {
-        if (f->streams[i] == stream) {
-            f->streams[i] = f->streams[--f->stream_count];
-            return;
-        }
-    }
-}
-
-static void open_stream(struct netctl_front *f, uint64_t token)
-{
-    if (f->stream_count == STREAMS_MAX) {
-        http_server_error(f->http, token, 503, 98, "policy", "too many streams are open");
-    } else if (http_server_stream(f->http, token)) {
-        f->streams[f->stream_count++] = token;
-    }
-}
-
-static void answer_object(struct netctl_front *f, uint64_t client, json_t *object)
-{
-    char *text = json_dumps(object, JSON_COMPACT);
-    ts_must(text);
-    answer_json(f, client, 200, (struct ts_bytes){(const uint8_t *)text, strlen(text)});
-    free(text);
-    json_decref(object);
-}
-
-/* What each replica knows, whatever its office. */
-static void answer_of_itself(struct netctl_front *f, uint64_t client, enum northbound_kind kind)
-{
-    if (kind == NORTH_VERSION) {
-        answer_version(f, client);
-    } else if (kind == NORTH_SPEC) {
-        answer_object(f, client, netctl_openapi());
-    } else {
-        answer_methods(f, client);
-    }
-}
-
-static void answer_trace(struct netctl_front *f, uint64_t client, const struct northbound_trace *t)
-{
-    struct netctl_error e = {0};
-    const struct netctl_packet p = {t->from, t->to, t->protocol, t->port};
-    json_t *said = controller_trace(f->controller, &p, &e);
-    if (said == NULL) {
-        http_server_error(f->http, client, (unsigned)e.status, (unsigned)e.code, "policy",
-                          e.message);
-    } else {
-        answer_object(f, client, said);
-    }
-}
-
-static void answer_realization(struct netctl_front *f, uint64_t client, enum northbound_kind kind,
-                               const char *path)
-{
-    const struct netctl_state *s = f->state;
-    if (netctl_tree_get(&s->intent.objects, path).data == NULL) {
-        char text[300];
-        (void)snprintf(text, sizeof(text), "there is no object %.200s", path);
-        http_server_error(f->http, client, 404, NETCTL_CODE_NOT_FOUND, "policy", text);
-        return;
-    }
-    json_t *said = kind == NORTH_ENTITIES ? controller_entities(f->controller, path)
-                   : kind == NORTH_STATUS ? controller_status(f->controller, path)
-                                          : controller_segment_state(f->controller, path);
-    answer_object(f, client, said);
-}
-
-/* ---- what clients want ---- */
-
-/* What another NIC may pass on; a stream is not: who listens goes to the primary itself. */
-static bool is_for_the_primary(enum northbound_kind kind)
-{
-    return kind != NORTH_ERROR && kind != NORTH_VERSION && kind != NORTH_SPEC &&
-           kind != NORTH_METHODS && kind != NORTH_EVENTS;
-}
-
-static void on_request(void *ctx, uint64_t token, const struct http_request *request)
-{
-    struct netctl_front *f = ctx;
-    struct netctl_request r;
-    struct netctl_error e;
-    struct northbound_trace trace;
-    struct northbound_question q = {
-        .method = request->method,
-        .path = request->path,
-        .params = request->params,
-        .param_count = request->param_count,
-        .body = request->body,
-        .user = request->who.name,
-        .may_read = request->who.role >= NET_ROLE_READ,
-        .may_change = request->who.role >= NET_ROLE_WRITE,
-    };
-    bool serves = f->status.role == FRONT_ROLE_PRIMARY;
-    bool waits = f->status.role == FRONT_ROLE_TAKING_OVER;
-    enum northbound_kind kind = northbound_read(&q, &r, &trace, &e);
-    if (is_for_the_primary(kind) && f->status.role == FRONT_ROLE_SECONDARY &&
-        !request->is_relayed && http_relay_ask(f->relay, token, request)) {
-        return;
-    }
-    switch (kind) {
-    case NORTH_ERROR:
-        http_server_error(f->http, token, (unsigned)e.status, (unsigned)e.code, "policy",
-                          e.message);
-        return;
-    case NORTH_VERSION:
-    case NORTH_SPEC:
-    case NORTH_METHODS:
-        answer_of_itself(f, token, kind);
-        return;
-    case NORTH_READ:
-    case NORTH_ENTITIES:
-    case NORTH_STATUS:
-    case NORTH_STATE:
-        if (serves || waits) {
-            collect_of(f, &f->reads, token, kind, &r);
-        } else {
-            refuse(f, token);
-        }
-        return;
-    case NORTH_TRACE:
-        if (serves || waits) {
-            collect_trace(f, token, &trace);
-        } else {
-            refuse(f, token);
-        }
-        return;
-    case NORTH_ORDER:
-        if (serves ? f->status.full[0] == '\0' || northbound_removes(&r) : waits) {
-            collect_of(f, &f->orders, token, kind, &r);
-        } else {
-            refuse(f, token);
-        }
-        return;
-    case NORTH_EVENTS:
-        if (serves) {
-            open_stream(f, token);
-        } else {
-            refuse_stream(f, token);
-        }
-        return;
-    }
-    ts_unreachable();
-}
-
 /* The last one that was collected. */
 static void refuse_last(struct netctl_front *f, struct queue *q)
 {
     struct waiting *w = slot(q, --q->end);
     if (w->client != 0) {
-        refuse(f, w->client);
+        netctl_front_refuse(f, w->client);
     }
     forget(f, w, false);
 }
@@ -466,7 +172,7 @@ static void reply(struct front *front, uint64_t token, struct ts_bytes bytes)
     struct waiting *w = slot(&f->orders, f->orders.done++);
     struct ts_reader r = ts_reader_init(bytes.data, bytes.len);
     if (w->client != 0) {
-        answer_service(f, w->client, bytes);
+        netctl_front_answer(f, w->client, bytes);
     }
     forget(f, w, ts_get_u16(&r) == 200);
 }
@@ -499,31 +205,13 @@ static void on_awake(uv_idle_t *h)
     (void)h;
 }
 
-static void answer_read(struct netctl_front *f, const struct waiting *w)
-{
-    struct northbound_trace trace;
-    struct netctl_request r;
-    if (w->kind == NORTH_TRACE) {
-        memcpy(&trace, w->bytes, sizeof(trace));
-        answer_trace(f, w->client, &trace);
-    } else if (w->kind != NORTH_READ) {
-        enum ts_err err = netctl_request_decode(&r, (struct ts_bytes){w->bytes, w->len});
-        ts_assert(err == TS_OK); /* encode() wrote it */
-        answer_realization(f, w->client, w->kind, r.path);
-    } else {
-        f->out.len = 0;
-        netctl_service.read(f->state, (struct ts_bytes){w->bytes, w->len}, &f->out);
-        answer_service(f, w->client, (struct ts_bytes){f->out.data, f->out.len});
-    }
-}
-
 /* True: there are more. */
 static bool answer_reads(struct netctl_front *f)
 {
     struct queue *q = &f->reads;
     for (unsigned i = 0; i < TURN_READS && q->done < f->confirmed; i++) {
         struct waiting *w = slot(q, q->done++);
-        answer_read(f, w);
+        netctl_front_answer_read(f, w);
         f->read_count++;
         let_go(f, w);
     }
@@ -739,8 +427,9 @@ static enum ts_err create(struct front **out, uv_loop_t *loop, const struct fron
 {
     struct netctl_front *f = calloc(1, sizeof(*f));
     ts_must(f);
-    const struct http_server_ops ops = {
-        .ctx = f, .request = on_request, .stream_closed = on_stream_closed};
+    const struct http_server_ops ops = {.ctx = f,
+                                        .request = netctl_front_on_request,
+                                        .stream_closed = netctl_front_on_stream_closed};
     const struct controller_config controller = {.loop = loop,
                                                  .dir = config->tls_dir,
                                                  .state = state,
