@@ -43,10 +43,10 @@ static void write_batches(struct perform_replica *r, const struct journal_batch 
 void perform_repair_found(struct perform_replica *r, const struct journal_flaw *flaw)
 {
     struct perform_repair *p = &r->repair;
-    if (p->writing) {
-        return;
-    }
     bool same = p->flaw.segment == flaw->segment && p->flaw.offset == flaw->offset;
+    if (p->writing || (p->wanted && same)) {
+        return; /* peers are being asked: a further pass does not begin with the first one again */
+    }
     p->wanted = true;
     p->gave_up = p->gave_up && same;
     p->flaw = *flaw;

@@ -1,12 +1,10 @@
 /* Hostile and wrong peers at a node's port: each is refused and counted, and the link that
  * stands goes on. Node 1 listens; node 2 keeps a good link to it throughout. */
 #include <sys/random.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/unit/net_fixture.h"
 
-#include "base/exit.h"
 #include "net/link_internal.h"
 #include "net/listener.h"
 
@@ -374,32 +372,6 @@ static void test_net_link_dial_other_node_answers_is_refused(void **state)
     assert_int_equal(w->bad.ep.counters.failed[NET_DOWN_IDENTITY], 1);
     node_close(&w->bad);
     world_close(w);
-}
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define SANITIZED true
-#else
-#define SANITIZED false
-#endif
-
-/* Goal: who gets no memory for a link's bytes ends, so that another takes over. (It ended the link,
- * which was made again at once, for as long as memory was short: a primary served nobody.) */
-static void test_net_link_without_memory_ends_the_process(void **state)
-{
-    (void)state;
-    if (SANITIZED) {
-        skip(); /* these take such a request for the mistake that it would be elsewhere */
-    }
-    pid_t child = fork();
-    assert_true(child >= 0);
-    if (child == 0) {
-        struct link_bytes b = {0};
-        link_bytes_reserve(&b, (size_t)1 << 50);
-        _exit(TS_EXIT_OK);
-    }
-    int status = 0;
-    assert_int_equal(waitpid(child, &status, 0), child);
-    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == TS_EXIT_FAILURE);
 }
 
 /* Puts raw plain text into the link's TLS stream, as a hostile but certified peer may. */
@@ -780,7 +752,6 @@ int main(void)
         cmocka_unit_test(test_net_link_no_certificate_is_refused),
         cmocka_unit_test(test_net_link_hello_of_somebody_else_is_refused),
         cmocka_unit_test(test_net_link_dial_other_node_answers_is_refused),
-        cmocka_unit_test(test_net_link_without_memory_ends_the_process),
         cmocka_unit_test(test_net_link_bad_first_frame_is_refused),
         cmocka_unit_test(test_net_link_bad_later_frame_ends_it),
         cmocka_unit_test(test_net_listener_bytes_that_are_no_tls_are_refused),

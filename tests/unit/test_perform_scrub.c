@@ -9,6 +9,7 @@ struct replica {
     struct fix journal;
     struct perform_replica r;
     unsigned found;
+    unsigned asked;
 };
 
 static struct replica *it; /* the tables' context is the core's world */
@@ -262,6 +263,36 @@ static void test_snapshot_beside_a_damaged_one_drops_nothing(void **state)
     assert_false(is_there(x, 1));
 }
 
+static void ask_nobody(void *ctx, struct ts_nic_id to, uint8_t type, struct ts_bytes head,
+                       struct ts_bytes body)
+{
+    (void)ctx;
+    assert_int_equal(to.v, PEER);
+    assert_int_equal(type, DISK_MSG_ASK);
+    assert_true(head.len > 0 && body.len == 0);
+    it->asked++;
+}
+
+/* Goal: passes that find the same place again, each 50 ms for a learner that waits, do not begin
+ * with the first peer each time: all are asked, and then it is known that nobody can help. */
+static void test_repair_comes_to_an_end_while_damage_is_found_again(void **state)
+{
+    struct replica *x = *state;
+    const struct journal_flaw flaw = {.segment = 1, .offset = 8192};
+    struct perform_table deaf = *x->r.perform.table;
+    deaf.send = ask_nobody;
+    x->r.perform.table = &deaf;
+    perform_repair_found(&x->r, &flaw);
+    x->r.repair.own_tried = true; /* there is no such place on this disk */
+    for (unsigned i = 0; i < 100 && !perform_repair_is_hopeless(&x->r); i++) {
+        x->w->now.ns += 50 * TS_NS_PER_MS;
+        perform_repair_found(&x->r, &flaw);
+        perform_repair_turn(&x->r, x->w->now);
+    }
+    assert_int_equal(x->asked, 1);
+    assert_true(perform_repair_is_hopeless(&x->r));
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, setup_replica, teardown_replica)
 
 int main(void)
@@ -272,6 +303,7 @@ int main(void)
         T(test_scrub_whole_snapshot_before_the_log_is_none),
         T(test_snapshot_does_not_count_a_damaged_one),
         T(test_snapshot_beside_a_damaged_one_drops_nothing),
+        T(test_repair_comes_to_an_end_while_damage_is_found_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -86,12 +86,11 @@ int agent_dnsmasq_find(const char *dir, const char *name)
 /* ---- its beginning ---- */
 
 /* It is made anew at need: nothing is lost with it, so it is not synced. */
-static enum ts_err write_config(const char *path, const char *config, struct ts_why *why)
+static enum ts_err write_config(const char *path, struct ts_bytes config, struct ts_why *why)
 {
-    size_t len = strlen(config);
     int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    ssize_t done = fd < 0 ? -1 : write(fd, config, len);
-    int err = done < 0 ? errno : (size_t)done < len ? ENOSPC : 0;
+    ssize_t done = fd < 0 ? -1 : write(fd, config.data, config.len);
+    int err = done < 0 ? errno : (size_t)done < config.len ? ENOSPC : 0;
     if (fd >= 0) {
         (void)close(fd);
     }
@@ -152,8 +151,8 @@ static enum ts_err tell_failure(const struct names *n, struct ts_why *why)
     return err;
 }
 
-enum ts_err agent_dnsmasq_begin(const char *dir, const char *name, const char *config, int *pidfd,
-                                struct ts_why *why)
+enum ts_err agent_dnsmasq_begin(const char *dir, const char *name, struct ts_bytes config,
+                                int *pidfd, struct ts_why *why)
 {
     struct names n;
     pid_t pid = 0;

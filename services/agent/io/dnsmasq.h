@@ -6,6 +6,7 @@
 #ifndef SERVICES_AGENT_IO_DNSMASQ_H
 #define SERVICES_AGENT_IO_DNSMASQ_H
 
+#include "base/buf.h"
 #include "base/io/files.h"
 
 #define AGENT_DNSMASQ "/usr/sbin/dnsmasq"
@@ -17,8 +18,8 @@
 int agent_dnsmasq_find(const char *dir, const char *name);
 /* Writes the file and starts the process; it serves when this returns. TS_ERR_SYSTEM, TS_ERR_IO, …:
  * `why` has what it said. */
-enum ts_err agent_dnsmasq_begin(const char *dir, const char *name, const char *config, int *pidfd,
-                                struct ts_why *why) TS_MUST_USE;
+enum ts_err agent_dnsmasq_begin(const char *dir, const char *name, struct ts_bytes config,
+                                int *pidfd, struct ts_why *why) TS_MUST_USE;
 /* Ends it, if it runs, and removes its files. */
 void agent_dnsmasq_end(const char *dir, const char *name);
 /* Tells the names that there are files of. TS_ERR_NOT_FOUND: there is no directory. */

@@ -108,14 +108,11 @@ static bool serve(struct agent_call *c, const struct netctl_item *i, const char 
     int pidfd = agent_dnsmasq_find(s->dir, name);
     (void)snprintf(key, sizeof(key), "dhcp/%.10s", i->key);
     if (pidfd < 0) {
-        char *config = strndup((const char *)i->value.data, i->value.len);
-        ts_must(config);
         say(c, "start", name);
         bool may = !c->k->options.dry_run && agent_kernel_may_commit(c);
-        if (may && agent_dnsmasq_begin(s->dir, name, config, &pidfd, &why) != TS_OK) {
+        if (may && agent_dnsmasq_begin(s->dir, name, i->value, &pidfd, &why) != TS_OK) {
             agent_kernel_fail_item(c, key, why.text);
         }
-        free(config);
     }
     if (pidfd >= 0) {
         keep(s, pidfd);
